@@ -1,0 +1,8 @@
+"""What is said to the user about a file: spans, diagnostics, the code frame, did-you-mean."""
+
+from odenet.diagnostics.diagnostic import Diagnostic
+from odenet.diagnostics.frame import render
+from odenet.diagnostics.report import Report, SpecError, suggest
+from odenet.diagnostics.source import Source, Span
+
+__all__ = ["Diagnostic", "Report", "Source", "Span", "SpecError", "render", "suggest"]

@@ -1,0 +1,174 @@
+"""From lark's parse tree to our syntax tree: one method per rule of the grammar."""
+
+from fractions import Fraction
+
+from lark import Token, Tree
+
+from odenet.diagnostics import Source, Span
+from odenet.language import tree
+from odenet.language.names import canonical
+
+
+def _signed(items: list) -> list[tuple[int, tree.Expr]]:
+    """Pairs of sign and term from `[-] term (± term)*`."""
+    return [
+        (-1 if sign is not None and sign.type == "MINUS" else 1, term)
+        for sign, term in zip(items[::2], items[1::2], strict=True)
+    ]
+
+
+class Builder:
+    """Builds the nodes of one source."""
+
+    def __init__(self, source: Source):
+        self.source = source
+
+    def build(self, parsed: Tree | Token | None):
+        """The node of a parse tree: its children's nodes, handed to the method of its rule."""
+        match parsed:
+            case Token():
+                return self._leaf(parsed)
+            case Tree():
+                children = [self.build(child) for child in parsed.children]
+                return getattr(self, parsed.data)(self._place(parsed.meta), *children)
+        return None
+
+    def _leaf(self, token: Token):
+        span = self._place(token)
+        match token.type:
+            case "NUMBER":
+                return tree.Number(Fraction(str(token)), str(token), span=span)
+            case "NAME":
+                return tree.Name(canonical(token), str(token), span=span)
+            case "STRING":
+                return tree.Text(str(token)[1:-1], span=span)
+        return token
+
+    def _place(self, parsed) -> Span:
+        return Span(self.source, getattr(parsed, "start_pos", 0), getattr(parsed, "end_pos", 0))
+
+    # statements
+
+    def version(self, span, number):
+        return tree.Version(number, span=span)
+
+    def description(self, span, text):
+        return tree.Description(text.value, span=span)
+
+    def use(self, span, path):
+        return tree.Use(path.value, span=span)
+
+    def names(self, span, *names):
+        return names
+
+    def state(self, span, names):
+        return tree.State(names, span=span)
+
+    def aux(self, span, names):
+        return tree.Aux(names, span=span)
+
+    def param(self, span, shared, names, type_):
+        return tree.Param(shared is not None, names, type_, span=span)
+
+    def map(self, span, shared, name, layers):
+        return tree.Map(shared is not None, name, _pipeline(layers), span=span)
+
+    def let(self, span, name, value):
+        return tree.Let(name, value, span=span)
+
+    def equation(self, span, name, primes, value):
+        return tree.Equation(name, len(primes), value, span=span)
+
+    def initial(self, span, name, primes, time, value):
+        return tree.Initial(name, len(primes or ""), time, value, span=span)
+
+    def output(self, span, value):
+        return tree.Output(value, span=span)
+
+    def start(self, span, target, value):
+        return tree.Start(target, value, span=span)
+
+    def discretise(self, span, scheme, *rest):
+        starts = tuple(s for s in rest if isinstance(s, tree.Start))
+        return tree.Discretise(scheme, starts, rest[-1] is not None, span=span)
+
+    def require(self, span, claim):
+        if isinstance(claim, Token):
+            claim = tree.Name(str(claim), str(claim), span=span)
+        return tree.Require(claim, span=span)
+
+    def net(self, span, layers):
+        return tree.Net(_pipeline(layers), span=span)
+
+    def train(self, span, *settings):
+        return tree.Train(settings, span=span)
+
+    def setting(self, span, key, value):
+        return tree.Setting(key, value, span=span)
+
+    def scheme(self, span, name, constants, *rules):
+        return tree.Scheme(name, constants, rules, span=span)
+
+    def takes(self, span, *patterns):
+        return tree.For(patterns, span=span)
+
+    def pattern(self, span, name, primes, function, arguments):
+        return tree.Pattern(name, len(primes), function, arguments, span=span)
+
+    def update(self, span, target, value):
+        return tree.Update(target, value, span=span)
+
+    # values
+
+    def array(self, span, *items):
+        return tree.ListValue(tuple(i for i in items if i is not None), span=span)
+
+    def pipeline(self, span, *layers):
+        return layers[0] if len(layers) == 1 else tree.Pipeline(layers, span=span)
+
+    # expressions
+
+    def sum(self, span, *items):
+        terms = _signed(list(items))
+        return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else tree.Sum(tuple(terms), span=span)
+
+    def term(self, span, *items):
+        factors, operator = [], ""
+        for item in items:
+            if isinstance(item, Token):
+                operator = "*" if item.type == "TIMES" else "/"
+            else:
+                factors.append((operator, item))
+                operator = ""
+        return factors[0][1] if len(factors) == 1 else tree.Term(tuple(factors), span=span)
+
+    def power(self, span, base, exponent):
+        return tree.Power(base, exponent, span=span)
+
+    def transpose(self, span, base):
+        return tree.Power(base, tree.Name("T", "T", span=span), span=span)
+
+    def derivative(self, span, name, primes):
+        return tree.Derivative(name, len(primes), span=span)
+
+    def indexed(self, span, name, index):
+        return tree.Indexed(name, *index, span=span)
+
+    def index(self, span, *items):
+        base = items[0] if isinstance(items[0], tree.Name) else None
+        sign, number = items[-2:] if base is None else items[1:]
+        offset = 0 if number is None else int(number.value)
+        return base, -offset if sign is not None and sign.type == "MINUS" else offset
+
+    def group(self, span, *arguments):
+        return tree.Group(tuple(a for a in arguments if a is not None), span=span)
+
+    def argument(self, span, *parts):
+        name, value = (None, parts[0]) if len(parts) == 1 else parts
+        return tree.Argument(name, value, span=span)
+
+
+def _pipeline(layers) -> tree.Pipeline:
+    """A pipeline, also when it is of one layer."""
+    return layers if isinstance(layers, tree.Pipeline) else tree.Pipeline((layers,), span=layers.span)
+

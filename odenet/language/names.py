@@ -1,0 +1,48 @@
+"""One name for all its spellings.
+
+`σ` and `sigma`, `K₁` and `K1` are the same name. Letters that Unicode folds together (`ϵ` and `ε`,
+the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) are told apart by no reader, so a
+file that uses both is rejected (`confusable`).
+"""
+
+import unicodedata
+
+GREEK = {
+    **dict(zip("αβγδεζηθικλμ", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu".split(), strict=True)),
+    **dict(zip("νξοπρστυφχψω", "nu xi omicron pi rho sigma tau upsilon phi chi psi omega".split(), strict=True)),
+}
+_NAMES = GREEK | {letter.upper(): name.capitalize() for letter, name in GREEK.items()} | {"ς": "sigma"}
+
+# Letters of one shape in most fonts, written with the Latin one.
+_SHAPES = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧνορ", "ABEZHIKMNOPTYXvop")
+
+
+def canonical(spelling: str) -> str:
+    """The ASCII name that all spellings of a name share.
+
+    Example:
+        `canonical("σ₁") == canonical("sigma1") == "sigma1"`
+    """
+    folded = unicodedata.normalize("NFKC", spelling)
+    return "".join(_NAMES.get(char, char) for char in folded)
+
+
+def shape(spelling: str) -> str:
+    """What a name looks like: equal for names that a reader cannot tell apart."""
+    return unicodedata.normalize("NFKC", spelling).translate(_SHAPES)
+
+
+def confusable(one: str, other: str) -> bool:
+    """Whether two different spellings look alike without being documented to be the same name."""
+    if one == other:
+        return False
+    if canonical(one) == canonical(other):
+        plain = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
+        return plain and not _subscripts_differ(one, other)
+    return shape(one) == shape(other)
+
+
+def _subscripts_differ(one: str, other: str) -> bool:
+    """Whether `K₁` and `K1` is all the difference there is."""
+    digits = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+    return one.translate(digits) == other.translate(digits)
