@@ -1,0 +1,270 @@
+"""Kinds of value that stand on the right of a `=` in `train { … }`, and their checks.
+
+A kind turns a plain value of the syntax tree into the value the trainer uses, or reports why it
+cannot. Ranges are stated once, as numbers; the words of the message come from them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Protocol
+
+from odenet.diagnostics import suggest
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with arguments, as in `sgd(lr = 0.1)`; a bare word is a call without any.
+
+    Args:
+        name: the word.
+        args: values given by position.
+        kwargs: values given by name. A checked call has all of its arguments here.
+        span: where it stands in the text; opaque, not compared.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    span: Any = field(default=None, compare=False, repr=False)
+
+    def __getitem__(self, argument: str) -> Any:
+        return self.kwargs[argument]
+
+    def __str__(self) -> str:
+        named = [f"{key} = {show(value)}" for key, value in self.kwargs.items()]
+        inside = ", ".join([*map(show, self.args), *named])
+        return f"{self.name}({inside})" if inside else self.name
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a value: what, where, and what to write instead."""
+
+    span: Any
+    message: str
+    label: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is being checked: its name, what it means, and where it stands."""
+
+    name: str
+    meaning: str
+    span: Any
+    report: Callable[[Problem], None]
+
+    def refuse(self, kind: "Kind", label: str) -> None:
+        """Report a value that is not of its kind or not in its range."""
+        self.report(Problem(self.span, f"{self.name} {self.meaning}: {kind.words()}", label))
+
+
+class Kind(Protocol):
+    """A kind of value."""
+
+    def words(self) -> str:
+        """The values it takes, in words."""
+        ...
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The value as the trainer uses it; None after reporting a problem."""
+        ...
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in a range; the ends belong to it unless `open_low`, `open_high`."""
+
+    low: float
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    whole: bool = False
+
+    def words(self) -> str:
+        """For example "above 0, at most 1"."""
+        low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        if self.high is None:
+            return low
+        high = f"below {self.high:g}" if self.open_high else f"at most {self.high:g}"
+        return f"{low}, {high}"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """An int when whole, else a float."""
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+            return subject.refuse(self, f"this is {describe(value)}, not a number")
+        if not abs(value) < 1e300:  # also what is no number at all
+            return subject.refuse(self, "out of reach")
+        if self.whole and value != int(value):
+            return subject.refuse(self, "not a whole number")
+        below = value <= self.low if self.open_low else value < self.low
+        above = self.high is not None and (
+            value >= self.high if self.open_high else value > self.high
+        )
+        if below or above:
+            return subject.refuse(self, "too small" if below else "too large")
+        return int(value) if self.whole else float(value)
+
+
+@dataclass(frozen=True)
+class Word:
+    """One of a few words."""
+
+    options: tuple[str, ...]
+
+    def words(self) -> str:
+        """The options."""
+        return " or ".join(f"`{option}`" for option in self.options)
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The word."""
+        word = value.name if isinstance(value, Call) else value
+        if word in self.options:
+            return word
+        return subject.refuse(self, f"this is {describe(value)}")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A quoted text, such as a path."""
+
+    def words(self) -> str:
+        """What to write."""
+        return 'a quoted text, as in "my pictures"'
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The text."""
+        if isinstance(value, str) and value:
+            return value
+        return subject.refuse(self, f"this is {describe(value)}" if value else "this is empty")
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list in brackets, every item of one kind; of any length if `length` is None."""
+
+    item: Kind
+    increasing: bool = False
+    length: int | None = None
+
+    def words(self) -> str:
+        """The items it takes."""
+        several = "a list" if self.length is None else f"a list of {self.length}"
+        order = " and larger than the one before" if self.increasing else ""
+        return f"{several}, each {self.item.words()}{order}"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """A tuple; a single item counts as a list of one."""
+        items = value if isinstance(value, tuple | list) else (value,)
+        checked = tuple(self.item.check(item, subject) for item in items)
+        if any(item is None for item in checked):
+            return None
+        if self.length not in (None, len(checked)):
+            return subject.refuse(self, f"a list of {len(checked)}")
+        if self.increasing and any(b <= a for a, b in pairwise(checked)):
+            return subject.refuse(self, "not in increasing order")
+        return checked
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a form: its kind, its meaning, and its default (None: must be given)."""
+
+    kind: Kind
+    meaning: str
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the named forms of a table, each with its own arguments.
+
+    Args:
+        what: what the table lists, for messages ("optimizer").
+        forms: name -> argument name -> parameter, in positional order.
+    """
+
+    what: str
+    forms: Mapping[str, Mapping[str, Parameter]] = field(repr=False)
+
+    def words(self) -> str:
+        """The names it takes."""
+        return "one of " + ", ".join(sorted(self.forms))
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The call with every argument by name, defaults filled in."""
+        if isinstance(value, str):  # from a command line: "cosine", "folder:pictures"
+            name, colon, rest = value.partition(":")
+            value = Call(name, (rest,) if colon else (), span=subject.span)
+        if not isinstance(value, Call):
+            return subject.refuse(self, f"this is {describe(value)}")
+        span = value.span if value.span is not None else subject.span
+        form = self.forms.get(value.name)
+        if form is None:
+            known = f"known: {', '.join(sorted(self.forms))}"
+            message = f"unknown {self.what} `{value.name}`"
+            near = suggest(value.name, self.forms)
+            subject.report(Problem(span, message, near, known))
+            return None
+        given = _by_name(value, form, Subject(self.what, "", span, subject.report))
+        return None if given is None else Call(value.name, (), given, span)
+
+    def default(self, name: str, **given: Any) -> Call:
+        """The call that a recipe has when none is written."""
+        form = self.forms[name]
+        return Call(name, (), {**{key: p.default for key, p in form.items()}, **given})
+
+
+def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dict[str, Any] | None:
+    """Check the arguments of a call against its form; None after reporting problems."""
+    name, report = call.name, subject.report
+    if len(call.args) > len(form):
+        takes = f"it takes {', '.join(form)}" if form else "it takes none"
+        report(Problem(subject.span, f"too many arguments for {name}", help=takes))
+        return None
+    given = dict(zip(form, call.args, strict=False))
+    fine = True
+    for key, value in call.kwargs.items():
+        if key in given or key not in form:
+            wrong = "given twice" if key in given else "unknown"
+            takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
+            message = f"argument `{key}` of {name} is {wrong}"
+            report(Problem(subject.span, message, suggest(key, form), takes))
+            fine = False
+        else:
+            given[key] = value
+    checked: dict[str, Any] = {}
+    for key, parameter in form.items():
+        about = Subject(f"{key} in {name}", parameter.meaning, subject.span, report)
+        if key in given:
+            checked[key] = parameter.kind.check(given[key], about)
+            fine = fine and checked[key] is not None
+        elif parameter.default is None:
+            about.refuse(parameter.kind, f"{key} is missing")
+            fine = False
+        else:
+            checked[key] = parameter.default
+    return checked if fine else None
+
+
+def describe(value: Any) -> str:
+    """A value in words, for messages."""
+    if isinstance(value, Call):
+        return f"`{value}`"
+    if isinstance(value, tuple | list):
+        return "a list"
+    if isinstance(value, str):
+        return f'the text "{value}"'
+    return show(value)
+
+
+def show(value: Any) -> str:
+    """A value as it is written in a recipe."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(show, value))}]"
+    if isinstance(value, str):
+        return value if value.isidentifier() else f'"{value}"'
+    return f"{value:g}" if isinstance(value, float) else str(value)
