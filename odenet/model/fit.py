@@ -1,0 +1,125 @@
+"""Which unknown of a scheme's pattern each state of the dynamics stands for."""
+
+from collections.abc import Mapping
+
+from odenet.diagnostics import Diagnostic, Span
+from odenet.model.expr import Input, Node, State
+from odenet.model.program import Dynamics
+from odenet.model.scheme import Pattern, Scheme
+
+
+def fit(
+    scheme: Scheme, dynamics: Dynamics, span: Span
+) -> dict[str, tuple[State, ...]] | Diagnostic:
+    """Match the dynamics with a scheme's pattern.
+
+    Every state is assigned to one of the pattern's unknowns so that each right-hand side reads only
+    what the pattern lets it read. The first assignment in the order of declaration is taken.
+
+    Returns:
+        Pattern unknown -> its states, or what is wrong.
+    """
+    orders = {pattern.order for pattern in scheme.patterns}
+    order = max(orders)
+    if order == 2 and any(own == 1 for own in dynamics.states.values()):
+        name = next(name for name, own in dynamics.states.items() if own == 1)
+        rate = dynamics.rates[name]
+        return Diagnostic(
+            f"{scheme.name} needs second-order equations {_pattern(scheme)}",
+            rate.span, f"this is {name}', of first order",
+        )  # fmt: skip
+    system = dynamics.system(order)
+    found = _assign(list(system), {}, scheme.patterns, system)
+    if found is None:
+        return _misfit(scheme, system, span)
+    return {p.variable: tuple(s for s in system if found[s] == p.variable) for p in scheme.patterns}
+
+
+def reads(rate: Node) -> dict[State, Node]:
+    """The states a right-hand side reads, each with the place where it first stands."""
+    found: dict[State, Node] = {}
+    for node in rate.walk():
+        if isinstance(node, State):
+            found.setdefault(node, node)
+    return found
+
+
+def reads_input(rate: Node) -> bool:
+    """Whether a right-hand side reads `u`."""
+    return any(isinstance(node, Input) for node in rate.walk())
+
+
+def _assign(
+    states: list[State],
+    chosen: dict[State, str],
+    patterns: tuple[Pattern, ...],
+    system: Mapping[State, Node],
+) -> dict[State, str] | None:
+    """The first assignment that fits, by trying the unknowns in order."""
+    if len(chosen) == len(states):
+        return chosen if len(set(chosen.values())) == len(patterns) else None
+    state = states[len(chosen)]
+    for pattern in patterns:
+        trial = chosen | {state: pattern.variable}
+        if not _violations(trial, patterns, system):
+            found = _assign(states, trial, patterns, system)
+            if found is not None:
+                return found
+    return None
+
+
+def _violations(
+    chosen: Mapping[State, str], patterns: tuple[Pattern, ...], system: Mapping[State, Node]
+) -> list[tuple[State, Node, Pattern]]:
+    """States read that the pattern does not let be read: (reader, place, pattern)."""
+    by_variable = {pattern.variable: pattern for pattern in patterns}
+    found = []
+    for state, variable in chosen.items():
+        pattern = by_variable[variable]
+        for other, place in reads(system[state]).items():
+            if other in chosen and chosen[other] not in pattern.reads:
+                found.append((state, place, pattern))
+            elif other not in system:
+                found.append((state, place, pattern))
+    return found
+
+
+def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnostic:
+    """The dynamics do not fit: the first thing that is read and should not be."""
+    states = list(system)
+    variables = [pattern.variable for pattern in scheme.patterns]
+    if len(states) < len(variables):
+        return Diagnostic(
+            f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
+            span, f"takes {_pattern(scheme)}",
+        )  # fmt: skip
+    chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
+    violations = _violations(chosen, scheme.patterns, system)
+    if not violations or len(states) > len(variables):
+        return Diagnostic(
+            f"{scheme.name} takes {_pattern(scheme)}, and these equations cannot be grouped so",
+            span,
+        )  # fmt: skip
+    state, place, pattern = violations[0]
+    allowed = [str_state(s) for s in states if chosen[s] in pattern.reads]
+    wrong = next(iter(reads(place)))
+    swap = [s for s in allowed if s != str_state(wrong)]
+    return Diagnostic(
+        f"{scheme.name} needs {str_state(state)}' to read only {' and '.join(allowed)}, "
+        f"but it reads {str_state(wrong)}",
+        place.span, f"{str_state(wrong)} is read here",
+        f"write {swap[0]} for {str_state(wrong)}" if swap else "",
+    )  # fmt: skip
+
+
+def str_state(state: State) -> str:
+    """A state as it is written."""
+    return state.name + "'" * state.order
+
+
+def _pattern(scheme: Scheme) -> str:
+    """The `for` line of a scheme."""
+    return ", ".join(
+        f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
+        for p in scheme.patterns
+    )

@@ -1,0 +1,132 @@
+"""The typed program: everything a file says, resolved and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from odenet.diagnostics import Source, Span
+from odenet.model.expr import Node, Slot, State
+from odenet.model.layers import Layer, Shape
+from odenet.model.numbers import Width
+from odenet.model.parameters import Learned
+from odenet.model.recipe import Recipe
+from odenet.model.scheme import Scheme
+
+Number = Fraction | float
+
+
+@dataclass(frozen=True)
+class MapDefinition:
+    """A `map`: its layers, one set per step unless `shared`."""
+
+    name: str
+    shared: bool
+    layers: tuple[Layer, ...]
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """The differential equations.
+
+    Args:
+        states: the declared unknowns with the order of their equation.
+        rates: the right-hand side of each, as written.
+        initial: value at time 0 of each state and, for second-order ones, of its derivative.
+        output: what the flow hands on.
+        parts: into how many equal parts the input's channels fall; the states have one each.
+        width_out: channels of the output.
+        exogenous: whether a right-hand side reads the input `u`.
+    """
+
+    states: Mapping[str, int]
+    rates: Mapping[str, Node]
+    initial: Mapping[State, Node]
+    output: Node
+    parts: int
+    width_out: Width
+    exogenous: bool
+
+    def system(self, order: int) -> dict[State, Node]:
+        """The unknowns and their rates as a scheme of an order sees them.
+
+        A scheme for first-order systems sees `Y'' = f` as the pair (Y, Y').
+        """
+        found: dict[State, Node] = {}
+        for name, own in self.states.items():
+            if own == 2 and order == 1:
+                found[State(name)] = State(name, 1)
+                found[State(name, 1)] = self.rates[name]
+            else:
+                found[State(name)] = self.rates[name]
+        return found
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """The scheme, its constants, and which unknown of its pattern each state stands for.
+
+    Args:
+        scheme: the rule of one step.
+        h: the step size; None when `horizon` is given, or the scheme has none.
+        horizon: the final time T, for h = T / steps.
+        constants: values of the scheme's constants.
+        starts: values before the first step.
+        groups: pattern unknown -> the states it stands for.
+        exact: whether the state is kept in fixed-point arithmetic.
+    """
+
+    scheme: Scheme
+    h: Number | None
+    horizon: Number | None
+    constants: Mapping[str, Number]
+    starts: tuple[tuple[Slot, Node], ...]
+    groups: Mapping[str, tuple[State, ...]]
+    exact: bool
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`require NAME` or `require NAME(number)`."""
+
+    name: str
+    number: int | None
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A whole file, typed.
+
+    Args:
+        name: the file's name without its ending.
+        constants: the values of the `let` numbers, by canonical name.
+        spellings: canonical name -> how the author first wrote it.
+        net: the layers after `input`, empty when the file has no `net`.
+        input_shape: what `input` says, None without `net`.
+    """
+
+    source: Source = field(repr=False)
+    name: str
+    description: str
+    constants: Mapping[str, Number]
+    parameters: Mapping[str, Learned]
+    maps: Mapping[str, MapDefinition]
+    dynamics: Dynamics
+    discretisation: Discretisation
+    claims: tuple[Claim, ...]
+    net: tuple[Layer, ...]
+    input_shape: Shape | None
+    recipe: Recipe
+    spellings: Mapping[str, str]
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme in use."""
+        return self.discretisation.scheme
+
+    @property
+    def system(self) -> dict[State, Node]:
+        """The unknowns and their rates as the scheme sees them."""
+        return self.dynamics.system(self.scheme.patterns[0].order)
