@@ -1,0 +1,1 @@
+"""Training: one loop, Lightning's, for every spec."""

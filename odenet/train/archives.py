@@ -1,0 +1,125 @@
+"""Published image sets, read by torchvision's classes; never fetched unless asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
+
+from odenet.train.errors import TrainingError
+from odenet.train.samples import DataSet, Split
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One published set.
+
+    Args:
+        kind: torchvision's class for it.
+        size: of the download, in words.
+        split: the argument of `kind` that chooses the training or the test split.
+        channels_last: whether torchvision keeps the images as (N, H, W, C).
+    """
+
+    kind: Any
+    size: str
+    split: Callable[[bool], dict[str, Any]] = lambda train: {"train": train}
+    channels_last: bool = False
+
+
+ARCHIVES = {
+    "cifar10": Archive(datasets.CIFAR10, "170 MB", channels_last=True),
+    "cifar100": Archive(datasets.CIFAR100, "169 MB", channels_last=True),
+    "stl10": Archive(
+        datasets.STL10, "2.6 GB", split=lambda train: {"split": "train" if train else "test"}
+    ),
+    "fashion_mnist": Archive(datasets.FashionMNIST, "31 MB"),
+}
+
+
+def load_archive(name: str, root: Path, download: bool) -> DataSet:
+    """Read both splits of a published set.
+
+    Raises:
+        TrainingError: if it is missing, incomplete or damaged; names the file and the way out.
+    """
+    archive = ARCHIVES[name]
+    fetch = download or _lies_packed(archive.kind, root)
+    try:
+        train = archive.kind(str(root), download=fetch, **archive.split(True))
+        test = archive.kind(str(root), download=fetch, **archive.split(False))
+        classes = tuple(map(str, train.classes))
+        return DataSet(name, _split(train, archive), _split(test, archive), classes)
+    except URLError as error:
+        raise TrainingError(
+            f"{name} could not be fetched: {error.reason}", f"put it into {root} by other means"
+        ) from error
+    except Exception as error:  # unpickling and reshaping damaged bytes raise nearly anything
+        raise _explain(name, archive, root, error) from error
+
+
+def _split(data: Any, archive: Archive) -> Split:
+    images = torch.as_tensor(np.asarray(data.data))
+    if images.dim() == 3:
+        images = images[:, None]
+    if archive.channels_last:
+        images = images.permute(0, 3, 1, 2)
+    labels = data.targets if hasattr(data, "targets") else data.labels
+    return Split(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
+
+
+def _explain(name: str, archive: Archive, root: Path, error: Exception) -> TrainingError:
+    """Say which file is missing or damaged."""
+    fetch = f"fetch it: add --download --data-root {root} ({archive.size})"
+    files = _files(archive.kind, root)
+    absent = [path for path, _ in files if not path.is_file()]
+    if len(absent) == len(files):
+        place = files[0][0].parent
+        return TrainingError(
+            f"{name} is not in {root}",
+            f"{fetch}\nor point --data-root at the folder that has {place.relative_to(root)}",
+        )
+    damaged = [path for path, whole in files if path.is_file() and not whole(path)]
+    if absent or damaged:
+        what = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
+        return TrainingError(f"{name} cannot be read: {what}", f"delete it and {fetch}")
+    return TrainingError(f"{name} in {root} cannot be read: {error}", fetch)
+
+
+def _files(kind: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:
+    """The files a set is read from, each with a test of whether it is whole."""
+    if issubclass(kind, datasets.MNIST):
+        names = [Path(packed).stem for packed, _ in kind.resources]
+        return [(root / kind.__name__ / "raw" / name, _idx_whole) for name in names]
+    listed = [*kind.train_list, *kind.test_list]
+    if hasattr(kind, "meta"):
+        listed.append([kind.meta["filename"], kind.meta["md5"]])
+    return [
+        (root / kind.base_folder / name, lambda path, md5=md5: check_integrity(str(path), md5))
+        for name, md5 in listed
+    ]
+
+
+def _lies_packed(kind: Any, root: Path) -> bool:
+    """Whether a set of MNIST's kind lies there packed and whole: `download` then only unpacks."""
+    if not issubclass(kind, datasets.MNIST):
+        return False
+    raw = root / kind.__name__ / "raw"
+    return all(check_integrity(str(raw / name), md5) for name, md5 in kind.resources)
+
+
+def _idx_whole(path: Path) -> bool:
+    """Whether an IDX file is as long as its header says."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        axes = head[3] if len(head) == 4 else 0
+        sizes = file.read(4 * axes)
+    if axes == 0 or len(sizes) < 4 * axes:
+        return False
+    items = int(np.prod(np.frombuffer(sizes, dtype=">i4")))
+    return path.stat().st_size == 4 + 4 * axes + items

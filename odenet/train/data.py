@@ -1,0 +1,64 @@
+"""The data sets of `data = …`, each as a training and a test split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn import datasets as points_and_digits
+
+from odenet.model.recipe import Call
+from odenet.train.archives import load_archive
+from odenet.train.folder import load_folder
+from odenet.train.samples import DataSet, Split, Stream, generator, stratified
+
+DIGITS_TEST = 360  # of 1,797; the usual fifth
+POINTS_TEST = 0.2
+
+
+def load_data(
+    data: Call, shape: Sequence[int], root: str = "data", download: bool = False
+) -> DataSet:
+    """Load the data set that a recipe names.
+
+    Args:
+        data: a checked call, such as `cifar10` or `folder(path = "pictures")`.
+        shape: what the network takes; pictures from a folder are decoded to it.
+        root: where published data sets lie or are put.
+        download: fetch a published data set that is not there.
+
+    Raises:
+        TrainingError: if it is missing or damaged; says which option or file would help.
+    """
+    if data.name == "digits":
+        return _digits()
+    if data.name == "folder":
+        return load_folder(data["path"], shape)
+    if data.name in POINTS:
+        return _points(data)
+    return load_archive(data.name, Path(root), download)
+
+
+def _digits() -> DataSet:
+    """The 8 x 8 digits of scikit-learn, 0..16 scaled to 0..255; a fixed stratified split."""
+    values, labels = points_and_digits.load_digits(return_X_y=True)
+    pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    whole = Split(torch.from_numpy(pixels), torch.as_tensor(labels).long())
+    test, train = stratified(whole.labels, DIGITS_TEST, generator(Stream.SPLIT))
+    return DataSet("digits", whole.pick(train), whole.pick(test), tuple("0123456789"))
+
+
+POINTS = {
+    "rings": lambda n, noise: points_and_digits.make_circles(
+        n, noise=noise, factor=0.5, random_state=0
+    ),
+    "moons": lambda n, noise: points_and_digits.make_moons(n, noise=noise, random_state=0),
+}
+
+
+def _points(data: Call) -> DataSet:
+    """Two classes of points in the plane."""
+    xy, labels = POINTS[data.name](data["n"], data["noise"])
+    whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
+    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
+    return DataSet(data.name, whole.pick(train), whole.pick(test), ("outer", "inner"))

@@ -1,0 +1,188 @@
+"""Batches of an epoch, on the training device."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from odenet.model.recipe import Recipe
+from odenet.train.augment import Draws, Pipeline, build_pipeline
+from odenet.train.errors import TrainingError
+from odenet.train.pictures import read_batches, reading_processes
+from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
+
+Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
+
+
+@dataclass
+class Plan:
+    """Which samples make up the batches of the current epoch, for one of `world` processes.
+
+    Every process knows the whole epoch's order and takes every `world`-th sample of each batch, so
+    that the batches, put together, are those of a single process.
+
+    Args:
+        count: samples in the split.
+        batch: samples per step, over all processes.
+        seed: of the order.
+        shuffle: a new order every epoch without an incomplete last batch; else all, as stored.
+        rank: this process.
+        world: the number of processes.
+        epoch: the current epoch; Lightning sets it.
+    """
+
+    count: int
+    batch: int
+    seed: int = 0
+    shuffle: bool = False
+    rank: int = 0
+    world: int = 1
+    epoch: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole = self.count // self.batch
+        return max(1, whole) if self.shuffle else -(-self.count // self.batch)
+
+    def order(self) -> np.ndarray:
+        """All samples, in the order of the epoch."""
+        if not self.shuffle:
+            return np.arange(self.count)
+        return generator(Stream.ORDER, self.seed, self.epoch).permutation(self.count)
+
+    def places(self, first: int = 0) -> Iterator[np.ndarray]:
+        """This process's positions in the order, one array per batch from the `first` on."""
+        for number in range(first, len(self)):
+            stop = min((number + 1) * self.batch, self.count)
+            yield np.arange(number * self.batch + self.rank, stop, self.world)
+
+
+class Batches:
+    """The batches of a split, epoch after epoch; can be stopped and resumed inside an epoch.
+
+    Args:
+        split: the samples; tensors are moved to the device once.
+        pipeline: what happens to them.
+        plan: which samples, in which order.
+        device: where the network is.
+        workers: processes that decode pictures left on disk.
+    """
+
+    def __init__(
+        self, split: Split, pipeline: Pipeline, plan: Plan, device: torch.device, workers: int = 0
+    ):
+        self.sampler = plan  # where Lightning looks for `set_epoch`
+        self.damaged: dict[str, None] = {}
+        self._pipeline = pipeline.to(device)
+        self._labels = split.labels.to(device)
+        self._device = device
+        self._workers = workers
+        inputs = split.inputs
+        self._inputs = inputs.to(device) if isinstance(inputs, Tensor) else inputs
+        self._served = 0
+        self._resume_at = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        plan = self.sampler
+        self._served, self._resume_at = self._resume_at, 0
+        draws: Draws = ()
+        if plan.shuffle:
+            drawn = self._pipeline.draw(plan.seed, plan.epoch, plan.count)
+            draws = tuple(numbers.to(self._device) for numbers in drawn)
+        for inputs, samples, places in self._fetch(plan.order()):
+            self._served += 1
+            rows = tuple(numbers[places] for numbers in draws)
+            yield self._pipeline(inputs, rows), self._labels[samples]
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the epoch is; Lightning puts it into checkpoints."""
+        return {"served": self._served}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Start the next epoch where the saved one stopped."""
+        self._resume_at = state["served"] % len(self)
+
+    def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Stored inputs, their indices in the split, and their positions in the order."""
+        everywhere = torch.from_numpy(order).to(self._device)
+        if isinstance(self._inputs, Tensor):
+            for position in self.sampler.places(self._served):
+                places = torch.from_numpy(position).to(self._device)
+                samples = everywhere[places]
+                yield self._inputs[samples], samples, places
+        else:
+            positions = list(self.sampler.places(self._served))
+            batches = [order[position].tolist() for position in positions]
+            reader = read_batches(self._inputs, batches, self._workers)
+            for position, read in zip(positions, reader, strict=True):
+                self.damaged.update((line, None) for line in read.damaged)
+                if len(read.images):
+                    places = torch.from_numpy(position[read.good]).to(self._device)
+                    images = read.images.to(self._device)
+                    yield images, everywhere[places], places
+
+
+class Data(pl.LightningDataModule):
+    """The splits of a data set as loaders for Lightning.
+
+    Args:
+        data: the data set.
+        recipe: batch, seed, augmentations, fraction and holdout.
+        shape: what the network takes.
+    """
+
+    def __init__(self, data: DataSet, recipe: Recipe, shape: Sequence[int]):
+        super().__init__()
+        train = part(data.train, recipe.fraction, recipe.seed)
+        self.watched = data.test
+        if recipe.holdout:
+            train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
+        self.train, self.test = train, data.test
+        self.recipe = recipe
+        self.pipeline = build_pipeline(train, shape, recipe.augment)
+        self.loaders: list[Batches] = []
+
+    def train_dataloader(self) -> Batches:
+        """Shuffled and augmented."""
+        return self._batches(self.train, self.recipe.batch, shuffle=True)
+
+    def val_dataloader(self) -> Batches:
+        """What the best epoch is chosen by: the held-out samples, without any the test split."""
+        return self._batches(self.watched, 2 * self.recipe.batch)
+
+    def test_dataloader(self) -> Batches:
+        """The test split."""
+        return self._batches(self.test, 2 * self.recipe.batch)
+
+    @property
+    def damaged(self) -> list[str]:
+        """A line for every picture that could not be read so far."""
+        return list(dict.fromkeys(line for loader in self.loaders for line in loader.damaged))
+
+    def _batches(self, split: Split, batch: int, shuffle: bool = False) -> Batches:
+        trainer = self.trainer
+        if trainer is None:
+            raise RuntimeError("loaders belong to a Trainer")
+        if batch % trainer.world_size:
+            raise TrainingError(
+                f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
+                f"choose a multiple of {trainer.world_size}, as in --set batch="
+                f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
+            )
+        plan = Plan(len(split), batch, self.recipe.seed, shuffle)
+        plan.rank, plan.world = trainer.global_rank, trainer.world_size
+        device = trainer.strategy.root_device
+        workers = reading_processes(trainer.num_devices)
+        loader = Batches(split, self.pipeline, plan, device, workers)
+        self.loaders.append(loader)
+        return loader

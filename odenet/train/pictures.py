@@ -1,0 +1,133 @@
+"""Pictures on disk: decoding one, and folders with one folder of pictures per class."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric.utilities.data import suggested_max_num_workers
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+GREY, COLOUR = 1, 3
+CHUNK = 256  # pictures decoded at a time
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files of one decoded size, read when asked for.
+
+    Args:
+        paths: the files.
+        shape: (C, H, W) after decoding.
+    """
+
+    paths: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        """One picture, (C, H, W) uint8; for a damaged file its path and the reason."""
+        return decode(self.paths[index], self.shape)
+
+    def pick(self, indices: Iterable[int]) -> "Pictures":
+        """The files at the given places, in that order."""
+        return replace(self, paths=tuple(self.paths[i] for i in indices))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory all of them take once decoded."""
+        return len(self.paths) * int(np.prod(self.shape))
+
+
+def decode(path: str, shape: Sequence[int]) -> Tensor | str:
+    """Read a picture, cut its middle to the proportions of the shape, and scale it.
+
+    Args:
+        path: the file.
+        shape: (C, H, W) wanted; C is 1 for grey or 3 for colour.
+
+    Returns:
+        uint8, (C, H, W), or a line that names the file and says why it cannot be read.
+    """
+    channels, height, width = shape
+    mode = "L" if channels == GREY else "RGB"
+    try:
+        with Image.open(path) as image:
+            image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
+            upright = ImageOps.exif_transpose(image)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        reason = str(error).partition("'")[0].strip() or type(error).__name__
+        return f"{path}: {reason}"
+    pixels = np.array(fitted)
+    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A batch of pictures as read.
+
+    Args:
+        images: (M, C, H, W) uint8, the readable ones.
+        good: for every picture asked for, whether it was readable.
+        damaged: a line for each of the others.
+    """
+
+    images: Tensor
+    good: np.ndarray
+    damaged: list[str]
+
+
+def read_batches(pictures: Pictures, batches: Iterable[list[int]], workers: int) -> Iterator[Read]:
+    """Decode batches of pictures, in order, ahead of their use in other processes.
+
+    Args:
+        pictures: the files.
+        batches: the places of the pictures of each batch.
+        workers: processes; 0 decodes here.
+    """
+    collate = partial(_collate, shape=pictures.shape)
+    files: Any = pictures  # has what a map-style data set needs
+    yield from DataLoader(files, batch_sampler=batches, num_workers=workers, collate_fn=collate)
+
+
+def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> Read:
+    images = [image for image in read if isinstance(image, Tensor)]
+    damaged = [line for line in read if isinstance(line, str)]
+    good = np.array([isinstance(image, Tensor) for image in read])
+    stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=torch.uint8)
+    return Read(stacked, good, damaged)
+
+
+def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
+    """Decode every picture into memory.
+
+    Returns:
+        uint8 images (M, C, H, W) of the readable ones, for every picture whether it was readable,
+        and a line per damaged file.
+    """
+    everything = list(range(len(pictures)))
+    batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
+    images = torch.empty((len(pictures), *pictures.shape), dtype=torch.uint8)
+    good = np.zeros(len(pictures), dtype=bool)
+    damaged: list[str] = []
+    for batch, read in zip(batches, read_batches(pictures, batches, workers), strict=True):
+        good[batch] = read.good
+        filled = int(good.sum())
+        images[filled - len(read.images) : filled] = read.images
+        damaged += read.damaged
+    return images[: int(good.sum())], good, tuple(damaged)
+
+
+def reading_processes(devices: int) -> int:
+    """How many processes decode pictures, when `devices` training processes share the machine."""
+    return min(MOST_WORKERS, suggested_max_num_workers(devices))
