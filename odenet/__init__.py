@@ -1,3 +1,34 @@
-"""Write a deep network as an ODE; get a reversible torch module, its inverse and a proof."""
+"""Write a deep network as an ODE; get a reversible torch module, its inverse and a proof.
+
+program = odenet.load("specs/hamiltonian.ode", set={"h": 0.05})
+flow = program.flow(channels=64, steps=10)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program, load, loads
+    from odenet.diagnostics import SpecError
+
+# Where the public names live; none is imported before it is used, so that neither torch nor sympy is.
+_HOMES = {
+    "Program": "odenet.compiler",
+    "SpecError": "odenet.diagnostics",
+    "load": "odenet.compiler",
+    "loads": "odenet.compiler",
+}
+
+__all__ = ["Program", "SpecError", "load", "loads"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'odenet' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,21 +1,194 @@
-"""The driver: from a file to a `Program` that keeps every stage."""
+"""The driver: from a file to a `Program` that keeps every stage.
 
+text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
+                                                          └─ emit ─► torch source ─► module
+"""
+
+import linecache
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+import odenet
+from odenet.analyse import Certificate, certify
+from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.emit.module import module_source
+from odenet.emit.names import class_name
 from odenet.language import parse, tree
 from odenet.language.foreign import recognise
-from odenet.model.build import build
+from odenet.model.build import DEFAULT_SPACE, build
 from odenet.model.program import Model
+from odenet.model.recipe import Recipe
 
-LANGUAGE_VERSION = 1
+if TYPE_CHECKING:
+    from torch import nn
+
+    from odenet.runtime import Flow
 
 
-def load_model(path: str, settings: Mapping[str, Any] | None = None) -> tuple[tree.File, Model]:
-    source = read(Path(path))
-    return check(source, settings or {})
+@dataclass(frozen=True)
+class Program:
+    """A compiled specification; every stage is an attribute and prints itself.
+
+    Attributes:
+        tree: the syntax tree.
+        model: the typed program.
+    """
+
+    tree: tree.File = field(repr=False)
+    model: Model
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.model.name
+
+    @property
+    def text(self) -> str:
+        """The specification as it was written."""
+        return self.model.source.text
+
+    @property
+    def recipe(self) -> Recipe:
+        """How to train it."""
+        return self.model.recipe
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample, (C, H, W) or (D,); None without a `net`."""
+        shape = self.model.input_shape
+        return (int(shape.channels.constant), *shape.space) if shape else None
+
+    @property
+    def classes(self) -> int | None:
+        """The width of the last layer of the `net` when that is a dense one."""
+        net = self.model.net
+        return int(net[-1].after.channels.constant) if net and net[-1].name == "dense" else None
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        """What follows from the scheme's text: forward, inverse, order, symmetry, volume."""
+        return derive(self.model.scheme)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """What is proved about the spectrum of the dynamics."""
+        return certify(self.model)
+
+    def source(self, space: int | None = None) -> str:
+        """The text of the generated torch module; the same bytes for the same input and version.
+
+        Args:
+            space: number of spatial axes of the feature maps; by default that of the `net`.
+        """
+        axes = len(self.model.input_shape.space) if self.model.input_shape else DEFAULT_SPACE
+        space = axes if space is None else space
+        return module_source(
+            self.model, self.derivation, self.certificate, odenet.__version__, space
+        )
+
+    def module(self, space: int | None = None) -> ModuleType:
+        """The generated module, loaded from its text; debuggers and tracebacks show its lines."""
+        source = self.source(space)
+        digest = sha256(source.encode()).hexdigest()[:12]
+        name = f"odenet.generated.{class_name(self.name)}_{digest}"
+        if name not in sys.modules:
+            file = f"<odenet {self.name} {digest}>"
+            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+            module = ModuleType(name)
+            sys.modules[name] = module
+            exec(compile(source, file, "exec"), module.__dict__)
+        return sys.modules[name]
+
+    def flow(
+        self, channels: int, steps: int, *, space: int | None = None, **constants: float
+    ) -> "Flow":
+        """The flow alone, as a torch module: (batch, channels, *space) to the output.
+
+        Args:
+            channels: of its input.
+            steps: how many.
+            space: number of spatial axes.
+            constants: `h`, `T` and the scheme's constants, in place of those of the file.
+        """
+        module = self.module(space)
+        return getattr(module, f"{class_name(self.name)}Flow")(channels, steps, **constants)
+
+    def network(self, classes: int | None = None) -> "nn.Module":
+        """The whole `net`, as a torch module.
+
+        Args:
+            classes: the width of a dense last layer, in place of the file's.
+
+        Raises:
+            SpecError: the file has no `net`.
+        """
+        if not self.model.net:
+            message = f"{self.name} has no network"
+            help_ = "add a line such as `net = input(3, 32, 32) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
+            raise SpecError([Diagnostic(message, help=help_, file=self.model.source.name)])
+        network = getattr(self.module(), f"{class_name(self.name)}Network")
+        return network() if classes is None or self.classes is None else network(classes)
+
+    def __str__(self) -> str:
+        return f"{self.derivation}\n\n{self.certificate}"
+
+
+def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Program:
+    """Compile a file.
+
+    Args:
+        path: of the specification.
+        set: values from outside: numbers of `let`, constants of the scheme, keys of the recipe.
+
+    Raises:
+        SpecError: with everything that is wrong, in `.diagnostics`.
+    """
+    return _compile(read(Path(path)), set or {})
+
+
+def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> Program:
+    """Compile a text; `name` stands for the file in messages. See `load`."""
+    return _compile(Source(name, text), set or {})
+
+
+def load_model(
+    path: str | Path, settings: Mapping[str, Any] | None = None
+) -> tuple[tree.File, Model]:
+    """The syntax tree and typed program of a file. See `load`."""
+    return check(read(Path(path)), settings or {})
+
+
+def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
+    return Program(*check(source, settings))
+
+
+def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
+    """The syntax tree and typed program of a text; raises SpecError with everything wrong."""
+    report = Report()
+    foreign = recognise(source.text)
+    if foreign:
+        message = f"this looks like a file of {foreign}, which also uses the ending .ode"
+        help_ = "a spec of odenet begins with the line `odenet 1`"
+        raise SpecError([Diagnostic(message, help=help_, file=source.name)])
+    file = parse(source, report)
+
+    def load_used(use: tree.Use) -> tree.File | None:
+        path = Path(source.name).parent / use.path
+        try:
+            return parse(read(path), report)
+        except SpecError as error:
+            for found in error.diagnostics:
+                report.error(f"{use.path}: {found.message}", use.span, help=found.help)
+            return None
+
+    return file, build(file, source, load_used, settings, report)
 
 
 def read(path: Path) -> Source:
@@ -37,9 +210,10 @@ def read(path: Path) -> Source:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise _unreadable(path, "this is not a text file in UTF-8", "a spec is plain text") from None
+        raise _unreadable(path, "this is not a text file in UTF-8", "a spec is plain text")
     if not text.strip():
-        raise _unreadable(path, "this file is empty", "a spec has a state, an equation and a discretisation")
+        help_ = "a spec has a state, an equation and a discretisation"
+        raise _unreadable(path, "this file is empty", help_)
     return Source(str(path), text)
 
 
@@ -51,25 +225,3 @@ def _near(path: Path) -> str:
     """Specs in the same folder, for a mistyped path."""
     others = sorted(p.name for p in path.parent.glob("*.ode")) if path.parent.is_dir() else []
     return f"{path.parent} has {', '.join(others[:8])}" if others else ""
-
-
-def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
-    report = Report()
-    program = recognise(source.text)
-    if program:
-        raise SpecError([Diagnostic(
-            f"this looks like a file of {program}, which also uses the ending .ode",
-            file=source.name, help="a spec of odenet begins with the line `odenet 1`",
-        )])  # fmt: skip
-    file = parse(source, report)
-
-    def load(use: tree.Use) -> tree.File | None:
-        path = Path(source.name).parent / use.path
-        try:
-            return parse(read(path), report)
-        except SpecError as error:
-            for found in error.diagnostics:
-                report.error(f"{use.path}: {found.message}", use.span, help=found.help)
-            return None
-
-    return file, build(file, source, load, settings, report)

@@ -55,6 +55,7 @@ def build(
         {name: declared.scope.evaluate(value) for name, value in declared.scope.constants().items()},
         declared.scope.parameters, maps, dynamics, discretisation, claims, net, input_shape, recipe,
         {name.id: name.spelling for name in declared.scope.declared.values()} | discretisation.scheme.spellings,
+        tuple(let for name, let in declared.scope.lets.items() if name in declared.scope.used),
     )  # fmt: skip
 
 

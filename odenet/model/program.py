@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from odenet.diagnostics import Source, Span
+from odenet.language import tree
 from odenet.model.expr import Node, Slot, State
 from odenet.model.layers import Layer, Shape
 from odenet.model.numbers import Width
@@ -105,6 +106,7 @@ class Model:
         spellings: canonical name -> how the author first wrote it.
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
+        lets: the `let`s that formulas use, as written.
     """
 
     source: Source = field(repr=False)
@@ -120,6 +122,7 @@ class Model:
     input_shape: Shape | None
     recipe: Recipe
     spellings: Mapping[str, str]
+    lets: tuple[tree.Let, ...]
 
     @property
     def scheme(self) -> Scheme:

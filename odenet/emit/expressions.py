@@ -1,0 +1,239 @@
+"""Formulas as torch code, in the author's order of operations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.parameters import Learned
+
+SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A piece of Python and how tightly it binds."""
+
+    text: str
+    level: int = ATOM
+
+    def at(self, level: int) -> str:
+        """The text, in brackets if it binds less tightly than its place asks."""
+        return self.text if self.level >= level else f"({self.text})"
+
+
+def number(value: Fraction | float) -> str:
+    """A number as a Python literal."""
+    if isinstance(value, Fraction) and value.denominator == 1:
+        return str(value.numerator)
+    return repr(float(value))
+
+
+class Printer:
+    """Prints formulas.
+
+    Args:
+        leaf: the code of states, slots, stages, rates, biases, constants and learned scalars.
+        kernel: the code of a parameter's tensor, by canonical name.
+        parameters: the declared parameters.
+    """
+
+    def __init__(
+        self,
+        leaf: Callable[[expr.Node], Code],
+        kernel: Callable[[str], str],
+        parameters: Mapping[str, Learned],
+    ):
+        self.leaf = leaf
+        self.kernel = kernel
+        self.parameters = parameters
+
+    def __call__(self, node: expr.Node) -> Code:
+        """The code of a scalar or a field."""
+        match node:
+            case expr.Number():
+                return Code(number(node.value))
+            case expr.Power():
+                return self._power(node)
+            case expr.Sum():
+                return self._sum(node)
+            case expr.Product():
+                return self._product(self(node.left), self(node.right))
+            case expr.Hadamard():
+                return self._product(self(node.left), self(node.right))
+            case expr.Quotient():
+                above, below = self(node.numerator), self(node.denominator)
+                return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT)
+            case expr.Apply():
+                return self.apply(node.operator, self(node.operand))
+            case expr.Activate():
+                return self._activate(node)
+            case expr.Call():
+                return Code(f"{self.kernel(node.function.name)}({self(node.operand).text})")
+            case expr.Concat():
+                parts = ", ".join(self(part).text for part in node.parts)
+                return Code(f"torch.cat(({parts}), dim=1)") if len(node.parts) > 1 else Code(parts)
+        return self.leaf(node)
+
+    def _power(self, node: expr.Power) -> Code:
+        base, exponent = self(node.base), self(node.exponent)
+        simple = all(c.text.replace(".", "").replace("_", "").isalnum() for c in (base, exponent))
+        operator = "**" if simple else " ** "
+        return Code(f"{base.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
+
+    def _sum(self, node: expr.Sum) -> Code:
+        text = ""
+        for sign, term in node.terms:
+            code = self(term)
+            if not text:
+                text = ("" if sign > 0 else "-") + code.at(PRODUCT)
+            else:
+                text += f" {'+' if sign > 0 else '-'} {code.at(PRODUCT)}"
+        return Code(text, SIGN if len(node.terms) == 1 else SUM)
+
+    def _product(self, left: Code, right: Code) -> Code:
+        return Code(f"{left.at(PRODUCT)} * {right.at(SIGN)}", PRODUCT)
+
+    def _activate(self, node: expr.Activate) -> Code:
+        row = ACTIVATIONS[node.activation.name]
+        constants = [self(constant).text for constant in node.activation.constants]
+        operand = self(node.operand)
+        if row.code == "{x}":
+            return operand
+        return Code(row.code.format(*constants, x=operand.text))
+
+    # operators
+
+    def apply(self, operator: expr.Node, operand: Code) -> Code:
+        """The code of an operator applied to a field."""
+        match operator:
+            case expr.Identity():
+                return operand
+            case expr.Param():
+                return self._convolve(operator.name, self.kernel(operator.name), operand)
+            case expr.Adjoint(expr.Param(name)):
+                return self._convolve(name, self.kernel(name), operand, adjoint=True)
+            case expr.Compose():
+                return self.apply(operator.left, self.apply(operator.right, operand))
+            case expr.Product():
+                return self._product(self(operator.left), self.apply(operator.right, operand))
+            case expr.Quotient():
+                applied = self.apply(operator.numerator, operand)
+                return Code(
+                    f"{applied.at(PRODUCT)} / {self(operator.denominator).at(SIGN)}", PRODUCT
+                )
+            case expr.Sum():
+                return self._apply_sum(operator, operand)
+        raise AssertionError(operator)
+
+    def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
+        learned = self.parameters[name]
+        if learned.type == "diag":
+            return Code(f"diag({operand.text}, {kernel})")
+        function = "dense" if learned.type == "dense" else "conv"
+        function = f"adjoint_{function}" if adjoint else function
+        return Code(f"{function}({operand.text}, {kernel}{_options(learned, kernel)})")
+
+    def _apply_sum(self, operator: expr.Sum, operand: Code) -> Code:
+        """A sum of operators: one convolution with an assembled kernel where that is the same."""
+        names = self._kernel_names(operator)
+        if names:
+            learned = self.parameters[names[0]]
+            kernel = self._assemble(operator, learned).text
+            function = "dense" if learned.type == "dense" else "conv"
+            options = _options(learned, self.kernel(names[0]))
+            return Code(f"{function}({operand.text}, {kernel}{options})")
+        terms = tuple((sign, _Applied(term, operand)) for sign, term in operator.terms)
+        inner = Printer(self._applied, self.kernel, self.parameters)
+        return inner(expr.Sum(terms))
+
+    def _applied(self, node: expr.Node) -> Code:
+        """An operator of a sum, applied on its own."""
+        return (
+            self.apply(node.operator, node.operand)
+            if isinstance(node, _Applied)
+            else self.leaf(node)
+        )
+
+    def _kernel_names(self, operator: expr.Node) -> list[str]:
+        """The parameters of a sum that is one kernel; empty when it is not one.
+
+        All must be kernels of one form, from c to c channels; the identity may join them.
+        """
+        letters = [n for n in operator.walk() if isinstance(n, expr.Operator)]
+        if any(isinstance(n, expr.Compose) for n in letters):
+            return []
+        names = [n.name for n in letters if isinstance(n, expr.Param)]
+        forms = {_form(self.parameters[name]) for name in names}
+        return names if names and len(forms) == 1 and None not in forms else []
+
+    def _assemble(self, operator: expr.Node, learned: Learned) -> Code:
+        """The kernel of an operator."""
+        match operator:
+            case expr.Identity():
+                first = self.kernel(learned.name)
+                return Code(f"eye_kernel({first}{_groups(learned, first)})")
+            case expr.Param():
+                kernel = self.kernel(operator.name)
+                even = learned.type in ("conv", "depthwise") and learned.options["k"] % 2 == 0
+                return Code(f"odd_kernel({kernel})") if even else Code(kernel)
+            case expr.Adjoint(expr.Param(name)):
+                kernel = self.kernel(name)
+                return Code(f"adjoint_kernel({kernel}{_groups(learned, kernel)})")
+            case expr.Product():
+                return self._product(self(operator.left), self._assemble(operator.right, learned))
+            case expr.Quotient():
+                above = self._assemble(operator.numerator, learned)
+                below = self(operator.denominator)
+                return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT)
+        assert isinstance(operator, expr.Sum)
+        terms = tuple((s, _Assembled(t, learned)) for s, t in operator.terms)
+        inner = Printer(self._assembled, self.kernel, self.parameters)
+        return inner(expr.Sum(terms))
+
+    def _assembled(self, node: expr.Node) -> Code:
+        return (
+            self._assemble(node.operator, node.learned)
+            if isinstance(node, _Assembled)
+            else self.leaf(node)
+        )
+
+
+@dataclass(frozen=True)
+class _Applied(expr.Field):
+    """An operator applied to code that is printed already."""
+
+    operator: expr.Node
+    operand: Any
+
+
+@dataclass(frozen=True)
+class _Assembled(expr.Field):
+    """An operator to be printed as its kernel."""
+
+    operator: expr.Node
+    learned: Any
+
+
+def _form(learned: Learned) -> tuple | None:
+    """What must agree for kernels to be added; None for an operator that has no such kernel."""
+    if learned.type == "diag" or learned.width_in != learned.width_out:
+        return None
+    options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out")}
+    return learned.type, tuple(sorted(options.items())), learned.width_in
+
+
+def _groups(learned: Learned, kernel: str) -> str:
+    """The `groups` argument, where it is not 1."""
+    if learned.type == "depthwise":
+        return f", groups={kernel}.shape[0]"
+    groups = learned.options.get("groups", 1)
+    return f", groups={groups}" if groups != 1 else ""
+
+
+def _options(learned: Learned, kernel: str) -> str:
+    """The arguments of a convolution that are not the usual ones."""
+    dilation = learned.options.get("dilation", 1)
+    return _groups(learned, kernel) + (f", dilation={dilation}" if dilation != 1 else "")

@@ -1,0 +1,288 @@
+"""The class of a flow: its parameters, right-hand sides, and step."""
+
+from odenet.derive import Derivation
+from odenet.derive.nodes import scalar
+from odenet.emit import notation
+from odenet.emit.constructors import layer_code, parameter_code, width_code
+from odenet.emit.expressions import Code, Printer, number
+from odenet.emit.frame import Frame, StepPrinter
+from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
+from odenet.emit.step import StepWriter, unpack
+from odenet.model import expr
+from odenet.model.expr import State
+from odenet.model.layers import LAYERS
+from odenet.model.parameters import Learned
+from odenet.model.program import MapDefinition, Model
+
+
+class FlowWriter:
+    """Writes the class of a flow.
+
+    Args:
+        model: the typed program.
+        derivation: of its scheme.
+        name: of the class.
+        space: number of spatial axes.
+        summary: lines for the docstring.
+    """
+
+    def __init__(
+        self, model: Model, derivation: Derivation, name: str, space: int, summary: list[str]
+    ):
+        self.model = model
+        self.derivation = derivation
+        self.name = name
+        self.space = space
+        self.summary = summary
+        self.frame = Frame(model)
+        self.step = StepWriter(self.frame, derivation)
+
+    def write(self) -> list[str]:
+        """The lines of the state's class and the flow's."""
+        fields = [f"    {slot}: Tensor" for slot in self.frame.slots]
+        state = [
+            "class State(NamedTuple):",
+            '    """The values stored between two steps."""',
+            "",
+            *fields,
+        ]
+        lines = [
+            f"class {self.name}(Flow):",
+            *docstring(self.summary, 4),
+            "",
+            *self._attributes(),
+            "",
+        ]
+        methods = [self._init(), *self._rates(), self._initial()]
+        methods.append(
+            self._method("advance", "state, step=0", "One step forward.", self.step.advance())
+        )
+        if self.derivation.shears is not None:
+            undone = "The same step undone: its shears backwards."
+            methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
+        methods += [self._readout(), self._field()]
+        if self.derivation.shears is not None:
+            shears = self._shears()
+            methods += [self._stage(name, code) for name, code in self.step.stages] + [shears]
+        for method in methods:
+            lines += [*method, ""]
+        return [*state, "", "", *lines[:-1]]
+
+    def _attributes(self) -> list[str]:
+        learned = self.model.parameters.values()
+        operators = [self.frame.names("spec", p.name) for p in learned if p.is_operator]
+        states = [self.frame.state(State(name)) for name in self.model.dynamics.states]
+        both = (*learned, *self.model.maps.values())
+        shared = [self.frame.names("spec", p.name) for p in both if p.shared]
+        found = {"slots": self.frame.slots, "states": tuple(states)}
+        found |= {"operators": tuple(operators)} if operators else {}
+        found |= {"shared": tuple(shared)} if shared else {}
+        lines = [f"{key} = {strings(names)}" for key, names in found.items()]
+        if self.derivation.shears is None:
+            assert self.derivation.obstacle is not None
+            lines += [
+                "reversible = False",
+                f"obstacle = {quoted(self.derivation.obstacle.message)}",
+            ]
+        relabel = self._relabel()
+        if relabel:
+            lines.append(f"relabel = {{{relabel}}}")
+        if any(LAYERS[layer.name].random for m in self.model.maps.values() for layer in m.layers):
+            lines.append("stochastic = True")
+        if self.model.discretisation.exact:
+            lines.append("exact = True")
+        return [part for line in lines for part in lay_out(line, 4)]
+
+    def _relabel(self) -> str:
+        pairs = [
+            (self.frame.value(r.name, r.offset, i), self.frame.value(s.name, s.offset, i))
+            for r, s in self.derivation.relabel.items()
+            for i in range(len(self.frame.components(r.name)))
+        ]
+        return ", ".join(f'"{a}": "{b}"' for a, b in pairs if a != b)
+
+    # construction
+
+    def _init(self) -> list[str]:
+        chosen, frame = self.model.discretisation, self.frame
+        keywords, body = [], [f"super().__init__(channels, steps, space={self.space})"]
+        if self._needs_width():
+            body.append(f"c = self.width({self.model.dynamics.parts})")
+        if chosen.horizon is not None:
+            keywords.append(f"T={number(chosen.horizon)}")
+            body.append("self.h = T / steps")
+        elif chosen.h is not None:
+            keywords.append(f"h={number(chosen.h)}")
+            body.append("self.h = h")
+        for name, value in chosen.constants.items():
+            attribute = frame.constant(name)
+            argument = attribute.removeprefix("self.")
+            keywords.append(f"{argument}={number(value)}")
+            body.append(f"{attribute} = {argument}")
+        body += [
+            f"{frame.constant(name)} = {frame.scalar(value).text}"
+            for name, value in self.model.scheme.lets
+        ]
+        body += self._conditions()
+        body += [f"{frame.constant(n)} = {number(v)}" for n, v in self._lets().items()]
+        body += [self._parameter(p) for p in self.model.parameters.values()]
+        body += [self._map(m) for m in self.model.maps.values()]
+        signature = ", ".join(
+            ["self", "channels", "steps", *(["*"] if keywords else []), *keywords]
+        )
+        lines = lay_out(f"def __init__({signature}):", 4)
+        return lines + [part for line in body for part in lay_out(line, 8)]
+
+    def _needs_width(self) -> bool:
+        tensors = [p for p in self.model.parameters.values() if p.type != "scalar"]
+        return bool(tensors or self.model.maps)
+
+    def _lets(self) -> dict:
+        """The `let` numbers that formulas of the flow read."""
+        values = [*self.model.system.values(), *self.model.dynamics.initial.values(),
+                  self.model.dynamics.output]  # fmt: skip
+        names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
+        return {name: value for name, value in self.model.constants.items() if name in names}
+
+    def _conditions(self) -> list[str]:
+        """Checks of what the inverse divides by."""
+        lines = []
+        for condition in self.derivation.conditions:
+            if condition.is_number:
+                continue
+            code = self.frame.scalar(scalar(condition)).text
+            message = f"{self.model.scheme.name} has no inverse where {condition} = 0"
+            lines += [f"if {code} == 0:", f"    self.give_up_reversing({quoted(message)})"]
+        return lines
+
+    def _parameter(self, learned: Learned) -> str:
+        name = f"self.{self.frame.names('spec', learned.name)}"
+        return f"{name} = {parameter_code(learned, self.space)}"
+
+    def _map(self, definition: MapDefinition) -> str:
+        name = f"self.{self.frame.names('spec', definition.name)}"
+        steps = "1" if definition.shared else "steps"
+        inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
+        return f"{name} = layers({steps}, lambda: nn.Sequential({inner}))"
+
+    # methods
+
+    def _method(self, name: str, arguments: str, text: str, body: list[str]) -> list[str]:
+        lines = [
+            f"    def {name}(self{', ' if arguments else ''}{arguments}):",
+            f'        """{escaped(text)}"""',
+        ]
+        return lines + [part for line in body for part in lay_out(line, 8)]
+
+    def _rates(self) -> list[list[str]]:
+        found = []
+        for state, rate in self.model.system.items():
+            reads = [self.frame.state(read) for read in self.frame.rate_reads(state)]
+            reads += ["u"] if self.frame.rate_input(state) else []
+            params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
+            order = 2 if self.model.dynamics.states[state.name] == 2 else 1
+            left = self.model.spellings[state.name] + "'" * order
+            text = f"{left} = {notation.written(rate.span)}."
+            if state.order == 0 and order == 2 and isinstance(rate, State):
+                text = f"The speed {self.model.spellings[state.name]}'."
+            code = self._field_printer()(rate).text
+            found.append(
+                self._method(
+                    self.frame.rate_name(state),
+                    ", ".join([*reads, *params]),
+                    text,
+                    [f"return {code}"],
+                )
+            )
+        return found
+
+    def _field_printer(self, step: str | None = None) -> Printer:
+        """Prints formulas of the dynamics; parameters are names, or attributes at a step."""
+        frame = self.frame
+
+        def param(name: str) -> str:
+            return frame.names("spec", name) if step is None else frame.at_step(name, step)
+
+        def leaf(node: expr.Node) -> Code:
+            match node:
+                case State():
+                    return Code(frame.state(node))
+                case expr.Input():
+                    return Code("u")
+                case expr.Constant():
+                    return Code(frame.constant(node.name))
+                case expr.Bias() | expr.Learned():
+                    return Code(param(node.name))
+            raise AssertionError(node)
+
+        return Printer(leaf, param, self.model.parameters)
+
+    def _initial(self) -> list[str]:
+        initial, frame = self.model.dynamics.initial, self.frame
+        split = [
+            frame.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
+        ]
+        body = []
+        if len(split) > 1:
+            body.append(f"{', '.join(split)} = split(u, {len(split)})")
+        body += [f"{name} = u" for name in split if len(split) == 1]
+        model_tensor = split[0] if split else "u"
+        printer = self._field_printer("0")
+        for state in self.model.system:
+            value = initial[state]
+            if isinstance(value, expr.Zero):
+                body.append(f"{frame.state(state)} = torch.zeros_like({model_tensor})")
+            elif not isinstance(value, expr.Split):
+                body.append(f"{frame.state(state)} = {printer(value).text}")
+        body += self._starts()
+        text = "The state before the first step, from the flow's input."
+        return self._method(
+            "initial", "u", text, [*body, f"return State({', '.join(frame.slots)})"]
+        )
+
+    def _starts(self) -> list[str]:
+        """Values that only the discretisation has: history and auxiliary unknowns."""
+        lines, frame = [], self.frame
+        current = {
+            (unknown, 0, i): frame.value(unknown, 0, i)
+            for unknown in self.model.scheme.unknowns
+            for i in range(len(frame.components(unknown)))
+        }
+        printer = StepPrinter(frame, current, "0")
+        for slot, value in self.model.discretisation.starts:
+            for i, state in enumerate(frame.components(slot.name)):
+                like = f"torch.zeros_like({frame.state(state)})"
+                code = like if isinstance(value, expr.Zero) else printer(value, i).text
+                name = frame.value(slot.name, slot.offset, i)
+                current[slot.name, slot.offset, i] = name
+                lines.append(f"{name} = {code}")
+        return lines
+
+    def _readout(self) -> list[str]:
+        code = self._field_printer("-1")(self.model.dynamics.output).text
+        text = "What the flow hands on."
+        return self._method("readout", "state", text, unpack(self.frame.slots, [f"return {code}"]))
+
+    def _field(self) -> list[str]:
+        """The right-hand sides at a state, whatever the scheme."""
+        frame = self.frame
+        rates = []
+        for state in self.model.system:
+            arguments = [frame.state(read) for read in frame.rate_reads(state)]
+            arguments += ["u"] if frame.rate_input(state) else []
+            arguments += [frame.at_step(name) for name in frame.rate_params(state)]
+            rates.append(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
+        text = "The right-hand sides of the equations, one tensor each."
+        body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
+        return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+
+    def _stage(self, name: str, code: list[str]) -> list[str]:
+        text = "A right-hand side at a value inside the step."
+        return self._method(name, code[0], text, code[1:])
+
+    def _shears(self) -> list[str]:
+        shears = self.step.shears()
+        body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
+        return self._method(
+            "shears", "", "The step as shears, for the memory-free backward.", [body]
+        )

@@ -1,0 +1,207 @@
+"""The variables of one step: which Python name holds which value of which state.
+
+A scheme speaks of unknowns; each stands for one or more states (its components), and is kept at one
+or more times (its history). An auxiliary unknown has the components of what it is added to.
+"""
+
+from dataclasses import dataclass
+
+from odenet.emit.expressions import Code, Printer
+from odenet.emit.names import Names
+from odenet.model import expr
+from odenet.model.expr import State
+from odenet.model.fit import reads, reads_input
+from odenet.model.program import Model
+
+_SUFFIX = {1: "_next", 0: "", -1: "_prev"}
+
+
+@dataclass(frozen=True)
+class Register:
+    """One stored value: a component of an unknown at a time, and its Python name."""
+
+    unknown: str
+    offset: int
+    component: int
+    name: str
+
+
+class Frame:
+    """Python names for everything a step touches, and the printing of formulas with them."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.scheme = model.scheme
+        self.names = Names()
+        self.pattern = {p.function: p for p in self.scheme.patterns}
+        self.group = self._groups()
+        for state in model.system:
+            self.state(state)
+        for name in (*model.parameters, *model.maps):
+            self.names("spec", name)
+
+    # components
+
+    def _groups(self) -> dict[str, str]:
+        """The pattern unknown whose components each unknown and stage has."""
+        found = {p.variable: p.variable for p in self.scheme.patterns}
+        for _ in range(len(self.scheme.updates) + 1):
+            for update in self.scheme.updates:
+                group = self._group_of(update.value, found)
+                if group is not None:
+                    found.setdefault(update.target.name, group)
+        return found
+
+    def _group_of(self, node: expr.Node, known: dict[str, str]) -> str | None:
+        for inner in (node, *node.children()):
+            if isinstance(inner, expr.Rate):
+                return self.pattern[inner.function].variable
+            if isinstance(inner, expr.Slot | expr.Stage) and inner.name in known:
+                return known[inner.name]
+            if inner is not node and (found := self._group_of(inner, known)):
+                return found
+        return None
+
+    def components(self, unknown: str) -> tuple[State, ...]:
+        """The states an unknown or stage stands for."""
+        return self.model.discretisation.groups[self.group[unknown]]
+
+    # names
+
+    def state(self, state: State) -> str:
+        """The name of a state; a derivative that is a state of its own ends in `_dot`."""
+        if state.order == 0:
+            return self.names("spec", state.name)
+        return self.names("dot", state.name, f"{self.names('spec', state.name)}_dot")
+
+    def value(self, unknown: str, offset: int, component: int) -> str:
+        """The name of a component of an unknown at a time, or of a stage (offset 0)."""
+        states = self.components(unknown)
+        if unknown in self.model.discretisation.groups:
+            base = self.state(states[component])
+        else:
+            plain = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
+            base = self.names("scheme", f"{unknown} {component}", plain)
+        suffix = _SUFFIX.get(offset, f"_prev{-offset}")
+        return self.names("slot", f"{base} {offset}", base + suffix) if suffix else base
+
+    def registers(self) -> tuple[Register, ...]:
+        """The values stored between two steps, in the order of the state."""
+        return tuple(
+            Register(slot.name, slot.offset, i, self.value(slot.name, slot.offset, i))
+            for slot in self.scheme.slots
+            for i in range(len(self.components(slot.name)))
+        )
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the stored values; the input comes last when the dynamics read it."""
+        exogenous = ("u",) if self.model.dynamics.exogenous else ()
+        return tuple(register.name for register in self.registers()) + exogenous
+
+    def constant(self, name: str) -> str:
+        """A number of the scheme or of a `let`, as an attribute."""
+        space = "scheme" if name in self.scheme_constants else "spec"
+        return f"self.{self.names(f'{space} constant', name)}"
+
+    @property
+    def scheme_constants(self) -> tuple[str, ...]:
+        """The names of the scheme's constants and lets, and `h`."""
+        names = [name for name, _ in (*self.scheme.constants, *self.scheme.lets)]
+        return ("h", *names) if self.scheme.uses_step_size else tuple(names)
+
+    def at_step(self, name: str, step: str = "step") -> str:
+        """A parameter or map of one step, as an attribute."""
+        learned = self.model.parameters.get(name) or self.model.maps[name]
+        return f"self.{self.names('spec', name)}[{'0' if learned.shared else step}]"
+
+    def scalar(self, node: expr.Node) -> Code:
+        """The code of a formula of the scheme's constants."""
+
+        def leaf(inner: expr.Node) -> Code:
+            assert isinstance(inner, expr.Constant)
+            return Code(self.constant(inner.name))
+
+        return Printer(leaf, str, {})(node)
+
+    # right-hand sides
+
+    def rate_name(self, state: State) -> str:
+        """The method of a right-hand side."""
+        return f"rate_{self.state(state)}"
+
+    def rate_reads(self, state: State) -> tuple[State, ...]:
+        """The states a right-hand side reads, in the order of its arguments."""
+        read = reads(self.model.system[state])
+        return tuple(other for other in self.model.system if other in read)
+
+    def rate_params(self, state: State) -> tuple[str, ...]:
+        """The parameters and maps a right-hand side uses, in the order of declaration."""
+        used = {n.name for n in self.model.system[state].walk() if isinstance(n, _LEARNED)}
+        return tuple(name for name in (*self.model.parameters, *self.model.maps) if name in used)
+
+    def rate_input(self, state: State) -> bool:
+        """Whether a right-hand side reads the input."""
+        return reads_input(self.model.system[state])
+
+
+_LEARNED = (expr.Param, expr.Bias, expr.Learned, expr.Map)
+
+
+class StepPrinter:
+    """Prints the lines of a scheme for one component.
+
+    Args:
+        frame: the names.
+        current: the variable that holds each (unknown or stage, offset, component) now.
+        step: the code of the step's number.
+    """
+
+    def __init__(self, frame: Frame, current: dict[tuple[str, int, int], str], step: str = "step"):
+        self.frame = frame
+        self.current = current
+        self.step = step
+
+    def __call__(self, node: expr.Node, component: int) -> Code:
+        """The code of a formula for one component."""
+        frame = self.frame
+
+        def leaf(inner: expr.Node) -> Code:
+            match inner:
+                case expr.Slot():
+                    return Code(self.current[inner.name, inner.offset, component])
+                case expr.Stage():
+                    return Code(self.current[inner.name, 0, component])
+                case expr.Constant():
+                    return Code(frame.constant(inner.name))
+                case expr.Rate():
+                    return self.rate(inner, component)
+                case expr.Bias() | expr.Learned():
+                    return Code(self.param(inner.name))
+            raise AssertionError(inner)
+
+        return Printer(leaf, self.param, frame.model.parameters)(node)
+
+    def param(self, name: str) -> str:
+        """A parameter or map of the step."""
+        return self.frame.at_step(name, self.step)
+
+    def rate(self, node: expr.Rate, component: int) -> Code:
+        """A call of the method of a right-hand side."""
+        frame = self.frame
+        pattern = frame.pattern[node.function]
+        state = frame.model.discretisation.groups[pattern.variable][component]
+        arguments = [self.argument(node, read).text for read in frame.rate_reads(state)]
+        arguments += ["u"] if frame.rate_input(state) else []
+        arguments += [self.param(name) for name in frame.rate_params(state)]
+        return Code(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
+
+    def argument(self, node: expr.Rate, read: State) -> Code:
+        """What a right-hand side is handed for a state it reads."""
+        groups = self.frame.model.discretisation.groups
+        for unknown, value in zip(
+            self.frame.pattern[node.function].reads, node.arguments, strict=True
+        ):
+            if read in groups[unknown]:
+                return self(value, groups[unknown].index(read))
+        raise AssertionError(read)

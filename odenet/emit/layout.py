@@ -1,0 +1,108 @@
+"""Long lines of generated code, broken as ruff's formatter breaks them."""
+
+WIDTH = 88
+_OPENS = {"(": ")", "[": "]", "{": "}"}
+
+
+def lay_out(line: str, indent: int) -> list[str]:
+    """One statement as lines of at most WIDTH columns where its brackets allow.
+
+    Args:
+        line: the statement, without indentation.
+        indent: its indentation in columns.
+    """
+    if indent + len(line) <= WIDTH:
+        return [" " * indent + line]
+    if line.startswith("return ") and not _last_group(line):
+        line = f"return ({line[7:]})"
+    found = _last_group(line)
+    if not found:
+        return [" " * indent + line]
+    start, end = found
+    body = line[start + 1 : end]
+    inside = _body(body, indent + 4)
+    return [" " * indent + line[: start + 1], *inside, " " * indent + line[end:]]
+
+
+def _body(body: str, indent: int) -> list[str]:
+    """What stands in broken brackets: on one line if it fits, else an item a line."""
+    if indent + len(body) <= WIDTH and not body.endswith(","):
+        return [" " * indent + body]
+    items = _split(body, ",")
+    if len(items) > 1:
+        return [line for item in items for line in lay_out(f"{item.strip()},", indent)]
+    pieces = _split_operators(body)
+    return [line for piece in pieces for line in lay_out(piece, indent)]
+
+
+def _last_group(line: str) -> tuple[int, int] | None:
+    """The last outermost pair of brackets with something inside."""
+    depth, start, found = 0, 0, None
+    for i, char in _code(line):
+        if char in _OPENS:
+            start = i if depth == 0 else start
+            depth += 1
+        elif char in _OPENS.values():
+            depth -= 1
+            if depth == 0 and i > start + 1:
+                found = (start, i)
+    return found
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts between separators that stand outside brackets; a trailing one adds none."""
+    parts, depth, last = [], 0, 0
+    for i, char in _code(text):
+        depth += (char in _OPENS) - (char in _OPENS.values())
+        if depth == 0 and char == separator:
+            parts.append(text[last:i])
+            last = i + 1
+    rest = text[last:]
+    return [*parts, rest] if rest.strip() else parts
+
+
+def _split_operators(text: str) -> list[str]:
+    """A sum with every further term on a line of its own, its sign first."""
+    pieces, depth, last = [], 0, 0
+    for i, char in _code(text):
+        depth += (char in _OPENS) - (char in _OPENS.values())
+        if depth == 0 and char in "+-" and text[i - 1 : i + 2] == f" {char} ":
+            pieces.append(text[last:i].strip())
+            last = i
+    return [*pieces, text[last:].strip()]
+
+
+def _code(text: str):
+    """The characters outside quotes, with their places."""
+    quote = ""
+    for i, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        else:
+            yield i, char
+
+
+def docstring(lines: list[str], indent: int) -> list[str]:
+    """A docstring of several lines."""
+    pad = " " * indent
+    first, *rest = [escaped(line) for line in lines]
+    body = [f"{pad}{line}".rstrip() for line in rest]
+    return [f'{pad}"""{first}', *body, f'{pad}"""'] if rest else [f'{pad}"""{first}"""']
+
+
+def strings(names: tuple[str, ...]) -> str:
+    """A tuple of strings."""
+    listed = ", ".join(f'"{name}"' for name in names)
+    return f"({listed}{',' if len(names) == 1 else ''})"
+
+
+def quoted(text: str) -> str:
+    """A string literal."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def escaped(text: str) -> str:
+    """A text that may stand inside a docstring."""
+    return text.replace("\\", "\\\\").replace('"""', "'''")

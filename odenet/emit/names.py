@@ -1,0 +1,67 @@
+"""Python names for the names of a specification.
+
+Namespaces of the language meet in one Python class, so a name that would shadow something gets an
+underscore at its end. The network is the same whatever its parameters are called.
+"""
+
+import keyword
+
+# What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
+# (kept complete by tests/emit/test_names.py).
+_CODE = """
+    torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state step steps
+    channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias conv conv_kernel
+    dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar split Mean Residual Widen
+    Elementwise ValueError int float count index
+"""
+_MODULE = """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
+    dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
+    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
+    named_parameters parameters register_backward_hook register_buffer register_forward_hook
+    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
+    zero_grad
+"""
+_FLOW = """
+    advance anchors channels drift energy exact facts field frequency_bound initial inverse memory
+    note_drift obstacle operators readout refine relabel retreat reversible shears slots smoothness
+    space spectrum stability stability_limit states steps stochastic trajectory width
+"""
+RESERVED = frozenset(
+    [*_CODE.split(), *_MODULE.split(), *_FLOW.split(), *keyword.kwlist, *keyword.softkwlist]
+)
+
+
+class Names:
+    """Hands out distinct Python names."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], str] = {}
+        self._taken: set[str] = set(RESERVED)
+
+    def __call__(self, space: str, name: str, wanted: str = "") -> str:
+        """The Python name of a name.
+
+        Args:
+            space: the namespace it lives in, e.g. "spec" or "scheme".
+            name: its canonical name there.
+            wanted: what it should be called; by default its own name.
+        """
+        key = (space, name)
+        if key not in self._names:
+            candidate = wanted or name
+            while candidate in self._taken or candidate.startswith(("rate_", "stage_")):
+                candidate += "_"
+            self._taken.add(candidate)
+            self._names[key] = candidate
+        return self._names[key]
+
+
+def class_name(stem: str) -> str:
+    """A class name from a file name: `hamiltonian_one_layer` -> `HamiltonianOneLayer`."""
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in stem).split()
+    name = "".join(word[0].upper() + word[1:] for word in words)
+    return name if name[:1].isalpha() else f"Model{name}"

@@ -1,0 +1,254 @@
+"""One step as methods: `advance` from the author's lines, `retreat` and `shears` from the shear form."""
+
+import re
+from collections.abc import Iterator
+
+from odenet.derive import Derivation, Shear
+from odenet.derive.nodes import scalar
+from odenet.emit.expressions import PRODUCT, Code
+from odenet.emit.frame import Frame, Register, StepPrinter
+from odenet.model import expr
+from odenet.model.expr import Slot
+from odenet.model.scheme import Update
+
+Value = tuple[str, int, int]
+
+
+class StepWriter:
+    """Writes the methods of one step."""
+
+    def __init__(self, frame: Frame, derivation: Derivation):
+        self.frame = frame
+        self.derivation = derivation
+        self.stages: list[tuple[str, list[str]]] = []
+
+    # forward: the author's lines
+
+    def advance(self) -> list[str]:
+        """The lines of `advance`."""
+        registers = self.frame.registers()
+        current = {(r.unknown, r.offset, r.component): r.name for r in registers}
+        printer = StepPrinter(self.frame, current)
+        work = [(u, i) for u in self.frame.scheme.updates for i in self._components(u)]
+        lines = []
+        for n, (update, i) in enumerate(work):
+            code = printer(update.value, i).text
+            target = update.target
+            name = self._target(target, i, work[n + 1 :])
+            current[target.name, target.offset if isinstance(target, Slot) else 0, i] = name
+            lines.append(f"{name} = {code}")
+        values = [current[r.unknown, r.offset + 1, r.component] for r in registers]
+        lines.append(f"return State({', '.join([*values, *self._input()])})")
+        return unpack(self.frame.slots, lines)
+
+    def _components(self, update: Update) -> range:
+        return range(len(self.frame.components(update.target.name)))
+
+    def _input(self) -> list[str]:
+        return ["u"] if self.frame.model.dynamics.exogenous else []
+
+    def _target(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
+        """The variable of a line; the old value's own where nothing reads that any more."""
+        if isinstance(target, expr.Stage):
+            return self.frame.value(target.name, 0, i)
+        assert isinstance(target, Slot)
+        old = (target.name, 0, i)
+        read = any(old in set(self.uses(u.value, j)) for u, j in later)
+        kept = len(self.frame.scheme.history(target.name)) > 1
+        return self.frame.value(target.name, 1 if read or kept else 0, i)
+
+    def uses(self, node: expr.Node, component: int) -> Iterator[Value]:
+        """The values a formula reads, for one of its components."""
+        match node:
+            case expr.Slot():
+                yield node.name, node.offset, component
+            case expr.Stage():
+                yield node.name, 0, component
+            case expr.Rate():
+                yield from self._rate_uses(node, component)
+            case _:
+                for child in node.children():
+                    yield from self.uses(child, component)
+
+    def _rate_uses(self, node: expr.Rate, component: int) -> Iterator[Value]:
+        groups = self.frame.model.discretisation.groups
+        pattern = self.frame.pattern[node.function]
+        state = groups[pattern.variable][component]
+        for read in self.frame.rate_reads(state):
+            for unknown, value in zip(pattern.reads, node.arguments, strict=True):
+                if read in groups[unknown]:
+                    yield from self.uses(value, groups[unknown].index(read))
+
+    # backward: the shear form
+
+    def retreat(self) -> list[str]:
+        """The lines of `retreat`: the shears undone, last first."""
+        registers = self.frame.registers()
+        after = {(r.unknown, r.offset, r.component): self._after(r) for r in registers}
+        names = [self._after(self._holder(r)) for r in registers]
+        lines = []
+        current = dict(after)
+        printer = StepPrinter(self.frame, current)
+        for shear in reversed(self.derivation.shears or ()):
+            for i in reversed(range(len(self.frame.components(shear.target.name)))):
+                key = (shear.target.name, shear.target.offset, i)
+                name = self.frame.value(*key)
+                lines.append(f"{name} = {self._undone(shear, printer, current[key], i)}")
+                current[key] = name
+        values = [current[r.unknown, r.offset, r.component] for r in registers]
+        lines.append(f"return State({', '.join([*values, *self._input()])})")
+        return unpack((*names, *self._input()), lines)
+
+    def _holder(self, slot: Register) -> Register:
+        """The register that holds a slot's value after the step."""
+        wanted = Slot(slot.unknown, slot.offset)
+        source = next(r for r, s in self._relabel().items() if s == wanted)
+        return Register(source.name, source.offset, slot.component, "")
+
+    def _relabel(self) -> dict[Slot, Slot]:
+        return {r: self.derivation.relabel.get(r, r) for r in self.frame.scheme.slots}
+
+    def _after(self, register: Register) -> str:
+        """The name of what a register holds after the step."""
+        slot = Slot(register.unknown, register.offset)
+        new = self._relabel()[slot]
+        alone = len(self.frame.scheme.history(new.name)) == 1
+        return self.frame.value(new.name, 0 if alone else new.offset + 1, register.component)
+
+    def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
+        """`(held - adds - rates) / scale`, with the scale ±1 written out."""
+        terms = [(self._scalar(c), printer(slot, i)) for c, slot in shear.adds]
+        terms += [(self._scalar(c), printer.rate(rate, i)) for c, rate in shear.rates]
+        products = [_scaled(c, code) for c, code in terms]
+        if shear.scale == -1:
+            return _signed_sum([*products, f"-{held}"])
+        text = _signed_sum([held, *(_negated(p) for p in products)])
+        scale = self._scalar(shear.scale)
+        if shear.scale == 1:
+            return text
+        return (
+            f"({text}) / {scale.at(PRODUCT + 1)}"
+            if products
+            else f"{text} / {scale.at(PRODUCT + 1)}"
+        )
+
+    def _scalar(self, value) -> Code:
+        return self.frame.scalar(scalar(value))
+
+    def shears(self) -> list[str]:
+        """The shears as data, one item each; fills `stages` with the methods they need."""
+        return [
+            self._shear(shear, i)
+            for shear in self.derivation.shears or ()
+            for i in range(len(self.frame.components(shear.target.name)))
+        ]
+
+    def _shear(self, shear: Shear, i: int) -> str:
+        target = self.frame.value(shear.target.name, shear.target.offset, i)
+        parts = [f'"{target}"', _float(self._scalar(shear.scale))]
+        if shear.adds:
+            adds = (
+                f'({_float(self._scalar(c))}, "{self.frame.value(s.name, s.offset, i)}")'
+                for c, s in shear.adds
+            )
+            parts.append(f"adds={_tuple(adds)}")
+        if shear.rates:
+            parts.append(f"terms={_tuple(self._term(c, rate, i) for c, rate in shear.rates)}")
+        return f"Shear({', '.join(parts)})"
+
+    def _term(self, coefficient, rate: expr.Rate, i: int) -> str:
+        """A right-hand side with its factor; a method of its own where its arguments are formulas."""
+        frame = self.frame
+        pattern = frame.pattern[rate.function]
+        state = frame.model.discretisation.groups[pattern.variable][i]
+        params = [frame.names("spec", name) for name in frame.rate_params(state)]
+        plain = all(isinstance(argument, Slot) for argument in rate.arguments)
+        method = frame.rate_name(state)
+        reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
+        reads += ["u"] if frame.rate_input(state) else []
+        if plain:
+            reads = [self._read_name(rate, state) for state in frame.rate_reads(state)]
+            reads += (
+                ["u"]
+                if frame.rate_input(frame.model.discretisation.groups[pattern.variable][i])
+                else []
+            )
+        else:
+            method, params = self._stage(rate, i, reads)
+        names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
+        return f"Term({_float(self._scalar(coefficient))}, self.{method}, {names[0]}, {names[1]})"
+
+    def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
+        groups = self.frame.model.discretisation.groups
+        for unknown, value in zip(
+            self.frame.pattern[rate.function].reads, rate.arguments, strict=True
+        ):
+            if read in groups[unknown]:
+                assert isinstance(value, Slot)
+                return self.frame.value(value.name, value.offset, groups[unknown].index(read))
+        raise AssertionError(read)
+
+    def _stage(self, rate: expr.Rate, i: int, reads: list[str]) -> tuple[str, list[str]]:
+        """A method for a right-hand side at a formula of the registers."""
+        frame = self.frame
+        current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
+        learned = sorted({n for f in rate.walk() if isinstance(f, expr.Rate) for n in self._learned(f)},
+                         key=[*frame.model.parameters, *frame.model.maps].index)  # fmt: skip
+        params = [frame.names("spec", name) for name in learned]
+        code = _StagePrinter(frame, current).rate(rate, i).text
+        lines = [f"return {code}"]
+        for name, known in self.stages:
+            if known[1:] == lines and known[0] == ", ".join([*reads, *params]):
+                return name, params
+        name = f"stage_{len(self.stages) + 1}"
+        self.stages.append((name, [", ".join([*reads, *params]), *lines]))
+        return name, params
+
+    def _learned(self, rate: expr.Rate) -> set[str]:
+        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
+        return {name for state in states for name in self.frame.rate_params(state)}
+
+
+class _StagePrinter(StepPrinter):
+    """Prints a formula of the registers where parameters are arguments of a method."""
+
+    def param(self, name: str) -> str:
+        """A parameter by its own name."""
+        return self.frame.names("spec", name)
+
+
+def unpack(names: tuple[str, ...], body: list[str]) -> list[str]:
+    """The body after the assignment that takes a state apart; values it does not read are `_`."""
+    text = "\n".join(body)
+    shown = [name if re.search(rf"(?<![\w.]){name}\b", text) else "_" for name in names]
+    left = f"({shown[0]},)" if len(shown) == 1 else ", ".join(shown)
+    return [f"{left} = state", *body]
+
+
+def _scaled(coefficient: Code, code: Code) -> str:
+    if coefficient.text == "1":
+        return code.text
+    if coefficient.text == "-1":
+        return f"-{code.text}"
+    return f"{coefficient.at(PRODUCT)} * {code.at(PRODUCT + 1)}"
+
+
+def _negated(text: str) -> str:
+    return text[1:] if text.startswith("-") else f"-{text}"
+
+
+def _signed_sum(terms: list[str]) -> str:
+    text = terms[0]
+    for term in terms[1:]:
+        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text
+
+
+def _float(code: Code) -> str:
+    """A coefficient as a float literal or a formula."""
+    return f"{code.text}.0" if code.text.lstrip("-").isdigit() else code.text
+
+
+def _tuple(items) -> str:
+    listed = list(items)
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"

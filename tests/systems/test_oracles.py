@@ -1,0 +1,83 @@
+"""Every system of the papers against its plain-torch twin: outputs, gradients and round trips."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import odenet
+from tests.systems.oracles import SYSTEMS
+
+SPECS = Path(__file__).parents[2] / "specs"
+DRAWS = {
+    "channels": st.sampled_from([2, 4]),
+    "steps": st.integers(1, 4),
+    "size": st.tuples(st.integers(2, 5), st.integers(2, 5)),
+    "h": st.sampled_from([0.05, 0.1, 0.5]),
+    "seed": st.integers(0, 1000),
+}
+
+
+@cache
+def program(name):
+    return odenet.load(SPECS / f"{name}.ode")
+
+
+def make(name, channels, steps, size, h, seed):
+    torch.manual_seed(seed)
+    takes_h = program(name).model.scheme.uses_step_size
+    flow = program(name).flow(channels, steps, **({"h": h} if takes_h else {})).double()
+    for parameter in flow.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    u = torch.randn(3, channels, *size, dtype=torch.float64, requires_grad=True)
+    return flow, u
+
+
+def gradients(output, flow, u):
+    inputs = [u, *flow.parameters()]
+    return torch.autograd.grad(output.square().sum(), inputs, allow_unused=True)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@given(**DRAWS)
+@settings(max_examples=8, deadline=None)
+def test_outputs_and_gradients_are_those_of_the_equations(name, channels, steps, size, h, seed):
+    flow, u = make(name, channels, steps, size, h, seed)
+    expected = SYSTEMS[name](flow, u, h, steps)
+    found = flow(u)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    for one, other in zip(gradients(found, flow, u), gradients(expected, flow, u), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@given(**DRAWS)
+@settings(max_examples=8, deadline=None)
+def test_a_reversible_step_undoes_itself(name, channels, steps, size, h, seed):
+    flow, u = make(name, channels, steps, size, h, seed)
+    if not flow.reversible:
+        with pytest.raises(RuntimeError, match="no explicit inverse"):
+            flow.retreat(flow.initial(u))
+        return
+    flow.eval()
+    with torch.no_grad():
+        states = [flow.initial(u)]
+        for step in range(steps):
+            states.append(flow.advance(states[-1], step))
+        state = states[-1]
+        for step in reversed(range(steps)):
+            state = flow.retreat(state, step)
+            for one, other in zip(state, states[step], strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["hamiltonian", "leapfrog", "hamiltonian_one_layer"])
+def test_a_generated_step_equals_the_hand_written_one_bit_for_bit(name):
+    flow, u = make(name, 4, 3, (5, 4), 0.1, 7)
+    flow = flow.float().eval()
+    u = u.detach().float()
+    with torch.no_grad():
+        assert torch.equal(flow(u), SYSTEMS[name](flow, u, 0.1, 3))
