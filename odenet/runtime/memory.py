@@ -1,0 +1,97 @@
+"""How a flow holds what its backward needs: stored, recomputed per step, or within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
+
+from odenet.runtime.ambient import Autocast, RandomTape, frozen_statistics
+from odenet.runtime.chain import reversible_steps
+
+if TYPE_CHECKING:
+    from odenet.runtime.flow import Flow
+
+State = tuple[Tensor, ...]
+
+
+def plain_steps(flow: Flow, state: State, steps: range) -> State:
+    """Steps as plain tensor code, which autograd differentiates by storing activations."""
+    with _unbound(flow) if torch.is_grad_enabled() else nullcontext():
+        for step in steps:
+            state = flow.advance(state, step)
+    return state
+
+
+def checkpointed_steps(flow: Flow, state: State) -> State:
+    """All steps, each stored by its first state and run again in the backward."""
+
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), frozen_statistics(flow)
+
+    with _unbound(flow):
+        for step in range(flow.steps):
+            state = checkpoint(
+                flow.advance,
+                state,
+                step,
+                use_reentrant=False,
+                preserve_rng_state=flow.stochastic,
+                context_fn=contexts,
+            )
+    return state
+
+
+def budgeted_steps(flow: Flow, state: State, budget: int) -> State:
+    """As many steps with stored activations as fit into a budget of bytes, the rest reversed."""
+    stored = min(flow.steps, budget // max(1, bytes_per_step(flow, state)))
+    state = plain_steps(flow, state, range(stored))
+    return reversible_steps(flow, state, stored) if stored < flow.steps else state
+
+
+def bytes_per_step(flow: Flow, state: State) -> int:
+    """What autograd would store of one step, in bytes; runs step 0 once to see.
+
+    Neither the random streams nor batch statistics notice. The answer for a kind of input is kept.
+    """
+    key = tuple((t.shape, t.dtype, t.device, t.requires_grad) for t in state)
+    key = (*key, flow.training, Autocast.here(state[0].device))
+    if key not in flow.step_bytes:
+        own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
+        stored: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                stored[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with RandomTape(state[0].device).preserved(), frozen_statistics(flow):
+            with saved_tensors_hooks(pack, lambda tensor: tensor):
+                end = flow.advance(state, 0)  # kept alive, so that no address is met twice
+        del end
+        flow.step_bytes[key] = sum(stored.values())
+    return flow.step_bytes[key]
+
+
+@contextmanager
+def _unbound(flow: Flow) -> Iterator[None]:
+    """Stacked parameters as tuples of their slices, made by one ``unbind`` each.
+
+    Autograd gives every indexing of a stack a gradient as large as the whole of it, so that N steps
+    would cost N^2; ``unbind`` gathers the slices once. An entry of the instance hides a parameter.
+    """
+    names = (
+        () if torch.compiler.is_compiling() else tuple(dict(flow.named_parameters(recurse=False)))
+    )
+    flow.__dict__.update({name: getattr(flow, name).unbind() for name in names})
+    try:
+        yield
+    finally:
+        for name in names:
+            del flow.__dict__[name]

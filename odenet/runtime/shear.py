@@ -1,0 +1,159 @@
+"""A step as a sequence of shears: what the memory-free backward and exact arithmetic run on.
+
+A shear changes one stored value by the others,
+
+    a  <-  α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
+
+so that it is undone by subtracting the same terms and dividing by α, whatever F is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """factor * rate(*reads, *params), one evaluation of a right-hand side.
+
+    Attributes:
+        factor: the scheme's coefficient, such as h.
+        rate: the right-hand side; takes the tensors of ``reads``, then those of ``params``.
+        reads: slots of the state.
+        params: attributes of the flow; a stacked parameter is handed over as this step's slice, a
+            module list as this step's module.
+    """
+
+    factor: float
+    rate: Callable[..., Tensor]
+    reads: tuple[str, ...]
+    params: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shear:
+    """target <- scale * target + Σ weight * slot + Σ terms.
+
+    Attributes:
+        target: the slot that changes.
+        scale: α.
+        adds: pairs (β, slot) of the terms linear in other slots.
+        terms: the right-hand sides that are added.
+
+    Raises:
+        ValueError: if the target is read by its own shear, or the scale is zero: such an update
+            has no explicit inverse.
+    """
+
+    target: str
+    scale: float
+    adds: tuple[tuple[float, str], ...] = ()
+    terms: tuple[Term, ...] = ()
+
+    def __post_init__(self) -> None:
+        read = {slot for _, slot in self.adds} | {slot for t in self.terms for slot in t.reads}
+        if self.target in read:
+            raise ValueError(f"the update of {self.target} reads {self.target}: not a shear")
+        if self.scale == 0:
+            raise ValueError(f"the update of {self.target} forgets its old value: no inverse")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Registers taken apart, so that autograd can hold their tensors.
+
+    Attributes:
+        tensors: what to hold.
+        count: how many they are.
+        rebuild: makes the registers from them again.
+    """
+
+    tensors: tuple[Tensor, ...]
+    count: int
+    rebuild: Callable[[tuple[Tensor, ...]], Registers]
+
+    def emptied(self) -> Packed:
+        """Without the tensors."""
+        return replace(self, tensors=())
+
+    def filled(self, tensors: Iterator[Tensor]) -> Registers:
+        """The registers, from the next tensors of an iterator."""
+        return self.rebuild(tuple(islice(tensors, self.count)))
+
+
+class Registers:
+    """The slots of a state while steps run over them, changed in place once they are ours.
+
+    A tensor that came from outside is left as it is: the first change of a slot makes a new tensor,
+    the ones after that reuse it.
+    """
+
+    def __init__(self, slots: tuple[str, ...], tensors: tuple[Tensor, ...]):
+        self._values = dict(zip(slots, tensors, strict=True))
+        self._owned: set[str] = set()
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The values in the order of the slots, as floating-point tensors."""
+        return tuple(self.read(slot) for slot in self._values)
+
+    def read(self, slot: str) -> Tensor:
+        """The value of a slot, as right-hand sides see it."""
+        return self._values[slot]
+
+    def increase(self, slot: str, amount: Tensor, factor: float) -> None:
+        """Does slot += factor * amount."""
+        self._add(slot, amount, factor)
+
+    def mix(self, slot: str, weight: float, other: str) -> None:
+        """Does slot += weight * other slot."""
+        self._add(slot, self._values[other], weight)
+
+    def multiply(self, slot: str, factor: float) -> None:
+        """Does slot *= factor."""
+        if factor == 1:
+            return
+        if slot in self._owned:
+            self._values[slot].mul_(factor)
+        else:
+            self._set(slot, self._values[slot] * factor)
+
+    def divide(self, slot: str, factor: float) -> None:
+        """Does slot /= factor, which undoes ``multiply``."""
+        if factor == 1:
+            return
+        if slot in self._owned:
+            self._values[slot].div_(factor)
+        else:
+            self._set(slot, self._values[slot] / factor)
+
+    def rename(self, names: dict[str, str]) -> None:
+        """The value of slot a becomes that of slot names[a]."""
+        if names:
+            values, owned = self._values, self._owned
+            moved = {names.get(slot, slot): value for slot, value in values.items()}
+            self._values = {slot: moved[slot] for slot in values}
+            self._owned = {names.get(slot, slot) for slot in owned}
+
+    def verify(self) -> None:
+        """Raises if the arithmetic has failed; floating point cannot."""
+
+    def pack(self) -> Packed:
+        """The registers as they are, which later changes leave alone."""
+        self._owned.clear()
+        slots, tensors = tuple(self._values), tuple(self._values.values())
+        return Packed(tensors, len(tensors), lambda tensors: Registers(slots, tensors))
+
+    def _add(self, slot: str, amount: Tensor, factor: float) -> None:
+        if slot in self._owned:
+            self._values[slot].add_(amount, alpha=factor)
+        else:
+            self._set(slot, torch.add(self._values[slot], amount, alpha=factor))
+
+    def _set(self, slot: str, value: Tensor) -> None:
+        self._values[slot] = value
+        self._owned.add(slot)

@@ -1,0 +1,114 @@
+"""Norms of the real operators by power iteration, and eigenvalues of the real Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odenet.runtime.ambient import evaluating
+from odenet.runtime.operators import adjoint_conv, adjoint_dense, conv, dense
+
+if TYPE_CHECKING:
+    from odenet.runtime.flow import Flow
+
+_SIZE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # of the map that a kernel acts on
+_SMALL = 512  # up to this size all eigenvalues are cheaper than a few
+
+
+@torch.no_grad()
+def operator_norm(
+    K: Tensor,
+    start: Tensor | None = None,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
+    tolerance: float = 1e-4,
+    limit: int = 200,
+) -> tuple[Tensor, Tensor]:
+    """The largest singular value of a kernel or matrix, by power iteration on K^T K.
+
+    Args:
+        K: as ``conv`` or ``dense`` take it.
+        start: the direction an earlier call returned; a good one saves most iterations.
+        groups: as in ``conv``.
+        dilation: as in ``conv``.
+        tolerance: relative change at which to stop.
+        limit: iterations at most.
+
+    Returns:
+        The norm, approached from below, and the direction that attains it.
+    """
+
+    def apply(x: Tensor) -> Tensor:
+        return dense(x, K) if K.ndim == 2 else conv(x, K, groups=groups, dilation=dilation)
+
+    def adjoint(y: Tensor) -> Tensor:
+        if K.ndim == 2:
+            return adjoint_dense(y, K)
+        return adjoint_conv(y, K, groups=groups, dilation=dilation)
+
+    if start is None:
+        shape = (1, K.shape[1] * groups, *_SIZE[K.ndim - 2])
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(shape, generator=generator).to(K)
+    direction = start / torch.linalg.vector_norm(start)
+    image = apply(direction)
+    norm = torch.linalg.vector_norm(image)
+    for _ in range(limit):
+        if not norm:
+            break
+        back = adjoint(image)
+        direction = back / torch.linalg.vector_norm(back)
+        image, before = apply(direction), norm
+        norm = torch.linalg.vector_norm(image)
+        if norm - before <= tolerance * norm:
+            break
+    return norm, direction
+
+
+@torch.no_grad()
+def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
+    """Eigenvalues of the Jacobian of ``flow.field``, as in evaluation, largest modulus first.
+
+    All of them where they are few, else ``count`` of largest modulus and of largest real part, by
+    Arnoldi iteration on Jacobian-vector products.
+    """
+    places = [flow.slots.index(name) for name in flow.states]
+    unknowns = tuple(state[place] for place in places)
+    sizes = [tensor.numel() for tensor in unknowns]
+
+    def rates(*values: Tensor) -> tuple[Tensor, ...]:
+        slots = list(state)
+        for place, value in zip(places, values, strict=True):
+            slots[place] = value
+        return tuple(flow.field(tuple(slots), step))
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(unknowns[0])
+        parts = zip(flat.split(sizes), unknowns, strict=True)
+        tangents = tuple(part.view_as(unknown) for part, unknown in parts)
+        image = torch.func.jvp(rates, unknowns, tangents)[1]
+        return torch.cat([part.flatten() for part in image]).double().cpu().numpy()
+
+    with evaluating(flow):
+        values = _eigenvalues(product, sum(sizes), count)
+    return torch.from_numpy(values[np.argsort(-np.abs(values))])
+
+
+def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    if n <= max(_SMALL, count + 2):
+        return np.linalg.eigvals(np.stack([product(unit) for unit in np.eye(n)], axis=1))
+    # Only this needs scipy, which takes as long to import as the rest of the runtime.
+    from scipy.sparse.linalg import LinearOperator, eigs
+
+    operator = LinearOperator(shape=(n, n), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    start = np.random.default_rng(0).standard_normal(n)
+    found = [
+        eigs(operator, count, which=which, v0=start, return_eigenvectors=False)
+        for which in ("LM", "LR")
+    ]
+    return np.concatenate(found)

@@ -1,0 +1,126 @@
+"""Laws that a flow and its operators obey, to be asserted in tests: ours and yours.
+
+Needs the ``test`` extra for hypothesis.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from odenet.runtime import Flow
+
+Operator = Callable[[Tensor], Tensor]
+
+
+@st.composite
+def maps(
+    draw: st.DrawFn,
+    channels: int | st.SearchStrategy[int],
+    space: int = 2,
+    *,
+    batch: st.SearchStrategy[int] | None = None,
+    size: st.SearchStrategy[int] | None = None,
+) -> Tensor:
+    """Feature maps ``(batch, channels, *space)`` in double precision, normally distributed.
+
+    Args:
+        draw: given by hypothesis.
+        channels: a number or a strategy for it.
+        space: number of spatial axes.
+        batch: strategy for the number of samples, by default 1 to 3.
+        size: strategy for the length of each axis, by default 1 to 6.
+    """
+    count = channels if isinstance(channels, int) else draw(channels)
+    samples = draw(batch or st.integers(1, 3))
+    sizes = [draw(size or st.integers(1, 6)) for _ in range(space)]
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
+    return torch.randn(samples, count, *sizes, dtype=torch.float64, generator=generator)
+
+
+def assert_adjoint(
+    operator: Operator, adjoint: Operator, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
+) -> None:
+    """<K x, y> = <x, K^T y>, up to rounding.
+
+    Args:
+        operator: x -> K x.
+        adjoint: y -> K^T y.
+        x: in the domain.
+        y: in the range.
+        tolerance: relative to |K x| |y| + |x| |K^T y|.
+    """
+    image, back = operator(x), adjoint(y)
+    assert image.shape == y.shape and back.shape == x.shape, "the adjoint has other shapes"
+    left, right = torch.sum(image * y), torch.sum(x * back)
+    scale = image.norm() * y.norm() + x.norm() * back.norm()
+    error = (left - right).abs()
+    assert error <= tolerance * scale, f"<Kx, y> = {left}, but <x, K^T y> = {right}"
+
+
+@torch.no_grad()
+def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
+    """Every step undone gives the state before it, and all steps undone the first state.
+
+    Args:
+        flow: a reversible flow.
+        u: an input.
+        tolerance: of the first state, relative to its size, by default 1e5 units of rounding.
+    """
+    states = flow.trajectory(u)
+    bound = tolerance or 1e5 * torch.finfo(u.dtype).eps
+    for step, (before, after) in enumerate(itertools.pairwise(states)):
+        error = _distance(flow.retreat(after, step), before)
+        assert error <= bound, f"step {step} is undone with relative error {error:.1e}"
+    error = _distance(flow.inverse(states[-1]), states[0])
+    assert error <= bound, f"{flow.steps} steps are undone with relative error {error:.1e}"
+
+
+@torch.no_grad()
+def assert_exact(flow: Flow, u: Tensor) -> None:
+    """In exact arithmetic, all steps undone give the first state bit for bit."""
+    start = flow.encode(u)
+    back = flow.inverse_exactly(flow.evolve_exactly(start))
+    assert back.equal(start), f"{flow.steps} steps in exact arithmetic do not come back"
+
+
+def assert_gradients(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
+    """The gradients of ``flow.memory`` are those of plain autograd, of the input and all weights.
+
+    Args:
+        flow: any flow; its memory mode is the one that is tested.
+        u: an input.
+        tolerance: relative to the size of each gradient, by default 1e5 units of rounding.
+    """
+    mode, bound = flow.memory, tolerance or 1e5 * torch.finfo(u.dtype).eps
+    random, stream = torch.get_rng_state(), torch.Generator().manual_seed(0)
+    found = _gradients(flow, u, stream)
+    torch.set_rng_state(random)
+    try:
+        flow.memory = "stored"
+        expected = _gradients(flow, u, stream.manual_seed(0))
+    finally:
+        flow.memory = mode
+    for name, gradient in expected.items():
+        error = _distance((found[name],), (gradient,))
+        assert error <= bound, f"{name} has relative error {error:.1e} under memory={mode!r}"
+
+
+def _gradients(flow: Flow, u: Tensor, stream: torch.Generator) -> dict[str, Tensor]:
+    u = u.detach().clone().requires_grad_()
+    out = flow(u)
+    weights = torch.randn(out.shape, dtype=out.dtype, generator=stream).to(out.device)
+    names, tensors = zip(*flow.named_parameters(), strict=True)
+    gradients = torch.autograd.grad((out * weights).sum(), (u, *tensors), allow_unused=True)
+    given = zip(("the input's gradient", *names), gradients, strict=True)
+    return {"the output": out.detach(), **{name: g for name, g in given if g is not None}}
+
+
+def _distance(found: tuple[Tensor, ...], true: tuple[Tensor, ...]) -> float:
+    error = torch.stack([(a - b).double().norm() for a, b in zip(found, true, strict=True)]).norm()
+    size = torch.stack([b.double().norm() for b in true]).norm()
+    return float(error / size) if size else float(error)
