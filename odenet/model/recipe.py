@@ -4,8 +4,8 @@ Every key is one field of `Recipe`: its default, its kind of value and range, an
 stand together, and the checks, the messages and the documentation read them from there.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
 from odenet.diagnostics import suggest
@@ -23,7 +23,7 @@ from odenet.model.recipe_values import (
     show,
 )
 
-__all__ = ["Call", "Entry", "Problem", "Recipe", "check_recipe", "override", "recipe_keys"]
+__all__ = ["Call", "Entry", "Problem", "Recipe", "check_recipe", "recipe_keys"]
 
 COUNT = Number(1, whole=True)
 SHARE = Number(0, 1, open_low=True)
@@ -195,14 +195,11 @@ def recipe_keys() -> dict[str, Key]:
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
-def check_recipe(
-    entries: Iterable[Entry], base: Recipe | None = None
-) -> tuple[Recipe, list[Problem]]:
+def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Problem]]:
     """Turn the entries of `train { … }` into a recipe.
 
     Args:
         entries: what is written, in order.
-        base: the values of keys that are not written; the defaults if None.
 
     Returns:
         The recipe, without the entries that have problems, and everything that is wrong.
@@ -226,19 +223,14 @@ def check_recipe(
             value = key.kind.check(entry.value, subject)
             if value is not None:
                 values[entry.key] = value
-    recipe = replace(base or Recipe(), **values)
+    recipe = Recipe(**values)
     if "levels" in values and recipe.levels and recipe.levels[-1] >= recipe.epochs:
         problems.append(
             Problem(
                 spans["levels"],
                 f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
                 "not before the last epoch",
-                "levels = [60, 110] with epochs = 160 refines twice",
+                "refine earlier, or not at all: levels = []",
             )
         )
     return recipe, problems
-
-
-def override(recipe: Recipe, values: Mapping[str, Any]) -> tuple[Recipe, list[Problem]]:
-    """The recipe with some keys replaced, for example from a command line."""
-    return check_recipe([Entry(key, value) for key, value in values.items()], recipe)

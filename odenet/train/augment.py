@@ -104,6 +104,18 @@ class Pipeline:
     deviation: Tensor
     per_image: bool = False
 
+    @classmethod
+    def stored(
+        cls,
+        shape: tuple[int, ...],
+        augment: Sequence[Call],
+        mean: Sequence[float],
+        deviation: Sequence[float],
+    ) -> "Pipeline":
+        """The pipeline of a finished training, without its augmentations."""
+        columns = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        return cls(shape, (), *columns, per_image=_standardised_over(augment) == "image")
+
     def to(self, device: torch.device) -> "Pipeline":
         """The same with its statistics on a device."""
         mean, deviation = self.mean.to(device), self.deviation.to(device)
@@ -162,7 +174,7 @@ def build_pipeline(split: Split, shape: Sequence[int], augment: Sequence[Call]) 
         TrainingError: if the samples cannot be given that shape.
     """
     _require_fit(split, shape)
-    over = next((call["over"] for call in augment if call.name == "standardise"), "data")
+    over = _standardised_over(augment)
     steps = tuple(
         AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
     )
@@ -198,6 +210,10 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     deviation = ((share @ levels**2) - mean**2).clamp(min=0).sqrt()
     scale = deviation.clamp(min=SMALLEST_DEVIATION)
     return mean.float()[:, None, None], scale.float()[:, None, None]
+
+
+def _standardised_over(augment: Sequence[Call]) -> str:
+    return next((call["over"] for call in augment if call.name == "standardise"), "data")
 
 
 def _require_fit(split: Split, shape: Sequence[int]) -> None:

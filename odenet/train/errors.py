@@ -1,8 +1,10 @@
 """What a run says when it cannot go on because of something outside the spec."""
 
+from odenet.diagnostics import Diagnostic, SpecError
 
-class TrainingError(Exception):
-    """Data, a run folder or an option that training cannot use.
+
+class TrainingError(SpecError):
+    """Data, a run folder or an option that training cannot use; prints like any other error.
 
     Args:
         message: what is wrong, with the name of the file or option.
@@ -12,4 +14,4 @@ class TrainingError(Exception):
     def __init__(self, message: str, help: str = ""):
         self.message = message
         self.help = help
-        super().__init__(f"{message}\n{help}" if help else message)
+        super().__init__([Diagnostic(message, help=help)])

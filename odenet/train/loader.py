@@ -78,7 +78,8 @@ class Batches:
     def __init__(
         self, split: Split, pipeline: Pipeline, plan: Plan, device: torch.device, workers: int = 0
     ):
-        self.sampler = plan  # where Lightning looks for `set_epoch`
+        self.sampler = plan  # where Lightning looks for `set_epoch`,
+        self.batch_sampler = None  # and here, as a DataLoader has both
         self.damaged: dict[str, None] = {}
         self._pipeline = pipeline.to(device)
         self._labels = split.labels.to(device)
@@ -139,18 +140,28 @@ class Data(pl.LightningDataModule):
         data: the data set.
         recipe: batch, seed, augmentations, fraction and holdout.
         shape: what the network takes.
+        pipeline: what happens to the samples; made from the training split if None.
     """
 
-    def __init__(self, data: DataSet, recipe: Recipe, shape: Sequence[int]):
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        shape: Sequence[int],
+        pipeline: Pipeline | None = None,
+    ):
         super().__init__()
         train = part(data.train, recipe.fraction, recipe.seed)
-        self.watched = data.test
+        self.watched, self.watched_name = data.test, "test"
         if recipe.holdout:
             train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
+            self.watched_name = "val"
         self.train, self.test = train, data.test
+        self.classes = data.classes
         self.recipe = recipe
-        self.pipeline = build_pipeline(train, shape, recipe.augment)
-        self.loaders: list[Batches] = []
+        self.pipeline = pipeline or build_pipeline(train, shape, recipe.augment)
+        self._loaders: list[Batches] = []
+        self._damaged = data.damaged
 
     def train_dataloader(self) -> Batches:
         """Shuffled and augmented."""
@@ -167,7 +178,18 @@ class Data(pl.LightningDataModule):
     @property
     def damaged(self) -> list[str]:
         """A line for every picture that could not be read so far."""
-        return list(dict.fromkeys(line for loader in self.loaders for line in loader.damaged))
+        streamed = (line for loader in self._loaders for line in loader.damaged)
+        return list(dict.fromkeys([*self._damaged, *streamed]))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return len(Plan(len(self.train), self.recipe.batch, shuffle=True))
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Training samples seen in an epoch."""
+        return min(self.steps_per_epoch * self.recipe.batch, len(self.train))
 
     def _batches(self, split: Split, batch: int, shuffle: bool = False) -> Batches:
         trainer = self.trainer
@@ -184,5 +206,5 @@ class Data(pl.LightningDataModule):
         device = trainer.strategy.root_device
         workers = reading_processes(trainer.num_devices)
         loader = Batches(split, self.pipeline, plan, device, workers)
-        self.loaders.append(loader)
+        self._loaders.append(loader)
         return loader

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model.recipe import Call, Entry, Recipe, check_recipe, override, recipe_keys
+from odenet.model.recipe import Call, Entry, Recipe, check_recipe, recipe_keys
 
 
 def problems_of(key, value):
@@ -108,16 +108,10 @@ def test_levels_lie_before_the_last_epoch():
     assert [p.span for p in problems] == ["here"]
 
 
-def test_a_command_line_overrides_single_keys():
-    recipe, problems = override(Recipe(batch=7), {"epochs": 3, "data": "folder:my pictures"})
+def test_data_can_be_given_as_on_a_command_line():
+    recipe, problems = check_recipe([Entry("data", "folder:my pictures")])
     assert not problems
-    assert (recipe.batch, recipe.epochs) == (7, 3)
     assert recipe.data is not None and recipe.data["path"] == "my pictures"
-
-
-def test_shortening_a_recipe_with_levels_is_allowed():
-    recipe, problems = override(Recipe(epochs=160, levels=(60, 110)), {"epochs": 2})
-    assert not problems and recipe.epochs == 2
 
 
 def test_every_default_satisfies_its_own_key():

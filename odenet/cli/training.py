@@ -1,0 +1,178 @@
+"""`odenet train`, `odenet eval` and `odenet compare`; torch is imported when one of them runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from odenet.cli.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from odenet.train.records import Options
+
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME",
+        help="digits, cifar10, cifar100, stl10, fashion_mnist, rings, moons, or folder:PATH "
+        "with one folder of pictures per class.",
+    ),
+]
+DataRoot = Annotated[
+    str | None, typer.Option(help="Where published data sets lie or are put [default: data].")
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the data set if it is not there.")
+]
+Devices = Annotated[
+    str | None, typer.Option(help="Processors per machine, or auto for all [default: 1].")
+]
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def train(
+    spec: Annotated[Path | None, typer.Argument(help="The specification.")] = None,
+    set_: Settings = None,
+    data: DataName = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the run [default: runs/NAME-1, -2, …].")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bf16, fp16 or float64.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="reversible, stored, checkpoint, or a size such as 2GB.")
+    ] = None,
+    devices: Devices = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines [default: 1].")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How devices share the work: ddp, fsdp, … [default: auto].")
+    ] = None,
+) -> None:
+    """Train the network of a specification by its recipe, or go on with a run."""
+    if spec is None and resume is None:
+        raise typer.BadParameter("give a specification, or a run with --resume")
+    settings = read_settings(set_)
+    short = {"epochs": epochs, "fraction": fraction, "seed": seed, "precision": precision}
+    settings |= {name: str(value) for name, value in short.items() if value is not None}
+    if data is not None:
+        settings["data"] = _as_written(data)
+    given = {
+        "data_root": data_root,
+        "download": download or None,
+        "devices": _devices(devices),
+        "nodes": nodes,
+        "strategy": strategy,
+        "memory": _memory(memory),
+    }
+    from rich.console import Console
+
+    from odenet.train.report import show_result
+    from odenet.train.run import resume as go_on
+    from odenet.train.run import train as start
+    from odenet.train.stopping import Stopped
+
+    console = Console()
+    try:
+        if resume is None:
+            result = start(spec or "", settings, _options(None, given), out, console)
+        else:
+            result = go_on(resume, settings, _options(resume, given), spec, console)
+    except Stopped as stopped:
+        folder = stopped.checkpoint.parent.parent
+        console.print(f"stopped; go on with: odenet train --resume {folder}", soft_wrap=True)
+        raise typer.Exit(128 + stopped.number) from None
+    if result is not None:
+        show_result(result, console)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    data: DataName = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Measure the network of a run on a test split: its own, or another data set's."""
+    given = {"data_root": data_root, "download": download or None}
+    from odenet.train.run import evaluate as measure
+
+    settings = {} if data is None else {"data": _as_written(data)}
+    weights = "last" if last else "best"
+    scores = measure(run, settings, _options(run, given), weights)
+    if json_:
+        print(json.dumps(scores))
+    else:
+        print(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw the curves into this picture.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Print the results of runs side by side, and draw their curves."""
+    from rich.console import Console
+
+    from odenet.train.comparison import draw_comparison, read_results, show_comparison
+
+    results = read_results(runs)
+    if json_:
+        print(json.dumps([vars(result) for result in results]))
+    else:
+        show_comparison(results, Console())
+    if out is not None:
+        draw_comparison(runs, out)
+
+
+def _options(run: Path | None, given: dict[str, Any]) -> "Options":
+    """The options on the command line, over those the run began with."""
+    from dataclasses import replace
+
+    from odenet.train.records import Options, RunFolder
+
+    before = Options() if run is None else RunFolder(run).read_record().options
+    return replace(before, **{name: value for name, value in given.items() if value is not None})
+
+
+def _as_written(data: str) -> str:
+    """A data set as a recipe writes it: folder:PATH as folder("PATH")."""
+    name, colon, path = data.partition(":")
+    return f'{name}("{path}")' if colon else data
+
+
+def _devices(devices: str | None) -> int | str | None:
+    if devices is None or devices == "auto":
+        return devices
+    if not devices.isdecimal() or int(devices) == 0:
+        raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
+    return int(devices)
+
+
+def _memory(memory: str | None) -> int | str | None:
+    """A word, or a size in bytes."""
+    if memory is None or memory in ("reversible", "stored", "checkpoint"):
+        return memory
+    size = SIZE.fullmatch(memory)
+    if size is None:
+        raise typer.BadParameter(
+            "reversible, stored, checkpoint, or a size such as 500MB or 2GiB",
+            param_hint="--memory",
+        )
+    return int(float(size[1]) * UNITS[(size[2] or "").lower()])

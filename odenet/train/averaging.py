@@ -1,0 +1,23 @@
+"""The exponential moving average of the weights, which is what gets measured and kept."""
+
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+class MovingAverage(WeightAveraging):
+    """Lightning's averaging with a decay, all tensors in one go.
+
+    Args:
+        decay: of the old average, per step.
+    """
+
+    def __init__(self, decay: float):
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    @property
+    def average(self) -> nn.Module:
+        """The averaged task."""
+        if self._average_model is None:
+            raise RuntimeError("averages exist while training")
+        return self._average_model.module

@@ -1,0 +1,52 @@
+"""Several finished runs side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from odenet.train.errors import TrainingError
+from odenet.train.records import RunFolder
+from odenet.train.report import Result, draw_curves
+
+
+def read_results(runs: Sequence[Path]) -> list[Result]:
+    """The results of runs.
+
+    Raises:
+        TrainingError: if one of them is not a finished run.
+    """
+    results = []
+    for run in runs:
+        folder = RunFolder(run)
+        folder.read_record()
+        if not folder.result.is_file():
+            raise TrainingError(f"{run} is not finished", f"odenet train --resume {run}")
+        results.append(Result.from_json(folder.result.read_text(encoding="utf-8")))
+    return results
+
+
+def show_comparison(results: Sequence[Result], console: Console) -> None:
+    """Print a row per run."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("run", overflow="fold")
+    for name in ("accuracy", "best", "at epoch", "parameters", "seconds", "samples/s"):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(
+            result.folder,
+            f"{result.accuracy:.2%}",
+            f"{result.best_accuracy:.2%}",
+            str(result.best_epoch),
+            f"{result.parameters:,}",
+            f"{result.seconds:.1f}",
+            f"{result.samples_per_second:,.0f}",
+        )
+    console.print(table)
+
+
+def draw_comparison(runs: Sequence[Path], path: Path) -> None:
+    """Draw the curves of runs into one picture."""
+    draw_curves({run.name: RunFolder(run).rows() for run in runs}, path)

@@ -1,0 +1,104 @@
+"""Optimizers, what decays, and how the learning rate moves."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim.lr_scheduler import LambdaLR
+
+from odenet.model.recipe import Call, Recipe
+from odenet.runtime.flow import Flow
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def build_optimizer(network: nn.Module, optimizer: Call) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the network's parameters.
+
+    Args:
+        network: whose parameters move.
+        optimizer: a checked call of `odenet.model.recipe.OPTIMIZERS`.
+    """
+    groups = decay_groups(network, optimizer)
+    lr = optimizer["lr"]
+    if optimizer.name == "sgd":
+        nesterov = optimizer["nesterov"] == "yes"
+        return torch.optim.SGD(groups, lr, optimizer["momentum"], nesterov=nesterov)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer.name]
+    return kind(groups, lr, optimizer["betas"])
+
+
+def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
+    """Two parameter groups, those that decay and those that do not, always in the same order.
+
+    Weights decay. Biases and what belongs to a normalisation do not, unless `decay_on = all`.
+    """
+    kept = set() if optimizer["decay_on"] == "all" else _no_weights(network)
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p not in kept], "weight_decay": optimizer["decay"]},
+        {"params": [p for p in parameters if p in kept], "weight_decay": 0.0},
+    ]
+
+
+def _no_weights(network: nn.Module) -> set[nn.Parameter]:
+    """Biases, and the gains and shifts of normalisations."""
+    found: set[nn.Parameter] = set()
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            found.update(module.parameters())
+        for name, parameter in module.named_parameters(recurse=False):
+            stacked = isinstance(module, Flow)
+            if name not in module.operators if stacked else "bias" in name:
+                found.add(parameter)
+    return found
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
+    """The learning rate as a function of the step.
+
+    Args:
+        optimizer: carries the highest rate.
+        recipe: names the schedule and the cycles.
+        steps: optimizer steps in an epoch.
+    """
+    return LambdaLR(optimizer, rate_factor(recipe, steps))
+
+
+def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
+    """The epochs at which a cycle of the schedule ends: each refinement, and the last epoch."""
+    return (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
+
+
+def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """What the learning rate is multiplied by at a step.
+
+    A refinement starts the schedule anew (Chang et al. 2018, multi-level, section 4), without the
+    warm-up.
+
+    Args:
+        recipe: gives the schedule, the highest rate, and the cycles.
+        steps: optimizer steps in an epoch.
+    """
+    schedule, lr = recipe.schedule, recipe.optimizer["lr"]
+    ends = cycle_ends(recipe)
+
+    def factor(step: int) -> float:
+        epoch = step / steps
+        cycle = next((i for i, end in enumerate(ends) if epoch < end), len(ends) - 1)
+        start = ends[cycle - 1] if cycle else 0
+        warmup = 0.0 if cycle else min(schedule["warmup"], ends[0])
+        if epoch < warmup:
+            return (step + 1) / (math.ceil(warmup * steps) + 1)
+        if schedule.name == "steps":
+            return schedule["factor"] ** sum(epoch - start >= at for at in schedule["at"])
+        if schedule.name == "cosine":
+            done = (epoch - start - warmup) / max(ends[cycle] - start - warmup, 1e-9)
+            low = schedule["to"] / lr
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return 1.0
+
+    return factor

@@ -1,0 +1,181 @@
+"""The folder of a run: everything that reproduces it, beside what it measured."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from odenet.train.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and on what a run happens; not part of what it computes.
+
+    Args:
+        data_root: where published data sets lie or are put.
+        download: fetch a published data set that is not there.
+        devices: processors per machine: a number, or "auto" for all.
+        nodes: machines.
+        strategy: Lightning's word for how they share the work.
+        memory: how flows hold their activations; None leaves the spec's choice.
+    """
+
+    data_root: str = "data"
+    download: bool = False
+    devices: int | str = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    memory: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run was started with.
+
+    Args:
+        name: of the spec.
+        settings: values given from outside, as text, by name.
+        options: where it runs.
+        classes: the names of the classes, in the order of the network's outputs.
+        mean: of the training pixels, per channel; what evaluation standardises with.
+        deviation: likewise.
+        versions: of odenet, torch and lightning.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    options: Options
+    classes: Sequence[str]
+    mean: Sequence[float]
+    deviation: Sequence[float]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run by their meaning.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The spec as it was."""
+        return self.path / "spec.ode"
+
+    @property
+    def module(self) -> Path:
+        """The generated module."""
+        return self.path / "network.py"
+
+    @property
+    def certificate(self) -> Path:
+        """What was proved of the spec."""
+        return self.path / "certificate.txt"
+
+    @property
+    def record(self) -> Path:
+        """What the run was started with."""
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The rows as a picture."""
+        return self.path / "curves.png"
+
+    @property
+    def result(self) -> Path:
+        """The closing numbers; there when the run is complete."""
+        return self.path / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`best.ckpt` and `last.ckpt`."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, which: str) -> Path:
+        """One of the checkpoints.
+
+        Raises:
+            TrainingError: if it is not there.
+        """
+        path = self.checkpoints / f"{which}.ckpt"
+        if not path.is_file():
+            raise TrainingError(f"{self.path} has no checkpoint {path.name}", _whats_there(self))
+        return path
+
+    def write(self, path: Path, text: str) -> None:
+        """Write one of the files, completely or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+
+    def write_record(self, record: Record) -> None:
+        """Keep what the run is started with."""
+        self.write(self.record, json.dumps(asdict(record), indent=2, default=str) + "\n")
+
+    def read_record(self) -> Record:
+        """What the run was started with.
+
+        Raises:
+            TrainingError: if this is not the folder of a run.
+        """
+        try:
+            found = json.loads(self.record.read_text(encoding="utf-8"))
+            return Record(**{**found, "options": Options(**found["options"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
+                "name a folder that `odenet train` has written, as in runs/digits-1",
+            ) from error
+
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of the metrics, one per epoch, in order."""
+        if not self.metrics.is_file():
+            return []
+        with self.metrics.open(newline="", encoding="utf-8") as file:
+            return [
+                {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
+                for row in csv.DictReader(file)
+            ]
+
+
+def new_folder(name: str, out: str | None) -> RunFolder:
+    """The folder for a new run.
+
+    Args:
+        name: of the spec.
+        out: the folder wanted; None chooses the next free `runs/NAME-1`, `runs/NAME-2`, …
+
+    Raises:
+        TrainingError: if it holds something already.
+    """
+    if out is not None:
+        folder = RunFolder(Path(out))
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise TrainingError(
+                f"{out} is not empty", f"choose another --out, or go on with it: --resume {out}"
+            )
+        return folder
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return RunFolder(Path("runs") / f"{name}-{number}")
+
+
+def _whats_there(folder: RunFolder) -> str:
+    there = sorted(path.stem for path in folder.checkpoints.glob("*.ckpt"))
+    return f"there is {' and '.join(there)}" if there else "the run ended before its first epoch"

@@ -1,0 +1,135 @@
+"""The closing numbers of a run: as a value, a table and a picture."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from odenet.model.recipe import Recipe
+from odenet.train.optim import cycle_ends
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        folder: of the run.
+        watched: "test", or "val" when part of the training samples was held out.
+        accuracy: of the last epoch on the watched split.
+        best_accuracy: of the best epoch on the watched split.
+        best_epoch: which one that was, counted from 1.
+        test_accuracy: of the best epoch's weights on the test split when another split was watched,
+            else the last epoch's.
+        epochs: done.
+        parameters: learned numbers of the final network.
+        seconds: spent on training batches.
+        samples_per_second: through training batches.
+        memory: peak bytes on the GPU; None on a CPU.
+        saved: share of the time that refining later saved; None without levels.
+        damaged: a line for each picture that could not be read.
+    """
+
+    folder: str
+    watched: str
+    accuracy: float
+    best_accuracy: float
+    best_epoch: int
+    test_accuracy: float
+    epochs: int
+    parameters: int
+    seconds: float
+    samples_per_second: float
+    memory: int | None = None
+    saved: float | None = None
+    damaged: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """As the run folder keeps it."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Result":
+        """Read what `to_json` wrote."""
+        found = json.loads(text)
+        return cls(**{**found, "damaged": tuple(found["damaged"])})
+
+
+def show_result(result: Result, console: Console) -> None:
+    """Print the closing table."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True)
+    words = {"test": "test accuracy", "val": "held-out accuracy"}[result.watched]
+    table.add_row(words, f"[bold]{result.accuracy:.2%}[/bold] after epoch {result.epochs}")
+    table.add_row("best epoch", f"{result.best_accuracy:.2%} after epoch {result.best_epoch}")
+    if result.watched == "val":
+        table.add_row("test accuracy", f"[bold]{result.test_accuracy:.2%}[/bold] of the best epoch")
+    table.add_row("parameters", f"{result.parameters:,}")
+    speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
+    table.add_row("training", speed)
+    if result.saved is not None:
+        table.add_row("levels saved", f"{result.saved:.0%} of the training time")
+    if result.memory is not None:
+        table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
+    table.add_row("run", result.folder)
+    console.print(table)
+    show_damaged(result.damaged, console)
+
+
+def show_damaged(damaged: tuple[str, ...], console: Console, most: int = 5) -> None:
+    """Name the pictures that were left out."""
+    if not damaged:
+        return
+    plural = "s" if len(damaged) > 1 else ""
+    console.print(f"[yellow]left out {len(damaged)} damaged picture{plural}:[/yellow]")
+    for line in damaged[:most]:
+        console.print(f"  {line}", highlight=False, markup=False)
+    if len(damaged) > most:
+        console.print(f"  and {len(damaged) - most} more, listed in result.json")
+
+
+def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
+    """The share of the time that training in levels saved against its last level throughout.
+
+    Measured by the mean time of an epoch on the last level. None if there are no levels, or
+    the last one was not reached.
+    """
+    ends = cycle_ends(recipe)
+    times = [0.0, *(row["seconds"] for row in rows)]
+    if len(ends) == 1 or len(rows) <= ends[-2]:
+        return None
+    each = [after - before for before, after in pairwise(times)]
+    last = each[ends[-2] :]
+    return 1 - sum(each) / (len(each) * sum(last) / len(last))
+
+
+def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
+    """Draw loss and accuracy by epoch, dashed on the training split.
+
+    Args:
+        runs: the rows of each run, by the name it has in the legend.
+        path: the picture.
+    """
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for number, (name, rows) in enumerate(runs.items()):
+            epochs = [row["epoch"] + 1 for row in rows]
+            for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
+                if f"{split}_{quantity}" in rows[0]:
+                    values = [row[f"{split}_{quantity}"] for row in rows]
+                    axes.plot(epochs, values, style, color=f"C{number}", label=f"{name} {split}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    figure.savefig(path, dpi=150)

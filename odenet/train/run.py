@@ -1,0 +1,290 @@
+"""Runs: train a spec, go on with a run, measure a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from torch import nn
+
+import odenet
+from odenet.model.recipe import Call
+from odenet.runtime.flow import Memory
+from odenet.train.augment import Pipeline
+from odenet.train.console import calm
+from odenet.train.data import load_data
+from odenet.train.errors import TrainingError
+from odenet.train.loader import Data
+from odenet.train.multilevel import refine_network
+from odenet.train.records import Options, Record, RunFolder, new_folder
+from odenet.train.report import Result, draw_curves, time_saved
+from odenet.train.samples import DataSet
+from odenet.train.task import Task, flows
+from odenet.train.trainer import build_trainer
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+
+
+def train(
+    spec: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    out: str | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Train the network of a spec by its recipe.
+
+    Args:
+        spec: the file.
+        set: values from outside, as for `odenet.load`: numbers, and keys of the recipe.
+        options: where it runs.
+        out: the run's folder; by default the next free one under `runs/`.
+        console: where progress is shown.
+
+    Returns:
+        The closing numbers, which are also in the run's folder.
+
+    Raises:
+        SpecError: if the spec cannot be compiled.
+        TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
+        Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
+    """
+    settings, options = dict(set or {}), options or Options()
+    program = odenet.load(spec, set=settings)
+    shape = input_shape(program)
+    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
+    data = Data(data_set, program.recipe, shape)
+    folder = new_folder(program.name, out)
+    if rank_zero_only.rank == 0:
+        _write_inputs(folder, program, settings, options, data)
+    torch.manual_seed(program.recipe.seed)
+    network = program.network(classes=len(data_set.classes))
+    task = Task(network, program.recipe, len(data_set.classes), data.watched_name)
+    return _fit(folder, task, data, options, console or Console())
+
+
+def resume(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    spec: str | Path | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
+
+    Args:
+        run: the run's folder.
+        set: values to change from here on, for example more `epochs`.
+        options: where it runs from here on; as before if None.
+        spec: the file it began with, to be sure that it is still the same.
+        console: where progress is shown.
+
+    Raises:
+        TrainingError: if there is nothing to go on from, or the spec is another one now.
+        Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
+    """
+    folder = RunFolder(Path(run))
+    record = folder.read_record()
+    options = options or record.options
+    if spec is not None:
+        _require_same(Path(spec), folder.spec)
+    settings = {**record.settings, **(set or {})}
+    program = odenet.load(folder.spec, set=settings)
+    path = folder.checkpoint("last")
+    checkpoint = read_checkpoint(path)
+    shape = input_shape(program)
+    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
+    if tuple(data_set.classes) != tuple(record.classes):
+        raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
+    data = Data(data_set, program.recipe, shape)
+    task = _restored(program, record, checkpoint, data.watched_name)
+    done = checkpoint["epoch"]
+    kept = [row for row in folder.rows() if row["epoch"] <= done]
+    if rank_zero_only.rank == 0:
+        folder.write_record(replace(record, settings=settings, options=options))
+    return _fit(folder, task, data, options, console or Console(), path, kept)
+
+
+def evaluate(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+) -> dict[str, Any]:
+    """Measure a run on a test split.
+
+    Args:
+        run: the run's folder.
+        set: values to change, above all `data`: a set whose classes the network knows.
+        options: where it runs; as the training if None.
+        weights: "best" or "last".
+
+    Returns:
+        `data`, the data set's name, and the mean `loss` and the `accuracy` on its test split.
+    """
+    folder = RunFolder(Path(run))
+    record = folder.read_record()
+    options = options or record.options
+    program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
+    shape = input_shape(program)
+    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
+    data_set = _in_classes(data_set, record.classes)
+    pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
+    task = _restored(program, record, read_checkpoint(folder.checkpoint(weights)), "test")
+    alone = replace(options, devices=1, nodes=1, strategy="auto")
+    with calm():
+        trainer = build_trainer(folder, program.recipe, alone)
+        (scores,) = trainer.test(
+            task, datamodule=Data(data_set, program.recipe, shape, pipeline), verbose=False
+        )
+    return {
+        "data": data_set.name,
+        "loss": scores["test_loss"],
+        "accuracy": scores["test_accuracy"],
+    }
+
+
+def input_shape(program: "Program") -> tuple[int, ...]:
+    """The shape of one sample; raises SpecError if the spec has no `net`."""
+    if program.input_shape is None:
+        program.network()
+    return tuple(program.input_shape or ())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, without running anything that it may hold.
+
+    Raises:
+        TrainingError: if it cannot be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own
+        raise TrainingError(f"{path} cannot be read: {error}") from error
+
+
+def _data_of(program: "Program") -> Call:
+    if program.recipe.data is None:
+        raise TrainingError(
+            f"{program.name} does not say what to train on",
+            "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
+        )
+    return program.recipe.data
+
+
+def _require_same(spec: Path, kept: Path) -> None:
+    if odenet.load(spec).text != kept.read_text(encoding="utf-8"):
+        raise TrainingError(
+            f"{spec} is not what the run began with, {kept}",
+            "leave it out to go on with the run, or start a new run",
+        )
+
+
+def _write_inputs(
+    folder: RunFolder,
+    program: "Program",
+    settings: Mapping[str, Any],
+    options: Options,
+    data: Data,
+) -> None:
+    """Everything that reproduces the run, before it starts."""
+    folder.write(folder.spec, program.text)
+    folder.write(folder.module, program.source())
+    folder.write(folder.certificate, f"{program.certificate}\n")
+    versions = {name: metadata.version(name) for name in ("torch", "lightning")}
+    mean, deviation = (t.flatten().tolist() for t in (data.pipeline.mean, data.pipeline.deviation))
+    folder.write_record(
+        Record(
+            name=program.name,
+            settings=settings,
+            options=options,
+            classes=data.classes,
+            mean=mean,
+            deviation=deviation,
+            versions={"odenet": odenet.__version__, **versions},
+        )
+    )
+
+
+def _restored(
+    program: "Program", record: Record, checkpoint: Mapping[str, Any], watched: str
+) -> Task:
+    """The task with the weights of a checkpoint, its flows refined as often as they were."""
+    classes, level = len(record.classes), checkpoint["odenet"]["level"]
+    torch.manual_seed(program.recipe.seed)
+    task = Task(program.network(classes=classes), program.recipe, classes, watched, level)
+    for _ in range(level):
+        refine_network(task)
+    task.load_state_dict(checkpoint["state_dict"])
+    return task
+
+
+def _in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
+    """The test split with labels in the order of the network's outputs."""
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise TrainingError(
+            f"the network does not know the class {unknown[0]} of {data.name}",
+            f"known: {', '.join(classes)}",
+        )
+    new = torch.tensor([classes.index(name) for name in data.classes])
+    return replace(data, test=replace(data.test, labels=new[data.test.labels]))
+
+
+def _fit(
+    folder: RunFolder,
+    task: Task,
+    data: Data,
+    options: Options,
+    console: Console,
+    checkpoint: Path | None = None,
+    rows: list[dict[str, float]] | None = None,
+) -> Result:
+    """Train, and write what came of it."""
+    _apply_memory(task.network, options.memory)
+    with calm():
+        trainer = build_trainer(folder, task.recipe, options, task.watched, console, rows or [])
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    rows = folder.rows()
+    result = _result(folder, task, data, rows)
+    if trainer.is_global_zero:
+        if task.watched != "test":
+            result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+        folder.write(folder.result, result.to_json())
+        draw_curves({folder.path.name: rows}, folder.curves)
+    return result
+
+
+def _apply_memory(network: nn.Module, memory: str | int | None) -> None:
+    for flow in flows(network).values() if memory is not None else ():
+        try:
+            flow.memory = cast(Memory, memory)
+        except ValueError as error:
+            raise TrainingError(f"--memory {memory}: {error}") from error
+
+
+def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, float]]) -> Result:
+    accuracies = [row[f"{task.watched}_accuracy"] for row in rows]
+    best = max(accuracies)
+    seconds = rows[-1]["seconds"]
+    cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
+    return Result(
+        folder=str(folder.path),
+        watched=task.watched,
+        accuracy=accuracies[-1],
+        best_accuracy=best,
+        best_epoch=accuracies.index(best) + 1,
+        test_accuracy=accuracies[-1],
+        epochs=len(rows),
+        parameters=sum(p.numel() for p in task.network.parameters()),
+        seconds=seconds,
+        samples_per_second=data.samples_per_epoch * len(rows) / seconds,
+        memory=torch.cuda.max_memory_allocated() if cuda else None,
+        saved=time_saved(rows, task.recipe),
+        damaged=tuple(data.damaged),
+    )

@@ -1,0 +1,89 @@
+"""Stopping on request, at a point from which a run resumes bit for bit."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and saved itself.
+
+    Args:
+        checkpoint: where it goes on from.
+        number: of the signal; 0 if it came to another process.
+    """
+
+    def __init__(self, checkpoint: Path, number: int):
+        self.checkpoint = checkpoint
+        self.number = number
+        super().__init__(f"stopped by signal {number}, saved to {checkpoint}")
+
+
+class Stopper(Checkpoint):
+    """On SIGTERM or the first Ctrl-C, finish the step, save, and stop.
+
+    The end of an epoch is not interrupted: its validation is finished and its checkpoint written
+    first. With several processes a signal to any of them stops all, after the same step.
+
+    Args:
+        path: the checkpoint to write.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.asked = 0  # the signal that asked
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save and stop between two steps of an epoch."""
+        if batch_idx + 1 < trainer.num_training_batches and self._agreed(trainer):
+            trainer.save_checkpoint(trainer.strategy.broadcast(self.path))
+            raise Stopped(self.path, self.asked)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop between two epochs, the last one saved."""
+        if self._agreed(trainer):
+            raise Stopped(self.path, self.asked)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Listen no more."""
+        self._forget()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Listen no more."""
+        self._forget()
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT:  # a second Ctrl-C interrupts at once
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.asked = number
+
+    def _agreed(self, trainer: pl.Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.asked != 0
+        return trainer.strategy.reduce_boolean_decision(self.asked != 0, all=False)
+
+    def _forget(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

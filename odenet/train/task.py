@@ -1,0 +1,185 @@
+"""What is trained: the network with its loss, metrics, optimizer and schedule."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from odenet.model.recipe import Recipe
+from odenet.runtime.flow import Flow
+from odenet.train.errors import TrainingError
+from odenet.train.loader import Batch
+from odenet.train.optim import build_optimizer, build_schedule
+
+
+class Scores(nn.Module):
+    """Mean loss and accuracy over the batches of an epoch.
+
+    Their sums are part of a checkpoint, so that an interrupted epoch ends with the same numbers.
+    """
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        for metric in self.metrics():
+            metric.persistent(True)
+
+    def metrics(self) -> tuple[Metric, Metric]:
+        """Both."""
+        return self.loss, self.accuracy
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Count one batch."""
+        self.loss.update(loss.detach(), len(labels))
+        self.accuracy.update(logits.detach(), labels)
+
+    def collect(self, split: str) -> dict[str, Tensor]:
+        """The numbers of the epoch by name; starts over."""
+        values = {
+            f"{split}_loss": self.loss.compute(),
+            f"{split}_accuracy": self.accuracy.compute(),
+        }
+        for metric in self.metrics():
+            metric.reset()
+        return values
+
+
+class Task(pl.LightningModule):
+    """Classification by cross-entropy, with the recipe's penalties.
+
+    Args:
+        network: maps inputs to one number per class.
+        recipe: how to train it.
+        classes: how many there are.
+        watched: the name of the split that is measured after each epoch.
+        level: how often the flows have been refined.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        classes: int,
+        watched: str = "test",
+        level: int = 0,
+    ):
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.watched = watched
+        self.level = level
+        self.seconds = 0.0  # spent on training batches, validation not counted
+        self.train_scores = Scores(classes)
+        self.test_scores = Scores(classes)
+        self._measured: dict[str, Tensor] = {}
+        self._started = 0.0
+        self._random: dict[str, Tensor] = {}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's answer, (batch, classes)."""
+        return self.network(inputs)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The loss of one batch, penalties included."""
+        inputs, labels = batch
+        logits = self.network(inputs)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        self.train_scores.update(loss, logits, labels)
+        return loss + self.penalty() if self.recipe.smooth else loss
+
+    def penalty(self) -> Tensor | float:
+        """The weighted roughness of the weights in time (Chang et al. 2018, Eq. 22)."""
+        return self.recipe.smooth * sum(flow.smoothness() for flow in flows(self.network).values())
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Measure one batch; the loss is plain cross-entropy."""
+        inputs, labels = batch
+        logits = self.network(inputs)
+        self.test_scores.update(F.cross_entropy(logits, labels), logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the numbers for the row that the epoch's end writes."""
+        self._measured = self.test_scores.collect(self.watched)
+
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Report the numbers of `evaluate`."""
+        self.log_dict(self.test_scores.collect("test"))
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of the interrupted run."""
+        if self._random:
+            torch.set_rng_state(self._random["cpu"].cpu())
+            if "cuda" in self._random and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
+        self._started = time.perf_counter()
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_start(self) -> None:
+        """Stop the epoch's clock."""
+        self._stop_clock()
+
+    def on_train_epoch_end(self) -> None:
+        """Write the epoch's row; stop when there is nothing left to train."""
+        row = self.train_scores.collect("train") | self._measured
+        if not row["train_loss"].isfinite():
+            raise TrainingError(
+                f"the loss is {row['train_loss'].item()} after epoch {self.current_epoch + 1}",
+                "lower the optimizer's lr, add a warmup to the schedule, or set clip = 1",
+            )
+        self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds})
+        bar = {"loss": row["train_loss"], "accuracy": row[f"{self.watched}_accuracy"]}
+        self.log_dict(bar, prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimizer, its schedule moved on after every step.
+
+        The data knows how many steps an epoch has. Asking the trainer would make it set up the
+        loaders before it has read from a checkpoint how far they were.
+        """
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        optimizer = build_optimizer(self.network, self.recipe.optimizer)
+        schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: refinements, the clock, and the random state."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["odenet"] = {"level": self.level, "seconds": self.seconds, "random": random}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.seconds = checkpoint["odenet"]["seconds"]
+        self._random = checkpoint["odenet"]["random"]
+
+    def _stop_clock(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._started
+        self._started = now
+
+    def _rate(self) -> float:
+        optimizer = self.optimizers()
+        if isinstance(optimizer, list):
+            raise RuntimeError("one optimizer trains the network")
+        return optimizer.param_groups[0]["lr"]
+
+
+def flows(network: nn.Module) -> dict[str, Flow]:
+    """The flows of a network by their module path, in order."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}

@@ -1,0 +1,107 @@
+"""Lightning's Trainer as a recipe and a run folder want it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from odenet.model.recipe import Recipe
+from odenet.train.averaging import MovingAverage
+from odenet.train.console import progress
+from odenet.train.errors import TrainingError
+from odenet.train.multilevel import MultiLevel
+from odenet.train.records import Options, RunFolder
+from odenet.train.stopping import Stopper
+
+PRECISIONS: dict[str, Any] = {
+    "float32": "32-true",
+    "float64": "64-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+def build_trainer(
+    folder: RunFolder,
+    recipe: Recipe,
+    options: Options,
+    watched: str = "test",
+    console: Console | None = None,
+    rows: Sequence[dict[str, float]] = (),
+) -> pl.Trainer:
+    """A trainer for a run.
+
+    Args:
+        folder: where checkpoints and metrics go.
+        recipe: epochs, precision, clipping, and which callbacks.
+        options: devices.
+        watched: the split that chooses the best epoch.
+        console: shows progress; None for a trainer that only measures.
+        rows: metrics of the epochs already done, when a run is resumed.
+
+    Raises:
+        TrainingError: if the devices or the strategy are not to be had.
+    """
+    fits = console is not None
+    try:
+        return pl.Trainer(
+            accelerator="auto",
+            devices=options.devices,
+            num_nodes=options.nodes,
+            strategy=options.strategy,
+            precision=PRECISIONS[recipe.precision],
+            max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.clip or None,
+            callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
+            logger=_logger(folder, rows) if fits else False,
+            default_root_dir=folder.path,
+            enable_checkpointing=fits,
+            enable_progress_bar=fits and console.is_terminal,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,  # the loaders share the batches out themselves
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
+
+
+def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
+    accuracy = f"{watched}_accuracy"
+    found: list[Callback] = [progress(console)]
+    if recipe.ema:
+        found.append(MovingAverage(recipe.ema))
+    if recipe.levels:
+        found.append(MultiLevel())
+    if recipe.patience or recipe.target:
+        found.append(
+            EarlyStopping(
+                accuracy,
+                patience=recipe.patience or recipe.epochs,
+                mode="max",
+                stopping_threshold=recipe.target - 1e-9 if recipe.target else None,
+                check_on_train_epoch_end=True,
+            )
+        )
+    common: dict[str, Any] = {
+        "dirpath": folder.checkpoints,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    best = ModelCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    last = ModelCheckpoint(filename="last", **common)
+    return [*found, best, last, Stopper(folder.checkpoints / "last.ckpt")]
+
+
+def _logger(folder: RunFolder, rows: Sequence[dict[str, float]]) -> CSVLogger:
+    """Writes `metrics.csv`, beginning with the rows of the epochs already done."""
+    logger = CSVLogger(folder.path, name="", version="", flush_logs_every_n_steps=1)
+    if rank_zero_only.rank == 0:
+        for row in rows:
+            logger.log_metrics(dict(row), int(row["step"]))
+    return logger

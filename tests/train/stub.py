@@ -1,0 +1,110 @@
+"""A program as the compiler gives it, small and fast, with everything a trainer can trip over."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from odenet.diagnostics import Report, Source
+from odenet.language import parse
+from odenet.model.build import build
+from odenet.model.recipe import Recipe
+from odenet.runtime import bias, conv, conv_kernel, layers
+from odenet.runtime.flow import Flow
+
+
+class State(NamedTuple):
+    x: Tensor
+    v: Tensor
+
+
+class MomentumFlow(Flow):
+    """x' = f(x) + tanh(K x + b) by momentum; K, b per step, f a module per step, G shared."""
+
+    slots = ("x", "v")
+    states = ("x",)
+    operators = ("K", "G")
+    shared = ("G",)
+    reversible = False
+    obstacle = "the stub has no inverse"
+    stochastic = True
+
+    def __init__(self, channels, steps, h=0.5):
+        super().__init__(channels, steps)
+        self.h = h
+        self.K = conv_kernel(steps, channels, channels, kernel=3)
+        self.b = bias(steps, channels)
+        self.G = conv_kernel(1, channels, channels, kernel=1)
+        self.f = layers(
+            steps,
+            lambda: nn.Sequential(
+                nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 1), nn.Dropout(0.1)
+            ),
+        )
+
+    def initial(self, u):
+        return State(u, torch.zeros_like(u))
+
+    def advance(self, state, step=0):
+        x, v = state
+        rate = self.f[step](x) + torch.tanh(conv(x, self.K[step]) + self.b[step])
+        v = 0.5 * v + self.h * (rate + conv(x, self.G[0]))
+        return State(x + self.h * v, v)
+
+    def readout(self, state):
+        return state.x
+
+
+class Network(nn.Module):
+    def __init__(self, classes, width=4, steps=2):
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 3, padding=1, stride=2)
+        self.flow1 = MomentumFlow(width, steps)
+        self.norm = nn.BatchNorm2d(width)
+        self.head = nn.Linear(width * 16, classes)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.norm(self.flow1(self.stem(x)))).flatten(1))
+
+
+@dataclass(frozen=True)
+class Program:
+    recipe: Recipe
+    name: str = "stub"
+    text: str = "odenet 1\n"
+    input_shape: tuple[int, ...] = (1, 8, 8)
+    certificate: str = "nothing is proved"
+
+    def network(self, classes=None):
+        return Network(classes or 10)
+
+    def source(self):
+        return "# the generated module\n"
+
+
+SPEC = """odenet 1
+state x
+param K : conv(3)
+
+x' = tanh(K x)
+
+discretise euler(h = 0.5)
+
+net = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean -> dense(10)
+
+train {
+    data     = digits
+    batch    = 64
+    epochs   = 3
+    fraction = 0.25
+}
+"""
+
+
+def load(path, set=None):
+    """Like `odenet.load`, with the stub for the network."""
+    source, report = Source(str(path), Path(path).read_text()), Report()
+    model = build(parse(source, report), source, (), set or {}, report)
+    return Program(model.recipe, text=source.text)

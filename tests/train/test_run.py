@@ -1,0 +1,288 @@
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from odenet.model.recipe import Recipe
+from odenet.train import run
+from odenet.train.averaging import MovingAverage
+from odenet.train.errors import TrainingError
+from odenet.train.records import Options, RunFolder, new_folder
+from odenet.train.report import show_result, time_saved
+from odenet.train.stopping import Stopped
+from odenet.train.task import Task
+
+from . import stub
+
+TIMES = ("seconds",)
+
+
+def train(spec, out="run", **settings):
+    return run.train(spec, settings, out=out, console=Console(quiet=True))
+
+
+def weights(out, which="last"):
+    return run.read_checkpoint(RunFolder(run.Path(out)).checkpoint(which))["state_dict"]
+
+
+def rows(out):
+    found = RunFolder(run.Path(out)).rows()
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in found]
+
+
+def assert_same_run(out, expected):
+    """Two runs are the same, bit for bit."""
+    assert rows(out) == rows(expected)
+    ours, theirs = weights(out), weights(expected)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_leaves_everything_that_reproduces_it(stub_spec):
+    result = train(stub_spec, epochs=2)
+    folder = RunFolder(run.Path("run"))
+    assert folder.spec.read_text() == stub.SPEC
+    assert folder.module.read_text() == "# the generated module\n"
+    assert folder.certificate.read_text() == "nothing is proved\n"
+    assert folder.curves.read_bytes()[:4] == b"\x89PNG"
+    assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert folder.read_record().settings == {"epochs": 2}
+    assert [row["epoch"] for row in folder.rows()] == [0, 1]
+    assert json.loads(folder.result.read_text())["accuracy"] == result.accuracy
+    assert result.accuracy == folder.rows()[-1]["test_accuracy"]
+
+
+def test_the_network_learns_the_digits(stub_spec):
+    result = train(stub_spec, epochs=6, fraction=1, optimizer="adamw(0.01)")
+    assert result.accuracy > 0.9
+
+
+def test_the_same_seed_gives_the_same_run_and_another_a_different_one(stub_spec):
+    train(stub_spec, "first", epochs=1)
+    train(stub_spec, "again", epochs=1)
+    train(stub_spec, "other", epochs=1, seed=1)
+    assert_same_run("again", "first")
+    assert rows("other") != rows("first")
+
+
+class StopAt:
+    """Sends a signal to the process at one training step."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
+        taken = Task.training_step
+        self.steps = 0
+
+        def training_step(task, batch, index):
+            self.steps += 1
+            if self.steps == step:
+                os.kill(os.getpid(), number)
+            return taken(task, batch, index)
+
+        monkeypatch.setattr(Task, "training_step", training_step)
+
+
+EVERYTHING = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
+
+
+@pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
+    train(stub_spec, "whole", **settings)
+    with monkeypatch.context() as patch:
+        StopAt(patch, step)
+        with pytest.raises(Stopped):
+            train(stub_spec, "run", **settings)
+    assert not RunFolder(run.Path("run")).result.exists()
+    result = run.resume("run", console=Console(quiet=True))
+    assert_same_run("run", "whole")
+    assert result.epochs == 3
+
+
+def test_ctrl_c_stops_like_sigterm(stub_spec, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    StopAt(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(Stopped):
+        train(stub_spec)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert RunFolder(run.Path("run")).checkpoint("last").is_file()
+
+
+def test_a_run_can_be_made_longer(stub_spec):
+    train(stub_spec, epochs=1)
+    result = run.resume("run", {"epochs": 2}, console=Console(quiet=True))
+    assert result.epochs == 2
+    assert [row["epoch"] for row in rows("run")] == [0, 1]
+
+
+def test_resuming_a_complete_run_changes_nothing(stub_spec):
+    train(stub_spec, epochs=1)
+    before = rows("run"), weights("run")
+    run.resume("run", console=Console(quiet=True))
+    assert rows("run") == before[0]
+    assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
+
+
+def test_evaluation_gives_the_accuracy_of_training(stub_spec):
+    result = train(stub_spec)
+    scores = run.evaluate("run")
+    assert (scores["data"], scores["accuracy"]) == ("digits", result.best_accuracy)
+    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+
+
+def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
+    averages = []
+    taken = MovingAverage.on_train_batch_end
+
+    def on_train_batch_end(self, trainer, task, *rest):
+        before = [p.clone() for p in self.average.parameters()]
+        taken(self, trainer, task, *rest)
+        decay = 0.9 if averages else 0.0
+        for old, new, current in zip(
+            before, self.average.parameters(), task.parameters(), strict=True
+        ):
+            torch.testing.assert_close(new, decay * old + (1 - decay) * current)
+        averages.append(self.average)
+
+    monkeypatch.setattr(MovingAverage, "on_train_batch_end", on_train_batch_end)
+    result = train(stub_spec, ema=0.9, epochs=2)
+    kept = weights("run")
+    for name, parameter in averages[-1].named_parameters():
+        assert torch.equal(kept[name], parameter)
+    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+
+
+def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
+    result = train(stub_spec, holdout=0.2)
+    assert result.watched == "val"
+    assert "val_accuracy" in rows("run")[0] and "test_accuracy" not in rows("run")[0]
+    assert result.test_accuracy == run.evaluate("run")["accuracy"]
+
+
+def test_training_stops_at_its_target(stub_spec):
+    assert train(stub_spec, target=0.01).epochs == 1
+
+
+def test_training_stops_without_progress(stub_spec):
+    frozen = "sgd(1e-30, momentum = 0)"
+    assert train(stub_spec, epochs=20, patience=1, optimizer=frozen).epochs < 20
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
+    with pytest.raises(TrainingError, match="loss is nan after epoch 1") as caught:
+        train(stub_spec, optimizer="sgd(1e30)")
+    assert "lr" in caught.value.help
+
+
+def test_gradients_are_clipped(stub_spec):
+    torch.manual_seed(0)
+    start = {k: v.clone() for k, v in stub.Network(10).state_dict().items()}
+    train(
+        stub_spec, epochs=1, clip=1e-6, optimizer="sgd(1, momentum = 0)", schedule="constant",
+    )  # fmt: skip
+    moved = weights("run")["network.head.weight"] - start["head.weight"]
+    assert 0 < moved.norm() < 6e-6
+
+
+def test_the_penalties_are_the_papers(stub_spec):
+    network = stub.Network(10)
+    task = Task(network, Recipe(smooth=0.5), 10)
+    flow = network.flow1
+    expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
+    torch.testing.assert_close(task.penalty(), expected)
+
+
+def test_double_precision_trains_in_double_precision(stub_spec):
+    train(stub_spec, epochs=1, precision="float64")
+    assert weights("run")["network.head.weight"].dtype == torch.float64
+
+
+def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
+    train(stub_spec, epochs=1)
+    for name in ("7", "3"):
+        (tmp_path / "mine" / "train" / name).mkdir(parents=True)
+        (tmp_path / "mine" / "test" / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / name / "a.png")
+    checkpoint = run.read_checkpoint(RunFolder(run.Path("run")).checkpoint("best"))
+    checkpoint["state_dict"]["network.head.weight"].zero_()
+    checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
+    torch.save(checkpoint, "run/checkpoints/best.ckpt")
+    mine = {"data": "folder('mine')".replace("'", '"')}
+    assert run.evaluate("run", mine)["accuracy"] == 0.5
+    (tmp_path / "mine" / "test" / "x").mkdir()
+    (tmp_path / "mine" / "train" / "x").mkdir()
+    for split in ("train", "test"):
+        Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / "x" / "a.png")
+    with pytest.raises(TrainingError, match="does not know the class x"):
+        run.evaluate("run", mine)
+
+
+def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
+    for name in ("ants", "bees"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (9, 9)).save(tmp_path / "mine" / name / f"{number}.png")
+    (tmp_path / "mine" / "bees" / "4.png").write_bytes(b"broken")
+    result = train(stub_spec, data='folder("mine")', epochs=1, batch=4, fraction=1)
+    assert len(result.damaged) == 1 and "4.png" in result.damaged[0]
+    show_result(result, Console(width=200))
+    assert "left out 1 damaged picture" in capsys.readouterr().out
+
+
+def test_a_full_folder_is_not_written_over(stub_spec, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("")
+    with pytest.raises(TrainingError, match="run is not empty"):
+        train(stub_spec)
+
+
+def test_runs_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "digits-1").mkdir(parents=True)
+    assert new_folder("digits", None).path.name == "digits-2"
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(TrainingError, match="not the folder of a run"):
+        run.evaluate(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(stub_spec):
+    train(stub_spec, epochs=1)
+    run.Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
+    with pytest.raises(TrainingError, match=r"best.ckpt cannot be read"):
+        run.evaluate("run")
+
+
+def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
+    with pytest.raises(TrainingError):
+        run.train(stub_spec, {}, Options(strategy="nonsense"), "run", Console(quiet=True))
+
+
+def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
+    with pytest.raises(TrainingError, match="the stub has no inverse"):
+        run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
+
+
+def test_a_spec_without_data_says_how_to_give_some(stub_spec, monkeypatch):
+    monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: stub.Program(Recipe()))
+    with pytest.raises(TrainingError) as caught:
+        train(stub_spec)
+    assert "--data" in caught.value.help
+
+
+def test_the_time_that_levels_save_is_measured_by_the_last_level():
+    recipe = Recipe(epochs=4, levels=(2,))
+    table = [{"seconds": s} for s in (1.0, 2.0, 4.0, 6.0)]
+    assert time_saved(table, recipe) == pytest.approx(0.25)
+    assert time_saved(table[:2], recipe) is None
+    assert time_saved(table, Recipe(epochs=4)) is None
+    assert math.isfinite(time_saved(table, recipe))
