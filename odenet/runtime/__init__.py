@@ -1,7 +1,7 @@
 """What generated modules import: operators, parameters, flows and their memory-free backward."""
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Mean, Residual, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
 from odenet.runtime.operators import (
     adjoint_conv,
     adjoint_dense,
@@ -27,6 +27,7 @@ from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import operator_norm
 
 __all__ = [
+    "Elementwise",
     "Flow",
     "Mean",
     "Residual",

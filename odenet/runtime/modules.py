@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,6 +34,26 @@ class Mean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Averages every axis after the channels."""
         return x.flatten(2).mean(2) if x.ndim > 2 else x
+
+
+class Elementwise(nn.Module):
+    """A function of single values as a layer.
+
+    Args:
+        function: applied to the map.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of every value."""
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows between the brackets."""
+        return getattr(self.function, "__name__", repr(self.function))
 
 
 class Residual(nn.Module):
