@@ -1,0 +1,195 @@
+"""All of s' = L φ(R s + b) as units, and the matrix M = R L.
+
+Linear terms leave a choice. Each state can be one unit of the identity; and a word that is a
+square pᵀ p can be split into R = p and L = pᵀ, as in Y'' = -KᵀK Y. Every choice describes the same
+dynamics, so whatever is proved with one of them is true.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, combinations
+
+from odenet.analyse.scalars import Scalar, Signs
+from odenet.analyse.units import Row, System, Unit
+from odenet.analyse.words import IDENTITY, NOTHING, Operator, Word, root, total, word_text
+from odenet.analyse.words import adjoint as transposed
+from odenet.model.expr import State
+
+Matrix = tuple[tuple[Operator, ...], ...]
+Piece = tuple[State, State, Word]
+
+MOST_SPLITS = 4  # choices grow as 2^n; specs have one or two such words
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Units and M = R L.
+
+    Args:
+        units: linear ones among them.
+        matrix: M_ij = R_i L_j, operators from what unit j gives to what unit i reads.
+        contracted: the unit that was replaced in a change of variables.
+    """
+
+    units: tuple[Unit, ...]
+    matrix: Matrix
+    contracted: int | None = None
+
+
+def arrangements(system: System) -> Iterator[Arrangement]:
+    """The ways to see a system as units, the plainest first."""
+    squares = [
+        (i, j, word)
+        for (i, j), operator in system.linear.items()
+        for word, _ in operator.terms
+        if word and root(word) is not None
+    ]
+    coupling = [piece for piece in squares if piece[0] != piece[1]]
+    several = chain.from_iterable(combinations(squares, n) for n in range(1, len(squares) + 1))
+    choices = [(), tuple(coupling), tuple(squares)]
+    choices += several if len(squares) <= MOST_SPLITS else []
+    for split in dict.fromkeys(choices):
+        yield arrange(system, split)
+    yield from contractions(arrange(system))
+
+
+def arrange(system: System, split: tuple[Piece, ...] = ()) -> Arrangement:
+    """Units for all terms, with some squares among the linear ones split."""
+    units = _in_order(system, _linear_units(system, split))
+    return Arrangement(units, multiply(units))
+
+
+def multiply(units: tuple[Unit, ...]) -> Matrix:
+    """M = R L."""
+    return tuple(tuple(_entry(one.row, two.column) for two in units) for one in units)
+
+
+def _entry(row: Row, column: Row) -> Operator:
+    return total(operator @ column[state] for state, operator in row.items() if state in column)
+
+
+def _linear_units(system: System, split: tuple[Piece, ...]) -> list[Unit]:
+    columns: dict[tuple[State, Word], Row] = {}
+    for (i, j), operator in system.linear.items():
+        for word, scalar in operator.terms:
+            found = root(word) if (i, j, word) in split else None
+            row, left = (found[0], transposed(found[0])) if found else ((), word)
+            column = columns.setdefault((j, row), {})
+            column[i] = column.get(i, NOTHING) + Operator.word(left, scalar)
+    return [
+        Unit((), {state: Operator.word(row)}, column, _argument(row, state))
+        for (state, row), column in columns.items()
+    ]
+
+
+def _argument(row: Word, state: State) -> str:
+    name = state.name + "'" * state.order
+    return f"{word_text(row)} {name}" if row else name
+
+
+def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
+    """Units by the first equation they stand in, linear ones first."""
+    order = {state: i for i, state in enumerate(system.states)}
+    units = [*linear, *system.units]
+    return tuple(sorted(units, key=lambda u: min(order[state] for state in u.column)))
+
+
+# --- changes of variables ------------------------------------------------------------------------
+
+
+def contractions(plain: Arrangement) -> Iterator[Arrangement]:
+    """A linear unit seen only through a word p, replaced by p of it: V by K V in Y'' = -σ(KᵀK Y).
+
+    If M_kv = B_k p for all k, and M_vv is a number μ, then with T = p on unit v the matrices
+    satisfy T M = M̂ T, where M̂ has B_k in column v and p M_vk in row v. The eigenvalues of D M are
+    those of D M̂ on the range of T, and μ, which stands in M̂ as well.
+    """
+    for v, unit in enumerate(plain.units):
+        if unit.stages or any(op != IDENTITY for op in unit.row.values()):
+            continue
+        if plain.matrix[v][v].scalar is None:
+            continue
+        words = [w for k, row in enumerate(plain.matrix) if k != v for w, _ in row[v].terms]
+        longest = max(words, key=len, default=())
+        for start in range(1, len(longest)):
+            suffix = longest[start:]
+            if all(word[-len(suffix) :] == suffix for word in words):
+                yield _contract(plain, v, suffix)
+
+
+def _contract(plain: Arrangement, v: int, suffix: Word) -> Arrangement:
+    factor, unit = Operator.word(suffix), plain.units[v]
+
+    def entry(i: int, j: int, operator: Operator) -> Operator:
+        if i == v != j:
+            return factor @ operator
+        if j == v != i:
+            return Operator.of({word[: -len(suffix)]: scalar for word, scalar in operator.terms})
+        return operator
+
+    matrix = tuple(
+        tuple(entry(i, j, operator) for j, operator in enumerate(row))
+        for i, row in enumerate(plain.matrix)
+    )
+    (state,) = unit.row
+    seen = replace(unit, row={state: factor}, text=_argument(suffix, state))
+    units = (*plain.units[:v], seen, *plain.units[v + 1 :])
+    return Arrangement(units, matrix, v)
+
+
+# --- parts of a system ---------------------------------------------------------------------------
+
+
+def parts(system: System) -> list[System]:
+    """The irreducible parts of a block triangular system, first those that read no others.
+
+    The spectrum of the whole is that of its parts together.
+    """
+    reads = {i: {j for (k, j) in system.linear if k == i} for i in system.states}
+    for unit in system.units:
+        for i in unit.column:
+            reads[i] |= set(unit.row)
+    return [_restrict(system, group) for group in components(reads)]
+
+
+def components(reads: dict) -> list[list]:
+    """Strongly connected components of a graph, those that reach no others first."""
+    reach = {i: {i} for i in reads}
+    for _ in reads:
+        for i in reads:
+            reach[i] |= set().union(*(reach[j] for j in reads[i]))
+    groups: list[list] = []
+    for i in sorted(reads, key=lambda i: len(reach[i])):
+        if not any(i in group for group in groups):
+            groups.append([j for j in reads if j in reach[i] and i in reach[j]])
+    return groups
+
+
+def _restrict(system: System, states: list[State]) -> System:
+    inside = {state: None for state in states}
+    units = [
+        replace(
+            unit,
+            row={s: op for s, op in unit.row.items() if s in inside},
+            column={s: op for s, op in unit.column.items() if s in inside},
+        )
+        for unit in system.units
+    ]
+    linear = {(i, j): op for (i, j), op in system.linear.items() if i in inside and j in inside}
+    return System(
+        tuple(states), tuple(u for u in units if u.row and u.column), linear, system.forced
+    )
+
+
+def uniform_decay(system: System, signs: Signs) -> tuple[Scalar, System] | None:
+    """γ and the system with -γ s taken out of every rate; None if there is no such γ > 0."""
+    decays = [-system.linear.get((s, s), NOTHING).get(()) for s in system.states]
+    least = [d for d in decays if all((signs.of(other - d) or 0) >= 0 for other in decays)]
+    if not least or signs.of(least[0]) != 1:
+        return None
+    linear = dict(system.linear)
+    for state in system.states:
+        left = linear.pop((state, state)) + least[0] * IDENTITY
+        if left:
+            linear[state, state] = left
+    return least[0], replace(system, linear=linear)

@@ -1,0 +1,142 @@
+"""What is known about the spectrum of the dynamics, with the proof or the counterexample."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from odenet.analyse import latex, show
+from odenet.analyse.arrange import Matrix
+from odenet.analyse.counterexample import Witness
+from odenet.analyse.energy import Energy
+from odenet.analyse.prove import Part
+from odenet.analyse.scaling import Weights
+from odenet.diagnostics import Span
+
+Verdict = Literal["imaginary", "real", "stable", "open", "refuted"]
+AssumptionKind = Literal["constant weights", "frozen statistics", "gain", "sign"]
+
+MEANINGS = {
+    "imaginary": "every eigenvalue of the Jacobian is imaginary",
+    "real": "every eigenvalue of the Jacobian is real and at most 0",
+    "stable": "no eigenvalue of the Jacobian has a positive real part",
+}
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """What the verdict rests on besides the equations; each can be checked on real weights.
+
+    Args:
+        kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), "gain" (of
+            a norm) or "sign" (of a learned number or diagonal): the last two are never negative.
+        subject: canonical name of the parameter, empty for all.
+        text: in words.
+        by_construction: whether the generated module cannot violate it.
+    """
+
+    kind: AssumptionKind
+    subject: str
+    text: str
+    by_construction: bool = False
+
+    def __str__(self) -> str:
+        return self.text + (" (by construction)" if self.by_construction else "")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A verdict on the spectrum of s' = f(s), for all weights and inputs.
+
+    Args:
+        verdict: "imaginary", "real" (and at most 0) or "stable" (no positive real part) are proved;
+            "refuted" has a witness with a positive real part; "open" is neither.
+        parts: the pieces of the proof; for one that is not block triangular a single one.
+        energy: what the flow conserves or diminishes, if the same condition gives one.
+        assumptions: what the verdict rests on.
+        reason: why nothing was proved.
+        span: the piece of the text that is to blame.
+        witness: a Jacobian with an eigenvalue in the right half plane.
+        trials: how many weights and inputs were tried without finding one.
+    """
+
+    verdict: Verdict
+    parts: tuple[Part, ...] = ()
+    energy: Energy | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    reason: str = ""
+    span: Span | None = field(default=None, compare=False, repr=False)
+    witness: Witness | None = None
+    trials: int = 0
+
+    @property
+    def proved(self) -> bool:
+        """Whether the verdict is a theorem about all weights and inputs."""
+        return self.verdict in MEANINGS
+
+    @property
+    def matrix(self) -> Matrix | None:
+        """M = R L, if one matrix carries the proof."""
+        return self.parts[0].matrix if len(self.parts) == 1 else None
+
+    @property
+    def weights(self) -> Weights | None:
+        """C, if one matrix carries the proof."""
+        return self.parts[0].weights if len(self.parts) == 1 else None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The assumptions that training can violate: signs of gains, numbers and diagonals."""
+        return tuple(
+            assumption.text
+            for assumption in self.assumptions
+            if assumption.kind in ("sign", "gain") and not assumption.by_construction
+        )
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if self.proved:
+            where = {"real": "real and at most 0", "stable": "in the left half plane"}
+            under = f", if {' and '.join(self.conditions)}" if self.conditions else ""
+            return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
+        if self.witness is not None:
+            return f"spectrum not stable: {self.witness}"
+        tried = f"; no counterexample in {self.trials} trials" if self.trials else ""
+        return f"spectrum open: {self.reason}{tried}"
+
+    @property
+    def proof(self) -> tuple[str, ...]:
+        """The argument as a chain of lines; empty if nothing is proved."""
+        return tuple(show.proof(self.parts, self.verdict)) if self.proved else ()
+
+    def __str__(self) -> str:
+        lines = [self.summary, *(f"  {line}" for line in self.proof)]
+        if self.energy is not None:
+            lines.append(f"  energy: {self.energy}")
+        if self.proved:
+            lines += [f"  assuming: {assumption}" for assumption in self.assumptions]
+        elif self.witness is not None:
+            lines += [f"  {line}" for line in (self.reason, *self.witness.lines())]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def latex(self) -> str:
+        """The proof as LaTeX, without surrounding dollars."""
+        return latex.certificate(self.parts, self.verdict, self.summary)
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        place = {"line": self.span.line, "column": self.span.column} if self.span else None
+        return {
+            "verdict": self.verdict,
+            "summary": self.summary,
+            "parts": [show.plain(part) for part in self.parts],
+            "energy": str(self.energy) if self.energy else None,
+            "assumptions": [asdict(assumption) for assumption in self.assumptions],
+            "proof": list(self.proof),
+            "reason": self.reason,
+            "place": place,
+            "witness": self.witness.to_json() if self.witness else None,
+            "trials": self.trials,
+        }

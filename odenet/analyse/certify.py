@@ -1,0 +1,95 @@
+"""From the typed program to the certificate. Symbolic: no weights, no numbers, no numpy."""
+
+from dataclasses import replace
+
+from odenet.analyse.certificate import Assumption, Certificate
+from odenet.analyse.energy import Energy, read_energy
+from odenet.analyse.prove import Activations, Part, Proof, prove
+from odenet.analyse.reader import Obstacle, Reader
+from odenet.analyse.reasons import explain
+from odenet.analyse.scalars import Signs
+from odenet.analyse.units import System, not_monotone, read_system
+from odenet.model.program import Model
+
+CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
+
+
+def certify(model: Model) -> Certificate:
+    """What the theorems say about the spectrum of the dynamics, for all weights and inputs.
+
+    Args:
+        model: the typed program.
+
+    Returns:
+        A certificate whose verdict is "imaginary", "real", "stable", or "open" with the reason.
+    """
+    reader = Reader(model)
+    try:
+        system = read_system(model, reader)
+    except Obstacle as obstacle:
+        return Certificate("open", reason=str(obstacle), span=obstacle.span)
+    unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
+    signs = Signs(reader.values)
+    proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
+    energy = _energy(proof.whole, system, reader)
+    if proof.spectrum is None:
+        return _open(system, signs, unfit, energy)
+    assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
+    return Certificate(proof.spectrum, proof.parts, energy, assumptions)
+
+
+def _with_assumptions(
+    system: System, signs: Signs, learned: frozenset[str], unfit: Activations
+) -> tuple[Proof, frozenset[str]]:
+    """A proof, with as few learned numbers taken to be >= 0 as it needs."""
+    plain = prove(system, signs, unfit)
+    if plain.spectrum or not learned:
+        return plain, frozenset()
+    found, needed = prove(system, replace(signs, assumed=learned), unfit), learned
+    if found.spectrum is None:
+        return plain, frozenset()
+    for name in sorted(learned):
+        fewer = needed - {name}
+        smaller = prove(system, replace(signs, assumed=fewer), unfit)
+        if smaller.spectrum is not None:
+            found, needed = smaller, fewer
+    return found, needed
+
+
+def _energy(whole: Part | None, system: System, reader: Reader) -> Energy | None:
+    """The energy of a statement about all units; a forcing outside of them does work of its own."""
+    if whole is None or not whole.units or system.forced:
+        return None
+    return read_energy(whole, reader)
+
+
+def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:
+    """No proof: the reason and its place."""
+    for unit in system.units:
+        for activation in unit.activations:
+            if activation in unfit and energy is not None:
+                reason = f"{activation.name} is not nondecreasing: its slope can be negative"
+                return Certificate("open", energy=energy, reason=reason, span=unit.span)
+    reason, span = explain(system, signs)
+    return Certificate("open", energy=energy, reason=reason, span=span)
+
+
+def _norms(proof: Proof, model: Model) -> list[Assumption]:
+    """Frozen statistics and gains of the norms inside units."""
+    units = [unit for part in proof.parts if part.rests_on_slopes for unit in part.units]
+    found = []
+    for name in dict.fromkeys(name for unit in units for name in unit.norms):
+        spelling = model.spellings.get(name, name)
+        positive = model.parameters[name].options["positive"] == "positive"
+        text = f"the statistics of {spelling} are frozen, as in evaluation"
+        found.append(Assumption("frozen statistics", name, text))
+        found.append(Assumption("gain", name, f"the gain of {spelling} is ≥ 0", positive))
+    return found
+
+
+def _signs(assumed: frozenset[str], reader: Reader) -> list[Assumption]:
+    """Signs of learned numbers and diagonals."""
+    return [
+        Assumption("sign", str(reader.names.get(name, name)), f"{name} ≥ 0")
+        for name in sorted(assumed)
+    ]

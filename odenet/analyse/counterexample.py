@@ -1,0 +1,69 @@
+"""A Jacobian that contradicts a statement about the spectrum, with all that reproduces it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Weights and a state at which the Jacobian has an eigenvalue where none should be.
+
+    Args:
+        eigenvalue: the eigenvalue.
+        seed: of the search.
+        trial: the number of the find in the search.
+        channels: channels of each state.
+        space: sizes of the axes, empty for plain vectors.
+        weights: canonical parameter name -> tensor of one step. Layers of maps and norms carry
+            the names of torch's state dictionaries: `f.0.weight`, `N1.running_var`.
+        state: name of the unknown -> tensor (channels, *space); `Y'` for a speed.
+        input: the flow's input `u`, (channels, *space).
+    """
+
+    eigenvalue: complex
+    seed: int
+    trial: int
+    channels: int
+    space: tuple[int, ...]
+    weights: Mapping[str, "ndarray"] = field(repr=False, compare=False)
+    state: Mapping[str, "ndarray"] = field(repr=False, compare=False)
+    input: "ndarray" = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"eigenvalue {number(self.eigenvalue)} at seed {self.seed}"
+
+    @property
+    def size(self) -> str:
+        """`2 channels on a 3 x 3 grid`."""
+        channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
+        grid = " x ".join(map(str, self.space))
+        return f"{channels} on a {grid} grid" if grid else channels
+
+    def lines(self) -> Iterator[str]:
+        """How to see it."""
+        yield f"eigenvalue {number(self.eigenvalue)} of the Jacobian, {self.size} per state"
+        call = f"search_witness(model, trials={self.trial + 1}, seed={self.seed})"
+        yield f"reproduced by odenet.analyse.{call}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return {
+            "eigenvalue": [self.eigenvalue.real, self.eigenvalue.imag],
+            "seed": self.seed,
+            "trial": self.trial,
+            "channels": self.channels,
+            "space": list(self.space),
+            "weights": {name: tensor.tolist() for name, tensor in self.weights.items()},
+            "state": {name: tensor.tolist() for name, tensor in self.state.items()},
+            "input": self.input.tolist(),
+        }
+
+
+def number(value: complex) -> str:
+    """`0.83 + 0i`."""
+    sign = "-" if value.imag < 0 else "+"
+    return f"{value.real:.3g} {sign} {abs(value.imag):.3g}i"

@@ -1,0 +1,176 @@
+"""The energy that the same condition proves conserved or decreasing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from odenet.analyse.prove import Part
+from odenet.analyse.reader import Gate, Reader
+from odenet.analyse.scalars import ONE, Monomial, Scalar, signed_sum
+from odenet.analyse.units import Unit
+from odenet.analyse.words import Diagonal, Letter, Operator, Word, word_text
+from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.expr import Activation, State
+
+LINEAR = Activation("identity")
+
+
+@dataclass(frozen=True)
+class EnergyTerm:
+    """weight · 1ᵀ diagonal Ψ(argument), where Ψ is the activation's primitive.
+
+    Args:
+        weight: a number.
+        diagonal: canonical names of diagonals that multiply Ψ, with their powers.
+        activation: what Ψ is the primitive of; `identity` for ½ |argument|².
+        argument: a field.
+    """
+
+    weight: expr.Node
+    diagonal: tuple[tuple[str, int], ...]
+    activation: Activation
+    argument: expr.Node
+
+
+@dataclass(frozen=True)
+class Energy:
+    """E(s) with dE/dt = 0 or dE/dt <= 0 along the flow.
+
+    Args:
+        formula: E, `1ᵀΨ(K1 Z + b1) + ½ |Y|²`, with Ψ' the activation.
+        rate: dE/dt, `0` or `-2 γ |φ1|²`.
+        conserved: whether dE/dt = 0.
+        terms: what to sum; empty when there is no code for it.
+        obstacle: why there is none.
+    """
+
+    formula: str
+    rate: str
+    conserved: bool
+    terms: tuple[EnergyTerm, ...]
+    obstacle: str = ""
+
+    def __str__(self) -> str:
+        sign = "" if self.conserved else " ≤ 0"
+        return f"E = {self.formula},  dE/dt = {self.rate}{sign}"
+
+
+def read_energy(part: Part, reader: Reader) -> Energy:
+    """The energy of a statement about all units at once."""
+    obstacle = ""
+    terms = []
+    for unit, weight in zip(part.units, part.weights, strict=True):
+        obstacle = obstacle or _no_code(unit, weight, reader)
+        if not obstacle:
+            terms.append(_term(unit, weight, reader))
+    formula = signed_sum(
+        (1, _text(unit, weight)) for unit, weight in zip(part.units, part.weights, strict=True)
+    )
+    found = () if obstacle else tuple(terms)
+    return Energy(formula, _rate(part), not part.squares, found, obstacle)
+
+
+def _text(unit: Unit, weight: Operator) -> str:
+    word, scalar = weight.terms[0]
+    diagonal = word_text(word) + " " if word else ""
+    size = "" if scalar == ONE else f"{scalar} "
+    if not unit.stages:
+        if word:
+            return f"{size}½ 1ᵀ{diagonal}({unit.text})²"
+        half = "½" if scalar == ONE else str(Scalar.number(Fraction(1, 2)) * scalar)
+        return f"{half} |{unit.text}|²" if half != "1" else f"|{unit.text}|²"
+    argument = unit.argument.span.text if unit.argument and unit.argument.span else unit.text
+    return f"{size}1ᵀ{diagonal}Ψ({' '.join(argument.split()).replace('^T', 'ᵀ')})"
+
+
+def _rate(part: Part) -> str:
+    if not part.squares:
+        return "0"
+    factor = Scalar.number(1 if part.spectrum == "real" else Fraction(1, 2))
+    return signed_sum((-1, _square(factor * square.weight, square.row)) for square in part.squares)
+
+
+def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
+    size = "" if weight == ONE else f"{weight} "
+    size = f"({weight}) " if len(weight.terms) > 1 else size
+    inside = [(i, operator) for i, operator in enumerate(row, start=1) if operator]
+    return f"{size}|{signed_sum((1, applied(operator, f'φ{i}')) for i, operator in inside)}|²"
+
+
+def applied(operator: Operator, what: str) -> str:
+    """`K1ᵀ φ2`."""
+    if str(operator) == "I":
+        return what
+    if len(operator.terms) > 1:
+        return f"({operator}) {what}"
+    return f"{operator} {what}".replace("I ", "")
+
+
+# --- as typed formulas ---------------------------------------------------------------------------
+
+
+def _no_code(unit: Unit, weight: Operator, reader: Reader) -> str:
+    """Why a term cannot be generated; empty if it can."""
+    if unit.norms:
+        return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
+    if len(unit.stages) > 1 or not unit.exact:
+        return f"{unit.text} is a chain of activations without a primitive in closed form"
+    for activation in unit.activations:
+        if not ACTIVATIONS[activation.name].primitive:
+            return f"{activation.name} has no primitive in closed form"
+    names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
+    if not unit.stages and any(isinstance(reader.names[name], Gate) for name in names):
+        return f"{unit.text} has no formula in the file"
+    if any(isinstance(reader.names[name], Gate) for name in weight.diagonals):
+        return "a weight of the energy is a field"
+    return ""
+
+
+def _term(unit: Unit, weight: Operator, reader: Reader) -> EnergyTerm:
+    word, scalar = weight.terms[0]
+    powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
+    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in powers)
+    activation = unit.activations[0] if unit.stages else LINEAR
+    argument = unit.argument or _linear_argument(unit, reader)
+    return EnergyTerm(to_node(scalar, reader), diagonal, activation, argument)
+
+
+def _linear_argument(unit: Unit, reader: Reader) -> expr.Node:
+    ((state, operator),) = unit.row.items()
+    ((word, _),) = operator.terms
+    node: expr.Node = State(state.name, state.order)
+    for factor in reversed(_factors(word, reader.names)):
+        node = expr.Apply(factor, node)
+    return node
+
+
+def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
+    factors: list[expr.Node] = []
+    for letter in word:
+        if isinstance(letter, Letter):
+            param = expr.Param(str(names[letter.name]))
+            factors.append(expr.Adjoint(param) if letter.adjoint else param)
+        else:
+            for name, power in letter.powers:
+                factors += [expr.Param(str(names[name]))] * int(power)
+    return factors
+
+
+def to_node(scalar: Scalar, reader: Reader) -> expr.Node:
+    """A number as a formula."""
+    terms = [(1 if c > 0 else -1, _monomial(m, abs(c), reader)) for m, c in scalar.terms]
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else expr.Sum(tuple(terms))
+
+
+def _monomial(monomial: Monomial, coefficient: Fraction, reader: Reader) -> expr.Node:
+    above = [reader.symbols[name] for name, power in monomial for _ in range(power)]
+    below = [reader.symbols[name] for name, power in monomial for _ in range(-power)]
+    if coefficient != 1 or not above:
+        above.insert(0, expr.Number(coefficient, str(coefficient)))
+    node = above[0]
+    for factor in above[1:]:
+        node = expr.Product(node, factor)
+    for divisor in below:
+        node = expr.Quotient(node, divisor)
+    return node

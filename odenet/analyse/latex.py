@@ -1,0 +1,112 @@
+"""A proof as LaTeX."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from odenet.analyse.arrange import Matrix
+from odenet.analyse.prove import Part
+from odenet.analyse.scalars import Monomial, Scalar, signed_sum
+from odenet.analyse.squares import Square
+from odenet.analyse.words import Diagonal, Letter, Operator, Word
+from odenet.language.names import canonical
+
+_GREEK = """
+    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon
+    phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
+""".split()
+
+
+def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
+    """M, C and the condition of each part; the summary where nothing is proved."""
+    lines = [line for part in parts for line in _part(part)] or [f"\\text{{{summary}}}"]
+    if parts:
+        where = {"imaginary": "\\subset i\\mathbb{R}", "real": "\\subset (-\\infty, 0]"}
+        conclusion = where.get(verdict, "\\subset \\{\\operatorname{Re} \\lambda \\le 0\\}")
+        lines.append(f"\\operatorname{{spec}} J &{conclusion}")
+    body = " \\\\\n".join(lines)
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+
+def _part(part: Part) -> Iterable[str]:
+    if part.decay is not None:
+        yield f"J &= J_0 - {scalar(part.decay)}\\,I"
+    if not part.units:
+        return
+    yield f"M = R L &= {matrix(part.matrix)}"
+    if part.nilpotent:
+        return
+    weights = ", ".join(operator(w) if w.scalar is None else scalar(w.scalar) for w in part.weights)
+    yield f"C &= \\operatorname{{diag}}({weights}) \\succ 0"
+    left = "C M = (C M)^\\top" if part.spectrum == "real" else "C M + (C M)^\\top"
+    yield f"{left} &= {_squares(part.squares)}"
+
+
+def matrix(entries: Matrix) -> str:
+    """A matrix of operators."""
+    rows = [" & ".join(operator(entry) for entry in row) for row in entries]
+    return "\\begin{bmatrix} " + " \\\\ ".join(rows) + " \\end{bmatrix}"
+
+
+def _squares(found: tuple[Square, ...]) -> str:
+    if not found:
+        return "0"
+    terms = []
+    for square in found:
+        row = matrix((square.row,))
+        size = "" if str(square.weight) == "1" else f"{scalar(square.weight)}\\,"
+        size = f"\\left({scalar(square.weight)}\\right)" if len(square.weight.terms) > 1 else size
+        terms.append((-1, f"{size}{row}^\\top {row}"))
+    return f"{signed_sum(iter(terms))} \\preceq 0"
+
+
+def operator(value: Operator) -> str:
+    """A sum of words."""
+    return signed_sum(_term(word, factor) for word, factor in value.terms)
+
+
+def _term(word: Word, factor: Scalar) -> tuple[int, str]:
+    sign = -1 if len(factor.terms) == 1 and factor.terms[0][1] < 0 else 1
+    size = scalar(-factor if sign < 0 else factor)
+    if len(factor.terms) > 1:
+        size = f"\\left({size}\\right)"
+    else:
+        size = "" if size == "1" else f"{size}\\,"
+    return sign, size + (" ".join(_letter(letter) for letter in word) or "I")
+
+
+def _letter(letter: Letter | Diagonal) -> str:
+    if isinstance(letter, Letter):
+        return name(letter.name) + ("^{\\top}" if letter.adjoint else "")
+    return " ".join(_power(base, power) for base, power in letter.powers)
+
+
+def _power(base: str, power: object) -> str:
+    return name(base) if power == 1 else f"{name(base)}^{{{power}}}"
+
+
+def scalar(value: Scalar) -> str:
+    """A number."""
+    return signed_sum((c, _monomial(m, abs(c))) for m, c in value.terms)
+
+
+def _monomial(monomial: Monomial, number: Fraction) -> str:
+    above = [_power(base, power) for base, power in monomial if power > 0]
+    below = [_power(base, -power) for base, power in monomial if power < 0]
+    if number.numerator != 1 or not above:
+        above.insert(0, str(number.numerator))
+    if number.denominator != 1:
+        below.insert(0, str(number.denominator))
+    text = " ".join(above)
+    return f"\\frac{{{text}}}{{{' '.join(below)}}}" if below else text
+
+
+def name(spelling: str) -> str:
+    """A name: Greek letters by their commands, trailing digits as an index."""
+    plain = canonical(spelling)
+    base = plain.rstrip("0123456789")
+    index = plain[len(base) :]
+    if base in _GREEK:
+        base = f"\\{base}"
+    elif len(base) != 1:
+        base = f"\\mathrm{{{base.replace('_', chr(92) + '_')}}}"
+    return f"{base}_{{{index}}}" if index else base

@@ -1,0 +1,236 @@
+"""The theorems, tried in turn: see docs/certificates.md for their statements and proofs.
+
+Nothing here is trusted that is not multiplied out again: a `Part` is only made by `_checked`
+functions whose conditions are identities between sums of words.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from odenet.analyse.arrange import (
+    Arrangement,
+    Matrix,
+    arrangements,
+    components,
+    parts,
+    uniform_decay,
+)
+from odenet.analyse.scalars import Scalar, Signs
+from odenet.analyse.scaling import Aim, Weights, find_weights
+from odenet.analyse.squares import Square, negative_squares
+from odenet.analyse.units import System, Unit
+from odenet.model.expr import Activation
+
+Spectrum = Literal["imaginary", "real", "stable"]
+Activations = frozenset[Activation]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A proof about some units.
+
+    Args:
+        units: the units; the linear ones among them.
+        matrix: M = R L.
+        weights: C.
+        squares: C M + (C M)ᵀ = -Σ weight Wᵀ W; for a real spectrum the same of C M. None for zero.
+        spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal.
+        decay: γ if this is about J + γ I instead of J.
+        contracted: the unit that was replaced in a change of variables.
+    """
+
+    units: tuple[Unit, ...]
+    matrix: Matrix
+    weights: Weights
+    squares: tuple[Square, ...]
+    spectrum: Spectrum
+    decay: Scalar | None = None
+    contracted: int | None = None
+
+    @property
+    def nilpotent(self) -> bool:
+        """Whether M = 0, so that all eigenvalues are zero."""
+        return not any(operator for row in self.matrix for operator in row)
+
+    @property
+    def of_jacobian(self) -> Spectrum:
+        """What follows for J."""
+        if self.decay is None:
+            return self.spectrum
+        return "real" if self.spectrum == "real" or self.nilpotent else "stable"
+
+    @property
+    def rests_on_slopes(self) -> bool:
+        """Whether D >= 0 was used."""
+        return not self.nilpotent
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is proved about a system.
+
+    Args:
+        spectrum: of the Jacobian, None if nothing is.
+        parts: the pieces; the eigenvalues of J are theirs together, and zeros.
+        whole: a piece about all units at once, which gives an energy whatever the slopes are.
+    """
+
+    spectrum: Spectrum | None
+    parts: tuple[Part, ...] = ()
+    whole: Part | None = None
+
+
+def prove(system: System, signs: Signs, unfit: Activations = frozenset()) -> Proof:
+    """The strongest statement the theorems give.
+
+    Args:
+        system: the dynamics.
+        signs: what is known about the numbers in it.
+        unfit: activations with a slope that can be negative.
+    """
+    exact = prove_as_written(system, signs, unfit)
+    if exact.spectrum or not signs.values:
+        return exact
+    numbers = prove_as_written(evaluated(system, signs.values), replace(signs, values={}), unfit)
+    return numbers if numbers.spectrum or not exact.whole else exact
+
+
+def prove_as_written(system: System, signs: Signs, unfit: Activations) -> Proof:
+    """The same with named numbers left as they are."""
+    whole = _best(_whole(a, signs) for a in arrangements(system))
+    if whole is not None and _fit([whole], unfit):
+        return Proof(whole.of_jacobian, (whole,), whole)
+    found: list[Part] = []
+    for part in parts(system):
+        proved = _part(part, signs, unfit)
+        if proved is None:
+            return Proof(None, (), whole)
+        found += proved
+    return Proof(together(found), tuple(found), whole)
+
+
+def together(found: Iterable[Part]) -> Spectrum:
+    """The spectrum of several parts."""
+    kinds = {part.of_jacobian for part in found if not part.nilpotent or part.decay is not None}
+    if not kinds:
+        return "imaginary"
+    return next(iter(kinds)) if len(kinds) == 1 else "stable"
+
+
+def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
+    """The system with the `let`s replaced by their values."""
+
+    def rows(row: dict) -> dict:
+        return {s: op.at(values) for s, op in row.items() if op.at(values)}
+
+    units = tuple(
+        replace(unit, row=rows(unit.row), column=rows(unit.column)) for unit in system.units
+    )
+    linear = rows(system.linear)
+    return replace(system, units=tuple(u for u in units if u.row and u.column), linear=linear)
+
+
+def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
+    """A statement about units as one."""
+    units, matrix = arrangement.units, arrangement.matrix
+    for aim, check in (
+        (Aim.ANTISYMMETRIC, _antisymmetric),
+        (Aim.SYMMETRIC, _symmetric),
+        (Aim.DISSIPATIVE, _dissipative),
+    ):
+        weights = find_weights(matrix, aim, signs)
+        part = check(units, matrix, weights, signs) if weights else None
+        if part is not None:
+            return replace(part, contracted=arrangement.contracted)
+    return None if units else Part((), (), (), (), "imaginary")
+
+
+def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None:
+    """Statements about an irreducible system, possibly after taking out a decay."""
+    shifted = uniform_decay(system, signs)
+    for decay, left in [(None, system), *([shifted] if shifted else [])]:
+        best = None
+        for arrangement in arrangements(left):
+            found = _blocks(arrangement, signs)
+            if found is None or not _fit(found, unfit):
+                continue
+            found = [replace(part, decay=decay) for part in found]
+            if best is None or together(best) == "stable" != together(found):
+                best = found
+        if best is not None:
+            return best
+    return None
+
+
+def _blocks(arrangement: Arrangement, signs: Signs) -> list[Part] | None:
+    """Statements about the irreducible blocks of M."""
+    matrix, found = arrangement.matrix, []
+    reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
+    for group in components(reads):
+        units = tuple(arrangement.units[i] for i in group)
+        block = tuple(tuple(matrix[i][j] for j in group) for i in group)
+        changed = arrangement.contracted
+        changed = group.index(changed) if changed in group else None
+        part = _whole(Arrangement(units, block, changed), signs)
+        if part is None:
+            return None
+        found.append(part)
+    return found
+
+
+def _best(found: Iterator[Part | None]) -> Part | None:
+    """The first statement that is more than stable, else the first."""
+    best = None
+    for part in found:
+        if part is not None and part.spectrum != "stable":
+            return part
+        best = best or part
+    return best
+
+
+def _fit(found: list[Part], unfit: Activations) -> bool:
+    """Whether every part that needs D >= 0 has it."""
+    return not any(
+        part.rests_on_slopes and any(unfit.intersection(unit.activations) for unit in part.units)
+        for part in found
+    )
+
+
+# --- the three conditions, checked as identities -------------------------------------------------
+
+
+def scaled(weights: Weights, matrix: Matrix) -> Matrix:
+    """C M."""
+    rows = zip(weights, matrix, strict=True)
+    return tuple(tuple(weight @ operator for operator in row) for weight, row in rows)
+
+
+def symmetric_part(matrix: Matrix) -> Matrix:
+    """A + Aᵀ."""
+    size = range(len(matrix))
+    return tuple(tuple(matrix[i][j] + matrix[j][i].adjoint for j in size) for i in size)
+
+
+def _antisymmetric(units, matrix: Matrix, weights: Weights, signs: Signs) -> Part | None:
+    """C M + (C M)ᵀ = 0."""
+    if any(operator for row in symmetric_part(scaled(weights, matrix)) for operator in row):
+        return None
+    return Part(units, matrix, weights, (), "imaginary")
+
+
+def _symmetric(units, matrix: Matrix, weights: Weights, signs: Signs) -> Part | None:
+    """C M = (C M)ᵀ = -Σ WᵀW."""
+    product = scaled(weights, matrix)
+    size = range(len(matrix))
+    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
+        return None
+    squares = negative_squares(product, signs)
+    return None if squares is None else Part(units, matrix, weights, squares, "real")
+
+
+def _dissipative(units, matrix: Matrix, weights: Weights, signs: Signs) -> Part | None:
+    """C M + (C M)ᵀ = -Σ WᵀW."""
+    squares = negative_squares(symmetric_part(scaled(weights, matrix)), signs)
+    return None if squares is None else Part(units, matrix, weights, squares, "stable")

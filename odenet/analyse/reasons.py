@@ -1,0 +1,48 @@
+"""Why the theorems do not apply: the first block of M that resists, with its place in the text."""
+
+from odenet.analyse.arrange import Arrangement, arrange
+from odenet.analyse.prove import symmetric_part
+from odenet.analyse.scalars import Signs
+from odenet.analyse.squares import negative_squares
+from odenet.analyse.units import System
+from odenet.analyse.words import Operator
+from odenet.diagnostics import Span
+
+
+def explain(system: System, signs: Signs) -> tuple[str, Span | None]:
+    """The first reason why no scaling was found, and where."""
+    plain = arrange(system)
+    for i, unit in enumerate(plain.units):
+        block = plain.matrix[i][i]
+        if negative_squares(symmetric_part(((block,),)), signs) is None:
+            text = f"{block} of {unit.text} is neither antisymmetric nor minus a sum of squares"
+            return text, unit.span
+    return _pair(plain, signs)
+
+
+def _pair(plain: Arrangement, signs: Signs) -> tuple[str, Span | None]:
+    """The first pair of units that does not balance."""
+    size = range(len(plain.units))
+    for i in size:
+        for j in size:
+            one, other = plain.matrix[i][j], plain.matrix[j][i].adjoint
+            if i >= j or not (one or other):
+                continue
+            ratio = _ratio(one, other)
+            units = f"between {plain.units[i].text} and {plain.units[j].text}"
+            span = plain.units[i].span or plain.units[j].span
+            if not ratio:
+                pair = f"{one} and {plain.matrix[j][i]}"
+                return f"{units} stand {pair}: one is no multiple of the other's adjoint", span
+            if ratio and signs.of(one.terms[0][1] * other.terms[0][1]) == 1:
+                return f"{units} the coupling {one} has the same sign both ways", span
+    return "no positive weights balance all pairs of units at once", None
+
+
+def _ratio(one: Operator, other: Operator) -> bool:
+    """Whether one operator is a number times the other."""
+    if [word for word, _ in one.terms] != [word for word, _ in other.terms] or not one:
+        return False
+    first = one.terms[0][1], other.terms[0][1]
+    pairs = zip(one.terms, other.terms, strict=True)
+    return all(a * first[1] == b * first[0] for (_, a), (_, b) in pairs)

@@ -1,0 +1,189 @@
+"""Numbers in front of operators, exact: sums of monomials in named symbols, `2 γ - 1/3 a²/ε`.
+
+A symbol is a `let`, whose value is known, or a `param … : scalar`, whose value is not. Exponents
+are whole numbers and may be negative. A zero is a zero for certain: nothing is rounded.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+
+Monomial = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A sum of monomials with rational coefficients, in canonical order.
+
+    Args:
+        terms: monomial and coefficient, sorted; no coefficient is zero.
+    """
+
+    terms: tuple[tuple[Monomial, Fraction], ...] = ()
+
+    @staticmethod
+    def of(terms: Mapping[Monomial, Fraction]) -> "Scalar":
+        """The sum of some terms."""
+        return Scalar(tuple(sorted((m, c) for m, c in terms.items() if c)))
+
+    @staticmethod
+    def number(value: Fraction | int) -> "Scalar":
+        """A rational number."""
+        return Scalar.of({(): Fraction(value)})
+
+    @staticmethod
+    def symbol(name: str) -> "Scalar":
+        """A named number."""
+        return Scalar((((((name, 1),)), Fraction(1)),))
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def __add__(self, other: "Scalar") -> "Scalar":
+        total = dict(self.terms)
+        for monomial, coefficient in other.terms:
+            total[monomial] = total.get(monomial, Fraction(0)) + coefficient
+        return Scalar.of(total)
+
+    def __neg__(self) -> "Scalar":
+        return Scalar(tuple((m, -c) for m, c in self.terms))
+
+    def __sub__(self, other: "Scalar") -> "Scalar":
+        return self + -other
+
+    def __mul__(self, other: "Scalar") -> "Scalar":
+        if not isinstance(other, Scalar):
+            return NotImplemented
+        total: dict[Monomial, Fraction] = {}
+        for one, a in self.terms:
+            for two, b in other.terms:
+                product = _times(one, two)
+                total[product] = total.get(product, Fraction(0)) + a * b
+        return Scalar.of(total)
+
+    def over(self, other: "Scalar") -> "Scalar | None":
+        """The quotient, None if it is no sum of monomials."""
+        if len(other.terms) == 1:
+            ((monomial, coefficient),) = other.terms
+            below = tuple((name, -power) for name, power in monomial)
+            return self * Scalar.of({below: 1 / coefficient})
+        if self and tuple(m for m, _ in self.terms) == tuple(m for m, _ in other.terms):
+            ratio = self.terms[0][1] / other.terms[0][1]
+            return Scalar.number(ratio) if self == Scalar.number(ratio) * other else None
+        return None
+
+    def at(self, values: Mapping[str, Fraction]) -> "Scalar":
+        """The same number with some symbols replaced by their values.
+
+        Raises:
+            ZeroDivisionError: a symbol in a denominator is zero.
+        """
+        total = Scalar()
+        for monomial, coefficient in self.terms:
+            left = []
+            for name, power in monomial:
+                if name in values:
+                    coefficient *= values[name] ** power
+                else:
+                    left.append((name, power))
+            total += Scalar.of({tuple(left): coefficient})
+        return total
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The names in it."""
+        return frozenset(name for monomial, _ in self.terms for name, _ in monomial)
+
+    def __str__(self) -> str:
+        return signed_sum((c, _product(m, abs(c))) for m, c in self.terms)
+
+
+ZERO, ONE = Scalar(), Scalar.number(1)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What is known about the signs of symbols.
+
+    Args:
+        values: of the symbols that have one.
+        assumed: names taken to be >= 0, learned scalars and diagonals.
+    """
+
+    values: Mapping[str, Fraction]
+    assumed: frozenset[str] = frozenset()
+
+    def of(self, scalar: Scalar) -> int | None:
+        """0 for zero, 1 if never negative, -1 if never positive, None if it can be either.
+
+        A result of 1 or -1 may still vanish where a learned symbol does. Every condition it is
+        used for is closed, so it carries over to those points by continuity.
+        """
+        known = scalar.at(self.values)
+        signs = {self._term(monomial, coefficient) for monomial, coefficient in known.terms}
+        if not signs:
+            return 0
+        return signs.pop() if len(signs) == 1 else None
+
+    def _term(self, monomial: Monomial, coefficient: Fraction) -> int | None:
+        if any(power % 2 and name not in self.assumed for name, power in monomial):
+            return None
+        return 1 if coefficient > 0 else -1
+
+
+def common_factor(scalars: list[Scalar]) -> Scalar:
+    """The largest monomial that divides all of them, denominators cleared.
+
+    Dividing by it leaves whole coefficients without a common divisor, and no negative powers.
+    """
+    terms = [term for scalar in scalars for term in scalar.terms]
+    if not terms:
+        return ONE
+    names = sorted({name for monomial, _ in terms for name, _ in monomial})
+    powers = {name: min(dict(monomial).get(name, 0) for monomial, _ in terms) for name in names}
+    above = gcd(*(coefficient.numerator for _, coefficient in terms))
+    below = lcm(*(coefficient.denominator for _, coefficient in terms))
+    monomial = tuple((name, power) for name, power in powers.items() if power)
+    return Scalar.of({monomial: Fraction(above, below)})
+
+
+def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
+    """Texts joined by the signs of their coefficients."""
+    text = ""
+    for sign, term in terms:
+        if text:
+            text += f" {'-' if sign < 0 else '+'} {term}"
+        else:
+            text = ("-" if sign < 0 else "") + term
+    return text or "0"
+
+
+def _times(one: Monomial, other: Monomial) -> Monomial:
+    powers = dict(one)
+    for name, power in other:
+        powers[name] = powers.get(name, 0) + power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+SUPERSCRIPTS = str.maketrans("0123456789-/", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ")
+
+
+def power_text(name: str, power: int | Fraction) -> str:
+    """`γ`, `γ²`, `√d`."""
+    if power == Fraction(1, 2):
+        return f"√{name}"
+    return name if power == 1 else name + str(power).translate(SUPERSCRIPTS)
+
+
+def _product(monomial: Monomial, number: Fraction) -> str:
+    above = [power_text(name, power) for name, power in monomial if power > 0]
+    below = [power_text(name, -power) for name, power in monomial if power < 0]
+    if number.numerator != 1 or not above:
+        above.insert(0, str(number.numerator))
+    if number.denominator != 1:
+        below.insert(0, str(number.denominator))
+    text = " ".join(above)
+    if len(below) > 1:
+        return f"{text}/({' '.join(below)})"
+    return f"{text}/{below[0]}" if below else text
