@@ -95,7 +95,7 @@ class Certificate:
     def summary(self) -> str:
         """The verdict in one line."""
         if self.proved:
-            where = {"real": "real and at most 0", "stable": "in the left half plane"}
+            where = {"real": "real and at most 0", "stable": "in the closed left half plane"}
             under = f", if {' and '.join(self.conditions)}" if self.conditions else ""
             return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
         if self.witness is not None:

@@ -113,10 +113,11 @@ def prove_as_written(system: System, signs: Signs, unfit: Activations) -> Proof:
 
 def together(found: Iterable[Part]) -> Spectrum:
     """The spectrum of several parts."""
-    kinds = {part.of_jacobian for part in found if not part.nilpotent or part.decay is not None}
-    if not kinds:
+    moving = [part for part in found if not part.nilpotent or part.decay is not None]
+    if not moving:
         return "imaginary"
-    return next(iter(kinds)) if len(kinds) == 1 else "stable"
+    first = moving[0].of_jacobian
+    return first if all(part.of_jacobian == first for part in moving) else "stable"
 
 
 def evaluated(system: System, values: Mapping[str, Fraction]) -> System:

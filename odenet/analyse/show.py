@@ -57,7 +57,8 @@ def _part(part: Part, name: str) -> Iterator[str]:
         return
     yield from _condition(part)
     yield f"{jacobian} = L D R with D = diag(φ') ≥ 0{_slopes(part.units)}."
-    yield f"Its nonzero eigenvalues are those of D^½ M D^½, which C^½ · C^-½ makes {SYMMETRY[part.spectrum]}: {ENDS[part.spectrum]}."
+    yield "Its nonzero eigenvalues are those of D^½ M D^½, which the similarity C^½ · C^-½ makes"
+    yield f"{SYMMETRY[part.spectrum]}: {ENDS[part.spectrum]}."
 
 
 def _condition(part: Part) -> Iterator[str]:

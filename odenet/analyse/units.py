@@ -147,7 +147,7 @@ class _Chain:
         kind = self.model.parameters[name].options["kind"]
         if kind != "batch":
             raise Obstacle(
-                f"the statistics of a {kind} norm depend on the state: its Jacobian is not diagonal",
+                f"a {kind} norm computes its statistics from the state: no diagonal Jacobian",
                 node.span,
             )
         return name
