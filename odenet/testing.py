@@ -114,9 +114,12 @@ def _gradients(flow: Flow, u: Tensor, stream: torch.Generator) -> dict[str, Tens
     u = u.detach().clone().requires_grad_()
     out = flow(u)
     weights = torch.randn(out.shape, dtype=out.dtype, generator=stream).to(out.device)
-    names, tensors = zip(*flow.named_parameters(), strict=True)
-    gradients = torch.autograd.grad((out * weights).sum(), (u, *tensors), allow_unused=True)
-    given = zip(("the input's gradient", *names), gradients, strict=True)
+    learned = {name: p for name, p in flow.named_parameters() if p.requires_grad}
+    inputs = {"the input's gradient": u, **learned}
+    gradients = torch.autograd.grad(
+        (out * weights).sum(), tuple(inputs.values()), allow_unused=True
+    )
+    given = zip(inputs, gradients, strict=True)
     return {"the output": out.detach(), **{name: g for name, g in given if g is not None}}
 
 

@@ -65,22 +65,22 @@ class Fixed(Registers):
         """Does slot *= factor as a fraction p/q, its remainders put aside."""
         ratio = _fraction(factor)
         p, q = abs(ratio.numerator), ratio.denominator
-        value = self._values[slot] if factor > 0 else -self._values[slot]
+        if factor < 0:
+            self._set(slot, -self._values[slot])
         if p != q:
-            whole, digit = _divide(value, q)
+            whole, digit = _divide(self._values[slot], q)
             left = self._remainders.setdefault((slot, ratio), Remainders(p, q)).push(digit)
-            value = whole * p + left
-        self._set(slot, value)
+            self._set(slot, whole * p + left)
 
     def divide(self, slot: str, factor: float) -> None:
         """Does slot /= factor, bit for bit what it was before ``multiply``."""
         ratio = _fraction(factor)
         p, q = abs(ratio.numerator), ratio.denominator
-        value = self._values[slot]
         if p != q:
-            whole, left = _divide(value, p)
-            value = whole * q + self._remainders[slot, ratio].pop(left)
-        self._set(slot, value if factor > 0 else -value)
+            whole, left = _divide(self._values[slot], p)
+            self._set(slot, whole * q + self._remainders[slot, ratio].pop(left))
+        if factor < 0:
+            self._set(slot, -self._values[slot])
 
     def rename(self, names: dict[str, str]) -> None:
         """The value of slot a becomes that of slot names[a]."""

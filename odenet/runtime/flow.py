@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, overload
+from typing import ClassVar, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,8 @@ from odenet.runtime.ambient import Autocast
 from odenet.runtime.chain import exact_steps, exact_steps_undone, reversible_steps
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory import budgeted_steps, checkpointed_steps, plain_steps
-from odenet.runtime.shear import Shear
+from odenet.runtime.refinement import refined
+from odenet.runtime.shear import Shear, like
 from odenet.runtime.spectra import jacobian_spectrum, operator_norm
 
 State = tuple[Tensor, ...]
@@ -45,9 +44,8 @@ class Flow(nn.Module):
     operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
     relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
-    spec: ClassVar[dict[str, Any]] = {}  # plain facts
-    reversible: ClassVar[bool] = True
-    obstacle: ClassVar[str] = ""  # why it is not
+    reversible: bool = True
+    obstacle: str = ""  # why it is not
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
     stability_limit: ClassVar[float | None] = None  # of h ω
@@ -63,7 +61,7 @@ class Flow(nn.Module):
         self.steps = steps
         self.space = space
         self.anchors = 0
-        self.step_bytes: dict[tuple, int] = {}
+        self._step_bytes: dict[tuple, int] = {}
         self._memory: Memory = "reversible" if self.reversible else "stored"
         self._drift: Tensor | None = None
         self._directions: dict[tuple[str, int], Tensor] = {}
@@ -80,6 +78,10 @@ class Flow(nn.Module):
                 f"which {self.channels} do not"
             )
         return self.channels // parts
+
+    def give_up_reversing(self, obstacle: str) -> None:
+        """Called while being built with constants for which the scheme has no inverse."""
+        self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
 
     # What a generated class provides.
 
@@ -136,8 +138,8 @@ class Flow(nn.Module):
         if self.memory == "checkpoint":
             return checkpointed_steps(self, state)
         if self.memory == "reversible":
-            return _like(state, reversible_steps(self, state))
-        return _like(state, budgeted_steps(self, state, self.memory))
+            return like(state, reversible_steps(self, state))
+        return like(state, budgeted_steps(self, state, self.memory))
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -222,17 +224,7 @@ class Flow(nn.Module):
         """
         if not hasattr(self, "h"):
             raise ValueError(f"{type(self).__name__} has no step size h to halve")
-        finer = copy.deepcopy(self)
-        finer.steps, finer.h = 2 * self.steps, self._step_size() / 2
-        for name, stack in self.named_parameters(recurse=False):
-            if name not in self.shared:
-                repeated = stack.detach().repeat_interleave(2, dim=0)
-                setattr(finer, name, nn.Parameter(repeated, stack.requires_grad))
-        for name, modules in self.named_children():
-            if isinstance(modules, nn.ModuleList) and name not in self.shared:
-                twice = (copy.deepcopy(module) for module in modules for _ in range(2))
-                setattr(finer, name, nn.ModuleList(twice))
-        return finer
+        return refined(self)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -286,7 +278,7 @@ class Flow(nn.Module):
     def _settled(self, state: State) -> State:
         """Under autocast the state stays in single precision: its rounding would add up."""
         low = Autocast.here(state[0].device).enabled
-        return _like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
+        return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
 
     def _differentiates(self, state: State) -> bool:
         if not torch.is_grad_enabled() or torch.compiler.is_exporting():
@@ -302,9 +294,3 @@ class Flow(nn.Module):
                 f"({', '.join(self.slots)}): give the state to invert from"
             )
         return state
-
-
-def _like(state: State, tensors: Sequence[Tensor]) -> State:
-    """The tensors as a state of the same (named) kind."""
-    make = getattr(state, "_make", tuple)
-    return make(tensors)

@@ -61,22 +61,22 @@ def bytes_per_step(flow: Flow, state: State) -> int:
     """
     key = tuple((t.shape, t.dtype, t.device, t.requires_grad) for t in state)
     key = (*key, flow.training, Autocast.here(state[0].device))
-    if key not in flow.step_bytes:
+    if key not in flow._step_bytes:
         own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
         stored: dict[int, int] = {}
 
         def pack(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                stored[storage.data_ptr()] = storage.nbytes()
+            place = tensor.untyped_storage().data_ptr()
+            if place not in own:
+                stored[place] = max(stored.get(place, 0), tensor.nbytes)
             return tensor
 
         with RandomTape(state[0].device).preserved(), frozen_statistics(flow):
             with saved_tensors_hooks(pack, lambda tensor: tensor):
                 end = flow.advance(state, 0)  # kept alive, so that no address is met twice
         del end
-        flow.step_bytes[key] = sum(stored.values())
-    return flow.step_bytes[key]
+        flow._step_bytes[key] = sum(stored.values())
+    return flow._step_bytes[key]
 
 
 @contextmanager

@@ -9,12 +9,17 @@ so that it is undone by subtracting the same terms and dividing by α, whatever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
+
+
+def like(state: tuple[Tensor, ...], tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Tensors as a state of the same (named) kind as another."""
+    return getattr(state, "_make", tuple)(tensors)
 
 
 @dataclass(frozen=True, slots=True)

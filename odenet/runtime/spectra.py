@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odenet.runtime.ambient import evaluating
 from odenet.runtime.operators import adjoint_conv, adjoint_dense, conv, dense
+from odenet.runtime.shear import like
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
@@ -70,32 +71,28 @@ def operator_norm(
     return norm, direction
 
 
-@torch.no_grad()
 def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
     """Eigenvalues of the Jacobian of ``flow.field``, as in evaluation, largest modulus first.
 
     All of them where they are few, else ``count`` of largest modulus and of largest real part, by
-    Arnoldi iteration on Jacobian-vector products.
+    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues.
     """
-    places = [flow.slots.index(name) for name in flow.states]
-    unknowns = tuple(state[place] for place in places)
+    leaves = like(state, [tensor.detach().requires_grad_() for tensor in state])
+    unknowns = [leaves[flow.slots.index(name)] for name in flow.states]
     sizes = [tensor.numel() for tensor in unknowns]
-
-    def rates(*values: Tensor) -> tuple[Tensor, ...]:
-        slots = list(state)
-        for place, value in zip(places, values, strict=True):
-            slots[place] = value
-        return tuple(flow.field(tuple(slots), step))
+    with evaluating(flow), torch.enable_grad():
+        rates = flow.field(leaves, step)
 
     def product(vector: np.ndarray) -> np.ndarray:
         flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(unknowns[0])
         parts = zip(flat.split(sizes), unknowns, strict=True)
-        tangents = tuple(part.view_as(unknown) for part, unknown in parts)
-        image = torch.func.jvp(rates, unknowns, tangents)[1]
-        return torch.cat([part.flatten() for part in image]).double().cpu().numpy()
+        cotangents = [part.view_as(unknown) for part, unknown in parts]
+        pulled = torch.autograd.grad(
+            rates, unknowns, cotangents, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat([part.flatten() for part in pulled]).double().cpu().numpy()
 
-    with evaluating(flow):
-        values = _eigenvalues(product, sum(sizes), count)
+    values = _eigenvalues(product, sum(sizes), count)
     return torch.from_numpy(values[np.argsort(-np.abs(values))])
 
 
@@ -103,12 +100,14 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
     if n <= max(_SMALL, count + 2):
         return np.linalg.eigvals(np.stack([product(unit) for unit in np.eye(n)], axis=1))
     # Only this needs scipy, which takes as long to import as the rest of the runtime.
-    from scipy.sparse.linalg import LinearOperator, eigs
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
     operator = LinearOperator(shape=(n, n), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    start = np.random.default_rng(0).standard_normal(n)
-    found = [
-        eigs(operator, count, which=which, v0=start, return_eigenvectors=False)
-        for which in ("LM", "LR")
-    ]
+    options = {"v0": np.ones(n), "ncv": min(n, 8 * count), "maxiter": 50, "tol": 1e-4}
+    found = []
+    for which in ("LM", "LR"):
+        try:
+            found.append(eigs(operator, count, which=which, return_eigenvectors=False, **options))
+        except ArpackNoConvergence as short:  # a cluster: some of it tells where it is
+            found.append(short.eigenvalues)
     return np.concatenate(found)

@@ -105,4 +105,4 @@ def _leaf(tensor: Tensor, index: int | None = None) -> Tensor:
 
 
 def _with(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[..., Tensor]:
-    return lambda *inputs: functional_call(module, parameters, inputs)
+    return lambda *inputs, **options: functional_call(module, parameters, inputs, options)

@@ -1,49 +1,245 @@
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 import torch
-from handwritten import (
-    DropoutFlow,
-    GroupsFlow,
-    HamiltonianFlow,
-    LeapfrogFlow,
-    ListaFlow,
-    MidpointFlow,
-    MomentumFlow,
-    NormFlow,
-    SharedMomentumFlow,
-)
+from torch.autograd.graph import saved_tensors_hooks
 
 from odenet.testing import assert_gradients, assert_invertible
-
-FLOWS = {
-    "hamiltonian": (HamiltonianFlow, (2, 4, 5, 6)),
-    "midpoint": (MidpointFlow, (2, 3, 5, 4)),
-    "leapfrog": (LeapfrogFlow, (2, 3, 5, 4)),
-    "momentum": (MomentumFlow, (3, 3, 5, 4)),
-    "momentum with dropout": (DropoutFlow, (2, 3, 5, 4)),
-    "momentum with a shared map": (SharedMomentumFlow, (2, 3, 5, 4)),
-    "batch norms inside": (NormFlow, (3, 4, 5, 4)),
-    "exogenous input": (ListaFlow, (4, 5)),
-    "groups": (GroupsFlow, (2, 8, 4, 5)),
-}
-
-
-def build(name, steps=10, **options):
-    torch.manual_seed(7)
-    kind, shape = FLOWS[name]
-    flow = kind(shape[1], steps, **options).double()
-    return flow, torch.randn(shape, dtype=torch.float64)
+from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MidpointFlow, MomentumFlow, build
 
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_memory_free_gradients_are_those_of_plain_autograd(name):
-    flow, u = build(name)
+    flow, u = build(name, steps=10)
     assert flow.memory == "reversible"
     assert_gradients(flow, u, tolerance=1e-10)
 
 
 @pytest.mark.parametrize("name", FLOWS)
+def test_they_are_at_depth_as_far_as_the_inverse_of_the_scheme_allows(name):
+    flow, u = build(name, steps=100)
+    # A step of momentum divides by γ on the way back, so that rounding grows as γ^-N.
+    growth = flow.gamma**-100 if hasattr(flow, "gamma") and flow.gamma else 1.0
+    assert_gradients(flow, u, tolerance=1e-10 * max(1.0, growth))
+
+
+@pytest.mark.parametrize("name", FLOWS)
 def test_steps_are_undone(name):
-    flow, u = build(name)
+    flow, u = build(name, steps=10)
     assert_invertible(flow.eval(), u, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
+def test_single_precision_keeps_gradients_at_its_own_rounding(name):
+    flow, u = build(name, steps=100)
+    assert_gradients(flow.float(), u.float(), tolerance=1e-3)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_each_rate_is_evaluated_once_forward_and_once_backward(name):
+    flow, u = build(name, steps=4)
+    calls = Counter()
+
+    def counted(term):
+        def rate(*inputs):
+            calls[torch.is_grad_enabled()] += 1
+            return term.rate(*inputs)
+
+        return replace(term, rate=rate)
+
+    step = tuple(replace(shear, terms=tuple(map(counted, shear.terms))) for shear in flow.shears())
+    flow.shears = lambda: step
+    out = flow(u)
+    evaluations = 4 * sum(len(shear.terms) for shear in step)
+    assert calls == {False: evaluations}
+    out.sum().backward()
+    assert calls == {False: evaluations, True: evaluations}
+
+
+def test_what_is_saved_does_not_grow_with_depth():
+    def saved(steps: int) -> int:
+        flow, u = build("midpoint", steps=steps)
+        own = {p.data_ptr() for p in flow.parameters()}
+        sizes = {}
+
+        def pack(tensor):
+            if tensor.data_ptr() not in own:
+                sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = flow(u)
+        assert out.requires_grad
+        return sum(sizes.values())
+
+    assert saved(50) == saved(5) > 0
+
+
+def test_the_input_need_not_require_a_gradient():
+    flow, u = build("hamiltonian")
+    flow(u).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in flow.parameters())
+
+
+def test_frozen_weights_get_no_gradient_and_the_input_still_does():
+    flow, u = build("momentum")
+    flow.f[3].requires_grad_(False)
+    v = u.clone().requires_grad_()
+    flow(v).square().sum().backward()
+    assert v.grad is not None
+    for step, module in enumerate(flow.f):
+        assert all((p.grad is None) == (step == 3) for p in module.parameters())
+    assert_gradients(flow.requires_grad_(False), u, tolerance=1e-10)
+
+
+def test_slots_that_nothing_reads_count_as_zero_gradients():
+    flow, u = build("midpoint")
+    u.requires_grad_()
+    found = {}
+    for mode in ("reversible", "stored"):
+        flow.memory = mode
+        end = flow.evolve(flow.initial(u))
+        found[mode] = torch.autograd.grad(end.Y_prev.sum(), (u, flow.K))
+    for mine, plain in zip(found["reversible"], found["stored"], strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_graph_can_be_gone_through_again(name):
+    flow, u = build(name)
+    u.requires_grad_()
+    loss = flow(u).square().sum()
+    loss.backward(retain_graph=True)
+    first = {key: p.grad.clone() for key, p in flow.named_parameters() if p.grad is not None}
+    flow.zero_grad()
+    loss.backward()
+    assert len(first) > 1
+    assert all(torch.equal(flow.get_parameter(key).grad, first[key]) for key in first)
+
+
+def test_gradients_accumulate_and_can_be_asked_for_one_by_one():
+    flow, u = build("hamiltonian")
+    (expected,) = torch.autograd.grad(flow(u).sum(), flow.K2)
+    for _ in range(2):
+        flow(u).sum().backward()
+    torch.testing.assert_close(flow.K2.grad, 2 * expected)
+
+
+@pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
+def test_every_hook_of_a_parameter_runs_once(name):
+    flow, u = build(name)
+    calls = Counter()
+    for key, parameter in flow.named_parameters():
+        parameter.register_hook(lambda gradient, key=key: calls.update([key]))
+        parameter.register_post_accumulate_grad_hook(
+            lambda parameter, key=key: calls.update([f"{key} accumulated"])
+        )
+    flow(u).sum().backward()
+    assert len(calls) == 2 * len(list(flow.parameters()))
+    assert set(calls.values()) == {1}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_no_tensor_of_the_caller_is_changed(name):
+    flow, u = build(name)
+    state = flow.initial(u.requires_grad_())
+    before = [tensor.detach().clone() for tensor in state]
+    end = flow.evolve(state)
+    after = [tensor.detach().clone() for tensor in end]
+    gradients = [torch.ones_like(tensor) for tensor in end]
+    torch.autograd.backward(end, gradients)
+    assert all(map(torch.equal, before, state))
+    assert all(map(torch.equal, after, end))
+    assert all(bool((gradient == 1).all()) for gradient in gradients)
+
+
+def test_weights_changed_before_the_backward_are_noticed():
+    flow, u = build("hamiltonian")
+    loss = flow(u).sum()
+    with torch.no_grad():
+        flow.K1.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_differentiating_twice_is_refused_with_the_way_out():
+    flow, u = build("midpoint", steps=3)
+    u.requires_grad_()
+    with pytest.raises(
+        RuntimeError, match=r'cannot be differentiated twice; set flow\.memory = "st'
+    ):
+        torch.autograd.grad(flow(u).sum(), u, create_graph=True)
+    flow.memory = "stored"
+    assert torch.autograd.gradgradcheck(flow, u[:1, :, :2, :2].detach().requires_grad_())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")  # torch's own
+def test_torch_func_is_refused_with_the_way_out():
+    flow, u = build("midpoint", steps=3)
+    weights = dict(flow.named_parameters())
+
+    def loss(weights, u):
+        return torch.func.functional_call(flow, weights, u).square().sum()
+
+    def attempts():
+        yield lambda: torch.func.grad(loss)(weights, u)
+        yield lambda: torch.func.vmap(loss, (None, 0))(weights, u.unsqueeze(1))
+        yield lambda: torch.func.jvp(lambda u: loss(weights, u), (u,), (u,))
+
+    for attempt in attempts():
+        with pytest.raises(RuntimeError, match=r'set flow\.memory = "stored"'):
+            attempt()
+    flow.memory = "stored"
+    for attempt in attempts():
+        attempt()
+
+
+def test_an_identity_as_right_hand_side_does_not_tie_gradients_together():
+    class Rotation(HamiltonianFlow):
+        def rate_Y(self, Z, K1, b1):
+            return Z
+
+        def rate_Z(self, Y, K2, b2):
+            return -Y + b2
+
+    flow = Rotation(4, 6, h=0.3).double()
+    assert_gradients(flow, torch.randn(2, 4, 3, 3, dtype=torch.float64), tolerance=1e-12)
+
+
+def test_a_right_hand_side_may_be_smaller_than_the_state():
+    class Drive(HamiltonianFlow):
+        def rate_Y(self, Z, K1, b1):
+            return b1
+
+    flow = Drive(4, 6).double()
+    assert_gradients(flow, torch.randn(2, 4, 3, 3, dtype=torch.float64), tolerance=1e-12)
+
+
+def test_anchors_reset_what_rebuilding_loses():
+    flow, u = build("momentum with a shared map", steps=150, gamma=0.7)
+    flow(u).sum().backward()
+    assert flow.drift > 1e-3
+    flow.anchors = 10
+    assert_gradients(flow, u, tolerance=1e-10)
+    flow(u).sum().backward()
+    assert flow.drift < 1e-11
+
+
+def test_drift_is_what_the_inverse_gets_wrong():
+    flow, u = build("leapfrog", steps=50)
+    assert flow.drift is None
+    flow.float()(u.float()).sum().backward()
+    assert 0 < flow.drift < 1e-4
+
+
+@pytest.mark.parametrize("kind", [HamiltonianFlow, MidpointFlow, MomentumFlow])
+def test_without_gradients_a_flow_is_plain_tensor_code(kind, monkeypatch):
+    monkeypatch.delattr(kind, "shears")
+    flow = kind(4, 3)
+    u = torch.randn(2, 4, 5, 5)
+    with torch.no_grad():
+        assert flow(u).shape == u.shape
+    assert flow.requires_grad_(False)(u).shape == u.shape

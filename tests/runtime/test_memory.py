@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from odenet.runtime.memory import bytes_per_step
+from odenet.testing import assert_gradients
+from tests.runtime.handwritten import FLOWS, EulerFlow, HamiltonianFlow, MomentumFlow, build
+
+ALL_MODES = ("stored", "checkpoint", 0, 20_000, 10**9)
+
+
+def saved_bytes(flow, u):
+    own = {tensor.data_ptr() for tensor in (u, *flow.parameters())}
+    storages = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = flow(u)
+    assert out.requires_grad
+    return sum(size for pointer, size in storages.items() if pointer not in own)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("mode", ALL_MODES)
+def test_every_memory_mode_gives_the_same_gradients(name, mode):
+    flow, u = build(name, steps=8)
+    flow.memory = mode
+    assert_gradients(flow, u, tolerance=1e-10)
+
+
+def test_a_budget_is_filled_with_stored_steps_and_not_overdrawn():
+    flow, u = build("hamiltonian", steps=20)
+    flow.memory = "stored"
+    everything = saved_bytes(flow, u)
+    flow.memory = 0
+    least = saved_bytes(flow, u)
+    for share in (0.25, 0.5, 0.75):
+        flow.memory = round(share * everything)
+        used = saved_bytes(flow, u)
+        assert used <= flow.memory + least
+        assert used >= flow.memory - everything / 20
+    flow.memory = 2 * everything
+    assert saved_bytes(flow, u) == everything
+
+
+def test_looking_at_a_step_to_plan_leaves_no_trace():
+    for name in ("momentum with dropout", "batch norms inside"):
+        flow, u = build(name)
+        statistics = [buffer.clone() for buffer in flow.buffers()]
+        stream = torch.get_rng_state()
+        flow.memory = 10**9
+        assert bytes_per_step(flow, flow.initial(u)) > 0
+        assert torch.equal(torch.get_rng_state(), stream)
+        assert all(map(torch.equal, statistics, flow.buffers()))
+
+
+def test_storing_steps_costs_parameter_gradients_once_not_once_per_step():
+    flow, u = build("hamiltonian", steps=50)
+    flow.memory = "stored"
+    seen = []
+    node = flow(u).sum().grad_fn
+    queue = [node]
+    while queue:
+        node = queue.pop()
+        if node is not None and node not in seen:
+            seen.append(node)
+            queue += [following for following, _ in node.next_functions]
+    names = [type(node).__name__ for node in seen]
+    assert names.count("UnbindBackward0") == 4
+    assert names.count("SelectBackward0") == 0
+    assert isinstance(flow.K1, torch.nn.Parameter)
+
+
+@pytest.mark.parametrize("mode", ["stored", "checkpoint"])
+def test_a_scheme_without_an_inverse_trains_with_stored_activations(mode):
+    torch.manual_seed(0)
+    flow = EulerFlow(3, 5).double()
+    assert flow.memory == "stored"
+    flow.memory = mode
+    assert_gradients(flow, torch.randn(2, 3, 4, 4, dtype=torch.float64), tolerance=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["reversible", 1000])
+def test_a_scheme_without_an_inverse_says_why_it_cannot_be_reversed(mode):
+    flow = EulerFlow(3, 5)
+    with pytest.raises(ValueError, match=r"EulerFlow cannot be reversed: Y\[n\] stands inside F"):
+        flow.memory = mode
+    with pytest.raises(NotImplementedError, match="cannot be reversed"):
+        flow.retreat((torch.zeros(1, 3, 4, 4),))
+
+
+def test_constants_can_take_the_inverse_away():
+    class Frictionless(MomentumFlow):
+        def __init__(self, channels, steps, *, gamma):
+            super().__init__(channels, steps, gamma=gamma)
+            if self.gamma == 0:
+                self.give_up_reversing("momentum has no inverse where γ = 0")
+
+    flow = Frictionless(3, 4, gamma=0.0)
+    assert flow.memory == "stored"
+    flow(torch.randn(2, 3, 4, 4)).sum().backward()
+    with pytest.raises(ValueError, match="no inverse where γ = 0"):
+        flow.memory = "reversible"
+
+
+@pytest.mark.parametrize("mode", ["none", True, -1, 1.5, None])
+def test_an_unknown_memory_mode_is_refused_with_the_known_ones(mode):
+    flow = HamiltonianFlow(2, 1)
+    with pytest.raises(ValueError, match='memory is "reversible", "stored", "checkpoint" or'):
+        flow.memory = mode

@@ -1,0 +1,120 @@
+"""The second evaluation of a rate is the first one over: statistics, random numbers, precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from odenet.testing import assert_gradients
+from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow, NormFlow, build
+
+MODES = ("reversible", "stored", "checkpoint", 2000)
+
+
+class InstanceNormFlow(MomentumFlow):
+    """Its norms track statistics too, by other code than batch norms."""
+
+    def block(self, c):
+        norm = nn.InstanceNorm2d(c, track_running_stats=True, affine=True)
+        return nn.Sequential(nn.Conv2d(c, c, 3, padding=1), norm, nn.Tanh())
+
+
+class CumulativeNormFlow(MomentumFlow):
+    """Its norms average over all batches."""
+
+    def block(self, c):
+        return nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c, momentum=None))
+
+
+@pytest.mark.parametrize("kind", [MomentumFlow, NormFlow, InstanceNormFlow, CumulativeNormFlow])
+@pytest.mark.parametrize("mode", MODES)
+def test_running_statistics_count_each_batch_once(kind, mode):
+    statistics = {}
+    for memory in (mode, "stored"):
+        torch.manual_seed(0)
+        flow = kind(4, 3)
+        flow.memory = memory
+        for _ in range(2):
+            flow(torch.randn(3, 4, 5, 5)).square().sum().backward()
+        statistics[memory] = dict(flow.named_buffers())
+    assert len(statistics["stored"]) >= 9
+    for name, expected in statistics["stored"].items():
+        torch.testing.assert_close(statistics[mode][name], expected, msg=name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_frozen_statistics_stay_frozen_and_are_used(mode):
+    flow, u = build("momentum")
+    for norm in (m for m in flow.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.uniform_(-1, 1)
+        norm.eval()
+    flow.memory = mode
+    before = {name: buffer.clone() for name, buffer in flow.named_buffers()}
+    assert_gradients(flow, u, tolerance=1e-10)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in flow.named_buffers())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_dropout_draws_the_same_masks_and_the_stream_goes_on_as_in_plain_code(mode):
+    flow, u = build("momentum with dropout")
+    after = {}
+    for memory in (mode, "stored"):
+        flow.memory = memory
+        torch.manual_seed(3)
+        out = flow(u)
+        torch.rand(5)  # the backward must not start from where the stream stands by then
+        drawn = torch.get_rng_state()
+        out.sum().backward()
+        assert torch.equal(torch.get_rng_state(), drawn)
+        after[memory] = drawn
+    assert torch.equal(after[mode], after["stored"])
+    assert_gradients(flow, u, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_autocast_is_replayed_and_the_state_stays_in_single_precision(mode):
+    torch.manual_seed(0)
+    flow, seen = HamiltonianFlow(4, 6), []
+    flow.memory = mode
+    plain = flow.rate_Y
+
+    def watched(Z, K1, b1):
+        rate = plain(Z, K1, b1)
+        seen.append((Z.dtype, rate.dtype))
+        return rate
+
+    flow.rate_Y = watched
+    with torch.autocast("cpu", torch.bfloat16):
+        out = flow(torch.randn(2, 4, 5, 5, dtype=torch.bfloat16))
+    assert out.dtype == torch.float32
+    out.square().sum().backward()
+    assert set(seen) == {(torch.float32, torch.bfloat16)}
+    assert all(p.grad.dtype == torch.float32 for p in flow.parameters())
+
+
+@pytest.mark.parametrize("steps", [10, 100])
+def test_gradients_under_autocast_are_as_good_as_those_of_plain_autograd(steps):
+    torch.manual_seed(0)
+    flow, u = HamiltonianFlow(4, steps, h=1 / steps), torch.randn(2, 4, 6, 6)
+
+    def gradients(memory, low):
+        flow.memory = memory
+        flow.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            flow(u).square().sum().backward()
+        return torch.cat([p.grad.flatten() for p in flow.parameters()])
+
+    true = gradients("stored", low=False)
+    plain, found = gradients("stored", low=True), gradients("reversible", low=True)
+    assert 0 < (found - true).norm() <= 1.5 * (plain - true).norm()
+
+
+def test_a_backward_outside_of_autocast_and_one_inside_agree():
+    torch.manual_seed(0)
+    flow, u = HamiltonianFlow(4, 6), torch.randn(2, 4, 5, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        (inside,) = torch.autograd.grad(flow(u).sum(), flow.K1)
+        loss = flow(u).sum()
+    (outside,) = torch.autograd.grad(loss, flow.K1)
+    assert torch.equal(inside, outside)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from odenet.runtime import adjoint_conv, conv, operator_norm
+from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
+
+
+def dense_matrix_of(operator, shape):
+    n = int(np.prod(shape))
+    basis = torch.eye(n, dtype=torch.float64).view(n, *shape)
+    return operator(basis).flatten(1).T
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((3, 2, 3, 3), {}), ((4, 2, 2, 3), {"groups": 2}), ((2, 2, 3, 3), {"dilation": 2})],
+)
+def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monkeypatch):
+    monkeypatch.setattr("odenet.runtime.spectra._SIZE", {2: (6, 6)})
+    K = torch.randn(shape, dtype=torch.float64)
+    channels = shape[1] * options.get("groups", 1)
+    matrix = dense_matrix_of(lambda x: conv(x, K, **options), (channels, 6, 6))
+    norm, direction = operator_norm(K, tolerance=1e-9, **options)
+    torch.testing.assert_close(norm, torch.linalg.matrix_norm(matrix, 2), rtol=1e-3, atol=0)
+    torch.testing.assert_close(conv(direction, K, **options).norm(), norm)
+
+
+def test_the_norm_of_a_matrix_and_of_zero():
+    W = torch.randn(5, 3, dtype=torch.float64)
+    norm, _ = operator_norm(W, tolerance=1e-12)
+    torch.testing.assert_close(norm, torch.linalg.matrix_norm(W, 2), rtol=1e-6, atol=0)
+    assert operator_norm(torch.zeros(2, 2, 3, 3))[0] == 0
+
+
+def test_a_norm_starts_from_where_the_last_one_ended(monkeypatch):
+    flow, counted = HamiltonianFlow(4, 2), []
+
+    def watched(y, K, **options):
+        counted.append(1)
+        return adjoint_conv(y, K, **options)
+
+    monkeypatch.setattr("odenet.runtime.spectra.adjoint_conv", watched)
+    cold_norm, cold = flow.norm("K1", flow.K1[0], 0), len(counted)
+    warm_norm = flow.norm("K1", flow.K1[0], 0)
+    assert len(counted) - cold <= 2 < cold
+    assert warm_norm >= cold_norm
+
+
+def test_stability_is_the_share_of_the_limit_that_each_step_uses():
+    flow = HamiltonianFlow(4, 3, h=0.1)
+    with torch.no_grad():
+        flow.K1[1] *= 10
+    share = flow.stability()
+    bounds = torch.stack([flow.frequency_bound(step) for step in range(3)])
+    torch.testing.assert_close(share, 0.1 * bounds / 2, rtol=1e-3, atol=0)
+    assert share[1] > 3 * share[0]
+
+
+def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
+    flow, u = build("hamiltonian", steps=3)
+    u = u[:1, :, :3, :3]
+    state = flow.trajectory(u)[2]
+
+    def field(*unknowns):
+        return flow.field(type(state)(*unknowns), 2)
+
+    blocks = torch.autograd.functional.jacobian(field, tuple(state))
+    size = state[0].numel()
+    matrix = torch.cat([torch.cat([b.reshape(size, size) for b in row], 1) for row in blocks])
+    expected = np.sort_complex(np.linalg.eigvals(matrix.numpy()).round(9))
+    found = np.sort_complex(flow.spectrum(u, step=2).numpy().round(9))
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    assert np.abs(found.real).max() < 1e-7  # double eigenvalues are seen to half the digits
+
+
+def test_of_a_large_jacobian_the_extreme_eigenvalues_are_found():
+    torch.manual_seed(0)
+    flow = MidpointFlow(4, 2, gamma=0.5).double()
+    u = torch.randn(1, 4, 12, 12, dtype=torch.float64)
+    found = flow.spectrum(u, step=1, count=4)
+    assert 4 <= len(found) <= 8
+    assert (found.abs().diff() <= 1e-12).all()
+    state = flow.trajectory(u)[1]
+    blocks = torch.autograd.functional.jacobian(lambda Y: flow.field(Two(Y, Y), 1)[0], state.Y)
+    size = u.numel()
+    true = torch.linalg.eigvals(blocks.reshape(size, size))
+    assert found[0].abs().item() == pytest.approx(true.abs().amax().item(), rel=1e-3)
+    assert found.real.max().item() == pytest.approx(true.real.amax().item(), abs=1e-2)
+
+
+@pytest.mark.parametrize("name", ["momentum", "momentum with dropout", "leapfrog"])
+def test_the_spectrum_is_taken_as_in_evaluation_and_leaves_no_trace(name):
+    flow, u = build(name)
+    buffers = [buffer.clone() for buffer in flow.buffers()]
+    modes = [module.training for module in flow.modules()]
+    first, again = flow.spectrum(u[:1], step=0), flow.spectrum(u[:1], step=0)
+    assert torch.equal(first, again)
+    assert all(map(torch.equal, buffers, flow.buffers()))
+    assert modes == [module.training for module in flow.modules()]
