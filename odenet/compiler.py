@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import odenet
 from odenet.analyse import Certificate, certify
 from odenet.derive import Derivation, derive
-from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
-from odenet.language import parse, tree
-from odenet.language.foreign import recognise
-from odenet.model.build import DEFAULT_SPACE, build
+from odenet.language.reading import read
+from odenet.language.tree import File
+from odenet.model.build import DEFAULT_SPACE
+from odenet.model.check import check
 from odenet.model.program import Model
 from odenet.model.recipe import Recipe
 
@@ -41,7 +42,7 @@ class Program:
         model: the typed program.
     """
 
-    tree: tree.File = field(repr=False)
+    tree: File = field(repr=False)
     model: Model
 
     @property
@@ -131,7 +132,7 @@ class Program:
         """
         if not self.model.net:
             message = f"{self.name} has no network"
-            help_ = "add a line such as `net = input(3, 32, 32) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
+            help_ = "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             raise SpecError([Diagnostic(message, help=help_, file=self.model.source.name)])
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         return network() if classes is None or self.classes is None else network(classes)
@@ -160,7 +161,7 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
 
 def load_model(
     path: str | Path, settings: Mapping[str, Any] | None = None
-) -> tuple[tree.File, Model]:
+) -> tuple[File, Model]:
     """The syntax tree and typed program of a file. See `load`."""
     return check(read(Path(path)), settings or {})
 
@@ -168,60 +169,3 @@ def load_model(
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
     return Program(*check(source, settings))
 
-
-def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
-    """The syntax tree and typed program of a text; raises SpecError with everything wrong."""
-    report = Report()
-    foreign = recognise(source.text)
-    if foreign:
-        message = f"this looks like a file of {foreign}, which also uses the ending .ode"
-        help_ = "a spec of odenet begins with the line `odenet 1`"
-        raise SpecError([Diagnostic(message, help=help_, file=source.name)])
-    file = parse(source, report)
-
-    def load_used(use: tree.Use) -> tree.File | None:
-        path = Path(source.name).parent / use.path
-        try:
-            return parse(read(path), report)
-        except SpecError as error:
-            for found in error.diagnostics:
-                report.error(f"{use.path}: {found.message}", use.span, help=found.help)
-            return None
-
-    return file, build(file, source, load_used, settings, report)
-
-
-def read(path: Path) -> Source:
-    """The text of a file.
-
-    Raises:
-        SpecError: it cannot be read, is empty, or is no text.
-    """
-    try:
-        data = path.read_bytes()
-    except IsADirectoryError:
-        raise _unreadable(path, "this is a folder, not a file", "name a file in it") from None
-    except FileNotFoundError:
-        raise _unreadable(path, "there is no such file", _near(path)) from None
-    except OSError as error:
-        raise _unreadable(path, f"this file cannot be read: {error.strerror}", "") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise _unreadable(path, "this is not a text file in UTF-8", "a spec is plain text")
-    if not text.strip():
-        help_ = "a spec has a state, an equation and a discretisation"
-        raise _unreadable(path, "this file is empty", help_)
-    return Source(str(path), text)
-
-
-def _unreadable(path: Path, message: str, help_: str) -> SpecError:
-    return SpecError([Diagnostic(message, help=help_, file=str(path))])
-
-
-def _near(path: Path) -> str:
-    """Specs in the same folder, for a mistyped path."""
-    others = sorted(p.name for p in path.parent.glob("*.ode")) if path.parent.is_dir() else []
-    return f"{path.parent} has {', '.join(others[:8])}" if others else ""

@@ -2,7 +2,7 @@
 
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
-from odenet.diagnostics.report import Report, SpecError, suggest
+from odenet.diagnostics.report import Report, SpecError, nearest, suggest
 from odenet.diagnostics.source import Source, Span
 
-__all__ = ["Diagnostic", "Report", "Source", "Span", "SpecError", "render", "suggest"]
+__all__ = ["Diagnostic", "Report", "Source", "Span", "SpecError", "nearest", "render", "suggest"]

@@ -8,6 +8,8 @@ from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
 
+MOST_SHOWN = 20
+
 
 class SpecError(Exception):
     """A specification that cannot be compiled.
@@ -21,7 +23,10 @@ class SpecError(Exception):
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
-        return "\n\n".join(render(diagnostic) for diagnostic in self.diagnostics)
+        shown = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
+        hidden = len(self.diagnostics) - len(shown)
+        more = [f"and {hidden} more error{'s' * (hidden > 1)}"] if hidden else []
+        return "\n\n".join([*shown, *more])
 
 
 class Report:
@@ -33,13 +38,23 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether an error was reported."""
-        return any(d.severity == "error" for d in self._found)
+        return self.errors > 0
+
+    @property
+    def errors(self) -> int:
+        """How many errors were reported."""
+        return sum(d.severity == "error" for d in self._found)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Everything reported, in the order of the text, each once."""
-        unique = dict.fromkeys(self._found)
-        return tuple(sorted(unique, key=lambda d: d.span.start if d.span else -1))
+        """Everything reported, file by file in the order of the text, each once."""
+        unique = list(dict.fromkeys(self._found))
+        files = list(dict.fromkeys(d.span.source for d in unique if d.span))
+
+        def place(d: Diagnostic) -> tuple[int, int]:
+            return (files.index(d.span.source), d.span.start) if d.span else (-1, -1)
+
+        return tuple(sorted(unique, key=place))
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep one diagnostic."""
@@ -59,7 +74,14 @@ class Report:
             self.fail()
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like another, or the empty string when none is near."""
+    cutoff = 0.5 if len(name) < 4 else 0.6  # `K2` for `K1` is near as well
+    near = get_close_matches(name, sorted(known), n=1, cutoff=cutoff) if len(name) > 1 else ()
+    return near[0] if near else ""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """A "did you mean" for a name, or the empty string when nothing is near."""
-    near = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    near = nearest(name, known)
+    return f"did you mean `{near}`?" if near else ""

@@ -1,6 +1,8 @@
 """From text to the syntax tree: grammar.lark, its nodes, its syntax errors and its formatter."""
 
 from odenet.language.names import canonical, confusable
-from odenet.language.parser import parse
+from odenet.language.parser import parse, parse_setting
 
-__all__ = ["canonical", "confusable", "parse"]
+VERSION = 1  # of the language, as in the line `odenet 1`
+
+__all__ = ["VERSION", "canonical", "confusable", "parse", "parse_setting"]

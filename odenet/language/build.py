@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from lark import Token, Tree
 
-from odenet.diagnostics import Source, Span
+from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
 from odenet.language.names import canonical
 
@@ -20,8 +20,9 @@ def _signed(items: list) -> list[tuple[int, tree.Expr]]:
 class Builder:
     """Builds the nodes of one source."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, report: Report):
         self.source = source
+        self.report = report
 
     def build(self, parsed: Tree | Token | None):
         """The node of a parse tree: its children's nodes, handed to the method of its rule."""
@@ -158,6 +159,9 @@ class Builder:
         base = items[0] if isinstance(items[0], tree.Name) else None
         sign, number = items[-2:] if base is None else items[1:]
         offset = 0 if number is None else int(number.value)
+        if number is not None and number.value != offset:
+            self.report.error("an index counts whole steps", number.span, help="write n+1, n, n-1 …")
+            offset = 0
         return base, -offset if sign is not None and sign.type == "MINUS" else offset
 
     def group(self, span, *arguments):

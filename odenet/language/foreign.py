@@ -2,23 +2,35 @@
 
 import re
 
+from odenet.diagnostics import Diagnostic, Source, Span
+
 _KINDS = (
     (
         "gotran",
-        re.compile(r"^\s*(parameters|states|expressions)\s*\(|^\s*d\w+_dt\s*=", re.MULTILINE),
+        r"^[ \t]*((parameters|states|expressions|component|monitor)[ \t]*\(|d\w+_dt[ \t]*=)",
     ),
     (
         "XPPAUT",
-        re.compile(
-            r"^\s*(par|param|init|wiener|global|done|@)\b[^:]*=|^\s*(done|d)\s*$|^\s*d\w+/dt\s*=|^\s*@",
-            re.MULTILINE | re.IGNORECASE,
-        ),
+        r"^[ \t]*(@|%|!\w|"
+        r"(par|param|params|p|init|i|aux|number|wiener|table|markov|global|done|d)\b[ \t]*"
+        r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
+_OURS = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
 
-def recognise(text: str) -> str:
-    """The name of the program a text was written for; empty when it may be ours."""
-    if re.search(r"^\s*(odenet\s+1|state\s|discreti[sz]e\s)", text, re.MULTILINE):
-        return ""
-    return next((name for name, pattern in _KINDS if pattern.search(text)), "")
+def recognise(source: Source) -> Diagnostic | None:
+    """What to say of a text that was written for another program; None when it may be ours."""
+    if _OURS.search(source.text):
+        return None
+    for program, pattern in _KINDS:
+        found = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
+        if found:
+            return Diagnostic(
+                f"this looks like a file of {program}, which also uses the ending .ode",
+                Span(source, found.start(1), found.end(1)),
+                f"this is how {program} writes it",
+                "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations "
+                "(`Y' = …`)",
+            )
+    return None

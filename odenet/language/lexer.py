@@ -1,9 +1,10 @@
-"""From text to the tokens of each statement."""
+"""From text to tokens. What is no token of the language becomes a `Stray`."""
 
-from collections.abc import Iterator
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NoReturn
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
@@ -11,13 +12,35 @@ from lark.exceptions import UnexpectedCharacters
 from odenet.diagnostics import Report, Source, Span
 from odenet.language import messages
 
-_CLOSES = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+MOST_STRAYS = 50
 
-# Words that begin a statement and never stand inside brackets: where one begins a line, an open
-# bracket was forgotten. The second set may begin a line inside `{ }`.
-_TOP = {"ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
-        "REQUIRE", "NET", "TRAIN", "SCHEME"}  # fmt: skip
-_INNER = {"LET", "START", "AUX", "FOR"}
+
+class Stray(Token):
+    """A piece of text that is no token of the language, or a bracket without its partner.
+
+    Attributes:
+        message: what is wrong with it; empty when that is said elsewhere.
+        help: what to write instead.
+    """
+
+    message: str
+    help: str
+
+
+def stray(piece: Token, message: str = "", help_: str = "") -> Stray:
+    """A piece of text that has no place, with what to say of it."""
+    token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
+    token.message, token.help = message, help_
+    return token
+
+
+# How far a piece reaches that begins with a character the language does not have.
+_PIECES = (
+    re.compile(r'"[^\n]*'),  # a text without its end
+    re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
+    re.compile(r"\w+"),  # a word with a foreign letter in it
+    re.compile(r"(.)\1*", re.DOTALL),  # one sign, or more of the same
+)
 
 
 def grammar_text() -> str:
@@ -30,78 +53,76 @@ def grammar_text() -> str:
 
 @cache
 def parser() -> Lark:
-    """The LALR parser of the language."""
+    """The LALR parser of the language, for whole files and for a single setting."""
     return Lark(
-        grammar_text(), parser="lalr", lexer="basic", start="file", propagate_positions=True
+        grammar_text(),
+        parser="lalr",
+        lexer="basic",
+        start=["file", "setting"],
+        propagate_positions=True,
     )
 
 
-def tokens(source: Source, report: Report) -> list[Token]:
-    """All tokens of a source; stray characters are reported and skipped."""
-    text = source.text + "\n"
-    while True:
-        try:
-            return list(parser().lex(text))
-        except UnexpectedCharacters as stray:
-            at = stray.pos_in_stream
-            message, help_ = messages.stray_character(source.text[at])
-            report.error(message, Span(source, at, at + 1), help=help_)
-            stand_in = "A" if source.text[at].isalpha() else " "
-            text = text[:at] + stand_in + text[at + 1 :]
+def tokens(source: Source) -> list[Token]:
+    """All tokens of a source, ended by a line end.
 
-
-def statements(source: Source, report: Report) -> Iterator[list[Token]]:
-    """The tokens of one statement at a time, ended by one line end.
-
-    Line ends inside `( )` and `[ ]`, before `->` and after `{` are dropped; one stands before
-    every `}`. A bracket that is never closed is reported where it opens, and its statement is
-    left out.
+    Raises:
+        SpecError: the text is full of characters that the language does not have.
     """
+    text = source.text + "\n"
     found: list[Token] = []
-    brackets: list[Token] = []
-    stream = tokens(source, report)
-    broken = False
-
-    def fail(token: Token, message: str, help_: str) -> None:
-        nonlocal broken
-        broken = True
-        report.error(message, Span(source, token.start_pos, token.end_pos), help=help_)
-
-    for i, token in enumerate(stream):
-        if token.type in _CLOSES:
-            brackets.append(token)
-        elif token.type in _CLOSES.values():
-            while brackets and token.type == "RBRACE" != _CLOSES[brackets[-1].type]:
-                fail(brackets[-1], *messages.unclosed(brackets.pop()))
-            if brackets and _CLOSES[brackets[-1].type] == token.type:
-                brackets.pop()
-            else:
-                fail(token, *messages.unopened(token))
-        if token.type != "_END":
-            if token.type == "RBRACE" and found[-1:] and found[-1].type not in ("_END", "LBRACE"):
-                found.append(Token.new_borrow_pos("_END", "\n", token))
-            found.append(token)
-            continue
-        line = [later for later in stream[i + 1 :] if later.type != "_END"][:3]
-        while brackets and _begins_statement(line, brackets[-1]):
-            fail(brackets[-1], *messages.unclosed(brackets.pop()))
-        inside = brackets and brackets[-1].type != "LBRACE"
-        if inside or (line and line[0].type == "_ARROW") or not found:
-            continue
-        if brackets:
-            if found[-1].type not in ("LBRACE", "_END"):
-                found.append(token)
-            continue
-        if not broken:
-            yield [*found, token]
-        found, broken = [], False
+    strays: list[Stray] = []
+    at = 0
+    while at < len(text):
+        lexer = parser().parse_interactive(text[at:], start="file").lexer_thread
+        try:
+            found.extend(_moved(token, at) for token in lexer.lex(None))
+            break
+        except UnexpectedCharacters as unexpected:
+            strays.append(_stray(text, at + unexpected.pos_in_stream, found))
+            found.append(strays[-1])
+            at = strays[-1].end_pos or len(text)
+        if len(strays) == MOST_STRAYS:
+            _give_up(strays, source)
+    return [_in_range(token) for token in found]
 
 
-def _begins_statement(line: list[Token], bracket: Token) -> bool:
-    """Whether a line can only be a new statement, so that the bracket before it was forgotten."""
-    kinds = [token.type for token in line]
-    if not kinds or kinds[0] in _TOP:
-        return True
-    if bracket.type == "LBRACE":
-        return kinds[:2] == ["NAME", "PRIME"]
-    return kinds[0] in _INNER or kinds[:3] == ["NAME", "PRIME", "EQUAL"]
+def span_of(token: Token, source: Source) -> Span:
+    """Where a token stands; a line's end is one character wide."""
+    start = token.start_pos or 0
+    return Span(source, start, start + 1 if token.type == "_END" else token.end_pos or start)
+
+
+def _give_up(strays: list[Stray], source: Source) -> NoReturn:
+    report = Report()
+    for token in strays:
+        report.error(token.message, span_of(token, source), help=token.help)
+    last = span_of(strays[-1], source)
+    report.error("the file is not read any further", last, help="is it a spec?")
+    report.fail()
+
+
+def _moved(token: Token, by: int) -> Token:
+    start, end = token.start_pos or 0, token.end_pos or 0
+    return Token(token.type, token.value, start_pos=start + by, end_pos=end + by)
+
+
+def _stray(text: str, at: int, before: list[Token]) -> Stray:
+    """The piece that begins with a foreign character; takes back the name it goes on from."""
+    if text[at].isalpha() and before and before[-1].type == "NAME" and before[-1].end_pos == at:
+        at = before.pop().start_pos or 0
+    match = next(m for piece in _PIECES if (m := piece.match(text, at)))
+    piece = Token("STRAY", match.group(), start_pos=at, end_pos=match.end())
+    return stray(piece, *messages.stray(piece))
+
+
+def _in_range(token: Token) -> Token:
+    """The token, or a stray for a number that no computer holds."""
+    if token.type != "NUMBER":
+        return token
+    digits = token.lower().partition("e")[0]
+    vanishes = float(token) == 0 and digits.strip("0.") != ""
+    if float(token) < float("inf") and not vanishes and len(token) <= 100:
+        return token
+    wrong = "small" if vanishes else "long" if len(token) > 100 else "large"
+    return stray(token, f"this number is too {wrong}")

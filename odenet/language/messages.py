@@ -30,18 +30,23 @@ WORDS = {
     "RBRACE": "`}`",
     "_ARROW": "`->`",
     "_END": "the end of the line",
-    "$END": "the end of the file",
+    "$END": "the end",
 }
 
-_OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
-_OPERAND = {"NAME", "NUMBER", "LPAR"}
-_ENDS = {"_END", "RPAR", "RSQB", "RBRACE", "$END"}
+# Signs of other languages and keyboards, and what is meant by them.
 _INSTEAD = {
-    "²": "write `^2`", "³": "write `^3`", "×": "write `*`", "÷": "write `/`", "→": "write `->`",
-    ";": "a statement ends at the end of its line",
-    "“": 'write a straight `"`', "”": 'write a straight `"`', '"': 'close it with `"` on this line',
-    "’": "write a straight `'`", "′": "write a straight `'`",
+    "²": "write `^2`", "³": "write `^3`", "⁻": "write `^(-1)`", "⊤": "write `^T`", "†": "write `^T`",
+    "×": "write `*`", "⊙": "write `*`", "÷": "write `/`", "→": "write `->`", ">": "layers are joined by `->`",
+    "|": "layers are joined by `->`", ";": "a statement ends at the end of its line",
+    "’": "write a straight `'`", "′": "write a straight `'`", "″": "write `''`", "`": "write a straight `'`",
+    "@": "an operator is applied by writing it before: `K Y`", "%": "a comment begins with `#`",
+    "!": "a comment begins with `#`", ".": "a transpose is written `K^T`, and a number has no second point",
+    "\\": "a line goes on where it stands inside brackets, or where the next begins with `->`",
+    "\t": "write spaces",
 }  # fmt: skip
+
+# Cyrillic letters that look like Latin ones; keyboards mix them up.
+_LATIN = dict(zip("АВЕКМНОРСТХУаеорсухіј", "ABEKMHOPCTXYaeopcyxij", strict=True))
 
 
 def word(terminal: str) -> str:
@@ -49,16 +54,45 @@ def word(terminal: str) -> str:
     return WORDS.get(terminal, f"`{terminal.lower()}`")
 
 
-def stray_character(char: str) -> tuple[str, str]:
-    """A character that begins nothing in the language."""
+def shown(token: Token) -> str:
+    """A token as the user sees it."""
+    return word(token.type) if token.type in ("_END", "$END") else f"`{token}`"
+
+
+def stray(piece: Token) -> tuple[str, str]:
+    """A piece of text that begins with a character the language does not have."""
+    char = piece[0]
+    if char == '"':
+        return "this text is never closed", 'close it with `"` on the same line'
+    if char in "“„«”»":
+        return "a text stands in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
+    foreign = next((c for c in piece if not _known(c)), char)
+    if foreign.isalpha() and foreign not in _INSTEAD:
+        return _foreign_letter(str(piece), foreign)
+    if char == "_":
+        return f"`{piece}` is no name: a name begins with a letter", ""
     name = unicodedata.name(char, f"character number {ord(char)}").lower()
-    if char.isalpha():
-        return (
-            f"names are written in Latin and Greek letters; `{char}` is {name}",
-            _INSTEAD.get(char, ""),
-        )
-    shown = f"`{char}`" if char.isprintable() else name
-    return f"{shown} has no meaning here", _INSTEAD.get(char, "")
+    shown_ = f"`{piece}`" if char.isprintable() else name
+    return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+
+
+def _known(char: str) -> bool:
+    """Whether a character may stand in a name: a Latin or Greek letter, a digit or `_`."""
+    if char.isascii():
+        return char.isalnum() or char == "_"
+    folded = unicodedata.normalize("NFKC", char)
+    return folded.isdigit() or folded.isascii() or "Α" <= folded <= "ω"
+
+
+def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
+    name = unicodedata.name(letter, f"character number {ord(letter)}").lower()
+    if letter in _LATIN:
+        latin = "".join(_LATIN.get(c, c) for c in piece)
+        return f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}", f"write `{latin}`"
+    return (
+        f"`{letter}` ({name}) cannot stand in a name",
+        "names are made of the letters A to Z, Greek letters, digits and `_`",
+    )
 
 
 def unclosed(bracket: Token) -> tuple[str, str]:
@@ -72,44 +106,13 @@ def unopened(bracket: Token) -> tuple[str, str]:
     return f"nothing opens this `{bracket}`", "remove it, or open the bracket before it"
 
 
-def unexpected(token: Token, before: Token | None, accepts: set[str]) -> tuple[Token, str, str]:
-    """A token that cannot stand where it stands.
-
-    Args:
-        token: the token.
-        before: the token before it, None at the start of a statement.
-        accepts: the terminals that could stand there.
-
-    Returns:
-        The token to underline, the message and the help.
-    """
-    if before is None:
-        return token, f"no statement begins with {_shown(token)}", _statement_help(token)
-    if token.isidentifier() and token.type != "NAME" and "NAME" in accepts:
-        message = f"`{token}` is a word of the language and cannot be a name"
-        return token, message, "choose another name"
-    if before.type in _OPERATORS and _OPERAND & accepts:
-        sign = token.type in ("PLUS", "MINUS")
-        help_ = "a sign inside a product goes in brackets: `2 * (-a)`" if sign else ""
-        return before, f"a value is missing after {_shown(before)}", help_
-    if token.type in _OPERATORS and _OPERAND & accepts:
-        return token, f"a value is missing before {_shown(token)}", ""
-    wanted = sorted({word(t) for t in accepts if t not in _ENDS} or map(word, accepts))
-    if token.type in _ENDS and len(wanted) < 4:
-        return token, f"{' or '.join(wanted)} is missing after {_shown(before)}", ""
-    help_ = f"expected {' or '.join(wanted)}" if len(wanted) < 4 else ""
-    return token, f"{_shown(token)} cannot follow {_shown(before)} here", help_
+def dangling(token: Token) -> tuple[str, str]:
+    """A line that ends where it cannot, with the next one meant to go on."""
+    if str(token) == "->":
+        return "a line cannot end with `->`", "begin the next line with it"
+    return f"a line cannot end with `{token}`", "a formula goes on in the next line only inside brackets"
 
 
-def _shown(token: Token) -> str:
-    """A token as the user sees it."""
-    return "the end of the line" if token.type in ("_END", "$END") else f"`{token}`"
-
-
-def _statement_help(token: Token) -> str:
-    if token.type in ("AUX", "FOR", "START"):
-        return f"`{token}` stands inside `scheme NAME {{ … }}`"
-    return (
-        "a statement is an equation such as `Y' = …`, or begins with state, param, map, let, "
-        "discretise, require, output, net, train, scheme or use"
-    )
+def block_without_brace(keyword: Token) -> tuple[str, str]:
+    """The head of a block at the end of its line."""
+    return "`{` is missing at the end of this line", f"a {keyword} stands in `{{ … }}`"

@@ -1,49 +1,108 @@
 """From text to the syntax tree."""
 
-from lark import Token
+from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
 
 from odenet.diagnostics import Report, Source, Span
-from odenet.language import messages, tree
+from odenet.language import tree
 from odenet.language.build import Builder
-from odenet.language.lexer import parser, statements
+from odenet.language.lexer import Stray, parser, span_of, tokens
+from odenet.language.mistakes import Mistake, explain
+from odenet.language.names import canonical
+from odenet.language.statements import TOP, statements
+
+_DECLARES = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
 
 
 def parse(source: Source, report: Report) -> tree.File:
     """The syntax tree of a source.
 
-    Every statement is parsed on its own, so that one with an error hides no other.
+    Every statement is parsed on its own, and every line of a block, so that one with an error
+    hides no other.
 
     Args:
         source: the text.
-        report: takes the syntax errors; statements that have one are left out of the tree.
+        report: takes the syntax errors; a statement that has one stands as `Lost` in the tree.
     """
-    builder = Builder(source)
-    found = [
-        statement
-        for tokens in statements(source, report)
-        if (statement := _parse_statement(tokens, builder, report)) is not None
-    ]
+    builder = Builder(source, report)
+    found: list[tree.Statement] = []
+    for line in statements(source):
+        found += _statements(line, builder, report)
     return tree.File(tuple(found), span=Span(source, 0, len(source.text)))
 
 
-def _parse_statement(tokens: list[Token], builder: Builder, report: Report):
-    """One statement's node, or None after reporting why there is none."""
-    machine = parser().parse_interactive()
-    before = None
-    for token in tokens:
+def parse_setting(source: Source, report: Report) -> tree.Setting | None:
+    """A single `key = value`, as on a command line; None after reporting what is wrong."""
+    line = [token for token in tokens(source) if token.type != "_END"]
+    end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
+    parsed = _feed([*line, end], "setting")
+    if isinstance(parsed, Mistake):
+        _report(parsed, source, report)
+        return None
+    return Builder(source, report).build(parsed)
+
+
+def _statements(line: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:
+    """The node of a line; `Lost` after reporting why there is none.
+
+    There are more where a second statement begins on the same line, which is an error.
+    """
+    left, failed = line, False
+    while isinstance(parsed := _feed(left, "file"), Mistake):
+        failed = True
+        _report(parsed, builder.source, report)
+        inside = _line_of_block(left, parsed.index)
+        if inside is not None:
+            left = [*left[: inside[0]], *left[inside[1] :]]
+        elif parsed.index and parsed.token.type in TOP and "_END" in parsed.accepts:
+            end = Token.new_borrow_pos("_END", "\n", parsed.token)
+            rest = _statements(left[parsed.index :], builder, report)
+            return [*_statements([*left[: parsed.index], end], builder, report), *rest]
+        else:
+            return [_lost(line, builder.source)]
+    if failed and line[0].type != "TRAIN":
+        return [_lost(line, builder.source)]
+    return [builder.build(parsed.children[0])]
+
+
+def _feed(line: list[Token], start: str) -> Tree | Mistake:
+    """The parse tree of a line, or the first token that cannot stand where it stands."""
+    machine = parser().parse_interactive(start=start)
+    parsed = None
+    for index, token in enumerate(line):
         try:
-            machine.feed_token(token)
+            parsed = machine.feed_token(token)
         except UnexpectedToken:
-            at, message, help_ = messages.unexpected(token, before, machine.accepts())
-            report.error(message, _place(builder.source, at), help=help_)
-            return None
-        before = token
-    parsed = machine.feed_eof(tokens[-1])
-    return builder.build(parsed.children[0])
+            return Mistake(line, index, machine.accepts())
+    return machine.feed_eof(line[-1]) if parsed is None else parsed
 
 
-def _place(source: Source, token: Token) -> Span:
-    """Where a token stands; a line's end is one character wide."""
-    length = 1 if token.type == "_END" else len(token)
-    return Span(source, token.start_pos, token.start_pos + length)
+def _report(mistake: Mistake, source: Source, report: Report) -> None:
+    """Say what is wrong: with the token, or with all strays of its statement when it is one."""
+    if not isinstance(mistake.token, Stray):
+        token, message, help_ = explain(mistake)
+        report.error(message, span_of(token, source), help=help_)
+        return
+    for token in mistake.statement:
+        if isinstance(token, Stray) and token.message:
+            report.error(token.message, span_of(token, source), help=token.help)
+
+
+def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:
+    """From where to where the line of a block reaches that an index lies in."""
+    types = [token.type for token in line]
+    if "LBRACE" not in types[:index] or "RBRACE" in types[:index]:
+        return None
+    ends = [i for i, kind in enumerate(types) if kind in ("LBRACE", "_END")]
+    return max(i for i in ends if i < index) + 1, min(i for i in ends if i >= index) + 1
+
+
+def _lost(line: list[Token], source: Source) -> tree.Lost:
+    """What is still known of a statement that could not be parsed."""
+    kind = line[0].type
+    ends = [i for i, token in enumerate(line) if token.type in ("COLON", "EQUAL", "LBRACE", "LPAR")]
+    head = line[: ends[0]] if ends and kind in _DECLARES else line if kind in _DECLARES else []
+    mentions = tuple(canonical(token) for token in line if token.type == "NAME")
+    declares = tuple(canonical(token) for token in head if token.type == "NAME")
+    place = span_of(line[0], source).to(span_of(line[-1], source))
+    return tree.Lost(kind.lower(), declares, mentions, span=place)

@@ -4,7 +4,8 @@ Nodes are frozen and carry their span, which is left out of comparison, so that 
 meaning. Names compare by their canonical form (odenet/language/names.py).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
 from odenet.diagnostics import Span
@@ -15,6 +16,21 @@ class Node:
     """Anything that stands somewhere in the text."""
 
     span: Span = field(compare=False, repr=False)
+
+    def walk(self) -> Iterator["Node"]:
+        """This node and all inside it."""
+        yield self
+        for f in fields(self):
+            for child in _nodes(getattr(self, f.name)):
+                yield from child.walk()
+
+
+def _nodes(value: object) -> Iterator[Node]:
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _nodes(item)
 
 
 # --- expressions -------------------------------------------------------------------------------
@@ -287,9 +303,24 @@ class Scheme(Node):
     rules: tuple[For | Aux | Let | Start | Update, ...]
 
 
+@dataclass(frozen=True)
+class Lost(Node):
+    """A statement that could not be parsed, with what is still known of it.
+
+    Args:
+        kind: the word it begins with; "name" for an equation or anything else with a name first.
+        declares: the names it would have declared.
+        mentions: all names that stand in it.
+    """
+
+    kind: str
+    declares: tuple[str, ...]
+    mentions: tuple[str, ...]
+
+
 Statement = (
     Version | Description | Use | State | Aux | Param | Map | Let | Equation | Initial
-    | Output | Discretise | Require | Net | Train | Scheme
+    | Output | Discretise | Require | Net | Train | Scheme | Lost
 )  # fmt: skip
 
 

@@ -1,34 +1,47 @@
 """From the syntax tree to the typed program."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
 from odenet.diagnostics import Report, Source, suggest
-from odenet.language import parse, tree
-from odenet.model.declarations import Declarations, Loader
+from odenet.language import tree
+from odenet.model.declarations import Declarations
 from odenet.model.discretise import read_discretisation
 from odenet.model.dynamics import read_dynamics
-from odenet.model.elaborate import Rejected
 from odenet.model.layers import LayerError
+from odenet.model.meaning import Rejected
 from odenet.model.numbers import Width, fixed
-from odenet.model.pipelines import Pipelines
-from odenet.model.program import Claim, Dynamics, MapDefinition, Model
+from odenet.model.parameters import Learned
+from odenet.model.pipelines import FlowShape, Pipelines
+from odenet.model.program import Claim, Discretisation, Dynamics, MapDefinition, Model
 from odenet.model.recipe import Entry, Recipe, check_recipe, recipe_keys
+from odenet.model.settings import Settings
 
-CLAIMS = ("reversible", "imaginary", "real", "stable", "order", "symmetric", "volume_preserving", "exact")
+CLAIMS = (
+    "reversible", "imaginary", "real", "stable", "order(2)", "symmetric", "volume_preserving",
+    "exact",
+)  # fmt: skip
 DEFAULT_SPACE = 2
+
+# Statements whose loss leaves the equations as they are.
+_ASIDE = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
 
 
 def build(
-    file: tree.File, source: Source, load: Loader, settings: Mapping[str, Any], report: Report
+    file: tree.File,
+    source: Source,
+    used: Sequence[tree.File],
+    settings: Mapping[str, Any],
+    report: Report,
 ) -> Model:
     """The typed program of a file.
 
     Args:
         file: its syntax tree.
         source: its text.
-        load: reads the files that `use` names.
+        used: the files that it uses, those that they use before them.
         settings: values from outside, by name: numbers of `let`, constants of the scheme, keys of
             the recipe.
         report: takes what is wrong.
@@ -36,26 +49,33 @@ def build(
     Raises:
         SpecError: with everything that is wrong.
     """
-    remaining = _settings(settings, report)
-    declared = Declarations(file, load, report)
-    _apply_to_lets(remaining, declared)
-    dynamics = read_dynamics(file, declared.scope, report)
-    discretisation = None if report.failed else read_discretisation(declared, dynamics, remaining, report)
+    before = report.errors
+    outside = Settings(settings, report)
+    declared = Declarations(file, used, report)
+    scope = declared.scope
+    outside.apply_to_lets(scope)
+    dynamics = read_dynamics(file, scope, report)
+    sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
+    discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
     claims = _claims(declared, report)
-    pipelines = Pipelines(declared.values, _flow_shape(dynamics), report)
+    shape = flow_shape(dynamics, scope.parameters) if sound else lambda channels: channels
+    pipelines = Pipelines(declared.values, shape, report)
     net, input_shape = _net(file, pipelines, report)
     maps = _maps(declared, pipelines, len(input_shape.space) if input_shape else DEFAULT_SPACE)
     declared.check_used()
-    recipe = _recipe(declared, remaining, report)
-    _unknown_settings(remaining, declared, report)
+    constants = scope.constants()
+    scope.read_unused(file.of(tree.Let))
+    recipe = _recipe(declared, outside, report)
+    if discretisation is not None:
+        outside.report_rest(scope, _settable(discretisation))
     report.check()
     assert discretisation is not None
+    spellings = {name.id: name.spelling for name in scope.declared.values()}
     return Model(
-        source, PurePath(source.name).stem, _description(file),
-        {name: declared.scope.evaluate(value) for name, value in declared.scope.constants().items()},
-        declared.scope.parameters, maps, dynamics, discretisation, claims, net, input_shape, recipe,
-        {name.id: name.spelling for name in declared.scope.declared.values()} | discretisation.scheme.spellings,
-        tuple(let for name, let in declared.scope.lets.items() if name in declared.scope.used),
+        source, PurePath(source.name).stem, _description(file), constants, scope.parameters, maps,
+        dynamics, discretisation, claims, net, input_shape, recipe,
+        spellings | discretisation.scheme.spellings,
+        tuple(let for name, let in scope.lets.items() if name in scope.used),
     )  # fmt: skip
 
 
@@ -63,56 +83,42 @@ def _description(file: tree.File) -> str:
     return " ".join(d.text for d in file.of(tree.Description))
 
 
-def _settings(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """The settings as syntax: a text is parsed as the value it would be in the file."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        text = value if isinstance(value, str) else _literal(value)
-        source = Source(f"--set {name}", f"train {{\n{name} = {text}\n}}")
-        inner = Report()
-        train = parse(source, inner).of(tree.Train)
-        if inner.failed or not train or len(train[0].settings) != 1:
-            report.error(f"--set {name}={text} cannot be read", None,
-                         help="write --set NAME=VALUE, as in --set h=0.05")  # fmt: skip
-            continue
-        (setting,) = train[0].settings
-        found[setting.key.id] = setting
-    return found
+def _settable(discretisation: Discretisation) -> list[str]:
+    steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
+    return [*steps, *discretisation.constants, *recipe_keys()]
 
 
-def _literal(value: Any) -> str:
-    """A Python value as it is written in a file."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    return str(value)
-
-
-def _apply_to_lets(settings: dict[str, Any], declared: Declarations) -> None:
-    """Settings that name a `let` replace its value; the others become plain values."""
-    for name in list(settings):
-        if name in declared.scope.lets:
-            declared.scope.settings[name] = settings.pop(name).value
-    for name, setting in settings.items():
-        try:
-            settings[name] = Entry(name, declared.values.value(setting.value), setting.key.span,
-                                   setting.value.span)  # fmt: skip
-        except Rejected:
-            continue
-
-
-def _flow_shape(dynamics: Dynamics):
+def flow_shape(dynamics: Dynamics, parameters: Mapping[str, Learned]) -> FlowShape:
     """The channels after a flow, from those before it."""
 
     def after(channels: Width) -> Width | LayerError:
-        if channels.constant % dynamics.parts:
-            parts = dynamics.parts
+        parts = dynamics.parts
+        if channels.constant % parts:
             return LayerError(
                 f"{channels} channels do not fall into {parts} equal parts, one for each state",
                 f"make the channel count a multiple of {parts}",
             )
-        return fixed(dynamics.width_out.at(int(channels.constant) // dynamics.parts))
+        c = int(channels.constant) // parts
+        for learned in parameters.values():
+            if wrong := _misfit(learned, c):
+                return LayerError(f"with {c} channels for each state, {wrong}")
+        return fixed(dynamics.width_out.at(c))
 
     return after
+
+
+def _misfit(learned: Learned, c: int) -> str:
+    """Why a parameter cannot be built for states of `c` channels; empty when it can."""
+    for width in (learned.width_in, learned.width_out):
+        if width is None:
+            continue
+        count = width.at(c)
+        if count != int(count) or count < 1:
+            return f"`{learned.name}` would have {count}"
+        groups = learned.options.get("groups") or learned.options.get("group") or 1
+        if count % groups:
+            return f"the {count} of `{learned.name}` do not fall into {groups} groups"
+    return ""
 
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
@@ -122,19 +128,32 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             call = declared.values.call(line.claim)
         except Rejected:
             continue
-        number = int(call.args[0]) if len(call.args) == 1 and call.name == "order" else None
-        if call.name not in CLAIMS or bool(call.args) != (call.name == "order"):
-            help_ = suggest(call.name, CLAIMS) or f"known: {', '.join(CLAIMS[:4])}, order(2), " + ", ".join(CLAIMS[5:])
-            report.error(f"unknown claim `{call}`", line.claim.span, help=help_)
+        form = next((c for c in CLAIMS if c.partition("(")[0] == call.name), None)
+        if form is None:
+            near = suggest(call.name, CLAIMS)
+            help_ = near or f"known: {', '.join(CLAIMS)}"
+            report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
+            continue
+        number = _order(call.args) if "(" in form and not call.kwargs else None
+        if (number is None) != ("(" not in form) or ("(" not in form and (call.args or call.kwargs)):
+            report.error(f"`{call}` is no claim", line.claim.span, help=f"write `require {form}`")
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
 
 
+def _order(arguments: tuple[Any, ...]) -> int | None:
+    """The order of accuracy that is claimed: one whole number above 0."""
+    match arguments:
+        case (Fraction() as order,) if order.denominator == 1 and order > 0:
+            return int(order)
+    return None
+
+
 def _net(file: tree.File, pipelines: Pipelines, report: Report):
     nets = file.of(tree.Net)
-    if len(nets) > 1:
-        report.error("a file has one net", nets[1].span, help="remove one")
+    for extra in nets[1:]:
+        report.error("a file has one net", extra.span, help="remove one")
     return pipelines.net(nets[0].layers) if nets else ((), None)
 
 
@@ -149,10 +168,11 @@ def _maps(declared: Declarations, pipelines: Pipelines, space: int) -> dict[str,
     return found
 
 
-def _recipe(declared: Declarations, settings: dict[str, Any], report: Report) -> Recipe:
+def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:
+    """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
-    if len(blocks) > 1:
-        report.error("a file has one `train { … }`", blocks[1].span, help="join them")
+    for extra in blocks[1:]:
+        report.error("a file has one `train { … }`", extra.span, help="join them")
     entries = []
     for setting in blocks[0].settings if blocks else ():
         try:
@@ -160,16 +180,9 @@ def _recipe(declared: Declarations, settings: dict[str, Any], report: Report) ->
         except Rejected:
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
-    outside = [settings.pop(name) for name in list(settings) if name in recipe_keys()]
-    replaced = {entry.key for entry in outside}
-    recipe, problems = check_recipe([e for e in entries if e.key not in replaced] + outside)
+    replacing = outside.take(recipe_keys(), declared.values)
+    replaced = {entry.key for entry in replacing}
+    recipe, problems = check_recipe([e for e in entries if e.key not in replaced] + replacing)
     for problem in problems:
         report.error(problem.message, problem.span, problem.label, problem.help)
     return recipe
-
-
-def _unknown_settings(settings: dict[str, Any], declared: Declarations, report: Report) -> None:
-    known = {*declared.scope.lets, *recipe_keys(), "h", "T"}
-    for name, entry in settings.items():
-        help_ = suggest(name, known) or f"this file has {', '.join(sorted(declared.scope.lets)) or 'no let'}"
-        report.error(f"nothing here is called `{name}`", entry.key_span, help=help_)

@@ -1,98 +1,131 @@
 """What a file declares: states, parameters, maps, lets and schemes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from odenet.diagnostics import Report
 from odenet.language import tree
-from odenet.model.elaborate import Rejected
+from odenet.model.meaning import Rejected
 from odenet.model.parameters import TYPES, declare
 from odenet.model.recipe_values import Call
-from odenet.model.schemes import library
+from odenet.model.scheme import Scheme
+from odenet.model.schemes import elaborate_scheme, library
 from odenet.model.scope import SpecScope
 from odenet.model.values import Values
 
-Loader = Callable[[tree.Use], tree.File | None]
-
 
 class Declarations:
-    """Reads the declarations of a file, and the schemes and lets of the files it uses."""
+    """Reads the declarations of a file, and the schemes and lets of the files it uses.
 
-    def __init__(self, file: tree.File, load: Loader, report: Report):
+    Attributes:
+        schemes: the schemes that these files define; None for one with an error.
+        lost: statements that could not be parsed.
+    """
+
+    def __init__(self, file: tree.File, used: Sequence[tree.File], report: Report):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
-        self.values = Values(self.scope.number, report)
-        self.schemes: dict[str, tree.Scheme] = {}
-        used = [other for use in file.of(tree.Use) if (other := load(use)) is not None]
+        self.values = Values(self.scope, report)
+        self.schemes: dict[str, Scheme | None] = {}
+        self.lost: tuple[tree.Lost, ...] = ()
         for other in [*used, file]:
-            self._schemes(other.of(tree.Scheme))
-            self._lets(other.of(tree.Let))
+            self._note_lost(other)
+            self._schemes(other)
+        for other in used:
+            self._declare(tree.File(other.of(tree.Let), span=other.span))
+        self._declare(file)
+        for other in [*used, file]:
+            self._lets(other)
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
         self._parameters()
 
-    def _schemes(self, blocks: Iterable[tree.Scheme]) -> None:
-        for block in blocks:
+    def _note_lost(self, file: tree.File) -> None:
+        """What a statement with a syntax error would have said is not missed elsewhere."""
+        self.lost += file.of(tree.Lost)
+        for statement in file.of(tree.Lost):
+            self.scope.broken |= set(statement.declares)
+            self.scope.used |= set(statement.mentions)
+            nameless = statement.kind in ("state", "param", "shared", "map", "let", "aux")
+            hides_names = statement.kind == "use" or (nameless and not statement.declares)
+            self.scope.incomplete = self.scope.incomplete or hides_names
+
+    def _schemes(self, file: tree.File) -> None:
+        for lost in file.of(tree.Lost):
+            if lost.kind == "scheme" and lost.declares:
+                self.schemes[lost.declares[0]] = None
+        for block in file.of(tree.Scheme):
             name = block.name
             if name.id in self.schemes or name.id in library():
                 where = "ships with odenet" if name.id in library() else "is defined already"
-                self.report.error(f"a scheme `{name.spelling}` {where}", name.span,
-                                  help="choose another name")  # fmt: skip
-                continue
-            self.schemes[name.id] = block
+                message = f"a scheme `{name.spelling}` {where}"
+                self.report.error(message, name.span, help="choose another name")
+            self.schemes[name.id] = elaborate_scheme(block, self.report)
 
-    def _lets(self, lets: Iterable[tree.Let]) -> None:
-        for let in lets:
-            if let.name.id == "c":
-                self.report.error("`c` is the states' channel count and cannot be redefined",
-                                  let.name.span, help="choose another name")  # fmt: skip
-            elif self.scope.declare(let.name):
+    def _declare(self, file: tree.File) -> None:
+        """Note the names of a file in the order of its text."""
+        for statement in file.statements:
+            match statement:
+                case tree.Let(name) if name.id == "c":
+                    message = "`c` is the states' channel count and cannot be redefined"
+                    self.report.error(message, name.span, help="choose another name")
+                case tree.State(names) | tree.Param(_, names, _):
+                    for name in names:
+                        self.scope.declare(name)
+                case tree.Map(_, name, _) | tree.Let(name, _):
+                    self.scope.declare(name)
+
+    def _lets(self, file: tree.File) -> None:
+        for let in file.of(tree.Let):
+            if self.scope.declares(let.name):
                 self.scope.lets[let.name.id] = let
 
     def _states(self) -> None:
         equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
+        mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
         for statement in self.file.of(tree.State):
             for name in statement.names:
-                if not self.scope.declare(name):
+                if not self.scope.declares(name):
                     continue
                 self.scope.states[name.id] = equations.get(name.id, 1)
-                if name.id not in equations:
-                    self.report.error(f"the state `{name.spelling}` has no equation", name.span,
-                                      help=f"add a line `{name.spelling}' = …`")  # fmt: skip
+                if name.id not in equations and name.id not in mentioned:
+                    message = f"the state `{name.spelling}` has no equation"
+                    help_ = f"add a line `{name.spelling}' = …`"
+                    self.report.error(message, name.span, help=help_)
 
     def _maps(self) -> None:
         for statement in self.file.of(tree.Map):
-            if self.scope.declare(statement.name):
+            if self.scope.declares(statement.name):
                 self.scope.maps[statement.name.id] = statement
 
     def _parameters(self) -> None:
         for statement in self.file.of(tree.Param):
-            names = [name for name in statement.names if self.scope.declare(name)]
+            names = [name for name in statement.names if self.scope.declares(name)]
             try:
                 call = self._type(statement)
             except Rejected:
-                call = Call("bias", (), {"init": Call("zeros")})
-                self.scope.used |= {name.id for name in names}
+                self.scope.broken |= {name.id for name in names}
+                continue
             for name in names:
                 learned = declare(name.id, call, statement.shared, name.span)
                 self.scope.parameters[name.id] = learned
 
     def _type(self, statement: tree.Param) -> Call:
         call = self.values.checked(self.values.call(statement.type), TYPES, "")
-        groups = call.kwargs.get("group", 1), call.kwargs.get("kind")
-        if call.name == "norm" and groups == (0, "group"):
-            self.report.error("which norm?", statement.type.span,
-                              help="write norm(batch), norm(layer) or norm(group = 8)")  # fmt: skip
+        if call.name == "norm" and (call["kind"] == "group") != (call["group"] > 0):
+            help_ = "write norm(batch), norm(layer) or norm(group = 8)"
+            self.report.error("which norm?", statement.type.span, help=help_)
             raise Rejected
         return call
 
     def check_used(self) -> None:
-        """Report parameters, maps and states that no formula reads."""
+        """Report parameters and maps that no formula reads."""
         for name in self.scope.declared.values():
-            if name.id in self.scope.used:
+            if name.id in self.scope.used or name.id in self.scope.broken:
                 continue
             if name.id in self.scope.parameters or name.id in self.scope.maps:
                 what = "parameter" if name.id in self.scope.parameters else "map"
-                self.report.error(f"the {what} `{name.spelling}` is never used", name.span,
-                                  help="remove it, or use it in an equation")  # fmt: skip
+                message = f"the {what} `{name.spelling}` is never used"
+                help_ = "remove it, or use it in an equation"
+                self.report.error(message, name.span, help=help_)

@@ -1,18 +1,21 @@
 """The `discretise` line: the scheme, its constants, and how it fits the equations."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
 from odenet.model.declarations import Declarations
-from odenet.model.elaborate import Rejected
-from odenet.model.fit import fit
-from odenet.model.numbers import evaluate
+from odenet.model.fit import fit, shape
+from odenet.model.meaning import Rejected
+from odenet.model.numbers import NotANumber, closed, evaluate
 from odenet.model.program import Discretisation, Dynamics
 from odenet.model.recipe_values import Call, Number, Parameter, Problem, Subject
 from odenet.model.scheme import Scheme
-from odenet.model.schemes import SchemeReader, elaborate_scheme, library, library_scheme
+from odenet.model.schemes import SchemeReader, library, library_scheme
+from odenet.model.settings import Settings
+from odenet.model.values import Values
 
 STEP = Parameter(Number(0, open_low=True), "is the step size", 0.0)
 HORIZON = Parameter(Number(0, open_low=True), "is the final time, for h = T / steps", 0.0)
@@ -20,22 +23,27 @@ CONSTANT = Parameter(Number(float("-inf")), "is a constant of the scheme")
 
 
 def read_discretisation(
-    declared: Declarations, dynamics: Dynamics, settings: dict[str, Any], report: Report
+    declared: Declarations, dynamics: Dynamics | None, outside: Settings, report: Report
 ) -> Discretisation | None:
-    """The discretisation of a file; None after reporting why there is none."""
-    lines = declared.file.of(tree.Discretise)
-    if len(lines) != 1:
-        span = lines[1].span if lines else None
-        message = "a file has one `discretise` line" if lines else "this file has no discretisation"
-        report.error(message, span or declared.file.span, help="write, say, `discretise verlet(h = 0.1)`")
+    """The discretisation of a file; None after reporting why there is none.
+
+    Args:
+        declared: what the file declares.
+        dynamics: its equations; None when they have an error, so that nothing can fit them.
+        outside: values for the scheme's constants from outside.
+        report: takes what is wrong.
+    """
+    line = _line(declared, report)
+    if line is None:
         return None
-    line = lines[0]
     try:
         call = declared.values.call(line.scheme)
         scheme = find_scheme(call, declared, report)
-        constants = _constants(call, scheme, settings, report)
+        constants = _Constants(call, scheme, report).read(declared.values, outside)
         starts = _starts(line, scheme, declared, report)
     except Rejected:
+        return None
+    if dynamics is None:
         return None
     fitted = fit(scheme, dynamics, line.scheme.span)
     if isinstance(fitted, Diagnostic):
@@ -45,66 +53,124 @@ def read_discretisation(
     return Discretisation(scheme, h, horizon, constants, starts, fitted, line.exact, line.span)
 
 
+def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
+    """The one `discretise` line; None after reporting that there is none, or more than one."""
+    lines = declared.file.of(tree.Discretise)
+    lost = any(statement.kind.startswith("discreti") for statement in declared.lost)
+    for extra in lines[1:]:
+        report.error("a file has one `discretise` line", extra.span, help="remove one")
+    if not lines and not lost:
+        name = declared.file.span.source.name
+        help_ = "add a line such as `discretise verlet(h = 0.1)`"
+        report.add(Diagnostic("this file has no discretisation", help=help_, file=name))
+    return lines[0] if len(lines) == 1 else None
+
+
 def find_scheme(call: Call, declared: Declarations, report: Report) -> Scheme:
     """A scheme of the file or of the library, by name; raises Rejected."""
     if call.name in declared.schemes:
-        scheme = elaborate_scheme(declared.schemes[call.name], report)
+        scheme = declared.schemes[call.name]
         if scheme is None:
             raise Rejected
         return scheme
     if call.name in library():
         return library_scheme(call.name)
-    known = [*library(), *declared.schemes]
-    report.error(f"unknown scheme `{call.name}`", call.span, suggest(call.name, known),
-                 f"known: {', '.join(sorted(known))}; or write `scheme {call.name} {{ … }}`")  # fmt: skip
+    if not declared.scope.incomplete:
+        known = sorted([*library(), *declared.schemes])
+        help_ = f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
+        message = f"unknown scheme `{call.name}`"
+        report.error(message, call.span, suggest(call.name, known), help_)
     raise Rejected
 
 
-def _constants(
-    call: Call, scheme: Scheme, settings: dict[str, Any], report: Report
-) -> dict[str, Any]:
-    """The scheme's constants with `h` and `T`; raises Rejected."""
-    form = {name: CONSTANT for name, _ in scheme.constants}
-    steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
-    given = dict(zip([*form, *steps], call.args, strict=False)) | dict(call.kwargs)
-    given |= {name: settings.pop(name).value for name in (*form, *steps) if name in settings}
-    fine = len(call.args) <= len(form) + len(steps)
+class _Constants:
+    """Reads the constants of a scheme with `h` and `T`."""
 
-    def problem(found: Problem) -> None:
-        nonlocal fine
-        fine = False
-        report.error(found.message, found.span, found.label, found.help)
+    def __init__(self, call: Call, scheme: Scheme, report: Report):
+        self.call = call
+        self.scheme = scheme
+        self.report = report
+        self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
+        self.form = {**{name: CONSTANT for name, _ in scheme.constants}, **self.steps}
+        self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
+        self.failed = False
 
-    for name in given:
-        if name not in form and name not in steps:
-            takes = ", ".join([*form, *steps]) or "no constants"
-            if name in ("h", "T"):
-                takes += ": no line of it reads h"
-            problem(Problem(call.span, f"{scheme.name} has no constant `{name}`", suggest(name, form),
-                            f"{scheme.name} takes {takes}"))  # fmt: skip
-    values: dict[str, Any] = {"h": None, "T": None}
-    for name, parameter in {**form, **steps}.items():
-        if name in given:
-            about = Subject(f"{name} in {scheme.name}", parameter.meaning, call.span, problem)
-            checked = parameter.kind.check(given[name], about)
-            values[name] = None if checked is None else given[name]
-    for name, default in scheme.constants:
-        if name not in values:
-            values[name] = _default(name, default, scheme, call, problem)
-    if steps and (values["h"] is None) == (values["T"] is None) and fine:
-        both = "both h and T are given" if values["h"] else f"{scheme.name} needs a step size"
-        problem(Problem(call.span, both, help=f"write {scheme.name}(h = 0.1), or T = 1 for h = T / steps"))
-    if not fine:
-        raise Rejected
-    return values
+    def read(self, values: Values, outside: Settings) -> dict[str, Any]:
+        """The values by name; raises Rejected."""
+        given = self._given()
+        for entry in outside.take(self.form, values):
+            given[entry.key] = entry.value, entry.value_span
+        found: dict[str, Any] = {"h": None, "T": None}
+        for name, parameter in self.form.items():
+            if name in given:
+                value, place = given[name]
+                meaning = f"in {self.scheme.name} {parameter.meaning}"
+                about = Subject(self.shown[name], meaning, place, self._problem)
+                found[name] = value if parameter.kind.check(value, about) is not None else None
+        for name, default in self.scheme.constants:
+            if name not in given:
+                found[name] = self._default(name, default)
+        if self.steps and not self.failed and ("h" in given) == ("T" in given):
+            wrong = "both h and T are given" if "h" in given else f"{self.scheme.name} needs a step size"
+            help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
+            self._problem(Problem(self.call.span, wrong, help=help_))
+        if self.failed:
+            raise Rejected
+        self._check_numbers(found)
+        return found
 
+    def _check_numbers(self, values: Mapping[str, Any]) -> None:
+        """Evaluate the numbers of the scheme, as far as they are known without the step size."""
+        known = {name: value for name, value in values.items() if value is not None}
 
-def _default(name: str, default: expr.Node | None, scheme: Scheme, call: Call, problem) -> Any:
-    if isinstance(default, expr.Node):
-        return evaluate(default, {})
-    problem(Problem(call.span, f"{scheme.name} needs a value for `{name}`",
-                    help=f"write {scheme.name}({name} = …)"))  # fmt: skip
-    return None
+        def unknown(node: expr.Node) -> bool:
+            return isinstance(node, expr.Constant) and node.name not in known
+
+        try:
+            for name, value in self.scheme.lets:
+                if not any(unknown(node) for node in value.walk()):
+                    known[name] = evaluate(value, known)
+            for update in self.scheme.updates:
+                for number in closed(update.value, unknown):
+                    evaluate(number, known)
+        except NotANumber as error:
+            given = ", ".join(f"{self.shown[n]} = {v}" for n, v in values.items() if v is not None)
+            where = f"in {self.scheme.name} with {given}: {error}" if given else str(error)
+            self.report.error(where, self.call.span)
+            raise Rejected from None
+
+    def _given(self) -> dict[str, tuple[Any, Any]]:
+        """The arguments by name, each with its place."""
+        takes = f"it takes {', '.join(self.shown.values())}" if self.form else "it takes none"
+        by_position = dict(zip(self.form, enumerate(self.call.args), strict=False))
+        given = {name: (value, self.call.place(i)) for name, (i, value) in by_position.items()}
+        if len(self.call.args) > len(self.form):
+            message = f"too many constants for {self.scheme.name}"
+            self._problem(Problem(self.call.place(len(self.form)), message, help=takes))
+        for name, value in self.call.kwargs.items():
+            place = self.call.place(name)
+            if name not in self.form:
+                unused = ": no line of it reads h" if name in ("h", "T") else ""
+                message = f"{self.scheme.name} has no constant `{name}`"
+                near = suggest(name, self.form)
+                self._problem(Problem(place, message, near, takes + unused))
+            elif name in given:
+                self._problem(Problem(place, f"`{self.shown[name]}` is given twice", help="remove one"))
+            else:
+                given[name] = value, place
+        return given
+
+    def _default(self, name: str, default: expr.Node | None) -> Any:
+        if default is not None:
+            return evaluate(default, {})
+        message = f"{self.scheme.name} needs a value for `{self.shown[name]}`"
+        help_ = f"write {self.scheme.name}({self.shown[name]} = …)"
+        self._problem(Problem(self.call.span, message, help=help_))
+        return None
+
+    def _problem(self, found: Problem) -> None:
+        self.failed = True
+        self.report.error(found.message, found.span, found.label, found.help)
 
 
 class StartScope(SchemeReader):
@@ -121,32 +187,44 @@ class StartScope(SchemeReader):
         self.inside_start = True
 
     def name(self, node: tree.Name):
-        """The scheme's names hide the file's."""
-        return super().name(node) or self.file_scope.name(node)
+        """The scheme's names, then the numbers of the file."""
+        found = super().name(node)
+        if found is not None or node.id in self.unknowns:
+            return found
+        if self.file_scope.number(node) is not None:
+            return self.file_scope.name(node)
+        if node.id in self.file_scope.declared or node.id == "u":
+            message = f"a start value is made of the scheme's own names, and `{node.spelling}` is none"
+            known = [self.spellings.get(n, n) for n in (*self.unknowns, *self.functions)]
+            self.report.error(message, node.span, help=f"{self.block.name.spelling} has {', '.join(known)}")
+            raise Rejected
+        return None
 
 
 def _starts(line: tree.Discretise, scheme: Scheme, declared: Declarations, report: Report):
     """The scheme's start lines, replaced where the file gives its own; raises Rejected."""
     given = StartScope(scheme, declared, report).starts(line.starts)
-    if len(given) < len(line.starts):
-        raise Rejected
+    failed = len(given) < len(line.starts)
     starts = {slot: value for slot, value in scheme.starts}
     for slot, value in given:
-        if slot not in scheme.slots:
-            report.error(f"{scheme.name} keeps no such value", slot.span,
-                         help="it starts from " + ", ".join(f"{s.name}[{s.offset}]" for s in starts))  # fmt: skip
-            raise Rejected
+        if slot not in starts:
+            known = [f"{scheme.spellings[s.name]}[{s.offset}]" for s in starts]
+            help_ = f"it starts from {', '.join(known)}" if known else "it starts from the states"
+            report.error(f"{scheme.name} has no such start", slot.span, help=help_)
+            failed = True
         starts[slot] = value
+    if failed:
+        raise Rejected
     return tuple(starts.items())
 
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
     """The misfit, with the schemes of the library that take these equations."""
-    fitting = [
-        name
-        for name in library()
-        if not isinstance(fit(library_scheme(name), dynamics, line.span), Diagnostic)
-    ]
-    help_ = f"these equations suit {', '.join(fitting)}" if fitting else ""
-    text = "; or ".join(part for part in (help_, misfit.help) if part)
+    takers: dict[str, list[str]] = {}
+    for name in library():
+        scheme = library_scheme(name)
+        if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
+            takers.setdefault(shape(scheme), []).append(name)
+    lines = [f"{', '.join(names)} take{'s' * (len(names) == 1)} {form}" for form, names in takers.items()]
+    text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
     return Diagnostic(misfit.message, misfit.span, misfit.label, text)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from odenet.diagnostics import Report, suggest
+from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
-from odenet.model.elaborate import Rejected
+from odenet.model.meaning import Rejected
 from odenet.model.expr import State
 from odenet.model.fit import reads_input
-from odenet.model.numbers import C, Width
+from odenet.model.numbers import C, Width, closed
 from odenet.model.program import Dynamics
 from odenet.model.scope import SpecScope
 from odenet.model.widths import Widths
@@ -19,9 +19,10 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
 
     The widths of biases, diagonals and norms are found here and written to the scope's parameters.
     """
-    if not scope.states:
-        report.error("this file has no state", file.span if file.statements else None,
-                     help="a model begins with `state Y` and an equation `Y' = …`")  # fmt: skip
+    lost = any(statement.kind in ("state", "use") for statement in file.of(tree.Lost))
+    if not file.of(tree.State) and not lost:
+        help_ = "a model begins with `state Y` and an equation `Y' = …`"
+        report.add(Diagnostic("this file has no state", help=help_, file=file.span.source.name))
     rates = _rates(file, scope, report)
     initial = _initial(file, scope, report)
     output = _output(file, scope, report)
@@ -41,21 +42,44 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
 
 def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, expr.Node]:
     found: dict[str, expr.Node] = {}
+    lost = any(statement.kind == "state" for statement in file.of(tree.Lost))
     for equation in file.of(tree.Equation):
         name = equation.name
-        if name.id not in scope.states:
-            near = suggest(name.spelling, scope.states)
-            report.error(f"`{name.spelling}` has an equation but is not declared", name.span,
-                         help=near or f"add `state {name.spelling}`")  # fmt: skip
-            continue
         if name.id in found:
             report.error(f"`{name.spelling}` has two equations", name.span, help="remove one")
-            continue
-        try:
-            found[name.id] = scope.elaborator.field(equation.value)
-        except Rejected:
-            found[name.id] = expr.Zero(span=equation.value.span)
+        elif name.id not in scope.states:
+            _undeclared(name, scope, lost, report)
+        rate = _field(equation.value, scope)
+        _check_no_split(rate, report)
+        found.setdefault(name.id, rate)
     return {name: found[name] for name in scope.states if name in found}
+
+
+def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
+    """A formula for a field; zero after reporting what is wrong with it."""
+    try:
+        found = scope.elaborator.field(value)
+        for number in closed(found, lambda node: isinstance(node, expr.Learned)):
+            scope.evaluate(number)
+    except Rejected:
+        scope.used |= {node.id for node in value.walk() if isinstance(node, tree.Name)}
+        return expr.Zero(span=value.span)
+    return found
+
+
+def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -> None:
+    """Report an equation for something that is no state, unless a `state` line was lost."""
+    if name.id in scope.broken or scope.incomplete or lost:
+        return
+    scope.broken.add(name.id)
+    if name.id in scope.declared:
+        first = scope.declared[name.id].span
+        report.error(f"`{name.spelling}` has an equation but is no state", name.span,
+                     help=f"it is declared in line {first.line}")  # fmt: skip
+        return
+    near = suggest(name.spelling, scope.states)
+    report.error(f"`{name.spelling}` has an equation but is not declared", name.span,
+                 help=near or f"add `state {name.spelling}`")  # fmt: skip
 
 
 def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State, expr.Node]:
@@ -67,16 +91,18 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
             report.error("initial values are given at time 0", line.time.span,
                          help=f"write `{name.spelling}(0) = …`")  # fmt: skip
         elif scope.states.get(name.id, 0) <= line.order:
+            if name.id in scope.broken:
+                continue
             what = f"{name.spelling}{chr(39) * line.order}"
-            report.error(f"`{what}` is no unknown of these equations", name.span,
-                         help=suggest(name.spelling, scope.states))  # fmt: skip
+            help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
+            if name.id in scope.states:
+                help_ = f"the equation of `{name.spelling}` is of first order"
+            report.error(f"`{what}` is no unknown of these equations", name.span, help=help_)
         elif state in found:
-            report.error(f"`{name.spelling}(0)` is given twice", line.span)
+            shown = f"{name.spelling}{chr(39) * line.order}(0)"
+            report.error(f"`{shown}` is given twice", line.span, help="remove one")
         else:
-            try:
-                found[state] = scope.elaborator.field(line.value)
-            except Rejected:
-                found[state] = expr.Zero(span=line.value.span)
+            found[state] = _field(line.value, scope)
             _check_initial(found[state], report)
     for name, order in scope.states.items():
         found.setdefault(State(name), expr.Split(expr.Input()))
@@ -88,20 +114,31 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
 def _check_initial(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, State):
-            report.error("an initial value reads the input `u`, not the states", node.span)
+            message = "an initial value reads the input `u`, not the states"
+            report.error(message, node.span, help="at time 0 no state is known yet")
+            return
+    if not isinstance(value, expr.Split):
+        _check_no_split(value, report)
+
+
+def _check_no_split(value: expr.Node, report: Report) -> None:
+    for node in value.walk():
+        if isinstance(node, expr.Split):
+            message = "`split(u)` stands alone as an initial value"
+            report.error(message, node.span, help="write `Y(0) = split(u)`, or read `u` whole")
 
 
 def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
     lines = file.of(tree.Output)
-    default = expr.Concat(tuple(State(name) for name in scope.states))
+    states = tuple(State(name) for name in scope.states)
+    default = expr.Concat(states) if states else expr.Zero()
     if not lines:
         return default
     for extra in lines[1:]:
         report.error("a file has one output", extra.span, help="write `output concat(Y, Z)`")
-    try:
-        return scope.elaborator.field(lines[0].value)
-    except Rejected:
-        return default
+    output = _field(lines[0].value, scope)
+    _check_no_split(output, report)
+    return output
 
 
 def width_in(dynamics: Dynamics) -> Width:

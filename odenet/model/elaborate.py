@@ -5,57 +5,19 @@ operator·field. A function (activation, map, right-hand side of a scheme) takes
 follow it. Everything else is an error at its own place.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NoReturn, Protocol
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import NoReturn, TypeGuard
 
 from odenet.diagnostics import Report, Span
-from odenet.language import tree
+from odenet.language import confusable, tree
 from odenet.model import expr
 from odenet.model.expr import Kind
+from odenet.model.meaning import Function, Rejected, Scope, a
 
-
-class Rejected(Exception):
-    """An expression has an error, and it has been reported."""
-
-
-@dataclass(frozen=True)
-class Function:
-    """A name that only means something with arguments: `split`, `F` of a scheme, `leaky_relu`.
-
-    Args:
-        name: as the author wrote it.
-        takes: how to write it, for messages.
-        call: the value for elaborated arguments, or None if they do not fit.
-    """
-
-    name: str
-    takes: str
-    call: Callable[[tuple[expr.Node, ...], Span], "expr.Node | None"]
-
-
-class Scope(Protocol):
-    """What the names of a formula mean."""
-
-    def name(self, node: tree.Name) -> expr.Node | Function | None:
-        """The meaning of a name, None if it has none."""
-        ...
-
-    def derivative(self, node: tree.Derivative) -> expr.Node:
-        """The meaning of `Y'`; raises Rejected."""
-        ...
-
-    def indexed(self, node: tree.Indexed) -> expr.Node:
-        """The meaning of `Y[n+1]`; raises Rejected."""
-        ...
-
-    def unknown(self, node: tree.Name) -> NoReturn:
-        """Report a name without a meaning."""
-        ...
-
-    def adjoint(self, operator: expr.Node) -> expr.Node:
-        """The adjoint of an operator."""
-        ...
+# A factor's value and where it is written.
+Factor = tuple[expr.Node, tree.Node]
 
 
 class Elaborator:
@@ -65,23 +27,28 @@ class Elaborator:
         self.scope = scope
         self.report = report
 
-    def field(self, node: tree.Expr) -> expr.Node:
+    def field(self, node: tree.Value) -> expr.Node:
         """A formula for a field; the number 0 is the zero field."""
         value = self.value(node)
         if isinstance(value, expr.Number) and value.value == 0:
             return expr.Zero(span=node.span)
         if value.kind is not Kind.FIELD:
-            self._reject(node, f"a field is wanted here, but this is {_a(value.kind)}")
+            help_ = "apply the operator to a state, as in `K Y`"
+            self._reject(
+                node,
+                f"a field is wanted here, but this is {a(value.kind)}",
+                help_=help_ if value.kind is Kind.OPERATOR else "",
+            )
         return value
 
-    def scalar(self, node: tree.Expr) -> expr.Node:
+    def scalar(self, node: tree.Value) -> expr.Node:
         """A formula for a number."""
         value = self.value(node)
         if value.kind is not Kind.SCALAR:
-            self._reject(node, f"a number is wanted here, but this is {_a(value.kind)}")
+            self._reject(node, f"a number is wanted here, but this is {a(value.kind)}")
         return value
 
-    def value(self, node: tree.Expr) -> expr.Node:
+    def value(self, node: tree.Value) -> expr.Node:
         """A formula of any kind."""
         found = self._expr(node)
         if isinstance(found, Function):
@@ -114,22 +81,39 @@ class Elaborator:
         self._reject(node, "a formula is wanted here")
 
     def _brackets(self, node: tree.Group) -> expr.Node | Function:
-        if len(node.arguments) != 1:
-            wrong = "these brackets are empty" if not node.arguments else "a list stands only"
-            after = "" if not node.arguments else " after a function"
-            self._reject(node, wrong + after)
+        if not node.arguments:
+            self._reject(node, "these brackets are empty")
+        if len(node.arguments) > 1:
+            help_ = "fields are stacked by `concat(Y, Z)`"
+            self._reject(node, "a list stands only after a function", help_=help_)
         (argument,) = node.arguments
         if argument.name is not None:
             self._reject(node, f"`{argument.name.spelling} = …` stands only in a call")
         return self._expr(argument.value)
 
+    def _all(self, nodes: Iterable[tree.Value]) -> list[expr.Node]:
+        """The values of formulas; an error in one hides none in the others."""
+        found: list[expr.Node] = []
+        broken = False
+        for node in nodes:
+            try:
+                found.append(self.value(node))
+            except Rejected:
+                broken = True
+        if broken:
+            raise Rejected
+        return found
+
     def _sum(self, node: tree.Sum) -> expr.Node:
-        terms = tuple((sign, self.value(term)) for sign, term in node.terms)
-        for (_, term), (_, written) in zip(terms, node.terms, strict=True):
-            if term.kind in (Kind.ACTIVATION, Kind.MAP):
-                self._reject(written, f"{_a(term.kind)} is applied, not added", help_="write `f(…)`")
-            if term.kind is not terms[0][1].kind:
-                self._reject_sum(node, terms[0][1], term, written)
+        values = self._all(term for _, term in node.terms)
+        for value, (_, written) in zip(values, node.terms, strict=True):
+            if self._callable(value):
+                name = written.span.text
+                message = f"`{name}` is {a(value.kind)}: it is applied, not added"
+                self._reject(written, message, help_=f"write `{name}(…)`")
+            if value.kind is not values[0].kind:
+                self._reject_sum(node, values[0], value, written)
+        terms = tuple((sign, v) for (sign, _), v in zip(node.terms, values, strict=True))
         return expr.Sum(terms, span=node.span)
 
     def _reject_sum(self, node: tree.Sum, first, other, written: tree.Node) -> NoReturn:
@@ -137,27 +121,28 @@ class Elaborator:
         help_ = ""
         if kinds == {Kind.OPERATOR, Kind.SCALAR}:
             scalar = written if other.kind is Kind.SCALAR else node.terms[0][1]
-            help_ = f"write `{scalar.span.text} I`: a multiple of the identity"
+            text = scalar.span.text
+            help_ = f"write `{'' if text == '1' else text + ' '}I`: a multiple of the identity"
         elif kinds == {Kind.FIELD, Kind.SCALAR}:
             help_ = "a constant added to a field is a `param … : bias`"
         elif kinds == {Kind.FIELD, Kind.OPERATOR}:
             help_ = "apply the operator to a field, as in `K Y`"
-        message = f"{_a(first.kind)} and {_a(other.kind)} cannot be added"
-        self._reject(written, message, f"this is {_a(other.kind)}", help_)
+        message = f"{a(first.kind)} and {a(other.kind)} cannot be added"
+        self._reject(written, message, f"this is {a(other.kind)}", help_)
 
     def _term(self, node: tree.Term) -> expr.Node:
-        """A chain of factors: juxtaposition binds tighter than `*`; `/` divides what stands left."""
-        segments: list[list[tuple[expr.Node, tree.Node]]] = [[]]
+        """A chain of factors.
+
+        Juxtaposition binds tighter than `*`. `/` divides what stands left of it; when a factor is
+        juxtaposed to the fraction, as in `Y * h/2 Z`, only back to the last `*`.
+        """
+        segments: list[list[Factor]] = [[]]
         divided = False
-        factors = list(node.factors)
-        while factors:
-            operator, written = factors.pop(0)
-            value = self._expr(written)
-            while factors and factors[0][0] == "" and self._callable(value, factors[0][1]):
-                value = self._call(value, written, factors.pop(0)[1])
-            if isinstance(value, Function) or value.kind in (Kind.ACTIVATION, Kind.MAP):
-                self._reject_uncalled(value, written)
+        factors = self._factors(node)
+        for i, (operator, value, written) in enumerate(factors):
             if operator == "/":
+                if [following for following, *_ in factors[i + 1 : i + 2]] != [""]:
+                    segments = [[(self._product(segments), written)]]
                 left = self._fold(segments[-1])
                 segments[-1] = [(self._divide(left, value, written), written)]
                 divided = True
@@ -165,18 +150,56 @@ class Elaborator:
             if operator == "*":
                 segments.append([])
             elif divided and value.kind is Kind.SCALAR:
-                self._reject(
-                    written, "is this factor above or below the line of the fraction?",
-                    help_="write `(a/b) c` or `a / (b c)`",
-                )  # fmt: skip
+                message = "is this factor above or below the line of the fraction?"
+                self._reject(written, message, help_="write `(a/b) c` or `a / (b c)`")
             segments[-1].append((value, written))
             divided = False
+        return replace(self._product(segments), span=node.span)
+
+    def _factors(self, node: tree.Term) -> list[tuple[str, expr.Node, tree.Expr]]:
+        """The factors, functions with the brackets they take; an error in one hides no other."""
+        found: list[tuple[str, expr.Node, tree.Expr]] = []
+        factors = list(node.factors)
+        broken = False
+        while factors:
+            operator, written = factors.pop(0)
+            try:
+                value = self._expr(written)
+                while factors and _juxtaposed_brackets(factors[0]) and self._callable(value):
+                    value = self._call(value, written, factors.pop(0)[1])
+                if self._callable(value):
+                    rest = factors[-1][1].span if factors and factors[0][0] == "" else None
+                    self._reject_uncalled(value, written, rest)
+                found.append((operator, value, written))
+            except Rejected:
+                broken = True
+                while factors and _juxtaposed_brackets(factors[0]):
+                    self._read_lost(factors.pop(0)[1])
+        if broken:
+            raise Rejected
+        self._check_numbers(found)
+        return found
+
+    def _read_lost(self, group: tree.Group) -> None:
+        """Report the errors in what may be the arguments of something unknown."""
+        with suppress(Rejected):
+            self._all(argument.value for argument in group.arguments)
+
+    def _check_numbers(self, factors: list[tuple[str, expr.Node, tree.Expr]]) -> None:
+        """Reject `1.2 .3`: two plain numbers side by side are a slip."""
+        for (_, _, left), (operator, _, right) in zip(factors, factors[1:], strict=False):
+            if operator == "" and isinstance(left, tree.Number) and isinstance(right, tree.Number):
+                help_ = "write `*` between them for their product"
+                self._reject(right, "two numbers stand side by side", help_=help_)
+
+    def _product(self, segments: list[list[Factor]]) -> expr.Node:
+        """The product, from left to right, of segments with `*` between them."""
         result = self._fold(segments[0])
         for segment in segments[1:]:
             result = self._times(result, self._fold(segment), segment[0][1])
-        return _spanned(result, node.span)
+        return result
 
-    def _fold(self, segment: list[tuple[expr.Node, tree.Node]]) -> expr.Node:
+    def _fold(self, segment: list[Factor]) -> expr.Node:
         """The product of juxtaposed factors; numbers that stand together are multiplied first."""
         value, written = segment[-1]
         scalars = [value] if value.kind is Kind.SCALAR else []
@@ -186,8 +209,8 @@ class Elaborator:
                 scalars.insert(0, factor)
                 continue
             if result is None:
-                self._reject(written, f"{_a(factor.kind)} stands before a number",
-                             help_=f"write the number first: `{written.span.text} {place.span.text}`")  # fmt: skip
+                help_ = f"write the number first: `{written.span.text} {place.span.text}`"
+                self._reject(written, f"{a(factor.kind)} stands before a number", help_=help_)
             result = self._juxtapose(factor, _scaled(scalars, result), written)
             scalars, written = [], place
         return _scaled(scalars, result)
@@ -200,10 +223,10 @@ class Elaborator:
             case Kind.OPERATOR, Kind.FIELD:
                 return expr.Apply(left, right, span=_between(left, right))
             case Kind.FIELD, Kind.FIELD:
-                self._reject(written, "two fields cannot stand side by side",
-                             help_="the element-wise product is `*`: `Y * Z`")  # fmt: skip
-        self._reject(written, "an operator acts on what stands to its right",
-                     help_="write the operator first, as in `K Y`")  # fmt: skip
+                help_ = "the element-wise product is `*`: `Y * Z`"
+                self._reject(written, "two fields cannot stand side by side", help_=help_)
+        help_ = "write the operator first, as in `K Y`"
+        self._reject(written, "an operator acts on what stands to its right", help_=help_)
 
     def _times(self, left: expr.Node, right: expr.Node, written: tree.Node) -> expr.Node:
         """What `*` means between two kinds."""
@@ -214,17 +237,17 @@ class Elaborator:
             return expr.Product(right, left, span=span)
         if left.kind is right.kind is Kind.FIELD:
             return expr.Hadamard(left, right, span=span)
-        self._reject(written, "`*` multiplies fields, element by element, or numbers",
-                     help_="an operator is applied by writing it before: `K Y`, `K L`")  # fmt: skip
+        message = "`*` multiplies fields, element by element, or numbers"
+        help_ = "an operator is applied by writing it before: `K Y`, `K L`"
+        self._reject(written, message, help_=help_)
 
     def _divide(self, left: expr.Node, right: expr.Node, written: tree.Node) -> expr.Node:
         if right.kind is not Kind.SCALAR:
-            self._reject(written, f"only a number divides, but this is {_a(right.kind)}")
+            self._reject(written, f"only a number divides, but this is {a(right.kind)}")
         return expr.Quotient(left, right, span=_between(left, right))
 
-    def _callable(self, value: expr.Node | Function, brackets: tree.Node) -> bool:
-        function = isinstance(value, Function) or value.kind in (Kind.ACTIVATION, Kind.MAP)
-        return function and isinstance(brackets, tree.Group)
+    def _callable(self, value: expr.Node | Function) -> bool:
+        return isinstance(value, Function) or value.kind in (Kind.ACTIVATION, Kind.MAP)
 
     def _call(self, function: expr.Node | Function, written: tree.Node, group: tree.Group):
         """A function and the brackets after it."""
@@ -232,50 +255,60 @@ class Elaborator:
             if argument.name is not None:
                 self._reject(argument, "arguments have no names here")
         span = written.span.to(group.span)
-        arguments = tuple(self.value(argument.value) for argument in group.arguments)
+        arguments = tuple(self._all(argument.value for argument in group.arguments))
         if isinstance(function, Function):
             found = function.call(arguments, span)
             if found is None:
-                self.report.error(f"`{function.name}` is not used like this", span,
-                                  help=f"write `{function.takes}`")  # fmt: skip
+                message, help_ = f"`{function.name}` does not take this", f"write `{function.takes}`"
+                self.report.error(message, span, help=help_)
                 raise Rejected
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
-            self._reject(group, f"{_a(function.kind)} takes one field",
-                         help_=f"write `{written.span.text}(…)` with a formula for a field inside")  # fmt: skip
+            name = written.span.text
+            what = f"{len(arguments)} arguments" if len(arguments) != 1 else a(arguments[0].kind)
+            message = f"`{name}` acts on one field, but here is {what}"
+            self._reject(group, message, help_=f"put a formula for a field inside: `{name}(K Y)`")
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
         return expr.Call(function, arguments[0], span=span)
 
-    def _reject_uncalled(self, value: expr.Node | Function, written: tree.Node) -> NoReturn:
+    def _reject_uncalled(self, value: expr.Node | Function, written: tree.Node, rest) -> NoReturn:
+        """A function without brackets; `rest` is the span of the last factor after it."""
         name = written.span.text
         if isinstance(value, Function):
             self._reject(written, f"`{name}` needs arguments", help_=f"write `{value.takes}`")
-        message = f"`{name}` is {_a(value.kind)}: it is applied to a field"
-        self._reject(written, message, help_=f"write `{name}(…)`")
+        text = written.span.to(rest).text[len(name) :].strip() if rest else "…"
+        message = f"`{name}` is {a(value.kind)}: it is applied to a field"
+        self._reject(written, message, help_=f"write `{name}({text})`")
 
     def _power(self, node: tree.Power) -> expr.Node:
         base = self._expr(node.base)
-        transpose = isinstance(node.exponent, tree.Name) and node.exponent.id == "T"
-        if isinstance(base, Function) or base.kind in (Kind.MAP, Kind.ACTIVATION):
-            name = node.base.span.text
-            self._reject(node, f"`{name}` is not linear, so it has no {'transpose' if transpose else 'power'}",
-                         help_="only operators (`param … : conv`, dense, diag) have an adjoint")  # fmt: skip
+        exponent = node.exponent if isinstance(node.exponent, tree.Name) else None
+        transpose = exponent is not None and exponent.id == "T"
+        if exponent is not None and confusable(exponent.spelling, "T"):
+            message = f"this is the Greek letter {exponent.id}, not the `T` of a transpose"
+            self._reject(exponent, message, help_="write the Latin letter")
+        if isinstance(base, Function) or self._callable(base):
+            name, what = node.base.span.text, "transpose" if transpose else "power"
+            help_ = "only operators (`param … : conv`, dense, diag) have an adjoint"
+            self._reject(node, f"`{name}` is not linear, so it has no {what}", help_=help_)
         if base.kind is Kind.OPERATOR:
             if not transpose:
                 self._reject(node, "an operator has no powers", help_="write `K K`, or `K^T`")
-            return _spanned(self.scope.adjoint(base), node.span)
+            return replace(self.scope.adjoint(base), span=node.span)
         if base.kind is Kind.FIELD:
             what = "a field has no transpose" if transpose else "a field has no powers"
-            self._reject(node, what, help_="" if transpose else "write `Y * Y`")
+            help_ = "only operators have an adjoint" if transpose else "write `Y * Y`"
+            self._reject(node, what, help_=help_)
+        if transpose and exponent is not None and self.scope.name(exponent) is None:
+            self._reject(node, "a number has no transpose", help_="only operators have an adjoint")
         return expr.Power(base, self.scalar(node.exponent), span=node.span)
 
 
-def _a(kind: Kind) -> str:
-    """A kind with its article; a scalar is a number to the reader."""
-    words = {Kind.SCALAR: "a number", Kind.OPERATOR: "an operator", Kind.ACTIVATION: "an activation"}
-    return words.get(kind, f"a {kind}")
+def _juxtaposed_brackets(factor: tuple[str, tree.Expr]) -> TypeGuard[tuple[str, tree.Group]]:
+    """Whether a factor is brackets written right after the factor before."""
+    return factor[0] == "" and isinstance(factor[1], tree.Group)
 
 
 def _scaled(scalars: list[expr.Node], value: expr.Node | None) -> expr.Node:
@@ -289,8 +322,3 @@ def _scaled(scalars: list[expr.Node], value: expr.Node | None) -> expr.Node:
 
 def _between(left: expr.Node, right: expr.Node) -> Span | None:
     return left.span.to(right.span) if left.span and right.span else None
-
-
-def _spanned(node: expr.Node, span: Span) -> expr.Node:
-    """The same expression, standing at a span."""
-    return replace(node, span=span)

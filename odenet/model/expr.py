@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fractions import Fraction
+from typing import ClassVar
 
 from odenet.diagnostics import Span
 
@@ -28,10 +29,12 @@ class Node:
 
     span: Span | None = field(default=None, compare=False, repr=False)
 
+    _kind: ClassVar[Kind]
+
     @property
     def kind(self) -> Kind:
         """What the expression denotes."""
-        raise NotImplementedError
+        return self._kind
 
     def children(self) -> Iterator["Node"]:
         """The expressions directly inside this one, in the order of the text."""
@@ -56,19 +59,19 @@ def _nodes(value: object) -> Iterator[Node]:
 class Scalar(Node):
     """An expression for a number."""
 
-    kind = Kind.SCALAR
+    _kind = Kind.SCALAR
 
 
 class Operator(Node):
     """An expression for a linear operator, field to field."""
 
-    kind = Kind.OPERATOR
+    _kind = Kind.OPERATOR
 
 
 class Field(Node):
     """An expression for a feature map."""
 
-    kind = Kind.FIELD
+    _kind = Kind.FIELD
 
 
 # --- scalars -----------------------------------------------------------------------------------
@@ -217,7 +220,7 @@ class Activation(Node):
 
     name: str
     constants: tuple[Node, ...] = ()
-    kind = Kind.ACTIVATION
+    _kind = Kind.ACTIVATION
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ class Map(Node):
     """A `map` or a `param … : norm(…)`, by name."""
 
     name: str
-    kind = Kind.MAP
+    _kind = Kind.MAP
 
 
 @dataclass(frozen=True)

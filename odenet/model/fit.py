@@ -101,20 +101,34 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
             span,
         )  # fmt: skip
     state, place, pattern = violations[0]
-    allowed = [str_state(s) for s in states if chosen[s] in pattern.reads]
+    allowed = [s for s in states if chosen[s] in pattern.reads]
     wrong = next(iter(reads(place)))
-    swap = [s for s in allowed if s != str_state(wrong)]
+    swap = [s for s in allowed if s != wrong and s.order == wrong.order]
     return Diagnostic(
-        f"{scheme.name} needs {str_state(state)}' to read only {' and '.join(allowed)}, "
-        f"but it reads {str_state(wrong)}",
+        f"{scheme.name} needs {str_state(state)}{chr(39) * pattern.order} to read only "
+        f"{' and '.join(map(str_state, allowed))}, but it reads {str_state(wrong)}",
         place.span, f"{str_state(wrong)} is read here",
-        f"write {swap[0]} for {str_state(wrong)}" if swap else "",
+        f"swap {str_state(wrong)} for {str_state(swap[0])}" if swap else "",
     )  # fmt: skip
 
 
 def str_state(state: State) -> str:
     """A state as it is written."""
     return state.name + "'" * state.order
+
+
+def shape(scheme: Scheme) -> str:
+    """The `for` line of a scheme in the letters Y, Z and F, G, so that equal ones are equal."""
+    names = {p.variable: f"Y{i + 1}" for i, p in enumerate(scheme.patterns)}
+    names |= {p.function: f"F{i + 1}" for i, p in enumerate(scheme.patterns)}
+    if len(scheme.patterns) <= 2:
+        letters = zip(scheme.patterns, "YZ", "FG", strict=False)
+        names = {k: v for p, y, f in letters for k, v in ((p.variable, y), (p.function, f))}
+    return ", ".join(
+        f"{names[p.variable]}{chr(39) * p.order} = "
+        f"{names[p.function]}({', '.join(names[r] for r in p.reads)})"
+        for p in scheme.patterns
+    )
 
 
 def _pattern(scheme: Scheme) -> str:

@@ -1,8 +1,9 @@
 """The value of a scalar expression; exact as long as it is rational."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 
 from odenet.model import expr
 
@@ -15,10 +16,12 @@ class Width:
     constant: Fraction = Fraction(0)
 
     def __str__(self) -> str:
-        number = "" if self.multiple == 1 else f"{self.multiple} "
-        parts = [f"{number}c"] if self.multiple else []
-        parts += [str(self.constant)] if self.constant or not parts else []
-        return " + ".join(parts)
+        if not self.multiple:
+            return str(self.constant)
+        space = "" if self.multiple.denominator == 1 else " "
+        number = "" if self.multiple == 1 else f"{self.multiple}{space}"
+        sign = "-" if self.constant < 0 else "+"
+        return f"{number}c {sign} {abs(self.constant)}" if self.constant else f"{number}c"
 
     def __add__(self, other: "Width | Fraction") -> "Width":
         other = as_width(other)
@@ -46,6 +49,9 @@ def as_width(value: Value) -> Width:
     return value if isinstance(value, Width) else fixed(Fraction(value))
 
 
+MOST_BITS = 4096
+
+
 class NotANumber(ValueError):
     """The expression is no number; carries the part that is to blame."""
 
@@ -62,8 +68,36 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
         values: of the constants it may name.
 
     Raises:
-        NotANumber: it names something learned, divides by zero, or mixes `c` in a non-linear way.
+        NotANumber: it names something learned, divides by zero, mixes `c` in a non-linear way, or
+            is out of all range.
     """
+    try:
+        value = _evaluate(node, values)
+    except OverflowError:
+        raise NotANumber("this number is too large", node) from None
+    if not _in_range(value):
+        raise NotANumber("this number is too large", node)
+    return value
+
+
+def closed(node: expr.Node, is_open: Callable[[expr.Node], bool]) -> Iterator[expr.Node]:
+    """The largest scalar parts of an expression in which nothing is open, that is, unknown yet."""
+    if node.kind is expr.Kind.SCALAR and not any(is_open(inner) for inner in node.walk()):
+        yield node
+        return
+    for child in node.children():
+        yield from closed(child, is_open)
+
+
+def _in_range(value: Value) -> bool:
+    """Whether a value is finite, and exact ones can be stored without effort."""
+    if isinstance(value, float):
+        return isfinite(value)
+    parts = (value.multiple, value.constant) if isinstance(value, Width) else (value,)
+    return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in parts)
+
+
+def _evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
     match node:
         case expr.Number():
             return node.value
@@ -96,8 +130,10 @@ def _add(one: Value, other: Value) -> Value:
 
 
 def _times(one: Value, other: Value, node: expr.Node) -> Value:
-    if isinstance(one, Width) and isinstance(other, Width):
-        raise NotANumber("a channel count is linear in `c`", node)
+    if isinstance(one, Width) and isinstance(other, Width | float):
+        raise NotANumber("a channel count is a multiple of `c`", node)
+    if isinstance(other, Width) and isinstance(one, float):
+        raise NotANumber("a channel count is a multiple of `c`", node)
     return other * one if isinstance(other, Width) else one * other  # type: ignore[operator]
 
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from odenet.diagnostics import Report, suggest
 from odenet.language import tree
-from odenet.model.elaborate import Rejected
+from odenet.model.meaning import Rejected
 from odenet.model.layers import LAYERS, NAMES, Layer, LayerError, Shape
 from odenet.model.numbers import C, Width, fixed
 from odenet.model.recipe_values import Call

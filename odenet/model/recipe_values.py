@@ -22,12 +22,18 @@ class Call:
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
         span: where it stands in the text; opaque, not compared.
+        places: where its arguments stand, by name or by position.
     """
 
     name: str
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     span: Any = field(default=None, compare=False, repr=False)
+    places: Mapping[str | int, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, argument: str | int) -> Any:
+        """Where an argument stands, or the call when that is not known."""
+        return self.places.get(argument, self.span)
 
     def __getitem__(self, argument: str) -> Any:
         return self.kwargs[argument]
@@ -88,7 +94,7 @@ class Number:
         """For example "above 0, at most 1"."""
         low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
         if self.high is None:
-            return low
+            return low if self.low > float("-inf") else "a number"
         high = f"below {self.high:g}" if self.open_high else f"at most {self.high:g}"
         return f"{low}, {high}"
 
@@ -226,19 +232,21 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
         report(Problem(subject.span, f"too many arguments for {name}", help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
+    places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
     fine = True
     for key, value in call.kwargs.items():
         if key in given or key not in form:
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(Problem(subject.span, message, suggest(key, form), takes))
+            report(Problem(places.get(key, subject.span), message, suggest(key, form), takes))
             fine = False
         else:
             given[key] = value
     checked: dict[str, Any] = {}
     for key, parameter in form.items():
-        about = Subject(f"{key} in {name}", parameter.meaning, subject.span, report)
+        place = places.get(key) or subject.span
+        about = Subject(f"{key} in {name}", parameter.meaning, place, report)
         if key in given:
             checked[key] = parameter.kind.check(given[key], about)
             fine = fine and checked[key] is not None

@@ -5,12 +5,15 @@ from importlib.resources import files
 from typing import NoReturn
 
 from odenet.diagnostics import Report, Source, Span, suggest
-from odenet.language import parse, tree
+from odenet.language import confusable, parse, tree
 from odenet.model import expr
-from odenet.model.elaborate import Elaborator, Function, Rejected
+from odenet.model.elaborate import Elaborator
+from odenet.model.meaning import Function, Rejected
+from odenet.model.numbers import NotANumber, closed, evaluate
 from odenet.model.scheme import Pattern, Scheme, Update
 
 RESERVED = ("h", "T", "n")
+MOST_HISTORY = 16
 
 
 @cache
@@ -35,9 +38,9 @@ def library_scheme(name: str) -> Scheme:
 
 def elaborate_scheme(block: tree.Scheme, report: Report) -> Scheme | None:
     """A typed scheme; None after reporting what is wrong with the block."""
-    before = len(report.diagnostics)
+    before = report.errors
     scheme = SchemeReader(block, report).read()
-    return scheme if len(report.diagnostics) == before else None
+    return scheme if report.errors == before else None
 
 
 class SchemeReader:
@@ -50,6 +53,8 @@ class SchemeReader:
         self.block = block
         self.report = report
         self.elaborator = Elaborator(self, report)
+        self.before = report.errors
+        self.broken: set[str] = set()
         self.spellings: dict[str, str] = {}
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
@@ -59,7 +64,7 @@ class SchemeReader:
         self.inside_start = False
         self.current: tree.Name | None = None
 
-    def read(self) -> Scheme:
+    def read(self) -> Scheme | None:
         """The scheme; whatever is wrong goes to the report."""
         rules = self.block.rules
         constants = self._constants()
@@ -67,13 +72,14 @@ class SchemeReader:
         if not patterns:
             self._error("a scheme says which dynamics it takes", self.block.name.span,
                         "add a line such as `for Y' = F(Y)`")  # fmt: skip
+            return None
         for pattern in patterns:
-            self._declare(pattern.name, "unknown")
+            self._declare(pattern.name)
             self.unknowns.append(pattern.name.id)
         typed = tuple(self._pattern(pattern) for pattern in patterns)
         aux = [name for rule in rules if isinstance(rule, tree.Aux) for name in rule.names]
         for name in aux:
-            self._declare(name, "auxiliary unknown")
+            self._declare(name)
             self.unknowns.append(name.id)
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
@@ -92,20 +98,28 @@ class SchemeReader:
             if not isinstance(name, tree.Name):
                 self._error("a scheme's constant is a name", argument.span, "write `γ = 0.9`, or `γ`")
                 continue
-            self._declare(name, "constant")
-            default = self._try(argument.value) if argument.name else None
+            self._declare(name)
+            default = self._default(argument.value) if argument.name else None
             self.numbers.add(name.id)
             found.append((name.id, default))
         return tuple(found)
 
-    def _try(self, value: tree.Expr) -> expr.Node | None:
+    def _default(self, value: tree.Value) -> expr.Node | None:
+        """A constant's default: a plain number, so that it is known before the scheme is used."""
         try:
-            return self.elaborator.scalar(value)
+            default = self.elaborator.scalar(value)
+            evaluate(default, {})
         except Rejected:
             return None
+        except NotANumber as error:
+            named = any(isinstance(node, expr.Constant) for node in default.walk())
+            wrong = "a default value is a plain number" if named else str(error)
+            self._error(wrong, error.node.span or value.span, "write `γ = 0.9`")
+            return None
+        return default
 
     def _pattern(self, pattern: tree.Pattern) -> Pattern:
-        self._declare(pattern.function, "right-hand side")
+        self._declare(pattern.function)
         reads = []
         for argument in pattern.arguments.arguments:
             name = argument.value
@@ -116,7 +130,7 @@ class SchemeReader:
                 continue
             reads.append(name.id)
         if pattern.order > 2:
-            self._error("dynamics are of first or second order", pattern.span, "")
+            self._error("dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`")
         typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads))
         self.functions[typed.function] = typed
         return typed
@@ -129,7 +143,8 @@ class SchemeReader:
             try:
                 if isinstance(rule, tree.Let):
                     value = self.elaborator.scalar(rule.value)
-                    self._declare(rule.name, "constant")
+                    self._check_numbers(value)
+                    self._declare(rule.name)
                     self.numbers.add(rule.name.id)
                     lets.append((rule.name.id, value))
                 elif isinstance(rule, tree.Update):
@@ -139,26 +154,42 @@ class SchemeReader:
                     self._mark(rule)
         return tuple(lets), tuple(updates)
 
+    def _check_numbers(self, value: expr.Node) -> None:
+        """Evaluate what does not depend on the constants; raises Rejected."""
+        for number in closed(value, lambda node: isinstance(node, expr.Constant)):
+            try:
+                evaluate(number, {})
+            except NotANumber as error:
+                self._error(str(error), error.node.span or self.block.span, "")
+                raise Rejected from None
+
     def _update(self, rule: tree.Update) -> Update:
         target = rule.target
         self.current = target if isinstance(target, tree.Name) else target.name
+        if isinstance(target, tree.Indexed):
+            self._check_target(target)
         value = self.elaborator.field(rule.value)
+        self._check_numbers(value)
         self.current = None
         if isinstance(target, tree.Name):
-            self._declare(target, "stage")
+            self._declare(target)
             self.stages.add(target.id)
             return Update(expr.Stage(target.id, span=target.span), value, rule.span)
+        self.computed.add(target.name.id)
+        return Update(expr.Slot(target.name.id, 1, span=target.span), value, rule.span)
+
+    def _check_target(self, target: tree.Indexed) -> None:
+        """A line computes `Y[n+1]`, once."""
+        name = target.name.spelling
         if target.name.id not in self.unknowns:
             self.unknown(target.name)
         if target.base is None or target.base.id != "n" or target.offset != 1:
-            self._error(f"a line computes `{target.name.spelling}[n+1]` or a stage", target.span,
-                        "the step leads from n to n+1")  # fmt: skip
+            message = f"a line computes `{name}[n+1]` or a stage"
+            self._error(message, target.span, "the step leads from n to n+1")
             raise Rejected
-        if target.name.id in self.computed:
-            self._error(f"`{target.name.spelling}[n+1]` is computed twice", target.span,
-                        "give the first value a name without an index: a stage")  # fmt: skip
-        self.computed.add(target.name.id)
-        return Update(expr.Slot(target.name.id, 1, span=target.span), value, rule.span)
+        if target.name.id in self.computed - self.broken:
+            help_ = "give the first value a name without an index: a stage"
+            self._error(f"`{name}[n+1]` is computed twice", target.span, help_)
 
     def _mark(self, rule: tree.Update | tree.Let) -> None:
         """Take a line with an error as computed, so that it is reported once."""
@@ -169,6 +200,7 @@ class SchemeReader:
             self.stages.add(rule.target.id)
         else:
             self.computed.add(rule.target.name.id)
+            self.broken.add(rule.target.name.id)
 
     def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
         """Values before the first step; also for the lines where the scheme is used."""
@@ -183,7 +215,7 @@ class SchemeReader:
         return tuple(found)
 
     def _check_complete(self, scheme: Scheme) -> None:
-        if self.report.failed:
+        if self.report.errors > self.before:
             return
         for unknown in self.unknowns:
             if unknown not in self.computed:
@@ -203,6 +235,8 @@ class SchemeReader:
     def name(self, node: tree.Name) -> expr.Node | Function | None:
         """Constants, stages and right-hand sides."""
         self.spellings.setdefault(node.id, node.spelling)
+        if node.id in self.broken:
+            raise Rejected
         if node.id in self.numbers:
             return expr.Constant(node.id, span=node.span)
         if node.id in self.stages:
@@ -233,7 +267,12 @@ class SchemeReader:
                             f"write `{name}[0]` or `{name}[-1]`")  # fmt: skip
                 raise Rejected
         elif node.base is None or node.base.id != "n" or node.offset > 1:
-            self._error("the index of a step is n+1, n, n-1 and so on", node.span, "")
+            self._error("the index of a step is n+1, n, n-1 and so on", node.span,
+                        f"write `{name}[n]`")  # fmt: skip
+            raise Rejected
+        elif node.offset < -MOST_HISTORY:
+            message = f"a scheme looks back at most {MOST_HISTORY} steps"
+            self._error(message, node.span, "every value looked back to is stored")
             raise Rejected
         elif node.offset == 1 and node.name.id not in self.computed:
             self._reject_early(node)
@@ -270,22 +309,32 @@ class SchemeReader:
             self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
                         "lines run top to bottom")  # fmt: skip
         elif node.id in self.unknowns:
-            self._error(f"which value of `{node.spelling}`?", node.span,
-                        f"write `{node.spelling}[n]`, or `{node.spelling}[n+1]`")  # fmt: skip
+            name = node.spelling
+            help_ = f"write `{name}[n]`, or `{name}[n+1]`" if not self.inside_start else f"write `{name}[0]`"
+            self._error(f"which value of `{name}`?", node.span, help_)
         else:
-            known = {self.spellings.get(n, n) for n in (*self.numbers, *self.stages, *self.functions, *self.unknowns)}
-            self._error(f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}",
-                        node.span, suggest(node.spelling, known))  # fmt: skip
+            self.broken.add(node.id)
+            message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
+            known = sorted(self.spellings.get(n, n) for n in self._known())
+            near = suggest(node.spelling, known)
+            self._error(message, node.span, near or f"it has {', '.join(known)}")
         raise Rejected
 
-    def _declare(self, name: tree.Name, what: str) -> None:
-        known = {*self.numbers, *self.stages, *self.functions, *self.unknowns, *RESERVED}
+    def _known(self) -> list[str]:
+        """All names that mean something here."""
+        return [*self.numbers, *self.stages, *self.functions, *self.unknowns]
+
+    def _declare(self, name: tree.Name) -> None:
+        twins = [n for n in self.spellings.values() if confusable(name.spelling, n)]
         if name.id in RESERVED:
             meaning = {"h": "the step size", "T": "the final time", "n": "the step's number"}
-            self._error(f"`{name.spelling}` is {meaning[name.id]} and cannot name {what}",
+            self._error(f"`{name.spelling}` is {meaning[name.id]} and cannot be a name",
                         name.span, "choose another name")  # fmt: skip
-        elif name.id in known:
+        elif name.id in self._known():
             self._error(f"`{name.spelling}` is defined twice", name.span, "choose another name")
+        elif twins:
+            message = f"`{name.spelling}` cannot be told from `{twins[0]}` by eye"
+            self._error(message, name.span, "choose another name")
         self.spellings.setdefault(name.id, name.spelling)
 
     def _error(self, message: str, span: Span, help_: str) -> None:

@@ -1,14 +1,15 @@
 """What the names of a specification mean."""
 
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import NoReturn
 
-from odenet.diagnostics import Report, Span, suggest
-from odenet.language import confusable, tree
+from odenet.diagnostics import Report, Span, nearest
+from odenet.language import canonical, confusable, tree
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS, ActivationKind
-from odenet.model.elaborate import Elaborator, Function, Rejected
-from odenet.model.numbers import NotANumber, evaluate
+from odenet.model.elaborate import Elaborator
+from odenet.model.meaning import Function, Rejected
+from odenet.model.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.parameters import Learned
 
 FIXED = {
@@ -18,10 +19,18 @@ FIXED = {
     "concat": "the concatenation of fields",
     **{name: "an activation of the language" for name in ACTIVATIONS},
 }
+MOST_NODES = 10_000
 
 
 class SpecScope:
-    """The names of one file: declared ones, `let`s (read when first used), and the language's own."""
+    """The names of one file: declared ones, `let`s (read when first used), the language's own.
+
+    Attributes:
+        declared: where each name was first declared.
+        used: names that a formula reads.
+        broken: names with an error that has been reported; nothing more is said about them.
+        incomplete: whether a file that is used could not be read, so that any name may be fine.
+    """
 
     def __init__(self, report: Report):
         self.report = report
@@ -30,71 +39,94 @@ class SpecScope:
         self.parameters: dict[str, Learned] = {}
         self.maps: dict[str, tree.Map] = {}
         self.lets: dict[str, tree.Let] = {}
-        self.settings: dict[str, tree.Expr] = {}
+        self.settings: dict[str, tree.Value] = {}
         self.declared: dict[str, tree.Name] = {}
         self.used: set[str] = set()
-        self._values: dict[str, expr.Node] = {}
+        self.broken: set[str] = set()
+        self.incomplete = False
+        self._formulas: dict[str, expr.Node] = {}
+        self._numbers: dict[str, Value] = {}
         self._reading: list[str] = []
 
-    def declare(self, name: tree.Name) -> bool:
-        """Note a name; False after reporting that it is taken, or cannot be told from another."""
-        if name.id in FIXED or name.id == "c" and name.id in self.lets:
-            meaning = FIXED.get(name.id, "the states' channel count")
-            self.report.error(f"`{name.spelling}` is {meaning} and cannot be redefined", name.span,
-                              help="choose another name")  # fmt: skip
-            return False
+    def declare(self, name: tree.Name) -> None:
+        """Note a name, or report that it is taken or cannot be told from another."""
+        if twin := self._twin(name):
+            message = f"`{name.spelling}` cannot be told from {twin} by eye"
+            self.report.error(message, name.span, help="choose another name")
+        elif name.id in self.declared:
+            first = self.declared[name.id]
+            alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
+            message = f"`{name.spelling}` is defined twice"
+            where = f"first defined{alias} in line {first.span.line}"
+            self.report.error(message, name.span, where, "remove one, or choose another name")
+        elif name.id in FIXED:
+            message = f"`{name.spelling}` is {FIXED[name.id]} and cannot be redefined"
+            self.report.error(message, name.span, help="choose another name")
+        else:
+            self.declared[name.id] = name
+            return
+        self.broken.add(name.id)
+
+    def declares(self, name: tree.Name) -> bool:
+        """Whether a name is the one that declares what it names."""
+        return self.declared.get(name.id) is name
+
+    def _twin(self, name: tree.Name) -> str:
+        """A name that looks the same but is another, with where it comes from."""
         for other in self.declared.values():
             if confusable(name.spelling, other.spelling):
-                self.report.error(
-                    f"`{name.spelling}` cannot be told from `{other.spelling}` of line "
-                    f"{other.span.line} by eye", name.span, help="choose another name",
-                )  # fmt: skip
-                return False
-        if name.id in self.declared:
-            first = self.declared[name.id]
-            alias = f", written `{first.spelling}`," if first.spelling != name.spelling else ""
-            self.report.error(f"`{name.spelling}` is defined twice", name.span,
-                              f"first defined{alias} in line {first.span.line}",
-                              "remove one, or choose another name")  # fmt: skip
-            return False
-        self.declared[name.id] = name
-        return True
+                return f"`{other.spelling}` of line {other.span.line}"
+        for other, meaning in FIXED.items():
+            if confusable(name.spelling, other):
+                return f"`{other}`, {meaning},"
+        return ""
 
-    def number(self, node: tree.Name) -> "expr.Value | None":
+    # numbers and words, for arguments
+
+    def number(self, node: tree.Name) -> Value | None:
         """The value of a `let` number; None for any other name."""
         if node.id not in self.lets:
             return None
         value = self._let(node)
-        return self.evaluate(value) if value.kind is expr.Kind.SCALAR else None
+        if value.kind is not expr.Kind.SCALAR:
+            return None
+        return self.evaluate(value)
 
-    def evaluate(self, value: expr.Node):
+    def activation(self, node: tree.Name) -> expr.Activation | None:
+        """The activation a `let` names, for layers; None for any other name."""
+        value = self._let(node) if node.id in self.lets else None
+        return value if isinstance(value, expr.Activation) else None
+
+    def evaluate(self, value: expr.Node) -> Value:
         """The value of a scalar formula; raises Rejected."""
         try:
-            return evaluate(value, self.numbers(value))
+            return evaluate(value, self._numbers | {"c": C})
         except NotANumber as error:
-            span = error.node.span or value.span
-            self.report.error(str(error), span)
+            self.report.error(str(error), error.node.span or value.span)
             raise Rejected from None
 
-    def numbers(self, value: expr.Node) -> dict:
-        """The values of the constants a formula names."""
-        names = {n.name for n in value.walk() if isinstance(n, expr.Constant)}
-        return {name: self.evaluate(self._values[name]) for name in names if name in self._values}
+    def constants(self) -> dict[str, Value]:
+        """The values of the `let`s that formulas use, in the order of use."""
+        return {n: v for n, v in self._numbers.items() if not isinstance(v, Width)}
 
-    def constants(self) -> Mapping[str, expr.Node]:
-        """The `let` numbers that were used, in the order of use."""
-        return {n: v for n, v in self._values.items() if v.kind is expr.Kind.SCALAR}
+    def read_unused(self, lets: tuple[tree.Let, ...]) -> None:
+        """Report the errors in `let`s that nothing uses."""
+        used = set(self.used)
+        for let in lets:
+            if let.name.id not in self.broken and self.lets.get(let.name.id) is let:
+                with suppress(Rejected):
+                    self._let(let.name)
+        self.used = used
 
     # the scope of formulas
 
     def name(self, node: tree.Name) -> expr.Node | Function | None:
         """States, parameters, maps, lets, and the language's own names."""
         self.used.add(node.id)
+        if node.id in self.broken:
+            raise Rejected
         if node.id in self.lets:
-            value = self._let(node)
-            if value.kind is expr.Kind.SCALAR:
-                return expr.Constant(node.id, span=node.span)
-            return value
+            return self._named(node)
         if node.id in self.states:
             return expr.State(node.id, span=node.span)
         if node.id in self.parameters:
@@ -102,6 +134,16 @@ class SpecScope:
         if node.id in self.maps:
             return expr.Map(node.id, span=node.span)
         return self._builtin(node)
+
+    def _named(self, node: tree.Name) -> expr.Node:
+        """What a `let` stands for: its number by name, anything else as a formula."""
+        value = self._let(node)
+        if node.id not in self._numbers:
+            return value
+        number = expr.Constant(node.id, span=node.span)
+        if not self._reading:
+            self._check_widths(number)
+        return number
 
     def _builtin(self, node: tree.Name) -> expr.Node | Function | None:
         match node.id:
@@ -113,18 +155,25 @@ class SpecScope:
                 return Function("split", "split(u)", _split)
             case "concat":
                 return Function("concat", "concat(Y, Z)", _concat)
+            case "c":
+                count = expr.Constant("c", span=node.span)
+                if not self._reading:
+                    self._check_widths(count)
+                return count
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None
         return self._family(row) if row.constants else expr.Activation(row.name, span=node.span)
 
     def _family(self, row: ActivationKind) -> Function:
-        takes = f"{row.name}({', '.join(row.constants)})"
+        takes = f"{row.name}({', '.join('0.1' for _ in row.constants)})(…)"
 
         def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
             scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
             if len(arguments) != len(row.constants) or not scalars:
                 return None
+            if any(isinstance(n, expr.Learned) for a in arguments for n in a.walk()):
+                self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
             return expr.Activation(row.name, arguments, span=span)
 
         return Function(row.name, takes, call)
@@ -139,38 +188,71 @@ class SpecScope:
         return expr.Bias(learned.name, span=span)
 
     def _let(self, node: tree.Name) -> expr.Node:
-        """The value of a `let`, read when it is first used."""
-        if node.id in self._values:
-            return self._values[node.id]
+        """The value of a `let`, read when it is first used; raises Rejected."""
+        if node.id in self._formulas:
+            return self._formulas[node.id]
+        if node.id in self.broken:
+            raise Rejected
         if node.id in self._reading:
             chain = " > ".join([*self._reading[self._reading.index(node.id) :], node.id])
-            self.report.error(f"`{node.spelling}` is defined by itself: {chain}", node.span)
-            raise Rejected
+            self._fail(f"`{node.spelling}` is defined by itself: {chain}", node.span, "")
+        written = self.settings.get(node.id, self.lets[node.id].value)
         self._reading.append(node.id)
         try:
-            value = self.elaborator.value(self.settings.get(node.id, self.lets[node.id].value))
+            value = self.elaborator.value(written)
+            self._check_size(value, written)
+            learned = any(isinstance(n, expr.Learned) for n in value.walk())
+            if value.kind is expr.Kind.SCALAR and not learned:
+                self._numbers[node.id] = self.evaluate(value)
+            else:
+                self._check_widths(value)
+        except Rejected:
+            self.broken.add(node.id)
+            raise
         finally:
             self._reading.pop()
-        self._values[node.id] = value
+        self._formulas[node.id] = value
         return value
+
+    def _check_size(self, value: expr.Node, written: tree.Value) -> None:
+        """Stop formulas that double with every `let` before they fill the memory."""
+        if sum(1 for _ in value.walk()) > MOST_NODES:
+            self._fail("this formula is too long, with its lets written out", written.span, "")
+
+    def _check_widths(self, value: expr.Node) -> None:
+        """Refuse channel counts in what is no plain number."""
+        for node in value.walk():
+            if isinstance(node, expr.Constant) and isinstance(
+                self._numbers.get(node.name, C), Width
+            ):
+                message = f"`{node.name}` counts channels, and is no number for a formula"
+                self.report.error(message, node.span, help="it stands in widths such as `out = 2c`")
+                raise Rejected
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """`Y'` on a right-hand side, for states with a second-order equation."""
         name = node.name
         self.used.add(name.id)
+        if name.id in self.broken:
+            raise Rejected
         if name.id in self.states:
             if self.states[name.id] == 2 and node.order == 1:
                 return expr.State(name.id, 1, span=node.span)
-            self._fail(f"`{node.span.text}` stands on the right only where `{name.spelling}''` has the equation",
-                       node.span, f"write the right-hand side of `{name.spelling}'` instead")  # fmt: skip
+            shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
+            message = f"`{shown}` cannot stand on the right: `{equation}` has the equation"
+            self._fail(message, node.span, f"write the right-hand side of `{equation}` instead")
         if name.id in self.parameters:
-            self._fail(f"`'` is a time derivative, and `{name.spelling}` is a parameter", node.span,
-                       f"the transpose is written `{name.spelling}^T`")  # fmt: skip
-        self.unknown(name)
+            message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
+            self._fail(message, node.span, f"the transpose is written `{name.spelling}^T`")
+        if self.name(name) is None:
+            self.unknown(name)
+        message = f"`'` is the time derivative of a state, and `{name.spelling}` is none"
+        self._fail(message, node.span, "")
 
     def indexed(self, node: tree.Indexed) -> NoReturn:
         """Indices count steps, and stand only in schemes."""
-        self._fail("an index counts steps, and stands only inside `scheme { … }`", node.span, "")
+        message = "an index counts steps, and stands only inside `scheme { … }`"
+        self._fail(message, node.span, f"write `{node.name.spelling}`")
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
         """The adjoint, moved inwards to the parameters; a diagonal is its own."""
@@ -195,10 +277,21 @@ class SpecScope:
         return expr.Adjoint(operator, span=operator.span)
 
     def unknown(self, node: tree.Name) -> NoReturn:
-        """A name that nothing defines."""
-        known = {name.spelling for name in self.declared.values()} | set(FIXED)
-        self._fail(f"unknown name `{node.spelling}`", node.span,
-                   suggest(node.spelling, known) or "declare it with state, param, map or let")  # fmt: skip
+        """Report a name that nothing defines, once."""
+        if self.incomplete:
+            raise Rejected
+        self.broken.add(node.id)
+        known = [*(name.spelling for name in self.declared.values()), *FIXED]
+        twin = next((k for k in known if confusable(node.spelling, k)), "")
+        if twin:
+            self.used.add(canonical(twin))
+            help_ = f"it looks like `{twin}` but is another letter"
+        elif near := nearest(node.spelling, known):
+            self.used.add(canonical(near))
+            help_ = f"did you mean `{near}`?"
+        else:
+            help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
+        self._fail(f"unknown name `{node.spelling}`", node.span, help_)
 
     def _fail(self, message: str, span: Span, help_: str) -> NoReturn:
         self.report.error(message, span, help=help_)

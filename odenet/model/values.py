@@ -1,35 +1,34 @@
 """From the syntax of an argument to a plain value: numbers, words, calls, lists, texts."""
 
-from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, NoReturn
 
-from odenet.diagnostics import Report
+from odenet.diagnostics import Report, suggest
 from odenet.language import tree
 from odenet.model import expr
-from odenet.model.elaborate import Elaborator, Rejected
+from odenet.model.elaborate import Elaborator
+from odenet.model.meaning import Rejected
 from odenet.model.numbers import C, NotANumber, Value, evaluate
 from odenet.model.recipe_values import Call, Choice, Problem, Subject
-
-Numbers = Callable[[tree.Name], Fraction | float | None]
+from odenet.model.scope import SpecScope
 
 
 class Values:
     """Reads arguments; names of numbers are looked up, all other names are words.
 
     Args:
-        numbers: the value of a `let`, None for a name that is no number.
+        scope: the file's names.
         report: takes what is wrong.
     """
 
-    def __init__(self, numbers: Numbers, report: Report):
-        self.numbers = numbers
+    def __init__(self, scope: SpecScope, report: Report):
+        self.scope = scope
         self.report = report
         self._values: dict[str, Value] = {"c": C}
+        self._unknown: set[str] = set()
         self._elaborator = Elaborator(self, report)
 
     def value(self, node: tree.Value) -> Any:
-        """A Fraction, float, Width, Call, str, tuple, or for a pipeline its tree; raises Rejected."""
+        """A Fraction, float, Width, Call, str, tuple, or a pipeline's tree; raises Rejected."""
         match node:
             case tree.Text():
                 return node.value
@@ -38,19 +37,34 @@ class Values:
             case tree.Pipeline():
                 return node
             case tree.Name() if self.name(node) is None:
-                return Call(node.id, span=node.span)
-            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
+                return self.call(node)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
                 if self.name(name) is None:
-                    return self._call(name, group, node)
+                    return self.call(node)
         return self.number(node)
 
     def call(self, node: tree.Value) -> Call:
-        """A word or a call; raises Rejected."""
-        value = self.value(node)
-        if not isinstance(value, Call):
-            self.report.error("a name is wanted here", node.span)
-            raise Rejected
-        return value
+        """A word or a call, whatever numbers the file names; raises Rejected."""
+        match node:
+            case tree.Name():
+                activation = self.scope.activation(node)
+                if activation is None:
+                    return Call(node.id, span=node.span)
+                constants = tuple(self.scope.evaluate(c) for c in activation.constants)
+                return Call(activation.name, constants, span=node.span)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
+                return self._call(name, group, node)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *rest)):
+                span = rest[0][1].span.to(rest[-1][1].span)
+                shown = name.span.to(group.span).text
+                self.report.error(f"this cannot follow `{shown}`", span)
+                raise Rejected
+            case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
+                help_ = f"write `{name.spelling}({argument.span.text})`"
+                self.report.error("arguments stand in brackets", argument.span, help=help_)
+                raise Rejected
+        self.report.error("a name is wanted here", node.span)
+        raise Rejected
 
     def number(self, node: tree.Value) -> Value:
         """The value of a formula for a number; raises Rejected."""
@@ -71,19 +85,26 @@ class Values:
         self.report.error(problem.message, problem.span, problem.label, problem.help)
 
     def _call(self, name: tree.Name, group: tree.Group, node: tree.Node) -> Call:
-        positional = tuple(self.value(a.value) for a in group.arguments if a.name is None)
+        positional: list[Any] = []
         named: dict[str, Any] = {}
+        places: dict[str | int, Any] = {}
         for argument in group.arguments:
+            value = self.value(argument.value)
             if argument.name is None:
                 if named:
-                    self.report.error("values by position stand before those by name", argument.span)
+                    message = "values by position stand before those by name"
+                    self.report.error(message, argument.span)
                     raise Rejected
-                continue
-            if argument.name.id in named:
-                self.report.error(f"`{argument.name.spelling}` is given twice", argument.span)
+                places[len(positional)] = argument.span
+                positional.append(value)
+            elif argument.name.id in named:
+                message = f"`{argument.name.spelling}` is given twice"
+                self.report.error(message, argument.span, help="remove one")
                 raise Rejected
-            named[argument.name.id] = self.value(argument.value)
-        return Call(name.id, positional, named, node.span)
+            else:
+                places[argument.name.id] = argument.span
+                named[argument.name.id] = value
+        return Call(name.id, tuple(positional), named, node.span, places)
 
     # the scope of numbers
 
@@ -91,7 +112,7 @@ class Values:
         """A `let` number, or `c`."""
         if node.id == "c":
             return expr.Constant("c", span=node.span)
-        value = self.numbers(node)
+        value = self.scope.number(node)
         if value is None:
             return None
         self._values[node.id] = value
@@ -111,6 +132,11 @@ class Values:
 
     def unknown(self, node: tree.Name) -> NoReturn:
         """A name that is no number, inside arithmetic."""
-        message = f"`{node.spelling}` is no number here"
-        self.report.error(message, node.span, help="name a number with `let`")
+        known_wrong = node.id in self.scope.broken | self._unknown
+        if not known_wrong and not self.scope.incomplete:
+            known = [name.spelling for name in self.scope.declared.values()]
+            help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
+            message = f"`{node.spelling}` is no number"
+            self.report.error(message, node.span, help=help_ or "name a number with `let`")
+            self._unknown.add(node.id)
         raise Rejected

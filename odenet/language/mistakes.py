@@ -1,0 +1,245 @@
+"""What a token that cannot stand where it stands says about what was meant.
+
+A mistake is one token of one statement. Each rule below knows one common mistake; the first that
+recognises it speaks, and `_general` speaks when none does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lark import Token
+
+from odenet.diagnostics import suggest
+from odenet.language.messages import shown, word
+from odenet.language.statements import INNER, TOP
+
+_OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
+_OPERAND = {"NAME", "NUMBER", "LPAR"}
+_ENDS = {"_END", "RPAR", "RSQB", "RBRACE", "$END"}
+
+# How a statement is written, by the word it begins with.
+FORMS = {
+    "ODENET": "odenet 1",
+    "USE": 'use "mine.ode"',
+    "STATE": "state Y, Z",
+    "SHARED": "shared param K : conv(3)",
+    "PARAM": "param K : conv(3)",
+    "MAP": "map f = bn -> relu -> conv(3)",
+    "LET": "let a = 0.5",
+    "OUTPUT": "output concat(Y, Z)",
+    "DISCRETISE": "discretise verlet(h = 0.1)",
+    "DISCRETIZE": "discretise verlet(h = 0.1)",
+    "REQUIRE": "require reversible",
+    "NET": "net = input(1, 8, 8) -> conv(3, 16) -> flow(6) -> mean -> dense(10)",
+    "TRAIN": "train { epochs = 30 }",
+    "SCHEME": "scheme NAME { … }",
+}
+_STATEMENTS = (
+    "a statement is an equation such as `Y' = …`, or begins with state, param, map, let, "
+    "discretise, require, output, net, train, scheme or use"
+)
+
+Finding = tuple[Token, str, str]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A token that cannot stand where it stands.
+
+    Args:
+        statement: the tokens of its statement.
+        index: which of them it is.
+        accepts: the terminals that could stand there.
+    """
+
+    statement: list[Token]
+    index: int
+    accepts: set[str]
+
+    @property
+    def token(self) -> Token:
+        """The token itself."""
+        return self.statement[self.index]
+
+    @property
+    def before(self) -> Token:
+        """The token before it."""
+        return self.statement[self.index - 1]
+
+    @property
+    def first(self) -> Token:
+        """The first token of its statement."""
+        return self.statement[0]
+
+    def kinds(self, start: int, count: int) -> list[str]:
+        """The types of some tokens of the statement."""
+        return [token.type for token in self.statement[start : start + count]]
+
+
+def explain(mistake: Mistake) -> Finding:
+    """The token to underline, the message and the help for a mistake."""
+    for rule in _RULES:
+        found = rule(mistake)
+        if found is not None:
+            return found
+    return _general(mistake)
+
+
+def _at_the_start(m: Mistake) -> Finding | None:
+    if m.index > 0:
+        return None
+    if m.token.type in INNER:
+        help_ = f"`{m.token}` stands inside `scheme NAME {{ … }}`"
+    elif m.token.type in _OPERATORS:
+        help_ = "a formula goes on in the next line only inside brackets"
+    else:
+        help_ = _STATEMENTS
+    return m.token, f"no statement begins with {shown(m.token)}", help_
+
+
+def _assignment(m: Mistake) -> Finding | None:
+    if m.kinds(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
+        return None
+    name = m.first
+    help_ = (
+        f"write `let {name} = …` to name a value, `{name}' = …` for an equation;\n"
+        f"a key of the recipe stands inside `train {{ … }}`"
+    )
+    return name, f"`{name} = …` is no statement", help_
+
+
+def _unknown_statement(m: Mistake) -> Finding | None:
+    """A statement that begins with a name and is no equation and no initial value."""
+    if m.first.type != "NAME":
+        return None
+    second = m.statement[1]
+    if m.index == 1 and second.type == "LSQB":
+        message = f"an index counts steps, so `{m.first}[…] = …` stands inside a scheme"
+        return m.first, message, "write `scheme NAME { … }` around it"
+    if m.kinds(0, 4) == ["NAME", "OVER", "NAME", "EQUAL"]:
+        state = m.first[1:] or "Y"
+        help_ = f"write `{state}' = …`"
+        return _joined(m.first, m.statement[2]), "a derivative is written with `'`", help_
+    if m.index == 2 and second.type == "LPAR":
+        message = f"only an initial value, `{m.first}(0) = …`, begins like this"
+        return m.token, message, "name a formula with `let`, layers with `map`"
+    if m.index == 1:
+        near = suggest(str(m.first), [w.lower() for w in FORMS])
+        return m.first, f"no statement begins with `{m.first}`", near or _STATEMENTS
+    return None
+
+
+def _function(m: Mistake) -> Finding | None:
+    if m.kinds(0, 3) != ["LET", "NAME", "LPAR"] or m.index != 2:
+        return None
+    help_ = f"write `let {m.before} = …` for a formula, `map {m.before} = …` for layers"
+    return m.token, "`let` names a value, not a function", help_
+
+
+def _higher_derivative(m: Mistake) -> Finding | None:
+    if m.token.type != "PRIME" or m.before.type != "PRIME":
+        return None
+    return m.token, "equations are of first or second order", "introduce a state for the derivative"
+
+
+def _doubled_sign(m: Mistake) -> Finding | None:
+    after = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
+    for first, last in ((m.before, m.token), (m.token, after)):
+        pair = f"{first}{last}"
+        if pair in ("**", "//") and first is not last:
+            help_ = "a power is written `^`" if pair == "**" else "a comment begins with `#`"
+            return _joined(first, last), f"`{pair}` has no meaning here", help_
+    return None
+
+
+def _joined(first: Token, last: Token) -> Token:
+    """One token from the start of one to the end of another, to underline both."""
+    return Token("STRAY", f"{first}{last}", start_pos=first.start_pos, end_pos=last.end_pos)
+
+
+def _reserved(m: Mistake) -> Finding | None:
+    if m.token.type == "NAME" or not m.token.isalpha():
+        return None
+    if m.token.type in TOP | INNER and "_END" in m.accepts:
+        message = f"`{m.token}` begins a statement, which stands on a line of its own"
+        return m.token, message, ""
+    if "NAME" not in m.accepts:
+        return None
+    message = f"`{m.token}` is a word of the language and cannot be a name"
+    return m.token, message, "choose another name"
+
+
+def _constants_without_brackets(m: Mistake) -> Finding | None:
+    if m.first.type not in ("DISCRETISE", "DISCRETIZE") or m.token.type != "EQUAL":
+        return None
+    help_ = f"write `discretise {m.statement[1]}({m.before} = …)`"
+    return m.before, "the constants of a scheme stand in brackets", help_
+
+
+def _type_after_equals(m: Mistake) -> Finding | None:
+    declares = "PARAM" in m.kinds(0, 2)
+    if not declares or m.token.type != "EQUAL" or "COLON" not in m.accepts:
+        return None
+    return m.token, "the type of a parameter stands after `:`", f"write `{FORMS['PARAM']}`"
+
+
+def _comma(m: Mistake) -> Finding | None:
+    if m.token.type != "COMMA" or "COMMA" in m.accepts:
+        return None
+    after = m.kinds(m.index + 1, 1)
+    if m.before.type == "NUMBER" and after == ["NUMBER"]:
+        number = f"{m.before}.{m.statement[m.index + 1]}"
+        return m.token, "a number is written with a point", f"write `{number}`"
+    if after == ["_END"]:
+        return m.token, "a statement ends without a comma", "remove it"
+    return None
+
+
+def _operand(m: Mistake) -> Finding | None:
+    """A value missing before, after or between operators."""
+    if not m.accepts >= _OPERAND:
+        return None
+    if m.token.type in _OPERATORS:
+        if m.before.type in _OPERATORS:
+            sign = m.token.type in ("PLUS", "MINUS")
+            help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
+            between = f"a value is missing between {shown(m.before)} and {shown(m.token)}"
+            return m.token, between, help_
+        return m.token, f"a value is missing before {shown(m.token)}", ""
+    if m.before.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
+        return m.before, f"a value is missing after {shown(m.before)}", _form(m, "write it as in ")
+    return None
+
+
+def _general(m: Mistake) -> Finding:
+    wanted = sorted({word(t) for t in m.accepts if t not in _ENDS} or map(word, m.accepts))
+    words = " or ".join(wanted)
+    if m.token.type in _ENDS and len(wanted) < 4:
+        return m.before, f"{words} is missing after {shown(m.before)}", _form(m, "write it as in ")
+    if len(wanted) < 4:
+        help_ = f"expected {words}" + _form(m, ", as in ")
+    else:
+        help_ = _form(m, "it is written as in ")
+    return m.token, f"{shown(m.token)} cannot follow {shown(m.before)} here", help_
+
+
+def _form(m: Mistake, intro: str) -> str:
+    """How the statement is written, unless the mistake is deep inside it."""
+    if m.first.type not in FORMS or m.index > 4 or "LBRACE" in m.kinds(0, m.index):
+        return ""
+    return f"{intro}`{FORMS[m.first.type]}`"
+
+
+_RULES: tuple[Callable[[Mistake], Finding | None], ...] = (
+    _at_the_start,
+    _assignment,
+    _unknown_statement,
+    _function,
+    _higher_derivative,
+    _doubled_sign,
+    _reserved,
+    _constants_without_brackets,
+    _type_after_equals,
+    _comma,
+    _operand,
+)

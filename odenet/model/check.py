@@ -1,0 +1,87 @@
+"""From a text to its syntax tree and typed program, with the files it uses."""
+
+import os.path
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.language import VERSION, parse, tree
+from odenet.language.foreign import recognise
+from odenet.language.reading import read
+from odenet.model.build import build
+from odenet.model.program import Model
+
+
+def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
+    """The syntax tree and typed program of a text.
+
+    Args:
+        source: the text.
+        settings: values from outside: numbers of `let`, constants of the scheme, keys of the
+            recipe.
+
+    Raises:
+        SpecError: with everything that is wrong.
+    """
+    report = Report()
+    if foreign := recognise(source):
+        raise SpecError([foreign])
+    try:
+        file = parse(source, report)
+        _check_version(file)
+        used = tuple(_Uses(report).of(file, (_path(source.name),)))
+        return file, build(file, source, used, settings, report)
+    except RecursionError:
+        message = "a formula of this file is nested too deeply"
+        raise SpecError([Diagnostic(message, file=source.name)]) from None
+
+
+def _check_version(file: tree.File) -> None:
+    """Refuse a file of another version; what else seems wrong with it may be right there."""
+    for line in file.of(tree.Version):
+        if line.number.value != VERSION:
+            message = f"this odenet reads version {VERSION} of the language"
+            help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
+            raise SpecError([Diagnostic(message, line.number.span, help=help_)])
+
+
+def _path(name: str) -> str:
+    return os.path.normpath(name)
+
+
+class _Uses:
+    """Finds the files that a file uses, those that these use, and so on, each once."""
+
+    def __init__(self, report: Report):
+        self.report = report
+        self.seen: set[str] = set()
+
+    def of(self, file: tree.File, chain: tuple[str, ...]) -> Iterator[tree.File]:
+        """The files used, those they need first.
+
+        Args:
+            file: the file that uses them.
+            chain: the paths of the files from the first one to this one.
+        """
+        for use in file.of(tree.Use):
+            path = _path(str(Path(chain[-1]).parent / use.path))
+            if path in chain:
+                cycle = " > ".join(Path(p).name for p in (*chain[chain.index(path) :], path))
+                self.report.error(f"these files use each other: {cycle}", use.span,
+                                  help="move what both need to a third file")  # fmt: skip
+            elif path not in self.seen:
+                self.seen.add(path)
+                yield from self._file(use, path, chain)
+
+    def _file(self, use: tree.Use, path: str, chain: tuple[str, ...]) -> Iterator[tree.File]:
+        try:
+            source = read(Path(path))
+        except SpecError as error:
+            for found in error.diagnostics:
+                self.report.error(f"{use.path}: {found.message}", use.span, help=found.help)
+            return
+        file = parse(source, self.report)
+        _check_version(file)
+        yield from self.of(file, (*chain, path))
+        yield file
