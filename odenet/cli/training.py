@@ -79,11 +79,12 @@ def train(
     from rich.console import Console
 
     from odenet.train.report import show_result
+    from odenet.train.run import first_process
     from odenet.train.run import resume as go_on
     from odenet.train.run import train as start
     from odenet.train.stopping import Stopped
 
-    console = Console()
+    console = Console(quiet=not first_process())
     try:
         if resume is None:
             result = start(spec or "", settings, _options(None, given), out, console)

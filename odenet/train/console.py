@@ -9,7 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from lightning.pytorch.callbacks.progress.rich_progress import (
+    BatchesProcessedColumn,
+    ProcessingSpeedColumn,
+    RichProgressBarTheme,
+)
 from rich.console import Console
 
 REFRESH = 0.1  # seconds between two updates of the bar
@@ -26,9 +30,7 @@ class Bar(RichProgressBar):
     """Lightning's bar, one for the training batches, epochs counted from one."""
 
     def __init__(self) -> None:
-        theme = RichProgressBarTheme(
-            progress_bar="cyan", progress_bar_finished="cyan", metrics="", processing_speed="dim"
-        )
+        theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="cyan", metrics="")
         super().__init__(refresh_rate=10, theme=theme)
         self._shown = 0.0
 
@@ -51,6 +53,11 @@ class Bar(RichProgressBar):
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Validation is short; it has no bar."""
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        """Lightning's columns without the count and speed of batches: a terminal is narrow."""
+        left_out = (BatchesProcessedColumn, ProcessingSpeedColumn)
+        return [c for c in super().configure_columns(trainer) if not isinstance(c, left_out)]
 
     def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
         """Loss and accuracy, without Lightning's version number."""

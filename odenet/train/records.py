@@ -153,16 +153,20 @@ class RunFolder:
             ]
 
 
-def new_folder(name: str, out: str | None) -> RunFolder:
+def new_folder(name: str, out: str | None, first: bool = True) -> RunFolder:
     """The folder for a new run.
 
     Args:
         name: of the spec.
         out: the folder wanted; None chooses the next free `runs/NAME-1`, `runs/NAME-2`, …
+        first: whether this is the first of the processes that train together. The others write
+            nothing; where a path matters to them, they are told it.
 
     Raises:
         TrainingError: if it holds something already.
     """
+    if not first:
+        return RunFolder(Path(out or "runs"))
     if out is not None:
         folder = RunFolder(Path(out))
         if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):

@@ -33,6 +33,8 @@ class Result:
         parameters: learned numbers of the final network.
         seconds: spent on training batches.
         samples_per_second: through training batches.
+        stability: h ω / limit of the least stable step, by operator norms: below 1 the flow is
+            stable. None if no bound is known.
         memory: peak bytes on the GPU; None on a CPU.
         saved: share of the time that refining later saved; None without levels.
         damaged: a line for each picture that could not be read.
@@ -48,6 +50,7 @@ class Result:
     parameters: int
     seconds: float
     samples_per_second: float
+    stability: float | None = None
     memory: int | None = None
     saved: float | None = None
     damaged: tuple[str, ...] = ()
@@ -76,6 +79,8 @@ def show_result(result: Result, console: Console) -> None:
     table.add_row("parameters", f"{result.parameters:,}")
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
     table.add_row("training", speed)
+    if result.stability is not None:
+        table.add_row("stability", f"h·ω at most {result.stability:.2f} of its limit")
     if result.saved is not None:
         table.add_row("levels saved", f"{result.saved:.0%} of the training time")
     if result.memory is not None:

@@ -23,7 +23,7 @@ from odenet.train.multilevel import refine_network
 from odenet.train.records import Options, Record, RunFolder, new_folder
 from odenet.train.report import Result, draw_curves, time_saved
 from odenet.train.samples import DataSet
-from odenet.train.task import Task, flows
+from odenet.train.task import Task, flows, stability
 from odenet.train.trainer import build_trainer
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def train(
     options: Options | None = None,
     out: str | None = None,
     console: Console | None = None,
-) -> Result:
+) -> Result | None:
     """Train the network of a spec by its recipe.
 
     Args:
@@ -47,7 +47,8 @@ def train(
         console: where progress is shown.
 
     Returns:
-        The closing numbers, which are also in the run's folder.
+        The closing numbers, which are also in the run's folder; None in all but the first of
+        several processes.
 
     Raises:
         SpecError: if the spec cannot be compiled.
@@ -59,8 +60,8 @@ def train(
     shape = input_shape(program)
     data_set = load_data(_data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)
-    folder = new_folder(program.name, out)
-    if rank_zero_only.rank == 0:
+    folder = new_folder(program.name, out, first_process())
+    if first_process():
         _write_inputs(folder, program, settings, options, data)
     torch.manual_seed(program.recipe.seed)
     network = program.network(classes=len(data_set.classes))
@@ -74,7 +75,7 @@ def resume(
     options: Options | None = None,
     spec: str | Path | None = None,
     console: Console | None = None,
-) -> Result:
+) -> Result | None:
     """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
 
     Args:
@@ -83,6 +84,9 @@ def resume(
         options: where it runs from here on; as before if None.
         spec: the file it began with, to be sure that it is still the same.
         console: where progress is shown.
+
+    Returns:
+        As `train`.
 
     Raises:
         TrainingError: if there is nothing to go on from, or the spec is another one now.
@@ -105,7 +109,7 @@ def resume(
     task = _restored(program, record, checkpoint, data.watched_name)
     done = checkpoint["epoch"]
     kept = [row for row in folder.rows() if row["epoch"] <= done]
-    if rank_zero_only.rank == 0:
+    if first_process():
         folder.write_record(replace(record, settings=settings, options=options))
     return _fit(folder, task, data, options, console or Console(), path, kept)
 
@@ -154,6 +158,11 @@ def input_shape(program: "Program") -> tuple[int, ...]:
     if program.input_shape is None:
         program.network()
     return tuple(program.input_shape or ())
+
+
+def first_process() -> bool:
+    """Whether this is the one of the processes that writes and prints."""
+    return rank_zero_only.rank == 0
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -244,19 +253,20 @@ def _fit(
     console: Console,
     checkpoint: Path | None = None,
     rows: list[dict[str, float]] | None = None,
-) -> Result:
+) -> Result | None:
     """Train, and write what came of it."""
     _apply_memory(task.network, options.memory)
     with calm():
         trainer = build_trainer(folder, task.recipe, options, task.watched, console, rows or [])
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if not trainer.is_global_zero:
+        return None
     rows = folder.rows()
     result = _result(folder, task, data, rows)
-    if trainer.is_global_zero:
-        if task.watched != "test":
-            result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
-        folder.write(folder.result, result.to_json())
-        draw_curves({folder.path.name: rows}, folder.curves)
+    if task.watched != "test":
+        result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+    folder.write(folder.result, result.to_json())
+    draw_curves({folder.path.name: rows}, folder.curves)
     return result
 
 
@@ -284,6 +294,7 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, floa
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
+        stability=stability(task.network),
         memory=torch.cuda.max_memory_allocated() if cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),

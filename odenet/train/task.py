@@ -139,7 +139,7 @@ class Task(pl.LightningModule):
                 "lower the optimizer's lr, add a warmup to the schedule, or set clip = 1",
             )
         self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds})
-        bar = {"loss": row["train_loss"], "accuracy": row[f"{self.watched}_accuracy"]}
+        bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
         self.log_dict(bar, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -178,6 +178,18 @@ class Task(pl.LightningModule):
         if isinstance(optimizer, list):
             raise RuntimeError("one optimizer trains the network")
         return optimizer.param_groups[0]["lr"]
+
+
+def stability(network: nn.Module) -> float | None:
+    """The largest h ω / limit of any step of any flow, from the norms of the operators.
+
+    None if a flow has no bound, or its scheme no limit.
+    """
+    try:
+        margins = [flow.stability().max().item() for flow in flows(network).values()]
+    except (ValueError, NotImplementedError):
+        return None
+    return max(margins, default=None)
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:
