@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from odenet.compiler import Program, load, loads
     from odenet.diagnostics import SpecError
 
-# Where the public names live; none is imported before it is used, so that neither torch nor sympy is.
+# Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",

@@ -1,10 +1,80 @@
-"""What a generated `__init__` calls: the constructors of parameters and layers."""
+"""The `__init__` of a flow: its numbers, its parameters and the layers of its maps."""
 
+from odenet.derive import Derivation
+from odenet.derive.describe import conditions
+from odenet.derive.nodes import scalar
 from odenet.emit.expressions import number
+from odenet.emit.frame import Frame
+from odenet.emit.layout import lay_out, quoted
+from odenet.model import expr
 from odenet.model.layers import LAYERS, Layer
 from odenet.model.numbers import Width
 from odenet.model.parameters import Learned
+from odenet.model.program import MapDefinition
 from odenet.model.recipe_values import Call
+
+
+def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
+    """The lines of `__init__`.
+
+    Args:
+        frame: the names.
+        derivation: of the scheme, for the conditions of its inverse.
+        space: number of spatial axes.
+    """
+    model, chosen = frame.model, frame.model.discretisation
+    keywords, body = [], [f"super().__init__(channels, steps, space={space})"]
+    if model.maps or any(p.type != "scalar" for p in model.parameters.values()):
+        body.append(f"c = self.width({model.dynamics.parts})")
+    if chosen.horizon is not None:
+        keywords.append(f"T={number(chosen.horizon)}")
+        body.append("self.h = T / steps")
+    elif chosen.h is not None:
+        keywords.append(f"h={number(chosen.h)}")
+        body.append("self.h = h")
+    for name, value in chosen.constants.items():
+        attribute = frame.constant(name)
+        argument = attribute.removeprefix("self.")
+        keywords.append(f"{argument}={number(value)}")
+        body.append(f"{attribute} = {argument}")
+    for name, value in model.scheme.lets:
+        body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
+    body += _conditions(frame, derivation)
+    body += [f"{frame.constant(name)} = {number(v)}" for name, v in _numbers(frame).items()]
+    body += [_parameter(frame, p, space) for p in model.parameters.values()]
+    body += [_map(frame, m) for m in model.maps.values()]
+    starred = ["*", *keywords] if keywords else []
+    lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
+    return lines + [part for line in body for part in lay_out(line, 8)]
+
+
+def _numbers(frame: Frame) -> dict:
+    """The `let` numbers that formulas of the flow read."""
+    dynamics = frame.model.dynamics
+    values = [*frame.model.system.values(), *dynamics.initial.values(), dynamics.output]
+    names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
+    return {name: value for name, value in frame.model.constants.items() if name in names}
+
+
+def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
+    """Checks of what the inverse divides by: where one fails, the flow stores activations."""
+    lines = []
+    for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
+        why = f"{frame.model.scheme.name} has an inverse only where {shown}"
+        lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
+                  f"    self.give_up_reversing({quoted(why)})"]  # fmt: skip
+    return lines
+
+
+def _parameter(frame: Frame, learned: Learned, space: int) -> str:
+    return f"self.{frame.names('spec', learned.name)} = {parameter_code(learned, space)}"
+
+
+def _map(frame: Frame, definition: MapDefinition) -> str:
+    steps = "1" if definition.shared else "steps"
+    inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
+    name = frame.names("spec", definition.name)
+    return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"
 
 
 def width_code(width: Width) -> str:
@@ -30,13 +100,11 @@ def parameter_code(learned: Learned, space: int) -> str:
     options = learned.options
     init = _init_code(options["init"])
     match learned.type:
-        case "conv":
-            groups = f", groups={options['groups']}" if options["groups"] != 1 else ""
-            return f"conv_kernel({steps}, {reads}, {gives}, kernel={options['k']}, space={space}{groups}{init('he')})"
-        case "depthwise":
-            return f"conv_kernel({steps}, {reads}, {gives}, kernel={options['k']}, space={space}, groups={reads}{init('he')})"
-        case "pointwise":
-            return f"conv_kernel({steps}, {reads}, {gives}, kernel=1, space={space}{init('he')})"
+        case "conv" | "depthwise" | "pointwise":
+            kernel = f"kernel={options.get('k', 1)}, space={space}"
+            groups = reads if learned.type == "depthwise" else str(options.get("groups", 1))
+            kernel += f", groups={groups}" if groups != "1" else ""
+            return f"conv_kernel({steps}, {reads}, {gives}, {kernel}{init('he')})"
         case "dense":
             return f"dense_matrix({steps}, {reads}, {gives}{init('he')})"
         case "diag":

@@ -134,17 +134,17 @@ class Printer:
             return Code(f"diag({operand.text}, {kernel})")
         function = "dense" if learned.type == "dense" else "conv"
         function = f"adjoint_{function}" if adjoint else function
-        return Code(f"{function}({operand.text}, {kernel}{_options(learned, kernel)})")
+        return Code(f"{function}({operand.text}, {kernel}{options(learned, kernel)})")
 
     def _apply_sum(self, operator: expr.Sum, operand: Code) -> Code:
         """A sum of operators: one convolution with an assembled kernel where that is the same."""
-        names = self._kernel_names(operator)
+        names = self.kernel_names(operator)
         if names:
             learned = self.parameters[names[0]]
-            kernel = self._assemble(operator, learned).text
+            kernel = self.assemble(operator, learned).text
             function = "dense" if learned.type == "dense" else "conv"
-            options = _options(learned, self.kernel(names[0]))
-            return Code(f"{function}({operand.text}, {kernel}{options})")
+            form = options(learned, self.kernel(names[0]))
+            return Code(f"{function}({operand.text}, {kernel}{form})")
         terms = tuple((sign, _Applied(term, operand)) for sign, term in operator.terms)
         inner = Printer(self._applied, self.kernel, self.parameters)
         return inner(expr.Sum(terms))
@@ -157,7 +157,7 @@ class Printer:
             else self.leaf(node)
         )
 
-    def _kernel_names(self, operator: expr.Node) -> list[str]:
+    def kernel_names(self, operator: expr.Node) -> list[str]:
         """The parameters of a sum that is one kernel; empty when it is not one.
 
         All must be kernels of one form, from c to c channels; the identity may join them.
@@ -169,7 +169,7 @@ class Printer:
         forms = {_form(self.parameters[name]) for name in names}
         return names if names and len(forms) == 1 and None not in forms else []
 
-    def _assemble(self, operator: expr.Node, learned: Learned) -> Code:
+    def assemble(self, operator: expr.Node, learned: Learned) -> Code:
         """The kernel of an operator."""
         match operator:
             case expr.Identity():
@@ -183,9 +183,9 @@ class Printer:
                 kernel = self.kernel(name)
                 return Code(f"adjoint_kernel({kernel}{_groups(learned, kernel)})")
             case expr.Product():
-                return self._product(self(operator.left), self._assemble(operator.right, learned))
+                return self._product(self(operator.left), self.assemble(operator.right, learned))
             case expr.Quotient():
-                above = self._assemble(operator.numerator, learned)
+                above = self.assemble(operator.numerator, learned)
                 below = self(operator.denominator)
                 return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT)
         assert isinstance(operator, expr.Sum)
@@ -195,7 +195,7 @@ class Printer:
 
     def _assembled(self, node: expr.Node) -> Code:
         return (
-            self._assemble(node.operator, node.learned)
+            self.assemble(node.operator, node.learned)
             if isinstance(node, _Assembled)
             else self.leaf(node)
         )
@@ -233,7 +233,7 @@ def _groups(learned: Learned, kernel: str) -> str:
     return f", groups={groups}" if groups != 1 else ""
 
 
-def _options(learned: Learned, kernel: str) -> str:
+def options(learned: Learned, kernel: str) -> str:
     """The arguments of a convolution that are not the usual ones."""
     dilation = learned.options.get("dilation", 1)
     return _groups(learned, kernel) + (f", dilation={dilation}" if dilation != 1 else "")

@@ -1,18 +1,18 @@
 """The class of a flow: its parameters, right-hand sides, and step."""
 
+from odenet.analyse import Certificate
 from odenet.derive import Derivation
-from odenet.derive.nodes import scalar
 from odenet.emit import notation
-from odenet.emit.constructors import layer_code, parameter_code, width_code
+from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer, number
 from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
+from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
 from odenet.model import expr
 from odenet.model.expr import State
 from odenet.model.layers import LAYERS
-from odenet.model.parameters import Learned
-from odenet.model.program import MapDefinition, Model
+from odenet.model.program import Model
 
 
 class FlowWriter:
@@ -21,16 +21,24 @@ class FlowWriter:
     Args:
         model: the typed program.
         derivation: of its scheme.
+        certificate: of its dynamics.
         name: of the class.
         space: number of spatial axes.
         summary: lines for the docstring.
     """
 
     def __init__(
-        self, model: Model, derivation: Derivation, name: str, space: int, summary: list[str]
+        self,
+        model: Model,
+        derivation: Derivation,
+        certificate: Certificate,
+        name: str,
+        space: int,
+        summary: list[str],
     ):
         self.model = model
         self.derivation = derivation
+        self.certificate = certificate
         self.name = name
         self.space = space
         self.summary = summary
@@ -53,14 +61,14 @@ class FlowWriter:
             *self._attributes(),
             "",
         ]
-        methods = [self._init(), *self._rates(), self._initial()]
+        methods = [initialiser(self.frame, self.derivation, self.space), *self._rates(), self._initial()]
         methods.append(
             self._method("advance", "state, step=0", "One step forward.", self.step.advance())
         )
         if self.derivation.shears is not None:
             undone = "The same step undone: its shears backwards."
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
-        methods += [self._readout(), self._field()]
+        methods += [self._readout(), self._field(), *self._spectrum()]
         if self.derivation.shears is not None:
             shears = self._shears()
             methods += [self._stage(name, code) for name, code in self.step.stages] + [shears]
@@ -71,7 +79,7 @@ class FlowWriter:
     def _attributes(self) -> list[str]:
         learned = self.model.parameters.values()
         operators = [self.frame.names("spec", p.name) for p in learned if p.is_operator]
-        states = [self.frame.state(State(name)) for name in self.model.dynamics.states]
+        states = [self.frame.state(state) for state in self.model.system]
         both = (*learned, *self.model.maps.values())
         shared = [self.frame.names("spec", p.name) for p in both if p.shared]
         found = {"slots": self.frame.slots, "states": tuple(states)}
@@ -91,6 +99,9 @@ class FlowWriter:
             lines.append("stochastic = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
+        limit = stability_limit(self.model, self.derivation, self.certificate)
+        if limit is not None:
+            lines.append(f"stability_limit = {number(limit)}")
         return [part for line in lines for part in lay_out(line, 4)]
 
     def _relabel(self) -> str:
@@ -100,70 +111,6 @@ class FlowWriter:
             for i in range(len(self.frame.components(r.name)))
         ]
         return ", ".join(f'"{a}": "{b}"' for a, b in pairs if a != b)
-
-    # construction
-
-    def _init(self) -> list[str]:
-        chosen, frame = self.model.discretisation, self.frame
-        keywords, body = [], [f"super().__init__(channels, steps, space={self.space})"]
-        if self._needs_width():
-            body.append(f"c = self.width({self.model.dynamics.parts})")
-        if chosen.horizon is not None:
-            keywords.append(f"T={number(chosen.horizon)}")
-            body.append("self.h = T / steps")
-        elif chosen.h is not None:
-            keywords.append(f"h={number(chosen.h)}")
-            body.append("self.h = h")
-        for name, value in chosen.constants.items():
-            attribute = frame.constant(name)
-            argument = attribute.removeprefix("self.")
-            keywords.append(f"{argument}={number(value)}")
-            body.append(f"{attribute} = {argument}")
-        body += [
-            f"{frame.constant(name)} = {frame.scalar(value).text}"
-            for name, value in self.model.scheme.lets
-        ]
-        body += self._conditions()
-        body += [f"{frame.constant(n)} = {number(v)}" for n, v in self._lets().items()]
-        body += [self._parameter(p) for p in self.model.parameters.values()]
-        body += [self._map(m) for m in self.model.maps.values()]
-        signature = ", ".join(
-            ["self", "channels", "steps", *(["*"] if keywords else []), *keywords]
-        )
-        lines = lay_out(f"def __init__({signature}):", 4)
-        return lines + [part for line in body for part in lay_out(line, 8)]
-
-    def _needs_width(self) -> bool:
-        tensors = [p for p in self.model.parameters.values() if p.type != "scalar"]
-        return bool(tensors or self.model.maps)
-
-    def _lets(self) -> dict:
-        """The `let` numbers that formulas of the flow read."""
-        values = [*self.model.system.values(), *self.model.dynamics.initial.values(),
-                  self.model.dynamics.output]  # fmt: skip
-        names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
-        return {name: value for name, value in self.model.constants.items() if name in names}
-
-    def _conditions(self) -> list[str]:
-        """Checks of what the inverse divides by."""
-        lines = []
-        for condition in self.derivation.conditions:
-            if condition.is_number:
-                continue
-            code = self.frame.scalar(scalar(condition)).text
-            message = f"{self.model.scheme.name} has no inverse where {condition} = 0"
-            lines += [f"if {code} == 0:", f"    self.give_up_reversing({quoted(message)})"]
-        return lines
-
-    def _parameter(self, learned: Learned) -> str:
-        name = f"self.{self.frame.names('spec', learned.name)}"
-        return f"{name} = {parameter_code(learned, self.space)}"
-
-    def _map(self, definition: MapDefinition) -> str:
-        name = f"self.{self.frame.names('spec', definition.name)}"
-        steps = "1" if definition.shared else "steps"
-        inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
-        return f"{name} = layers({steps}, lambda: nn.Sequential({inner}))"
 
     # methods
 
@@ -275,6 +222,20 @@ class FlowWriter:
         text = "The right-hand sides of the equations, one tensor each."
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
         return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+
+    def _spectrum(self) -> list[list[str]]:
+        """What the certificate gives at run time."""
+        writer = SpectrumWriter(self.frame, self._field_printer("step"))
+        found = []
+        energy = writer.energy(self.certificate)
+        if energy is not None:
+            text = f"{self.certificate.energy}, per sample."
+            found.append(self._method("energy", "state, step=0", text, energy))
+        bound = writer.frequency_bound()
+        if bound is not None:
+            text = "A bound of the Jacobian's eigenvalues, from operator norms."
+            found.append(self._method("frequency_bound", "step=0", text, bound))
+        return found
 
     def _stage(self, name: str, code: list[str]) -> list[str]:
         text = "A right-hand side at a value inside the step."

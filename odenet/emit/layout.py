@@ -1,5 +1,7 @@
 """Long lines of generated code, broken as ruff's formatter breaks them."""
 
+import textwrap
+
 WIDTH = 88
 _OPENS = {"(": ")", "[": "]", "{": "}"}
 
@@ -87,7 +89,8 @@ def _code(text: str):
 def docstring(lines: list[str], indent: int) -> list[str]:
     """A docstring of several lines."""
     pad = " " * indent
-    first, *rest = [escaped(line) for line in lines]
+    wrapped = [part for line in lines for part in textwrap.wrap(line, WIDTH - indent - 3) or [""]]
+    first, *rest = [escaped(line) for line in wrapped]
     body = [f"{pad}{line}".rstrip() for line in rest]
     return [f'{pad}"""{first}', *body, f'{pad}"""'] if rest else [f'{pad}"""{first}"""']
 

@@ -1,33 +1,34 @@
 """The generated module: a torch file one can read in a paper's appendix."""
 
 import re
-import textwrap
 from hashlib import sha256
 
+from odenet.analyse import Certificate
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import docstring
 from odenet.emit.names import class_name
 from odenet.emit.network import network
+from odenet.emit.spectrum import axis_text, certified_axis, stability_of
 from odenet.model.program import Model
 
 _RUNTIME = (
-    "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Widen", "adjoint_conv", "adjoint_dense",
-    "adjoint_kernel", "bias", "conv", "conv_kernel", "dense", "dense_matrix", "diag", "diagonal",
-    "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar", "split",
+    "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Widen", "adjoint_conv",
+    "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense", "dense_matrix",
+    "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar", "spectral_radius", "split",
 )  # fmt: skip
 
 
 def module_source(
-    model: Model, derivation: Derivation, verdict: list[str], version: str, space: int
+    model: Model, derivation: Derivation, certificate: Certificate, version: str, space: int
 ) -> str:
     """The text of the generated module; the same bytes for the same input and version.
 
     Args:
         model: the typed program.
         derivation: of its scheme.
-        verdict: what was proved about it, for the docstring.
+        certificate: what was proved about its dynamics.
         version: of odenet.
         space: number of spatial axes of the feature maps.
     """
@@ -35,10 +36,11 @@ def module_source(
     summary = [
         f"{'; '.join(notation.equations(model))}.",
         "",
-        *_properties(model, derivation),
-        *verdict,
+        f"{notation.discretisation(model)}.",
+        *properties(model, derivation, certificate),
     ]
-    body = FlowWriter(model, derivation, f"{stem}Flow", space, summary).write()
+    name = f"{stem}Flow"
+    body = FlowWriter(model, derivation, certificate, name, space, summary).write()
     if model.net:
         body += ["", "", *network(model, f"{stem}Network", f"{stem}Flow")]
     text = "\n".join(body)
@@ -48,7 +50,7 @@ def module_source(
 def _header(model: Model, version: str) -> list[str]:
     digest = sha256(model.source.text.encode()).hexdigest()[:12]
     lines = [
-        *textwrap.wrap(model.description or f"The flow of {model.name}.", 84),
+        model.description or f"The flow of {model.name}.",
         "",
         *(f"    {line}" for line in notation.equations(model)),
         *([f"with {', '.join(notation.where(model))}"] if model.lets else []),
@@ -63,8 +65,13 @@ def _header(model: Model, version: str) -> list[str]:
     return docstring(lines, 0)
 
 
-def _properties(model: Model, derivation: Derivation) -> list[str]:
-    return [f"{notation.discretisation(model)}.", *derivation.summary()]
+def properties(model: Model, derivation: Derivation, certificate: Certificate) -> list[str]:
+    """What was derived and proved, a sentence each."""
+    verdict = certificate.summary
+    facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
+    stability = stability_of(model, derivation)
+    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
+    return facts if axis is None else [*facts, f"On that axis the scheme is {axis_text(axis)}."]
 
 
 def _imports(text: str) -> list[str]:

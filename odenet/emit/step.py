@@ -1,4 +1,4 @@
-"""One step as methods: `advance` from the author's lines, `retreat` and `shears` from the shear form."""
+"""One step as methods: `advance` from the author's lines, the others from the shear form."""
 
 import re
 from collections.abc import Iterator
@@ -157,7 +157,7 @@ class StepWriter:
         return f"Shear({', '.join(parts)})"
 
     def _term(self, coefficient, rate: expr.Rate, i: int) -> str:
-        """A right-hand side with its factor; a method of its own where its arguments are formulas."""
+        """A right-hand side with its factor; its own method where an argument is a formula."""
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
@@ -192,8 +192,9 @@ class StepWriter:
         """A method for a right-hand side at a formula of the registers."""
         frame = self.frame
         current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
-        learned = sorted({n for f in rate.walk() if isinstance(f, expr.Rate) for n in self._learned(f)},
-                         key=[*frame.model.parameters, *frame.model.maps].index)  # fmt: skip
+        rates = [inner for inner in rate.walk() if isinstance(inner, expr.Rate)]
+        used = {name for inner in rates for name in self._learned(inner)}
+        learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
         params = [frame.names("spec", name) for name in learned]
         code = _StagePrinter(frame, current).rate(rate, i).text
         lines = [f"return {code}"]

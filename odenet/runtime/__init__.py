@@ -24,7 +24,7 @@ from odenet.runtime.parameters import (
     scalar,
 )
 from odenet.runtime.shear import Shear, Term
-from odenet.runtime.spectra import operator_norm
+from odenet.runtime.spectra import operator_norm, spectral_radius
 
 __all__ = [
     "Elementwise",
@@ -51,5 +51,6 @@ __all__ = [
     "operator_norm",
     "scalar",
     "soft_threshold",
+    "spectral_radius",
     "split",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,3 +111,9 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
         except ArpackNoConvergence as short:  # a cluster: some of it tells where it is
             found.append(short.eigenvalues)
     return np.concatenate(found)
+
+
+def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
+    """The spectral radius of a small matrix of block norms, which bounds that of the block matrix."""
+    rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
+    return torch.linalg.eigvals(torch.stack([row.double() for row in rows])).abs().amax()

@@ -1,0 +1,205 @@
+"""Methods that carry the certificate to run time: the energy, and a bound of the spectral radius."""
+
+import re
+
+from odenet.analyse import Certificate, EnergyTerm
+from odenet.derive import Axis, Derivation, Stability
+from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
+from odenet.emit.frame import Frame
+from odenet.emit.step import unpack
+from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.expr import State
+from odenet.model.numbers import evaluate
+from odenet.model.program import Model
+
+ZERO = Code("0.0")
+
+
+def stability_limit(model: Model, derivation: Derivation, certificate: Certificate) -> float | None:
+    """The largest hω at which the scheme is stable on the certified axis; None if there is none."""
+    stability = stability_of(model, derivation)
+    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
+    return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
+
+
+def certified_axis(stability: Stability, certificate: Certificate) -> Axis | None:
+    """The axis on which the spectrum was proved to lie."""
+    if certificate.verdict == "imaginary":
+        return stability.imaginary
+    return stability.real if certificate.verdict == "real" else None
+
+
+def axis_text(axis: Axis) -> str:
+    """`stable for hω < 2`."""
+    text = str(axis)
+    return text if "stable" in text else f"stable for {text}"
+
+
+def stability_of(model: Model, derivation: Derivation) -> Stability | str:
+    """The stability at the constants of the file."""
+    chosen = model.discretisation
+    values = {**chosen.constants, **({"h": chosen.h} if chosen.h is not None else {})}
+    return derivation.stability_at(values)
+
+
+class SpectrumWriter:
+    """Writes `energy` and `frequency_bound`.
+
+    Args:
+        frame: the names of the step.
+        printer: prints formulas of the dynamics with a step's parameters as attributes.
+    """
+
+    def __init__(self, frame: Frame, printer: Printer):
+        self.frame = frame
+        self.model = frame.model
+        self.printer = printer
+        self.norms: dict[str, str] = {}
+
+    # the energy
+
+    def energy(self, certificate: Certificate) -> list[str] | None:
+        """The lines of `energy`; None where the certificate gives none, or no code for it."""
+        energy = certificate.energy
+        if energy is None or not energy.terms:
+            return None
+        lines = self._speeds(energy.terms)
+        if lines is None:
+            return None
+        for n, term in enumerate(energy.terms, start=1):
+            argument = self.printer(term.argument).text
+            if not argument.isidentifier():
+                lines.append(f"a{n} = {argument}")
+                argument = f"a{n}"
+            lines.append(f"e{n} = {self._density(term, argument)}")
+        sums = [self._weighted(term, f"e{n}.flatten(1).sum(1)") for n, term in enumerate(energy.terms, 1)]
+        lines.append(f"return {' + '.join(sums)}")
+        return unpack(self.frame.slots, lines)
+
+    def _density(self, term: EnergyTerm, argument: str) -> str:
+        """The primitive of the activation, point by point."""
+        row = ACTIVATIONS[term.activation.name]
+        constants = [self.printer(constant).text for constant in term.activation.constants]
+        text = row.primitive.format(*constants, x=argument)
+        code = Code(re.sub(r"(?<![\w.)])([a-zA-Z_]\w*) \*\* (\d)", r"\1**\2", text), SUM)
+        factors = [self.frame.at_step(d) for d, power in term.diagonal for _ in range(power)]
+        return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
+
+    def _weighted(self, term: EnergyTerm, total: str) -> str:
+        weight = self.printer(term.weight)
+        return total if weight.text == "1" else f"{weight.at(PRODUCT)} * {total}"
+
+    def _speeds(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
+        """Speeds that are no stored values, from the difference of two stored ones."""
+        read = {node for term in terms for node in term.argument.walk() if isinstance(node, State)}
+        lines = []
+        for state in sorted(read - set(self.model.system), key=str):
+            name = self.frame.state(State(state.name))
+            if f"{name}_prev" not in self.frame.slots or state.order != 1:
+                return None
+            lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
+        return lines
+
+    # the bound of the spectral radius
+
+    def frequency_bound(self) -> list[str] | None:
+        """The lines of `frequency_bound`; None where a map hides the Jacobian.
+
+        The Jacobian's blocks are bounded in norm one by one; the spectral radius of the small
+        matrix of the bounds is a bound of the Jacobian's.
+        """
+        system = self.model.dynamics.system(1)
+        rows = [[self._slope(rate, state) for state in system] for rate in system.values()]
+        if any(code is None for row in rows for code in row):
+            return None
+        shown = [f"[{', '.join(code.text for code in row if code)}]" for row in rows]
+        norms = [f"{name} = {code}" for code, name in self.norms.items()]
+        return [*norms, f"return spectral_radius([{', '.join(shown)}])"]
+
+    def _slope(self, node: expr.Node, state: State) -> Code | None:
+        """A bound of the norm of a field's derivative by a state; None if there is none."""
+        match node:
+            case State():
+                return Code("1.0") if node == state else ZERO
+            case expr.Input() | expr.Bias() | expr.Zero():
+                return ZERO
+            case expr.Sum():
+                return _total([self._slope(term, state) for _, term in node.terms])
+            case expr.Product():
+                return _product(self._size(node.left), self._slope(node.right, state))
+            case expr.Quotient():
+                inner = self._slope(node.numerator, state)
+                return _product(Code(f"1 / {self._size(node.denominator).at(PRODUCT + 1)}", PRODUCT), inner)
+            case expr.Apply():
+                inner = self._slope(node.operand, state)
+                return inner if inner in (None, ZERO) else _product(self._norm(node.operator), inner)
+            case expr.Activate():
+                constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
+                slope = ACTIVATIONS[node.activation.name].slope(*map(float, constants))  # type: ignore[arg-type]
+                return _product(Code(number(slope)), self._slope(node.operand, state))
+        return None
+
+    def _size(self, node: expr.Node) -> Code:
+        """The absolute value of a scalar."""
+        if isinstance(node, expr.Number) and node.value >= 0:
+            return self.printer(node)
+        return Code(f"abs({self.printer(node).text})")
+
+    def _norm(self, operator: expr.Node) -> Code:
+        """A bound of an operator's norm, by power iteration on each kernel in it."""
+        match operator:
+            case expr.Identity():
+                return Code("1.0")
+            case expr.Param(name) | expr.Adjoint(expr.Param(name)):
+                return self._kernel_norm(name, self.frame.at_step(name))
+            case expr.Compose():
+                found = _product(self._norm(operator.left), self._norm(operator.right))
+                assert found is not None
+                return found
+            case expr.Product():
+                return _product(self._size(operator.left), self._norm(operator.right)) or ZERO
+            case expr.Quotient():
+                below = self._size(operator.denominator).at(PRODUCT + 1)
+                return Code(f"{self._norm(operator.numerator).at(PRODUCT)} / {below}", PRODUCT)
+        assert isinstance(operator, expr.Sum)
+        names = self.printer.kernel_names(operator)
+        if names:
+            learned = self.model.parameters[names[0]]
+            kernel = self.printer.assemble(operator, learned).text
+            label = operator.span.text if operator.span else " ".join(names)
+            return self._kernel_norm(names[0], kernel, "".join(label.split()))
+        return _total([self._norm(term) for _, term in operator.terms]) or ZERO
+
+    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
+        learned = self.model.parameters[name]
+        if learned.type == "diag":
+            return self._named(f"{kernel}.abs().amax()")
+        shape = options(learned, self.frame.at_step(name))
+        quoted = (label or name).replace('"', "")
+        return self._named(f'self.norm("{quoted}", {kernel}, step{shape})')
+
+    def _named(self, code: str) -> Code:
+        """A norm, computed once and kept in a variable."""
+        return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
+
+
+def _total(codes: list[Code | None]) -> Code | None:
+    if any(code is None for code in codes):
+        return None
+    parts = [code for code in codes if code and code != ZERO]
+    if len(parts) < 2:
+        return parts[0] if parts else ZERO
+    return Code(" + ".join(code.at(PRODUCT) for code in parts), SUM)
+
+
+def _product(left: Code | None, right: Code | None) -> Code | None:
+    if left is None or right is None:
+        return None
+    if ZERO in (left, right):
+        return ZERO
+    factors = [c for c in (left, right) if c.text not in ("1", "1.0")]
+    if not factors:
+        return Code("1.0")
+    text = " * ".join(f.at(PRODUCT if i == 0 else PRODUCT + 1) for i, f in enumerate(factors))
+    return Code(text, PRODUCT if len(factors) > 1 else factors[0].level)

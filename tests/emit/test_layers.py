@@ -1,0 +1,75 @@
+"""Every row of the tables of layers and activations makes the torch code it promises."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional  # noqa: F401  (used by the rows' code)
+
+import odenet
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.layers import LAYERS
+from odenet.runtime import *  # noqa: F403  (the rows' code names what it needs)
+
+ARGUMENTS = {
+    "conv": "(3, 6)",
+    "dense": "(5)",
+    "gn": "(2)",
+    "pool": "(2)",
+    "maxpool": "(2)",
+    "widen": "(7)",
+    "dropout": "(0.5)",
+    "leaky_relu": "(0.1)",
+    "shrink": "(0.3)",
+}
+SPEC = """
+state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise midpoint(h = 0.1)
+net = input(4, 6, 6) -> flow(1) -> {layers}
+"""
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_gives_the_shape_its_row_promises(name):
+    before = "mean -> " if name == "dense" else ""
+    program = odenet.loads(SPEC.format(layers=f"{before}{name}{ARGUMENTS.get(name, '')}"))
+    after = program.model.net[-1].after
+    image = torch.randn(2, *program.input_shape)
+    shape = (2, int(after.channels.constant), *after.space)
+    assert program.network()(image).shape == shape
+
+
+IN_MAPS = [
+    (name, space)
+    for name, row in LAYERS.items()
+    for space in (0, 1, 2)
+    if row.in_map and not (name == "conv" and space == 0) and not (name == "dense" and space > 0)
+]
+
+
+@pytest.mark.parametrize(("name", "space"), IN_MAPS)
+def test_a_layer_of_a_map_keeps_the_shape_in_any_dimension(name, space):
+    arguments = {"conv": "(3)", "dense": "", "gn": "(2)"}.get(name, ARGUMENTS.get(name, ""))
+    sizes = ", ".join(["4", *["5"] * space])
+    text = f"state x\nmap f = {name}{arguments}\nx' = f(x)\ndiscretise momentum\n"
+    program = odenet.loads(f"{text}net = input({sizes}) -> flow(2)\n")
+    u = torch.randn(3, *program.input_shape)
+    assert program.network()(u).shape == u.shape
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
+    row = ACTIVATIONS[name]
+    constants = [0.3] * len(row.constants)
+    x = torch.linspace(-6, 6, 4001, dtype=torch.float64, requires_grad=True)
+    value = eval(row.code.format(*constants, x="x"))
+    (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=True)
+    assert slope.max() <= row.slope(*constants) + 1e-9
+    assert (slope.min() >= 0) == row.nondecreasing(*constants)
+    module = eval(row.module.format(*constants))
+    assert isinstance(module, nn.Module)
+    torch.testing.assert_close(module(x), value)
+    if row.primitive:
+        (derivative,) = torch.autograd.grad(eval(row.primitive.format(*constants, x="x")).sum(), x)
+        torch.testing.assert_close(derivative, value, atol=1e-9, rtol=1e-9)

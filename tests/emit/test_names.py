@@ -1,0 +1,72 @@
+"""Names of a specification never change what it means."""
+
+import pytest
+import torch
+from torch import nn
+
+import odenet
+from odenet.emit.names import RESERVED, Names, class_name
+from odenet.runtime import Flow
+
+TEMPLATE = """
+state {Y}, {Z}
+param {K} : conv(3)
+param {b} : bias
+map   {f} = bn -> tanh -> conv(3)
+let   {g} = 0.25
+{Y}' =  {K}^T tanh({K} {Z} + {b}) - {g} {f}({Z})
+{Z}' = -{K}^T tanh({K} {Y} + {b})
+discretise verlet(h = 0.3)
+net = input(3, 4, 4) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
+"""
+PLAIN = {"Y": "Y", "Z": "Z", "K": "K", "b": "b", "f": "f", "g": "g"}
+HOSTILE = (
+    "h self torch lambda x F dt T n nn state step steps channels forward training c1 conv relu_ "
+    "State Flow super rate_Y retreat shears None True class index count memory spec _ init σ γ1 ε ω "
+    "functional Tensor bias weight v j energy field None_ stage_1"
+).split()
+
+
+def network(names):
+    torch.manual_seed(0)
+    return odenet.loads(TEMPLATE.format(**names)).network()
+
+
+def test_reserved_names_cover_every_attribute_of_a_flow():
+    flow = {name for name in dir(Flow(2, 1)) if not name.startswith("_")}
+    assert flow <= RESERVED
+    assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= RESERVED
+
+
+@pytest.mark.parametrize("role", PLAIN)
+@pytest.mark.parametrize("name", [n for n in HOSTILE if n[0].isalpha()])
+def test_renaming_leaves_the_network_the_same(role, name):
+    image = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    plain, renamed = network(PLAIN), network(PLAIN | {role: name})
+    assert torch.equal(plain(image), renamed(image))
+    old, new = plain.state_dict(), renamed.state_dict()
+    assert [v.shape for v in old.values()] == [v.shape for v in new.values()]
+
+
+def test_all_names_hostile_at_once():
+    image = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    expected = network(PLAIN)(image)
+    names = [n for n in HOSTILE if n[0].isalpha()]
+    for chosen in zip(*[iter(names)] * 6, strict=False):
+        if len(chosen) == 6:
+            assert torch.equal(network(dict(zip(PLAIN, chosen, strict=True)))(image), expected)
+
+
+def test_two_namespaces_never_share_a_python_name():
+    names = Names()
+    assert names("spec", "v") != names("scheme", "v")
+    assert names("spec", "v") == names("spec", "v")
+    assert names("spec", "lambda") == "lambda_"
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [("hamiltonian_one_layer", "HamiltonianOneLayer"), ("3d-net", "Model3dNet"), ("ß", "Model")],
+)
+def test_class_names_are_identifiers(stem, expected):
+    assert class_name(stem) == expected

@@ -1,0 +1,53 @@
+"""The generated module as a text."""
+
+import linecache
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import odenet
+from odenet.model.schemes import library, library_scheme
+
+SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
+PROGRAM = "import odenet, sys; sys.stdout.buffer.write(odenet.load(sys.argv[1]).source().encode())"
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
+def test_generated_modules_are_as_recorded(spec, golden):
+    golden(f"modules/{spec.stem}.py", odenet.load(spec).source())
+
+
+@pytest.mark.parametrize("spec", SPECS[:3], ids=lambda path: path.stem)
+def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed(spec):
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(spec)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "4711")
+    }
+    assert len(texts) == 1
+
+
+def test_an_error_in_a_generated_module_shows_its_line():
+    flow = odenet.load(SPECS[0]).flow(4, 1)
+    code = type(flow).advance.__code__
+    assert "def advance" in linecache.getline(code.co_filename, code.co_firstlineno)
+
+
+@pytest.mark.parametrize("name", library())
+def test_every_scheme_of_the_library_compiles_on_several_states(name):
+    second = "state A, B\nparam K : dense\nparam L : dense\nA'' = -tanh(K B)\nB'' = -tanh(L A)\n"
+    groups = (
+        "state A, B, C, D\nparam K, L : dense\nA' = K tanh(C + D)\nB' = tanh(L D)\n"
+        "C' = -K^T tanh(A)\nD' = -tanh(L B + A)\n"
+    )
+    scheme = second if library_scheme(name).patterns[0].order == 2 else groups
+    constants = "(h = 0.1)" if library_scheme(name).uses_step_size else ""
+    program = odenet.loads(f"{scheme}discretise {name}{constants}\n")
+    compile(program.source(0), name, "exec")

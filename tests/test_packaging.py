@@ -1,0 +1,63 @@
+"""The grammar and the schemes are found from a wheel, an sdist and a checkout alike."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = """
+import odenet
+program = odenet.loads("state Y\\nparam K : dense\\nY' = tanh((K - K^T) Y)\\ndiscretise midpoint(h = 0.1)\\n")
+print(odenet.__file__, "Y_prev" in program.source())
+"""
+
+
+def build(kind, source, target):
+    command = [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "-o", str(target)]
+    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    (made,) = target.iterdir()
+    return made
+
+
+def compiles_from(folder):
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM],
+        env={"PYTHONPATH": str(folder), "PATH": ""},
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    return Path(found[0]).is_relative_to(folder) and found[1] == "True"
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+def test_a_wheel_compiles_specifications(tmp_path_factory):
+    wheel = build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(folder)
+    assert (folder / "odenet" / "grammar.lark").is_file()
+    assert compiles_from(folder)
+
+
+def test_a_wheel_made_from_the_sdist_compiles_specifications(sdist, tmp_path_factory):
+    source = tmp_path_factory.mktemp("source")
+    tarfile.open(sdist).extractall(source, filter="data")
+    (unpacked,) = source.iterdir()
+    assert compiles_from(unpacked)
+    wheel = build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(folder)
+    assert compiles_from(folder)
+
+
+def test_a_checkout_compiles_specifications():
+    assert compiles_from(ROOT)
