@@ -1,0 +1,25 @@
+"""What follows from a scheme's text: shears, inverse and proof, order, symmetry, volume, stability.
+
+Nothing here knows a scheme by name.
+"""
+
+from odenet.derive.derivation import Derivation
+from odenet.derive.find import derive
+from odenet.derive.intervals import Interval
+from odenet.derive.obstacle import Obstacle
+from odenet.derive.order import Order
+from odenet.derive.roundtrip import RoundTrip
+from odenet.derive.shears import Shear
+from odenet.derive.stability import Axis, Stability
+
+__all__ = [
+    "Axis",
+    "Derivation",
+    "Interval",
+    "Obstacle",
+    "Order",
+    "RoundTrip",
+    "Shear",
+    "Stability",
+    "derive",
+]

@@ -1,0 +1,186 @@
+"""Everything that follows from the text of a scheme."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import sympy
+
+from odenet.derive import describe
+from odenet.derive.inverse import Undo, proof_lines
+from odenet.derive.obstacle import Obstacle
+from odenet.derive.one_step import Rates, characteristic
+from odenet.derive.order import Order, derive_order
+from odenet.derive.roundtrip import RoundTrip, predict_roundtrip
+from odenet.derive.scalars import Scalars, as_sympy, constants, put_in
+from odenet.derive.shears import Shear
+from odenet.derive.stability import Stability, derive_stability
+from odenet.derive.symmetry import is_symmetric
+from odenet.derive.text import notation
+from odenet.model.expr import Slot
+from odenet.model.scheme import Scheme, Update
+
+Number = Fraction | float
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What a scheme's text implies; prints itself.
+
+    Attributes:
+        scheme: the text.
+        shears: one step as shears in forward order; None where there is no explicit inverse.
+        relabel: register -> the slot it holds after the step, for registers that change places.
+        conditions: expressions in the constants that must not be zero for the inverse to exist.
+        obstacle: why there is no explicit inverse, where there is none.
+    """
+
+    scheme: Scheme
+    shears: tuple[Shear, ...] | None
+    relabel: Mapping[Slot, Slot]
+    conditions: tuple[sympy.Expr, ...]
+    obstacle: Obstacle | None
+    _undone: tuple[Undo, ...] = field(repr=False)
+
+    @property
+    def registers(self) -> tuple[Slot, ...]:
+        """The values stored between two steps."""
+        return self.scheme.slots
+
+    @property
+    def forward(self) -> tuple[Update, ...]:
+        """The step: the author's lines."""
+        return self.scheme.updates
+
+    @property
+    def inverse(self) -> tuple[Update, ...] | None:
+        """The lines of the inverse step, top to bottom; None where it is not explicit."""
+        return None if self.shears is None else tuple(undo.backward for undo in self._undone)
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the inverse is explicit."""
+        return self.shears is not None
+
+    @property
+    def definitions(self) -> Mapping[str, sympy.Expr]:
+        """The scheme's own numbers, as it defines them."""
+        return Scalars(self.scheme).definitions
+
+    @cached_property
+    def proof(self) -> tuple[str, ...]:
+        """Lines `… = 0`: every shear put into its inverse, the difference reduced by sympy."""
+        return proof_lines(self._undone, notation(self.scheme))
+
+    def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
+        """The conditions that fail at given values of the constants; defaults where not given."""
+        numbers = self._numbers(values)
+        return tuple(c for c in self.conditions if put_in(c, numbers).evalf(30) == 0)
+
+    def _numbers(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
+        known = constants(self.scheme, values or {})
+        return {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
+
+    @cached_property
+    def accuracy(self) -> Order:
+        """The order of accuracy at the default constants, and what limits it."""
+        return derive_order(self.scheme)
+
+    @property
+    def order(self) -> int | None:
+        """The order of accuracy; None where `accuracy` says why there is none."""
+        return self.accuracy.value
+
+    def order_at(self, values: Mapping[str, Number]) -> Order:
+        """The order of accuracy at given values of the constants."""
+        return derive_order(self.scheme, values)
+
+    @cached_property
+    def symmetric(self) -> bool:
+        """Whether a step with -h undoes a step with h."""
+        return self.shears is not None and is_symmetric(self.scheme, self._undone)
+
+    @property
+    def volume(self) -> sympy.Expr | None:
+        """By what factor a step changes volume, per value of a state; None if not invertible."""
+        if self.shears is None:
+            return None
+        return sympy.Abs(sympy.Mul(*(shear.scale for shear in self.shears)))
+
+    @property
+    def volume_preserving(self) -> bool:
+        """Whether a step keeps volume, for every right-hand side."""
+        return self.volume == 1
+
+    def bits(self, values: Mapping[str, Number] | None = None) -> float:
+        """The bits per value that a step destroys: log2(1/|α|) for each shear with |α| < 1."""
+        numbers = self._numbers(values)
+        scales = [abs(put_in(shear.scale, numbers)) for shear in self.shears or ()]
+        return float(sum(-sympy.log(scale, 2).evalf() for scale in scales if scale < 1))
+
+    @cached_property
+    def stability(self) -> Stability | str:
+        """The stability at the default constants, or why there is no statement."""
+        return derive_stability(self.scheme)
+
+    def stability_at(self, values: Mapping[str, Number]) -> Stability | str:
+        """The stability at given values of the constants (and of h), or why there is none."""
+        return derive_stability(self.scheme, values)
+
+    def characteristic(self, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:
+        """The characteristic polynomial in ξ of a step on linear equations.
+
+        Args:
+            rates: function of the pattern -> the coefficient of each of its arguments.
+            h: step size, symbolic if not given.
+
+        Example:
+            RevNet (Chang et al. 2018, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
+            `characteristic({"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1))`.
+        """
+        return characteristic(self.scheme, rates, h)
+
+    def roundtrip_error(
+        self,
+        steps: int,
+        h: float,
+        eps: float,
+        frequency: float = 1.0,
+        values: Mapping[str, Number] | None = None,
+    ) -> RoundTrip | None:
+        """The expected error of an initial state rebuilt from the final one.
+
+        Args:
+            steps: forward, and back.
+            h: step size.
+            eps: spacing of the floating-point numbers at 1.
+            frequency: bound on the eigenvalues of the right-hand side's Jacobian.
+            values: of the scheme's constants.
+
+        Returns:
+            None where there is no inverse, or no test equation for the scheme.
+        """
+        found = self.stability_at({**(values or {}), "h": h})
+        if self.shears is None or isinstance(found, str):
+            return None
+        return predict_roundtrip(found, self.shears, steps, h, eps, frequency)
+
+    def summary(self) -> list[str]:
+        """The properties in a few sentences."""
+        return describe.summary(self)
+
+    def latex(self) -> str:
+        """Step, inverse, proof and properties in LaTeX."""
+        return describe.as_latex(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return describe.as_json(self)
+
+    def __str__(self) -> str:
+        return describe.as_text(self)
+
+    def _repr_latex_(self) -> str:
+        return self.latex()

@@ -1,0 +1,153 @@
+"""A derivation as text, LaTeX and plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+from odenet.derive.text import Notation, notation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odenet.derive.derivation import Derivation
+    from odenet.model.scheme import Update
+
+
+def summary(derivation: Derivation) -> list[str]:
+    """The properties in a few sentences, for a docstring."""
+    shown = notation(derivation.scheme)
+    facts = []
+    if derivation.obstacle is not None:
+        facts.append(f"Not reversible: {derivation.obstacle.message}.")
+    words = ["reversible"] if derivation.reversible else []
+    words += [_order(derivation)] if derivation.order is not None else []
+    words += ["symmetric"] if derivation.symmetric else []
+    if derivation.reversible:
+        kept = derivation.volume_preserving
+        words.append("volume preserving" if kept else f"volume {_volume(derivation, shown)}")
+    if words:
+        facts.append(f"{'; '.join(words).capitalize()}.")
+    if derivation.conditions:
+        facts.append(f"Needs {', '.join(conditions(derivation))}.")
+    facts += [f"{note[0].upper()}{note[1:]}." for note in [derivation.accuracy.note] if note]
+    return facts
+
+
+def conditions(derivation: Derivation) -> list[str]:
+    """`γ ≠ 0` and so on."""
+    shown = notation(derivation.scheme)
+    return [f"{shown.number(condition)} ≠ 0" for condition in derivation.conditions]
+
+
+def _order(derivation: Derivation) -> str:
+    return f"order {derivation.accuracy}"
+
+
+def _volume(derivation: Derivation, shown: Notation) -> str:
+    if derivation.volume_preserving:
+        return "preserved"
+    assert derivation.volume is not None
+    return f"times {shown.number(derivation.volume)} per value and step"
+
+
+def as_text(derivation: Derivation) -> str:
+    """Step, inverse, proof and properties."""
+    shown = notation(derivation.scheme)
+    lets = [f"{shown.name(n)} = {shown.show(v)}" for n, v in derivation.scheme.lets]
+    parts = ["forward", *_indented([*lets, *_equations(derivation.forward, shown)])]
+    if derivation.inverse is None:
+        assert derivation.obstacle is not None
+        parts += ["inverse", f"    not explicit: {derivation.obstacle.message}"]
+    else:
+        parts += ["inverse", *_indented(_equations(derivation.inverse, shown))]
+        parts += ["proof that it is the inverse", *_indented(derivation.proof)]
+    rows = _rows(derivation, shown)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([*parts, *(f"{name:<{width}}  {value}" for name, value in rows)])
+
+
+def _rows(derivation: Derivation, shown: Notation) -> list[tuple[str, str]]:
+    """The properties by name."""
+    accuracy = derivation.accuracy
+    note = f"; {accuracy.note}" if accuracy.note else ""
+    rows = [("order", f"{accuracy}{note}")]
+    rows.append(("symmetric", "yes" if derivation.symmetric else "no"))
+    if derivation.reversible:
+        rows.append(("volume", _volume(derivation, shown)))
+    if derivation.conditions:
+        rows.append(("condition", ", ".join(conditions(derivation))))
+    lost = _lost(derivation, shown)
+    return [*rows, *([("destroys", lost)] if lost else [])]
+
+
+def _lost(derivation: Derivation, shown: Notation) -> str:
+    """The information that shears with a scale other than ±1 destroy."""
+    sizes = [sympy.Abs(shear.scale) for shear in derivation.shears or ()]
+    texts = [shown.number(size) for size in sizes if not size.is_number]
+    missing = any(default is None for _, default in derivation.scheme.constants)
+    if not texts:
+        bits = derivation.bits()
+        return f"{bits:.3g} bits per value and step" if bits else ""
+    total = " + ".join(f"log2(1/{text})" for text in texts)
+    small = " and ".join(f"{text} < 1" for text in texts)
+    default = "" if missing else f" ({derivation.bits():.3g} at the default)"
+    return f"{total} bits per value and step where {small}{default}"
+
+
+def _equations(updates: Iterable[Update], shown: Notation) -> list[str]:
+    """Lines with their equals signs below one another."""
+    pairs = [(shown.show(update.target), shown.show(update.value)) for update in updates]
+    width = max(len(target) for target, _ in pairs)
+    return [f"{target:<{width}} = {value}" for target, value in pairs]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def as_latex(derivation: Derivation) -> str:
+    """Step and inverse as aligned equations, then the properties in words."""
+    shown = notation(derivation.scheme, latex=True)
+    if derivation.inverse is None:
+        assert derivation.obstacle is not None
+        return f"No explicit inverse: {_verbatim(derivation.obstacle.message)}."
+    lines = " \\\\\n".join(
+        f"{shown.show(update.target)} &= {shown.show(update.value)}"
+        for update in derivation.inverse
+    )
+    words = [_order(derivation)] if derivation.order is not None else []
+    words += ["symmetric"] if derivation.symmetric else []
+    if derivation.volume_preserving:
+        words.append("volume preserving")
+    else:
+        words.append(f"volume times ${shown.number(derivation.volume or sympy.Integer(1))}$")
+    words += [f"${shown.number(condition)} \\neq 0$" for condition in derivation.conditions]
+    return f"The inverse step:\n\\begin{{align*}}\n{lines}\n\\end{{align*}}\n{', '.join(words)}."
+
+
+def _verbatim(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    for char in "_^&%#":
+        text = text.replace(char, f"\\{char}" if char != "^" else "\\^{}")
+    return text
+
+
+def as_json(derivation: Derivation) -> dict[str, Any]:
+    """The derivation as plain values."""
+    shown = notation(derivation.scheme)
+    inverse = derivation.inverse
+    return {
+        "forward": [shown.equation(update) for update in derivation.forward],
+        "inverse": None if inverse is None else [shown.equation(update) for update in inverse],
+        "proof": list(derivation.proof) if derivation.reversible else None,
+        "reversible": derivation.reversible,
+        "obstacle": derivation.obstacle.message if derivation.obstacle else None,
+        "order": derivation.order,
+        "order_reason": derivation.accuracy.reason or None,
+        "order_note": derivation.accuracy.note or None,
+        "symmetric": derivation.symmetric,
+        "volume": None if derivation.volume is None else shown.number(derivation.volume),
+        "conditions": conditions(derivation),
+    }

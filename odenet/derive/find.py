@@ -1,0 +1,75 @@
+"""From a scheme's text to its derivation."""
+
+from collections.abc import Iterable
+
+import sympy
+from sympy.polys.fields import FracElement
+
+from odenet.derive.derivation import Derivation
+from odenet.derive.forms import Algebra, read_step
+from odenet.derive.inverse import derive_inverse, verify_inverse
+from odenet.derive.obstacle import Obstacle, find_obstacle
+from odenet.derive.scalars import H, Scalars, put_in
+from odenet.derive.shears import find_shears
+from odenet.derive.text import notation
+from odenet.derive.undo import Stuck
+from odenet.model.scheme import Scheme
+
+
+def derive(scheme: Scheme) -> Derivation:
+    """Derive what a scheme's text implies.
+
+    Raises:
+        SpecError: a line is no sum of values and right-hand sides, or divides by zero.
+    """
+    found = _derive(scheme, expand=False)
+    if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
+        # what stands in the way may vanish when the `let`s are put in
+        found = _derive(scheme, expand=True)
+    return found
+
+
+def _derive(scheme: Scheme, expand: bool) -> Derivation:
+    """The derivation with `let`s as symbols of their own, or with their definitions put in."""
+    scalars = Scalars(scheme, expand)
+    step = read_step(scheme, Algebra(scalars))
+    try:
+        shears, relabel, divisors = find_shears(step)
+    except Stuck as stuck:
+        obstacle = find_obstacle(step, stuck, notation(scheme))
+        return Derivation(scheme, None, {}, (), obstacle, ())
+    undone = derive_inverse(scheme, shears, relabel)
+    verify_inverse(scheme, undone, expand)
+    conditions = _conditions(scheme, scalars, divisors)
+    if expand and (zeros := _zeros(scheme, conditions)):
+        message = f"the inverse divides by {notation(scheme).number(zeros[0])}, which is 0"
+        obstacle = Obstacle(message, scheme.slots[0], scheme.span)
+        return Derivation(scheme, None, {}, (), obstacle, ())
+    return Derivation(scheme, shears, relabel, conditions, None, undone)
+
+
+def _conditions(
+    scheme: Scheme, scalars: Scalars, divisors: Iterable[FracElement]
+) -> tuple[sympy.Expr, ...]:
+    """The irreducible factors of what is divided by, without those that are never zero."""
+    found: dict[sympy.Expr, None] = {}
+    for divisor in divisors:
+        for factor, _ in divisor.numer.factor_list()[1]:
+            shown = scalars.show(scalars.field(factor))
+            value = _value(scheme, shown)
+            if shown != H and (value is None or abs(value) < 1e-20):
+                found[shown] = None
+    return tuple(found)
+
+
+def _zeros(scheme: Scheme, conditions: Iterable[sympy.Expr]) -> list[sympy.Expr]:
+    """The conditions that fail whatever the constants are."""
+    values = ((condition, _value(scheme, condition)) for condition in conditions)
+    return [condition for condition, value in values if value is not None and abs(value) < 1e-20]
+
+
+def _value(scheme: Scheme, expression: sympy.Expr) -> sympy.Expr | None:
+    """The number an expression is; None if it depends on h or a constant of the scheme."""
+    for name, value in reversed(list(Scalars(scheme).definitions.items())):
+        expression = put_in(expression, {sympy.Symbol(name): value})
+    return None if expression.free_symbols else expression.evalf(30)

@@ -1,0 +1,165 @@
+"""The values of one step as linear forms in the stored values and the right-hand sides.
+
+A right-hand side at given arguments, `F(Z[n] + h/2 G(Y[n]))`, is one opaque symbol, an *atom*;
+equal arguments give the same atom. Atoms commute and are linearly independent of the stored values,
+so all of a scheme's algebra is linear algebra over its field of coefficients.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sympy.polys.fields import FracElement
+
+from odenet.derive.scalars import Scalars
+from odenet.diagnostics import Diagnostic, SpecError
+from odenet.model import expr
+from odenet.model.expr import Rate, Slot, Stage
+from odenet.model.scheme import Scheme, Update
+
+Key = Slot | int
+Form = dict[Key, FracElement]
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A right-hand side at given arguments.
+
+    Args:
+        function: its name in the scheme.
+        arguments: linear forms in stored values and earlier atoms.
+        node: where the author wrote it first.
+    """
+
+    function: str
+    arguments: tuple[Form, ...]
+    node: Rate
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the scheme and the value it computes."""
+
+    target: Slot | Stage
+    form: Form
+    update: Update
+
+
+def add(one: dict[Any, FracElement], other: dict[Any, FracElement], factor: Any = 1) -> dict:
+    """The sum one + factor * other."""
+    total = dict(one)
+    for key, value in scale(other, factor).items():
+        found = total.pop(key) + value if key in total else value
+        if found:
+            total[key] = found
+    return total
+
+
+def scale(form: dict[Any, FracElement], factor: Any) -> dict:
+    """The form times a factor; 1 and -1 cost nothing."""
+    if factor == 1:
+        return form
+    if factor == -1:
+        return {key: -value for key, value in form.items()}
+    return {key: factor * value for key, value in form.items()} if factor else {}
+
+
+class Algebra:
+    """Reads expressions of a scheme as linear forms; equal right-hand sides become one atom."""
+
+    def __init__(self, scalars: Scalars):
+        self.scalars = scalars
+        self.atoms: list[Atom] = []
+        self._table: dict[object, int] = {}
+
+    def in_scalars(self, scalars: Scalars) -> "Algebra":
+        """The same atoms, for a text whose constants mean something else."""
+        other = Algebra(scalars)
+        other.atoms, other._table = self.atoms, self._table
+        return other
+
+    def register(self, slot: Slot) -> Form:
+        """The form that is one stored value."""
+        return {slot: self.scalars.field.one}
+
+    def apply(self, rate: Rate, arguments: tuple[Form, ...]) -> Form:
+        """A right-hand side at given values: an atom, numbered in the order of the text."""
+        key = (rate.function, tuple(frozenset(form.items()) for form in arguments))
+        if key not in self._table:
+            self._table[key] = len(self.atoms)
+            self.atoms.append(Atom(rate.function, arguments, rate))
+        return {self._table[key]: self.scalars.field.one}
+
+    def read(self, node: expr.Node, values: dict[expr.Node, Form]) -> Form:
+        """A field expression as a form.
+
+        Args:
+            node: the expression.
+            values: the forms of the slots and stages it names.
+
+        Raises:
+            SpecError: it is not linear in fields and right-hand sides.
+        """
+        match node:
+            case Slot() | Stage() if node in values:
+                return values[node]
+            case Slot() | Stage():
+                message = "this is used before the line that computes it"
+                raise SpecError([Diagnostic(message, node.span)])
+            case expr.Zero():
+                return {}
+            case expr.Sum():
+                total: Form = {}
+                for sign, term in node.terms:
+                    total = add(total, self.read(term, values), sign)
+                return total
+            case expr.Product():
+                return scale(self.read(node.right, values), self.scalars.read(node.left))
+            case expr.Quotient():
+                one = self.scalars.field.one
+                factor = self.scalars.divide(one, self.scalars.read(node.denominator), node)
+                return scale(self.read(node.numerator, values), factor)
+            case Rate():
+                arguments = tuple(self.read(argument, values) for argument in node.arguments)
+                return self.apply(node, arguments)
+        message = "a scheme adds values and multiplies them by numbers, nothing else"
+        raise SpecError([Diagnostic(message, node.span, help="write a sum of right-hand sides")])
+
+    def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
+        """The lines top to bottom; `values` takes each line's value."""
+        lines = []
+        for update in updates:
+            if update.target in values:
+                raise AssertionError(f"{update.target} is computed twice")
+            values[update.target] = self.read(update.value, values)
+            lines.append(Line(update.target, values[update.target], update))
+        return tuple(lines)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a scheme, as forms in the values stored before it.
+
+    Args:
+        registers: the stored values.
+        lines: the lines of the text with their values.
+        after: slot -> the form it holds after the step.
+    """
+
+    algebra: Algebra
+    registers: tuple[Slot, ...]
+    lines: tuple[Line, ...]
+    after: dict[Slot, Form]
+
+
+def read_step(scheme: Scheme, algebra: Algebra) -> Step:
+    """One step from its text.
+
+    Args:
+        scheme: the text.
+        algebra: takes the atoms.
+    """
+    values: dict[expr.Node, Form] = {slot: algebra.register(slot) for slot in scheme.slots}
+    lines = algebra.run(scheme.updates, values)
+    after = {slot: values[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
+    return Step(algebra, scheme.slots, lines, after)

@@ -1,0 +1,157 @@
+"""Where on an axis the powers of a one-step matrix stay bounded, exactly.
+
+The characteristic polynomial p(ξ; s) of a step depends on a real number s such as hω. An eigenvalue
+can cross the unit circle only where the Schur-Cohn determinant of p, the resultant of p and its
+reciprocal conjugate p*, vanishes (Jury's conditions are its factors). Reversible schemes have
+p = p* up to a constant, so that the determinant is zero throughout: their roots leave the circle
+only where two of them meet, at zeros of the discriminant. Between these finitely many s nothing
+changes, so one test in each gap and one at each s decide everything.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import mpmath
+import sympy
+
+from odenet.derive.scalars import put_in, tidy
+
+XI, S = sympy.symbols("xi s")
+REAL = mpmath.mpf(10) ** -25
+
+Real = Any  # a number of mpmath, which has no types
+Poly = Any  # a polynomial of sympy, whose types say too little
+Values = Mapping[sympy.Symbol, Real]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The s between two limits, which may belong to it; `high` is infinity where it never ends."""
+
+    low: Real
+    high: Real
+    closed_low: bool
+    closed_high: bool
+
+    def __contains__(self, s: float) -> bool:
+        above = s >= self.low if self.closed_low else s > self.low
+        return bool(above and (s <= self.high if self.closed_high else s < self.high))
+
+
+def critical(characteristic: Poly, factorise: bool) -> list[Poly]:
+    """Polynomials in s at whose zeros the stability can change.
+
+    Args:
+        characteristic: in ξ first, then s, then the constants.
+        factorise: whether to split it first; not where a constant is an irrational number.
+    """
+    parts = [p for p, _ in characteristic.factor_list()[1]] if factorise else [characteristic]
+    parts = [part for part in parts if part.degree(0) > 0]
+    found = [poly for part in parts for poly in _critical_of(part)]
+    for index, part in enumerate(parts):
+        found += [part.resultant(other) for other in parts[index + 1 :]]
+    split: list[Poly] = []
+    for poly in found:
+        if not poly.is_zero:
+            split += [p for p, _ in poly.factor_list()[1]] if factorise else [_without_s(poly)]
+    return [poly for poly in split if poly.degree(S) > 0 and poly != poly.gens[0]]
+
+
+def _critical_of(part: Poly) -> list[Poly]:
+    mirrored = _reciprocal(part)
+    one = part.as_expr().coeff(XI, part.degree(0))
+    other = mirrored.as_expr().coeff(XI, part.degree(0))
+    if not sympy.expand(one * mirrored.as_expr() - other * part.as_expr()).is_zero:
+        return [part.resultant(mirrored)]
+    if part.degree(0) == 1:
+        return []  # one root, always on the circle
+    if part.degree(0) == 2 and not part.as_expr().has(sympy.I):
+        # a double root of a real quadratic with product 1 is 1 or -1
+        return [part.eval(XI, value) for value in (1, -1)]
+    return [part.discriminant()]
+
+
+def _reciprocal(part: Poly) -> Poly:
+    """p*(ξ) = ξ^n conj(p(1/conj(ξ)))."""
+    conjugate = part.as_expr().xreplace({sympy.I: -sympy.I})
+    degree = part.degree(0)
+    flipped = sum(conjugate.coeff(XI, k) * XI ** (degree - k) for k in range(degree + 1))
+    return sympy.Poly(sympy.expand(flipped), *part.gens, domain=part.domain)
+
+
+def _without_s(poly: Poly) -> Poly:
+    """The polynomial without its root at 0."""
+    lowest = min(powers[poly.gens.index(S)] for powers in poly.monoms())
+    return sympy.Poly(sympy.expand(poly.as_expr() / S**lowest), *poly.gens, domain=poly.domain)
+
+
+def positive_roots(poly: Poly, values: Values) -> list[Real]:
+    """The positive real zeros in s, ascending, with the precision at work."""
+    place = poly.gens.index(S)
+    coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) + 1)
+    for powers, coefficient in poly.terms():
+        term = _number(coefficient)
+        for index, power in enumerate(powers):
+            if index != place and power:
+                term *= values[poly.gens[index]] ** power
+        coefficients[-1 - powers[place]] += term
+    while coefficients and abs(coefficients[0]) < REAL:
+        coefficients.pop(0)
+    if len(coefficients) < 2:
+        return []
+    roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
+    return sorted(
+        mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL and mpmath.re(root) > REAL
+    )
+
+
+def _number(coefficient: Any) -> Real:
+    real, imaginary = coefficient.as_real_imag()
+    parts = (mpmath.mpf(int(part.p)) / int(part.q) for part in (real, imaginary))
+    return mpmath.mpc(*parts)
+
+
+def scan(points: list[Real], stable: Callable[[Real], bool]) -> tuple[Interval, ...]:
+    """The intervals in which a property holds that changes at given points only."""
+    ends = [mpmath.mpf(0), *_distinct(points), mpmath.inf]
+    found: list[Interval] = []
+    for low, high in pairwise(ends):
+        if low and stable(low):
+            if found and found[-1].high == low:
+                found[-1] = Interval(found[-1].low, low, found[-1].closed_low, True)
+            else:
+                found.append(Interval(low, low, True, True))
+        inside = low + 1 if mpmath.isinf(high) else (low + high) / 2
+        if stable(inside):
+            if found and found[-1].high == low and found[-1].closed_high:
+                found[-1] = Interval(found[-1].low, high, found[-1].closed_low, False)
+            else:
+                found.append(Interval(low, high, False, False))
+    return tuple(found)
+
+
+def _distinct(points: list[Real]) -> list[Real]:
+    kept: list[Real] = []
+    for point in sorted(points):
+        if not kept or point - kept[-1] > REAL * (1 + point):
+            kept.append(point)
+    return kept
+
+
+def closed_form(poly: Poly, root: Real, values: Values) -> sympy.Expr | None:
+    """A zero in s as an expression in the constants, where it is one of a quadratic in s or s^2."""
+    in_s: Poly = sympy.Poly(poly.as_expr(), S)
+    degrees = {power for (power,) in in_s.monoms()}
+    if degrees <= {0, 1}:
+        return tidy(-in_s.nth(0) / in_s.nth(1))
+    if degrees <= {0, 2}:
+        return sympy.sqrt(tidy(-in_s.nth(0) / in_s.nth(2)))
+    if degrees <= {0, 1, 2} or degrees <= {0, 2, 4}:
+        known = {symbol: sympy.Float(value, 60) for symbol, value in values.items()}
+        for candidate in sympy.roots(in_s):
+            number = put_in(candidate, known).evalf(50)
+            if number.is_real and abs(mpmath.mpf(str(number)) - root) < REAL:
+                return candidate
+    return None

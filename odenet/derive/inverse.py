@@ -1,0 +1,153 @@
+"""The equations of the inverse step, and the proof that it undoes the step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sympy
+
+from odenet.derive import nodes
+from odenet.derive.forms import Algebra, Form, read_step
+from odenet.derive.scalars import Scalars, to_sympy
+from odenet.derive.shears import Shear
+from odenet.derive.text import Notation
+from odenet.model import expr
+from odenet.model.expr import Node, Slot, Stage
+from odenet.model.scheme import Scheme, Update
+
+
+@dataclass(frozen=True)
+class Undo:
+    """One shear and its inverse, in the names of the scheme.
+
+    Args:
+        forward: the shear as a line, `Z[n+1] = Z[n] + h G(Y[n+1])`.
+        backward: its inverse, `Z[n] = Z[n+1] - h G(Y[n+1])`.
+    """
+
+    forward: Update
+    backward: Update
+
+
+def derive_inverse(
+    scheme: Scheme, shears: tuple[Shear, ...], relabel: Mapping[Slot, Slot]
+) -> tuple[Undo, ...]:
+    """The shears undone, the last one first.
+
+    A register is called by the value it holds at the time: a slot, a stage of the author's, or a
+    stage with a new name.
+    """
+    taken = {*scheme.spellings, *scheme.unknowns}
+    names: dict[Slot, Slot | Stage] = {slot: slot for slot in scheme.slots}
+    last = {shear.target: shear for shear in shears}
+    used: set[Slot | Stage] = set(scheme.slots)
+    undone: list[Undo] = []
+    for shear in shears:
+        before = dict(names)
+        if last[shear.target] is shear:
+            names[shear.target] = _name_after(shear.target, relabel)
+        elif shear.line and shear.line.target not in used:
+            names[shear.target] = shear.line.target
+        else:
+            names[shear.target] = _fresh(shear.target.name, taken)
+        used.add(names[shear.target])
+        undone.append(_undo(shear, before, names[shear.target]))
+    for slot in scheme.slots:
+        after = _name_after(slot, relabel)
+        if slot not in last and after != slot:
+            span = next(u.span for u in scheme.updates if u.target == after)
+            undone.append(Undo(Update(after, slot, span), Update(slot, after, span)))
+    return tuple(reversed(undone))
+
+
+def _name_after(register: Slot, relabel: Mapping[Slot, Slot]) -> Slot:
+    held = relabel.get(register, register)
+    return Slot(held.name, held.offset + 1)
+
+
+def _fresh(name: str, taken: set[str]) -> Stage:
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}{n}" not in taken)
+    taken.add(f"{name}{number}")
+    return Stage(f"{name}{number}")
+
+
+def _undo(shear: Shear, names: Mapping[Slot, Slot | Stage], after: Slot | Stage) -> Undo:
+    span = shear.line.span if shear.line else None
+    terms: list[tuple[sympy.Expr, Node]] = [
+        *((weight, names[slot]) for weight, slot in shear.adds),
+        *((factor, nodes.substitute(rate, names.__getitem__)) for factor, rate in shear.rates),
+    ]
+    before = names[shear.target]
+    forward = nodes.combination([(1, shear.scale, before), *((1, c, x) for c, x in terms)])
+    sign = 1 if shear.scale != -1 else -1
+    one = sympy.Integer(1)
+    backward = nodes.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
+    if shear.scale not in (1, -1):
+        backward = expr.Quotient(backward, nodes.scalar(shear.scale))
+    return Undo(Update(after, forward, span), Update(before, backward, span))  # type: ignore[arg-type]
+
+
+def verify_inverse(scheme: Scheme, undone: tuple[Undo, ...], expand: bool) -> None:
+    """Run the step, then the inverse equations, and compare every value with the one it undoes.
+
+    Equations are read back as text of the language is, so that what is checked is what is printed.
+
+    Raises:
+        AssertionError: some value does not come back. It would be an error of ours.
+    """
+    algebra = Algebra(Scalars(scheme, expand))
+    step = read_step(scheme, algebra)
+    values: dict[Node, Form] = {
+        Slot(slot.name, slot.offset + 1): form for slot, form in step.after.items()
+    }
+    algebra.run((undo.backward for undo in undone), values)
+    for register in step.registers:
+        if values[register] != algebra.register(register):
+            raise AssertionError(f"the inverse of {scheme.name} does not give back {register}")
+
+
+def proof_lines(undone: tuple[Undo, ...], notation: Notation) -> tuple[str, ...]:
+    """Each equation of the inverse, proved.
+
+    The step is put in for the value the equation starts from, the value it should give is
+    subtracted, and sympy reduces the difference to 0.
+
+    Raises:
+        AssertionError: a difference is not zero. It would be an error of ours.
+    """
+    lines = []
+    for undo in undone:
+        old, new = undo.backward.target, undo.forward.target
+        put_in = _replace(undo.backward.value, new, undo.forward.value)
+        difference = expr.Sum(((1, put_in), (-1, old)))
+        if sympy.cancel(_opaque(difference, notation)) != 0:
+            raise AssertionError(f"{notation.show(difference)} is not zero")
+        lines.append(f"{notation.show(difference)} = 0")
+    return tuple(lines)
+
+
+def _replace(node: Node, old: Node, new: Node) -> Node:
+    """An expression with its linear occurrences of a value replaced."""
+    match node:
+        case _ if node == old:
+            return new
+        case expr.Sum():
+            return expr.Sum(tuple((sign, _replace(term, old, new)) for sign, term in node.terms))
+        case expr.Product():
+            return expr.Product(node.left, _replace(node.right, old, new))
+        case expr.Quotient():
+            return expr.Quotient(_replace(node.numerator, old, new), node.denominator)
+    return node
+
+
+def _opaque(node: Node, notation: Notation) -> sympy.Expr:
+    """A field expression as sympy has it: values and right-hand sides are commuting symbols."""
+    match node:
+        case expr.Sum():
+            return sympy.Add(*(sign * _opaque(term, notation) for sign, term in node.terms))
+        case expr.Product():
+            return to_sympy(node.left) * _opaque(node.right, notation)
+        case expr.Quotient():
+            return _opaque(node.numerator, notation) / to_sympy(node.denominator)
+        case expr.Zero():
+            return sympy.Integer(0)
+    return sympy.Symbol(notation.show(node))

@@ -1,0 +1,96 @@
+"""Back from algebra to expressions of the language, which print and compile like the author's."""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+import sympy
+
+from odenet.derive.scalars import H
+from odenet.model import expr
+from odenet.model.expr import Node
+
+
+def scalar(value: Any) -> Node:
+    """A number or a rational function of constants as a scalar expression."""
+    if isinstance(value, sympy.Rational):
+        fraction = Fraction(int(value.p), int(value.q))
+        return expr.Number(fraction, str(fraction))
+    if isinstance(value, sympy.Symbol):
+        return expr.Constant(value.name)
+    if isinstance(value, sympy.Add):
+        return expr.Sum(_plus_first([_signed(term) for term in value.as_ordered_terms()]))
+    if isinstance(value, sympy.Mul):
+        return _fraction(value)
+    if isinstance(value, sympy.Pow):
+        if _negative(value.exp):
+            return expr.Quotient(scalar(sympy.Integer(1)), scalar(1 / value))
+        return expr.Power(scalar(value.base), scalar(value.exp))
+    raise AssertionError(f"{value} is no rational function of constants")
+
+
+def _negative(value: Any) -> bool:
+    """Whether a term is written with a minus sign."""
+    return bool(value.as_coeff_Mul()[0] < 0)
+
+
+def _signed(value: Any) -> tuple[int, Node]:
+    return (-1, scalar(-value)) if _negative(value) else (1, scalar(value))
+
+
+def _plus_first(terms: list[tuple[int, Node]]) -> tuple[tuple[int, Node], ...]:
+    """Terms so ordered that a sum begins with one that is added, if there is one."""
+    return tuple(sorted(terms, key=lambda term: -term[0]) if terms[0][0] < 0 else terms)
+
+
+def _fraction(value: sympy.Mul) -> Node:
+    """A product with its denominator below one line, and a sign before it."""
+    if _negative(value):
+        return expr.Sum(((-1, scalar(-value)),))
+    # numbers, then constants, then the step size, as in 2 c1 h
+    factors = sorted(value.as_ordered_factors(), key=lambda factor: factor.has(H))
+    above = [factor.as_numer_denom()[0] for factor in factors]
+    below = [factor.as_numer_denom()[1] for factor in factors]
+    top = _product([scalar(factor) for factor in above if factor != 1])
+    if all(factor == 1 for factor in below):
+        return top
+    return expr.Quotient(top, _product([scalar(factor) for factor in below if factor != 1]))
+
+
+def _product(factors: list[Node]) -> Node:
+    if not factors:
+        return scalar(sympy.Integer(1))
+    first, *others = factors
+    for factor in others:
+        first = expr.Product(first, factor)
+    return first
+
+
+def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
+    """Σ sign * coefficient * field; the zero field when there are no terms."""
+    found: list[tuple[int, Node]] = []
+    for sign, coefficient, field in terms:
+        if _negative(coefficient):
+            sign, coefficient = -sign, -coefficient
+        value = field if coefficient == 1 else expr.Product(scalar(coefficient), field)
+        found.append((sign, value))
+    if not found:
+        return expr.Zero()
+    return found[0][1] if len(found) == 1 and found[0][0] > 0 else expr.Sum(_plus_first(found))
+
+
+def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:
+    """A field expression with its slots replaced."""
+    match node:
+        case expr.Slot():
+            return replace(node)
+        case expr.Sum():
+            return expr.Sum(tuple((sign, substitute(term, replace)) for sign, term in node.terms))
+        case expr.Product():
+            return expr.Product(node.left, substitute(node.right, replace))
+        case expr.Quotient():
+            return expr.Quotient(substitute(node.numerator, replace), node.denominator)
+        case expr.Rate():
+            arguments = tuple(substitute(argument, replace) for argument in node.arguments)
+            return expr.Rate(node.function, arguments, span=node.span)
+    return node

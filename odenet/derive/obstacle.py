@@ -1,0 +1,102 @@
+"""Why a step has no explicit inverse, in the words of its text."""
+
+from dataclasses import dataclass, field
+
+from odenet.derive.forms import Form, Step
+from odenet.derive.linear import express
+from odenet.derive.text import Notation
+from odenet.derive.undo import Stuck
+from odenet.diagnostics import Span
+from odenet.model.expr import Node, Slot, Stage
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What stands in the way of an explicit inverse.
+
+    Args:
+        message: a sentence.
+        unknown: the value that cannot be solved for.
+        span: where it stands.
+    """
+
+    message: str
+    unknown: Slot | Stage
+    span: Span | None = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def find_obstacle(step: Step, stuck: Stuck, notation: Notation) -> Obstacle:
+    """The obstacle nearest to the end of the text, where solving backwards stops first."""
+    blocked = [key for row in stuck.rows.values() for key in row if isinstance(key, int)]
+    if blocked:
+        return _inside(step, stuck, max(blocked), notation)
+    return _forgotten(step, stuck, notation)
+
+
+def _inside(step: Step, stuck: Stuck, index: int, notation: Notation) -> Obstacle:
+    """An unknown stands inside a right-hand side."""
+    rate = step.algebra.atoms[index].node
+    values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
+    values |= {line.target: line.form for line in step.lines}
+    unknown = next(
+        node
+        for node in rate.walk()
+        if isinstance(node, Slot | Stage) and not _known(values[node], stuck)
+    )
+    name, shown = notation.show(unknown), notation.show(rate)
+    carrier = next(row for row in stuck.rows.values() if index in row)
+    others = sorted({key for key in carrier if isinstance(key, int)} - {index})
+    if not set(values[unknown]) & set().union(*stuck.rows.values()):
+        message = f"{name} stands only inside {shown}: no line gives it back"
+    elif _stands_in(values[unknown], carrier):
+        message = f"{name} also stands inside {shown}, in the line that would have to give it"
+    else:
+        need = _needed(step, stuck, values[unknown], index, others)
+        message = f"{name} stands inside {shown}, but solving for {name} needs {shown} first"
+        if need is not None:
+            message = (
+                f"{name} stands inside {shown}, and the line that would give {name} "
+                f"needs {notation.show(step.algebra.atoms[need].node)}, which is not known either"
+            )
+    return Obstacle(message, unknown, unknown.span)
+
+
+def _needed(step: Step, stuck: Stuck, unknown: Form, index: int, others: list[int]) -> int | None:
+    """Another right-hand side in the way of an unknown."""
+    for row in stuck.rows.values():
+        atoms = [key for key in row if isinstance(key, int) and key != index]
+        if atoms and _stands_in(unknown, row):
+            return max(atoms)
+    return max(others, default=None)
+
+
+def _stands_in(value: Form, row: Form) -> bool:
+    """Whether a value is a linear part of what a register holds."""
+    return any(isinstance(key, Slot) and key in row for key in value)
+
+
+def _known(value: Form, stuck: Stuck) -> bool:
+    bare = {slot: _bare(row, stuck.known) for slot, row in stuck.rows.items()}
+    return express(_bare(value, stuck.known), bare) is not None
+
+
+def _bare(form: Form, known: set[int]) -> Form:
+    return {key: value for key, value in form.items() if key not in known}
+
+
+def _forgotten(step: Step, stuck: Stuck, notation: Notation) -> Obstacle:
+    """All right-hand sides are known, but the stored values do not follow."""
+    lost = [slot for slot in step.registers if not _known(step.algebra.register(slot), stuck)]
+    gone = [slot for slot in lost if not any(slot in row for row in stuck.rows.values())]
+    slot = (gone or lost)[0]
+    name = notation.show(slot)
+    line = next(u for u in step.lines if u.target == Slot(slot.name, 1)).update
+    if gone:
+        message = f"{name} is forgotten: after the step nothing depends on it"
+    else:
+        names = " and ".join(notation.show(other) for other in lost)
+        message = f"{names} cannot be told apart after the step: it keeps only some sums of them"
+    return Obstacle(message, slot, line.span)

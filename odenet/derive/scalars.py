@@ -1,0 +1,277 @@
+"""The numbers of a scheme, exact: step size, constants and `let`s as rational functions.
+
+Every coefficient is an element of the field Q(h, constants, lets, irrational powers), so that a
+zero is recognised for certain and nothing is ever simplified by guessing. An irrational power such
+as 2^(1/3) is one more generator of the field, and so is every `let` unless it is to be expanded.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import mpmath
+import sympy
+from sympy.polys.fields import FracElement
+
+from odenet.diagnostics import Diagnostic, SpecError
+from odenet.model import expr
+from odenet.model.scheme import Scheme
+
+Value = Fraction | Any  # or a number of mpmath, which has no types
+H = sympy.Symbol("h")
+DIGITS = 100  # of irrational numbers
+
+
+class Scalars:
+    """The field of a scheme's coefficients.
+
+    Args:
+        scheme: its text.
+        expand: whether a `let` stands for its definition instead of for itself.
+        further: symbols the field has besides.
+    """
+
+    def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
+        self.scheme = scheme
+        self.expand = expand
+        powers = dict.fromkeys(node for node in _nodes(scheme) if _irrational(node))
+        for node in powers:
+            if to_sympy(node).is_real is False:
+                raise SpecError([Diagnostic("this power has no real value", node.span)])
+        self._powers = {node: sympy.Symbol(f"power {i}") for i, node in enumerate(powers)}
+        names = [name for name, _ in scheme.constants]
+        names += [] if expand else [name for name, _ in scheme.lets]
+        named = [H, *(sympy.Symbol(name) for name in names)]
+        symbols = dict.fromkeys([*named, *self._powers.values(), *further])
+        self.field = sympy.QQ.frac_field(*symbols)
+        self._named = dict(zip(symbols, self.field.gens, strict=True))
+        self._define()
+
+    def _define(self) -> None:
+        if self.expand:
+            for name, value in self.scheme.lets:
+                self._named[sympy.Symbol(name)] = self.read(value)
+
+    def backwards(self) -> "Scalars":
+        """The same field, in which the scheme's h reads as -h; only with expanded `let`s."""
+        other = copy(self)
+        other._named = self._named | {H: -self._named[H]}
+        other._define()
+        return other
+
+    def symbol(self, symbol: sympy.Symbol) -> FracElement:
+        """A symbol as an element of the field."""
+        return self._named[symbol]
+
+    def read(self, node: expr.Node) -> FracElement:
+        """A scalar expression as an element of the field.
+
+        Raises:
+            SpecError: it divides by zero.
+        """
+        match node:
+            case expr.Number():
+                return self.field(_rational(node.value))
+            case expr.Constant():
+                return self._named[sympy.Symbol(node.name)]
+            case expr.Sum():
+                total = self.field.zero
+                for sign, term in node.terms:
+                    total = total + sign * self.read(term)
+                return total
+            case expr.Product():
+                return self.read(node.left) * self.read(node.right)
+            case expr.Quotient():
+                return self.divide(self.read(node.numerator), self.read(node.denominator), node)
+            case expr.Power() if node in self._powers:
+                return self._named[self._powers[node]]
+            case expr.Power():
+                value, exponent = self.read(node.base), int(to_sympy(node.exponent))
+                if exponent < 0:
+                    value = self.divide(self.field.one, value, node)
+                return value ** abs(exponent)
+        raise SpecError([Diagnostic("a number is wanted here", node.span)])
+
+    def divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
+        """A quotient; `node` is where a division by zero is reported."""
+        if not below:
+            raise SpecError([Diagnostic("this divides by zero", node.span)])
+        return above / below
+
+    def show(self, element: FracElement) -> sympy.Expr:
+        """The element as a sympy expression in factored form, powers written out."""
+        return self.written_out(_factored(element))
+
+    def written_out(self, value: sympy.Expr) -> sympy.Expr:
+        """The expression with irrational powers in place of their symbols."""
+        return put_in(value, self._definitions_of_powers)
+
+    @cached_property
+    def _definitions_of_powers(self) -> dict[sympy.Symbol, sympy.Expr]:
+        return {symbol: to_sympy(node) for node, symbol in self._powers.items()}
+
+    def numbers(self, values: Mapping[str, Value]) -> dict[sympy.Symbol, Value]:
+        """The values of the symbols of the field that follow from those of constants and lets."""
+        found = {sympy.Symbol(name): value for name, value in values.items()}
+        known = {symbol: as_sympy(value) for symbol, value in found.items()}
+        for symbol, power in self._definitions_of_powers.items():
+            number = put_in(power, known)
+            if not number.free_symbols:
+                found[symbol] = as_value(number)
+        return found
+
+    @property
+    def powers_of_h(self) -> bool:
+        """Whether h stands in an irrational power, so that nothing is known of -h."""
+        lets = {name: to_sympy(value) for name, value in reversed(self.scheme.lets)}
+        found = sympy.Add(*self._definitions_of_powers.values())
+        for name, value in lets.items():
+            found = put_in(found, {sympy.Symbol(name): value})
+        return H in found.free_symbols
+
+    @property
+    def irrational(self) -> bool:
+        """Whether an irrational power is one of the symbols."""
+        return bool(self._powers)
+
+    def value(
+        self,
+        element: FracElement,
+        values: Mapping[Any, Any],
+        number: Callable[[Value], Any],
+    ) -> Any:
+        """The element at given values of the symbols.
+
+        Args:
+            element: of the field.
+            values: of the symbols that occur in it: mpmath numbers, or numpy arrays.
+            number: makes an exact number one that goes with them.
+        """
+        known = [values.get(symbol) for symbol in self.field.symbols]
+        return _at(element.numer, known, number) / _at(element.denom, known, number)
+
+    @cached_property
+    def definitions(self) -> dict[str, sympy.Expr]:
+        """The `let`s of the scheme as they were defined, in order."""
+        return {name: to_sympy(value) for name, value in self.scheme.lets}
+
+
+def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
+    for value in (*(v for _, v in scheme.lets), *(u.value for u in scheme.updates)):
+        yield from value.walk()
+    for _, value in scheme.starts:
+        yield from value.walk()
+
+
+def _irrational(node: expr.Node) -> bool:
+    """Whether a node is a power that is no rational function of what stands in it."""
+    return isinstance(node, expr.Power) and not to_sympy(node.exponent).is_Integer
+
+
+def _at(polynomial: Any, values: list[Any], number: Callable[[Value], Any]) -> Any:
+    """A polynomial at given values of its symbols; those that do not occur need none."""
+    total = number(Fraction(0))
+    for powers, coefficient in polynomial.terms():
+        term = number(Fraction(int(coefficient.numerator), int(coefficient.denominator)))
+        for value, power in zip(values, powers, strict=True):
+            term = term * value**power if power else term
+        total = total + term
+    return total
+
+
+def as_mpf(value: Value) -> Any:
+    """The value in the precision at work."""
+    if isinstance(value, Fraction):
+        return mpmath.mpf(value.numerator) / value.denominator
+    return value
+
+
+def _factored(element: FracElement) -> sympy.Expr:
+    """The element as one product of powers of irreducible polynomials."""
+    number, shown = sympy.Integer(1), []
+    for polynomial, sign in ((element.numer, 1), (element.denom, -1)):
+        content, factors = polynomial.factor_list()
+        number *= sympy.Rational(int(content.numerator), int(content.denominator)) ** sign
+        for factor, times in factors:
+            # 1 - γ reads better than -(γ - 1)
+            flip = factor.coeff(1) < 0
+            number *= (-1) ** times if flip else 1
+            shown.append((-factor if flip else factor).as_expr() ** (sign * times))
+    return sympy.Mul(number, *shown)
+
+
+def put_in(value: sympy.Expr, known: Mapping[sympy.Symbol, sympy.Expr]) -> sympy.Expr:
+    """An expression with other ones in place of symbols, all at once."""
+    found = value.xreplace(known)
+    assert isinstance(found, sympy.Expr)
+    return found
+
+
+def tidy(value: sympy.Expr) -> sympy.Expr:
+    """A rational function with numerator and denominator factored."""
+    symbols = sorted(value.free_symbols, key=str)
+    if not symbols:
+        return value
+    return _factored(sympy.QQ.frac_field(*symbols).from_sympy(value))
+
+
+def _rational(value: Fraction):
+    return sympy.QQ(value.numerator, value.denominator)
+
+
+def to_sympy(node: expr.Node) -> sympy.Expr:
+    """A scalar expression as sympy has it, built from plain symbols."""
+    match node:
+        case expr.Number():
+            return sympy.Rational(node.value.numerator, node.value.denominator)
+        case expr.Constant():
+            return sympy.Symbol(node.name)
+        case expr.Sum():
+            return sympy.Add(*(sign * to_sympy(term) for sign, term in node.terms))
+        case expr.Product():
+            return to_sympy(node.left) * to_sympy(node.right)
+        case expr.Quotient():
+            return to_sympy(node.numerator) / to_sympy(node.denominator)
+        case expr.Power():
+            return to_sympy(node.base) ** to_sympy(node.exponent)
+    raise SpecError([Diagnostic("a number is wanted here", node.span)])
+
+
+def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:
+    """The values of a scheme's constants and `let`s, exact or to 50 digits.
+
+    Args:
+        scheme: gives the default values and the lets.
+        values: of constants that are set where the scheme is used, and possibly of `h`.
+
+    Returns:
+        Constants first, then lets; a let that reads something without a value is left out.
+    """
+    found: dict[str, Value] = {name: as_value(value) for name, value in values.items()}
+    for name, value in (*scheme.constants, *scheme.lets):
+        if name in found or value is None:
+            continue
+        known = {sympy.Symbol(n): as_sympy(v) for n, v in found.items()}
+        number = put_in(to_sympy(value), known)
+        if not number.free_symbols:
+            found[name] = as_value(number)
+    return found
+
+
+def as_value(number: Any) -> Value:
+    """A Fraction if the number is rational (a float is), else its first digits."""
+    if isinstance(number, sympy.Rational):
+        return Fraction(int(number.p), int(number.q))
+    if isinstance(number, sympy.Expr):
+        digits: Any = number.evalf(DIGITS)
+        return mpmath.mp.make_mpf(digits._mpf_)
+    return number if isinstance(number, mpmath.mpf) else Fraction(number)
+
+
+def as_sympy(value: Value) -> sympy.Expr:
+    """The value as sympy has it."""
+    if isinstance(value, Fraction):
+        return sympy.Rational(value.numerator, value.denominator)
+    return sympy.Float(value, DIGITS)
