@@ -1,8 +1,46 @@
-"""Proofs about the dynamics: spectrum, energy, and the claims of `require`."""
+"""Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
+
+`certify` is symbolic and quick. What searches for counterexamples needs numpy, which is imported
+when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.certify import certify
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy, EnergyTerm
 
-__all__ = ["Assumption", "Certificate", "Energy", "EnergyTerm", "Witness", "certify"]
+if TYPE_CHECKING:
+    from odenet.analyse.advice import advise
+    from odenet.analyse.claims import ClaimResult, check_claims
+    from odenet.analyse.witness import decide, search_witness
+
+__all__ = [
+    "Assumption",
+    "Certificate",
+    "ClaimResult",
+    "Energy",
+    "EnergyTerm",
+    "Witness",
+    "advise",
+    "certify",
+    "check_claims",
+    "decide",
+    "search_witness",
+]
+
+_LATER = {
+    "advise": "advice",
+    "ClaimResult": "claims",
+    "check_claims": "claims",
+    "decide": "witness",
+    "search_witness": "witness",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
-from odenet.analyse.scalars import Scalar, Signs
 from odenet.analyse.units import Row, System, Unit
 from odenet.analyse.words import IDENTITY, NOTHING, Operator, Word, root, total, word_text
 from odenet.analyse.words import adjoint as transposed
@@ -29,11 +28,13 @@ class Arrangement:
         units: linear ones among them.
         matrix: M_ij = R_i L_j, operators from what unit j gives to what unit i reads.
         contracted: the unit that was replaced in a change of variables.
+        absorbed: units whose slopes stand in the matrix, by the name they have there.
     """
 
     units: tuple[Unit, ...]
     matrix: Matrix
     contracted: int | None = None
+    absorbed: tuple[tuple[str, Unit], ...] = ()
 
 
 def arrangements(system: System) -> Iterator[Arrangement]:
@@ -56,7 +57,7 @@ def arrangements(system: System) -> Iterator[Arrangement]:
 def arrange(system: System, split: tuple[Piece, ...] = ()) -> Arrangement:
     """Units for all terms, with some squares among the linear ones split."""
     units = _in_order(system, _linear_units(system, split))
-    return Arrangement(units, multiply(units))
+    return Arrangement(units, multiply(units), None, system.absorbed)
 
 
 def multiply(units: tuple[Unit, ...]) -> Matrix:
@@ -134,62 +135,4 @@ def _contract(plain: Arrangement, v: int, suffix: Word) -> Arrangement:
     (state,) = unit.row
     seen = replace(unit, row={state: factor}, text=_argument(suffix, state))
     units = (*plain.units[:v], seen, *plain.units[v + 1 :])
-    return Arrangement(units, matrix, v)
-
-
-# --- parts of a system ---------------------------------------------------------------------------
-
-
-def parts(system: System) -> list[System]:
-    """The irreducible parts of a block triangular system, first those that read no others.
-
-    The spectrum of the whole is that of its parts together.
-    """
-    reads = {i: {j for (k, j) in system.linear if k == i} for i in system.states}
-    for unit in system.units:
-        for i in unit.column:
-            reads[i] |= set(unit.row)
-    return [_restrict(system, group) for group in components(reads)]
-
-
-def components(reads: dict) -> list[list]:
-    """Strongly connected components of a graph, those that reach no others first."""
-    reach = {i: {i} for i in reads}
-    for _ in reads:
-        for i in reads:
-            reach[i] |= set().union(*(reach[j] for j in reads[i]))
-    groups: list[list] = []
-    for i in sorted(reads, key=lambda i: len(reach[i])):
-        if not any(i in group for group in groups):
-            groups.append([j for j in reads if j in reach[i] and i in reach[j]])
-    return groups
-
-
-def _restrict(system: System, states: list[State]) -> System:
-    inside = {state: None for state in states}
-    units = [
-        replace(
-            unit,
-            row={s: op for s, op in unit.row.items() if s in inside},
-            column={s: op for s, op in unit.column.items() if s in inside},
-        )
-        for unit in system.units
-    ]
-    linear = {(i, j): op for (i, j), op in system.linear.items() if i in inside and j in inside}
-    return System(
-        tuple(states), tuple(u for u in units if u.row and u.column), linear, system.forced
-    )
-
-
-def uniform_decay(system: System, signs: Signs) -> tuple[Scalar, System] | None:
-    """γ and the system with -γ s taken out of every rate; None if there is no such γ > 0."""
-    decays = [-system.linear.get((s, s), NOTHING).get(()) for s in system.states]
-    least = [d for d in decays if all((signs.of(other - d) or 0) >= 0 for other in decays)]
-    if not least or signs.of(least[0]) != 1:
-        return None
-    linear = dict(system.linear)
-    for state in system.states:
-        left = linear.pop((state, state)) + least[0] * IDENTITY
-        if left:
-            linear[state, state] = left
-    return least[0], replace(system, linear=linear)
+    return Arrangement(units, matrix, v, plain.absorbed)

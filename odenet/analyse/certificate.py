@@ -73,6 +73,11 @@ class Certificate:
         return self.verdict in MEANINGS
 
     @property
+    def vanishing(self) -> bool:
+        """Whether it is proved that all eigenvalues are zero."""
+        return self.proved and all(p.nilpotent and p.decay is None for p in self.parts)
+
+    @property
     def matrix(self) -> Matrix | None:
         """M = R L, if one matrix carries the proof."""
         return self.parts[0].matrix if len(self.parts) == 1 else None
@@ -119,11 +124,11 @@ class Certificate:
         return "\n".join(line.rstrip() for line in lines)
 
     def latex(self) -> str:
-        """The proof as LaTeX, without surrounding dollars."""
+        """The verdict in words, and the proof as a display."""
         return latex.certificate(self.parts, self.verdict, self.summary)
 
     def _repr_latex_(self) -> str:
-        return f"$$\n{self.latex()}\n$$"
+        return self.latex()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `--json`."""

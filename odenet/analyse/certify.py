@@ -76,7 +76,7 @@ def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | Non
 
 def _norms(proof: Proof, model: Model) -> list[Assumption]:
     """Frozen statistics and gains of the norms inside units."""
-    units = [unit for part in proof.parts if part.rests_on_slopes for unit in part.units]
+    units = [unit for part in proof.parts for unit in part.monotone]
     found = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
         spelling = model.spellings.get(name, name)

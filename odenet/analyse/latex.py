@@ -17,14 +17,26 @@ _GREEK = """
 
 
 def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
-    """M, C and the condition of each part; the summary where nothing is proved."""
-    lines = [line for part in parts for line in _part(part)] or [f"\\text{{{summary}}}"]
-    if parts:
-        where = {"imaginary": "\\subset i\\mathbb{R}", "real": "\\subset (-\\infty, 0]"}
-        conclusion = where.get(verdict, "\\subset \\{\\operatorname{Re} \\lambda \\le 0\\}")
-        lines.append(f"\\operatorname{{spec}} J &{conclusion}")
-    body = " \\\\\n".join(lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+    """The verdict in words; M, C and the condition of each part as a display."""
+    words = words_of(f"{summary[0].upper()}{summary[1:]}.")
+    lines = [line for part in parts for line in _part(part)]
+    if not parts:
+        return words
+    where = {"imaginary": "\\subset i\\mathbb{R}", "real": "\\subset (-\\infty, 0]"}
+    conclusion = where.get(verdict, "\\subset \\{\\operatorname{Re} \\lambda \\le 0\\}")
+    lines.append(f"\\operatorname{{spec}} J &{conclusion}")
+    body = " \\\\\n".join(f"  {line}" for line in lines)
+    return f"{words}\n\\[\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n\\]"
+
+
+def words_of(text: str) -> str:
+    """A sentence whose names may hold characters that LaTeX reads as commands."""
+    for char in "&%$#_{}":
+        text = text.replace(char, f"\\{char}")
+    for char, code in {"≥": "\\ge", "ᵀ": "^{\\top}", "^": "\\wedge"}.items():
+        if char != "^":
+            text = text.replace(char, f"\\({code}\\)")
+    return text
 
 
 def _part(part: Part) -> Iterable[str]:

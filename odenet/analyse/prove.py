@@ -9,18 +9,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-from odenet.analyse.arrange import (
-    Arrangement,
-    Matrix,
-    arrangements,
-    components,
-    parts,
-    uniform_decay,
-)
+from odenet.analyse.arrange import Arrangement, Matrix, arrangements
 from odenet.analyse.scalars import Scalar, Signs
 from odenet.analyse.scaling import Aim, Weights, find_weights
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import System, Unit
+from odenet.analyse.variants import absorptions, components, parts, uniform_decay
 from odenet.model.expr import Activation
 
 Spectrum = Literal["imaginary", "real", "stable"]
@@ -39,6 +33,7 @@ class Part:
         spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal.
         decay: γ if this is about J + γ I instead of J.
         contracted: the unit that was replaced in a change of variables.
+        absorbed: units whose slopes stand in the matrix, by the name they have there.
     """
 
     units: tuple[Unit, ...]
@@ -48,6 +43,7 @@ class Part:
     spectrum: Spectrum
     decay: Scalar | None = None
     contracted: int | None = None
+    absorbed: tuple[tuple[str, Unit], ...] = ()
 
     @property
     def nilpotent(self) -> bool:
@@ -62,9 +58,10 @@ class Part:
         return "real" if self.spectrum == "real" or self.nilpotent else "stable"
 
     @property
-    def rests_on_slopes(self) -> bool:
-        """Whether D >= 0 was used."""
-        return not self.nilpotent
+    def monotone(self) -> tuple[Unit, ...]:
+        """The units of which D >= 0 was used."""
+        absorbed = tuple(unit for _, unit in self.absorbed)
+        return absorbed if self.nilpotent else (*self.units, *absorbed)
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
         weights = find_weights(matrix, aim, signs)
         part = check(units, matrix, weights, signs) if weights else None
         if part is not None:
-            return replace(part, contracted=arrangement.contracted)
+            return replace(part, contracted=arrangement.contracted, absorbed=arrangement.absorbed)
     return None if units else Part((), (), (), (), "imaginary")
 
 
@@ -152,17 +149,25 @@ def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None
     """Statements about an irreducible system, possibly after taking out a decay."""
     shifted = uniform_decay(system, signs)
     for decay, left in [(None, system), *([shifted] if shifted else [])]:
-        best = None
-        for arrangement in arrangements(left):
-            found = _blocks(arrangement, signs)
-            if found is None or not _fit(found, unfit):
-                continue
-            found = [replace(part, decay=decay) for part in found]
-            if best is None or together(best) == "stable" != together(found):
-                best = found
-        if best is not None:
-            return best
+        for variant in (left, *absorptions(left)):
+            found = _strongest(variant, signs, unfit)
+            if found is not None:
+                return [replace(part, decay=decay) for part in found]
     return None
+
+
+def _strongest(system: System, signs: Signs, unfit: Activations) -> list[Part] | None:
+    """Statements about the blocks of the arrangement that gives most."""
+    slopes = frozenset(name for name, _ in system.absorbed)
+    signs = replace(signs, assumed=signs.assumed | slopes)
+    best = None
+    for arrangement in arrangements(system):
+        found = _blocks(arrangement, signs)
+        if found is None or not _fit(found, unfit):
+            continue
+        if best is None or together(best) == "stable" != together(found):
+            best = found
+    return best
 
 
 def _blocks(arrangement: Arrangement, signs: Signs) -> list[Part] | None:
@@ -174,7 +179,7 @@ def _blocks(arrangement: Arrangement, signs: Signs) -> list[Part] | None:
         block = tuple(tuple(matrix[i][j] for j in group) for i in group)
         changed = arrangement.contracted
         changed = group.index(changed) if changed in group else None
-        part = _whole(Arrangement(units, block, changed), signs)
+        part = _whole(Arrangement(units, block, changed, arrangement.absorbed), signs)
         if part is None:
             return None
         found.append(part)
@@ -193,10 +198,8 @@ def _best(found: Iterator[Part | None]) -> Part | None:
 
 def _fit(found: list[Part], unfit: Activations) -> bool:
     """Whether every part that needs D >= 0 has it."""
-    return not any(
-        part.rests_on_slopes and any(unfit.intersection(unit.activations) for unit in part.units)
-        for part in found
-    )
+    units = [unit for part in found for unit in part.monotone]
+    return not any(unfit.intersection(unit.activations) for unit in units)
 
 
 # --- the three conditions, checked as identities -------------------------------------------------

@@ -49,6 +49,8 @@ def _part(part: Part, name: str) -> Iterator[str]:
         return
     yield f"{block}s' = L φ(R s + b) with the units"
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit, part.units), start=1))
+    for name, one in part.absorbed:
+        yield f"{name} = diag(φ') ≥ 0 of {one.text} stands with the linear terms."
     if part.contracted is not None:
         yield f"φ{part.contracted + 1} stands for its state, which the others read only through it."
     yield from grid("M = R L = ", part.matrix)
@@ -56,7 +58,7 @@ def _part(part: Part, name: str) -> Iterator[str]:
         yield f"No unit reads another in a circle: all eigenvalues of {jacobian} are 0."
         return
     yield from _condition(part)
-    yield f"{jacobian} = L D R with D = diag(φ') ≥ 0{_slopes(part.units)}."
+    yield f"{jacobian} = L D R with D = diag(φ') ≥ 0{_slopes(part.monotone)}."
     yield "Its nonzero eigenvalues are those of D^½ M D^½, which the similarity C^½ · C^-½ makes"
     yield f"{SYMMETRY[part.spectrum]}: {ENDS[part.spectrum]}."
 

@@ -66,12 +66,14 @@ class System:
         units: the activations, in the order of the text, equal ones merged.
         linear: (i, j) -> the operator from state j to the rate of i.
         forced: whether a rate has a term that reads no state, outside all units.
+        absorbed: units whose slopes stand among the linear operators, by the name they have there.
     """
 
     states: tuple[State, ...]
     units: tuple[Unit, ...]
     linear: dict[tuple[State, State], Operator] = field(hash=False)
     forced: bool
+    absorbed: tuple[tuple[str, Unit], ...] = ()
 
 
 def read_system(model: Model, reader: Reader) -> System:

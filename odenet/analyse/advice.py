@@ -1,0 +1,87 @@
+"""Spectrum and scheme together: warnings before anything is trained, with what to use instead."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from odenet.analyse.certificate import Certificate
+from odenet.derive import Axis, Derivation, Stability, derive
+from odenet.diagnostics import Diagnostic
+from odenet.model.fit import fit
+from odenet.model.program import Model
+from odenet.model.schemes import library, library_scheme
+
+WHERE = {
+    "imaginary": "on an imaginary spectrum",
+    "real": "on a real, negative spectrum",
+    "stable": "on a dissipative spectrum",
+}
+
+
+def advise(model: Model, derivation: Derivation, certificate: Certificate) -> list[Diagnostic]:
+    """Warnings about a scheme that no step size makes stable on the proved spectrum.
+
+    Args:
+        model: the typed program.
+        derivation: of its scheme.
+        certificate: of its dynamics; one that proves nothing gives no warning.
+    """
+    if not certificate.proved or certificate.vanishing:
+        return []
+    stability = derivation.stability_at(_values(model))
+    if isinstance(stability, str):
+        return []
+    scheme = model.scheme.name
+    blocked = [axis for axis in _needed(stability, certificate) if not axis.limit]
+    if not blocked:
+        return []
+    step = blocked[0].variable[0]
+    message = f"{scheme} is unstable for every {step} {WHERE[certificate.verdict]}"
+    found = ", ".join(alternatives(model, certificate))
+    help_ = f"stable here: {found}" if found else "no scheme of the library is stable here"
+    span = model.discretisation.span
+    return [Diagnostic(message, span, help=help_, severity="warning")]
+
+
+def alternatives(model: Model, certificate: Certificate) -> Iterator[str]:
+    """The library's schemes that take these equations and are stable for small steps.
+
+    Reversible ones come first; each with its limits.
+    """
+    found = []
+    for name in library():
+        scheme = library_scheme(name)
+        taken = fit(scheme, model.dynamics, model.discretisation.span)
+        if isinstance(taken, Diagnostic):
+            continue
+        derivation = derive(scheme)
+        stability = derivation.stability
+        if isinstance(stability, str):
+            continue
+        axes = _needed(stability, certificate)
+        if all(axis.limit for axis in axes):
+            limits = " and ".join(_limit(axis) for axis in axes)
+            found.append((not derivation.reversible, f"{name} ({limits})"))
+    yield from (text for _, text in sorted(found))
+
+
+def _limit(axis: Axis) -> str:
+    if axis.limit == float("inf"):
+        return f"every {axis.variable}"
+    return f"{axis.variable} {'≤' if axis.closed else '<'} {axis.limit:.4g}"
+
+
+def _needed(stability: Stability, certificate: Certificate) -> list[Axis]:
+    """The axes along which a scheme must be stable for a spectrum."""
+    real = [stability.real] if stability.real is not None else []
+    choose: Mapping[str, Callable[[], list[Axis]]] = {
+        "imaginary": lambda: [stability.imaginary],
+        "real": lambda: real,
+        "stable": lambda: [stability.imaginary, *real],
+    }
+    return choose[certificate.verdict]()
+
+
+def _values(model: Model) -> dict[str, Any]:
+    chosen = model.discretisation
+    step = {"h": chosen.h} if chosen.h is not None else {}
+    return {**chosen.constants, **step}

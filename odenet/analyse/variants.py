@@ -1,0 +1,108 @@
+"""Systems whose spectrum bounds that of another: its blocks, without its decay, slopes taken in."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from odenet.analyse.scalars import Scalar, Signs
+from odenet.analyse.units import System, Unit
+from odenet.analyse.words import IDENTITY, NOTHING, Diagonal, Operator
+from odenet.model.expr import State
+
+
+def parts(system: System) -> list[System]:
+    """The irreducible parts of a block triangular system, first those that read no others.
+
+    The spectrum of the whole is that of its parts together.
+    """
+    reads = {i: {j for (k, j) in system.linear if k == i} for i in system.states}
+    for unit in system.units:
+        for i in unit.column:
+            reads[i] |= set(unit.row)
+    return [_restrict(system, group) for group in components(reads)]
+
+
+def components(reads: dict) -> list[list]:
+    """Strongly connected components of a graph, those that reach no others first."""
+    reach = {i: {i} for i in reads}
+    for _ in reads:
+        for i in reads:
+            reach[i] |= set().union(*(reach[j] for j in reads[i]))
+    groups: list[list] = []
+    for i in sorted(reads, key=lambda i: len(reach[i])):
+        if not any(i in group for group in groups):
+            groups.append([j for j in reads if j in reach[i] and i in reach[j]])
+    return groups
+
+
+def _restrict(system: System, states: list[State]) -> System:
+    inside = {state: None for state in states}
+    units = [
+        replace(
+            unit,
+            row={s: op for s, op in unit.row.items() if s in inside},
+            column={s: op for s, op in unit.column.items() if s in inside},
+        )
+        for unit in system.units
+    ]
+    linear = {(i, j): op for (i, j), op in system.linear.items() if i in inside and j in inside}
+    live = tuple(unit for unit in units if unit.row and unit.column)
+    return replace(system, states=tuple(states), units=live, linear=linear)
+
+
+def uniform_decay(system: System, signs: Signs) -> tuple[Scalar, System] | None:
+    """γ and the system with -γ s taken out of every rate; None if there is no such γ > 0."""
+    decays = [-system.linear.get((s, s), NOTHING).get(()) for s in system.states]
+    least = [d for d in decays if all((signs.of(other - d) or 0) >= 0 for other in decays)]
+    if not least or signs.of(least[0]) != 1:
+        return None
+    linear = dict(system.linear)
+    for state in system.states:
+        left = linear.pop((state, state)) + least[0] * IDENTITY
+        if left:
+            linear[state, state] = left
+    return least[0], replace(system, linear=linear)
+
+
+# --- slopes among the linear terms ---------------------------------------------------------------
+
+
+def absorptions(system: System) -> Iterator[System]:
+    """The system with the damping of some units written into the linear terms.
+
+    At one point of the flow the slopes of a unit are a diagonal D′ >= 0 like any other. Where a
+    unit acts on a state j that it reads, L_j φ(… + R_j s_j), its part L_j D′ R_j of the Jacobian
+    can stand among the linear terms; the spectrum is the same, though no energy follows.
+    """
+    pieces = [
+        (k, state)
+        for k, unit in enumerate(system.units)
+        for state, operator in unit.row.items()
+        if _damps(unit, state, operator)
+    ]
+    choices = [tuple(pieces), *((piece,) for piece in pieces)] if pieces else []
+    for choice in dict.fromkeys(choices):
+        yield _absorb(system, choice)
+
+
+def _damps(unit: Unit, state: State, operator: Operator) -> bool:
+    """Whether a unit acts on a state by minus the adjoint of what reads it, up to a number."""
+    back = unit.column.get(state, NOTHING)
+    words = [word for word, _ in back.terms]
+    return words == [word for word, _ in operator.adjoint.terms]
+
+
+def _absorb(system: System, pieces: tuple[tuple[int, State], ...]) -> System:
+    units, linear = list(system.units), dict(system.linear)
+    absorbed = list(system.absorbed)
+    for k, state in pieces:
+        unit = units[k]
+        name = f"D′{k + 1}"
+        slopes = Operator.word((Diagonal(((name, Fraction(1)),)),))
+        for i, back in unit.column.items():
+            found = linear.get((i, state), NOTHING) + back @ slopes @ unit.row[state]
+            linear[i, state] = found
+        units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})
+        absorbed.append((name, unit))
+    left = tuple(unit for unit in units if unit.row)
+    return replace(system, units=left, linear=linear, absorbed=tuple(absorbed))

@@ -1,0 +1,142 @@
+"""The search for weights and inputs whose Jacobian contradicts a statement about the spectrum."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy import ndarray
+
+from odenet.analyse.certificate import Certificate
+from odenet.analyse.certify import certify
+from odenet.analyse.counterexample import Witness
+from odenet.analyse.numeric import CannotEvaluate, jacobian
+from odenet.analyse.sampling import Point, Size, draw, sizes
+from odenet.model.program import Model
+
+Against = Literal["stable", "imaginary", "real"]
+
+TRIALS = 200
+CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
+CLIMB = 40  # steps of hill climbing from a start that is not clear
+FOUND = 1e-3  # the least relative distance that counts as a find
+ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How far an eigenvalue is from where it should be, relative to ‖J‖."""
+
+    excess: float
+    eigenvalue: complex
+
+
+_EXCESS: dict[Against, Callable[[ndarray], ndarray]] = {
+    "stable": np.real,
+    "imaginary": lambda values: np.abs(np.real(values)),
+    "real": lambda values: np.maximum(np.abs(np.imag(values)), np.real(values)),
+}
+
+
+def search_witness(
+    model: Model, trials: int = TRIALS, seed: int = 0, against: Against = "stable"
+) -> Witness | None:
+    """A Jacobian with an eigenvalue where a verdict would not have it.
+
+    Random weights, states and inputs at small sizes, each start improved by hill climbing.
+
+    Args:
+        model: the typed program.
+        trials: how many starts.
+        seed: of all random numbers; trial i depends on (seed, i) alone.
+        against: the verdict to contradict.
+
+    Returns:
+        The first clear find, or None. The same arguments give the same witness.
+    """
+    available = sizes(model)
+    for trial in range(trials):
+        size = available[trial % len(available)]
+        try:
+            found = _climb(model, size, np.random.default_rng([seed, trial]), against)
+        except CannotEvaluate:
+            return None
+        if found is not None:
+            return _witness(model, *found, size, seed, trial)
+    return None
+
+
+def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
+    """The certificate, and for what it leaves open a search for a counterexample.
+
+    Args:
+        model: the typed program.
+        trials: how many starts.
+        seed: of the search.
+    """
+    certificate = certify(model)
+    if certificate.proved:
+        return certificate
+    witness = search_witness(model, trials, seed)
+    if witness is None:
+        return replace(certificate, trials=trials)
+    return replace(certificate, verdict="refuted", witness=witness, trials=witness.trial + 1)
+
+
+def _climb(
+    model: Model, size: Size, rng: np.random.Generator, against: Against
+) -> tuple[Point, complex] | None:
+    """A find from one random start."""
+    point = draw(model, size, rng)
+    best = _look(jacobian(model, point, size), against)
+    step = 0.3
+    for _ in range(CLIMB):
+        if best.excess > CLEAR:
+            break
+        trial = point.moved(rng, step)
+        look = _look(jacobian(model, trial, size), against)
+        if look.excess > best.excess:
+            point, best = trial, look
+            step *= 1.5
+        else:
+            step *= 0.9
+    return (point, best.eigenvalue) if best.excess > FOUND else None
+
+
+def _look(matrix: ndarray, against: Against) -> _Look:
+    """The worst eigenvalue that rounding cannot explain."""
+    norm = np.linalg.norm(matrix, 2)
+    if not np.isfinite(norm) or norm == 0:
+        return _Look(0.0, 0j)
+    values, right = np.linalg.eig(matrix)
+    excess = _EXCESS[against](values)
+    worst = int(np.argmax(excess))
+    if excess[worst] <= FOUND * norm:
+        return _Look(max(excess[worst] / norm, -1.0), complex(values[worst]))
+    uncertainty = ROUNDING * norm * _condition(matrix, values, right, worst)
+    return _Look((excess[worst] - uncertainty) / norm, complex(values[worst]))
+
+
+def _condition(matrix: ndarray, values: ndarray, right: ndarray, index: int) -> float:
+    """The condition of a simple eigenvalue: 1 / |yᴴ x| for unit left and right eigenvectors."""
+    others, left = np.linalg.eig(matrix.conj().T)
+    y = left[:, np.argmin(np.abs(others - values[index].conjugate()))]
+    overlap = abs(np.vdot(y, right[:, index]))
+    return 1 / overlap if overlap > 0 else np.inf
+
+
+def _witness(
+    model: Model, point: Point, eigenvalue: complex, size: Size, seed: int, trial: int
+) -> Witness:
+    names = [s.name + "'" * s.order for s in model.dynamics.system(1)]
+    values = point.state.reshape(len(names), size.channels, *size.space)
+    return Witness(
+        eigenvalue,
+        seed,
+        trial,
+        size.channels,
+        size.space,
+        point.weights,
+        dict(zip(names, values, strict=True)),
+        point.input.reshape(-1, *size.space),
+    )
