@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import odenet
-from odenet.analyse import Certificate, certify
+from odenet.analyse import Certificate, certify, decide
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -81,6 +81,15 @@ class Program:
     def certificate(self) -> Certificate:
         """What is proved about the spectrum of the dynamics."""
         return certify(self.model)
+
+    def decide(self, trials: int, seed: int = 0) -> Certificate:
+        """The certificate, after a search for a counterexample where nothing is proved.
+
+        Args:
+            trials: starts of the search.
+            seed: of the search.
+        """
+        return decide(self.model, trials, seed)
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.

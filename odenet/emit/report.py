@@ -4,6 +4,7 @@ from typing import Any
 
 from odenet.analyse import Certificate
 from odenet.derive import Derivation, derive
+from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
@@ -60,15 +61,16 @@ def _facts(name: str) -> dict[str, Any]:
         f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
         for p in scheme.patterns
     )
-    obstacle = derivation.obstacle
+    plain = derivation.to_json()
     return {
         "scheme": name,
         "takes": pattern,
-        "order": derivation.order if derivation.order is not None else "-",
-        "reversible": "yes" if obstacle is None else f"no: {obstacle.message}",
+        "order": "-" if derivation.order is None else derivation.order,
+        "reversible": "yes" if derivation.obstacle is None else "no",
         "symmetric": "yes" if derivation.symmetric else "no",
-        "volume": "-" if derivation.volume is None else str(derivation.volume),
-        "conditions": ", ".join(f"{c} ≠ 0" for c in derivation.conditions) or "-",
+        "volume": plain["volume"] or "-",
+        "needs": ", ".join(conditions(derivation)) or "-",
+        "why not reversible": derivation.obstacle.message if derivation.obstacle else "",
     }
 
 

@@ -1,0 +1,5 @@
+"""`python -m odenet` is the command line."""
+
+from odenet.cli import main
+
+main()

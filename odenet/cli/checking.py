@@ -1,0 +1,92 @@
+"""`odenet check`: claims proved or refuted, and the laws measured on the compiled module."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from odenet.cli.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from odenet.analyse.claims import ClaimResult
+    from odenet.compiler import Program
+
+SIGNS = {True: "✓", False: "✗", None: "?"}
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Specifications.")],
+    numeric: Annotated[
+        bool, typer.Option("--numeric/--no-numeric", help="Also measure the laws on the module.")
+    ] = True,
+    trials: Annotated[
+        int, typer.Option(min=0, help="Starts of the search for a counterexample.")
+    ] = 64,
+    seed: Annotated[int, typer.Option(help="Of the search and the measurements.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    set_: Settings = None,
+) -> None:
+    """Prove or refute what specifications claim; exit code 1 if a claim or a law fails."""
+    settings = read_settings(set_)
+    reports = [_check(file, settings, numeric, trials, seed, quiet=json_) for file in files]
+    if json_:
+        print(json.dumps(reports, indent=2))
+    if not all(report["holds"] for report in reports):
+        raise typer.Exit(1)
+
+
+def _check(
+    file: Path, settings: dict[str, str], numeric: bool, trials: int, seed: int, quiet: bool
+) -> dict[str, Any]:
+    """One file: its lines printed unless quiet, and its report as plain values."""
+    from odenet.analyse.advice import advise
+    from odenet.analyse.claims import check_claims
+    from odenet.compiler import load
+    from odenet.diagnostics import SpecError, render
+
+    try:
+        program = load(file, settings)
+        model, derivation = program.model, program.derivation
+    except SpecError as error:
+        if not quiet:
+            print(error, file=sys.stderr)
+        found = [diagnostic.to_json() for diagnostic in error.diagnostics]
+        return {"file": str(file), "holds": False, "errors": found}
+    certificate = program.decide(trials, seed)
+    claims = check_claims(model, derivation, certificate, trials, seed)
+    warnings = advise(model, derivation, certificate)
+    laws = _laws(program, seed) if numeric else []
+    if not quiet:
+        print(f"{file}: {certificate.summary}")
+        for claim in claims:
+            print(f"  {SIGNS[claim.holds]} {claim}")
+        for law in laws:
+            print(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
+        for diagnostic in [*warnings, *map(_failure, filter(lambda c: not c.holds, claims))]:
+            print(f"\n{render(diagnostic)}\n", file=sys.stderr)
+    return {
+        "file": str(file),
+        "holds": all(claim.holds for claim in claims) and all(law.holds for law in laws),
+        "certificate": certificate.to_json(),
+        "claims": [claim.to_json() for claim in claims],
+        "laws": [law.to_json() for law in laws],
+        "warnings": [warning.to_json() for warning in warnings],
+    }
+
+
+def _laws(program: "Program", seed: int) -> list:
+    from odenet.laws import measure
+
+    return measure(program, seed)
+
+
+def _failure(result: "ClaimResult"):
+    """A claim that does not hold, as a diagnostic at its own line."""
+    from odenet.diagnostics import Diagnostic
+
+    word = "refuted" if result.holds is False else "not proved"
+    place = result.cause or result.span
+    help_ = f"see line {place.line}: {place.text}" if place != result.span else ""
+    return Diagnostic(f"`require {result.name}` is {word}: {result.reason}", result.span, "claimed here", help_)
