@@ -1,10 +1,14 @@
-"""Files of other programs that use the ending `.ode`."""
+"""Files of other programs, above all of those that use the ending `.ode` too."""
 
 import re
 
 from odenet.diagnostics import Diagnostic, Source, Span
 
 _KINDS = (
+    (
+        "Python",
+        r"^(import[ \t]+\w+|from[ \t]+[\w.]+[ \t]+import\b|(class|def)[ \t]+\w+.*:[ \t]*$)",
+    ),
     (
         "gotran",
         r"^[ \t]*((parameters|states|expressions|component|monitor)[ \t]*\(|d\w+_dt[ \t]*=)",
@@ -16,6 +20,7 @@ _KINDS = (
         r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
+_SHARED = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
 _OURS = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
 
@@ -27,7 +32,7 @@ def recognise(source: Source) -> Diagnostic | None:
         found = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
         if found:
             return Diagnostic(
-                f"this looks like a file of {program}, which also uses the ending .ode",
+                f"this looks like a file of {program}" + _SHARED.get(program, ""),
                 Span(source, found.start(1), found.end(1)),
                 f"this is how {program} writes it",
                 "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations "

@@ -195,6 +195,12 @@ def _comma(m: Mistake) -> Finding | None:
     return None
 
 
+def _quoted(m: Mistake) -> Finding | None:
+    if m.token.type != "STRING" or "NAME" not in m.accepts:
+        return None
+    return m.token, "a text cannot stand here", f"write it without quotes: {m.token[1:-1]}"
+
+
 def _operand(m: Mistake) -> Finding | None:
     """A value missing before, after or between operators."""
     if not m.accepts >= _OPERAND:
@@ -212,9 +218,9 @@ def _operand(m: Mistake) -> Finding | None:
 
 
 def _general(m: Mistake) -> Finding:
-    wanted = sorted({word(t) for t in m.accepts if t not in _ENDS} or map(word, m.accepts))
-    words = " or ".join(wanted)
-    if m.token.type in _ENDS and len(wanted) < 4:
+    wanted = sorted({word(t) for t in m.accepts if t not in _ENDS})
+    words = " or ".join(wanted or map(word, m.accepts))
+    if m.token.type in _ENDS and 0 < len(wanted) < 4:
         return m.before, f"{words} is missing after {shown(m.before)}", _form(m, "write it as in ")
     if len(wanted) < 4:
         help_ = f"expected {words}" + _form(m, ", as in ")
@@ -241,5 +247,6 @@ _RULES: tuple[Callable[[Mistake], Finding | None], ...] = (
     _constants_without_brackets,
     _type_after_equals,
     _comma,
+    _quoted,
     _operand,
 )

@@ -6,7 +6,7 @@ from lark.exceptions import UnexpectedToken
 from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
 from odenet.language.build import Builder
-from odenet.language.lexer import Stray, parser, span_of, tokens
+from odenet.language.lexer import Stray, parser, span_of
 from odenet.language.mistakes import Mistake, explain
 from odenet.language.names import canonical
 from odenet.language.statements import TOP, statements
@@ -33,7 +33,8 @@ def parse(source: Source, report: Report) -> tree.File:
 
 def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     """A single `key = value`, as on a command line; None after reporting what is wrong."""
-    line = [token for token in tokens(source) if token.type != "_END"]
+    lines = list(statements(source))
+    line = [token for tokens in lines for token in tokens if token.type != "_END"]
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
     parsed = _feed([*line, end], "setting")
     if isinstance(parsed, Mistake):

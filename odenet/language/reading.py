@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from odenet.diagnostics import Diagnostic, Source, SpecError, suggest
+from odenet.diagnostics import Diagnostic, Source, SpecError, nearest
 
 
 def read(path: Path) -> Source:
@@ -48,10 +48,11 @@ def _unreadable(path: Path, message: str, help_: str) -> SpecError:
 def _near(path: Path) -> str:
     """The name that was meant, or the specs in the same folder."""
     try:
-        names = [p.name for p in path.parent.iterdir()]
+        names = {p.stem: p.name for p in path.parent.iterdir()}
     except OSError:
         return f"there is no folder {path.parent}"
-    return suggest(path.name, names) or _specs_in(path.parent)
+    near = nearest(path.stem, names)
+    return f"did you mean `{names[near]}`?" if near else _specs_in(path.parent)
 
 
 def _specs_in(folder: Path) -> str:

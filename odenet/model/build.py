@@ -10,12 +10,10 @@ from odenet.language import tree
 from odenet.model.declarations import Declarations
 from odenet.model.discretise import read_discretisation
 from odenet.model.dynamics import read_dynamics
-from odenet.model.layers import LayerError
+from odenet.model.flows import Flows, flow_shape
 from odenet.model.meaning import Rejected
-from odenet.model.numbers import Width, fixed
-from odenet.model.parameters import Learned
-from odenet.model.pipelines import FlowShape, Pipelines
-from odenet.model.program import Claim, Discretisation, Dynamics, MapDefinition, Model
+from odenet.model.pipelines import Pipelines
+from odenet.model.program import Claim, Discretisation, MapDefinition, Model
 from odenet.model.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.settings import Settings
 
@@ -58,10 +56,13 @@ def build(
     sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
     claims = _claims(declared, report)
-    shape = flow_shape(dynamics, scope.parameters) if sound else lambda channels: channels
+    shape = flow_shape(dynamics) if sound else lambda channels: channels
     pipelines = Pipelines(declared.values, shape, report)
     net, input_shape = _net(file, pipelines, report)
     maps = _maps(declared, pipelines, len(input_shape.space) if input_shape else DEFAULT_SPACE)
+    scheme = discretisation.scheme if discretisation else None
+    if sound:
+        Flows(dynamics, scope.parameters, maps, scheme, report).check(net)
     declared.check_used()
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
@@ -88,44 +89,11 @@ def _settable(discretisation: Discretisation) -> list[str]:
     return [*steps, *discretisation.constants, *recipe_keys()]
 
 
-def flow_shape(dynamics: Dynamics, parameters: Mapping[str, Learned]) -> FlowShape:
-    """The channels after a flow, from those before it."""
-
-    def after(channels: Width) -> Width | LayerError:
-        parts = dynamics.parts
-        if channels.constant % parts:
-            return LayerError(
-                f"{channels} channels do not fall into {parts} equal parts, one for each state",
-                f"make the channel count a multiple of {parts}",
-            )
-        c = int(channels.constant) // parts
-        for learned in parameters.values():
-            if wrong := _misfit(learned, c):
-                return LayerError(f"with {c} channels for each state, {wrong}")
-        return fixed(dynamics.width_out.at(c))
-
-    return after
-
-
-def _misfit(learned: Learned, c: int) -> str:
-    """Why a parameter cannot be built for states of `c` channels; empty when it can."""
-    for width in (learned.width_in, learned.width_out):
-        if width is None:
-            continue
-        count = width.at(c)
-        if count != int(count) or count < 1:
-            return f"`{learned.name}` would have {count}"
-        groups = learned.options.get("groups") or learned.options.get("group") or 1
-        if count % groups:
-            return f"the {count} of `{learned.name}` do not fall into {groups} groups"
-    return ""
-
-
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     found = []
     for line in declared.file.of(tree.Require):
         try:
-            call = declared.values.call(line.claim)
+            call = declared.values.call(line.claim, "a claim")
         except Rejected:
             continue
         form = next((c for c in CLAIMS if c.partition("(")[0] == call.name), None)

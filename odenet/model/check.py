@@ -30,6 +30,9 @@ def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model
     try:
         file = parse(source, report)
         _check_version(file)
+        if not file.statements:
+            message, help_ = "this file has only comments", "a model begins with `state Y`"
+            raise SpecError([Diagnostic(message, help=help_, file=source.name)])
         used = tuple(_Uses(report).of(file, (_path(source.name),)))
         return file, build(file, source, used, settings, report)
     except RecursionError:
@@ -80,6 +83,7 @@ class _Uses:
         except SpecError as error:
             for found in error.diagnostics:
                 self.report.error(f"{use.path}: {found.message}", use.span, help=found.help)
+            yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
         file = parse(source, self.report)
         _check_version(file)

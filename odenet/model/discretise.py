@@ -37,7 +37,7 @@ def read_discretisation(
     if line is None:
         return None
     try:
-        call = declared.values.call(line.scheme)
+        call = declared.values.call(line.scheme, "a scheme")
         scheme = find_scheme(call, declared, report)
         constants = _Constants(call, scheme, report).read(declared.values, outside)
         starts = _starts(line, scheme, declared, report)
@@ -79,7 +79,7 @@ def find_scheme(call: Call, declared: Declarations, report: Report) -> Scheme:
         known = sorted([*library(), *declared.schemes])
         help_ = f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
         message = f"unknown scheme `{call.name}`"
-        report.error(message, call.span, suggest(call.name, known), help_)
+        report.error(message, call.word, suggest(call.name, known), help_)
     raise Rejected
 
 
@@ -98,7 +98,10 @@ class _Constants:
     def read(self, values: Values, outside: Settings) -> dict[str, Any]:
         """The values by name; raises Rejected."""
         given = self._given()
-        for entry in outside.take(self.form, values):
+        replacing = outside.take(self.form, values)
+        if {"h", "T"} & {entry.key for entry in replacing}:
+            given = {name: value for name, value in given.items() if name not in self.steps}
+        for entry in replacing:
             given[entry.key] = entry.value, entry.value_span
         found: dict[str, Any] = {"h": None, "T": None}
         for name, parameter in self.form.items():
@@ -187,16 +190,17 @@ class StartScope(SchemeReader):
         self.inside_start = True
 
     def name(self, node: tree.Name):
-        """The scheme's names, then the numbers of the file."""
+        """The scheme's names, then the numbers and what is learned in the file."""
         found = super().name(node)
         if found is not None or node.id in self.unknowns:
             return found
-        if self.file_scope.number(node) is not None:
+        learned = {**self.file_scope.parameters, **self.file_scope.maps}
+        if node.id in learned or self.file_scope.number(node) is not None:
             return self.file_scope.name(node)
         if node.id in self.file_scope.declared or node.id == "u":
-            message = f"a start value is made of the scheme's own names, and `{node.spelling}` is none"
-            known = [self.spellings.get(n, n) for n in (*self.unknowns, *self.functions)]
-            self.report.error(message, node.span, help=f"{self.block.name.spelling} has {', '.join(known)}")
+            message = f"a start value reads the unknowns of the scheme, not `{node.spelling}`"
+            known = [f"{self.spellings.get(n, n)}[0]" for n in self.unknowns]
+            self.report.error(message, node.span, help=f"write {' or '.join(known)}")
             raise Rejected
         return None
 

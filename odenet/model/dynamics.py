@@ -28,10 +28,10 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     output = _output(file, scope, report)
     parts = sum(isinstance(value, expr.Split) for value in initial.values())
     widths = Widths(scope.parameters, C * max(parts, 1), report)
-    for rate in rates.values():
-        widths.check(rate, C)
-    for value in initial.values():
-        widths.check(value, C)
+    for name, rate in rates.items():
+        widths.check(rate, C, f"the state `{scope.declared[name].spelling}`")
+    for state, value in initial.items():
+        widths.check(value, C, f"the state `{scope.declared[state.name].spelling}`")
     width_out = widths.width(output)
     scope.parameters.update(widths.parameters)
     return Dynamics(

@@ -22,6 +22,7 @@ class Call:
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
         span: where it stands in the text; opaque, not compared.
+        word: where its name stands.
         places: where its arguments stand, by name or by position.
     """
 
@@ -29,6 +30,7 @@ class Call:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     span: Any = field(default=None, compare=False, repr=False)
+    word: Any = field(default=None, compare=False, repr=False)
     places: Mapping[str | int, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, argument: str | int) -> Any:
@@ -92,11 +94,12 @@ class Number:
 
     def words(self) -> str:
         """For example "above 0, at most 1"."""
-        low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
-        if self.high is None:
-            return low if self.low > float("-inf") else "a number"
-        high = f"below {self.high:g}" if self.open_high else f"at most {self.high:g}"
-        return f"{low}, {high}"
+        parts = ["a whole number"] if self.whole else []
+        if self.low > float("-inf"):
+            parts.append(f"{'above' if self.open_low else 'at least'} {_plain(self.low)}")
+        if self.high is not None:
+            parts.append(f"{'below' if self.open_high else 'at most'} {_plain(self.high)}")
+        return ", ".join(parts) or "a number"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """An int when whole, else a float."""
@@ -113,6 +116,11 @@ class Number:
         if below or above:
             return subject.refuse(self, "too small" if below else "too large")
         return int(value) if self.whole else float(value)
+
+
+def _plain(number: float) -> str:
+    """A number as people write it: all digits of a whole one."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ class Several:
     def words(self) -> str:
         """The items it takes."""
         several = "a list" if self.length is None else f"a list of {self.length}"
-        order = " and larger than the one before" if self.increasing else ""
+        order = ", and larger than the one before" if self.increasing else ""
         return f"{several}, each {self.item.words()}{order}"
 
     def check(self, value: Any, subject: Subject) -> Any:
@@ -213,7 +221,7 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = suggest(value.name, self.forms)
-            subject.report(Problem(span, message, near, known))
+            subject.report(Problem(value.word or span, message, near, known))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -229,7 +237,8 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     name, report = call.name, subject.report
     if len(call.args) > len(form):
         takes = f"it takes {', '.join(form)}" if form else "it takes none"
-        report(Problem(subject.span, f"too many arguments for {name}", help=takes))
+        place = call.place(len(form)) or subject.span
+        report(Problem(place, f"too many arguments for {name}", help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)

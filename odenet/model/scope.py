@@ -57,7 +57,7 @@ class SpecScope:
             first = self.declared[name.id]
             alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
             message = f"`{name.spelling}` is defined twice"
-            where = f"first defined{alias} in line {first.span.line}"
+            where = f"first defined{alias} in {_line_of(first, name)}"
             self.report.error(message, name.span, where, "remove one, or choose another name")
         elif name.id in FIXED:
             message = f"`{name.spelling}` is {FIXED[name.id]} and cannot be redefined"
@@ -75,7 +75,7 @@ class SpecScope:
         """A name that looks the same but is another, with where it comes from."""
         for other in self.declared.values():
             if confusable(name.spelling, other.spelling):
-                return f"`{other.spelling}` of line {other.span.line}"
+                return f"`{other.spelling}` of {_line_of(other, name)}"
         for other, meaning in FIXED.items():
             if confusable(name.spelling, other):
                 return f"`{other}`, {meaning},"
@@ -289,6 +289,8 @@ class SpecScope:
         elif near := nearest(node.spelling, known):
             self.used.add(canonical(near))
             help_ = f"did you mean `{near}`?"
+        elif self._reading and self._reading[-1] in self.settings:
+            help_ = "give a number, as in --set h=0.05"
         else:
             help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
         self._fail(f"unknown name `{node.spelling}`", node.span, help_)
@@ -296,6 +298,12 @@ class SpecScope:
     def _fail(self, message: str, span: Span, help_: str) -> NoReturn:
         self.report.error(message, span, help=help_)
         raise Rejected
+
+
+def _line_of(name: tree.Name, seen_from: tree.Name) -> str:
+    """The line of a name, with its file when that is another one."""
+    source = name.span.source
+    return f"line {name.span.line}" + (f" of {source.name}" * (source != seen_from.span.source))
 
 
 def _split(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:

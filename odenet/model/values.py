@@ -43,15 +43,15 @@ class Values:
                     return self.call(node)
         return self.number(node)
 
-    def call(self, node: tree.Value) -> Call:
+    def call(self, node: tree.Value, wanted: str = "a name") -> Call:
         """A word or a call, whatever numbers the file names; raises Rejected."""
         match node:
             case tree.Name():
                 activation = self.scope.activation(node)
                 if activation is None:
-                    return Call(node.id, span=node.span)
+                    return Call(node.id, span=node.span, word=node.span)
                 constants = tuple(self.scope.evaluate(c) for c in activation.constants)
-                return Call(activation.name, constants, span=node.span)
+                return Call(activation.name, constants, span=node.span, word=node.span)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
                 return self._call(name, group, node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *rest)):
@@ -63,7 +63,7 @@ class Values:
                 help_ = f"write `{name.spelling}({argument.span.text})`"
                 self.report.error("arguments stand in brackets", argument.span, help=help_)
                 raise Rejected
-        self.report.error("a name is wanted here", node.span)
+        self.report.error(f"{wanted} is wanted here", node.span)
         raise Rejected
 
     def number(self, node: tree.Value) -> Value:
@@ -104,7 +104,7 @@ class Values:
             else:
                 places[argument.name.id] = argument.span
                 named[argument.name.id] = value
-        return Call(name.id, tuple(positional), named, node.span, places)
+        return Call(name.id, tuple(positional), named, node.span, name.span, places)
 
     # the scope of numbers
 

@@ -1,7 +1,9 @@
 """Do the channel counts meet? Also finds the widths of biases, diagonals and norms."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 from odenet.diagnostics import Report
 from odenet.model import expr
@@ -27,14 +29,12 @@ class Widths:
         self.width_in = width_in
         self.report = report
 
-    def check(self, node: expr.Node, expected: Width) -> None:
-        """Report where a formula does not come out at the width expected of it."""
-        try:
+    def check(self, node: expr.Node, expected: Width, of: str) -> None:
+        """Report where a formula does not come out at the width that something has, `of` what."""
+        with suppress(Mismatch):
             found = self.field(node, expected)
             if found not in (None, expected):
-                self._mismatch(node, found, "here is wanted", expected)
-        except Mismatch:
-            pass
+                self._mismatch(node, found, f"{of} has", expected)
 
     def width(self, node: expr.Node) -> Width:
         """The width of a formula; `c` when nothing in it tells."""
@@ -77,11 +77,8 @@ class Widths:
         match node:
             case expr.Identity():
                 return width
-            case expr.Param():
-                return self._apply(node.name, width, operand, adjoint=False)
-            case expr.Adjoint():
-                assert isinstance(node.of, expr.Param)
-                return self._apply(node.of.name, width, operand, adjoint=True)
+            case expr.Param() | expr.Adjoint(expr.Param()):
+                return self._apply(node, width, operand)
             case expr.Compose():
                 inner = self.operator(node.right, width, operand)
                 return self.operator(node.left, inner, node.right)
@@ -97,16 +94,21 @@ class Widths:
                 return widths[0]
         raise AssertionError(node)
 
-    def _apply(self, name: str, width: Width | None, operand: expr.Node, adjoint: bool):
-        learned = self.parameters[name]
+    def _apply(self, node: expr.Node, width: Width | None, operand: expr.Node) -> Width | None:
+        """The width a parameter or its adjoint gives."""
+        adjoint = isinstance(node, expr.Adjoint)
+        param = node.of if isinstance(node, expr.Adjoint) else node
+        assert isinstance(param, expr.Param)
+        learned = self.parameters[param.name]
         if learned.type == "diag":
-            return self._flexible(name, width, operand)
+            return self._flexible(param.name, width, operand)
         reads, gives = learned.width_in, learned.width_out
         if adjoint:
             reads, gives = gives, reads
         if width not in (None, reads):
-            shown = f"{name}^T" if adjoint else name
-            self._mismatch(operand, width, f"`{shown}` reads", reads)
+            shown = f"`{node.span.text}`" if node.span else "the operator"
+            help_ = f"`{'out' if adjoint else 'in'} = {width}` in its declaration would make it fit"
+            self._mismatch(operand, width, f"{shown} reads", reads, help_)
         return gives
 
     def _reads(self, node: expr.Node) -> Width | None:
@@ -144,6 +146,7 @@ class Widths:
             if width is None and common is not None:
                 width = self.field(node, common)
             if width != common:
+                assert common is not None
                 first = next(n for n, w in zip(nodes, known, strict=True) if w == common)
                 text = first.span.text if first.span else "what stands before it"
                 self._mismatch(node, width, f"`{text}` has", common)
@@ -158,7 +161,8 @@ class Widths:
             self._mismatch(node, width, f"`{name}` has, from its first use,", learned.width_in)
         return self.parameters[name].width_in
 
-    def _mismatch(self, node: expr.Node, found, other: str, wanted) -> None:
+    def _mismatch(self, node: expr.Node, found, other: str, wanted, help_: str = "") -> NoReturn:
         message = f"channel counts do not meet: this has {found}, but {other} {wanted}"
-        self.report.error(message, node.span, f"{found} channels", "widths are set by `out = …`")
+        help_ = help_ or "widths are set where an operator is declared: `conv(3, in = …, out = …)`"
+        self.report.error(message, node.span, f"{found} channels", help_)
         raise Mismatch

@@ -58,7 +58,7 @@ def test_every_problem_is_reported_with_its_own_place():
 
 def test_zero_epochs_says_what_epochs_count():
     (problem,) = problems_of("epochs", 0)
-    assert problem.message == "epochs counts passes over the data: at least 1"
+    assert problem.message == "epochs counts passes over the data: a whole number, at least 1"
 
 
 @pytest.mark.parametrize(

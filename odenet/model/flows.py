@@ -1,0 +1,92 @@
+"""Whether the flow fits where the net puts it: the channels that reach it, and its step size."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from odenet.diagnostics import Report
+from odenet.model.layers import Layer, LayerError
+from odenet.model.numbers import Width, fixed
+from odenet.model.parameters import Learned
+from odenet.model.pipelines import FlowShape
+from odenet.model.program import Dynamics, MapDefinition
+from odenet.model.scheme import Scheme
+
+
+def flow_shape(dynamics: Dynamics) -> FlowShape:
+    """The channels after a flow, from those before it."""
+
+    def after(channels: Width) -> Width | LayerError:
+        parts = dynamics.parts
+        if channels.constant % parts:
+            return LayerError(
+                f"{channels} channels do not fall into {parts} equal parts, one for each state",
+                f"make the channel count a multiple of {parts}",
+            )
+        return fixed(dynamics.width_out.at(int(channels.constant) // parts))
+
+    return after
+
+
+class Flows:
+    """Checks the flows of a net.
+
+    Args:
+        dynamics: the equations.
+        parameters: what they learn.
+        maps: the maps they use.
+        scheme: their discretisation, None when it has an error.
+        report: takes what is wrong.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        parameters: Mapping[str, Learned],
+        maps: Mapping[str, MapDefinition],
+        scheme: Scheme | None,
+        report: Report,
+    ):
+        self.dynamics = dynamics
+        self.parameters = parameters
+        self.maps = maps
+        self.scheme = scheme
+        self.report = report
+
+    def check(self, layers: Sequence[Layer]) -> None:
+        """Report the flows that cannot be built where they stand."""
+        for layer in layers:
+            self.check(layer.inner)
+            if layer.name == "flow":
+                self._flow(layer)
+
+    def _flow(self, layer: Layer) -> None:
+        c = int(layer.before.channels.constant) // self.dynamics.parts
+        wrong = next(self._misfits(c), "")
+        if wrong:
+            message = f"with {c} channels for each state, {wrong}"
+            self.report.error(message, layer.span, help="change the channels before the flow")
+        if layer.arguments["h"] and self.scheme is not None and not self.scheme.uses_step_size:
+            message = f"{self.scheme.name} has no step size"
+            self.report.error(message, layer.span, help="leave out `h`")
+
+    def _misfits(self, c: int) -> Iterator[str]:
+        """Why something cannot be built for states of `c` channels."""
+        for learned in self.parameters.values():
+            groups = learned.options.get("groups") or learned.options.get("group") or 1
+            yield from _misfit(learned.name, (learned.width_in, learned.width_out), groups, c)
+        for name, definition in self.maps.items():
+            for layer in definition.layers:
+                groups = layer.arguments.get("groups") or layer.arguments.get("g") or 1
+                widths = (layer.before.channels, layer.after.channels)
+                yield from _misfit(name, widths, groups, c)
+
+
+def _misfit(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
+    """Why something cannot be built: its channels are no whole number, or not that of its groups."""
+    for width in widths:
+        count = None if width is None else width.at(c)
+        if count is None:
+            continue
+        if count != int(count) or count < 1:
+            yield f"`{name}` would have {count}"
+        elif count % groups:
+            yield f"the {count} channels of `{name}` do not fall into {groups} groups"

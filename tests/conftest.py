@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+settings.register_profile("odenet", deadline=None)
+settings.load_profile("odenet")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the recorded outputs that differ"
+    )
+
+
+@pytest.fixture
+def golden(request):
+    """Compares a text with its recording; relative paths lie under tests/golden."""
+
+    def compare(path, text):
+        recording = GOLDEN / path
+        if request.config.getoption("--update-golden"):
+            recording.parent.mkdir(parents=True, exist_ok=True)
+            recording.write_text(text, encoding="utf-8", newline="\n")
+        assert recording.is_file(), f"no recording {recording}; run pytest --update-golden"
+        assert text == recording.read_text(encoding="utf-8")
+
+    return compare

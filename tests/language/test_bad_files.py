@@ -1,0 +1,38 @@
+"""Every mistake of tests/bad, with the message that a user sees."""
+
+from pathlib import Path
+
+import pytest
+
+from odenet.diagnostics import SpecError
+from odenet.language.reading import read
+from odenet.model.check import check
+
+BAD = Path(__file__).parents[1] / "bad"
+FILES = sorted(BAD.glob("*.ode"))
+
+
+def settings_of(path):
+    """What the lines `# --set NAME=VALUE` at the top of a file set from outside."""
+    lines = path.read_bytes().splitlines()
+    found = [line[8:].decode().split("=", 1) for line in lines if line.startswith(b"# --set ")]
+    return dict(found)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_bad_file_is_refused_in_the_words_of_the_language(path, golden, monkeypatch):
+    monkeypatch.chdir(BAD)
+    with pytest.raises(SpecError) as caught:
+        check(read(Path(path.name)), settings_of(path))
+    golden(path.with_suffix(".expected"), f"{caught.value}\n")
+
+
+def test_every_recording_belongs_to_a_file():
+    assert {path.stem for path in BAD.glob("*.expected")} == {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_message_speaks_of_the_parser_or_of_python(path):
+    text = path.with_suffix(".expected").read_text(encoding="utf-8")
+    for word in ("Token", "LPAR", "RPAR", "_END", "NAME'", "Traceback", "None", "Fraction(", "<odenet"):
+        assert word not in text
