@@ -38,13 +38,12 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
     except Stuck as stuck:
         obstacle = find_obstacle(step, stuck, notation(scheme))
         return Derivation(scheme, None, {}, (), obstacle, ())
+    conditions = _conditions(scheme, scalars, divisors)
+    if expand and _zeros(scheme, conditions):
+        obstacle = Obstacle("the inverse divides by 0", scheme.slots[0], scheme.span)
+        return Derivation(scheme, None, {}, (), obstacle, ())
     undone = derive_inverse(scheme, shears, relabel)
     verify_inverse(scheme, undone, expand)
-    conditions = _conditions(scheme, scalars, divisors)
-    if expand and (zeros := _zeros(scheme, conditions)):
-        message = f"the inverse divides by {notation(scheme).number(zeros[0])}, which is 0"
-        obstacle = Obstacle(message, scheme.slots[0], scheme.span)
-        return Derivation(scheme, None, {}, (), obstacle, ())
     return Derivation(scheme, shears, relabel, conditions, None, undone)
 
 

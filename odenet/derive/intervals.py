@@ -36,8 +36,10 @@ class Interval:
     closed_high: bool
 
     def __contains__(self, s: float) -> bool:
-        above = s >= self.low if self.closed_low else s > self.low
-        return bool(above and (s <= self.high if self.closed_high else s < self.high))
+        low, high = float(self.low), float(self.high)
+        return (
+            (low < s < high) or (self.closed_low and s == low) or (self.closed_high and s == high)
+        )
 
 
 def critical(characteristic: Poly, factorise: bool) -> list[Poly]:

@@ -9,12 +9,15 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import mpmath
+import sympy
 
 from odenet.derive.bounded import bounded_powers, index_of_one
+from odenet.derive.one_step import one_step
 from odenet.derive.powers import WORKING_DIGITS, NoSeries, Scales, is_zero
-from odenet.derive.scalars import Value, constants
+from odenet.derive.scalars import H, Value, as_mpf, constants
 from odenet.derive.series import Expansion, Series, lowest, plus
 from odenet.derive.text import notation
 from odenet.model import expr
@@ -76,6 +79,7 @@ class _Accuracy:
         self.scheme = scheme
         self.values = values
         self.notation = notation(scheme)
+        self.slots = scheme.slots
         self.orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
         self.starts = {(slot.name, slot.offset): value for slot, value in scheme.starts}
         self.loss = {name: self._loss(name) for name in scheme.unknowns}
@@ -92,24 +96,28 @@ class _Accuracy:
             return Order(None, f"the start lines do not say what {names} approximates")
         return Order(max(found, 0), note=self._start_note(found))
 
+    @cached_property
+    def _whole(self) -> list[list[Value]]:
+        """How the stored values go over in a step with all rates 0, as h tends to 0."""
+        zero = sympy.Integer(0)
+        patterns = self.scheme.patterns
+        step = one_step(self.scheme, {p.function: (zero,) * len(p.reads) for p in patterns})
+        if step.scalars.powers_of_h:
+            raise NoSeries("a root of h is no power series in h")
+        values = {**step.scalars.numbers(self.values), H: Fraction(0)}
+        try:
+            return step.at({symbol: as_mpf(value) for symbol, value in values.items()})
+        except ZeroDivisionError:
+            raise NoSeries("a value grows like 1/h as h tends to 0") from None
+
     def _matrix(self, names: tuple[str, ...]) -> list[list[Value]]:
-        """How stored values of some unknowns go over in a step with h = 0 and all rates 0."""
-        slots = [slot for slot in self.scheme.slots if slot.name in names]
-        scales = Scales(self.scheme, self.values, 0)
-        columns = []
-        for one in slots:
-            values: dict[Node, Fraction] = {
-                slot: Fraction(slot == one) for slot in self.scheme.slots
-            }
-            for update in self.scheme.updates:
-                values[update.target] = _still(update.value, values, scales)
-            columns.append([values[Slot(slot.name, slot.offset + 1)] for slot in slots])
-        return [list(row) for row in zip(*columns, strict=True)]
+        """The part of that for some of the unknowns."""
+        places = [i for i, slot in enumerate(self.slots) if slot.name in names]
+        return [[self._whole[i][j] for j in places] for i in places]
 
     def _unstable(self) -> str:
         """Why errors grow however small h is, if they do (Dahlquist's root condition)."""
-        whole = self._matrix(self.scheme.unknowns)
-        if not bounded_powers(whole, at_one=max(self.orders.values())):
+        if not bounded_powers(self._whole, at_one=max(self.orders.values())):
             return "errors of earlier steps grow from step to step, however small h is"
         return ""
 
@@ -123,12 +131,12 @@ class _Accuracy:
 
     def _coupled(self, name: str) -> tuple[str, ...]:
         """The unknowns whose errors come back to an unknown that passes its own on to them."""
-        slots, matrix = self.scheme.slots, self._matrix(self.scheme.unknowns)
+        slots = self.slots
         reads = {
             (to.name, of.name)
-            for to, row in zip(slots, matrix, strict=True)
+            for to, row in zip(slots, self._whole, strict=True)
             for of, entry in zip(slots, row, strict=True)
-            if entry
+            if not is_zero(entry)
         }
         for via in self.scheme.unknowns:  # transitive closure
             reads |= {(a, b) for a, v in reads if v == via for w, b in reads if w == via}
@@ -182,7 +190,7 @@ class _Accuracy:
             }
             return expansion.read(start, shifted)
 
-        values: dict[Node, Series] = {slot: on_solution(slot) for slot in self.scheme.slots}
+        values: dict[Node, Series] = {slot: on_solution(slot) for slot in self.slots}
         for update in self.scheme.updates:
             values[update.target] = expansion.read(update.value, values)
         new = (Slot(name, 1) for name in self.scheme.unknowns)
@@ -202,12 +210,13 @@ class _Accuracy:
 
     def _start_note(self, order: int) -> str:
         """Whether the values before the first step are too far off for the order of the steps."""
-        limit = HIGHEST + 1
+        earlier = {key: v for key, v in self.starts.items() if key[0] in self.orders and key[1]}
+        if not earlier:
+            return ""
+        limit = order + max(self.loss.values())
         expansion = Expansion(self.scheme, Scales(self.scheme, self.values, limit), limit)
         now: dict[Node, Series] = {Slot(u, 0): expansion.exact(u, 0) for u in self.orders}
-        for (name, offset), value in self.starts.items():
-            if name not in self.orders or offset == 0:
-                continue
+        for (name, offset), value in earlier.items():
             off = plus(expansion.read(value, now), expansion.exact(name, offset), -1)
             resting = {key: p for key, p in off.items() if not _moving(key)}
             power = lowest(resting)
@@ -229,19 +238,3 @@ def _moving(key: object) -> bool:
         return False
     function, children = key  # type: ignore[misc]
     return function.endswith("'") or any(_moving(child) for _, child in children)
-
-
-def _still(node: Node, values: Mapping[Node, Value], scales: Scales) -> Value:
-    """A value with h = 0 and all right-hand sides 0."""
-    match node:
-        case expr.Sum():
-            return sum((s * _still(term, values, scales) for s, term in node.terms), Fraction(0))
-        case expr.Product():
-            return scales.read(node.left).get(0, Fraction(0)) * _still(node.right, values, scales)
-        case expr.Quotient():
-            below = scales.read(replace(node, numerator=expr.Number(Fraction(1), "1")))
-            return below.get(0, Fraction(0)) * _still(node.numerator, values, scales)
-        case expr.Rate() | expr.Zero():
-            return Fraction(0)
-    found = values[node]
-    return Fraction(0) if is_zero(found) else found

@@ -69,16 +69,17 @@ class Expansion:
             if pattern.order == 2:
                 start[name][(f"{name}'", ())] = {1: Fraction(1)}
         found = start
-        for _ in range(self.heaviest):
+        for weight in range(1, self.heaviest + 1):
             found = {
-                p.variable: plus(start[p.variable], self._integral(p, found))
+                p.variable: plus(start[p.variable], self._integral(p, found, weight))
                 for p in self.scheme.patterns
             }
         return found
 
-    def _integral(self, pattern: Pattern, values: Mapping[str, Series]) -> Series:
+    def _integral(self, pattern: Pattern, values: Mapping[str, Series], heaviest: int) -> Series:
         """The right-hand side along values in time, integrated as often as its order says."""
-        rate = self.apply(pattern, tuple(values[name] for name in pattern.reads), None)
+        arguments = tuple(values[name] for name in pattern.reads)
+        rate = self.apply(pattern, arguments, None, heaviest)
         for _ in range(pattern.order):
             rate = {t: {k + 1: a / (k + 1) for k, a in p.items()} for t, p in rate.items()}
         return rate
@@ -125,7 +126,7 @@ class Expansion:
                 return self._scaled(self.read(node.numerator, values), factor)
             case Rate():
                 arguments = tuple(self.read(argument, values) for argument in node.arguments)
-                return self.apply(self._patterns[node.function], arguments, node)
+                return self.apply(self._patterns[node.function], arguments, node, self.heaviest)
         raise NoSeries("it is no sum of right-hand sides", node)
 
     def _scaled(self, series: Series, factor: Powers) -> Series:
@@ -133,8 +134,14 @@ class Expansion:
         scaled = {key: multiply(powers, factor, limit) for key, powers in series.items()}
         return {key: powers for key, powers in scaled.items() if powers}
 
-    def apply(self, pattern: Pattern, arguments: tuple[Series, ...], node: Rate | None) -> Series:
-        """A right-hand side at given values.
+    def apply(
+        self,
+        pattern: Pattern,
+        arguments: tuple[Series, ...],
+        node: Rate | None,
+        heaviest: int,
+    ) -> Series:
+        """A right-hand side at given values, up to trees of a weight.
 
         Raises:
             NoSeries: an argument is not the unknown that stands there plus something small.
@@ -152,7 +159,7 @@ class Expansion:
                     where = node.arguments[place] if node else None
                     raise NoSeries("this moves by more than a multiple of h in a step", where)
                 branches.append(((place, tree), powers, self.weight(tree)))
-        room = self.heaviest - pattern.order
+        room = heaviest - pattern.order
         found: Series = {}
         for children, powers in self._choose(branches, room, {0: Fraction(1)}):
             found[(pattern.function, tuple(sorted(children)))] = powers

@@ -1,0 +1,241 @@
+"""The derived inverse, on numbers and on random sequences of shears written as text."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odenet.derive import derive
+from odenet.derive.inverse import derive_inverse, verify_inverse
+from odenet.derive.text import notation
+from odenet.model import expr
+from odenet.model.expr import Slot
+from tests.derive.numeric import (
+    SCHEMES,
+    Network,
+    as_vector,
+    jacobian,
+    numbers_of,
+    read_scheme,
+    shear,
+    step,
+    unstep,
+)
+
+DERIVED = {name: derive(scheme) for name, scheme in SCHEMES.items()}
+REVERSIBLE = [name for name, derivation in DERIVED.items() if derivation.reversible]
+NOT = [
+    "euler",
+    "heun",
+    "rk4",
+    "kutta3",
+    "adams_bashforth2",
+    "nystrom4",
+    "divided_velocity",
+    "coupled",
+]
+
+
+def inverse_text(name: str) -> list[str]:
+    shown = notation(SCHEMES[name])
+    return [shown.equation(update) for update in DERIVED[name].inverse]
+
+
+def test_every_scheme_that_should_has_an_inverse():
+    assert sorted(set(SCHEMES) - set(NOT)) == sorted(REVERSIBLE)
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), h=st.floats(0.01, 1.0))
+def test_the_inverse_gives_back_the_state_on_nonlinear_dynamics(name, seed, h):
+    scheme, derivation = SCHEMES[name], DERIVED[name]
+    network = Network(scheme, seed)
+    rates, numbers = network.rates(), numbers_of(scheme, h)
+    before = network.state(scheme, seed + 1)
+    after = step(scheme, before, rates, numbers)
+    assert np.allclose(
+        as_vector(unstep(derivation, after, rates, numbers)), as_vector(before), rtol=0, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+def test_the_shears_are_the_step(name):
+    scheme, derivation = SCHEMES[name], DERIVED[name]
+    network = Network(scheme)
+    rates, numbers = network.rates(), numbers_of(scheme, 0.3)
+    before = network.state(scheme)
+    by_lines = step(scheme, before, rates, numbers)
+    by_shears = shear(derivation, before, rates, numbers)
+    assert set(by_shears) == set(by_lines)
+    for slot, x in by_lines.items():
+        assert np.allclose(by_shears[slot], x, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+def test_the_volume_is_the_determinant_of_the_jacobian(name):
+    scheme, derivation = SCHEMES[name], DERIVED[name]
+    network = Network(scheme)
+    rates, numbers = network.rates(), numbers_of(scheme, 0.3)
+    found = jacobian(lambda s: step(scheme, s, rates, numbers), network.state(scheme))
+    volume = derivation.volume.subs({sympy.Symbol(n): v for n, v in numbers.items()})
+    assert abs(np.linalg.det(found)) == pytest.approx(float(volume) ** network.width, rel=1e-10)
+
+
+def test_the_inverses_are_written_as_on_paper():
+    assert inverse_text("verlet") == ["Z[n] = Z[n+1] - h G(Y[n+1])", "Y[n] = Y[n+1] - h F(Z[n])"]
+    assert inverse_text("midpoint") == ["Y[n-1] = Y[n+1] - 2 h F(Y[n])"]
+    assert inverse_text("leapfrog") == ["Y[n-1] = 2 Y[n] + h^2 F(Y[n]) - Y[n+1]"]
+    assert inverse_text("momentum") == [
+        "x[n] = x[n+1] - v[n+1]",
+        "v[n] = (v[n+1] - (1 - γ) f(x[n]))/γ",
+    ]
+    assert inverse_text("asynchronous_leapfrog") == [
+        "x1 = x[n+1] - h/2 v[n+1]",
+        "v[n] = 2 f(x1) - v[n+1]",
+        "x[n] = x1 - h/2 v[n]",
+    ]
+
+
+def test_a_scheme_gives_the_same_inverse_however_its_lines_are_drawn_together():
+    short = inverse_text("asynchronous_leapfrog_in_two_lines")
+    assert short == inverse_text("asynchronous_leapfrog")
+
+
+def test_two_step_schemes_change_places():
+    older, newer = Slot("Y", -1), Slot("Y", 0)
+    assert DERIVED["midpoint"].relabel == {older: newer, newer: older}
+    (only,) = DERIVED["leapfrog"].shears
+    assert (only.target, only.scale, only.adds) == (older, -1, ((2, newer),))
+    assert [str(factor) for factor, _ in only.rates] == ["h**2"]
+    assert DERIVED["verlet"].relabel == {}
+
+
+def test_a_shear_knows_the_line_it_comes_from():
+    lines = [one.line for one in DERIVED["yoshida4"].shears]
+    assert lines == list(SCHEMES["yoshida4"].updates)
+
+
+def test_the_scale_of_a_shear_is_a_side_condition():
+    assert [str(c) for c in DERIVED["momentum"].conditions] == ["gamma"]
+    assert DERIVED["momentum"].violated() == ()
+    assert [str(c) for c in DERIVED["momentum"].violated({"gamma": 0})] == ["gamma"]
+    assert DERIVED["yoshida4"].conditions == ()
+
+
+def test_a_division_inside_an_argument_is_a_side_condition():
+    text = """scheme s(a, b) {
+        for Y' = F(Z), Z' = G(Y)
+        Y[n+1] = a Y[n] + b Z[n]
+        Z[n+1] = Z[n] + h G(Y[n])
+    }"""
+    derivation = derive(read_scheme(text))
+    assert not derivation.reversible
+    turned = derive(read_scheme(text.replace("h G(Y[n])", "h G(a Y[n] + b Z[n])")))
+    assert [str(c) for c in turned.conditions] == ["a"]
+
+
+def test_bits_are_counted_where_a_shear_contracts():
+    assert DERIVED["momentum"].bits() == pytest.approx(-np.log2(0.9))
+    assert DERIVED["momentum"].bits({"gamma": 0.5}) == pytest.approx(1)
+    assert DERIVED["leapfrog"].bits() == 0
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+def test_the_proof_ends_in_zero_for_every_shear(name):
+    proof = DERIVED[name].proof
+    assert len(proof) == len(DERIVED[name].inverse)
+    assert all(line.endswith(" = 0") for line in proof)
+
+
+def test_a_wrong_inverse_is_found_out():
+    scheme, derivation = SCHEMES["verlet"], DERIVED["verlet"]
+    first, *others = derive_inverse(scheme, derivation.shears, derivation.relabel)
+    value = first.backward.value
+    assert isinstance(value, expr.Sum)
+    wrong = replace(value, terms=tuple((1, term) for _, term in value.terms))
+    planted = replace(first, backward=replace(first.backward, value=wrong))
+    with pytest.raises(AssertionError, match="does not give back"):
+        verify_inverse(scheme, (planted, *others), expand=False)
+
+
+# random sequences of shears -----------------------------------------------------------------------
+
+UNKNOWNS = "ABC"
+SCALES = ["", "-1 ", "2 ", "γ ", "(1/2) "]
+WEIGHTS = ["2", "1/2", "-1", "γ", "1 - γ"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One shear of a random scheme: the target, and the choices that make its right-hand side."""
+
+    target: str
+    scale: str
+    shift: str
+    nested: bool
+    added: str | None
+
+    def text(self, at: dict[str, str]) -> str:
+        """The right-hand side, with the unknowns' values written as given."""
+        one, other = (f"({at[name]})" for name in UNKNOWNS if name != self.target)
+        inner = f"{one} + ({self.shift}) {other}"
+        if self.nested:
+            first = next(name for name in UNKNOWNS if name != self.target)
+            inner += f" + h F{first}({other}, {one})"
+        text = f"{self.scale}({at[self.target]}) + h F{self.target}({inner}, {other})"
+        return text + (f" + (1/4) ({at[self.added]})" if self.added else "")
+
+
+@st.composite
+def drawn(draw) -> Drawn:
+    target = draw(st.sampled_from(UNKNOWNS))
+    others = [name for name in UNKNOWNS if name != target]
+    return Drawn(
+        target,
+        draw(st.sampled_from(SCALES)),
+        draw(st.sampled_from(WEIGHTS)),
+        draw(st.booleans()),
+        draw(st.sampled_from([None, *others])),
+    )
+
+
+def scheme_text(shears: list[Drawn], order: tuple[str, ...], at_once: bool) -> str:
+    """A scheme of shears whose last values change places.
+
+    Args:
+        shears: in order.
+        order: which value each unknown takes over.
+        at_once: whether to put every line into those that read it.
+    """
+    current = {name: f"{name}[n]" for name in UNKNOWNS}
+    lines = []
+    for number, one in enumerate(shears):
+        text = one.text(current)
+        current[one.target] = text if at_once else f"s{number}"
+        lines += [] if at_once else [f"s{number} = {text}"]
+    lines += [
+        f"{name}[n+1] = {current[source]}" for name, source in zip(UNKNOWNS, order, strict=True)
+    ]
+    takes = (f"{n}' = F{n}({', '.join(o for o in UNKNOWNS if o != n)})" for n in UNKNOWNS)
+    return "\n".join(["scheme random(γ = 0.75) {", f"for {', '.join(takes)}", *lines, "}"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(drawn(), min_size=1, max_size=4), st.permutations(UNKNOWNS), st.booleans())
+def test_every_sequence_of_shears_is_undone(shears, order, at_once):
+    scheme = read_scheme(scheme_text(shears, order, at_once))
+    derivation = derive(scheme)
+    assert derivation.reversible, derivation.obstacle
+    network = Network(scheme, width=2)
+    rates, numbers = network.rates(), numbers_of(scheme, 0.1)
+    before = network.state(scheme)
+    after = step(scheme, before, rates, numbers)
+    back = unstep(derivation, after, rates, numbers)
+    assert np.allclose(as_vector(back), as_vector(before), rtol=1e-9, atol=1e-9)
+    in_place = shear(derivation, before, rates, numbers)
+    for slot, x in after.items():
+        assert np.allclose(in_place[slot], x, rtol=1e-9, atol=1e-9)

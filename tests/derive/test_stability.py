@@ -1,0 +1,180 @@
+"""Stability limits in closed form, against powers of the matrix that the lines themselves give."""
+
+import numpy as np
+import pytest
+import sympy
+
+from odenet.derive import derive
+from odenet.derive.bounded import bounded_powers, index_of_one
+from tests.derive.numeric import SCHEMES, matrix, read_scheme
+
+# scheme -> imaginary axis, negative real axis (None: the test equation has no such eigenvalue)
+TABLE = {
+    "verlet": ("hω < 2", None),
+    "stormer_verlet": ("hω < 2", None),
+    "leapfrog": ("hω < 2", None),
+    "velocity_verlet": ("hω < 2", None),
+    "midpoint": ("hω < 1", "unstable for every h"),
+    "asynchronous_leapfrog": ("hω < 1", "unstable for every h"),
+    "euler": ("unstable for every h", "hμ ≤ 2"),
+    "heun": ("unstable for every h", "hμ ≤ 2"),
+    "rk4": (
+        "hω ≤ 2 √2 = 2.82843",
+        "hμ ≤ 2.78529, where s = 2.78529 is a zero of s^3 - 4 s^2 + 12 s - 24",
+    ),
+    "kutta3": (
+        "hω ≤ √3 = 1.73205",
+        "hμ ≤ 2.51275, where s = 2.51275 is a zero of s^3 - 3 s^2 + 6 s - 12",
+    ),
+    "adams_bashforth2": ("unstable for every h", "hμ ≤ 1"),
+    "momentum": ("unstable for every ω", "μ ≤ 2 (γ + 1)/(1 - γ) = 38"),
+    "heavy_ball": ("unstable for every h", "hμ ≤ 2 (γ + 1)/(1 - γ) = 38"),
+    "yoshida4": ("hω < 1.5734", None),
+    "ruth3": (
+        "hω < 2.50748, where s = 2.50748 is a zero of 7 s^6 - 144 s^4 + 1728 s^2 - 6912",
+        None,
+    ),
+}
+
+
+def rates_on(scheme, eigenvalue: complex, h: float) -> dict:
+    """Linear right-hand sides with an eigenvalue ±λ = s/h, as the paper's test equations have."""
+    slope = eigenvalue / h if scheme.uses_step_size else eigenvalue
+    found = {}
+    for p in scheme.patterns:
+        own = p.variable in p.reads
+        found[p.function] = tuple(
+            slope**p.order if (name == p.variable) == own else 0 for name in p.reads
+        )
+    return found
+
+
+def growth(scheme, eigenvalue: complex, h: float = 0.5) -> float:
+    """The largest entry of many steps; infinite if they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.linalg.matrix_power(matrix(scheme, rates_on(scheme, eigenvalue, h), h), 4096)
+    return float(np.nan_to_num(np.abs(power), nan=np.inf).max())
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_limits_come_out(name):
+    stability = derive(SCHEMES[name]).stability
+    real = None if stability.real is None else str(stability.real)
+    assert (str(stability.imaginary), real) == TABLE[name]
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("axis", ["imaginary", "real"])
+def test_steps_stay_bounded_inside_the_limit_and_grow_beyond_it(name, axis):
+    scheme = SCHEMES[name]
+    found = getattr(derive(scheme).stability, axis)
+    if found is None:
+        return
+    direction = 1j if axis == "imaginary" else -1
+    for share in (0.05, 0.3, 0.7, 0.99):
+        if found.limit:
+            assert growth(scheme, share * found.limit * direction) < 60
+    assert growth(scheme, 1.02 * (found.limit or 0.5) * direction) > 1e3
+
+
+@pytest.mark.parametrize("name", ["verlet", "leapfrog", "midpoint", "stormer_verlet"])
+def test_at_an_open_limit_errors_grow_linearly(name):
+    scheme = SCHEMES[name]
+    axis = derive(scheme).stability.imaginary
+    assert not axis.closed and axis.limit not in axis.intervals[0]
+    power = np.linalg.matrix_power(
+        matrix(scheme, rates_on(scheme, 1j * axis.limit, 0.5), 0.5), 1000
+    )
+    assert 100 < np.abs(power).max() < 1e5
+
+
+@pytest.mark.parametrize("name", ["euler", "momentum", "heun"])
+def test_at_a_closed_limit_steps_stay_bounded(name):
+    scheme = SCHEMES[name]
+    axis = derive(scheme).stability.real
+    assert axis.closed and axis.limit in axis.intervals[0]
+    power = np.linalg.matrix_power(matrix(scheme, rates_on(scheme, -axis.limit, 0.5), 0.5), 1000)
+    assert np.abs(power).max() < 100
+
+
+def test_the_limit_of_momentum_moves_with_its_constant():
+    derivation = derive(SCHEMES["momentum"])
+    gamma = sympy.Symbol("gamma")
+    expected = 2 * (1 + gamma) / (1 - gamma)
+    assert sympy.simplify(derivation.stability.real.closed_form - expected) == 0
+    assert derivation.stability_at({"gamma": 0.5}).real.limit == pytest.approx(6)
+
+
+def test_the_growth_of_revnet_is_the_same_computation():
+    # Chang et al. 2018, Eq. 21
+    alpha, beta, xi = sympy.symbols("alpha beta xi")
+    found = derive(SCHEMES["verlet"]).characteristic(
+        {"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1)
+    )
+    assert sympy.expand(found - (xi**2 - (2 + alpha * beta) * xi + 1)) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["euler", "rk4", "midpoint", "reversible_rk2", "leapfrog", "verlet"]
+)
+def test_the_region_is_where_the_spectral_radius_is_at_most_one(name):
+    scheme = SCHEMES[name]
+    x, y = np.meshgrid(np.linspace(-3.05, 0.95, 17), np.linspace(-3.1, 3.1, 21))
+    z = x + 1j * y
+    found = derive(scheme).stability.region(z)
+    radius = np.array(
+        [
+            np.abs(np.linalg.eigvals(matrix(scheme, rates_on(scheme, w, 0.5), 0.5))).max()
+            for w in z.flat
+        ]
+    )
+    assert found.shape == z.shape
+    clear = np.abs(radius - 1) > 1e-3
+    assert np.array_equal(found.flat[clear], radius[clear] < 1)
+
+
+def test_the_region_of_a_reversible_scheme_is_a_piece_of_the_imaginary_axis():
+    region = derive(SCHEMES["midpoint"]).stability.region
+    assert region(np.array([0.5j, 0.99j, -0.99j])).all()
+    assert not region(np.array([1.01j, 0.01, -0.01, -0.01 + 0.5j])).any()
+
+
+def test_an_interval_away_from_zero_is_not_called_a_limit():
+    text = "scheme s {\nfor Y' = F(Y)\nY[n+1] = 2 Y[n] + h F(Y[n])\n}"
+    axis = derive(read_scheme(text)).stability.real
+    assert axis.limit == 0
+    assert str(axis) == "stable only for 1 ≤ hμ ≤ 3"
+
+
+def test_several_intervals_are_all_named():
+    assert str(derive(SCHEMES["reversible_rk2"]).stability.real) == (
+        "hμ ≤ 0.0100505 or 1.98995 ≤ hμ ≤ 2.53719"
+    )
+
+
+def test_a_ring_of_unknowns_has_no_test_equation():
+    assert "ring" in derive(SCHEMES["ring"]).stability
+
+
+def test_a_step_that_depends_on_the_step_size_itself_needs_it():
+    text = "scheme s {\nfor Y' = F(Y)\nY[n+1] = (1 - h) Y[n] + h F(Y[n])\n}"
+    derivation = derive(read_scheme(text))
+    assert derivation.stability == "the step depends on h itself, not on hλ alone"
+    assert derivation.stability_at({"h": 0.5}).real.limit == pytest.approx(1.5)
+
+
+def test_a_constant_without_a_value_is_asked_for():
+    text = "scheme s(θ) {\nfor Y' = F(Y)\nY[n+1] = Y[n] + θ h F(Y[n])\n}"
+    derivation = derive(read_scheme(text))
+    assert derivation.stability == "it depends on the constant θ"
+    assert str(derivation.stability_at({"theta": 2}).real) == "hμ ≤ 2/θ = 1"
+
+
+def test_bounded_powers_are_told_from_growing_ones():
+    assert bounded_powers([[1, 0], [0, 1]])
+    assert not bounded_powers([[1, 1], [0, 1]])
+    assert bounded_powers([[1, 1], [0, 1]], at_one=2)
+    assert not bounded_powers([[-1, 1], [0, -1]], at_one=2)
+    assert not bounded_powers([[1.01]])
+    assert index_of_one([[1, 1, 0], [0, 1, 1], [0, 0, 1]]) == 3
+    assert index_of_one([[2]]) == 0
