@@ -133,6 +133,8 @@ def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
 def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
     """A statement about units as one."""
     units, matrix = arrangement.units, arrangement.matrix
+    if _hopeless(matrix, signs):
+        return None
     for aim, check in (
         (Aim.ANTISYMMETRIC, _antisymmetric),
         (Aim.SYMMETRIC, _symmetric),
@@ -143,6 +145,14 @@ def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
         if part is not None:
             return replace(part, contracted=arrangement.contracted, absorbed=arrangement.absorbed)
     return None if units else Part((), (), (), (), "imaginary")
+
+
+def _hopeless(matrix: Matrix, signs: Signs) -> bool:
+    """Whether a diagonal block alone rules out all scalings by numbers."""
+    if any(operator.diagonals for row in matrix for operator in row):
+        return False
+    blocks = (matrix[i][i] for i in range(len(matrix)))
+    return any(negative_squares(symmetric_part(((b,),)), signs) is None for b in blocks)
 
 
 def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None:

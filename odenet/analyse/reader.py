@@ -136,7 +136,7 @@ class Reader:
         if self.model.parameters[name].type != "diag":
             return Letter(spelling)
         self.learned.add(spelling)
-        return Diagonal(((spelling, Fraction(1)),))
+        return Diagonal(((spelling, 1),))
 
     def _gate(self, node: expr.Node) -> Operator:
         """The diagonal that a field without states multiplies with."""
@@ -144,7 +144,7 @@ class Reader:
         self.names[name] = Gate(node)
         if isinstance(node, expr.Bias):
             self.learned.add(name)
-        return Operator.word((Diagonal(((name, Fraction(1)),)),))
+        return Operator.word((Diagonal(((name, 1),)),))
 
     # fields
 

@@ -11,6 +11,8 @@ from math import gcd, lcm
 
 Monomial = tuple[tuple[str, int], ...]
 
+UNIT: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)
+
 
 @dataclass(frozen=True)
 class Scalar:
@@ -25,7 +27,8 @@ class Scalar:
     @staticmethod
     def of(terms: Mapping[Monomial, Fraction]) -> "Scalar":
         """The sum of some terms."""
-        return Scalar(tuple(sorted((m, c) for m, c in terms.items() if c)))
+        found = [(m, c) for m, c in terms.items() if c]
+        return Scalar(tuple(sorted(found) if len(found) > 1 else found))
 
     @staticmethod
     def number(value: Fraction | int) -> "Scalar":
@@ -55,6 +58,8 @@ class Scalar:
     def __mul__(self, other: "Scalar") -> "Scalar":
         if not isinstance(other, Scalar):
             return NotImplemented
+        if self.terms == UNIT or other.terms == UNIT:
+            return other if self.terms == UNIT else self
         total: dict[Monomial, Fraction] = {}
         for one, a in self.terms:
             for two, b in other.terms:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from odenet.analyse.arrange import Matrix
 from odenet.analyse.scalars import ONE, Scalar, Signs, common_factor
-from odenet.analyse.squares import halves
+from odenet.analyse.squares import Vector, halves
 from odenet.analyse.words import Diagonal, Operator, Word, adjoint, core, invert, join
 
 Weights = tuple[Operator, ...]
@@ -49,11 +49,12 @@ class _Equation:
 def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> Weights | None:
     """Positive weights for an aim, None if there are none of this form."""
     equations = []
+    squares = halves(matrix, signs)
     for i in range(len(matrix)):
         for j in range(i + 1, len(matrix)):
             if not matrix[i][j] and not matrix[j][i]:
                 continue
-            found = _equation(matrix, i, j, aim, signs)
+            found = _equation(matrix, i, j, aim, signs, squares)
             if found is None and aim is not Aim.DISSIPATIVE:
                 return None
             equations += [found] if found else []
@@ -65,9 +66,11 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> Weights | None:
     return _normal([weights[i] for i in range(len(matrix))], signs)
 
 
-def _equation(matrix: Matrix, i: int, j: int, aim: Aim, signs: Signs) -> _Equation | None:
+def _equation(
+    matrix: Matrix, i: int, j: int, aim: Aim, signs: Signs, squares: Vector
+) -> _Equation | None:
     """The equation of a pair of units, from its first word with a partner."""
-    binding = _without_square(matrix, i, j, signs)
+    binding = _without_square(matrix, i, j, squares)
     pairs = list(_partners(matrix[i][j], matrix[j][i].adjoint))
     if aim is Aim.DISSIPATIVE:
         pairs.sort(key=lambda pair: pair[0] not in binding)
@@ -96,12 +99,9 @@ def _partners(one: Operator, other: Operator) -> Iterator[tuple[Word, Word]]:
     return iter(sorted(found, key=lambda pair: pair[0] != pair[1]))
 
 
-def _without_square(matrix: Matrix, i: int, j: int, signs: Signs) -> set[Word]:
+def _without_square(matrix: Matrix, i: int, j: int, squares: Vector) -> set[Word]:
     """The words of a pair that no square can absorb: they must cancel."""
-    words = halves(matrix, signs)
-    products = {
-        join(adjoint(p), q) for a, p in words if a == i for b, q in words if b == j
-    }  # fmt: skip
+    products = {join(adjoint(p), q) for a, p in squares if a == i for b, q in squares if b == j}
     present = [word for word, _ in (*matrix[i][j].terms, *matrix[j][i].adjoint.terms)]
     return {word for word in present if word not in products}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 
 from odenet.analyse.scalars import Scalar, Signs
 from odenet.analyse.units import System, Unit
@@ -98,7 +97,7 @@ def _absorb(system: System, pieces: tuple[tuple[int, State], ...]) -> System:
     for k, state in pieces:
         unit = units[k]
         name = f"D′{k + 1}"
-        slopes = Operator.word((Diagonal(((name, Fraction(1)),)),))
+        slopes = Operator.word((Diagonal(((name, 1),)),))
         for i, back in unit.column.items():
             found = linear.get((i, state), NOTHING) + back @ slopes @ unit.row[state]
             linear[i, state] = found

@@ -24,8 +24,8 @@ ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its conditi
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How far an eigenvalue is from where it should be, relative to ‖J‖."""
+class Look:
+    """An eigenvalue, and how far it is for certain from where it should be, relative to ‖J‖."""
 
     excess: float
     eigenvalue: complex
@@ -88,13 +88,13 @@ def _climb(
 ) -> tuple[Point, complex] | None:
     """A find from one random start."""
     point = draw(model, size, rng)
-    best = _look(jacobian(model, point, size), against)
+    best = worst_eigenvalue(jacobian(model, point, size), against)
     step = 0.3
     for _ in range(CLIMB):
         if best.excess > CLEAR:
             break
         trial = point.moved(rng, step)
-        look = _look(jacobian(model, trial, size), against)
+        look = worst_eigenvalue(jacobian(model, trial, size), against)
         if look.excess > best.excess:
             point, best = trial, look
             step *= 1.5
@@ -103,18 +103,18 @@ def _climb(
     return (point, best.eigenvalue) if best.excess > FOUND else None
 
 
-def _look(matrix: ndarray, against: Against) -> _Look:
+def worst_eigenvalue(matrix: ndarray, against: Against) -> Look:
     """The worst eigenvalue that rounding cannot explain."""
     norm = np.linalg.norm(matrix, 2)
     if not np.isfinite(norm) or norm == 0:
-        return _Look(0.0, 0j)
+        return Look(0.0, 0j)
     values, right = np.linalg.eig(matrix)
     excess = _EXCESS[against](values)
     worst = int(np.argmax(excess))
     if excess[worst] <= FOUND * norm:
-        return _Look(max(excess[worst] / norm, -1.0), complex(values[worst]))
+        return Look(max(excess[worst] / norm, -1.0), complex(values[worst]))
     uncertainty = ROUNDING * norm * _condition(matrix, values, right, worst)
-    return _Look((excess[worst] - uncertainty) / norm, complex(values[worst]))
+    return Look((excess[worst] - uncertainty) / norm, complex(values[worst]))
 
 
 def _condition(matrix: ndarray, values: ndarray, right: ndarray, index: int) -> float:

@@ -8,12 +8,13 @@ are equal for all weights exactly if their sums of words are the same.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
 
 from odenet.analyse.scalars import ONE, ZERO, Scalar, power_text, signed_sum
 
 
-@dataclass(frozen=True)
-class Letter:
+class Letter(NamedTuple):
     """A learned operator or its adjoint."""
 
     name: str
@@ -23,11 +24,10 @@ class Letter:
         return self.name + "ᵀ" * self.adjoint
 
 
-@dataclass(frozen=True)
-class Diagonal:
+class Diagonal(NamedTuple):
     """A product of powers of diagonals, by name; fractional powers need factors >= 0."""
 
-    powers: tuple[tuple[str, Fraction], ...]
+    powers: tuple[tuple[str, int | Fraction], ...]
 
     def __str__(self) -> str:
         return " ".join(power_text(name, power) for name, power in self.powers)
@@ -40,18 +40,20 @@ class Diagonal:
 Word = tuple[Letter | Diagonal, ...]
 
 
+@cache
 def join(left: Word, right: Word) -> Word:
     """The product of two words."""
     if left and right and isinstance(left[-1], Diagonal) and isinstance(right[0], Diagonal):
         powers = dict(left[-1].powers)
         for name, power in right[0].powers:
-            powers[name] = powers.get(name, Fraction(0)) + power
+            powers[name] = powers.get(name, 0) + power
         merged = tuple(sorted((name, power) for name, power in powers.items() if power))
         middle: Word = (Diagonal(merged),) if merged else ()
         return left[:-1] + middle + right[1:]
     return left + right
 
 
+@cache
 def adjoint(word: Word) -> Word:
     """The adjoint of a word."""
     return tuple(
@@ -60,6 +62,7 @@ def adjoint(word: Word) -> Word:
     )
 
 
+@cache
 def root(word: Word) -> tuple[Word, frozenset[str]] | None:
     """The p with word = pᵀ p, and the diagonals that must be >= 0 for it; None if there is none."""
     half, odd = divmod(len(word), 2)
@@ -74,6 +77,7 @@ def root(word: Word) -> tuple[Word, frozenset[str]] | None:
     return (middle.power(Fraction(1, 2)), *word[half + 1 :]), needed
 
 
+@cache
 def core(word: Word) -> tuple[Word, Word, Word]:
     """The word as diagonal, rest, diagonal; a word of diagonals alone is all in the first part."""
     before = word[:1] if word and isinstance(word[0], Diagonal) else ()
@@ -87,6 +91,7 @@ def invert(word: Word) -> Word:
     return tuple(letter.power(-1) for letter in word if isinstance(letter, Diagonal))
 
 
+@cache
 def word_text(word: Word) -> str:
     """`K1 K2ᵀ`; the empty word is the identity."""
     return " ".join(str(letter) for letter in word) or "I"
@@ -107,7 +112,8 @@ class Operator:
     def of(terms: Mapping[Word, Scalar]) -> "Operator":
         """The sum of some terms."""
         found = [(word, scalar) for word, scalar in terms.items() if scalar]
-        return Operator(tuple(sorted(found, key=lambda t: (-len(t[0]), word_text(t[0])))))
+        found = sorted(found, key=_place) if len(found) > 1 else found
+        return Operator(tuple(found))
 
     @staticmethod
     def word(word: Word, scalar: Scalar = ONE) -> "Operator":
@@ -173,6 +179,10 @@ class Operator:
 
     def __str__(self) -> str:
         return signed_sum(_term(word, scalar) for word, scalar in self.terms)
+
+
+def _place(term: tuple[Word, Scalar]) -> tuple[int, str]:
+    return -len(term[0]), word_text(term[0])
 
 
 IDENTITY = Operator.word(())
