@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import odenet
-from odenet.analyse import Certificate, certify, decide
+from odenet import analyse
+from odenet.analyse import Certificate, certify
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -89,7 +90,7 @@ class Program:
             trials: starts of the search.
             seed: of the search.
         """
-        return decide(self.model, trials, seed)
+        return analyse.decide(self.model, trials, seed)
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.

@@ -26,9 +26,11 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels drift energy exact facts field frequency_bound initial inverse memory
-    note_drift obstacle operators readout refine relabel retreat reversible shears slots smoothness
-    space spectrum stability stability_limit states steps stochastic trajectory width
+    advance anchors channels drift encode energy evolve evolve_exactly exact field
+    frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
+    obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
+    space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
+    width
 """
 RESERVED = frozenset(
     [*_CODE.split(), *_MODULE.split(), *_FLOW.split(), *keyword.kwlist, *keyword.softkwlist]
