@@ -118,7 +118,7 @@ class RunFolder:
 
     def write(self, path: Path, text: str) -> None:
         """Write one of the files, completely or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)

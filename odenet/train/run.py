@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 import odenet
+from odenet.language.tree import Use
 from odenet.model.recipe import Call
 from odenet.runtime.flow import Memory
 from odenet.train.augment import Pipeline
@@ -62,9 +63,9 @@ def train(
     data = Data(data_set, program.recipe, shape)
     folder = new_folder(program.name, out, first_process())
     if first_process():
-        _write_inputs(folder, program, settings, options, data)
+        _write_inputs(folder, Path(spec), program, settings, options, data)
     torch.manual_seed(program.recipe.seed)
-    network = program.network(classes=len(data_set.classes))
+    network = _network(program, data_set.classes)
     task = Task(network, program.recipe, len(data_set.classes), data.watched_name)
     return _fit(folder, task, data, options, console or Console())
 
@@ -186,6 +187,21 @@ def _data_of(program: "Program") -> Call:
     return program.recipe.data
 
 
+def _network(program: "Program", classes: Sequence[str]) -> nn.Module:
+    """A new network with one output per class."""
+    network = program.network(classes=len(classes))
+    if program.classes is None:  # its last layer cannot be widened; see what it gives
+        with torch.no_grad():
+            outputs = tuple(network.eval()(torch.zeros(1, *input_shape(program))).shape[1:])
+        if outputs != (len(classes),):
+            gives = " x ".join(map(str, outputs))
+            raise TrainingError(
+                f"the data has {len(classes)} classes, and the network gives {gives} numbers",
+                f"end it with dense({len(classes)})",
+            )
+    return network.train()
+
+
 def _require_same(spec: Path, kept: Path) -> None:
     if odenet.load(spec).text != kept.read_text(encoding="utf-8"):
         raise TrainingError(
@@ -196,6 +212,7 @@ def _require_same(spec: Path, kept: Path) -> None:
 
 def _write_inputs(
     folder: RunFolder,
+    spec: Path,
     program: "Program",
     settings: Mapping[str, Any],
     options: Options,
@@ -203,6 +220,9 @@ def _write_inputs(
 ) -> None:
     """Everything that reproduces the run, before it starts."""
     folder.write(folder.spec, program.text)
+    for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
+        if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
+            folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
@@ -226,7 +246,8 @@ def _restored(
     """The task with the weights of a checkpoint, its flows refined as often as they were."""
     classes, level = len(record.classes), checkpoint["odenet"]["level"]
     torch.manual_seed(program.recipe.seed)
-    task = Task(program.network(classes=classes), program.recipe, classes, watched, level)
+    network = _network(program, record.classes)
+    task = Task(network, program.recipe, classes, watched, level)
     for _ in range(level):
         refine_network(task)
     task.load_state_dict(checkpoint["state_dict"])

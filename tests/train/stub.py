@@ -1,15 +1,13 @@
 """A program as the compiler gives it, small and fast, with everything a trainer can trip over."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from odenet.diagnostics import Report, Source
-from odenet.language import parse
-from odenet.model.build import build
+from odenet.compiler import load_model
+from odenet.language.tree import File
 from odenet.model.recipe import Recipe
 from odenet.runtime import bias, conv, conv_kernel, layers
 from odenet.runtime.flow import Flow
@@ -72,8 +70,10 @@ class Network(nn.Module):
 @dataclass(frozen=True)
 class Program:
     recipe: Recipe
+    tree: File
+    text: str
     name: str = "stub"
-    text: str = "odenet 1\n"
+    classes: int | None = 10
     input_shape: tuple[int, ...] = (1, 8, 8)
     certificate: str = "nothing is proved"
 
@@ -105,6 +105,5 @@ train {
 
 def load(path, set=None):
     """Like `odenet.load`, with the stub for the network."""
-    source, report = Source(str(path), Path(path).read_text()), Report()
-    model = build(parse(source, report), source, (), set or {}, report)
-    return Program(model.recipe, text=source.text)
+    tree, model = load_model(path, set)
+    return Program(model.recipe, tree, model.source.text)

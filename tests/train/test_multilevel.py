@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from rich.console import Console
@@ -90,7 +92,7 @@ def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_s
     result = run.train(
         stub_spec, {"levels": "[1, 2]", "ema": 0.9}, out="run", console=Console(quiet=True)
     )
-    checkpoint = run.read_checkpoint(RunFolder(run.Path("run")).checkpoint("last"))
+    checkpoint = run.read_checkpoint(RunFolder(Path("run")).checkpoint("last"))
     assert checkpoint["odenet"]["level"] == 2
     assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8
     assert result.saved is not None

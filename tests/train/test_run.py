@@ -2,6 +2,8 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,11 +29,11 @@ def train(spec, out="run", **settings):
 
 
 def weights(out, which="last"):
-    return run.read_checkpoint(RunFolder(run.Path(out)).checkpoint(which))["state_dict"]
+    return run.read_checkpoint(RunFolder(Path(out)).checkpoint(which))["state_dict"]
 
 
 def rows(out):
-    found = RunFolder(run.Path(out)).rows()
+    found = RunFolder(Path(out)).rows()
     return [{k: v for k, v in row.items() if k not in TIMES} for row in found]
 
 
@@ -45,7 +47,7 @@ def assert_same_run(out, expected):
 
 def test_a_run_leaves_everything_that_reproduces_it(stub_spec):
     result = train(stub_spec, epochs=2)
-    folder = RunFolder(run.Path("run"))
+    folder = RunFolder(Path("run"))
     assert folder.spec.read_text() == stub.SPEC
     assert folder.module.read_text() == "# the generated module\n"
     assert folder.certificate.read_text() == "nothing is proved\n"
@@ -97,7 +99,7 @@ def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, setting
         StopAt(patch, step)
         with pytest.raises(Stopped):
             train(stub_spec, "run", **settings)
-    assert not RunFolder(run.Path("run")).result.exists()
+    assert not RunFolder(Path("run")).result.exists()
     result = run.resume("run", console=Console(quiet=True))
     assert_same_run("run", "whole")
     assert result.epochs == 3
@@ -109,7 +111,7 @@ def test_ctrl_c_stops_like_sigterm(stub_spec, monkeypatch):
     with pytest.raises(Stopped):
         train(stub_spec)
     assert signal.getsignal(signal.SIGINT) is before
-    assert RunFolder(run.Path("run")).checkpoint("last").is_file()
+    assert RunFolder(Path("run")).checkpoint("last").is_file()
 
 
 def test_a_run_can_be_made_longer(stub_spec):
@@ -208,7 +210,7 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
         (tmp_path / "mine" / "test" / name).mkdir(parents=True)
         for split in ("train", "test"):
             Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / name / "a.png")
-    checkpoint = run.read_checkpoint(RunFolder(run.Path("run")).checkpoint("best"))
+    checkpoint = run.read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
     checkpoint["state_dict"]["network.head.weight"].zero_()
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
     torch.save(checkpoint, "run/checkpoints/best.ckpt")
@@ -257,7 +259,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
 
 def test_a_damaged_checkpoint_is_named(stub_spec):
     train(stub_spec, epochs=1)
-    run.Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
+    Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
     with pytest.raises(TrainingError, match=r"best.ckpt cannot be read"):
         run.evaluate("run")
 
@@ -272,8 +274,8 @@ def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
         run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
 
 
-def test_a_spec_without_data_says_how_to_give_some(stub_spec, monkeypatch):
-    monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: stub.Program(Recipe()))
+def test_a_spec_without_data_says_how_to_give_some(stub_spec):
+    stub_spec.write_text(stub.SPEC.partition("train {")[0])
     with pytest.raises(TrainingError) as caught:
         train(stub_spec)
     assert "--data" in caught.value.help
@@ -286,3 +288,20 @@ def test_the_time_that_levels_save_is_measured_by_the_last_level():
     assert time_saved(table[:2], recipe) is None
     assert time_saved(table, Recipe(epochs=4)) is None
     assert math.isfinite(time_saved(table, recipe))
+
+
+def test_a_network_of_another_width_than_the_classes_is_refused(stub_spec, monkeypatch):
+    program = replace(stub.load(stub_spec), classes=None)
+    monkeypatch.setattr(stub.Program, "network", lambda *_, **__: stub.Network(7))
+    monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: program)
+    with pytest.raises(TrainingError, match="has 10 classes, and the network gives 7 numbers"):
+        train(stub_spec)
+
+
+def test_files_that_the_spec_uses_are_kept_with_it(stub_spec, tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "mine.ode").write_text("let a = 1\n")
+    stub_spec.write_text(stub.SPEC.replace("state x", 'use "lib/mine.ode"\nstate x'))
+    train(stub_spec, epochs=1)
+    assert Path("run/lib/mine.ode").read_text() == "let a = 1\n"
+    assert run.evaluate("run")["data"] == "digits"
