@@ -145,7 +145,8 @@ class Elaborator:
                     segments = [[(self._product(segments), written)]]
                 left = self._fold(segments[-1])
                 segments[-1] = [(self._divide(left, value, written), written)]
-                divided = True
+                # `7/24 h` is a number times h; `1/γ h` could be read either way.
+                divided = not isinstance(value, expr.Number)
                 continue
             if operator == "*":
                 segments.append([])
