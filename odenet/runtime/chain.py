@@ -18,6 +18,7 @@ from torch import Tensor
 
 from odenet.runtime.ambient import Autocast, RandomTape, frozen_statistics
 from odenet.runtime.exact import Fixed
+from odenet.runtime.layout import in_order_of
 from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.weights import GradientSums, Weights
 
@@ -199,6 +200,7 @@ class Return:
         self._walk = walk
         self._kept = {done: packed.filled(tensors) for done, packed in walk.kept.items()}
         self._state = self._kept[walk.steps.stop]
+        gradients = tuple(map(in_order_of, gradients, self._state.tensors()))
         self._grads = Registers(walk.flow.slots, gradients)
         self._sums = GradientSums(tuple(tensors))
 

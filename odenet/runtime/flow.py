@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, overload
+from typing import ClassVar, overload
 
 import torch
 from torch import Tensor, nn
 
 from odenet.runtime.ambient import Autocast
-from odenet.runtime.chain import exact_steps, exact_steps_undone, reversible_steps
+from odenet.runtime.chain import exact_steps, exact_steps_undone
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import budgeted_steps, checkpointed_steps, plain_steps
+from odenet.runtime.layout import as_before, channels_innermost
+from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.refinement import refined
 from odenet.runtime.shear import Shear, like
 from odenet.runtime.spectra import jacobian_spectrum, operator_norm
 
 State = tuple[Tensor, ...]
-Memory = Literal["reversible", "stored", "checkpoint"] | int
 
 
 class Flow(nn.Module):
@@ -131,15 +131,8 @@ class Flow(nn.Module):
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
         state = self._settled(state)
-        if not self._differentiates(state):
-            return plain_steps(self, state, range(self.steps))
-        if self.memory == "stored":
-            return plain_steps(self, state, range(self.steps))
-        if self.memory == "checkpoint":
-            return checkpointed_steps(self, state)
-        if self.memory == "reversible":
-            return like(state, reversible_steps(self, state))
-        return like(state, budgeted_steps(self, state, self.memory))
+        end = all_steps(self, like(state, map(channels_innermost, state)), self.memory)
+        return like(state, map(as_before, end, state))
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -279,11 +272,6 @@ class Flow(nn.Module):
         """Under autocast the state stays in single precision: its rounding would add up."""
         low = Autocast.here(state[0].device).enabled
         return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
-
-    def _differentiates(self, state: State) -> bool:
-        if not torch.is_grad_enabled() or torch.compiler.is_exporting():
-            return False
-        return any(t.requires_grad for t in (*state, *self.parameters()))
 
     def _only_state(self, out: Tensor) -> State:
         state = self.initial(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
 State = tuple[Tensor, ...]
+Memory = Literal["reversible", "stored", "checkpoint"] | int
+
+
+def all_steps(flow: Flow, state: State, memory: Memory) -> State:
+    """All steps of a flow; plain tensor code where nothing is to be differentiated."""
+    differentiable = any(t.requires_grad for t in (*state, *flow.parameters()))
+    if not (differentiable and torch.is_grad_enabled()) or torch.compiler.is_exporting():
+        return plain_steps(flow, state, range(flow.steps))
+    if memory == "stored":
+        return plain_steps(flow, state, range(flow.steps))
+    if memory == "checkpoint":
+        return checkpointed_steps(flow, state)
+    if memory == "reversible":
+        return reversible_steps(flow, state)
+    return budgeted_steps(flow, state, memory)
 
 
 def plain_steps(flow: Flow, state: State, steps: range) -> State:

@@ -114,6 +114,6 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
-    """The spectral radius of a small matrix of block norms, which bounds that of the block matrix."""
+    """Of a small matrix of block norms, which bounds that of the block matrix."""
     rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
-    return torch.linalg.eigvals(torch.stack([row.double() for row in rows])).abs().amax()
+    return torch.linalg.eigvals(torch.stack(rows).double()).abs().amax()

@@ -1,0 +1,34 @@
+"""The order of a map's values in memory: the one that convolutions like, and back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def channels_innermost(x: Tensor) -> Tensor:
+    """The map with the channels of a cell side by side, on a CPU, where oneDNN computes it.
+
+    Its convolutions then read and write the map as it lies; otherwise each reorders both. On other
+    devices the order is the caller's affair.
+    """
+    if _reordered(x):
+        return x.contiguous(memory_format=_FORMATS[x.ndim])
+    return x
+
+
+def as_before(y: Tensor, x: Tensor) -> Tensor:
+    """A map made from ``channels_innermost(x)``, in the order of x itself."""
+    return y.contiguous() if _reordered(x) and x.stride(1) != 1 else y
+
+
+def in_order_of(y: Tensor, x: Tensor) -> Tensor:
+    """A map of the shape of x in the order of x, so that passes over both run side by side."""
+    return y if y.stride() == x.stride() else torch.empty_like(x, dtype=y.dtype).copy_(y)
+
+
+def _reordered(x: Tensor) -> bool:
+    on_cpu = x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return on_cpu and x.ndim in _FORMATS and x.dtype in (torch.float32, torch.bfloat16)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from odenet.testing import assert_gradients
+from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
+
+LAST = torch.channels_last
+
+
+@pytest.mark.parametrize("mode", ["reversible", "stored", "checkpoint", 10_000])
+@pytest.mark.parametrize("order", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize("kind", [HamiltonianFlow, MomentumFlow])
+def test_a_map_comes_out_in_the_order_it_went_in(mode, order, kind):
+    flow = kind(4, 3)
+    flow.memory = mode
+    u = torch.randn(2, 4, 5, 6).contiguous(memory_format=order).requires_grad_()
+    out = flow(u)
+    assert out.is_contiguous(memory_format=order)
+    with torch.no_grad():
+        assert flow(u).is_contiguous(memory_format=order)
+    out.square().sum().backward()
+    assert u.grad.stride() == u.stride()
+
+
+@pytest.mark.parametrize("space", [2, 3])
+def test_within_a_flow_the_channels_of_a_cell_lie_side_by_side(space):
+    flow, seen = HamiltonianFlow(4, 3, space=space), set()
+    plain = flow.rate_Y
+
+    def watched(Z, K1, b1):
+        seen.add((torch.is_grad_enabled(), Z.stride(1)))
+        return plain(Z, K1, b1)
+
+    flow.rate_Y = watched
+    flow(torch.randn(2, 4, *(5,) * space)).square().sum().backward()
+    assert seen == {(False, 1), (True, 1)}
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, LAST])
+def test_gradients_do_not_depend_on_the_order(order):
+    torch.manual_seed(0)
+    u = torch.randn(2, 4, 5, 6).contiguous(memory_format=order)
+    assert_gradients(HamiltonianFlow(4, 5), u, tolerance=1e-5)
