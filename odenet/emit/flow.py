@@ -200,6 +200,8 @@ class FlowWriter:
             for i, state in enumerate(frame.components(slot.name)):
                 like = f"torch.zeros_like({frame.state(state)})"
                 code = like if isinstance(value, expr.Zero) else printer(value, i).text
+                if _is_constant(value):
+                    code = f"{like} + {code}"
                 name = frame.value(slot.name, slot.offset, i)
                 current[slot.name, slot.offset, i] = name
                 lines.append(f"{name} = {code}")
@@ -247,3 +249,9 @@ class FlowWriter:
         return self._method(
             "shears", "", "The step as shears, for the memory-free backward.", [body]
         )
+
+
+def _is_constant(value: expr.Node) -> bool:
+    """Whether a start value is the same at every input, so that it has no shape of its own."""
+    fields = (expr.Slot, expr.Rate, expr.Call, expr.Zero)
+    return not any(isinstance(node, fields) for node in value.walk())
