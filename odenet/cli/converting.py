@@ -1,0 +1,71 @@
+"""`odenet convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    name: Annotated[
+        str, typer.Argument(help="A model of torchvision, such as resnet101, or of timm.")
+    ],
+    scheme: Annotated[str, typer.Option(help="What the blocks become steps of.")] = "momentum",
+    gamma: Annotated[
+        float | None, typer.Option(help="Of momentum [default: 0.9]; 0 is the original network.")
+    ] = None,
+    h: Annotated[
+        float | None, typer.Option("--h", help="Step size of other schemes [default: 1].")
+    ] = None,
+    v0: Annotated[
+        str | None, typer.Option(help="The initial speed: 0, f (that is, f(x0)) or learned.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="`default` for the library's, `none`, or a file with a state_dict.")
+    ] = "default",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write the converted network.")
+    ] = None,
+) -> None:
+    """Make a residual network reversible, with its weights reused unchanged."""
+    from odenet.convert.zoo import Recipe, ZooError, build, save
+
+    constants = {"gamma": gamma, "h": h}
+    given = {key: value for key, value in constants.items() if value is not None}
+    recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given)
+    try:
+        model = recipe.apply(build(name, None if weights == "none" else weights))
+        print(_summary(model, recipe))
+        if output is not None:
+            save(model, recipe, output)
+    except (ZooError, ValueError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{output} cannot be written: {error.strerror}")
+    if output is not None:
+        print(f'\nwrote {output}; odenet.convert.restore("{output}") builds it again')
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def _summary(model, recipe) -> str:
+    """What became of the network, one line per flow."""
+    from odenet.runtime import Flow
+
+    flows = {name: flow for name, flow in model.named_modules() if isinstance(flow, Flow)}
+    steps = sum(flow.steps for flow in flows.values())
+    first = next(iter(flows.values()))
+    count = sum(p.numel() for p in model.parameters())
+    lines = [
+        f"{recipe.name}: {steps} blocks are steps of {recipe.scheme} now, in {len(flows)} flows; "
+        f"{count:,} parameters"
+    ]
+    lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
+    if first.reversible:
+        lines.append("reversible: trained without stored activations")
+    else:
+        lines.append(f"not reversible: {first.obstacle}")
+    return "\n".join(lines)

@@ -1,0 +1,161 @@
+"""Any shape-preserving modules as the right-hand sides of a reversible flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from torch import nn
+
+from odenet.compiler import loads
+from odenet.convert.adopted import AdoptedFlow
+from odenet.model.scheme import Scheme
+from odenet.model.schemes import library, library_scheme
+
+Block = nn.Module | tuple[nn.Module, ...]
+Speed = float | str | nn.Module | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How modules become a flow.
+
+    Attributes:
+        scheme: its name in the library.
+        residual: whether the modules compute x + f(x).
+        v0: the initial speed; see `reversible`.
+        constants: of the scheme.
+        owner: whether the flow registers the modules.
+    """
+
+    scheme: str
+    residual: bool = False
+    v0: Speed = None
+    constants: Mapping[str, float] = field(default_factory=dict)
+    owner: bool = True
+
+
+def reversible(
+    blocks: Sequence[Block],
+    scheme: str = "momentum",
+    *,
+    residual: bool = False,
+    v0: Speed = None,
+    **constants: float,
+) -> AdoptedFlow:
+    """A flow whose step n evaluates the n-th of given modules.
+
+    Args:
+        blocks: modules that keep the shape of what they are given; pairs of them, f and g, for a
+            scheme such as verlet, which splits the channels into halves.
+        scheme: of the library.
+        residual: whether they compute x + f(x) rather than f(x).
+        v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
+            0; a scheme that starts from an earlier value has the speed that its equation gives.
+        **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
+
+    Raises:
+        ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
+        SpecError: if the scheme has no such constant.
+    """
+    maps = opaque_maps(_scheme(scheme))
+    rows = [block if isinstance(block, tuple) else (block,) for block in blocks]
+    if not rows:
+        raise ValueError("a flow needs at least one block")
+    for row in rows:
+        if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
+            wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
+            raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
+    return assemble(rows, Options(scheme, residual, v0, constants))
+
+
+def assemble(rows: Sequence[Sequence[nn.Module]], options: Options) -> AdoptedFlow:
+    """The flow of a module per step for each map of a scheme."""
+    columns = tuple(zip(*rows, strict=True))
+    flow = _flow_class(options.scheme, spec_text(options))(len(columns), len(rows))
+    flow.residual = options.residual
+    flow.adopt(dict(zip(flow.maps, columns, strict=True)), options.owner)
+    if isinstance(options.v0, nn.Module):
+        flow.speed = nn.ModuleList([options.v0])
+    return flow
+
+
+def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
+    """The names of the maps that the equations of a scheme are given by.
+
+    Raises:
+        ValueError: if an equation reads more than one unknown.
+    """
+    for pattern in scheme.patterns:
+        if len(pattern.reads) != 1:
+            raise ValueError(
+                f"{scheme.name} takes no module: {pattern.function} reads several unknowns"
+            )
+    return tuple("fgkm"[: len(scheme.patterns)])
+
+
+def spec_text(options: Options) -> str:
+    """The specification of a flow around opaque maps."""
+    scheme = _scheme(options.scheme)
+    maps = opaque_maps(scheme)
+    if options.residual and len(maps) > 1:
+        raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
+    unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
+    given = ", ".join(f"{name} = {value}" for name, value in _constants(scheme, options).items())
+    lines = [f"state {', '.join(unknowns.values())}"]
+    lines += [f"map {name} = identity" for name in maps]
+    lines += ["shared map speed = identity"] if isinstance(options.v0, nn.Module) else []
+    for pattern, name in zip(scheme.patterns, maps, strict=True):
+        primes = "'" * pattern.order
+        lines.append(f"{unknowns[pattern.variable]}{primes} = {name}({unknowns[pattern.reads[0]]})")
+    lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)}")
+    return "\n".join(lines)
+
+
+def _constants(scheme: Scheme, options: Options) -> dict[str, float]:
+    steps = ("h", "T") if scheme.uses_step_size else ()
+    known = (*(name for name, _ in scheme.constants), *steps)
+    for name in options.constants:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ValueError(f"{scheme.name} has no constant {name}: {takes}")
+    one = {"h": 1.0} if steps and not {"h", "T"} & set(options.constants) else {}
+    return {**options.constants, **one}
+
+
+def _start(scheme: Scheme, v0: Speed) -> str:
+    """The `start` line of an initial speed."""
+    first = scheme.patterns[0]
+    x = f"{first.variable}[0]"
+    history = scheme.history(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    if v0 is None:
+        v0 = "f" if history and first.order == 1 else 0
+    speeds = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
+    key = "module" if isinstance(v0, nn.Module) else str(v0)
+    if key not in speeds:
+        raise ValueError(f'v0 is 0, "f" or a module, not {v0!r}')
+    speed = speeds[key]
+    if history:
+        return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
+    if len(scheme.aux) == 1:
+        return f"start {scheme.aux[0]}[0] = {speed or 0}"
+    if speed:
+        raise ValueError(f"{scheme.name} has no initial speed")
+    return ""
+
+
+def _scheme(name: str) -> Scheme:
+    if name not in library():
+        raise ValueError(f"there is no scheme {name!r}; known: {', '.join(library())}")
+    return library_scheme(name)
+
+
+@cache
+def _flow_class(scheme: str, text: str) -> type[AdoptedFlow]:
+    """The generated class of a spec, with modules of others in the place of its maps."""
+    generated = type(loads(text, name=f"{scheme}.ode").flow(len(_scheme(scheme).patterns), 1))
+    rates = [name for name in dir(generated) if name.startswith("rate_")]
+    maps = opaque_maps(_scheme(scheme))
+    members = {name: AdoptedFlow.evaluate for name in rates}
+    return type(generated.__name__, (AdoptedFlow, generated), {**members, "maps": maps})

@@ -1,0 +1,131 @@
+"""Networks of torchvision and timm by name, and converted ones in files."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from odenet.convert.model import convert
+
+
+class ZooError(ValueError):
+    """A network or its weights cannot be had; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network of a zoo was converted.
+
+    Attributes:
+        name: of the network, as torchvision or timm has it.
+        scheme: of the library.
+        v0: the initial speed, as `convert` takes it.
+        constants: of the scheme.
+    """
+
+    name: str
+    scheme: str = "momentum"
+    v0: str | int | None = None
+    constants: dict[str, float] = field(default_factory=dict)
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """The converted network."""
+        return convert(model, self.scheme, v0=self.v0, **self.constants)
+
+
+def build(name: str, weights: str | Path | None = "default") -> nn.Module:
+    """A network of torchvision, or of timm where that is installed.
+
+    Args:
+        name: such as resnet101, wide_resnet50_2 or resnext50_32x4d.
+        weights: "default" for the library's best, a file with a state_dict, or None for random.
+
+    Raises:
+        ZooError: if there is no such network, or no such weights.
+    """
+    if weights is None or weights == "default":
+        return _make(name, pretrained=weights == "default")
+    model = _make(name, pretrained=False)
+    try:
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise ZooError(f"{weights} does not hold weights of {name}: {_first_line(error)}") from None
+    return model
+
+
+def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
+    """Writes a converted network's weights and how to build it again.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    facts = {"name": recipe.name, "scheme": recipe.scheme, "v0": recipe.v0}
+    saved = {"converted": {**facts, "constants": dict(recipe.constants)}}
+    file = Path(file)
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("wb") as stream:
+        torch.save({**saved, "state_dict": model.state_dict()}, stream)
+    partial.replace(file)
+
+
+def restore(file: str | Path) -> nn.Module:
+    """The network that `save` or ``odenet convert -o`` wrote.
+
+    Raises:
+        ZooError: if the file is none of these.
+    """
+    try:
+        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        recipe = Recipe(**saved["converted"])
+    except Exception as error:
+        raise ZooError(f"{file} is no converted network: {_first_line(error)}") from None
+    model = recipe.apply(build(recipe.name, None))
+    model.load_state_dict(saved["state_dict"])
+    return model
+
+
+def _make(name: str, pretrained: bool) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models()
+    if name not in known:
+        return _make_timm(name, pretrained, known)
+    try:
+        return models.get_model(name, weights="DEFAULT" if pretrained else None)
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise _no_weights(name, "torchvision", error) from None
+
+
+def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
+    try:
+        import timm  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        near = difflib.get_close_matches(name, known, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm is not installed"
+        raise ZooError(f"torchvision has no model `{name}`; {hint}") from None
+    if not timm.is_model(name):
+        raise ZooError(f"neither torchvision nor timm has a model `{name}`")
+    try:
+        return timm.create_model(name, pretrained=pretrained)
+    except Exception as error:
+        raise _no_weights(name, "timm", error) from None
+
+
+def _no_weights(name: str, library: str, error: Exception) -> ZooError:
+    return ZooError(
+        f"{library}'s weights of {name} cannot be loaded: {_first_line(error)}\n"
+        "  = help: fetch them where there is a network and give the file, --weights FILE.pth; "
+        "or --weights none for random ones"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,68 @@
+"""`odenet convert`, with the weights that are at hand."""
+
+import pytest
+import torch
+import typer
+from torchvision import models
+from typer.testing import CliRunner
+
+from odenet.cli.converting import convert
+from odenet.convert.zoo import restore
+
+app = typer.Typer()
+app.command()(convert)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_written_network_is_the_one_that_was_read(tmp_path):
+    original = models.resnet18().eval()
+    torch.save(original.state_dict(), tmp_path / "weights.pth")
+    target = str(tmp_path / "out.pt")
+    done = run("resnet18", "--gamma", "0", "--weights", str(tmp_path / "weights.pth"), "-o", target)
+    assert done.exit_code == 0, done.output
+    assert "resnet18: 5 blocks are steps of momentum now, in 4 flows" in done.output
+    assert "not reversible: momentum has an inverse only where γ ≠ 0" in done.output
+    x = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(restore(target).eval()(x), original(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_reversible_network_is_called_one():
+    done = run("resnet18", "--weights", "none")
+    assert done.exit_code == 0, done.output
+    assert "reversible: trained without stored activations" in done.output
+
+
+def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
+    def fails(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", fails)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fails)
+    done = run("resnet18")
+    assert done.exit_code == 1
+    assert "torchvision's weights of resnet18 cannot be loaded: no route to host" in done.output
+    assert "--weights none" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resnet19", "--weights", "none"], "no model `resnet19`; did you mean resnet"),
+        (["alexnet", "--weights", "none"], "AlexNet has no residual blocks"),
+        (["resnet18", "--weights", "none", "--scheme", "verlet"], "verlet takes no blocks"),
+        (["resnet18", "--weights", "none", "--h", "0.1"], "momentum has no constant h"),
+        (["resnet18", "--weights", "nowhere.pth"], "nowhere.pth does not hold weights"),
+        (
+            ["resnet18", "--weights", "none", "-o", "/nowhere/a.pt"],
+            "/nowhere/a.pt cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(arguments, words):
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert words in done.output
+    assert "Traceback" not in done.output

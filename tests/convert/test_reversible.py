@@ -1,0 +1,193 @@
+"""Flows over modules of the user's own."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from odenet.convert import reversible
+from tests.convert.oracles import Block
+
+
+def blocks(count, **options):
+    torch.manual_seed(0)
+    return [Block(4, **options).double() for _ in range(count)]
+
+
+def maps():
+    return torch.randn(2, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def gradients(flow, x, *args, **kwargs):
+    x = x.clone().requires_grad_()
+    loss = flow(x, *args, **kwargs).square().sum()
+    return torch.autograd.grad(loss, [x, *flow.parameters()])
+
+
+def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
+    stored = copy.deepcopy(flow)
+    stored.memory = "stored"
+    pairs = zip(
+        gradients(flow, x, *args, **kwargs), gradients(stored, x, *args, **kwargs), strict=True
+    )
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_momentum_over_modules_is_the_paper_s_iteration():
+    f, x = blocks(4, norm=False), maps()
+    flow = reversible(f, gamma=0.7)
+    flow.memory = "stored"
+    y, v = x, torch.zeros_like(x)
+    for block in f:
+        v = 0.7 * v + (1 - 0.7) * block(y)
+        y = y + v
+    assert torch.equal(flow(x), y)
+
+
+@pytest.mark.parametrize("scheme", ["momentum", "midpoint", "leapfrog"])
+def test_every_scheme_of_one_map_trains_without_stored_activations(scheme):
+    flow = reversible(blocks(5), scheme)
+    assert flow.memory == "reversible"
+    assert_memory_free_gradients_agree(flow, maps())
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
+def test_schemes_without_inverse_store_activations(scheme):
+    flow = reversible(blocks(2, norm=False), scheme, h=0.5)
+    assert flow.memory == "stored"
+    assert_memory_free_gradients_agree(flow, maps())
+
+
+def test_verlet_over_pairs_is_a_revnet():
+    torch.manual_seed(0)
+    pairs = [(Block(2).double(), Block(2).double()) for _ in range(3)]
+    flow = reversible(pairs, "verlet")
+    x = maps()
+    y, z = x.chunk(2, dim=1)
+    for f, g in copy.deepcopy(pairs):
+        y = y + f(z)
+        z = z + g(y)
+    torch.testing.assert_close(flow(x), torch.cat((y, z), dim=1))
+    assert_memory_free_gradients_agree(flow, x)
+    torch.testing.assert_close(flow.eval().inverse(flow(x)), x)
+
+
+def test_a_residual_block_contributes_what_it_adds():
+    class Residual(Block):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    torch.manual_seed(0)
+    f = [Residual(4, norm=False).double() for _ in range(3)]
+    x = maps()
+    expected = x
+    for block in f:
+        expected = block(expected)
+    torch.testing.assert_close(reversible(f, residual=True, gamma=0)(x), expected)
+
+
+def test_gamma_zero_stores_activations_and_says_why():
+    flow = reversible(blocks(2), gamma=0)
+    assert flow.memory == "stored"
+    with pytest.raises(ValueError, match="inverse only where γ ≠ 0"):
+        flow.memory = "reversible"
+
+
+@pytest.mark.parametrize("v0", ["f", "module"])
+@pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
+def test_the_initial_speed_is_f_or_a_module_of_the_input(scheme, v0):
+    f, x = blocks(2, norm=False), maps()
+    speed = Block(4, norm=False).double() if v0 == "module" else "f"
+    given = speed(x) if v0 == "module" else f[0](x)
+    flow = reversible(f, scheme, v0=speed)
+    if scheme == "momentum":
+        v = 0.9 * given + 0.1 * f[0](x)
+        y = x + v
+        expected = y + 0.9 * v + 0.1 * f[1](y)
+    else:
+        y = x - given + 2 * f[0](x)
+        expected = x + 2 * f[1](y)
+    torch.testing.assert_close(flow(x), expected)
+    assert_memory_free_gradients_agree(flow, x)
+
+
+def test_tokens_and_vectors_are_taken_as_well_as_maps():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6)).double() for _ in range(3)]
+    assert_memory_free_gradients_agree(reversible(layers), torch.randn(2, 7, 6).double())
+
+
+def test_further_inputs_go_to_every_module_and_are_replayed():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x, gate, scale=1.0):
+            return torch.tanh(self.linear(x)) * gate * scale
+
+    torch.manual_seed(0)
+    flow = reversible([Gated().double() for _ in range(3)])
+    x, gate = torch.randn(2, 4).double(), torch.rand(2, 4).double()
+    assert_memory_free_gradients_agree(flow, x, gate, scale=0.5)
+    assert flow.drift is not None
+    with pytest.raises(ValueError, match="no gradient to the further inputs"):
+        flow(x, gate.requires_grad_())
+
+
+def test_dropout_is_replayed_in_the_backward():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5)).double() for _ in range(4)]
+    flow = reversible(layers)
+    x = torch.randn(3, 6).double()
+    torch.manual_seed(5)
+    found = gradients(flow, x)
+    flow.memory = "stored"
+    torch.manual_seed(5)
+    for a, b in zip(found, gradients(flow, x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(200)]
+    flow = reversible(layers)
+    flow.exact = True
+    x = torch.randn(4, 8)
+    found = gradients(flow, x)
+    assert flow.drift == 0
+    truth = copy.deepcopy(flow).double()
+    truth.exact, truth.memory = False, "stored"
+    for a, b in zip(found, gradients(truth, x.double()), strict=True):
+        assert torch.linalg.vector_norm(a.double() - b) < 1e-3 * torch.linalg.vector_norm(b)
+
+
+def test_a_module_that_changes_the_shape_is_refused():
+    flow = reversible([nn.Conv2d(4, 6, 3).double()])
+    with pytest.raises(ValueError, match=r"Conv2d makes \(2, 6, 3, 3\) of \(2, 4, 5, 5\)"):
+        flow(maps())
+
+
+def test_a_module_that_changes_its_input_in_place_is_refused():
+    flow = reversible([nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1).double())])
+    with pytest.raises(ValueError, match="changes its input in place"):
+        flow(maps())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f: reversible([]), "at least one block"),
+        (lambda f: reversible(f, "momentun"), "no scheme 'momentun'; known:"),
+        (lambda f: reversible(f, "verlet"), "a pair of modules"),
+        (lambda f: reversible([(f[0], f[0])]), "one module per step"),
+        (lambda f: reversible(f, h=0.1), "momentum has no constant h: it takes gamma"),
+        (lambda f: reversible(f, "euler", v0="f"), "euler has no initial speed"),
+        (lambda f: reversible(f, v0="g"), "v0 is 0"),
+    ],
+)
+def test_what_does_not_fit_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(blocks(2))
