@@ -1,6 +1,7 @@
 """`odenet train`, `odenet eval` and `odenet compare`; torch is imported when one of them runs."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,6 +77,8 @@ def train(
         "strategy": strategy,
         "memory": _memory(memory),
     }
+    # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
     from odenet.train.report import show_result

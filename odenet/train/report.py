@@ -80,7 +80,7 @@ def show_result(result: Result, console: Console) -> None:
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
     table.add_row("training", speed)
     if result.stability is not None:
-        table.add_row("stability", f"h·ω at most {result.stability:.2f} of its limit")
+        table.add_row("stability", f"h·ω is at most {result.stability:.2f} of its limit")
     if result.saved is not None:
         table.add_row("levels saved", f"{result.saved:.0%} of the training time")
     if result.memory is not None:
