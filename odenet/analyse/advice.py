@@ -10,6 +10,7 @@ from odenet.model.fit import fit
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
+MOST = 5  # alternatives that a warning lists
 WHERE = {
     "imaginary": "on an imaginary spectrum",
     "real": "on a real, negative spectrum",
@@ -37,7 +38,7 @@ def advise(model: Model, derivation: Derivation, certificate: Certificate) -> li
     step = blocked[0].variable[0]
     message = f"{scheme} is unstable for every {step} {WHERE[certificate.verdict]}"
     found = ", ".join(alternatives(model, certificate))
-    help_ = f"stable here: {found}" if found else "no scheme of the library is stable here"
+    help_ = f"use {found}" if found else "no scheme of the library is stable here"
     span = model.discretisation.span
     return [Diagnostic(message, span, help=help_, severity="warning")]
 
@@ -45,7 +46,7 @@ def advise(model: Model, derivation: Derivation, certificate: Certificate) -> li
 def alternatives(model: Model, certificate: Certificate) -> Iterator[str]:
     """The library's schemes that take these equations and are stable for small steps.
 
-    Reversible ones come first; each with its limits.
+    A few of them, each with its limits: reversible ones first, then by the length of the step.
     """
     found = []
     for name in library():
@@ -60,8 +61,9 @@ def alternatives(model: Model, certificate: Certificate) -> Iterator[str]:
         axes = _needed(stability, certificate)
         if all(axis.limit for axis in axes):
             limits = " and ".join(_limit(axis) for axis in axes)
-            found.append((not derivation.reversible, f"{name} ({limits})"))
-    yield from (text for _, text in sorted(found))
+            shortest = min((axis.limit for axis in axes), default=0.0)
+            found.append((not derivation.reversible, -shortest, f"{name} ({limits})"))
+    yield from (text for *_, text in sorted(found)[:MOST])
 
 
 def _limit(axis: Axis) -> str:

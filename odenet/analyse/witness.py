@@ -20,6 +20,7 @@ TRIALS = 200
 CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
 CLIMB = 40  # steps of hill climbing from a start that is not clear
 FOUND = 1e-3  # the least relative distance that counts as a find
+NOISE = 1e-6  # a Jacobian this small may be nothing but rounding: weights are of size 1
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
 
@@ -106,7 +107,7 @@ def _climb(
 def worst_eigenvalue(matrix: ndarray, against: Against) -> Look:
     """The worst eigenvalue that rounding cannot explain."""
     norm = np.linalg.norm(matrix, 2)
-    if not np.isfinite(norm) or norm == 0:
+    if not np.isfinite(norm) or norm < NOISE:
         return Look(0.0, 0j)
     values, right = np.linalg.eig(matrix)
     excess = _EXCESS[against](values)

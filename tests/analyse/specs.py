@@ -32,7 +32,8 @@ class Drawn:
         self.type = rnd.choice(["dense", "dense", "conv(3)", "conv(2)", "pointwise"])
         self.states = STATES[: rnd.choice([1, 1, 2, 2, 3])]
         self.spoil = rnd.random() < 0.35
-        kind = rnd.choice([self.ports, self.ports, self.layers, self.second, self.free])
+        families = [self.ports, self.ports, self.layers, self.second, self.cascade, self.free]
+        kind = rnd.choice(families)
         self.equations = kind()
 
     def chance(self, share: float) -> bool:
@@ -168,6 +169,19 @@ class Drawn:
             "no": "",
         }
         return [f"Y'' = {rate} {self.rnd.choice(list(choices.values()))}"]
+
+    def cascade(self) -> list[str]:
+        """One system drives another that does not act back, unless it is spoilt."""
+        self.states = self.states[:1]
+        (first,) = self.layers()
+        word = self.word()
+        decay = f"{self.sign(-1)} {self.number()}Z" if self.chance(0.4) else ""
+        own = f"{self.sign(-1)} {self.adjoint(word)} {self.unit(f'{word} Z')}"
+        drive = f"{self.word()} {self.unit('Y')}" if self.chance(0.7) else f"{self.word()} Y"
+        if self.spoil:
+            first += f" + {self.unit('Z')}"
+        self.states = STATES[:2]
+        return [first, f"Z' = {drive} {own} {decay}"]
 
     def free(self) -> list[str]:
         """Anything."""

@@ -1,0 +1,147 @@
+"""Systems from the literature and the verdict each deserves; docs/systems.md shows this table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system.
+
+    Args:
+        name: what it is called.
+        source: author and year.
+        equations: one a line.
+        params: declarations.
+        verdict: what is true of it, for all weights and inputs.
+        note: what the verdict rests on, or why it is not better.
+    """
+
+    name: str
+    source: str
+    equations: str
+    params: str
+    verdict: str
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The spec."""
+        lines = self.equations.splitlines()
+        states = ", ".join(line.split("'")[0].strip() for line in lines)
+        return "\n".join([f"state {states}", *self.params.splitlines(), *lines])
+
+
+K = "param K : dense"
+KB = "param K : dense\nparam b : bias"
+BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
+W = "param W : dense\nparam b : bias\nlet γ = 0.1"
+TWO = "param K1, K2 : dense\nparam b1, b2 : bias"
+
+ROWS = (
+    Row("antisymmetric network", "Haber & Ruthotto 2017",
+        "Y' = tanh((K - K^T) Y + b)", KB, "imaginary"),
+    Row("… with diffusion", "Haber & Ruthotto 2017; Chang, Chen, Haber & Chi 2019",
+        "Y' = tanh((K - K^T - γ I) Y + V u + b)",
+        "param K, V : dense\nparam b : bias\nlet γ = 0.1", "stable"),
+    Row("… with learned diffusion", "Chang, Chen, Haber & Chi 2019",
+        "Y' = tanh((K - K^T - γ I) Y + b)", KB + "\nparam γ : scalar", "stable", "if γ ≥ 0"),
+    Row("… with gates", "Chang, Chen, Haber & Chi 2019",
+        "Y' = sigmoid((K - K^T) Y + b1) * tanh((K - K^T) Y + b2)",
+        "param K : dense\nparam b1, b2 : bias", "refuted", "tanh multiplies the gate's slope"),
+    Row("… with decay outside", "Haber & Ruthotto 2017",
+        "Y' = -γ Y + tanh((K - K^T) Y + b)", KB + "\nlet γ = 0.1", "stable", "uniform decay"),
+    Row("Hamiltonian, one layer", "Haber & Ruthotto 2017; Chang et al. 2018, Eq. 6",
+        "Y' = tanh(K Z + b1)\nZ' = -tanh(K^T Y + b2)",
+        "param K : dense\nparam b1, b2 : bias", "imaginary"),
+    Row("Hamiltonian, two layers", "Chang et al. 2018, Eq. 7",
+        "Y' = K1^T relu(K1 Z + b1)\nZ' = -K2^T relu(K2 Y + b2)", TWO, "imaginary"),
+    Row("second order (leapfrog)", "Chang et al. 2018, Eq. 16",
+        "Y'' = -K^T relu(K Y + b)", KB, "imaginary"),
+    Row("parabolic", "Ruthotto & Haber 2020", "Y' = -K^T relu(K Y + b)", KB, "real"),
+    Row("parabolic with batch norm", "Ruthotto & Haber 2020",
+        "Y' = -K^T relu(N(K Y) + b)", KB + "\nparam N : norm(batch)", "real",
+        "frozen statistics, gain ≥ 0"),
+    Row("hyperbolic", "Ruthotto & Haber 2020",
+        "Y'' = -K^T relu(N(K Y))", K + "\nparam N : norm(batch, positive)", "imaginary",
+        "frozen statistics"),
+    Row("gradient flow of several potentials", "Celledoni et al. 2021",
+        "Y' = -K1^T relu(K1 Y + b1) - K2^T tanh(K2 Y + b2)", TWO, "real"),
+    Row("diffusion and reaction", "Ruthotto & Haber 2020",
+        "Y' = -K1^T relu(K1 Y) + K2 tanh(Y)", "param K1, K2 : dense", "refuted",
+        "the reaction may grow"),
+    Row("advection and diffusion", "Eliasof et al. 2023",
+        "Y' = (V - V^T) Y - K^T relu(K Y + b)", "param K, V : dense\nparam b : bias", "stable",
+        "slopes among the linear terms"),
+    Row("H-DNN with learned interconnection", "Galimberti et al. 2023",
+        "Y' = (J - J^T) K^T tanh(K Y + b)", "param J, K : dense\nparam b : bias", "imaginary"),
+    Row("H-DNN with a full K", "Galimberti et al. 2023",
+        "Y' = K2^T tanh(K1 Y + K2 Z + b)\nZ' = -K1^T tanh(K1 Y + K2 Z + b)",
+        "param K1, K2 : dense\nparam b : bias", "imaginary"),
+    Row("port-Hamiltonian with dissipation", "Galimberti et al. 2023",
+        "Y' = (J - J^T - R^T R) K^T tanh(K Y + b)",
+        "param J, K, R : dense\nparam b : bias", "stable"),
+    Row("separable Hamiltonian with a mass matrix", "Greydanus et al. 2019",
+        "Y' = A^T A Z\nZ' = -K^T tanh(K Y + b)", "param A, K : dense\nparam b : bias", "imaginary",
+        "the square is split"),
+    Row("… with friction", "Zhong et al. 2020",
+        "Y' = Z\nZ' = -K^T tanh(K Y + b) - A^T A Z", KB + "\nparam A : dense", "stable"),
+    Row("SympNet modules", "Jin et al. 2020",
+        "Y' = K1^T (a tanh(K1 Z + b1))\nZ' = -K2^T (d tanh(K2 Y + b2))",
+        TWO + "\nparam a, d : diag", "imaginary", "if a ≥ 0 and d ≥ 0"),
+    Row("momentum network, gradient form", "Sander et al. 2021, Eq. 3",
+        "Y'' = -(1/ε) Y' - (1/ε) K^T relu(K Y + b)", KB + "\nlet ε = 0.1", "stable"),
+    Row("momentum network, any f", "Sander et al. 2021, Eq. 3",
+        "Y'' = (f(Y) - Y') / ε", "map f = conv(3) -> relu -> conv(3)\nlet ε = 0.1", "refuted"),
+    Row("ResNet", "He et al. 2016", "Y' = f(Y)", f"map f = {BLOCK}", "refuted"),
+    Row("RevNet", "Gomez et al. 2017", "Y' = f(Z)\nZ' = g(Y)",
+        f"map f = {BLOCK}\nmap g = {BLOCK}", "refuted", "Chang et al. 2018, Eq. 21"),
+    Row("two-layer residual block", "Chang et al. 2018, Eq. 1",
+        "Y' = K2^T relu(K1 Y + b)", "param K1, K2 : dense\nparam b : bias", "refuted"),
+    Row("coRNN", "Rusch & Mishra 2021",
+        "Y'' = tanh(W Y + A Y' + b) - 2 Y - 3 Y'", "param W, A : dense\nparam b : bias", "refuted",
+        "its bounds need small weights"),
+    Row("UnICORNN", "Rusch & Mishra 2021b",
+        "Y' = d Z\nZ' = -d (tanh(w Y + V u + b) + 2 Y)",
+        "param w, d : diag\nparam V : dense(in = 2c)\nparam b : bias", "imaginary", "if w ≥ 0"),
+    Row("GraphCON", "Rusch et al. 2022", "X'' = tanh(W X) - X - X'", "param W : dense", "refuted"),
+    Row("graph oscillators", "Rusch et al. 2022, Laplacian coupling",
+        "X'' = -tanh(G^T G X) - 2 X'", "param G : dense", "stable", "change of variables"),
+    Row("PDE-GCN, diffusion", "Eliasof et al. 2021",
+        "X' = -K^T G^T relu(G K X)", "param G, K : dense", "real"),
+    Row("PDE-GCN, hyperbolic", "Eliasof et al. 2021",
+        "X'' = -K^T G^T relu(G K X)", "param G, K : dense", "imaginary"),
+    Row("PDE-GCN, mixed", "Eliasof et al. 2021",
+        "X'' = -2 K^T G^T relu(G K X) - 3 X'", "param G, K : dense", "stable"),
+    Row("A-DGN without aggregation", "Gravina et al. 2023",
+        "X' = tanh((W - W^T - γ I) X + b)", W, "stable"),
+    Row("A-DGN with any aggregation", "Gravina et al. 2023",
+        "X' = tanh((W - W^T - γ I) X + A X + b)", W + "\nparam A : dense", "refuted"),
+    Row("Lipschitz RNN", "Erichson et al. 2021",
+        "Y' = (A - A^T - γ I) Y + tanh((W - W^T - γ I) Y + b)",
+        "param A, W : dense\nparam b : bias\nlet γ = 0.1", "refuted"),
+    Row("Hopfield network", "Hopfield 1984",
+        "Y' = -Y + (W + W^T) tanh(Y) + b", "param W : dense\nparam b : bias", "refuted"),
+    Row("LISTA flow", "Gregor & LeCun 2010",
+        "Y' = shrink(0.1)(W Y + V u) - Y", "param V, W : dense", "refuted"),
+    Row("linear recurrence", "stable by construction",
+        "Y' = (W - W^T - A^T A) Y + V u", "param A, V, W : dense", "stable"),
+    Row("wave equation", "damped, with a restoring force",
+        "Y'' = -K^T K Y - 2 Y - Y'", K, "stable", "the square is split"),
+    Row("viscoelastic damping", "Kelvin-Voigt",
+        "Y'' = -K^T relu(K Y + 1/2 K Y' + b)", KB, "stable", "slopes among the linear terms"),
+    Row("nonlinear damping", "Rayleigh",
+        "Y'' = -K^T relu(K Y) - A^T tanh(A Y')", "param A, K : dense", "stable",
+        "slopes among the linear terms"),
+    Row("gyroscopic forces", "Haber & Ruthotto 2017, in second order",
+        "Y'' = -K^T relu(K Y) + (G - G^T) Y'", "param G, K : dense", "imaginary"),
+    Row("chain of three", "Poisson structure",
+        "X' = K1 tanh(Y)\nY' = K2 tanh(Z) - K1^T tanh(X)\nZ' = -K2^T tanh(Y)",
+        "param K1, K2 : dense", "imaginary"),
+    Row("driven cascade", "block triangular",
+        "Y' = tanh((K - K^T) Y)\nZ' = A tanh(Y) - L^T relu(L Z)", "param A, K, L : dense", "stable",
+        "spectrum only, no energy"),
+    Row("oscillators without monotone forces", "Kuramoto, second order",
+        "Y'' = -K^T sin(K Y)", K, "refuted", "energy conserved all the same"),
+    Row("activations inside one another", "two hidden layers",
+        "Y' = -K1^T tanh(K2^T tanh(K2 tanh(K1 Y)))", "param K1, K2 : dense", "refuted"),
+)  # fmt: skip

@@ -1,0 +1,31 @@
+"""The table of systems from the literature: our verdict is the one each deserves."""
+
+from pathlib import Path
+
+import pytest
+
+from odenet.analyse import decide
+from tests.analyse.literature import ROWS, Row
+from tests.analyse.specs import model
+
+PAGE = Path(__file__).parents[2] / "docs" / "systems.md"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_verdict_is_the_one_a_system_deserves(row: Row):
+    certificate = decide(model(row.text))
+    assert certificate.verdict == row.verdict, certificate
+    if row.note.startswith("if "):
+        assert row.note == f"if {' and '.join(certificate.conditions)}"
+
+
+def test_the_page_shows_the_table():
+    page = PAGE.read_text(encoding="utf-8")
+    for row in ROWS:
+        assert table_row(row) in page, f"docs/systems.md lacks the row\n{table_row(row)}"
+
+
+def table_row(row: Row) -> str:
+    """A row as it stands on the page."""
+    equations = ", ".join(f"`{' '.join(line.split())}`" for line in row.equations.splitlines())
+    return f"| {row.name} | {row.source} | {equations} | {row.verdict} | {row.note} |"

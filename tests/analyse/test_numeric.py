@@ -1,0 +1,103 @@
+"""The numerical model of the dynamics is that of torch, and its Jacobian is the derivative."""
+
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+import odenet
+from odenet.analyse.jets import ACTIVATIONS, conv_matrix
+from odenet.analyse.numeric import Evaluation, jacobian
+from odenet.analyse.sampling import Point, Size, draw, sizes
+from odenet.model import activations
+from odenet.runtime import conv, operators
+from tests.analyse.specs import Drawn, model
+
+NORMS = (
+    "state Y, Z\nparam K : conv(3)\nparam N : norm(group = 1)\nparam b : bias\nparam g : scalar\n"
+)
+NORMS += "Y' = K^T tanh(N(K Z + b)) * Z\nZ' = (1 - g) silu(Y) / 3 - softplus(g Y)"
+MAPS = "state Y\nmap f = gn(1) -> elu -> conv(3, bias = yes) -> bn -> dropout(0.5) -> conv(2)\n"
+MAPS += "Y' = f(Y)"
+
+
+@pytest.mark.parametrize("text", [NORMS, MAPS, *(Drawn(Random(seed)).text() for seed in range(12))])
+def test_the_jacobian_is_the_derivative_of_the_right_hand_side(text: str):
+    program = model(text)
+    rng = np.random.default_rng(0)
+    for size in sizes(program)[-2:]:
+        point = draw(program, size, rng)
+        exact = jacobian(program, point, size)
+        direction = rng.standard_normal(len(point.state))
+
+        def rate(t: float, point=point, size=size, direction=direction) -> np.ndarray:
+            moved = Point(point.weights, point.state + t * direction, point.input)
+            return Evaluation(program, moved, size).rates()[0]
+
+        slope = (rate(1e-6) - rate(-1e-6)) / 2e-6
+        assert np.allclose(exact @ direction, slope, rtol=1e-4, atol=1e-4 * (1 + abs(slope).max()))
+
+
+@pytest.mark.parametrize("name", activations.ACTIVATIONS)
+def test_activations_are_those_of_torch(name: str):
+    row = activations.ACTIVATIONS[name]
+    constants = (0.3,) * len(row.constants)
+    x = torch.linspace(-3, 3, 61, dtype=torch.float64) + 0.0123
+    x.requires_grad_()
+    code = row.code.format(*constants, x="x")
+    names = {"torch": torch, "functional": torch.nn.functional, "x": x}
+    y = eval(code, {**vars(operators), **vars(torch.nn.functional), **names})
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    value, derivative = ACTIVATIONS[name](x.detach().numpy(), *constants)
+    assert np.allclose(value, y.detach().numpy())
+    assert np.allclose(derivative, slope.numpy())
+    assert abs(derivative).max() <= row.slope(*constants) + 1e-9
+    assert row.nondecreasing(*constants) == (derivative.min() >= 0)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize(("groups", "dilation"), [(1, 1), (2, 1), (1, 2)])
+def test_convolutions_are_those_of_torch(kernel: int, groups: int, dilation: int):
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((4, 2 // groups, kernel, kernel))
+    x = rng.standard_normal((1, 2, 3, 4))
+    expected = conv(
+        torch.from_numpy(x), torch.from_numpy(weights), groups=groups, dilation=dilation
+    )
+    found = conv_matrix(weights, (3, 4), groups, dilation) @ x.reshape(-1)
+    assert np.allclose(found, expected.numpy().reshape(-1))
+
+
+SPECS = {
+    "hamiltonian": "state Y, Z\nparam K : conv(3)\nparam b : bias\nparam d : diag\n"
+    "Y' = K^T tanh(K Z + b)\nZ' = -K^T (d tanh(K Y))\ndiscretise verlet(h = 0.1)",
+    "oscillators": "state Y\nparam K : conv(2)\nparam N : norm(batch)\nparam g : scalar\n"
+    "Y'' = -K^T relu(N(K Y)) - g Y'\ndiscretise euler(h = 0.1)",
+    "revnet": "state Y, Z\nmap f = bn -> relu -> conv(3)\nmap g = gn(1) -> conv(3) -> bn\n"
+    "Y' = f(Z)\nZ' = g(Y)\ndiscretise verlet(h = 1)",
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_generated_module_has_the_same_field(name: str):
+    program = odenet.loads(SPECS[name])
+    flow = program.flow(channels=2 * program.model.dynamics.parts, steps=1).double().eval()
+    size = Size(2, (3, 3))
+    point = draw(program.model, size, np.random.default_rng(0))
+    load(flow, point)
+    states = point.state.reshape(len(program.model.system), 1, 2, 3, 3)
+    found = flow.field(tuple(torch.from_numpy(s) for s in states))
+    expected = Evaluation(program.model, point, size).rates()[0]
+    together = np.concatenate([f.detach().numpy().reshape(-1) for f in found])
+    assert np.allclose(together, expected)
+
+
+def load(flow: torch.nn.Module, point: Point) -> None:
+    """Put the weights of a point into a flow of one step."""
+    state = flow.state_dict()
+    for name, tensor in point.weights.items():
+        head, _, tail = name.partition(".")
+        key = f"{head}.0.{tail}" if tail else name
+        value = torch.as_tensor(np.asarray(tensor), dtype=torch.float64)
+        state[key].copy_(value.reshape(state[key].shape))

@@ -1,0 +1,103 @@
+"""Counterexamples: found where there are some, reproducible, and never against a proof."""
+
+import numpy as np
+import pytest
+import torch
+
+import odenet
+from odenet.analyse import certify, decide, search_witness
+from odenet.analyse.numeric import jacobian
+from odenet.analyse.sampling import Point, Size
+from odenet.analyse.witness import worst_eigenvalue
+from tests.analyse.specs import model
+from tests.analyse.test_numeric import load
+
+BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
+UNSTABLE = {
+    "ResNet": f"state x\nmap f = {BLOCK}\nx' = f(x)\ndiscretise euler(h = 1)",
+    "RevNet": f"state Y, Z\nmap f = {BLOCK}\nmap g = {BLOCK}\nY' = f(Z)\nZ' = g(Y)\n"
+    "discretise verlet(h = 1)",
+    "residual layer": "state Y\nparam K1, K2 : conv(3)\nY' = K2^T relu(K1 Y)\n"
+    "discretise euler(h = 1)",
+}
+ANTISYMMETRIC = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)"
+
+
+@pytest.mark.parametrize("name", UNSTABLE)
+def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
+    program = odenet.loads(UNSTABLE[name])
+    certificate = decide(program.model)
+    witness = certificate.witness
+    assert certificate.verdict == "refuted" and witness is not None
+    flow = program.flow(witness.channels * program.model.dynamics.parts, 1).double().eval()
+    load(flow, Point(witness.weights, np.zeros(0), witness.input))
+    states = [torch.from_numpy(value)[None] for value in witness.state.values()]
+
+    def field(*state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(flow.field(state))
+
+    blocks = torch.autograd.functional.jacobian(field, tuple(states))
+    size = states[0].numel()
+    rows = [torch.cat([block.reshape(size, size) for block in row], 1) for row in blocks]
+    eigenvalues = torch.linalg.eigvals(torch.cat(rows))
+    assert float(abs(eigenvalues - witness.eigenvalue).min()) < 1e-6 * abs(witness.eigenvalue)
+    assert witness.eigenvalue.real > 0
+
+
+def test_the_same_seed_gives_the_same_witness():
+    program = model(UNSTABLE["residual layer"])
+    one, other = search_witness(program, seed=3), search_witness(program, seed=3)
+    assert one is not None and other is not None
+    assert one == other and one.trial == other.trial
+    again = search_witness(program, trials=one.trial + 1, seed=3)
+    assert again == one
+    lines = "\n".join(one.lines())
+    assert f"search_witness(model, trials={one.trial + 1}, seed=3)" in lines
+
+
+def test_a_witness_carries_all_that_is_needed():
+    program = model(UNSTABLE["RevNet"])
+    found = search_witness(program)
+    assert found is not None
+    size = Size(found.channels, found.space)
+    state = np.concatenate([value.reshape(-1) for value in found.state.values()])
+    point = Point(found.weights, state, found.input.reshape(-1, size.cells))
+    eigenvalues = np.linalg.eigvals(jacobian(program, point, size))
+    assert np.min(abs(eigenvalues - found.eigenvalue)) < 1e-9
+    plain = found.to_json()
+    assert np.allclose(plain["weights"]["f.2.weight"], found.weights["f.2.weight"])
+
+
+def test_nothing_is_found_against_a_proof():
+    program = model(ANTISYMMETRIC)
+    assert search_witness(program, trials=8, against="imaginary") is None
+    assert search_witness(program, trials=8, against="stable") is None
+    assert search_witness(program, trials=8, against="real") is not None
+
+
+def test_hill_climbing_finds_what_is_rare():
+    text = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
+    certificate = decide(model(text))
+    assert certificate.verdict == "refuted"
+    assert certificate.energy is not None and certificate.energy.conserved
+
+
+def test_what_is_neither_proved_nor_refuted_stays_open():
+    text = "state Y, Z\nparam K : dense\nY' = K^T tanh(Z)\nZ' = -tanh(K Y)"
+    program = model(text)
+    certificate = decide(program, trials=6)
+    assert certificate.verdict == "open" and certificate.trials == 6
+    assert "no counterexample in 6 trials" in str(certificate)
+    assert certify(program).trials == 0
+
+
+def test_rounding_is_no_counterexample():
+    cascade = np.diag([1.0, 1.0, 1.0], 1) * 1e3
+    cascade[3, 0] = 1e-13
+    assert worst_eigenvalue(cascade, "imaginary").excess < 1e-3
+    assert worst_eigenvalue(1e-12 * np.eye(2), "stable").excess == 0
+    assert worst_eigenvalue(np.eye(2), "stable").excess > 0.9
+
+
+def test_a_proof_is_not_searched_against():
+    assert decide(model(ANTISYMMETRIC)).trials == 0

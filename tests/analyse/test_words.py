@@ -1,0 +1,171 @@
+"""The algebra of words agrees with matrices, and its text is canonical."""
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odenet.analyse.scalars import ONE, Scalar, Signs, common_factor
+from odenet.analyse.squares import negated, negative_squares, sum_of_squares
+from odenet.analyse.words import Diagonal, Letter, Operator, root
+
+SYMBOLS = {"γ": 0.7, "ε": 1.9, "g": -0.4}
+SIZE = 3
+
+numbers = st.fractions(-3, 3, max_denominator=4)
+powers = st.tuples(st.sampled_from(sorted(SYMBOLS)), st.sampled_from([-1, 1, 2]))
+monomials = st.tuples(numbers, st.lists(powers, max_size=2))
+letters = st.one_of(
+    st.builds(Letter, st.sampled_from("KLM"), st.booleans()),
+    st.builds(lambda name: Diagonal(((name, 1),)), st.sampled_from("de")),
+)
+
+
+@st.composite
+def scalars(draw) -> Scalar:
+    total = Scalar()
+    for number, factors in draw(st.lists(monomials, max_size=2)):
+        term = Scalar.number(number)
+        for name, power in factors:
+            symbol = Scalar.symbol(name)
+            term = term * symbol if power > 0 else term.over(symbol) or term
+            term = term * symbol if power == 2 else term
+        total = total + term
+    return total
+
+
+@st.composite
+def operators(draw) -> Operator:
+    total = Operator()
+    for scalar, word in draw(
+        st.lists(st.tuples(scalars(), st.lists(letters, max_size=3)), max_size=3)
+    ):
+        product = Operator.word((), scalar)
+        for letter in word:
+            product = product @ Operator.word((letter,))
+        total = total + product
+    return total
+
+
+def number(scalar: Scalar) -> float:
+    total = 0.0
+    for monomial, coefficient in scalar.terms:
+        total += float(coefficient) * np.prod([SYMBOLS[name] ** power for name, power in monomial])
+    return total
+
+
+def matrix(operator: Operator) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    known = {name: rng.standard_normal((SIZE, SIZE)) for name in "KLM"}
+    diagonals = {name: np.exp(rng.standard_normal(SIZE)) for name in "de"}
+    total = np.zeros((SIZE, SIZE))
+    for word, scalar in operator.terms:
+        product = np.eye(SIZE)
+        for letter in word:
+            if isinstance(letter, Letter):
+                product = product @ (known[letter.name].T if letter.adjoint else known[letter.name])
+            else:
+                for name, power in letter.powers:
+                    product = product @ np.diag(diagonals[name] ** float(power))
+        total += number(scalar) * product
+    return total
+
+
+def close(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.allclose(one, other, rtol=1e-7, atol=1e-6 * (1 + abs(one).max()))
+
+
+@given(operators(), operators())
+def test_sums_products_and_adjoints_are_those_of_matrices(a: Operator, b: Operator):
+    assert close(matrix(a + b), matrix(a) + matrix(b))
+    assert close(matrix(a - b), matrix(a) - matrix(b))
+    assert close(matrix(a @ b), matrix(a) @ matrix(b))
+    assert close(matrix(a.adjoint), matrix(a).T)
+
+
+@given(operators(), operators(), operators())
+def test_the_laws_of_a_ring_with_involution_hold_exactly(a: Operator, b: Operator, c: Operator):
+    assert a @ (b + c) == a @ b + a @ c
+    assert (a @ b) @ c == a @ (b @ c)
+    assert (a @ b).adjoint == b.adjoint @ a.adjoint
+    assert a.adjoint.adjoint == a
+    assert not a - a
+
+
+@given(scalars(), scalars())
+def test_numbers_are_exact(a: Scalar, b: Scalar):
+    assert np.isclose(number(a * b), number(a) * number(b))
+    assert np.isclose(number(a + b), number(a) + number(b))
+    assert not a - a
+    quotient = a.over(b) if b else None
+    assert quotient is None or quotient * b == a
+
+
+@given(scalars())
+def test_a_known_sign_is_the_sign(a: Scalar):
+    values = {name: Fraction(value) for name, value in SYMBOLS.items()}
+    sign = Signs(values).of(a)
+    assert sign is not None and (sign == 0 or np.sign(number(a)) == sign)
+    unknown = Signs({}, frozenset({"γ", "ε"})).of(a)
+    assert unknown in (None, sign)
+
+
+@given(st.lists(scalars(), min_size=1, max_size=3))
+def test_a_common_factor_leaves_whole_numbers(found: list[Scalar]):
+    common = common_factor(found)
+    for scalar in found:
+        left = scalar.over(common)
+        assert left is not None and left * common == scalar
+        assert all(c.denominator == 1 and all(p > 0 for _, p in m) for m, c in left.terms)
+
+
+@given(st.lists(letters, max_size=3))
+def test_the_root_of_a_square_is_found(word: list):
+    half = Operator()
+    half = Operator.word(())
+    for letter in word:
+        half = half @ Operator.word((letter,))
+    ((square, _),) = (half.adjoint @ half).terms
+    found = root(square)
+    assert found is not None
+    p = Operator.word(found[0])
+    assert p.adjoint @ p == Operator.word(square)
+
+
+@given(st.lists(st.lists(operators(), min_size=2, max_size=2), min_size=1, max_size=2))
+def test_what_is_called_negative_is_a_sum_of_squares(rows: list[list[Operator]]):
+    total = negated(
+        tuple(
+            tuple(sum((row[i].adjoint @ row[j] for row in rows), Operator()) for j in range(2))
+            for i in range(2)
+        )
+    )
+    signs = Signs({name: Fraction(value) for name, value in SYMBOLS.items()})
+    squares = negative_squares(total, signs)
+    if squares is not None:
+        assert sum_of_squares(squares, 2) == negated(total)
+        assert all(signs.of(square.weight) == 1 for square in squares)
+
+
+def test_single_squares_and_their_sums_are_recognised():
+    k, m, identity = (
+        Operator.word((Letter("K"),)),
+        Operator.word((Letter("M"),)),
+        Operator.word(()),
+    )
+    for w in ([k, m], [k + m, identity], [k - k.adjoint, k], [identity, k @ m]):
+        total = tuple(tuple(-(a.adjoint @ b) for b in w) for a in w)
+        assert negative_squares(total, Signs({})) is not None
+    assert negative_squares(((k.adjoint @ k,),), Signs({})) is None
+    assert negative_squares(((-k - k.adjoint,),), Signs({})) is None
+
+
+def test_operators_print_in_one_way():
+    k, m = Operator.word((Letter("K"),)), Operator.word((Letter("M", True),))
+    half, gamma = Scalar.number(Fraction(1, 2)), Scalar.symbol("γ")
+    assert str(-(gamma * Operator.word(())) + k - k.adjoint) == "K - Kᵀ - γ I"
+    assert str(half * (k @ m) - (ONE + gamma) * m) == "1/2 K Mᵀ + (-1 - γ) Mᵀ"
+    d = Operator.word((Diagonal((("d", 1),)),))
+    assert str(k @ d @ d) == "K d²"
+    assert str(Operator()) == "0"
