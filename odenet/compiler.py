@@ -142,7 +142,9 @@ class Program:
         """
         if not self.model.net:
             message = f"{self.name} has no network"
-            help_ = "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
+            help_ = (
+                "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
+            )
             raise SpecError([Diagnostic(message, help=help_, file=self.model.source.name)])
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         return network() if classes is None or self.classes is None else network(classes)
@@ -169,13 +171,10 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
     return _compile(Source(name, text), set or {})
 
 
-def load_model(
-    path: str | Path, settings: Mapping[str, Any] | None = None
-) -> tuple[File, Model]:
+def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> tuple[File, Model]:
     """The syntax tree and typed program of a file. See `load`."""
     return check(read(Path(path)), settings or {})
 
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
     return Program(*check(source, settings))
-

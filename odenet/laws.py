@@ -101,7 +101,9 @@ def _reversal(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
             state = flow.advance(state, step)
         rebuilt = flow.inverse(state)
     size = math.sqrt(sum(float(t.square().sum()) for t in start))
-    error = math.sqrt(sum(float((a - b).square().sum()) for a, b in zip(rebuilt, start, strict=True)))
+    error = math.sqrt(
+        sum(float((a - b).square().sum()) for a, b in zip(rebuilt, start, strict=True))
+    )
     bound = SLACK * _expected(program, flow)
     what = f"relative error after {STEPS} steps and back"
     yield _below("round trip", error / size, bound, what)
@@ -189,4 +191,6 @@ def _spectrum(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     if verdict == "real":
         off = torch.maximum(off, values.imag.abs())
     # Eigenvalues of a defective matrix carry the square root of rounding.
-    yield _below("spectrum", float(off.max()) / size, math.sqrt(SLACK * EPS), f"off the {verdict} set by")
+    yield _below(
+        "spectrum", float(off.max()) / size, math.sqrt(SLACK * EPS), f"off the {verdict} set by"
+    )

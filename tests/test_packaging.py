@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = """
+PROGRAM = r"""
 import odenet
 program = odenet.loads("state Y\\nparam K : dense\\nY' = tanh((K - K^T) Y)\\ndiscretise midpoint(h = 0.1)\\n")
 print(odenet.__file__, "Y_prev" in program.source())

@@ -89,4 +89,6 @@ def _failure(result: "ClaimResult"):
     word = "refuted" if result.holds is False else "not proved"
     place = result.cause or result.span
     help_ = f"see line {place.line}: {place.text}" if place != result.span else ""
-    return Diagnostic(f"`require {result.name}` is {word}: {result.reason}", result.span, "claimed here", help_)
+    return Diagnostic(
+        f"`require {result.name}` is {word}: {result.reason}", result.span, "claimed here", help_
+    )

@@ -32,6 +32,9 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     elif chosen.h is not None:
         keywords.append(f"h={number(chosen.h)}")
         body.append("self.h = h")
+    for name, value in zip(("rtol", "atol"), chosen.tolerance or (), strict=False):
+        keywords.append(f"{name}={number(value)}")
+        body.append(f"self.{name} = {name}")
     for name, value in chosen.constants.items():
         attribute = frame.constant(name)
         argument = attribute.removeprefix("self.")

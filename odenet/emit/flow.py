@@ -13,6 +13,7 @@ from odenet.model import expr
 from odenet.model.expr import State
 from odenet.model.layers import LAYERS
 from odenet.model.program import Model
+from odenet.model.scheme import ADAPTIVE
 
 
 class FlowWriter:
@@ -55,16 +56,19 @@ class FlowWriter:
             *fields,
         ]
         lines = [
-            f"class {self.name}(Flow):",
+            f"class {self.name}({'AdaptiveFlow' if self._adaptive else 'Flow'}):",
             *docstring(self.summary, 4),
             "",
             *self._attributes(),
             "",
         ]
-        methods = [initialiser(self.frame, self.derivation, self.space), *self._rates(), self._initial()]
-        methods.append(
-            self._method("advance", "state, step=0", "One step forward.", self.step.advance())
-        )
+        methods = [
+            initialiser(self.frame, self.derivation, self.space),
+            *self._rates(),
+            self._initial(),
+        ]
+        one = ["return State(*self.solve(state, step))"] if self._adaptive else self.step.advance()
+        methods.append(self._method("advance", "state, step=0", "One step forward.", one))
         if self.derivation.shears is not None:
             undone = "The same step undone: its shears backwards."
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
@@ -75,6 +79,10 @@ class FlowWriter:
         for method in methods:
             lines += [*method, ""]
         return [*state, "", "", *lines[:-1]]
+
+    @property
+    def _adaptive(self) -> bool:
+        return self.model.discretisation.tolerance is not None
 
     def _attributes(self) -> list[str]:
         learned = self.model.parameters.values()
@@ -92,6 +100,8 @@ class FlowWriter:
                 "reversible = False",
                 f"obstacle = {quoted(self.derivation.obstacle.message)}",
             ]
+        if self._adaptive:
+            lines.append(f'method = "{ADAPTIVE[self.model.scheme.name]}"')
         relabel = self._relabel()
         if relabel:
             lines.append(f"relabel = {{{relabel}}}")
@@ -100,7 +110,7 @@ class FlowWriter:
         if self.model.discretisation.exact:
             lines.append("exact = True")
         limit = stability_limit(self.model, self.derivation, self.certificate)
-        if limit is not None:
+        if limit is not None and not self._adaptive:
             lines.append(f"stability_limit = {number(limit)}")
         return [part for line in lines for part in lay_out(line, 4)]
 

@@ -1,4 +1,4 @@
-"""Methods that carry the certificate to run time: the energy, and a bound of the spectral radius."""
+"""Methods that carry the certificate to run time: the energy, a bound of the spectral radius."""
 
 import re
 
@@ -73,7 +73,10 @@ class SpectrumWriter:
                 lines.append(f"a{n} = {argument}")
                 argument = f"a{n}"
             lines.append(f"e{n} = {self._density(term, argument)}")
-        sums = [self._weighted(term, f"e{n}.flatten(1).sum(1)") for n, term in enumerate(energy.terms, 1)]
+        sums = [
+            self._weighted(term, f"e{n}.flatten(1).sum(1)")
+            for n, term in enumerate(energy.terms, 1)
+        ]
         lines.append(f"return {' + '.join(sums)}")
         return unpack(self.frame.slots, lines)
 
@@ -130,10 +133,14 @@ class SpectrumWriter:
                 return _product(self._size(node.left), self._slope(node.right, state))
             case expr.Quotient():
                 inner = self._slope(node.numerator, state)
-                return _product(Code(f"1 / {self._size(node.denominator).at(PRODUCT + 1)}", PRODUCT), inner)
+                return _product(
+                    Code(f"1 / {self._size(node.denominator).at(PRODUCT + 1)}", PRODUCT), inner
+                )
             case expr.Apply():
                 inner = self._slope(node.operand, state)
-                return inner if inner in (None, ZERO) else _product(self._norm(node.operator), inner)
+                return (
+                    inner if inner in (None, ZERO) else _product(self._norm(node.operator), inner)
+                )
             case expr.Activate():
                 constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
                 slope = ACTIVATIONS[node.activation.name].slope(*map(float, constants))  # type: ignore[arg-type]

@@ -76,7 +76,9 @@ def test_json_is_json(odenet):
 
 
 def test_set_changes_what_is_compiled(odenet):
-    out = odenet("compile", SPECS / "digits.ode", "--set", "h=0.05", "--set", "n=7", "--emit", "py")[1]
+    out = odenet(
+        "compile", SPECS / "digits.ode", "--set", "h=0.05", "--set", "n=7", "--emit", "py"
+    )[1]
     assert "h=0.05" in out and "steps=7" in out
 
 
@@ -112,7 +114,9 @@ def test_check_names_the_line_of_a_wrong_claim(odenet, tmp_path):
 
 def test_check_reports_all_files_even_when_one_is_bad(odenet, tmp_path):
     (tmp_path / "bad.ode").write_text(BAD)
-    code, out, err = odenet("check", "--no-numeric", "--json", tmp_path / "bad.ode", SPECS / "digits.ode")
+    code, out, err = odenet(
+        "check", "--no-numeric", "--json", tmp_path / "bad.ode", SPECS / "digits.ode"
+    )
     found = json.loads(out)
     assert code == 1 and [report["holds"] for report in found] == [False, True]
     assert found[0]["errors"][0]["line"] == 2 and not err
@@ -148,8 +152,16 @@ def test_compile_needs_neither_torch_nor_numpy(tmp_path):
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules)))); "
         "sys.argv = ['odenet', 'compile', sys.argv[1], '-o', sys.argv[2]]; main()"
     )
-    command = [sys.executable, "-c", program, str(SPECS / "hamiltonian.ode"), str(tmp_path / "h.py")]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("[]\n")
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(SPECS / "hamiltonian.ode"),
+        str(tmp_path / "h.py"),
+    ]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith(
+        "[]\n"
+    )
 
 
 def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):

@@ -40,9 +40,7 @@ def test_reserved_names_cover_every_attribute_of_a_flow():
     assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= RESERVED
 
 
-@pytest.mark.parametrize(
-    ("role", "name"), list(zip(itertools.cycle(PLAIN), HOSTILE, strict=False))
-)
+@pytest.mark.parametrize(("role", "name"), list(zip(itertools.cycle(PLAIN), HOSTILE, strict=False)))
 def test_renaming_leaves_the_network_the_same(role, name):
     image = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     plain, renamed = network(PLAIN), network(PLAIN | {role: name})

@@ -1,0 +1,1 @@
+"""From the typed program to a torch module, LaTeX and reports: text only."""
