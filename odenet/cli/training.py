@@ -113,6 +113,9 @@ def evaluate(
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's."""
     given = {"data_root": data_root, "download": download or None}
+    from rich.console import Console
+
+    from odenet.train.report import show_damaged
     from odenet.train.run import evaluate as measure
 
     settings = {} if data is None else {"data": _as_written(data)}
@@ -122,6 +125,7 @@ def evaluate(
         print(json.dumps(scores))
     else:
         print(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
+        show_damaged(scores["damaged"], Console())
 
 
 def compare(

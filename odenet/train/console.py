@@ -23,6 +23,7 @@ MOST_LINES = 20  # when the output is a file
 EXPECTED = (
     r".*exists and is not empty",  # a run folder when it is resumed
     r".*LeafSpec",  # Lightning's own use of torch
+    r".*sync_dist=True",  # torchmetrics has brought the processes' numbers together
 )
 
 

@@ -1,7 +1,7 @@
 """The closing numbers of a run: as a value, a table and a picture."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -90,7 +90,7 @@ def show_result(result: Result, console: Console) -> None:
     show_damaged(result.damaged, console)
 
 
-def show_damaged(damaged: tuple[str, ...], console: Console, most: int = 5) -> None:
+def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> None:
     """Name the pictures that were left out."""
     if not damaged:
         return
@@ -99,7 +99,7 @@ def show_damaged(damaged: tuple[str, ...], console: Console, most: int = 5) -> N
     for line in damaged[:most]:
         console.print(f"  {line}", highlight=False, markup=False)
     if len(damaged) > most:
-        console.print(f"  and {len(damaged) - most} more, listed in result.json")
+        console.print(f"  and {len(damaged) - most} more")
 
 
 def time_saved(rows: list[Row], recipe: Recipe) -> float | None:

@@ -130,7 +130,8 @@ def evaluate(
         weights: "best" or "last".
 
     Returns:
-        `data`, the data set's name, and the mean `loss` and the `accuracy` on its test split.
+        `data`, the data set's name; the mean `loss` and the `accuracy` on its test split; and
+        `damaged`, a line for each picture that could not be read.
     """
     folder = RunFolder(Path(run))
     record = folder.read_record()
@@ -141,16 +142,16 @@ def evaluate(
     data_set = _in_classes(data_set, record.classes)
     pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
     task = _restored(program, record, read_checkpoint(folder.checkpoint(weights)), "test")
+    samples = Data(data_set, program.recipe, shape, pipeline)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
     with calm():
         trainer = build_trainer(folder, program.recipe, alone)
-        (scores,) = trainer.test(
-            task, datamodule=Data(data_set, program.recipe, shape, pipeline), verbose=False
-        )
+        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     return {
         "data": data_set.name,
         "loss": scores["test_loss"],
         "accuracy": scores["test_accuracy"],
+        "damaged": samples.damaged,
     }
 
 

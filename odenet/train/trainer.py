@@ -7,9 +7,11 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
+from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.console import progress
@@ -48,6 +50,10 @@ def build_trainer(
         TrainingError: if the devices or the strategy are not to be had.
     """
     fits = console is not None
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if options.strategy not in known:
+        near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
+        raise TrainingError(f"there is no strategy {options.strategy}", near)
     try:
         return pl.Trainer(
             accelerator="auto",
@@ -67,7 +73,7 @@ def build_trainer(
             log_every_n_steps=1,
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
 
 

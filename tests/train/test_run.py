@@ -265,8 +265,11 @@ def test_a_damaged_checkpoint_is_named(stub_spec):
 
 
 def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
-    with pytest.raises(TrainingError):
-        run.train(stub_spec, {}, Options(strategy="nonsense"), "run", Console(quiet=True))
+    with pytest.raises(TrainingError, match="no strategy dpp") as caught:
+        run.train(stub_spec, {}, Options(strategy="dpp"), "run", Console(quiet=True))
+    assert caught.value.help == "did you mean `ddp`?"
+    with pytest.raises(TrainingError, match="devices"):
+        run.train(stub_spec, {}, Options(devices="many"), "other", Console(quiet=True))
 
 
 def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
