@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAM = r"""
 import odenet
-program = odenet.loads("state Y\\nparam K : dense\\nY' = tanh((K - K^T) Y)\\ndiscretise midpoint(h = 0.1)\\n")
-print(odenet.__file__, "Y_prev" in program.source())
+text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
+print(odenet.__file__, "Y_prev" in odenet.loads(text).source())
 """
 
 
