@@ -119,7 +119,7 @@ def parameter_code(learned: Learned, space: int) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if kind == "group" else ""
     positive = ", positive=True" if options["positive"] == "positive" else ""
-    return f'norm_layers({steps}, "{kind}", {reads}, space={space}{groups}{positive})'
+    return f'norm_layers({steps}, "{kind}", {reads}, space={space}{groups}{positive}{init("ones")})'
 
 
 def _init_code(call: Call):

@@ -79,7 +79,14 @@ def layers(steps: int, factory: Callable[[], nn.Module]) -> nn.ModuleList:
 
 
 def norm_layers(
-    steps: int, kind: NormKind, c: int, space: int = 2, *, groups: int = 1, positive: bool = False
+    steps: int,
+    kind: NormKind,
+    c: int,
+    space: int = 2,
+    *,
+    groups: int = 1,
+    positive: bool = False,
+    init: Init = "ones",
 ) -> nn.ModuleList:
     """One normalisation per step.
 
@@ -90,6 +97,7 @@ def norm_layers(
         space: number of spatial axes.
         groups: channel groups of a group norm.
         positive: keep the gain above zero, which certificates of a monotone unit ask for.
+        init: of the gain.
     """
 
     def norm() -> nn.Module:
@@ -97,6 +105,7 @@ def norm_layers(
             layer = _BATCH_NORM[space](c)
         else:
             layer = nn.GroupNorm(groups if kind == "group" else 1, c)
+        initialise(layer.weight, init)
         if positive:
             parametrize.register_parametrization(layer, "weight", _Positive())
         return layer
