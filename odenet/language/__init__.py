@@ -1,8 +1,6 @@
 """From text to the syntax tree: grammar.lark, its nodes, its syntax errors and its formatter."""
 
 from odenet.language.names import canonical, confusable
-from odenet.language.parser import parse, parse_setting
-
-VERSION = 1  # of the language, as in the line `odenet 1`
+from odenet.language.parser import VERSION, parse, parse_setting
 
 __all__ = ["VERSION", "canonical", "confusable", "parse", "parse_setting"]

@@ -110,7 +110,10 @@ def dangling(token: Token) -> tuple[str, str]:
     """A line that ends where it cannot, with the next one meant to go on."""
     if str(token) == "->":
         return "a line cannot end with `->`", "begin the next line with it"
-    return f"a line cannot end with `{token}`", "a formula goes on in the next line only inside brackets"
+    help_ = "a formula goes on in the next line only inside brackets"
+    if str(token) == ",":
+        help_ = "a list of names stands on one line"
+    return f"a line cannot end with `{token}`", help_
 
 
 def block_without_brace(keyword: Token) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from odenet.language.mistakes import Mistake, explain
 from odenet.language.names import canonical
 from odenet.language.statements import TOP, statements
 
+VERSION = 1  # of the language, as in the line `odenet 1`
 _DECLARES = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
 
 

@@ -12,13 +12,15 @@ from odenet.model.meaning import Rejected
 from odenet.model.numbers import NotANumber, closed, evaluate
 from odenet.model.program import Discretisation, Dynamics
 from odenet.model.recipe_values import Call, Number, Parameter, Problem, Subject
-from odenet.model.scheme import Scheme
+from odenet.model.scheme import ADAPTIVE, Scheme
 from odenet.model.schemes import SchemeReader, library, library_scheme
 from odenet.model.settings import Settings
 from odenet.model.values import Values
 
 STEP = Parameter(Number(0, open_low=True), "is the step size", 0.0)
 HORIZON = Parameter(Number(0, open_low=True), "is the final time, for h = T / steps", 0.0)
+TOLERANCE = Parameter(Number(0, open_low=True), "is an error allowed per step", 0.0)
+MOST_NAMED = 3  # schemes in a message
 CONSTANT = Parameter(Number(float("-inf")), "is a constant of the scheme")
 
 
@@ -50,7 +52,11 @@ def read_discretisation(
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
     h, horizon = constants.pop("h"), constants.pop("T")
-    return Discretisation(scheme, h, horizon, constants, starts, fitted, line.exact, line.span)
+    rtol, atol = constants.pop("rtol", None), constants.pop("atol", None)
+    return Discretisation(
+        scheme, h, horizon, constants, starts, fitted, line.exact, line.span,
+        None if rtol is None else (rtol, rtol if atol is None else atol),
+    )  # fmt: skip
 
 
 def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
@@ -77,9 +83,9 @@ def find_scheme(call: Call, declared: Declarations, report: Report) -> Scheme:
         return library_scheme(call.name)
     if not declared.scope.incomplete:
         known = sorted([*library(), *declared.schemes])
-        help_ = f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
-        message = f"unknown scheme `{call.name}`"
-        report.error(message, call.word, suggest(call.name, known), help_)
+        help_ = suggest(call.name, known)
+        help_ = help_ or f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
+        report.error(f"unknown scheme `{call.name}`", call.word, help=help_)
     raise Rejected
 
 
@@ -92,6 +98,8 @@ class _Constants:
         self.report = report
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
         self.form = {**{name: CONSTANT for name, _ in scheme.constants}, **self.steps}
+        if scheme.name in ADAPTIVE:
+            self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
         self.failed = False
 
@@ -117,6 +125,9 @@ class _Constants:
             wrong = "both h and T are given" if "h" in given else f"{self.scheme.name} needs a step size"
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
             self._problem(Problem(self.call.span, wrong, help=help_))
+        if "atol" in given and "rtol" not in given:
+            help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
+            self._problem(Problem(given["atol"][1], "an error is allowed by `rtol`", help=help_))
         if self.failed:
             raise Rejected
         self._check_numbers(found)
@@ -223,12 +234,24 @@ def _starts(line: tree.Discretise, scheme: Scheme, declared: Declarations, repor
 
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
-    """The misfit, with the schemes of the library that take these equations."""
-    takers: dict[str, list[str]] = {}
+    """The misfit, with the cheapest schemes of the library that take these equations."""
+    takers: dict[str, list[Scheme]] = {}
     for name in library():
         scheme = library_scheme(name)
         if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
-            takers.setdefault(shape(scheme), []).append(name)
-    lines = [f"{', '.join(names)} take{'s' * (len(names) == 1)} {form}" for form, names in takers.items()]
+            takers.setdefault(shape(scheme), []).append(scheme)
+    lines = []
+    for form, schemes in takers.items():
+        names = [s.name for s in sorted(schemes, key=_cost)]
+        more = ", …" if len(names) > MOST_NAMED else ""
+        verb = "takes" if len(names) == 1 else "take"
+        lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
     text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
     return Diagnostic(misfit.message, misfit.span, misfit.label, text)
+
+
+def _cost(scheme: Scheme) -> tuple[int, int, str]:
+    """How often a step evaluates a right-hand side, how many lines it has, and its name."""
+    values = [update.value for update in scheme.updates]
+    rates = {node for value in values for node in value.walk() if isinstance(node, expr.Rate)}
+    return len(rates), len(values), scheme.name

@@ -130,7 +130,7 @@ class Elaborator:
         message = f"{a(first.kind)} and {a(other.kind)} cannot be added"
         self._reject(written, message, f"this is {a(other.kind)}", help_)
 
-    def _term(self, node: tree.Term) -> expr.Node:
+    def _term(self, node: tree.Term) -> expr.Node | Function:
         """A chain of factors.
 
         Juxtaposition binds tighter than `*`. `/` divides what stands left of it; when a factor is
@@ -139,6 +139,8 @@ class Elaborator:
         segments: list[list[Factor]] = [[]]
         divided = False
         factors = self._factors(node)
+        if len(factors) == 1:
+            return replace(factors[0][1], span=node.span)
         for i, (operator, value, written) in enumerate(factors):
             if operator == "/":
                 if [following for following, *_ in factors[i + 1 : i + 2]] != [""]:
@@ -158,7 +160,10 @@ class Elaborator:
         return replace(self._product(segments), span=node.span)
 
     def _factors(self, node: tree.Term) -> list[tuple[str, expr.Node, tree.Expr]]:
-        """The factors, functions with the brackets they take; an error in one hides no other."""
+        """The factors, functions with the brackets they take; an error in one hides no other.
+
+        A function without brackets stays only when it is all there is, as in `leaky_relu(0.1)`.
+        """
         found: list[tuple[str, expr.Node, tree.Expr]] = []
         factors = list(node.factors)
         broken = False
@@ -168,7 +173,7 @@ class Elaborator:
                 value = self._expr(written)
                 while factors and _juxtaposed_brackets(factors[0]) and self._callable(value):
                     value = self._call(value, written, factors.pop(0)[1])
-                if self._callable(value):
+                if self._callable(value) and (found or factors or operator):
                     rest = factors[-1][1].span if factors and factors[0][0] == "" else None
                     self._reject_uncalled(value, written, rest)
                 found.append((operator, value, written))

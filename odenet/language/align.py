@@ -1,0 +1,129 @@
+"""Lines of one kind that stand together get their `=`, names or arrows under each other."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Protocol
+
+from lark import Token
+
+FURTHEST = 8  # columns that a short layer is padded by, at most, to bring an arrow under another
+_DECLARES = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
+
+
+class Aligned(Protocol):
+    """What is needed of a line."""
+
+    tokens: list[Token]
+    comment: str
+    blank: bool
+    goes_on: bool
+    block: str
+    spaces: list[int]
+
+    def types(self) -> list[str]:
+        """The types of its tokens."""
+        ...
+
+
+def align(lines: Iterable[Aligned]) -> None:
+    """Add spaces so that what belongs together stands under each other."""
+    lines = list(lines)
+    for group in _groups([line for line in lines if not line.goes_on], _kind):
+        kind = _kind(group[0])
+        if kind in ("equation", "line of a block"):
+            _bring_under(group, [line.types().index("EQUAL") for line in group])
+        if kind == "equation":
+            _align_signs(group)
+        if kind == "declaration":
+            _bring_under(group, [line.types().index("NAME") for line in group], _wanted(group))
+    for group in _groups(lines, _is_arrow):
+        if _is_arrow(group[0]):
+            _align_arrows(group)
+
+
+def _groups(
+    lines: list[Aligned], kind: Callable[[Aligned], object]
+) -> Iterable[list[Aligned]]:
+    """Runs of lines of one kind, without an empty line between; comments are looked through."""
+    number = 0
+    numbered = []
+    for line in lines:
+        number += line.blank
+        if line.tokens:
+            numbered.append(((number, kind(line)), line))
+    for _, run in groupby(numbered, key=lambda pair: pair[0]):
+        yield [line for _, line in run]
+
+
+def _kind(line: Aligned) -> str:
+    types = line.types()
+    if line.block:
+        left = types[: types.index("EQUAL")] if "EQUAL" in types else []
+        indexed = left[:2] == ["NAME", "LSQB"] and left[-1:] == ["RSQB"]
+        return "line of a block" if left == ["NAME"] or indexed else ""
+    if types[:1] == ["NAME"] and types[1:3] == ["PRIME", "EQUAL"]:
+        return "equation"
+    return "declaration" if types and types[0] in _DECLARES else ""
+
+
+def _width(line: Aligned, end: int) -> int:
+    """Columns of the tokens before one, with their spaces."""
+    return sum(line.spaces[:end]) + sum(len(token) for token in line.tokens[:end])
+
+
+def _bring_under(group: list[Aligned], places: list[int], wanted: int = 0) -> None:
+    """Give one token of each line the same column."""
+    columns = [
+        _width(line, place) + line.spaces[place]
+        for line, place in zip(group, places, strict=True)
+    ]
+    furthest = max(*columns, wanted)
+    for line, place, column in zip(group, places, columns, strict=True):
+        line.spaces[place] += furthest - column
+
+
+def _align_signs(group: list[Aligned]) -> None:
+    """Leave room for a sign before right-hand sides that have none."""
+    signed = [line.types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
+    for line, sign in zip(group, signed, strict=True):
+        if any(signed) and not sign and len(line.spaces) > 3:
+            line.spaces[3] += 1
+
+
+def _wanted(group: list[Aligned]) -> int:
+    """The column of the names: two spaces after the longest word, unless all words are one.
+
+    The author's own column stays when it is the same for all of them, and near.
+    """
+    heads = [line.types()[: line.types().index("NAME")] for line in group]
+    if all(head == heads[0] for head in heads):
+        return 0
+    widest = max(_width(line, len(head)) for line, head in zip(group, heads, strict=True))
+    written = {
+        (line.tokens[len(head)].start_pos or 0) - (line.tokens[0].start_pos or 0)
+        for line, head in zip(group, heads, strict=True)
+    }
+    kept = written.pop() if len(written) == 1 else 0
+    return kept if widest < kept <= widest + 2 else widest + 2
+
+
+def _is_arrow(line: Aligned) -> bool:
+    return line.types()[:1] == ["_ARROW"]
+
+
+def _align_arrows(group: list[Aligned]) -> None:
+    """Bring the second arrows of the lines of a pipeline under each other, if near."""
+    pairs = [(line, place) for line in group if (place := _second_arrow(line))]
+    columns = [_width(line, place) for line, place in pairs]
+    if len(pairs) > 1 and max(columns) - min(columns) <= FURTHEST:
+        _bring_under([line for line, _ in pairs], [place for _, place in pairs])
+
+
+def _second_arrow(line: Aligned) -> int:
+    """Where the second arrow outside of brackets stands in a line; 0 when it has none."""
+    depth = 0
+    for i, kind in enumerate(line.types()):
+        depth += (kind in ("LPAR", "LSQB")) - (kind in ("RPAR", "RSQB"))
+        if kind == "_ARROW" and i > 0 and depth == 0:
+            return i
+    return 0

@@ -1,0 +1,210 @@
+"""One layout for all files: spaces, indentation and alignment; line breaks and comments are kept.
+
+The text is taken apart into lines of tokens, and every line is put together again. What a line
+says is never changed: `parse(format(x)) == parse(x)`, but for the line `odenet 1` that is added.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from lark import Token
+
+from odenet.diagnostics import Report, Source
+from odenet.language import tree
+from odenet.language.align import align
+from odenet.language.lexer import tokens
+from odenet.language.parser import VERSION, parse
+from odenet.language.spacing import gaps
+
+INDENT = 4
+_OPENS = {"LPAR", "LSQB"}
+_CLOSES = {"RPAR", "RSQB"}
+
+
+@dataclass
+class Line:
+    """A line of a file.
+
+    Args:
+        tokens: what it says.
+        comment: the comment at its end, or all of it.
+        column: where the comment stood.
+        blank: whether an empty line stands before it.
+        goes_on: whether it continues the statement of the line before.
+        block: the word that begins the block it stands in, empty outside of blocks.
+        spaces: how many spaces stand before each token.
+    """
+
+    tokens: list[Token]
+    comment: str = ""
+    column: int = 0
+    blank: bool = False
+    goes_on: bool = False
+    block: str = ""
+    spaces: list[int] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The tokens with their spaces, without indentation."""
+        pairs = zip(self.spaces, self.tokens, strict=True)
+        return "".join(" " * space + str(token) for space, token in pairs)
+
+    def types(self) -> list[str]:
+        """The types of its tokens."""
+        return [token.type for token in self.tokens]
+
+
+def format_source(source: Source) -> str:
+    """The text of a source in the one layout.
+
+    Raises:
+        SpecError: it has syntax errors.
+    """
+    report = Report()
+    file = parse(source, report)
+    report.check()
+    lines = _mark(_broken_at_braces(_lines(source)))
+    for line in lines:
+        line.spaces = gaps(line.tokens, source.text)
+    align(lines)
+    text = "\n".join(_Writer().write(lines))
+    version = "" if file.of(tree.Version) else f"odenet {VERSION}\n"
+    written = f"{version}{text}\n" if text else version
+    _verify(file, Source(source.name, written))
+    return written
+
+
+def _verify(file: tree.File, written: Source) -> None:
+    """Make sure, before anything is overwritten, that the text still says the same."""
+    again = parse(written, Report())
+    ours = [s for s in again.statements if not isinstance(s, tree.Version)]
+    theirs = [s for s in file.statements if not isinstance(s, tree.Version)]
+    if ours != theirs:
+        raise AssertionError("the formatted text does not say the same")
+
+
+def _lines(source: Source) -> list[Line]:
+    """The lines of a text that are not empty."""
+    found: list[Line] = []
+    current: list[Token] = []
+    at = 0
+    blank = False
+    for token in tokens(source):
+        comment = re.search(r"#[^\n]*", source.text[at : token.start_pos])
+        at = token.end_pos or 0
+        if token.type != "_END":
+            current.append(token)
+            continue
+        if current or comment:
+            column = _column(source, token.start_pos or 0)
+            text = comment.group().rstrip() if comment else ""
+            found.append(Line(current, text, column - len(text), blank and bool(found)))
+        blank = not current and not comment
+        current = []
+    return found
+
+
+def _column(source: Source, offset: int) -> int:
+    """How many columns of its line stand before an offset."""
+    start = source.text.rfind("\n", 0, offset) + 1
+    return len(source.text[start:offset].rstrip().expandtabs(INDENT))
+
+
+def _broken_at_braces(lines: list[Line]) -> list[Line]:
+    """The lines with `{` at an end and `}` alone, unless a block is written on one line."""
+    found: list[Line] = []
+    for line in lines:
+        types = line.types()
+        if types[:1] == ["LBRACE"] and (head := _last_with_tokens(found)) is not None:
+            head.tokens.append(line.tokens.pop(0))
+            types.pop(0)
+        closed = "LBRACE" in types and "RBRACE" in types
+        cut = types.index("LBRACE") + 1 if "LBRACE" in types and not closed else 0
+        if 0 < cut < len(types):
+            found.append(Line(line.tokens[:cut], blank=line.blank))
+            line = Line(line.tokens[cut:], line.comment, line.column)
+        if "RBRACE" in line.types()[1:] and not closed:
+            cut = line.types().index("RBRACE")
+            found.append(Line(line.tokens[:cut], blank=line.blank))
+            line = Line(line.tokens[cut:], line.comment, line.column)
+        if line.tokens or line.comment:
+            found.append(line)
+    return found
+
+
+def _last_with_tokens(lines: list[Line]) -> Line | None:
+    return next((line for line in reversed(lines) if line.tokens), None)
+
+
+def _mark(lines: list[Line]) -> list[Line]:
+    """Note which lines go on with a statement, and in which block they stand."""
+    depth = 0
+    block = ""
+    for i, line in enumerate(lines):
+        following = next((later for later in lines[i:] if later.tokens), None)
+        arrow = following is not None and following.types()[0] == "_ARROW"
+        line.goes_on = depth > 0 or arrow
+        line.blank = line.blank and not line.goes_on
+        types = line.types()
+        line.block = "" if types[:1] == ["RBRACE"] else block
+        if "LBRACE" in types and "RBRACE" not in types:
+            block = types[0]
+        elif types[:1] == ["RBRACE"]:
+            block = ""
+        depth += sum(t in _OPENS for t in types) - sum(t in _CLOSES for t in types)
+    return lines
+
+
+class _Writer:
+    """Writes lines one after the other, and remembers where those that go on begin.
+
+    Attributes:
+        start: the column of the statement's first line.
+        pipeline: the column where its pipeline begins.
+        brackets: for every open bracket, the column inside it and the column of what closes it.
+    """
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.pipeline = 0
+        self.brackets: list[tuple[int, int]] = []
+
+    def write(self, lines: list[Line]) -> list[str]:
+        """The lines of the formatted text."""
+        found: list[str] = []
+        for line in lines:
+            found += [""] if line.blank else []
+            indent = self._indent(line)
+            text = " " * indent + line.text() if line.tokens else ""
+            self._follow(line, indent)
+            if line.comment and line.tokens:
+                text = text.ljust(max(len(text) + 2, line.column)) + line.comment
+            elif line.comment:
+                text = " " * indent + line.comment
+            found.append(text)
+        return found
+
+    def _indent(self, line: Line) -> int:
+        if not line.goes_on:
+            self.start = INDENT if line.block else 0
+            self.pipeline = self.start + INDENT
+            return self.start
+        if not self.brackets:
+            return self.pipeline
+        inside, closing = self.brackets[-1]
+        return closing if line.types()[:1] and line.types()[0] in _CLOSES else inside
+
+    def _follow(self, line: Line, indent: int) -> None:
+        """Note the brackets that a line opens and closes, and where its pipeline begins."""
+        column = indent
+        last = len(line.tokens) - 1
+        for i, (space, token) in enumerate(zip(line.spaces, line.tokens, strict=True)):
+            column += space
+            if token.type in _OPENS:
+                hanging = i == last
+                inside = indent + INDENT if hanging else column + 1
+                self.brackets.append((inside, indent if hanging else column))
+            elif token.type in _CLOSES:
+                self.brackets.pop()
+            elif token.type == "EQUAL" and not self.brackets and not line.goes_on and i < last:
+                self.pipeline = column + 1 + line.spaces[i + 1]
+            column += len(token)

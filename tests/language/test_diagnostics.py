@@ -1,0 +1,81 @@
+import pytest
+
+from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, render, suggest
+
+
+def frame_of(text, start, end, **words):
+    return render(Diagnostic("wrong", Span(Source("a.ode", text), start, end), **words)).splitlines()
+
+
+def test_a_frame_underlines_the_piece_and_shows_the_help():
+    assert frame_of("state Y\nY' = K Y\n", 13, 14, label="here", help="one\ntwo") == [
+        "error: wrong",
+        "  ┌─ a.ode:2:6",
+        "2 │ Y' = K Y",
+        "  │      ^ here",
+        "  = help: one",
+        "  = help: two",
+    ]
+
+
+def test_a_frame_without_a_place_names_the_file():
+    assert render(Diagnostic("wrong", file="a.ode", help="x")) == "error: wrong\n  ┌─ a.ode\n  = help: x"
+
+
+def test_tabs_wide_letters_and_marks_keep_the_underline_in_place():
+    assert frame_of("\tY Z", 3, 4)[3] == "  │ \t  ^"
+    assert frame_of("語 Z", 2, 3)[3] == "  │    ^"
+    assert frame_of("e\u0301 Z", 3, 4)[3] == "  │   ^"
+
+
+def test_a_piece_over_several_lines_is_underlined_to_the_end_of_the_first():
+    assert frame_of("f(a\nb)", 1, 6)[3] == "  │  ^^"
+
+
+def test_a_piece_at_the_end_of_the_file_gets_one_caret():
+    assert frame_of("abc", 3, 3)[3] == "  │    ^"
+
+
+def test_line_numbers_of_two_digits_widen_the_margin():
+    assert frame_of("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
+
+
+def test_windows_line_ends_are_not_shown():
+    assert frame_of("abc\r\nd", 0, 1)[2] == "1 │ abc"
+
+
+def test_diagnostics_stand_in_the_order_of_the_text_each_once():
+    one, other = Source("a.ode", "abcd"), Source("b.ode", "abcd")
+    report = Report()
+    report.error("third", Span(one, 3, 4))
+    report.error("fourth", Span(other, 0, 1))
+    report.error("second", Span(one, 1, 2))
+    report.error("second", Span(one, 1, 2))
+    report.error("first", None)
+    assert [d.message for d in report.diagnostics] == ["first", "second", "third", "fourth"]
+
+
+def test_warnings_do_not_fail():
+    report = Report()
+    report.add(Diagnostic("odd", severity="warning"))
+    report.check()
+    report.error("wrong", None)
+    with pytest.raises(SpecError) as caught:
+        report.check()
+    assert len(caught.value.diagnostics) == 2
+
+
+def test_a_diagnostic_as_json_says_where_and_what():
+    span = Span(Source("a.ode", "state Y\nZ"), 8, 9)
+    assert Diagnostic("wrong", span, "here", "fix").to_json() == {
+        "severity": "error", "message": "wrong", "label": "here", "help": "fix",
+        "file": "a.ode", "line": 2, "column": 1, "text": "Z",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("verlte", "verlet"), ("K2", "K1"), ("wholly", ""), ("Q", ""), ("", "")],
+)
+def test_a_near_name_is_suggested_and_no_other(name, near):
+    assert suggest(name, ["verlet", "midpoint", "K1"]) == (f"did you mean `{near}`?" if near else "")

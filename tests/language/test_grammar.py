@@ -1,0 +1,44 @@
+import pytest
+
+from odenet.language.lexer import grammar_text, parser
+from odenet.language.messages import WORDS, word
+from odenet.language.mistakes import FORMS
+from odenet.language.statements import INNER, TOP
+from odenet.language.strict import conflicts, main
+
+
+def terminals():
+    return {terminal.name: terminal for terminal in parser().terminals}
+
+
+def keywords():
+    """Terminals that are one word of the language."""
+    found = {n: t.pattern.value for n, t in terminals().items() if t.pattern.type == "str"}
+    return {name for name, text in found.items() if text.isascii() and text.isalpha()}
+
+
+def test_the_grammar_has_no_conflict(capsys):
+    assert main() == 0
+    assert "no conflict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("?expr: sum", "?expr: sum | term"), ("_atom: NUMBER", 'WORD: /[A-Z]+/\n_atom: WORD | NUMBER')],
+)
+def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(old, new):
+    assert "ollision" in conflicts(grammar_text().replace(old, new))
+
+
+def test_every_terminal_has_a_word_for_people():
+    ignored = {"COMMENT", "BLANK"}
+    assert set(terminals()) - keywords() - ignored == set(WORDS) - {"$END"}
+
+
+def test_a_keyword_is_its_own_word():
+    assert all(word(name) == f"`{terminals()[name].pattern.value}`" for name in keywords())
+
+
+def test_every_statement_word_has_a_form_and_a_place():
+    assert keywords() == TOP | INNER | {"EXACT"}
+    assert set(FORMS) == TOP | {"LET"}

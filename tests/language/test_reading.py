@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from odenet.diagnostics import SpecError
+from odenet.language.reading import read
+
+
+def message_of(path):
+    with pytest.raises(SpecError) as caught:
+        read(Path(path))
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.file == str(path)
+    return diagnostic.message, diagnostic.help
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "b.ode").touch()
+    (tmp_path / "a.ode").touch()
+    message, help_ = message_of(tmp_path)
+    assert message == "this is a folder, not a file"
+    assert help_.endswith("has a.ode, b.ode")
+
+
+def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
+    (tmp_path / "hamiltonian.ode").touch()
+    (tmp_path / "notes.txt").touch()
+    there_is_none = "there is no such file"
+    assert message_of(tmp_path / "hamiltonain.ode") == (there_is_none, "did you mean `hamiltonian.ode`?")
+    assert message_of(tmp_path / "hamiltonian") == (there_is_none, "did you mean `hamiltonian.ode`?")
+    assert message_of(tmp_path / "x.ode") == (there_is_none, f"{tmp_path} has hamiltonian.ode")
+    folder = tmp_path / "no"
+    assert message_of(folder / "x.ode") == (there_is_none, f"there is no folder {folder}")
+
+
+def test_a_path_through_a_file_cannot_be_read(tmp_path):
+    (tmp_path / "a.ode").touch()
+    message, _ = message_of(tmp_path / "a.ode" / "b.ode")
+    assert message == "this file cannot be read: not a directory"
+
+
+def test_a_file_without_permission_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    message, _ = message_of(tmp_path / "a.ode")
+    assert message == "this file cannot be read: permission denied"
+
+
+def test_a_path_that_no_file_can_have_cannot_be_read():
+    assert "cannot be read" in message_of("a\0.ode")[0]
+    assert "cannot be read" in message_of("a" * 5000)[0]
+
+
+@pytest.mark.parametrize("data", [b"a\nb\n", b"a\r\nb\r\n", b"a\rb\r", b"\xef\xbb\xbfa\nb\n"])
+def test_line_ends_and_byte_order_marks_make_no_difference(tmp_path, data):
+    (tmp_path / "a.ode").write_bytes(data)
+    assert read(tmp_path / "a.ode").text == "a\nb\n"
