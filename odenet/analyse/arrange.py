@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
+from odenet.analyse.scalars import Signs
 from odenet.analyse.units import Row, System, Unit
 from odenet.analyse.words import IDENTITY, NOTHING, Operator, Word, root, total, word_text
 from odenet.analyse.words import adjoint as transposed
@@ -37,13 +38,13 @@ class Arrangement:
     absorbed: tuple[tuple[str, Unit], ...] = ()
 
 
-def arrangements(system: System) -> Iterator[Arrangement]:
+def arrangements(system: System, signs: Signs) -> Iterator[Arrangement]:
     """The ways to see a system as units, the plainest first."""
     squares = [
         (i, j, word)
         for (i, j), operator in system.linear.items()
         for word, _ in operator.terms
-        if word and root(word) is not None
+        if word and _is_square(word, signs)
     ]
     coupling = [piece for piece in squares if piece[0] != piece[1]]
     several = chain.from_iterable(combinations(squares, n) for n in range(1, len(squares) + 1))
@@ -52,6 +53,12 @@ def arrangements(system: System) -> Iterator[Arrangement]:
     for split in dict.fromkeys(choices):
         yield arrange(system, split)
     yield from contractions(arrange(system))
+
+
+def _is_square(word: Word, signs: Signs) -> bool:
+    """Whether a word is pᵀ p for a real p; the root of a diagonal is one where it is >= 0."""
+    found = root(word)
+    return found is not None and found[1] <= signs.assumed
 
 
 def arrange(system: System, split: tuple[Piece, ...] = ()) -> Arrangement:

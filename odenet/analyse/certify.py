@@ -5,10 +5,11 @@ from dataclasses import replace
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.prove import Activations, Part, Proof, prove
-from odenet.analyse.reader import Obstacle, Reader
+from odenet.analyse.reader import Gate, Obstacle, Reader
 from odenet.analyse.reasons import explain
 from odenet.analyse.scalars import Signs
 from odenet.analyse.units import System, not_monotone, read_system
+from odenet.model.expr import Bias
 from odenet.model.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
@@ -89,7 +90,11 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
 
 def _signs(assumed: frozenset[str], reader: Reader) -> list[Assumption]:
     """Signs of learned numbers and diagonals."""
-    return [
-        Assumption("sign", str(reader.names.get(name, name)), f"{name} ≥ 0")
-        for name in sorted(assumed)
-    ]
+    found = []
+    for name in sorted(assumed):
+        target = reader.names[name]
+        if isinstance(target, Gate):
+            assert isinstance(target.node, Bias)
+            target, name = target.node.name, reader.spell(target.node.name)
+        found.append(Assumption("sign", target, f"{name} ≥ 0"))
+    return found

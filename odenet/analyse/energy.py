@@ -130,19 +130,29 @@ def _no_code(unit: Unit, weight: Operator, reader: Reader) -> str:
 def _term(unit: Unit, weight: Operator, reader: Reader) -> EnergyTerm:
     word, scalar = weight.terms[0]
     powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
+    if unit.stages:
+        assert unit.argument is not None
+        activation, argument = unit.activations[0], unit.argument
+    else:
+        activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
+        powers += [(name, 2 * power) for name, power in roots]
     diagonal = tuple((str(reader.names[name]), int(power)) for name, power in powers)
-    activation = unit.activations[0] if unit.stages else LINEAR
-    argument = unit.argument or _linear_argument(unit, reader)
     return EnergyTerm(to_node(scalar, reader), diagonal, activation, argument)
 
 
-def _linear_argument(unit: Unit, reader: Reader) -> expr.Node:
+def _linear_argument(
+    unit: Unit, reader: Reader
+) -> tuple[expr.Node, tuple[tuple[str, int | Fraction], ...]]:
+    """The field a linear unit reads; the root of a diagonal before it is handed back apart."""
     ((state, operator),) = unit.row.items()
     ((word, _),) = operator.terms
+    roots: tuple[tuple[str, int | Fraction], ...] = ()
+    if word and isinstance(word[0], Diagonal):
+        roots, word = word[0].powers, word[1:]
     node: expr.Node = State(state.name, state.order)
     for factor in reversed(_factors(word, reader.names)):
         node = expr.Apply(factor, node)
-    return node
+    return node, roots
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:

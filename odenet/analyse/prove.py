@@ -96,7 +96,7 @@ def prove(system: System, signs: Signs, unfit: Activations = frozenset()) -> Pro
 
 def prove_as_written(system: System, signs: Signs, unfit: Activations) -> Proof:
     """The same with named numbers left as they are."""
-    whole = _best(_whole(a, signs) for a in arrangements(system))
+    whole = _best(_whole(a, signs) for a in arrangements(system, signs))
     if whole is not None and _fit([whole], unfit):
         return Proof(whole.of_jacobian, (whole,), whole)
     found: list[Part] = []
@@ -126,8 +126,7 @@ def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
     units = tuple(
         replace(unit, row=rows(unit.row), column=rows(unit.column)) for unit in system.units
     )
-    linear = rows(system.linear)
-    return replace(system, units=tuple(u for u in units if u.row and u.column), linear=linear)
+    return replace(system, linear=rows(system.linear)).with_units(units)
 
 
 def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
@@ -171,7 +170,7 @@ def _strongest(system: System, signs: Signs, unfit: Activations) -> list[Part] |
     slopes = frozenset(name for name, _ in system.absorbed)
     signs = replace(signs, assumed=signs.assumed | slopes)
     best = None
-    for arrangement in arrangements(system):
+    for arrangement in arrangements(system, signs):
         found = _blocks(arrangement, signs)
         if found is None or not _fit(found, unfit):
             continue

@@ -6,7 +6,7 @@ one unit. What stands in the right-hand sides without an activation is kept apar
 state to state; odenet/analyse/arrange.py makes units of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from odenet.analyse.reader import Form, Obstacle, Reader, reads_state
@@ -75,6 +75,15 @@ class System:
     forced: bool
     absorbed: tuple[tuple[str, Unit], ...] = ()
 
+    def with_units(self, units: Iterable[Unit]) -> "System":
+        """The system with these units, without those that read or move nothing.
+
+        One that reads nothing, because what it reads cancels, is a forcing.
+        """
+        moving = [unit for unit in units if any(unit.column.values())]
+        live = tuple(unit for unit in moving if unit.row)
+        return replace(self, units=live, forced=self.forced or len(live) < len(moving))
+
 
 def read_system(model: Model, reader: Reader) -> System:
     """Take the dynamics apart.
@@ -99,8 +108,7 @@ def read_system(model: Model, reader: Reader) -> System:
                 column = columns.setdefault(key, {})
                 column[state] = column.get(state, NOTHING) + (operator if sign > 0 else -operator)
     whole = [replace(unit, column=columns[key]) for key, unit in units.items()]
-    live = tuple(unit for unit in whole if unit.row and any(unit.column.values()))
-    return System(tuple(rates), live, linear, forced)
+    return System(tuple(rates), (), linear, forced).with_units(whole)
 
 
 class _Chain:

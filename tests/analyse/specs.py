@@ -84,7 +84,8 @@ class Drawn:
             argument = f"N1({argument})"
         if self.chance(0.05):
             argument = f"{self.activation()}({argument})"
-        return f"{self.activation()}({argument})"
+        unit = f"{self.activation()}({argument})"
+        return f"(b1 * {unit})" if self.chance(0.05) else unit
 
     # families of systems
 

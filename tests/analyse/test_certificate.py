@@ -131,6 +131,13 @@ def test_signs_of_learned_numbers_are_assumed_only_where_needed():
     assert conditions(text + "Y' = -f f K^T relu(g K Y) / g") == ()
 
 
+def test_a_bias_that_multiplies_is_a_diagonal():
+    text = f"state Y, Z\n{K}param b : bias\nY' = K^T (b * relu(K Z))\nZ' = -K^T (b * relu(K Y))"
+    certificate = certify(model(text))
+    assert certificate.verdict == "imaginary" and certificate.conditions == ("b ≥ 0",)
+    assert certificate.assumptions[-1].subject == "b"
+
+
 def test_a_negative_constant_is_no_dissipation():
     text = f"state Y\n{K}let γ = -0.1\nY' = relu((K - K^T - γ I) Y)"
     assert certify(model(text)).verdict == "open"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from odenet.analyse import certify, prove, reader, scalars, squares, units, variants, words
+from odenet.analyse import arrange, certify, prove, reader, scalars, squares, units, variants, words
 from odenet.analyse.scalars import Signs
 from odenet.analyse.words import Diagonal, Letter, Operator
 from tests.analyse.checks import Contradiction, check
@@ -32,6 +32,9 @@ NEAR_MISSES = [
     "state Y\nparam K, b : dense\nY' = -K^T tanh(K Y) - b^T tanh(b Y) + u",
     "state Y, Z\nparam K : dense\nparam b : bias\nY' = K^T tanh(K Z) + b\nZ' = -K^T tanh(K Y)",
     "state Y\nparam K, W : dense\nY' = tanh((W - W^T) K Y)",
+    "state Y\nparam K, W : dense\nY' = tanh((W K - W^T K^T) Y)",
+    "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
+    "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
 ]
 
 
@@ -71,6 +74,10 @@ def free_of_assumptions(word: words.Word):
 
 def commuting(left: words.Word, right: words.Word) -> words.Word:
     return tuple(sorted(left + right, key=str))
+
+
+def squares_of_any_sign(word: words.Word, signs: Signs) -> bool:
+    return words.root(word) is not None
 
 
 class Optimist(Signs):
@@ -135,6 +142,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "learned diagonals are never negative": (words.root, free_of_assumptions),
     "operators commute": (words.join, commuting),
     "every unknown sign is +": (Signs, Optimist),
+    "roots are taken of diagonals of any sign": (arrange._is_square, squares_of_any_sign),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
     "growth is taken for decay": (variants.uniform_decay, growth_as_decay),
     "C M needs not be antisymmetric": (prove._antisymmetric, accepting("imaginary")),
