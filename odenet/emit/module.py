@@ -16,7 +16,8 @@ from odenet.model.program import Model
 _RUNTIME = (
     "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Widen", "adjoint_conv",
     "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense", "dense_matrix",
-    "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar", "spectral_radius", "split",
+    "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar",
+    "spectral_radius", "split",
 )  # fmt: skip
 
 
@@ -69,6 +70,8 @@ def properties(model: Model, derivation: Derivation, certificate: Certificate) -
     """What was derived and proved, a sentence each."""
     verdict = certificate.summary
     facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
+    if model.discretisation.tolerance is not None:
+        return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
     stability = stability_of(model, derivation)
     axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
     return facts if axis is None else [*facts, f"On that axis the scheme is {axis_text(axis)}."]
@@ -91,6 +94,8 @@ def _imports(text: str) -> list[str]:
         lines.append("from torch.nn import functional")
     names = [name for name in _RUNTIME if used(name)]
     single = f"from odenet.runtime import {', '.join(names)}"
-    if len(single) <= 88:
-        return [*lines, "", single]
-    return [*lines, "", "from odenet.runtime import (", *(f"    {n}," for n in names), ")"]
+    if len(single) > 88:
+        single = "\n".join(["from odenet.runtime import (", *(f"    {n}," for n in names), ")"])
+    adaptive = "from odenet.runtime.adaptive import AdaptiveFlow"
+    ours = [single] if names else []
+    return [*lines, "", *ours, *([adaptive] if used("AdaptiveFlow") else [])]

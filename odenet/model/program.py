@@ -75,6 +75,8 @@ class Discretisation:
         starts: values before the first step.
         groups: pattern unknown -> the states it stands for.
         exact: whether the state is kept in fixed-point arithmetic.
+        tolerance: the relative and the absolute error to which a step is solved adaptively; None
+            for the steps of the scheme itself.
     """
 
     scheme: Scheme
@@ -85,6 +87,7 @@ class Discretisation:
     groups: Mapping[str, tuple[State, ...]]
     exact: bool
     span: Span = field(compare=False, repr=False)
+    tolerance: tuple[Number, Number] | None = None
 
 
 @dataclass(frozen=True)

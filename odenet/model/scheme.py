@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from odenet.diagnostics import Span
 from odenet.model.expr import Constant, Node, Slot, Stage
 
+# Schemes whose step torchdiffeq can also choose to a tolerance, and its name for each.
+ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
+
 
 @dataclass(frozen=True)
 class Pattern:

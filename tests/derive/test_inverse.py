@@ -31,6 +31,8 @@ NOT = [
     "euler",
     "heun",
     "rk4",
+    "bosh3",
+    "dopri5",
     "kutta3",
     "adams_bashforth2",
     "nystrom4",

@@ -1,0 +1,129 @@
+"""Flows whose steps are solved to a tolerance, by torchdiffeq."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torchdiffeq import odeint, odeint_adjoint
+
+from odenet.runtime.ambient import Autocast
+from odenet.runtime.flow import Flow
+
+if TYPE_CHECKING:
+    from torch.types import Number
+
+State = tuple[Tensor, ...]
+
+
+class AdaptiveFlow(Flow):
+    """A flow whose every step of length h is as many steps of a solver as the tolerances ask for.
+
+    Its memory is "adjoint" by default: the backward solves the adjoint equation from the end, and
+    stores nothing (Chen et al. 2018). Its gradient is that of the equation, as exact as the
+    tolerances; "stored" and "checkpoint" differentiate the solver's own steps.
+
+    Attributes:
+        method: torchdiffeq's name of the solver.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        steps_taken: accepted steps of the solver in the last call, over all steps of the flow.
+        evaluations: of the right-hand sides in the last call, those of its backward not counted.
+    """
+
+    method: ClassVar[str]
+    rtol: Number
+    atol: Number
+
+    def __init__(self, channels: int, steps: int, space: int = 2):
+        super().__init__(channels, steps, space)
+        self.steps_taken = 0
+        self.evaluations = 0
+        self._mode: Literal["adjoint", "stored", "checkpoint"] = "adjoint"
+
+    @property
+    def memory(self) -> Any:
+        """What the backward works from: "adjoint", "stored" or "checkpoint"."""
+        return self._mode
+
+    @memory.setter
+    def memory(self, memory: Any) -> None:
+        if memory not in ("adjoint", "stored", "checkpoint"):
+            raise ValueError(
+                f'memory of an adaptive flow is "adjoint", "stored" or "checkpoint", not {memory!r}'
+            )
+        self._mode = memory
+
+    def evolve(self, state: State) -> State:
+        """All steps, with gradients as ``memory`` says."""
+        self.steps_taken = self.evaluations = 0
+        if self.memory != "adjoint":
+            return super().evolve(state)
+        for step in range(self.steps):
+            state = self.advance(state, step)
+        return state
+
+    def solve(self, state: State, step: int) -> State:
+        """One step of length h, to the tolerances."""
+        times = torch.tensor([0.0, self.h], dtype=state[0].dtype, device=state[0].device)
+        options: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol, "method": self.method}
+        rate = _Rate(self, step, Autocast.here(state[0].device))
+        if self.memory == "adjoint" and torch.is_grad_enabled():
+            ends = odeint_adjoint(rate, state, times, adjoint_params=rate.learned(), **options)
+        else:
+            ends = odeint(rate, state, times, **options)
+        return tuple(end[-1] for end in ends)  # pyright: ignore[reportOptionalIterable]
+
+
+class _Rate:
+    """The right-hand sides at a step, on the very tensors that their gradient is asked for."""
+
+    def __init__(self, flow: AdaptiveFlow, step: int, autocast: Autocast):
+        self._flow = flow
+        self._step = step
+        self._autocast = autocast
+        names = [name for name in flow._parameters if flow._parameters[name] is not None]
+        self._values = {name: _at(getattr(flow, name), step) for name in names}
+
+    def learned(self) -> tuple[Tensor, ...]:
+        """What the rates are differentiated by."""
+        modules = [m for m in self._flow._modules.values() if isinstance(m, nn.ModuleList)]
+        inner = [p for stack in modules for p in _at(stack, self._step).parameters()]
+        return tuple(t for t in (*self._values.values(), *inner) if t.requires_grad)
+
+    def __call__(self, time: Tensor, state: State) -> State:
+        """One tensor per stored value; an input that the rates read stays as it is."""
+        flow = self._flow
+        if not torch.is_grad_enabled() or flow.memory != "adjoint":
+            flow.evaluations += 1
+        hidden = {name: flow.__dict__.get(name) for name in self._values}
+        flow.__dict__.update({name: _Always(value) for name, value in self._values.items()})
+        try:
+            with self._autocast.entered():
+                rates = flow.field(state, self._step)
+        finally:
+            for name, value in hidden.items():
+                del flow.__dict__[name]
+                if value is not None:
+                    flow.__dict__[name] = value
+        rates = tuple(rate.to(y.dtype) for rate, y in zip(rates, state, strict=False))
+        return (*rates, *(torch.zeros_like(y) for y in state[len(rates) :]))
+
+    def callback_accept_step(self, *_: Any) -> None:
+        """Called by torchdiffeq."""
+        self._flow.steps_taken += 1
+
+
+class _Always:
+    """Stands for a stack of which every step's value is this one."""
+
+    def __init__(self, value: Tensor):
+        self._value = value
+
+    def __getitem__(self, step: int) -> Tensor:
+        return self._value
+
+
+def _at(stack: Any, step: int) -> Any:
+    return stack[step if len(stack) > 1 else 0]
