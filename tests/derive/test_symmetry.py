@@ -8,7 +8,7 @@ from odenet.model.expr import Slot
 from tests.derive.numeric import SCHEMES, Network, as_vector, numbers_of, read_scheme, step
 
 SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous_leapfrog",
-             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan"]  # fmt: skip
+             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun"]  # fmt: skip
 
 
 def turned(scheme, state):
