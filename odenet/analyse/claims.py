@@ -6,6 +6,7 @@ from typing import Any
 
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
+from odenet.analyse.numeric import CannotEvaluate
 from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
 from odenet.diagnostics import Span
@@ -164,7 +165,10 @@ def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     witness = certificate.witness
     if witness is None and facts.trials:
         against: Against = claim.name  # type: ignore[assignment]
-        witness = search_witness(facts.model, facts.trials, facts.seed, against)
+        try:
+            witness = search_witness(facts.model, facts.trials, facts.seed, against)
+        except CannotEvaluate as error:
+            return None, f"{certificate.reason}; not searched: {error}", certificate.span, None
     if witness is not None:
         reason = f"{witness}, {witness.size} per state"
         return False, reason, certificate.span, witness

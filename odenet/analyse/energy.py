@@ -22,7 +22,7 @@ class EnergyTerm:
 
     Args:
         weight: a number.
-        diagonal: canonical names of diagonals that multiply Ψ, with their powers.
+        diagonal: canonical names of diagonals that multiply Ψ, with their powers > 0.
         activation: what Ψ is the primitive of; `identity` for ½ |argument|².
         argument: a field.
     """
@@ -119,6 +119,9 @@ def _no_code(unit: Unit, weight: Operator, reader: Reader) -> str:
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
             return f"{activation.name} has no primitive in closed form"
+    letters = [letter for letter in weight.terms[0][0] if isinstance(letter, Diagonal)]
+    if any(power < 0 for letter in letters for _, power in letter.powers):
+        return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
     if not unit.stages and any(isinstance(reader.names[name], Gate) for name in names):
         return f"{unit.text} has no formula in the file"

@@ -11,7 +11,7 @@ from typing import Literal
 
 from odenet.analyse.arrange import Arrangement, Matrix, arrangements
 from odenet.analyse.scalars import Scalar, Signs
-from odenet.analyse.scaling import Aim, Weights, find_weights
+from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import System, Unit
 from odenet.analyse.variants import absorptions, components, parts, uniform_decay
@@ -140,9 +140,11 @@ def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
         (Aim.DISSIPATIVE, _dissipative),
     ):
         weights = find_weights(matrix, aim, signs)
-        part = check(units, matrix, weights, signs) if weights else None
-        if part is not None:
-            return replace(part, contracted=arrangement.contracted, absorbed=arrangement.absorbed)
+        for choice in (without_inverses(weights), weights) if weights else ():
+            part = check(units, matrix, choice, signs)
+            if part is not None:
+                changed, absorbed = arrangement.contracted, arrangement.absorbed
+                return replace(part, contracted=changed, absorbed=absorbed)
     return None if units else Part((), (), (), (), "imaginary")
 
 

@@ -6,14 +6,15 @@ c_i a - c_j b = 0. Following the pairs from unit to unit gives every c up to a c
 a positive number, or one times a diagonal: both commute with the slopes D.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 
 from odenet.analyse.arrange import Matrix
 from odenet.analyse.scalars import ONE, Scalar, Signs, common_factor
 from odenet.analyse.squares import Vector, halves
-from odenet.analyse.words import Diagonal, Operator, Word, adjoint, core, invert, join
+from odenet.analyse.words import IDENTITY, Diagonal, Operator, Word, adjoint, core, invert, join
 
 Weights = tuple[Operator, ...]
 
@@ -163,13 +164,26 @@ def _diagonal(equation: _Equation, forward: bool, known: Word) -> Word:
     return join(known, change)
 
 
+def without_inverses(weights: Weights) -> Weights:
+    """All weights times the diagonals that some divide by; not always a scaling again."""
+    least: dict[str, int | Fraction] = {}
+    for name, power in _powers(weights):
+        least[name] = min(power, least.get(name, 0))
+    factor = tuple((name, -power) for name, power in sorted(least.items()) if power < 0)
+    word = Operator.word((Diagonal(factor),)) if factor else IDENTITY
+    return tuple(word @ weight for weight in weights)
+
+
+def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]:
+    """The diagonals in weights, with their powers."""
+    for weight in weights:
+        for letter in weight.terms[0][0]:
+            yield from letter.powers if isinstance(letter, Diagonal) else ()
+
+
 def _normal(weights: list[Operator], signs: Signs) -> Weights | None:
     """Without common factors; None if a diagonal in them is not known to be positive."""
-    letters = [letter for weight in weights for letter in weight.terms[0][0]]
-    powers = [
-        power for letter in letters if isinstance(letter, Diagonal) for power in letter.powers
-    ]
-    if any(power % 2 and name not in signs.assumed for name, power in powers):
+    if any(power % 2 and name not in signs.assumed for name, power in _powers(weights)):
         return None
     common = common_factor([weight.terms[0][1] for weight in weights])
     sign = signs.of(common)

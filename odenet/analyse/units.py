@@ -150,8 +150,8 @@ class _Chain:
         name = node.function.name
         if name in self.model.maps:
             raise Obstacle(
-                f"the map `{self.reader.spell(name)}` is opaque: none of its operators stands a "
-                "second time as an adjoint, so nothing cancels",
+                f"the map `{self.reader.spell(name)}` is opaque: none of its operators has its "
+                "adjoint beside it, so nothing cancels",
                 node.span,
             )
         kind = self.model.parameters[name].options["kind"]

@@ -54,14 +54,14 @@ def search_witness(
 
     Returns:
         The first clear find, or None. The same arguments give the same witness.
+
+    Raises:
+        CannotEvaluate: the formulas have a piece without a numerical model.
     """
     available = sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]
-        try:
-            found = _climb(model, size, np.random.default_rng([seed, trial]), against)
-        except CannotEvaluate:
-            return None
+        found = _climb(model, size, np.random.default_rng([seed, trial]), against)
         if found is not None:
             return _witness(model, *found, size, seed, trial)
     return None
@@ -78,7 +78,10 @@ def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
     certificate = certify(model)
     if certificate.proved:
         return certificate
-    witness = search_witness(model, trials, seed)
+    try:
+        witness = search_witness(model, trials, seed)
+    except CannotEvaluate as error:
+        return replace(certificate, reason=f"{certificate.reason}; not searched: {error}")
     if witness is None:
         return replace(certificate, trials=trials)
     return replace(certificate, verdict="refuted", witness=witness, trials=witness.trial + 1)
@@ -106,8 +109,10 @@ def _climb(
 
 def worst_eigenvalue(matrix: ndarray, against: Against) -> Look:
     """The worst eigenvalue that rounding cannot explain."""
+    if not np.isfinite(matrix).all():
+        return Look(0.0, 0j)
     norm = np.linalg.norm(matrix, 2)
-    if not np.isfinite(norm) or norm < NOISE:
+    if norm < NOISE:
         return Look(0.0, 0j)
     values, right = np.linalg.eig(matrix)
     excess = _EXCESS[against](values)

@@ -205,6 +205,14 @@ def test_the_energy_can_be_generated():
     assert str(energy) == "E = ε/2 |y'|² + 1ᵀΨ(K y + b),  dE/dt = -|φ1|² ≤ 0"
 
 
+def test_weights_of_the_energy_do_not_divide_by_diagonals():
+    text = "state y\nparam w : diag\nlet α = 2\ny'' = -tanh(w y) - α y"
+    certificate = certify(model(text))
+    assert [str(weight) for weight in certificate.weights or ()] == ["w", "α w", "I"]
+    assert certificate.energy is not None
+    assert [term.diagonal for term in certificate.energy.terms] == [(("w", 1),), (("w", 1),), ()]
+
+
 def test_a_forcing_outside_the_units_leaves_no_energy():
     text = f"state Y, Z\n{K}param b : bias\nY' = K^T relu(K Z) + b\nZ' = -K^T relu(K Y)"
     certificate = certify(model(text))
