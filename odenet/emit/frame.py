@@ -35,6 +35,8 @@ class Frame:
         self.names = Names()
         self.pattern = {p.function: p for p in self.scheme.patterns}
         self.group = self._groups()
+        for name in self.scheme_constants:  # first: they are arguments of the flow
+            self.constant(name)
         for state in model.system:
             self.state(state)
         for name in (*model.parameters, *model.maps):
@@ -101,6 +103,8 @@ class Frame:
 
     def constant(self, name: str) -> str:
         """A number of the scheme or of a `let`, as an attribute."""
+        if name == "h" and name in self.scheme_constants:
+            return "self.h"  # the runtime reads it
         space = "scheme" if name in self.scheme_constants else "spec"
         return f"self.{self.names(f'{space} constant', name)}"
 

@@ -9,10 +9,10 @@ import keyword
 # What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
 # (kept complete by tests/emit/test_names.py).
 _CODE = """
-    torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state step steps
+    h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state step steps
     channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias conv conv_kernel
     dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar split Mean Residual Widen
-    Elementwise ValueError int float count index
+    AdaptiveFlow Elementwise ValueError int float count index
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -32,8 +32,16 @@ _FLOW = """
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
     width
 """
+_ADAPTIVE = "atol evaluations method rtol solve steps_taken"
 RESERVED = frozenset(
-    [*_CODE.split(), *_MODULE.split(), *_FLOW.split(), *keyword.kwlist, *keyword.softkwlist]
+    [
+        *_CODE.split(),
+        *_MODULE.split(),
+        *_FLOW.split(),
+        *_ADAPTIVE.split(),
+        *keyword.kwlist,
+        *keyword.softkwlist,
+    ]
 )
 
 

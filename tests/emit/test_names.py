@@ -23,7 +23,7 @@ net = input(3, 4, 4) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
 """
 PLAIN = {"Y": "Y", "Z": "Z", "K": "K", "b": "b", "f": "f", "g": "g"}
 HOSTILE = (
-    "h self torch lambda x F dt T n nn state step steps channels forward training c1 conv relu_ "
+    "h self torch lambda x F dt T n nn step steps channels forward training c1 conv relu_ "
     "State Flow super rate_Y retreat shears None True class index count memory spec init σ γ1 ε ω "
     "functional Tensor bias weight v j energy field None_ stage_1"
 ).split()
