@@ -8,9 +8,9 @@ back-propagation costs three, and nothing is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import repeat
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor
 from odenet.runtime.ambient import Autocast, RandomTape, frozen_statistics
 from odenet.runtime.exact import Fixed
 from odenet.runtime.layout import in_order_of
-from odenet.runtime.shear import Packed, Registers, Shear, Term
+from odenet.runtime.shear import Packed, Registers, Term
+from odenet.runtime.steps import advance, pull_back, retreat
 from odenet.runtime.weights import GradientSums, Weights
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Walk:
         weights: the parameters that they name.
         autocast: the setting that rates are evaluated under.
         tape: the random streams before each evaluation, for a flow that draws.
+        compiled: compiled steps to use, if any.
         kept: true states, by the number of steps done; the last one, and the flow's anchors.
         samples: pieces of the true states, to measure by how far rebuilt ones are off.
     """
@@ -129,6 +131,8 @@ class Walk:
         self.weights = Weights(flow, self.shears)
         self.autocast = Autocast.here(device)
         self.tape = RandomTape(device) if flow.stochastic else None
+        # Random numbers and exact arithmetic need both evaluations to run the very same code.
+        self.compiled = None if flow.exact or self.tape else flow.compiled
         self.kept: dict[int, Packed] = {}
         self.samples: dict[int, tuple[Tensor, ...]] = {}
 
@@ -147,30 +151,24 @@ class Walk:
         return registers.tensors()
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
-        """One step, shear by shear."""
-        for shear in self.shears:
-            state.multiply(shear.target, shear.scale)
-            for weight, slot in shear.adds:
-                state.mix(shear.target, weight, slot)
-            for term in shear.terms:
-                if self.tape:
-                    self.tape.record()
-                state.increase(shear.target, self._rate(term, state, step, weights), term.factor)
+        """One step."""
+        if self.compiled:
+            values = self.weights.at(step, self.weights.addresses(step), weights)
+            state.replace(self.compiled.advance(self.flow, state.tensors(), values))
+            return
+
+        def arguments(term: Term) -> list:
+            if self.tape:
+                self.tape.record()
+            return self.weights.arguments(term, step, weights)
+
+        advance(self.shears, state, arguments)
         state.rename(self.flow.relabel)
 
     def retreat(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
         """One step undone."""
         state.rename(self.undone)
-        for shear in reversed(self.shears):
-            for term in reversed(shear.terms):
-                state.increase(shear.target, self._rate(term, state, step, weights), -term.factor)
-            for weight, slot in shear.adds:
-                state.mix(shear.target, -weight, slot)
-            state.divide(shear.target, shear.scale)
-
-    def _rate(self, term: Term, state: Registers, step: int, weights: Sequence[Tensor]) -> Tensor:
-        reads = [state.read(slot) for slot in term.reads]
-        return term.rate(*reads, *self.weights.arguments(term, step, weights))
+        retreat(self.shears, state, lambda term: self.weights.arguments(term, step, weights))
 
     def release(self) -> list[Tensor]:
         """The tensors of the kept states, for autograd to hold."""
@@ -179,17 +177,17 @@ class Walk:
         return tensors
 
     @contextmanager
-    def repeated(self) -> Iterator[Iterator[None]]:
+    def repeated(self) -> Iterator[Callable[[], object]]:
         """Evaluations within are those of the way forward over again, the last one first.
 
-        Gives an iterator to be advanced before each of them.
+        Gives a function to be called before each of them.
         """
         with ExitStack() as stack:
             stack.enter_context(self.autocast.entered())
             stack.enter_context(frozen_statistics(self.flow))
             if self.tape:
                 stack.enter_context(self.tape.preserved())
-            yield self.tape.replay() if self.tape else repeat(None)
+            yield partial(next, self.tape.replay()) if self.tape else lambda: None
 
 
 class Return:
@@ -206,52 +204,32 @@ class Return:
 
     def run(self) -> tuple[Tensor | None, ...]:
         """The gradients of the state before the first step, then of the weights."""
-        walk = self._walk
-        drifts = []
-        with walk.repeated() as draws:
+        walk, drifts = self._walk, []
+        with walk.repeated() as prepare:
             for step in reversed(walk.steps):
                 self._state = self._kept.get(step + 1, self._state)
-                self._state.rename(walk.undone)
-                self._grads.rename(walk.undone)
-                for shear in reversed(walk.shears):
-                    self._undo(shear, step, draws)
+                self._step(step, prepare)
                 if step in walk.samples:
                     drifts.append(_distance(_sample(self._state), walk.samples[step]))
         walk.flow.note_drift(torch.stack(drifts).amax())
         return (*self._grads.tensors(), *self._sums.values)
 
-    def _undo(self, shear: Shear, step: int, draws: Iterator[None]) -> None:
-        """One shear: the transpose for the gradients, the inverse for the state.
-
-        Gradients are pulled back through the bare rate; its factor comes in where they add up.
-        """
-        state, grads, sums = self._state, self._grads, self._sums
-        for term in reversed(shear.terms):
-            next(draws)
-            reads = [state.read(slot).detach().requires_grad_() for slot in term.reads]
-            values, leaves = self._walk.weights.leaves(term, step, sums.tensors)
-            with torch.enable_grad():
-                rate = term.rate(*reads, *values)
-            inputs = [*reads, *(leaf.tensor for leaf in leaves)]
-            pulled = iter(_pull_back(rate, inputs, grads.read(shear.target)))
-            state.increase(shear.target, rate.detach(), -term.factor)
-            for slot in term.reads:
-                grads.increase(slot, next(pulled), term.factor)
-            for leaf in leaves:
-                sums.add(leaf, next(pulled), term.factor)
-        for weight, slot in shear.adds:
-            state.mix(shear.target, -weight, slot)
-            grads.mix(slot, weight, shear.target)
-        state.divide(shear.target, shear.scale)
-        grads.multiply(shear.target, shear.scale)
-
-
-def _pull_back(rate: Tensor, inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor, ...]:
-    """The vector-Jacobian product; a rate may be smaller than the slot it is broadcast to."""
-    if not inputs:
-        return ()
-    gradient = gradient.sum_to_size(rate.shape)
-    return torch.autograd.grad(rate, inputs, gradient, materialize_grads=True)
+    def _step(self, step: int, prepare: Callable[[], object]) -> None:
+        walk = self._walk
+        addresses = walk.weights.addresses(step)
+        weights = walk.weights.at(step, addresses, self._sums.tensors)
+        if walk.compiled:
+            ends = self._state.tensors(), self._grads.tensors()
+            state, grads, sums = walk.compiled.pull_back(walk.flow, *ends, weights)
+            self._state.replace(state)
+            self._grads.replace(grads)
+            for key, gradient in sums.items():
+                self._sums.add(addresses[key], gradient, 1.0)
+            return
+        self._state.rename(walk.undone)
+        self._grads.rename(walk.undone)
+        for share in pull_back(walk.shears, self._state, self._grads, weights, prepare):
+            self._sums.add(addresses[share.key], share.gradient, share.factor)
 
 
 def _sample(state: Registers) -> tuple[Tensor, ...]:
@@ -264,7 +242,8 @@ def _distance(rebuilt: tuple[Tensor, ...], true: tuple[Tensor, ...]) -> Tensor:
     error = torch.stack(
         [torch.linalg.vector_norm(a - b) for a, b in zip(rebuilt, true, strict=True)]
     )
-    return torch.linalg.vector_norm(error) / torch.linalg.vector_norm(size)
+    whole = torch.linalg.vector_norm(size).clamp_min(torch.finfo(size.dtype).tiny)
+    return torch.linalg.vector_norm(error) / whole
 
 
 def _refuse(what: str) -> NoReturn:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor, nn
 
 from odenet.runtime.ambient import Autocast
 from odenet.runtime.chain import exact_steps, exact_steps_undone
+from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.exact import Fixed
 from odenet.runtime.layout import as_before, channels_innermost
 from odenet.runtime.memory import Memory, all_steps, plain_steps
@@ -63,6 +64,7 @@ class Flow(nn.Module):
         self.anchors = 0
         self._step_bytes: dict[tuple, int] = {}
         self._memory: Memory = "reversible" if self.reversible else "stored"
+        self.compiled: CompiledSteps | None = None
         self._drift: Tensor | None = None
         self._directions: dict[tuple[str, int], Tensor] = {}
 
@@ -202,6 +204,14 @@ class Flow(nn.Module):
         Measured on one sample, where the flow began and at each of the ``anchors``.
         """
         return None if self._drift is None else self._drift.item()
+
+    def compile(self, **options: Any) -> None:
+        """Compiles one step, forward and back, for the reversible backward to use for all.
+
+        Args:
+            options: of ``torch.compile``.
+        """
+        self.compiled = CompiledSteps(options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""

@@ -88,7 +88,7 @@ class Packed:
 
     def filled(self, tensors: Iterator[Tensor]) -> Registers:
         """The registers, from the next tensors of an iterator."""
-        return self.rebuild(tuple(islice(tensors, self.count)))
+        return self.rebuild(tuple(t.detach() for t in islice(tensors, self.count)))
 
 
 class Registers:
@@ -143,6 +143,11 @@ class Registers:
             moved = {names.get(slot, slot): value for slot, value in values.items()}
             self._values = {slot: moved[slot] for slot in values}
             self._owned = {names.get(slot, slot) for slot in owned}
+
+    def replace(self, tensors: tuple[Tensor, ...]) -> None:
+        """Other values for all slots, in their order."""
+        self._values = dict(zip(self._values, tensors, strict=True))
+        self._owned.clear()
 
     def verify(self) -> None:
         """Raises if the arithmetic has failed; floating point cannot."""

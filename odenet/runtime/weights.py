@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,13 +15,14 @@ from odenet.runtime.shear import Shear, Term
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
+Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
-class Leaf(NamedTuple):
-    """One tensor to differentiate by: its place in the list, and the step's slice of it."""
+
+class Address(NamedTuple):
+    """Where a tensor of one step is: its place in the list, and its slice of a stack."""
 
     place: int
     index: int | None
-    tensor: Tensor
 
 
 class Weights:
@@ -46,31 +48,35 @@ class Weights:
         """The values a term's rate takes at a step: slices of stacks, and modules."""
         values = []
         for name in term.params:
-            if name in self._stacks:
-                stack = tensors[self._stacks[name]]
-                values.append(stack[_index(stack, step)])
-            else:
-                modules = self._modules[name]
-                values.append(modules[_index(modules, step)][0])
+            stack = tensors[self._stacks[name]] if name in self._stacks else self._modules[name]
+            value = stack[_index(stack, step)]
+            values.append(value if isinstance(value, Tensor) else value[0])
         return values
 
-    def leaves(self, term: Term, step: int, tensors: Sequence[Tensor]) -> tuple[list, list[Leaf]]:
-        """As ``arguments``, on fresh leaves, so that no hook of a parameter runs twice."""
-        values, leaves = [], []
-        for name in term.params:
-            if name in self._stacks:
-                place = self._stacks[name]
-                index = _index(tensors[place], step)
-                leaf = _leaf(tensors[place], index)
-                leaves.append(Leaf(place, index, leaf))
-                values.append(leaf)
-            else:
-                modules = self._modules[name]
-                module, places = modules[_index(modules, step)]
-                own = {key: _leaf(tensors[place]) for key, place in places.items()}
-                leaves += [Leaf(places[key], None, leaf) for key, leaf in own.items()]
-                values.append(_with(module, own))
-        return values, [leaf for leaf in leaves if leaf.tensor.requires_grad]
+    def addresses(self, step: int) -> dict[Key, Address]:
+        """Where the tensors of a step are."""
+        found = {}
+        for name, place in self._stacks.items():
+            found[name, ""] = Address(place, _index(self.tensors[place], step))
+        for name, modules in self._modules.items():
+            for key, place in modules[_index(modules, step)][1].items():
+                found[name, key] = Address(place, None)
+        return found
+
+    def at(
+        self, step: int, addresses: Mapping[Key, Address], tensors: Sequence[Tensor]
+    ) -> StepWeights:
+        """The values of a step, to be differentiated by where they ask for a gradient."""
+        values, wanted = {}, set()
+        for key, (place, index) in addresses.items():
+            tensor = tensors[place].detach()
+            values[key] = tensor if index is None else tensor[index]
+            if tensors[place].requires_grad:
+                wanted.add(key)
+        modules = {
+            name: several[_index(several, step)][0] for name, several in self._modules.items()
+        }
+        return StepWeights(values, modules, frozenset(wanted))
 
     def _place(self, tensor: Tensor) -> int:
         self.tensors.append(tensor)
@@ -80,6 +86,40 @@ class Weights:
         return {key: self._place(tensor) for key, tensor in module.named_parameters()}
 
 
+@dataclass(frozen=True)
+class StepWeights:
+    """The learned values of one step, detached from the parameters that hold them.
+
+    Nothing that is hooked to a parameter notices their use; its gradient arrives there once, from
+    the whole flow.
+
+    Attributes:
+        tensors: slices of stacks, and the parameters (and buffers) of modules.
+        modules: what the modules' tensors are put into.
+        wanted: which tensors to differentiate by.
+    """
+
+    tensors: Mapping[Key, Tensor]
+    modules: Mapping[str, nn.Module]
+    wanted: frozenset[Key]
+
+    def keys(self, term: Term) -> list[Key]:
+        """The tensors to differentiate a term by."""
+        return [key for key in self.tensors if key[0] in term.params and key in self.wanted]
+
+    def arguments(self, term: Term, given: Mapping[Key, Tensor]) -> list:
+        """The values a term's rate takes, with some of the tensors given anew."""
+        tensors = {**self.tensors, **given}
+        values = []
+        for name in term.params:
+            if name in self.modules:
+                own = {key: tensor for (of, key), tensor in tensors.items() if of == name}
+                values.append(_with(self.modules[name], own))
+            else:
+                values.append(tensors[name, ""])
+        return values
+
+
 class GradientSums:
     """The gradients of the tensors of ``Weights``, filled slice by slice."""
 
@@ -87,22 +127,18 @@ class GradientSums:
         self.tensors = tensors
         self.values: list[Tensor | None] = [None] * len(tensors)
 
-    def add(self, leaf: Leaf, gradient: Tensor, factor: float) -> None:
-        """Adds factor * gradient to the leaf's slice."""
-        total = self.values[leaf.place]
+    def add(self, address: Address, gradient: Tensor, factor: float) -> None:
+        """Adds factor * gradient to a tensor's, or to its slice of a stack's."""
+        place, index = address
+        total = self.values[place]
         if total is None:
-            total = self.values[leaf.place] = torch.zeros_like(self.tensors[leaf.place])
-        (total if leaf.index is None else total[leaf.index]).add_(gradient, alpha=factor)
+            total = self.values[place] = torch.zeros_like(self.tensors[place])
+        (total if index is None else total[index]).add_(gradient, alpha=factor)
 
 
 def _index(stack: Tensor | list, step: int) -> int:
     return step if len(stack) > 1 else 0  # one value for all steps when it is shared
 
 
-def _leaf(tensor: Tensor, index: int | None = None) -> Tensor:
-    value = tensor.detach()
-    return (value if index is None else value[index]).requires_grad_(tensor.requires_grad)
-
-
-def _with(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[..., Tensor]:
-    return lambda *inputs, **options: functional_call(module, parameters, inputs, options)
+def _with(module: nn.Module, tensors: dict[str, Tensor]) -> Callable[..., Tensor]:
+    return lambda *inputs, **options: functional_call(module, tensors, inputs, options)

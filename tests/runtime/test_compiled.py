@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from odenet.testing import assert_gradients
+from tests.runtime.handwritten import HamiltonianFlow, build
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, while it compiles
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
+]
+
+
+class Graphs:
+    """A backend that compiles nothing and counts what it is handed."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, graph, inputs):
+        self.count += 1
+        return graph.forward
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("name", ["batch norms inside", "midpoint", "exogenous input"])
+def test_compiled_steps_give_the_same_gradients(name):
+    flow, u = build(name, steps=3)
+    flow.compile(backend="aot_eager")
+    assert_gradients(flow, u, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "momentum"])
+def test_what_is_compiled_does_not_grow_with_depth(name):
+    flow, u = build(name, steps=7)
+    graphs = Graphs()
+    flow.compile(backend=graphs)
+    for _ in range(2):
+        flow.float()(u.float()).sum().backward()
+    assert graphs.count == 2  # one forward, one back
+
+
+def test_compiled_steps_count_batches_once_and_in_their_own_norms():
+    statistics = {}
+    for compiled in (True, False):
+        flow, u = build("momentum", steps=3)
+        if compiled:
+            flow.compile(backend="aot_eager")
+        flow.f[1].eval()
+        flow(u).sum().backward()
+        statistics[compiled] = dict(flow.named_buffers())
+    for name, expected in statistics[False].items():
+        torch.testing.assert_close(statistics[True][name], expected, msg=name)
+
+
+def test_compiled_steps_follow_autocast():
+    torch.manual_seed(0)
+    flow, u = HamiltonianFlow(4, 5), torch.randn(2, 4, 5, 5)
+    gradients = []
+    for compiled in (False, True):
+        if compiled:
+            flow.compile(backend="aot_eager")
+        flow.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = flow(u).square().sum()
+        loss.backward()
+        gradients.append(flow.K1.grad)
+    assert gradients[0].dtype == gradients[1].dtype == torch.float32
+    torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-2)
+
+
+def test_without_a_compiler_flows_run_eagerly_with_one_notice():
+    def missing(graph, inputs):
+        raise RuntimeError("no compiler on this machine")
+
+    flow, u = build("hamiltonian")
+    flow.compile(backend=missing)
+    with pytest.warns(UserWarning, match="torch.compile failed, so flows run eagerly") as notices:
+        assert_gradients(flow, u, tolerance=1e-10)
+    assert len(notices) == 1
+
+
+def test_a_compiled_flow_can_be_copied_and_refined():
+    flow, u = build("hamiltonian", steps=2)
+    flow.compile(backend="aot_eager")
+    for twin in (copy.deepcopy(flow), flow.refine()):
+        assert twin.compiled is not flow.compiled
+        assert_gradients(twin, u, tolerance=1e-10)
+
+
+def test_a_network_that_is_compiled_whole_breaks_its_graph_at_the_flow_alone():
+    flow, u = build("midpoint", steps=9)
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), flow, nn.Conv2d(3, 3, 1)).double()
+    net(u).sum().backward()
+    expected = [p.grad.clone() for p in net.parameters()]
+    net.zero_grad()
+    graphs = Graphs()
+    torch.compile(net, backend=graphs)(u).sum().backward()
+    for parameter, gradient in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    assert graphs.count <= 4  # before the flow, its initial state, its output, and after it
