@@ -1,0 +1,94 @@
+"""Two processes give the gradients of one; nothing special is asked of the user."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
+ROUNDS = 2  # of gradient accumulation
+
+
+class Network(torch.nn.Module):
+    """Two stages, of stacked parameters and of modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = HamiltonianFlow(4, 5, h=0.2)
+        self.second = MomentumFlow(4, 4)
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def build():
+    torch.manual_seed(0)
+    # Statistics of a batch differ from those of its halves: frozen norms make the runs comparable.
+    net = Network().double().eval()
+    return net, torch.randn(ROUNDS, 4, 4, 5, 5, dtype=torch.float64)
+
+
+def gradients(net, batches, sync=None):
+    for n, batch in enumerate(batches):
+        if sync is not None:
+            sync(n == len(batches) - 1)
+        net(batch).square().mean().backward()
+    return {
+        name.removeprefix("module."): p.grad.full_tensor()
+        if hasattr(p.grad, "full_tensor")
+        else p.grad
+        for name, p in net.named_parameters()
+    }
+
+
+def distributed(net):
+    """DistributedDataParallel, and what switches its averaging on and off."""
+    net = DistributedDataParallel(net)
+
+    def sync(last):
+        net.require_backward_grad_sync = last
+
+    return net, sync
+
+
+def sharded(net):
+    """FSDP2 with a unit per flow."""
+    mesh = init_device_mesh("cpu", (2,))
+    for part in (net.first, net.second, net):
+        fully_shard(part, mesh=mesh)
+    return net, net.set_requires_gradient_sync
+
+
+def work(rank, path):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
+    for wrap in (distributed, sharded):
+        net, batches = build()
+        net, sync = wrap(net)
+        found = gradients(net, batches[:, 2 * rank : 2 * rank + 2], sync)
+        if rank == 0:
+            torch.save(found, path / f"{wrap.__name__}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    path = tmp_path_factory.mktemp("distributed")
+    mp.spawn(work, args=(path,), nprocs=2)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["distributed", "sharded"])
+def test_two_processes_give_the_gradients_of_one(kind, results):
+    found = torch.load(results / f"{kind}.pt")
+    expected = gradients(*build())
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
