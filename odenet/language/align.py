@@ -18,6 +18,7 @@ class Aligned(Protocol):
     blank: bool
     goes_on: bool
     block: str
+    depth: int
     spaces: list[int]
 
     def types(self) -> list[str]:
@@ -36,14 +37,12 @@ def align(lines: Iterable[Aligned]) -> None:
             _align_signs(group)
         if kind == "declaration":
             _bring_under(group, [line.types().index("NAME") for line in group], _wanted(group))
-    for group in _groups(lines, _is_arrow):
+    for group in _groups(lines, lambda line: (_is_arrow(line), line.depth)):
         if _is_arrow(group[0]):
             _align_arrows(group)
 
 
-def _groups(
-    lines: list[Aligned], kind: Callable[[Aligned], object]
-) -> Iterable[list[Aligned]]:
+def _groups(lines: list[Aligned], kind: Callable[[Aligned], object]) -> Iterable[list[Aligned]]:
     """Runs of lines of one kind, without an empty line between; comments are looked through."""
     number = 0
     numbered = []
@@ -74,8 +73,7 @@ def _width(line: Aligned, end: int) -> int:
 def _bring_under(group: list[Aligned], places: list[int], wanted: int = 0) -> None:
     """Give one token of each line the same column."""
     columns = [
-        _width(line, place) + line.spaces[place]
-        for line, place in zip(group, places, strict=True)
+        _width(line, place) + line.spaces[place] for line, place in zip(group, places, strict=True)
     ]
     furthest = max(*columns, wanted)
     for line, place, column in zip(group, places, columns, strict=True):

@@ -131,7 +131,11 @@ class Builder:
 
     def sum(self, span, *items):
         terms = _signed(list(items))
-        return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else tree.Sum(tuple(terms), span=span)
+        return (
+            terms[0][1]
+            if len(terms) == 1 and terms[0][0] > 0
+            else tree.Sum(tuple(terms), span=span)
+        )
 
     def term(self, span, *items):
         factors, operator = [], ""
@@ -160,7 +164,9 @@ class Builder:
         sign, number = items[-2:] if base is None else items[1:]
         offset = 0 if number is None else int(number.value)
         if number is not None and number.value != offset:
-            self.report.error("an index counts whole steps", number.span, help="write n+1, n, n-1 …")
+            self.report.error(
+                "an index counts whole steps", number.span, help="write n+1, n, n-1 …"
+            )
             offset = 0
         return base, -offset if sign is not None and sign.type == "MINUS" else offset
 
@@ -174,5 +180,6 @@ class Builder:
 
 def _pipeline(layers) -> tree.Pipeline:
     """A pipeline, also when it is of one layer."""
-    return layers if isinstance(layers, tree.Pipeline) else tree.Pipeline((layers,), span=layers.span)
-
+    return (
+        layers if isinstance(layers, tree.Pipeline) else tree.Pipeline((layers,), span=layers.span)
+    )

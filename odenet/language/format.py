@@ -32,6 +32,7 @@ class Line:
         blank: whether an empty line stands before it.
         goes_on: whether it continues the statement of the line before.
         block: the word that begins the block it stands in, empty outside of blocks.
+        depth: how many brackets are open before it.
         spaces: how many spaces stand before each token.
     """
 
@@ -41,6 +42,7 @@ class Line:
     blank: bool = False
     goes_on: bool = False
     block: str = ""
+    depth: int = 0
     spaces: list[int] = field(default_factory=list)
 
     def text(self) -> str:
@@ -142,7 +144,7 @@ def _mark(lines: list[Line]) -> list[Line]:
     for i, line in enumerate(lines):
         following = next((later for later in lines[i:] if later.tokens), None)
         arrow = following is not None and following.types()[0] == "_ARROW"
-        line.goes_on = depth > 0 or arrow
+        line.goes_on, line.depth = depth > 0 or arrow, depth
         line.blank = line.blank and not line.goes_on
         types = line.types()
         line.block = "" if types[:1] == ["RBRACE"] else block

@@ -35,15 +35,29 @@ WORDS = {
 
 # Signs of other languages and keyboards, and what is meant by them.
 _INSTEAD = {
-    "²": "write `^2`", "³": "write `^3`", "⁻": "write `^(-1)`", "⊤": "write `^T`", "†": "write `^T`",
-    "×": "write `*`", "⊙": "write `*`", "÷": "write `/`", "→": "write `->`", ">": "layers are joined by `->`",
-    "|": "layers are joined by `->`", ";": "a statement ends at the end of its line",
-    "’": "write a straight `'`", "′": "write a straight `'`", "″": "write `''`", "`": "write a straight `'`",
-    "@": "an operator is applied by writing it before: `K Y`", "%": "a comment begins with `#`",
-    "!": "a comment begins with `#`", ".": "a transpose is written `K^T`, and a number has no second point",
+    "²": "write `^2`",
+    "³": "write `^3`",
+    "⁻": "write `^(-1)`",
+    "⊤": "write `^T`",
+    "†": "write `^T`",
+    "×": "write `*`",
+    "⊙": "write `*`",
+    "÷": "write `/`",
+    "→": "write `->`",
+    ">": "layers are joined by `->`",
+    "|": "layers are joined by `->`",
+    ";": "a statement ends at the end of its line",
+    "’": "write a straight `'`",
+    "′": "write a straight `'`",
+    "″": "write `''`",
+    "`": "write a straight `'`",
+    "@": "an operator is applied by writing it before: `K Y`",
+    "%": "a comment begins with `#`",
+    "!": "a comment begins with `#`",
+    ".": "a transpose is written `K^T`, and a number has no second point",
     "\\": "a line goes on where it stands inside brackets, or where the next begins with `->`",
     "\t": "write spaces",
-}  # fmt: skip
+}
 
 # Cyrillic letters that look like Latin ones; keyboards mix them up.
 _LATIN = dict(zip("АВЕКМНОРСТХУаеорсухіј", "ABEKMHOPCTXYaeopcyxij", strict=True))
@@ -88,7 +102,10 @@ def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
     name = unicodedata.name(letter, f"character number {ord(letter)}").lower()
     if letter in _LATIN:
         latin = "".join(_LATIN.get(c, c) for c in piece)
-        return f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}", f"write `{latin}`"
+        return (
+            f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}",
+            f"write `{latin}`",
+        )
     return (
         f"`{letter}` ({name}) cannot stand in a name",
         "names are made of the letters A to Z, Greek letters, digits and `_`",

@@ -50,11 +50,13 @@ class Mistake:
         statement: the tokens of its statement.
         index: which of them it is.
         accepts: the terminals that could stand there.
+        setting: whether this is no statement but a `key = value` from outside.
     """
 
     statement: list[Token]
     index: int
     accepts: set[str]
+    setting: bool = False
 
     @property
     def token(self) -> Token:
@@ -83,6 +85,12 @@ def explain(mistake: Mistake) -> Finding:
         if found is not None:
             return found
     return _general(mistake)
+
+
+def _setting(m: Mistake) -> Finding | None:
+    if not m.setting or m.index > 1:
+        return None
+    return m.token, "a setting is a name, `=` and a value", "write, for example, h=0.05"
 
 
 def _at_the_start(m: Mistake) -> Finding | None:
@@ -237,6 +245,7 @@ def _form(m: Mistake, intro: str) -> str:
 
 
 _RULES: tuple[Callable[[Mistake], Finding | None], ...] = (
+    _setting,
     _at_the_start,
     _assignment,
     _unknown_statement,

@@ -1,17 +1,20 @@
 """One name for all its spellings.
 
 `σ` and `sigma`, `K₁` and `K1` are the same name. Letters that Unicode folds together (`ϵ` and `ε`,
-the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) are told apart by no reader, so a
-file that uses both is rejected (`confusable`).
+the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) are told apart by no
+reader, so a file that uses both is rejected (`confusable`).
 """
 
 import unicodedata
 
-GREEK = {
-    **dict(zip("αβγδεζηθικλμ", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu".split(), strict=True)),
-    **dict(zip("νξοπρστυφχψω", "nu xi omicron pi rho sigma tau upsilon phi chi psi omega".split(), strict=True)),
-}
-_NAMES = GREEK | {letter.upper(): name.capitalize() for letter, name in GREEK.items()} | {"ς": "sigma"}
+_LETTERS = "α β γ δ ε ζ η θ ι κ λ μ ν ξ ο π ρ σ τ υ φ χ ψ ω"
+_SPELLED = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu "
+    "nu xi omicron pi rho sigma tau upsilon phi chi psi omega"
+)
+GREEK = dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True))
+_CAPITALS = {letter.upper(): name.capitalize() for letter, name in GREEK.items()}
+_NAMES = GREEK | _CAPITALS | {"ς": "sigma"}
 
 # Letters of one shape in most fonts, written with the Latin one.
 _SHAPES = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧνορ", "ABEZHIKMNOPTYXvop")

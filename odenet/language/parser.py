@@ -75,7 +75,7 @@ def _feed(line: list[Token], start: str) -> Tree | Mistake:
         try:
             parsed = machine.feed_token(token)
         except UnexpectedToken:
-            return Mistake(line, index, machine.accepts())
+            return Mistake(line, index, machine.accepts(), start == "setting")
     return machine.feed_eof(line[-1]) if parsed is None else parsed
 
 

@@ -6,7 +6,7 @@ from odenet.diagnostics import Diagnostic, Source, SpecError, nearest
 
 
 def read(path: Path) -> Source:
-    """The text of a file, its line ends made `\\n`.
+    r"""The text of a file, its line ends made `\n`.
 
     Raises:
         SpecError: it cannot be read, is empty, or is no text.

@@ -1,0 +1,1 @@
+"""From the syntax tree to the typed program: kinds, scopes, widths, and the language's tables."""

@@ -103,7 +103,9 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
             continue
         number = _order(call.args) if "(" in form and not call.kwargs else None
-        if (number is None) != ("(" not in form) or ("(" not in form and (call.args or call.kwargs)):
+        if (number is None) != ("(" not in form) or (
+            "(" not in form and (call.args or call.kwargs)
+        ):
             report.error(f"`{call}` is no claim", line.claim.span, help=f"write `require {form}`")
             continue
         found.append(Claim(call.name, number, line.span))

@@ -112,7 +112,9 @@ class Declarations:
                 self.scope.parameters[name.id] = learned
 
     def _type(self, statement: tree.Param) -> Call:
-        call = self.values.checked(self.values.call(statement.type, "a type of parameter"), TYPES, "")
+        call = self.values.checked(
+            self.values.call(statement.type, "a type of parameter"), TYPES, ""
+        )
         if call.name == "norm" and (call["kind"] == "group") != (call["group"] > 0):
             help_ = "write norm(batch), norm(layer) or norm(group = 8)"
             self.report.error("which norm?", statement.type.span, help=help_)

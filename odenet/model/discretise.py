@@ -122,7 +122,11 @@ class _Constants:
             if name not in given:
                 found[name] = self._default(name, default)
         if self.steps and not self.failed and ("h" in given) == ("T" in given):
-            wrong = "both h and T are given" if "h" in given else f"{self.scheme.name} needs a step size"
+            wrong = (
+                "both h and T are given"
+                if "h" in given
+                else f"{self.scheme.name} needs a step size"
+            )
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
             self._problem(Problem(self.call.span, wrong, help=help_))
         if "atol" in given and "rtol" not in given:
@@ -169,7 +173,9 @@ class _Constants:
                 near = suggest(name, self.form)
                 self._problem(Problem(place, message, near, takes + unused))
             elif name in given:
-                self._problem(Problem(place, f"`{self.shown[name]}` is given twice", help="remove one"))
+                self._problem(
+                    Problem(place, f"`{self.shown[name]}` is given twice", help="remove one")
+                )
             else:
                 given[name] = value, place
         return given
@@ -191,7 +197,9 @@ class StartScope(SchemeReader):
     """The names of a `start` line where a scheme is used: the scheme's, then the file's."""
 
     def __init__(self, scheme: Scheme, declared: Declarations, report: Report):
-        block = tree.Scheme(tree.Name(scheme.name, scheme.name, span=scheme.span), None, (), span=scheme.span)
+        block = tree.Scheme(
+            tree.Name(scheme.name, scheme.name, span=scheme.span), None, (), span=scheme.span
+        )
         super().__init__(block, report)
         self.file_scope = declared.scope
         self.unknowns = list(scheme.unknowns)

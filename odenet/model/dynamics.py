@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
-from odenet.model.meaning import Rejected
 from odenet.model.expr import State
 from odenet.model.fit import reads_input
+from odenet.model.meaning import Rejected
 from odenet.model.numbers import C, Width, closed
 from odenet.model.program import Dynamics
 from odenet.model.scope import SpecScope

@@ -5,6 +5,7 @@ operator·field. A function (activation, map, right-hand side of a scheme) takes
 follow it. Everything else is an error at its own place.
 """
 
+import itertools
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -193,7 +194,7 @@ class Elaborator:
 
     def _check_numbers(self, factors: list[tuple[str, expr.Node, tree.Expr]]) -> None:
         """Reject `1.2 .3`: two plain numbers side by side are a slip."""
-        for (_, _, left), (operator, _, right) in zip(factors, factors[1:], strict=False):
+        for (_, _, left), (operator, _, right) in itertools.pairwise(factors):
             if operator == "" and isinstance(left, tree.Number) and isinstance(right, tree.Number):
                 help_ = "write `*` between them for their product"
                 self._reject(right, "two numbers stand side by side", help_=help_)
@@ -265,7 +266,10 @@ class Elaborator:
         if isinstance(function, Function):
             found = function.call(arguments, span)
             if found is None:
-                message, help_ = f"`{function.name}` does not take this", f"write `{function.takes}`"
+                message, help_ = (
+                    f"`{function.name}` does not take this",
+                    f"write `{function.takes}`",
+                )
                 self.report.error(message, span, help=help_)
                 raise Rejected
             return found

@@ -113,7 +113,9 @@ def _evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
         case expr.Quotient():
             below = evaluate(node.denominator, values)
             if isinstance(below, Width) or below == 0:
-                raise NotANumber("this divides by zero" if below == 0 else "`c` cannot divide", node)
+                raise NotANumber(
+                    "this divides by zero" if below == 0 else "`c` cannot divide", node
+                )
             above = evaluate(node.numerator, values)
             if isinstance(above, float) or isinstance(below, float):
                 return float(above) / float(below)  # type: ignore[arg-type]

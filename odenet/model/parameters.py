@@ -146,5 +146,3 @@ def declare(name: str, call: Call, shared: bool, span: Span) -> Learned:
     width_in = options.get("in") if fixed else C if call.name == "depthwise" else None
     width_out = options.get("out") if fixed else width_in
     return Learned(name, call.name, shared, options, width_in, width_out, span)
-
-

@@ -50,7 +50,8 @@ class Pipelines:
         if layers and layers[-1].after != shape:
             after = layers[-1].after
             self.report.error(
-                f"a map keeps the shape of the states {shape}, but `{name.spelling}` ends at {after}",
+                f"a map keeps the shape of the states {shape}, "
+                f"but `{name.spelling}` ends at {after}",
                 layers[-1].span,
                 help="leave out the channel count of the last layer",
             )
@@ -117,7 +118,9 @@ class Pipelines:
         except LayerError as error:
             self._fail(node, str(error), error.help)
         if after.channels.multiple and not in_map:
-            self._fail(node, "`c` counts the channels of a state, so a net cannot use it", "write a number")
+            self._fail(
+                node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
+            )
         return Layer(call.name, call.kwargs, shape, after, (), node.span)
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
@@ -146,7 +149,9 @@ class Pipelines:
         if not fits or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
             self._fail(node, f"the input {shape} cannot be added to {after}", help_)
-        return Layer("residual", {"stride": max(strides, default=1)}, shape, after, inner, node.span)
+        return Layer(
+            "residual", {"stride": max(strides, default=1)}, shape, after, inner, node.span
+        )
 
     def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:
         self.report.error(message, node.span, help=help_)

@@ -96,7 +96,9 @@ class SchemeReader:
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
-                self._error("a scheme's constant is a name", argument.span, "write `γ = 0.9`, or `γ`")
+                self._error(
+                    "a scheme's constant is a name", argument.span, "write `γ = 0.9`, or `γ`"
+                )
                 continue
             self._declare(name)
             default = self._default(argument.value) if argument.name else None
@@ -130,7 +132,9 @@ class SchemeReader:
                 continue
             reads.append(name.id)
         if pattern.order > 2:
-            self._error("dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`")
+            self._error(
+                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
+            )
         typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads))
         self.functions[typed.function] = typed
         return typed
@@ -310,7 +314,11 @@ class SchemeReader:
                         "lines run top to bottom")  # fmt: skip
         elif node.id in self.unknowns:
             name = node.spelling
-            help_ = f"write `{name}[n]`, or `{name}[n+1]`" if not self.inside_start else f"write `{name}[0]`"
+            help_ = (
+                f"write `{name}[n]`, or `{name}[n+1]`"
+                if not self.inside_start
+                else f"write `{name}[0]`"
+            )
             self._error(f"which value of `{name}`?", node.span, help_)
         else:
             self.broken.add(node.id)

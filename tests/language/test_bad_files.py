@@ -34,5 +34,15 @@ def test_every_recording_belongs_to_a_file():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_message_speaks_of_the_parser_or_of_python(path):
     text = path.with_suffix(".expected").read_text(encoding="utf-8")
-    for word in ("Token", "LPAR", "RPAR", "_END", "NAME'", "Traceback", "None", "Fraction(", "<odenet"):
+    for word in (
+        "Token",
+        "LPAR",
+        "RPAR",
+        "_END",
+        "NAME'",
+        "Traceback",
+        "None",
+        "Fraction(",
+        "<odenet",
+    ):
         assert word not in text

@@ -4,7 +4,9 @@ from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, rend
 
 
 def frame_of(text, start, end, **words):
-    return render(Diagnostic("wrong", Span(Source("a.ode", text), start, end), **words)).splitlines()
+    return render(
+        Diagnostic("wrong", Span(Source("a.ode", text), start, end), **words)
+    ).splitlines()
 
 
 def test_a_frame_underlines_the_piece_and_shows_the_help():
@@ -19,7 +21,10 @@ def test_a_frame_underlines_the_piece_and_shows_the_help():
 
 
 def test_a_frame_without_a_place_names_the_file():
-    assert render(Diagnostic("wrong", file="a.ode", help="x")) == "error: wrong\n  ┌─ a.ode\n  = help: x"
+    assert (
+        render(Diagnostic("wrong", file="a.ode", help="x"))
+        == "error: wrong\n  ┌─ a.ode\n  = help: x"
+    )
 
 
 def test_tabs_wide_letters_and_marks_keep_the_underline_in_place():
@@ -78,4 +83,6 @@ def test_a_diagnostic_as_json_says_where_and_what():
     [("verlte", "verlet"), ("K2", "K1"), ("wholly", ""), ("Q", ""), ("", "")],
 )
 def test_a_near_name_is_suggested_and_no_other(name, near):
-    assert suggest(name, ["verlet", "midpoint", "K1"]) == (f"did you mean `{near}`?" if near else "")
+    assert suggest(name, ["verlet", "midpoint", "K1"]) == (
+        f"did you mean `{near}`?" if near else ""
+    )

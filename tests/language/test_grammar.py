@@ -24,7 +24,10 @@ def test_the_grammar_has_no_conflict(capsys):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("?expr: sum", "?expr: sum | term"), ("_atom: NUMBER", 'WORD: /[A-Z]+/\n_atom: WORD | NUMBER')],
+    [
+        ("?expr: sum", "?expr: sum | term"),
+        ("_atom: NUMBER", "WORD: /[A-Z]+/\n_atom: WORD | NUMBER"),
+    ],
 )
 def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(old, new):
     assert "ollision" in conflicts(grammar_text().replace(old, new))

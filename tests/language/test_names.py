@@ -8,7 +8,9 @@ from odenet.language.names import GREEK, canonical, confusable
 from tests.language.texts import tree_of
 
 LETTERS = st.sampled_from("aKxYνvσςϵεµμℎ𝐘ΚΑΒρoO₁1_λλ")
-NAMES = st.builds(lambda first, rest: first + rest, st.sampled_from("aKYνvσϵεµμΚ"), st.text(LETTERS, max_size=4))
+NAMES = st.builds(
+    lambda first, rest: first + rest, st.sampled_from("aKYνvσϵεµμΚ"), st.text(LETTERS, max_size=4)
+)
 
 
 @pytest.mark.parametrize(("letter", "name"), GREEK.items())
@@ -23,7 +25,19 @@ def test_documented_spellings_are_one_name(one, other):
     assert canonical(one) == canonical(other)
 
 
-@pytest.mark.parametrize("one, other", [("ϵ", "ε"), ("µ", "μ"), ("𝐘", "Y"), ("ℎ", "h"), ("Κ", "K"), ("ν", "v"), ("ο", "o"), ("Aρ", "Ap")])
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("ϵ", "ε"),
+        ("µ", "μ"),
+        ("𝐘", "Y"),
+        ("ℎ", "h"),
+        ("Κ", "K"),
+        ("ν", "v"),
+        ("ο", "o"),
+        ("Aρ", "Ap"),
+    ],
+)
 def test_letters_that_no_reader_can_tell_apart_are_confusable(one, other):
     assert confusable(one, other) and confusable(other, one)
 

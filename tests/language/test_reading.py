@@ -26,8 +26,14 @@ def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
     (tmp_path / "hamiltonian.ode").touch()
     (tmp_path / "notes.txt").touch()
     there_is_none = "there is no such file"
-    assert message_of(tmp_path / "hamiltonain.ode") == (there_is_none, "did you mean `hamiltonian.ode`?")
-    assert message_of(tmp_path / "hamiltonian") == (there_is_none, "did you mean `hamiltonian.ode`?")
+    assert message_of(tmp_path / "hamiltonain.ode") == (
+        there_is_none,
+        "did you mean `hamiltonian.ode`?",
+    )
+    assert message_of(tmp_path / "hamiltonian") == (
+        there_is_none,
+        "did you mean `hamiltonian.ode`?",
+    )
     assert message_of(tmp_path / "x.ode") == (there_is_none, f"{tmp_path} has hamiltonian.ode")
     folder = tmp_path / "no"
     assert message_of(folder / "x.ode") == (there_is_none, f"there is no folder {folder}")
