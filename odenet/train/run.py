@@ -4,31 +4,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
-from torch import nn
 
 import odenet
+from odenet.compiler import Program, read
 from odenet.language.tree import Use
-from odenet.model.recipe import Call
-from odenet.runtime.flow import Memory
 from odenet.train.augment import Pipeline
+from odenet.train.build import (
+    apply_memory,
+    data_of,
+    in_classes,
+    input_shape,
+    new_task,
+    read_checkpoint,
+    restored_task,
+)
 from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Data
-from odenet.train.multilevel import refine_network
 from odenet.train.records import Options, Record, RunFolder, new_folder
 from odenet.train.report import Result, draw_curves, time_saved
-from odenet.train.samples import DataSet
-from odenet.train.task import Task, flows, stability
+from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
-
-if TYPE_CHECKING:
-    from odenet.compiler import Program
 
 
 def train(
@@ -59,15 +62,14 @@ def train(
     settings, options = dict(set or {}), options or Options()
     program = odenet.load(spec, set=settings)
     shape = input_shape(program)
-    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)
     folder = new_folder(program.name, out, first_process())
-    if first_process():
+    task = new_task(program, data_set.classes, data.watched_name)
+    trainer = _trainer(folder, task, options, console)
+    if first_process():  # and only now that nothing is known to stand in the way
         _write_inputs(folder, Path(spec), program, settings, options, data)
-    torch.manual_seed(program.recipe.seed)
-    network = _network(program, data_set.classes)
-    task = Task(network, program.recipe, len(data_set.classes), data.watched_name)
-    return _fit(folder, task, data, options, console or Console())
+    return _fit(trainer, folder, task, data)
 
 
 def resume(
@@ -103,16 +105,17 @@ def resume(
     path = folder.checkpoint("last")
     checkpoint = read_checkpoint(path)
     shape = input_shape(program)
-    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
-    task = _restored(program, record, checkpoint, data.watched_name)
+    task = restored_task(program, record.classes, data.watched_name, checkpoint)
     done = checkpoint["epoch"]
     kept = [row for row in folder.rows() if row["epoch"] <= done]
+    trainer = _trainer(folder, task, options, console, kept)
     if first_process():
         folder.write_record(replace(record, settings=settings, options=options))
-    return _fit(folder, task, data, options, console or Console(), path, kept)
+    return _fit(trainer, folder, task, data, path)
 
 
 def evaluate(
@@ -138,10 +141,11 @@ def evaluate(
     options = options or record.options
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
     shape = input_shape(program)
-    data_set = load_data(_data_of(program), shape, options.data_root, options.download)
-    data_set = _in_classes(data_set, record.classes)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data_set = in_classes(data_set, record.classes)
     pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    task = _restored(program, record, read_checkpoint(folder.checkpoint(weights)), "test")
+    checkpoint = read_checkpoint(folder.checkpoint(weights))
+    task = restored_task(program, record.classes, "test", checkpoint)
     samples = Data(data_set, program.recipe, shape, pipeline)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
     with calm():
@@ -155,56 +159,13 @@ def evaluate(
     }
 
 
-def input_shape(program: "Program") -> tuple[int, ...]:
-    """The shape of one sample; raises SpecError if the spec has no `net`."""
-    if program.input_shape is None:
-        program.network()
-    return tuple(program.input_shape or ())
-
-
 def first_process() -> bool:
     """Whether this is the one of the processes that writes and prints."""
     return rank_zero_only.rank == 0
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, without running anything that it may hold.
-
-    Raises:
-        TrainingError: if it cannot be read.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch each have their own
-        raise TrainingError(f"{path} cannot be read: {error}") from error
-
-
-def _data_of(program: "Program") -> Call:
-    if program.recipe.data is None:
-        raise TrainingError(
-            f"{program.name} does not say what to train on",
-            "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
-        )
-    return program.recipe.data
-
-
-def _network(program: "Program", classes: Sequence[str]) -> nn.Module:
-    """A new network with one output per class."""
-    network = program.network(classes=len(classes))
-    if program.classes is None:  # its last layer cannot be widened; see what it gives
-        with torch.no_grad():
-            outputs = tuple(network.eval()(torch.zeros(1, *input_shape(program))).shape[1:])
-        if outputs != (len(classes),):
-            gives = " x ".join(map(str, outputs))
-            raise TrainingError(
-                f"the data has {len(classes)} classes, and the network gives {gives} numbers",
-                f"end it with dense({len(classes)})",
-            )
-    return network.train()
-
-
 def _require_same(spec: Path, kept: Path) -> None:
-    if odenet.load(spec).text != kept.read_text(encoding="utf-8"):
+    if read(spec).text != kept.read_text(encoding="utf-8"):
         raise TrainingError(
             f"{spec} is not what the run began with, {kept}",
             "leave it out to go on with the run, or start a new run",
@@ -214,7 +175,7 @@ def _require_same(spec: Path, kept: Path) -> None:
 def _write_inputs(
     folder: RunFolder,
     spec: Path,
-    program: "Program",
+    program: Program,
     settings: Mapping[str, Any],
     options: Options,
     data: Data,
@@ -241,45 +202,24 @@ def _write_inputs(
     )
 
 
-def _restored(
-    program: "Program", record: Record, checkpoint: Mapping[str, Any], watched: str
-) -> Task:
-    """The task with the weights of a checkpoint, its flows refined as often as they were."""
-    classes, level = len(record.classes), checkpoint["odenet"]["level"]
-    torch.manual_seed(program.recipe.seed)
-    network = _network(program, record.classes)
-    task = Task(network, program.recipe, classes, watched, level)
-    for _ in range(level):
-        refine_network(task)
-    task.load_state_dict(checkpoint["state_dict"])
-    return task
-
-
-def _in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
-    """The test split with labels in the order of the network's outputs."""
-    unknown = [name for name in data.classes if name not in classes]
-    if unknown:
-        raise TrainingError(
-            f"the network does not know the class {unknown[0]} of {data.name}",
-            f"known: {', '.join(classes)}",
-        )
-    new = torch.tensor([classes.index(name) for name in data.classes])
-    return replace(data, test=replace(data.test, labels=new[data.test.labels]))
+def _trainer(
+    folder: RunFolder,
+    task: Task,
+    options: Options,
+    console: Console | None,
+    rows: Sequence[dict[str, float]] = (),
+) -> pl.Trainer:
+    """The trainer for a task; refuses options that it or the flows cannot have."""
+    apply_memory(task.network, options.memory)
+    with calm():
+        return build_trainer(folder, task.recipe, options, task.watched, console or Console(), rows)
 
 
 def _fit(
-    folder: RunFolder,
-    task: Task,
-    data: Data,
-    options: Options,
-    console: Console,
-    checkpoint: Path | None = None,
-    rows: list[dict[str, float]] | None = None,
+    trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data, checkpoint: Path | None = None
 ) -> Result | None:
     """Train, and write what came of it."""
-    _apply_memory(task.network, options.memory)
     with calm():
-        trainer = build_trainer(folder, task.recipe, options, task.watched, console, rows or [])
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return None
@@ -290,14 +230,6 @@ def _fit(
     folder.write(folder.result, result.to_json())
     draw_curves({folder.path.name: rows}, folder.curves)
     return result
-
-
-def _apply_memory(network: nn.Module, memory: str | int | None) -> None:
-    for flow in flows(network).values() if memory is not None else ():
-        try:
-            flow.memory = cast(Memory, memory)
-        except ValueError as error:
-            raise TrainingError(f"--memory {memory}: {error}") from error
 
 
 def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, float]]) -> Result:

@@ -18,6 +18,7 @@ class Stream(IntEnum):
     FRACTION = 3
     HOLDOUT = 4
     SPLIT = 5
+    DROPOUT = 6
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:

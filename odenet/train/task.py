@@ -16,6 +16,7 @@ from odenet.runtime.flow import Flow
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Batch
 from odenet.train.optim import build_optimizer, build_schedule
+from odenet.train.samples import Stream, generator
 
 
 class Scores(nn.Module):
@@ -115,10 +116,13 @@ class Task(pl.LightningModule):
         self.log_dict(self.test_scores.collect("test"))
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the interrupted run."""
-        if self._random:
+        """Go on with the random numbers of the interrupted run; processes have one stream each."""
+        if self.trainer.world_size > 1:
+            key = (self.recipe.seed, self.trainer.global_rank, self.global_step)
+            torch.manual_seed(int(generator(Stream.DROPOUT, *key).integers(2**32)))
+        elif self._random:
             torch.set_rng_state(self._random["cpu"].cpu())
-            if "cuda" in self._random and torch.cuda.is_available():
+            if "cuda" in self._random and self.device.type == "cuda":
                 torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
         self._started = time.perf_counter()
 

@@ -269,12 +269,14 @@ def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
         run.train(stub_spec, {}, Options(strategy="dpp"), "run", Console(quiet=True))
     assert caught.value.help == "did you mean `ddp`?"
     with pytest.raises(TrainingError, match="devices"):
-        run.train(stub_spec, {}, Options(devices="many"), "other", Console(quiet=True))
+        run.train(stub_spec, {}, Options(devices="many"), "run", Console(quiet=True))
+    assert not Path("run").exists()
 
 
 def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
     with pytest.raises(TrainingError, match="the stub has no inverse"):
         run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
+    assert not Path("run").exists()
 
 
 def test_a_spec_without_data_says_how_to_give_some(stub_spec):

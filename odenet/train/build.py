@@ -1,0 +1,107 @@
+"""From a program, and perhaps a checkpoint, to a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from odenet.compiler import Program
+from odenet.model.recipe import Call
+from odenet.runtime.flow import Memory
+from odenet.train.errors import TrainingError
+from odenet.train.multilevel import refine_network
+from odenet.train.samples import DataSet
+from odenet.train.task import Task, flows
+
+
+def input_shape(program: Program) -> tuple[int, ...]:
+    """The shape of one sample; raises SpecError if the spec has no `net`."""
+    if program.input_shape is None:
+        program.network()
+    return tuple(program.input_shape or ())
+
+
+def data_of(program: Program) -> Call:
+    """What the recipe trains on; raises TrainingError if it does not say."""
+    if program.recipe.data is None:
+        raise TrainingError(
+            f"{program.name} does not say what to train on",
+            "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
+        )
+    return program.recipe.data
+
+
+def new_task(program: Program, classes: Sequence[str], watched: str, level: int = 0) -> Task:
+    """The task of a program, with new weights.
+
+    Args:
+        program: gives network and recipe.
+        classes: one output for each.
+        watched: the split measured after each epoch.
+        level: how often the flows are refined.
+    """
+    task = Task(_network(program, classes), program.recipe, len(classes), watched, level)
+    for _ in range(level):
+        refine_network(task)
+    return task
+
+
+def restored_task(
+    program: Program, classes: Sequence[str], watched: str, checkpoint: Mapping[str, Any]
+) -> Task:
+    """The task of a program with the weights of a checkpoint. See `new_task`."""
+    task = new_task(program, classes, watched, checkpoint["odenet"]["level"])
+    task.load_state_dict(checkpoint["state_dict"])
+    return task
+
+
+def _network(program: Program, classes: Sequence[str]) -> nn.Module:
+    """A new network with one output per class, its weights given by the recipe's seed."""
+    torch.manual_seed(program.recipe.seed)
+    network = program.network(classes=len(classes))
+    if program.classes is None:  # its last layer cannot be widened; see what it gives
+        with torch.no_grad():
+            outputs = tuple(network.eval()(torch.zeros(1, *input_shape(program))).shape[1:])
+        if outputs != (len(classes),):
+            gives = " x ".join(map(str, outputs))
+            raise TrainingError(
+                f"the data has {len(classes)} classes, and the network gives {gives} numbers",
+                f"end it with dense({len(classes)})",
+            )
+    return network.train()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, without running anything that it may hold.
+
+    Raises:
+        TrainingError: if it cannot be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own
+        raise TrainingError(f"{path} cannot be read: {error}") from error
+
+
+def apply_memory(network: nn.Module, memory: str | int | None) -> None:
+    """Set how every flow holds its activations; raises TrainingError if one cannot."""
+    for flow in flows(network).values() if memory is not None else ():
+        try:
+            flow.memory = cast(Memory, memory)
+        except ValueError as error:
+            raise TrainingError(f"--memory {memory}: {error}") from error
+
+
+def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
+    """The test split with labels in the order of the network's outputs."""
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise TrainingError(
+            f"the network does not know the class {unknown[0]} of {data.name}",
+            f"known: {', '.join(classes)}",
+        )
+    new = torch.tensor([classes.index(name) for name in data.classes])
+    return replace(data, test=replace(data.test, labels=new[data.test.labels]))
