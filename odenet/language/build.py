@@ -1,6 +1,7 @@
 """From lark's parse tree to our syntax tree: one method per rule of the grammar."""
 
 from fractions import Fraction
+from typing import Any
 
 from lark import Token, Tree
 
@@ -24,7 +25,7 @@ class Builder:
         self.source = source
         self.report = report
 
-    def build(self, parsed: Tree | Token | None):
+    def build(self, parsed: Tree | Token | None) -> Any:
         """The node of a parse tree: its children's nodes, handed to the method of its rule."""
         match parsed:
             case Token():

@@ -30,6 +30,7 @@ class Stray(Token):
 def stray(piece: Token, message: str = "", help_: str = "") -> Stray:
     """A piece of text that has no place, with what to say of it."""
     token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
+    assert isinstance(token, Stray)
     token.message, token.help = message, help_
     return token
 

@@ -1,0 +1,186 @@
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odenet.diagnostics import Source, SpecError
+from odenet.language import tree
+from odenet.language.format import format_source
+from odenet.language.lexer import tokens
+from tests.language.texts import GOOD, ROOT, SPECS, VALID, tree_of
+
+UGLY = """
+
+# header
+
+
+state Y,Z
+shared   param K1,K2:conv( 3 )   # kernels
+param b1, b2 :bias
+
+
+let σ=relu
+Y'=K1ᵀ σ( K1 Z+b1 )   # first
+Z' = - K2^T σ(K2 Y + b2)-(K1 - K1^T -γ I)  Z/ 2
+Y ( 0 )=split(u)
+let γ = 1 /(2-2^ (1/3))
+discretise verlet( h=0.1 )   exact
+net=input(1,8,8)->conv(3,32)  # stem
+->flow( n+1 )->pool(2)
+# a comment between
+
+-> residual( bn ->relu
+-> conv(3,
+  64))
+->flow( n )->mean->dense( 10 )
+let n=4
+train{ data=digits
+augment=[pad_crop(1),
+ flip]
+   # inside
+batch=64}
+train { epochs = 3 }
+scheme mine (γ=.5,δ)
+{   # why
+for Y' = F (Z),Z'=G( Y )
+  start Y[ - 1 ]=0
+k=Y [n]+h/2 F(Z[ n ])
+Y[ n + 1 ]=k
+Z[n+1]= -Z[n - 1]+(1 - γ)*2h G(Y[n+1])
+}
+"""
+NEAT = """\
+odenet 1
+# header
+
+state         Y, Z
+shared param  K1, K2 : conv(3)   # kernels
+param         b1, b2 : bias
+
+let σ = relu
+Y' =  K1ᵀ σ(K1 Z + b1)  # first
+Z' = -K2^T σ(K2 Y + b2) - (K1 - K1^T - γ I) Z / 2
+Y(0) = split(u)
+let γ = 1 / (2 - 2^(1/3))
+discretise verlet(h = 0.1) exact
+net = input(1, 8, 8) -> conv(3, 32)  # stem
+      -> flow(n + 1) -> pool(2)
+      # a comment between
+      -> residual(bn -> relu
+                  -> conv(3,
+                          64))
+      -> flow(n) -> mean -> dense(10)
+let n = 4
+train {
+    data    = digits
+    augment = [pad_crop(1),
+               flip]
+    # inside
+    batch   = 64
+}
+train { epochs = 3 }
+scheme mine(γ = .5, δ) {
+    # why
+    for Y' = F(Z), Z' = G(Y)
+    start Y[-1] = 0
+    k      = Y[n] + h/2 F(Z[n])
+    Y[n+1] = k
+    Z[n+1] = -Z[n-1] + (1 - γ) * 2h G(Y[n+1])
+}
+"""
+
+
+def formatted(text):
+    return format_source(Source("test.ode", text))
+
+
+def statements_of(text):
+    return [s for s in tree_of(text).statements if not isinstance(s, tree.Version)]
+
+
+def comments_of(text):
+    return [comment.rstrip() for comment in re.findall(r"#[^\n]*", text)]
+
+
+def test_the_layout_is_as_in_the_language_reference():
+    assert formatted(UGLY) == NEAT
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_the_specs_that_ship_are_formatted(path):
+    text = path.read_text(encoding="utf-8")
+    assert formatted(text) == text
+
+
+def test_the_sample_of_the_reference_only_gains_its_version():
+    sample = (ROOT / "tests/model/good/sample.ode").read_text(encoding="utf-8")
+    assert formatted(sample) == f"odenet 1\n{sample}"
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "odenet 1"])
+def test_a_text_without_statements_gets_a_version_and_keeps_its_comments(text):
+    assert tree_of(formatted(text)).of(tree.Version)
+    assert comments_of(formatted(text)) == comments_of(text)
+
+
+def test_the_author_chooses_where_a_space_tells_a_call_from_a_product():
+    line = "odenet 1\nlet a = h (b + 2c) + σ(x) + 2 d/3 e + 1 / f\n"
+    assert formatted(line) == line
+
+
+def test_a_comment_at_the_end_of_a_line_keeps_its_column_where_it_can():
+    assert formatted("odenet 1\nlet a=1        # far\nlet b = 2# near\n") == (
+        "odenet 1\nlet a = 1      # far\nlet b = 2  # near\n"
+    )
+
+
+def test_columns_of_declarations_stay_when_they_are_aligned_and_near():
+    near = "odenet 1\nstate x\nmap   f = relu\n"
+    assert formatted(near) == near
+    assert formatted("odenet 1\nstate x\nmap f = relu\n") == "odenet 1\nstate  x\nmap    f = relu\n"
+
+
+def test_windows_line_ends_become_plain_ones():
+    assert formatted("let b = 2\r\n# c\r\nlet a = 1\r\n") == "odenet 1\nlet b = 2\n# c\nlet a = 1\n"
+
+
+def test_a_text_with_errors_is_not_formatted():
+    with pytest.raises(SpecError):
+        formatted("state Y\nY' = (K Y\n")
+
+
+@st.composite
+def respaced(draw):
+    """A valid text with other spaces, empty lines and comments between its tokens."""
+    text = draw(st.sampled_from(VALID))
+    space = st.sampled_from(["", "", " ", "  ", "\t"])
+    end = st.sampled_from(["", "  ", " # note", "# a (comment", "\n\n", "\n   # {\n"])
+    found, at, depth = [], 0, 0
+    for token in tokens(Source("test.ode", text)):
+        gap = text[at : token.start_pos]
+        at = token.end_pos
+        depth += (token in ("(", "[")) - (token in (")", "]"))
+        found.append(gap + draw(space) if "#" not in gap else gap)
+        found.append(draw(end) + str(token) if token.type == "_END" else str(token))
+        if depth and token == "," and draw(st.booleans()):
+            found.append("\n")
+    return "".join(found)
+
+
+@settings(max_examples=60)
+@given(respaced())
+def test_formatting_changes_no_meaning_keeps_comments_and_is_done_once(text):
+    once = formatted(text)
+    assert statements_of(once) == statements_of(text)
+    assert comments_of(once) == comments_of(text)
+    assert formatted(once) == once
+    assert once.isprintable() or "\t" not in re.sub(r"#[^\n]*", "", once)
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_every_construct_survives_formatting(path):
+    text = path.read_text(encoding="utf-8")
+    once = formatted(text)
+    assert statements_of(once) == statements_of(text)
+    assert formatted(once) == once

@@ -1,0 +1,63 @@
+"""Whatever is done to a valid text, there is a message, and it points into the text."""
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odenet.diagnostics import Source, SpecError
+from odenet.model.check import check
+from tests.language.texts import VALID
+
+TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
+WORDS = sorted({token for text in VALID for token in TOKEN.findall(text)})
+CHARACTERS = "abKYZσ0129.+-*/^'\"()[]{}=:,\n#->ᵀ_ ²é\t\r\0𝐘₁;\\\u0301\ufeff"
+
+
+@st.composite
+def damaged(draw):
+    """A valid text with a few characters or words deleted, inserted, replaced or swapped."""
+    text = draw(st.sampled_from(VALID))
+    for _ in range(draw(st.integers(1, 3))):
+        whole_words = draw(st.booleans())
+        pieces = TOKEN.findall(text) if whole_words else list(text)
+        new = draw(st.sampled_from(WORDS) if whole_words else st.sampled_from(CHARACTERS))
+        i, j = sorted(draw(st.integers(0, max(len(pieces) - 1, 0))) for _ in range(2))
+        match draw(st.sampled_from(["delete", "insert", "replace", "swap", "cut"])):
+            case "delete":
+                del pieces[i : i + 1]
+            case "insert":
+                pieces.insert(i, new)
+            case "replace":
+                pieces[i : i + 1] = [new]
+            case "swap" if pieces:
+                pieces[i], pieces[j] = pieces[j], pieces[i]
+            case "cut":
+                del pieces[i:j]
+        text = "".join(pieces)
+    return text
+
+
+@settings(max_examples=250)
+@given(damaged())
+def test_a_damaged_text_is_accepted_or_refused_with_a_place(text):
+    source = Source("test.ode", text)
+    try:
+        check(source, {})
+    except SpecError as error:
+        assert error.diagnostics and str(error)
+        for diagnostic in error.diagnostics:
+            span = diagnostic.span
+            if span is not None and span.source == source:
+                assert 0 <= span.start <= span.end <= len(text) + 1
+                assert span.start < span.end
+                assert 1 <= span.column <= len(source.line(span.line)) + 1
+
+
+@settings(max_examples=60)
+@given(st.text(st.sampled_from(CHARACTERS), max_size=60))
+def test_any_text_at_all_gets_an_answer(text):
+    try:
+        check(Source("test.ode", text), {})
+    except SpecError as error:
+        assert str(error)

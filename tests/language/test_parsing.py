@@ -1,0 +1,254 @@
+"""Every statement as a syntax tree, and where statements begin and end."""
+
+from fractions import Fraction
+
+import pytest
+
+from odenet.diagnostics import Report, Source, Span, SpecError
+from odenet.language import parse, parse_setting, tree
+from tests.language.texts import errors_of, tree_of
+
+SPAN = Span(Source("", ""), 0, 0)
+
+
+def name(spelling):
+    return tree.Name(spelling, spelling, span=SPAN)
+
+
+def number(text):
+    return tree.Number(Fraction(text), text, span=SPAN)
+
+
+def term(*factors):
+    pairs = tuple(f if isinstance(f, tuple) else ("", f) for f in factors)
+    return tree.Term(pairs, span=SPAN)
+
+
+def brackets(*values, **named):
+    arguments = [tree.Argument(None, v, span=SPAN) for v in values]
+    arguments += [tree.Argument(name(k), v, span=SPAN) for k, v in named.items()]
+    return tree.Group(tuple(arguments), span=SPAN)
+
+
+def power(base, exponent):
+    return tree.Power(base, exponent, span=SPAN)
+
+
+def total(*terms):
+    return tree.Sum(terms, span=SPAN)
+
+
+def formula(text):
+    (statement,) = tree_of(f"let a = {text}").statements
+    return statement.value
+
+
+Y, Z, K, h = name("Y"), name("Z"), name("K"), name("h")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2", number("2")),
+        (".5", number("0.5")),
+        ("2e-4", number("0.0002")),
+        ("2.", number("2")),
+        ("K Y", term(K, Y)),
+        ("K Y Z", term(K, Y, Z)),
+        ("2h", term(number("2"), h)),
+        ("K(Y)", term(K, brackets(Y))),
+        ("K (Y)", term(K, brackets(Y))),
+        ("Y * Z", term(Y, ("*", Z))),
+        ("Y·Z", term(Y, ("*", Z))),
+        ("h/2 Y", term(h, ("/", number("2")), Y)),
+        ("-Y", total((-1, Y))),
+        ("+Y", Y),
+        ("−Y", total((-1, Y))),
+        ("Y - Z + K", total((1, Y), (-1, Z), (1, K))),
+        ("-K Y - Z", total((-1, term(K, Y)), (-1, Z))),
+        ("K^T Y", term(power(K, name("T")), Y)),
+        ("Kᵀ Y", term(power(K, name("T")), Y)),
+        ("h^2 Y", term(power(h, number("2")), Y)),
+        ("2^(1/3)", power(number("2"), brackets(term(number("1"), ("/", number("3")))))),
+        ("(K - Z)^T Y", term(power(brackets(total((1, K), (-1, Z))), name("T")), Y)),
+        ("Y'", tree.Derivative(Y, 1, span=SPAN)),
+        ("Y[n+1]", tree.Indexed(Y, name("n"), 1, span=SPAN)),
+        ("Y[ n - 2 ]", tree.Indexed(Y, name("n"), -2, span=SPAN)),
+        ("Y[-1]", tree.Indexed(Y, None, -1, span=SPAN)),
+        ("f(Y, Z)", term(name("f"), brackets(Y, Z))),
+        ("f()", term(name("f"), brackets())),
+        ("f(h = 2)", term(name("f"), brackets(h=number("2")))),
+    ],
+)
+def test_a_formula_reads_as_on_paper(text, expected):
+    assert formula(text) == expected
+
+
+def test_multiplication_binds_tighter_than_addition_and_powers_tighter_than_both():
+    assert formula("Y + h K^2 Z") == total((1, Y), (1, term(h, power(K, number("2")), Z)))
+
+
+def pipeline(*layers):
+    return tree.Pipeline(layers, span=SPAN)
+
+
+CASES = [
+    ("odenet 1", tree.Version(number("1"), span=SPAN)),
+    ('"A net."', tree.Description("A net.", span=SPAN)),
+    ('use "lib/mine.ode"', tree.Use("lib/mine.ode", span=SPAN)),
+    ("state Y, Z", tree.State((Y, Z), span=SPAN)),
+    ("param K : h", tree.Param(False, (K,), h, span=SPAN)),
+    ("shared param K, Z : h", tree.Param(True, (K, Z), h, span=SPAN)),
+    ("map K = h", tree.Map(False, K, pipeline(h), span=SPAN)),
+    ("shared map K = h -> Y", tree.Map(True, K, pipeline(h, Y), span=SPAN)),
+    ("let K = h", tree.Let(K, h, span=SPAN)),
+    ("Y' = Z", tree.Equation(Y, 1, Z, span=SPAN)),
+    ("Y'' = Z", tree.Equation(Y, 2, Z, span=SPAN)),
+    ("Y(0) = Z", tree.Initial(Y, 0, number("0"), Z, span=SPAN)),
+    ("Y'(0) = Z", tree.Initial(Y, 1, number("0"), Z, span=SPAN)),
+    ("output Y", tree.Output(Y, span=SPAN)),
+    ("discretise K", tree.Discretise(K, (), False, span=SPAN)),
+    ("discretize K exact", tree.Discretise(K, (), True, span=SPAN)),
+    (
+        "discretise K start Y[-1] = 0 start Z[0] = Y",
+        tree.Discretise(
+            K,
+            (
+                tree.Start(tree.Indexed(Y, None, -1, span=SPAN), number("0"), span=SPAN),
+                tree.Start(tree.Indexed(Z, None, 0, span=SPAN), Y, span=SPAN),
+            ),
+            False,
+            span=SPAN,
+        ),
+    ),
+    ("require K", tree.Require(K, span=SPAN)),
+    ("require exact", tree.Require(name("exact"), span=SPAN)),
+    ("require K(2)", tree.Require(term(K, brackets(number("2"))), span=SPAN)),
+    ("net = Y -> Z", tree.Net(pipeline(Y, Z), span=SPAN)),
+    ("train { }", tree.Train((), span=SPAN)),
+    (
+        'train {\n h = 2\n K = [Y, "a", [Z]]\n}',
+        tree.Train(
+            (
+                tree.Setting(h, number("2"), span=SPAN),
+                tree.Setting(
+                    K,
+                    tree.ListValue(
+                        (Y, tree.Text("a", span=SPAN), tree.ListValue((Z,), span=SPAN)), span=SPAN
+                    ),
+                    span=SPAN,
+                ),
+            ),
+            span=SPAN,
+        ),
+    ),
+    (
+        "scheme K(h = 2, Z) {\nfor Y' = f(Y)\nZ = Y[n]\n}",
+        tree.Scheme(
+            K,
+            tree.Group(
+                (tree.Argument(h, number("2"), span=SPAN), tree.Argument(None, Z, span=SPAN)),
+                span=SPAN,
+            ),
+            (
+                tree.For((tree.Pattern(Y, 1, name("f"), brackets(Y), span=SPAN),), span=SPAN),
+                tree.Update(Z, tree.Indexed(Y, name("n"), 0, span=SPAN), span=SPAN),
+            ),
+            span=SPAN,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
+def test_a_statement_becomes_its_node(text, expected):
+    assert tree_of(text).statements == (expected,)
+
+
+def test_a_scheme_may_have_unknowns_of_its_own():
+    (scheme,) = tree_of("scheme K {\naux Y, Z\nstart Y[0] = 0\n}").statements
+    start = tree.Start(tree.Indexed(Y, None, 0, span=SPAN), number("0"), span=SPAN)
+    assert scheme.rules == (tree.Aux((Y, Z), span=SPAN), start)
+
+
+def test_every_node_knows_the_text_it_stands_for():
+    text = "state Y\nY' = K^T σ(K Y + b)  # why\n"
+    _, equation = tree_of(text).statements
+    assert equation.span.text == "Y' = K^T σ(K Y + b)"
+    assert equation.value.span.text == "K^T σ(K Y + b)"
+    assert [f.span.text for _, f in equation.value.factors] == ["K^T", "σ", "(K Y + b)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "let a = f(\n  Y,\n\n  # why\n  Z\n)",
+        "let a = f(Y, # one\n Z)",
+        "let a = f(\r\nY,\r\nZ)\r\n",
+        "\n\n   let a = f(Y, Z)\t\n",
+        "let\ta\t=\tf(Y,Z)",
+    ],
+)
+def test_inside_brackets_a_statement_goes_on(text):
+    assert tree_of(text) == tree_of("let a = f(Y, Z)")
+
+
+@pytest.mark.parametrize("text", ["net = Y\n  -> Z", "net = Y  # one\n\n# two\n\n-> Z\n"])
+def test_before_an_arrow_a_statement_goes_on(text):
+    assert tree_of(text) == tree_of("net = Y -> Z")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["train {\nh = 2\n}", "train\n{\nh = 2 }", "train { h = 2 }", "train {\n\n# x\nh = 2\n\n}"],
+)
+def test_a_block_may_be_broken_anywhere_around_its_lines(text):
+    assert tree_of(text) == tree_of("train {\n    h = 2\n}\n")
+
+
+def test_a_mark_in_a_text_is_no_comment():
+    (statement,) = tree_of('"Channels # 3 and {" # a comment').statements
+    assert statement.text == "Channels # 3 and {"
+
+
+def test_an_error_in_a_line_of_a_block_hides_none_in_the_next():
+    text = "train {\n a = = 2\n b = 3\n c : 4\n}\nlet = 2\n"
+    assert errors_of(text) == [
+        "a value is missing between `=` and `=`",
+        "`:` cannot follow `c` here",
+        "`=` cannot follow `let` here",
+    ]
+
+
+def test_a_lost_statement_says_what_it_would_have_declared():
+    report = Report()
+    file = parse(Source("test.ode", "param K, σ : conv(3 5\nY' = K (\n"), report)
+    lost, equation = file.statements
+    assert (lost.kind, lost.declares) == ("param", ("K", "sigma"))
+    assert (equation.kind, equation.mentions) == ("name", ("Y", "K"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("h=0.05", number("0.05")), ("h = [1, 2]", None), ('data="a b"', tree.Text("a b", span=SPAN))],
+)
+def test_a_setting_is_a_key_and_a_value(text, value):
+    setting = parse_setting(Source("--set", text), Report())
+    assert setting is not None
+    assert value is None or setting.value == value
+
+
+@pytest.mark.parametrize(
+    "text", ["h", "h=", "h=1 = 2", "=1", "h=1)", "h=(1", "1=2", "h=1\nk=2", "", "h=$"]
+)
+def test_what_is_no_setting_is_reported(text):
+    report = Report()
+    parse_setting(Source("--set", text), report)
+    assert report.failed
+
+
+def test_brackets_may_be_deep_but_not_without_end():
+    deep = "(" * 32 + "Y" + ")" * 32
+    assert formula(deep)
+    with pytest.raises(SpecError):
+        tree_of(f"let a = ({deep})")

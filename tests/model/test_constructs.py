@@ -1,0 +1,239 @@
+"""Every construct of the language, from its text to the typed program."""
+
+from fractions import Fraction
+
+import pytest
+
+from odenet.language.reading import read
+from odenet.model import expr
+from odenet.model.check import check
+from odenet.model.expr import Slot, State
+from odenet.model.numbers import C, Width, fixed
+from odenet.model.parameters import RULES, TYPES
+from odenet.model.recipe_values import Call
+from tests.language.texts import GOOD, ROOT, SPECS
+from tests.model.texts import errors_of, model_of, one_state
+
+HALF = Width(Fraction(1, 2))
+TWO_STATES = """
+state Y, Z
+param K : conv(3)
+Y' = K Z
+Z' = -K^T Y
+"""
+
+
+@pytest.mark.parametrize("path", [*GOOD, *SPECS], ids=lambda path: path.stem)
+def test_every_example_loads(path):
+    check(read(path), {})
+
+
+def good(name):
+    return check(read(ROOT / "tests/model/good" / f"{name}.ode"), {})[1]
+
+
+def test_the_sample_of_the_reference_is_read_whole():
+    model = good("sample")
+    assert model.description.startswith("Two-layer Hamiltonian network")
+    assert model.dynamics.states == {"Y": 1, "Z": 1}
+    assert [p.type for p in model.parameters.values()] == ["conv", "conv", "bias", "bias"]
+    assert model.discretisation.groups == {"Y": (State("Y"),), "Z": (State("Z"),)}
+    assert model.discretisation.h == Fraction(1, 10)
+    assert [claim.name for claim in model.claims] == ["reversible", "imaginary"]
+    assert [layer.arguments["N"] for layer in model.net if layer.name == "flow"] == [7, 6, 5]
+    assert str(model.net[-1].after) == "(10)"
+    assert model.recipe.optimizer == Call("sgd", (), {
+        "lr": 0.1, "momentum": 0.9, "decay": 2e-4, "nesterov": "no", "decay_on": "weights",
+    })  # fmt: skip
+    assert (model.recipe.batch, model.recipe.smooth) == (100, 2e-4)
+
+
+def test_operators_know_the_channels_they_read_and_give():
+    parameters = good("operators").parameters
+    widths = {name: (p.width_in, p.width_out) for name, p in parameters.items()}
+    assert widths == {
+        "A": (C, C * 2), "B": (C, C * 2), "D": (C, C), "P": (C, C * 2), "Q": (C, HALF),
+        "d": (C, C), "g": (None, None),
+    }  # fmt: skip
+    assert parameters["A"].options == {
+        "k": 3, "out": C * 2, "groups": 2, "dilation": 2, "in": C, "init": Call("orthogonal"),
+    }  # fmt: skip
+    assert [p.name for p in parameters.values() if p.shared] == ["d"]
+
+
+@pytest.mark.parametrize("name", TYPES.forms)
+def test_every_type_can_be_declared_and_initialised_by_a_number(name):
+    arguments = {"conv": "3, ", "depthwise": "3, ", "norm": "batch, "}.get(name, "")
+    uses = {"bias": "Y + P", "scalar": "P Y", "norm": "P(Y)"}.get(name, "P Y")
+    model = model_of(one_state(uses, f"param P : {name}({arguments}init = 1/4)"))
+    assert model.parameters["P"].options["init"] == Call("constant", (), {"value": 0.25})
+
+
+@pytest.mark.parametrize("rule", RULES.forms)
+def test_every_initialisation_can_be_named(rule):
+    arguments = "(0.5)" if RULES.forms[rule] else ""
+    model = model_of(one_state("P Y", f"param P : conv(3, init = {rule}{arguments})"))
+    assert model.parameters["P"].options["init"].name == rule
+
+
+def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
+    declarations = """
+    param K : conv(3, out = 2c)
+    param b, e : bias
+    param d : diag
+    param N : norm(batch)
+    """
+    model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
+    widths = {name: p.width_in for name, p in model.parameters.items()}
+    assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
+
+
+def test_norms_say_their_kind():
+    parameters = good("norms_and_maps").parameters
+    kinds = [(p.options["kind"], p.options["group"], p.options["positive"]) for p in parameters.values()
+             if p.is_module]  # fmt: skip
+    assert kinds == [
+        ("batch", 0, "free"), ("group", 4, "free"), ("layer", 0, "positive"),
+        ("batch", 0, "positive"),
+    ]  # fmt: skip
+
+
+def test_a_map_is_a_pipeline_that_keeps_the_shape():
+    maps = good("norms_and_maps").maps
+    assert [layer.name for layer in maps["f"].layers] == [
+        "bn", "relu", "conv", "gn", "leaky_relu", "conv", "dropout",
+    ]  # fmt: skip
+    assert [layer.after.channels for layer in maps["f"].layers] == [C, C, C * 2, C * 2, C * 2, C, C]
+    assert (maps["f"].shared, maps["g"].shared) == (False, True)
+    assert maps["g"].layers[0].arguments["bias"] == "yes"
+
+
+def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
+    model = good("second_order")
+    assert list(model.system) == [State("Y"), State("Y", 1)]
+    assert model.system[State("Y")] == State("Y", 1)
+    assert model.dynamics.initial[State("Y")] == expr.Input()
+    assert model.dynamics.initial[State("Y", 1)] == expr.Apply(expr.Param("K"), expr.Input())
+    assert model.dynamics.output == expr.Concat((State("Y"), State("Y", 1)))
+    assert (model.discretisation.h, model.discretisation.horizon) == (None, 1)
+
+
+def test_a_second_order_scheme_sees_one_unknown():
+    model = good("leapfrog_starts_elsewhere")
+    assert list(model.system) == [State("Y")]
+    assert model.discretisation.starts == ((Slot("Y", -1), Slot("Y", 0)),)
+
+
+def test_by_default_the_states_share_the_input_and_the_output_is_their_concatenation():
+    dynamics = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)").dynamics
+    split = expr.Split(expr.Input())
+    assert dynamics.initial == {State("Y"): split, State("Z"): split}
+    assert dynamics.output == expr.Concat((State("Y"), State("Z")))
+    assert (dynamics.parts, dynamics.width_out) == (2, C * 2)
+
+
+def test_the_input_is_divided_among_the_states_that_take_a_part():
+    dynamics = model_of(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
+    assert (dynamics.parts, dynamics.width_out) == (1, C)
+
+
+def test_the_input_may_be_read_at_every_step():
+    dynamics = good("exogenous_input").dynamics
+    assert dynamics.exogenous
+    assert dynamics.initial == {State("x"): expr.Zero()}
+
+
+def test_three_states_fall_into_the_two_groups_of_a_scheme():
+    model = good("three_states")
+    assert model.discretisation.groups == {"Y": (State("X"), State("Y")), "Z": (State("Z"),)}
+    assert model.discretisation.exact
+    assert model.dynamics.output == State("Z")
+
+
+@pytest.mark.parametrize(
+    ("line", "h", "horizon"),
+    [
+        ("discretise verlet(h = 0.1)", Fraction(1, 10), None),
+        ("discretise verlet(0.1)", Fraction(1, 10), None),
+        ("discretize verlet(h = 1/3)", Fraction(1, 3), None),
+        ("discretise verlet(T = 1)", None, 1),
+        ("let s = 1/4\ndiscretise verlet(h = s / 2)", Fraction(1, 8), None),
+        ("let h = 1/4\ndiscretise verlet(h = h)", Fraction(1, 4), None),
+    ],
+)
+def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, horizon):
+    discretisation = model_of(f"{TWO_STATES}{line}").discretisation
+    assert (discretisation.h, discretisation.horizon) == (h, horizon)
+
+
+@pytest.mark.parametrize("claim", ["reversible", "imaginary", "real", "stable", "order(2)",
+                                   "symmetric", "volume_preserving", "exact"])  # fmt: skip
+def test_every_claim_is_read(claim):
+    model = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)\nrequire {claim}")
+    name, _, order = claim.rstrip(")").partition("(")
+    assert [(c.name, c.number) for c in model.claims] == [(name, int(order) if order else None)]
+
+
+def test_a_net_knows_the_shape_after_every_layer():
+    shapes = [(layer.name, str(layer.after)) for layer in good("nets").net]
+    assert shapes == [
+        ("conv", "(8, 17, 16)"), ("bn", "(8, 17, 16)"), ("leaky_relu", "(8, 17, 16)"),
+        ("residual", "(16, 9, 8)"), ("flow", "(16, 9, 8)"), ("maxpool", "(16, 4, 4)"),
+        ("widen", "(24, 4, 4)"), ("dropout", "(24, 4, 4)"), ("flow", "(24, 4, 4)"),
+        ("flatten", "(384)"), ("dense", "(32)"), ("tanh", "(32)"), ("dense", "(10)"),
+    ]  # fmt: skip
+
+
+def test_a_net_computes_its_numbers_and_flows_may_have_their_own_step():
+    flows = [layer for layer in good("nets").net if layer.name == "flow"]
+    assert [(f.arguments["N"], f.arguments["h"]) for f in flows] == [(4, 0.05), (1, 0.0)]
+
+
+def test_inside_residual_the_layers_have_shapes_of_their_own():
+    (residual,) = [layer for layer in good("nets").net if layer.name == "residual"]
+    assert [layer.name for layer in residual.inner] == ["gn", "relu", "conv"]
+    assert residual.arguments["stride"] == 2
+
+
+def test_inputs_are_vectors_images_or_volumes():
+    assert good("points").input_shape.space == ()
+    assert good("volumes").input_shape.space == (8, 8, 8)
+    assert good("points").input_shape.channels == fixed(2)
+
+
+@pytest.mark.parametrize("spelling", ["ascii_spelling", "greek_spelling"])
+def test_greek_letters_subscripts_and_signs_have_ascii_spellings(spelling):
+    one, other = good("ascii_spelling"), good("greek_spelling")
+    assert one.dynamics == other.dynamics
+    assert one.parameters == other.parameters
+    assert one.constants == other.constants
+    assert other.spellings["K1"] == "K₁"
+
+
+def test_a_let_may_count_channels():
+    model = model_of(one_state("K^T relu(K Y)", "let w = 2 c\nparam K : conv(3, out = w + c)"))
+    assert model.parameters["K"].width_out == C * 3
+    assert model.constants == {}
+
+
+def test_a_text_may_describe_the_model_anywhere_and_more_than_once():
+    assert model_of(one_state("Y", '"One,"', '"two."')).description == "One, two."
+
+
+def test_windows_line_ends_make_no_difference():
+    text = (ROOT / "tests/model/good/sample.ode").read_text(encoding="utf-8")
+    assert model_of(text.replace("\n", "\r\n")).dynamics == model_of(text).dynamics
+
+
+def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
+    text = one_state("Y", "", "net = input(2) -> wholly -> flow(2)")
+    assert errors_of(text) == ["unknown layer `wholly`"]
+
+
+def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
+    lets = "let conv = 3\nlet flow = 2\nlet euler = 1\nlet bias = 2\nparam b : bias"
+    text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
+    model = model_of(text)
+    assert [(layer.name, layer.after.channels) for layer in model.net] == [
+        ("conv", fixed(2)), ("flow", fixed(2)),
+    ]  # fmt: skip

@@ -1,0 +1,165 @@
+"""Formulas as typed expressions: what stands next to what, and in which order it is computed."""
+
+from fractions import Fraction
+
+import pytest
+
+from odenet.model import expr
+from tests.model.texts import errors_of, model_of, one_state, rate_of
+
+Y = expr.State("Y")
+K, L = expr.Param("K"), expr.Param("L")
+b = expr.Bias("b")
+a, d = expr.Constant("a"), expr.Constant("d")
+g = expr.Learned("g")
+f = expr.Map("f")
+relu = expr.Activation("relu")
+I = expr.Identity()  # noqa: E741 - its name in the language
+DECLARATIONS = """
+param K, L : conv(3)
+param D : diag
+param b : bias
+param g : scalar
+map f = relu -> conv(3)
+let a = 1/2
+let d = 3
+"""
+
+
+def number(text):
+    return expr.Number(Fraction(text), text)
+
+
+def plus(*terms):
+    return expr.Sum(tuple((1, term) for term in terms))
+
+
+def minus(term):
+    return expr.Sum(((-1, term),))
+
+
+def apply(operator, operand):
+    return expr.Apply(operator, operand)
+
+
+CASES = [
+    # juxtaposition, from the right; numbers that stand together are multiplied first
+    ("K Y", apply(K, Y)),
+    ("K L Y", apply(K, apply(L, Y))),
+    ("(K L) Y", apply(expr.Compose(K, L), Y)),
+    ("a K Y", expr.Product(a, apply(K, Y))),
+    ("2 a K Y", expr.Product(expr.Product(number("2"), a), apply(K, Y))),
+    ("K a Y", apply(K, expr.Product(a, Y))),
+    ("g K Y", expr.Product(g, apply(K, Y))),
+    # `*`
+    ("K Y * Y", expr.Hadamard(apply(K, Y), Y)),
+    ("a * K Y", expr.Product(a, apply(K, Y))),
+    ("Y * a", expr.Product(a, Y)),
+    ("Y * Y * Y", expr.Hadamard(expr.Hadamard(Y, Y), Y)),
+    # `/`
+    ("Y / 2", expr.Quotient(Y, number("2"))),
+    ("a / 2 * Y", expr.Product(expr.Quotient(a, number("2")), Y)),
+    ("a/2 Y", expr.Product(expr.Quotient(a, number("2")), Y)),
+    ("K Y / 2", expr.Quotient(apply(K, Y), number("2"))),
+    ("1/2 K Y", expr.Product(expr.Quotient(number("1"), number("2")), apply(K, Y))),
+    ("Y / a / d", expr.Quotient(expr.Quotient(Y, a), d)),
+    ("Y * Y / 3", expr.Quotient(expr.Hadamard(Y, Y), number("3"))),
+    ("Y * a/2 Y", expr.Hadamard(Y, expr.Product(expr.Quotient(a, number("2")), Y))),
+    # signs and sums
+    ("-K Y", minus(apply(K, Y))),
+    ("-a Y + K Y", expr.Sum(((-1, expr.Product(a, Y)), (1, apply(K, Y))))),
+    ("Y - (Y - Y)", expr.Sum(((1, Y), (-1, expr.Sum(((1, Y), (-1, Y))))))),
+    ("K (Y + b)", apply(K, plus(Y, b))),
+    ("(a + d) Y", expr.Product(plus(a, d), Y)),
+    # powers
+    ("a^2 Y", expr.Product(expr.Power(a, number("2")), Y)),
+    ("2^(1/3) Y", expr.Product(
+        expr.Power(number("2"), expr.Quotient(number("1"), number("3"))), Y)),
+    ("2 a^2 K Y", expr.Product(
+        expr.Product(number("2"), expr.Power(a, number("2"))), apply(K, Y))),
+    # functions take the brackets that follow
+    ("relu(Y)", expr.Activate(relu, Y)),
+    ("relu (Y)", expr.Activate(relu, Y)),
+    ("K relu(K Y + b)", apply(K, expr.Activate(relu, plus(apply(K, Y), b)))),
+    ("f(Y)", expr.Call(f, Y)),
+    ("relu(f(Y))", expr.Activate(relu, expr.Call(f, Y))),
+    ("leaky_relu(a)(Y)", expr.Activate(expr.Activation("leaky_relu", (a,)), Y)),
+    ("u + Y", plus(expr.Input(), Y)),
+    # the algebra of operators
+    ("(K - K^T) Y", apply(expr.Sum(((1, K), (-1, expr.Adjoint(K)))), Y)),
+    ("(K - K^T - a I) Y", apply(
+        expr.Sum(((1, K), (-1, expr.Adjoint(K)), (-1, expr.Product(a, I)))), Y)),
+    ("(K / 2) Y", apply(expr.Quotient(K, number("2")), Y)),
+    ("(2 K + L) Y", apply(plus(expr.Product(number("2"), K), L), Y)),
+    ("0", expr.Zero()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
+def test_a_formula_means_what_it_means_on_paper(text, expected):
+    used = " + 0 * (K Y + L Y + D Y + b + f(Y) + g Y)"
+    rate = rate_of(f"({text}){used}" if text != "0" else f"0 Y{used}", DECLARATIONS)
+    if text != "0":
+        assert rate.terms[0][1] == expected
+
+
+ADJOINTS = [
+    ("K^T", expr.Adjoint(K)),
+    ("Kᵀ", expr.Adjoint(K)),
+    ("(K^T)^T", K),
+    ("(K L)^T", expr.Compose(expr.Adjoint(L), expr.Adjoint(K))),
+    ("(K^T L)^T", expr.Compose(expr.Adjoint(L), K)),
+    ("(a K)^T", expr.Product(a, expr.Adjoint(K))),
+    ("(K / d)^T", expr.Quotient(expr.Adjoint(K), d)),
+    ("(K - 2 L^T)^T", expr.Sum(((1, expr.Adjoint(K)), (-1, expr.Product(number("2"), L))))),
+    ("I^T", I),
+    ("D^T", expr.Param("D")),
+    ("(D K)^T", expr.Compose(expr.Adjoint(K), expr.Param("D"))),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), ADJOINTS, ids=[text for text, _ in ADJOINTS])
+def test_an_adjoint_moves_inwards_to_the_parameters(text, expected):
+    rate = rate_of(f"{text} Y + 0 * (K Y + L Y + D Y + b + f(Y) + g Y)", DECLARATIONS)
+    assert rate.terms[0][1] == apply(expected, Y)
+
+
+def test_a_zero_right_hand_side_is_the_zero_field():
+    assert rate_of("0") == expr.Zero()
+
+
+def test_a_let_stands_for_a_number_an_activation_an_operator_or_a_field():
+    lets = "param K : conv(3)\nlet s = leaky_relu(0.1)\nlet A = K - K^T\nlet F = s(A Y)\nlet n = 2"
+    activation = expr.Activation("leaky_relu", (number("0.1"),))
+    antisymmetric = expr.Sum(((1, K), (-1, expr.Adjoint(K))))
+    field = expr.Activate(activation, apply(antisymmetric, Y))
+    assert rate_of("n F", lets) == expr.Product(expr.Constant("n"), field)
+
+
+def test_a_let_of_a_learned_number_stands_for_its_formula():
+    assert rate_of("a Y", "param g : scalar\nlet a = 2 g") == expr.Product(
+        expr.Product(number("2"), g), Y
+    )
+
+
+def test_lets_may_be_used_before_the_line_that_defines_them():
+    assert model_of(one_state("a Y", "let a = d + 1\nlet d = 3")).constants == {"a": 4, "d": 3}
+
+
+def test_numbers_are_exact():
+    lets = "let a = 1/3 + 1/6\nlet d = 2^10 / 3\nlet e = -(2 - 1/2)^2"
+    model = model_of(one_state("a d e Y", lets))
+    assert model.constants == {"a": Fraction(1, 2), "d": Fraction(1024, 3), "e": Fraction(-9, 4)}
+
+
+def test_an_irrational_power_is_a_float():
+    (value,) = model_of(one_state("a Y", "let a = 2^(1/2)")).constants.values()
+    assert value == pytest.approx(2**0.5, abs=0)
+
+
+def test_all_errors_of_a_formula_are_found():
+    errors = errors_of(one_state("(K + 1) Y + Y Y + q + relu", "param K : conv(3)"))
+    assert len(errors) == 3
+    assert errors_of(one_state("relu(p) * q(Y, r)", "")) == [
+        "unknown name `p`", "unknown name `q`", "unknown name `r`",
+    ]  # fmt: skip

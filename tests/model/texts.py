@@ -1,0 +1,28 @@
+"""Short ways to typed programs."""
+
+import pytest
+
+from odenet.diagnostics import Source, SpecError
+from odenet.model.check import check
+
+
+def model_of(text, **settings):
+    """The typed program of a text."""
+    return check(Source("test.ode", text), settings)[1]
+
+
+def errors_of(text, **settings):
+    """The messages of a text that is refused."""
+    with pytest.raises(SpecError) as caught:
+        check(Source("test.ode", text), settings)
+    return [diagnostic.message for diagnostic in caught.value.diagnostics]
+
+
+def one_state(right, declarations="", rest=""):
+    """A spec with one state `Y` and one equation."""
+    return f"state Y\n{declarations}\nY' = {right}\ndiscretise euler(h = 0.1)\n{rest}\n"
+
+
+def rate_of(right, declarations=""):
+    """The typed right-hand side of a spec with one state."""
+    return model_of(one_state(right, declarations)).dynamics.rates["Y"]
