@@ -11,17 +11,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from odenet.compiler import Program, load, loads
+    from odenet.conversion import convert, reversible
     from odenet.diagnostics import SpecError
 
 # Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",
+    "convert": "odenet.conversion",
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
+    "reversible": "odenet.conversion",
 }
 
-__all__ = ["Program", "SpecError", "load", "loads"]
+__all__ = ["Program", "SpecError", "convert", "load", "loads", "reversible"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import checking, compiling, training
+from odenet.cli import checking, compiling, converting, training
 from odenet.diagnostics import SpecError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
 app.command("train")(training.train)
 app.command("eval")(training.evaluate)
+app.command("compare")(training.compare)
+app.command("convert")(converting.convert)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
 

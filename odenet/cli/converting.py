@@ -28,7 +28,7 @@ def convert(
     ] = None,
 ) -> None:
     """Make a residual network reversible, with its weights reused unchanged."""
-    from odenet.convert.zoo import Recipe, ZooError, build, save
+    from odenet.conversion.zoo import Recipe, ZooError, build, save
 
     constants = {"gamma": gamma, "h": h}
     given = {key: value for key, value in constants.items() if value is not None}

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NoReturn, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 from odenet.diagnostics import Report, Span
 from odenet.language import confusable, tree
@@ -87,7 +87,7 @@ class Elaborator:
         if len(node.arguments) > 1:
             help_ = "fields are stacked by `concat(Y, Z)`"
             self._reject(node, "a list stands only after a function", help_=help_)
-        (argument,) = node.arguments
+        argument = next(iter(node.arguments))
         if argument.name is not None:
             self._reject(node, f"`{argument.name.spelling} = …` stands only in a call")
         return self._expr(argument.value)
@@ -165,7 +165,7 @@ class Elaborator:
 
         A function without brackets stays only when it is all there is, as in `leaky_relu(0.1)`.
         """
-        found: list[tuple[str, expr.Node, tree.Expr]] = []
+        found: list[tuple[str, Any, tree.Expr]] = []
         factors = list(node.factors)
         broken = False
         while factors:
@@ -187,8 +187,9 @@ class Elaborator:
         self._check_numbers(found)
         return found
 
-    def _read_lost(self, group: tree.Group) -> None:
+    def _read_lost(self, group: tree.Expr) -> None:
         """Report the errors in what may be the arguments of something unknown."""
+        assert isinstance(group, tree.Group)
         with suppress(Rejected):
             self._all(argument.value for argument in group.arguments)
 
@@ -256,8 +257,9 @@ class Elaborator:
     def _callable(self, value: expr.Node | Function) -> bool:
         return isinstance(value, Function) or value.kind in (Kind.ACTIVATION, Kind.MAP)
 
-    def _call(self, function: expr.Node | Function, written: tree.Node, group: tree.Group):
+    def _call(self, function: expr.Node | Function, written: tree.Node, group: tree.Expr):
         """A function and the brackets after it."""
+        assert isinstance(group, tree.Group)
         for argument in group.arguments:
             if argument.name is not None:
                 self._reject(argument, "arguments have no names here")

@@ -27,7 +27,7 @@ class Width:
         other = as_width(other)
         return Width(self.multiple + other.multiple, self.constant + other.constant)
 
-    def __mul__(self, number: Fraction) -> "Width":
+    def __mul__(self, number: Fraction | int) -> "Width":
         return Width(self.multiple * number, self.constant * number)
 
     def at(self, c: int) -> Fraction:

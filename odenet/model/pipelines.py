@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from odenet.diagnostics import Report, suggest
 from odenet.language import tree
@@ -137,7 +137,8 @@ class Pipelines:
             self._fail(node, "residual takes a pipeline", "write `residual(bn -> relu -> conv(3))`")
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         inside = node.factors[1][1].arguments[0].value
-        nodes = inside.layers if isinstance(inside, tree.Pipeline) else (inside,)
+        single: Any = inside
+        nodes = inside.layers if isinstance(inside, tree.Pipeline) else (single,)
         inner = self._layers(nodes, shape, in_map=False)
         assert shape is not None
         after = inner[-1].after

@@ -1,6 +1,7 @@
 """What the names of a specification mean."""
 
 from contextlib import suppress
+from fractions import Fraction
 from typing import NoReturn
 
 from odenet.diagnostics import Report, Span, nearest
@@ -105,7 +106,7 @@ class SpecScope:
             self.report.error(str(error), error.node.span or value.span)
             raise Rejected from None
 
-    def constants(self) -> dict[str, Value]:
+    def constants(self) -> dict[str, Fraction | float]:
         """The values of the `let`s that formulas use, in the order of use."""
         return {n: v for n, v in self._numbers.items() if not isinstance(v, Width)}
 

@@ -54,8 +54,8 @@ class Values:
                 return Call(activation.name, constants, span=node.span, word=node.span)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
                 return self._call(name, group, node)
-            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *rest)):
-                span = rest[0][1].span.to(rest[-1][1].span)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
+                span = node.factors[2][1].span.to(node.factors[-1][1].span)
                 shown = name.span.to(group.span).text
                 self.report.error(f"this cannot follow `{shown}`", span)
                 raise Rejected

@@ -7,7 +7,7 @@ from torchvision import models
 from typer.testing import CliRunner
 
 from odenet.cli.converting import convert
-from odenet.convert.zoo import restore
+from odenet.conversion.zoo import restore
 
 app = typer.Typer()
 app.command()(convert)

@@ -10,7 +10,7 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.models.vision_transformer import VisionTransformer
 
-from odenet.convert import convert
+from odenet.conversion import convert
 from odenet.runtime import Flow
 from tests.convert.oracles import leapfrog, midpoint, resnet
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenet.convert import reversible
+from odenet.conversion import reversible
 from tests.convert.oracles import Block
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odenet.convert.adopted import AdoptedFlow
-from odenet.convert.residual import find_row, keeps_shape
-from odenet.convert.reversible import Options, Speed, assemble
+from odenet.conversion.adopted import AdoptedFlow
+from odenet.conversion.residual import find_row, keeps_shape
+from odenet.conversion.reversible import Options, Speed, assemble
 
 
 def convert(

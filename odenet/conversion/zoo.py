@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from odenet.convert.model import convert
+from odenet.conversion.model import convert
 
 
 class ZooError(ValueError):

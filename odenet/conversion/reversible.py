@@ -9,7 +9,7 @@ from functools import cache
 from torch import nn
 
 from odenet.compiler import loads
-from odenet.convert.adopted import AdoptedFlow
+from odenet.conversion.adopted import AdoptedFlow
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
 
