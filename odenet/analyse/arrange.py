@@ -1,24 +1,34 @@
 """All of s' = L φ(R s + b) as units, and the matrix M = R L.
 
-Linear terms leave a choice. Each state can be one unit of the identity; and a word that is a
-square pᵀ p can be split into R = p and L = pᵀ, as in Y'' = -KᵀK Y. Every choice describes the same
+Linear terms leave a choice. Each state can be one unit of the identity; and a word l pᵀ p that ends
+in a square can be cut into R = p and L = l pᵀ, as in Y'' = -KᵀK Y. Every choice describes the same
 dynamics, so whatever is proved with one of them is true.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
 from odenet.analyse.scalars import Signs
 from odenet.analyse.units import Row, System, Unit
-from odenet.analyse.words import IDENTITY, NOTHING, Operator, Word, root, total, word_text
+from odenet.analyse.words import (
+    IDENTITY,
+    NOTHING,
+    Diagonal,
+    Operator,
+    Word,
+    join,
+    root,
+    total,
+    word_text,
+)
 from odenet.analyse.words import adjoint as transposed
 from odenet.model.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]
 Piece = tuple[State, State, Word]
 
-MOST_SPLITS = 4  # choices grow as 2^n; specs have one or two such words
+MOST_UNITS = 4  # of linear terms that are cut; the choices grow as 2^n
 
 
 @dataclass(frozen=True)
@@ -40,30 +50,40 @@ class Arrangement:
 
 def arrangements(system: System, signs: Signs) -> Iterator[Arrangement]:
     """The ways to see a system as units, the plainest first."""
-    squares = [
-        (i, j, word)
+    pieces: dict[Piece, list[Word]] = {
+        (i, j, word): halves
         for (i, j), operator in system.linear.items()
         for word, _ in operator.terms
-        if word and _is_square(word, signs)
-    ]
-    coupling = [piece for piece in squares if piece[0] != piece[1]]
-    several = chain.from_iterable(combinations(squares, n) for n in range(1, len(squares) + 1))
-    choices = [(), tuple(coupling), tuple(squares)]
-    choices += several if len(squares) <= MOST_SPLITS else []
-    for split in dict.fromkeys(choices):
-        yield arrange(system, split)
+        if (halves := tails(word, signs))
+    }
+    units = list(dict.fromkeys((j, p) for (_, j, _), halves in pieces.items() for p in halves))
+    most = len(units) if len(units) <= MOST_UNITS else 1
+    choices = chain.from_iterable(combinations(units, n) for n in range(1, most + 1))
+    yield arrange(system)
+    yield arrange(system, {(i, j, w): p[0] for (i, j, w), p in pieces.items() if i != j})
+    for choice in [tuple(units), *choices]:
+        fitting = {
+            piece: [p for p in halves if (piece[1], p) in choice]
+            for piece, halves in pieces.items()
+        }
+        yield arrange(system, {piece: found[0] for piece, found in fitting.items() if found})
     yield from contractions(arrange(system))
 
 
-def _is_square(word: Word, signs: Signs) -> bool:
-    """Whether a word is pᵀ p for a real p; the root of a diagonal is one where it is >= 0."""
-    found = root(word)
-    return found is not None and found[1] <= signs.assumed
+def tails(word: Word, signs: Signs) -> list[Word]:
+    """The real p with word = l pᵀ p for some l, the longest first."""
+    found = [root(word[start:]) for start in range(len(word))]
+    return [pair[0] for pair in found if pair and pair[1] <= signs.assumed]
 
 
-def arrange(system: System, split: tuple[Piece, ...] = ()) -> Arrangement:
-    """Units for all terms, with some squares among the linear ones split."""
-    units = _in_order(system, _linear_units(system, split))
+def arrange(system: System, cuts: Mapping[Piece, Word] | None = None) -> Arrangement:
+    """Units for all terms.
+
+    Args:
+        system: the dynamics.
+        cuts: linear words l pᵀ p with their p, to be cut into R = p and L = l pᵀ.
+    """
+    units = _in_order(system, _linear_units(system, cuts or {}))
     return Arrangement(units, multiply(units), None, system.absorbed)
 
 
@@ -76,18 +96,24 @@ def _entry(row: Row, column: Row) -> Operator:
     return total(operator @ column[state] for state, operator in row.items() if state in column)
 
 
-def _linear_units(system: System, split: tuple[Piece, ...]) -> list[Unit]:
+def _linear_units(system: System, cuts: Mapping[Piece, Word]) -> list[Unit]:
     columns: dict[tuple[State, Word], Row] = {}
     for (i, j), operator in system.linear.items():
         for word, scalar in operator.terms:
-            found = root(word) if (i, j, word) in split else None
-            row, left = (found[0], transposed(found[0])) if found else ((), word)
+            row = cuts.get((i, j, word), ())
+            left = word[: len(word) - _squared(row)]
             column = columns.setdefault((j, row), {})
-            column[i] = column.get(i, NOTHING) + Operator.word(left, scalar)
+            term = Operator.word(join(left, transposed(row)), scalar)
+            column[i] = column.get(i, NOTHING) + term
     return [
         Unit((), {state: Operator.word(row)}, column, _argument(row, state))
         for (state, row), column in columns.items()
     ]
+
+
+def _squared(half: Word) -> int:
+    """The letters of pᵀ p: a diagonal that p begins with stands in it once."""
+    return 2 * len(half) - bool(half and isinstance(half[0], Diagonal))
 
 
 def _argument(row: Word, state: State) -> str:

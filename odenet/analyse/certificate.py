@@ -75,7 +75,7 @@ class Certificate:
     @property
     def vanishing(self) -> bool:
         """Whether it is proved that all eigenvalues are zero."""
-        return self.proved and all(p.nilpotent and p.decay is None for p in self.parts)
+        return self.proved and all(p.nilpotent and not p.decay for p in self.parts)
 
     @property
     def matrix(self) -> Matrix | None:

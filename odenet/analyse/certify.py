@@ -26,9 +26,23 @@ def certify(model: Model) -> Certificate:
     """
     reader = Reader(model)
     try:
-        system = read_system(model, reader)
+        readings = [read_system(model, reader), read_system(model, reader, whole=True)]
     except Obstacle as obstacle:
         return Certificate("open", reason=str(obstacle), span=obstacle.span)
+    best = _certificate(model, reader, readings[0])
+    if (best.proved and best.energy is not None) or readings[0] == readings[1]:
+        return best
+    return max(best, _certificate(model, reader, readings[1]), key=_strength)
+
+
+def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
+    """What makes one certificate better than another."""
+    known = certificate.energy is not None
+    return certificate.proved, certificate.verdict != "stable", known
+
+
+def _certificate(model: Model, reader: Reader, system: System) -> Certificate:
+    """The certificate of one reading of the dynamics."""
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
     signs = Signs(reader.values)
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)

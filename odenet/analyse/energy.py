@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from odenet.analyse.prove import Part
-from odenet.analyse.reader import Gate, Reader
-from odenet.analyse.scalars import ONE, Monomial, Scalar, signed_sum
+from odenet.analyse.reader import LINEAR, Gate, Reader
+from odenet.analyse.scalars import ONE, Monomial, Scalar, factor_text, signed_sum
 from odenet.analyse.units import Unit
 from odenet.analyse.words import Diagonal, Letter, Operator, Word, word_text
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import Activation, State
-
-LINEAR = Activation("identity")
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,12 @@ def read_energy(part: Part, reader: Reader) -> Energy:
 def _text(unit: Unit, weight: Operator) -> str:
     word, scalar = weight.terms[0]
     diagonal = word_text(word) + " " if word else ""
-    size = "" if scalar == ONE else f"{scalar} "
-    if not unit.stages:
-        if word:
-            return f"{size}½ 1ᵀ{diagonal}({unit.text})²"
-        half = "½" if scalar == ONE else str(Scalar.number(Fraction(1, 2)) * scalar)
-        return f"{half} |{unit.text}|²" if half != "1" else f"|{unit.text}|²"
     argument = unit.argument.span.text if unit.argument and unit.argument.span else unit.text
-    return f"{size}1ᵀ{diagonal}Ψ({' '.join(argument.split()).replace('^T', 'ᵀ')})"
+    argument = " ".join(argument.split()).replace("^T", "ᵀ")
+    if unit.activations and unit.activations != (LINEAR,):
+        return f"{factor_text(scalar)}1ᵀ{diagonal}Ψ({argument})"
+    half = "½ " if scalar == ONE else factor_text(Scalar.number(Fraction(1, 2)) * scalar)
+    return f"{half}1ᵀ{diagonal}({argument})²" if word else f"{half}|{argument}|²"
 
 
 def _rate(part: Part) -> str:
@@ -92,10 +88,9 @@ def _rate(part: Part) -> str:
 
 
 def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
-    size = "" if weight == ONE else f"{weight} "
-    size = f"({weight}) " if len(weight.terms) > 1 else size
-    inside = [(i, operator) for i, operator in enumerate(row, start=1) if operator]
-    return f"{size}|{signed_sum((1, applied(operator, f'φ{i}')) for i, operator in inside)}|²"
+    numbered = enumerate(row, start=1)
+    inside = signed_sum((1, applied(operator, f"φ{i}")) for i, operator in numbered if operator)
+    return f"{factor_text(weight)}|{inside}|²"
 
 
 def applied(operator: Operator, what: str) -> str:

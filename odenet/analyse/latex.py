@@ -40,8 +40,9 @@ def words_of(text: str) -> str:
 
 
 def _part(part: Part) -> Iterable[str]:
-    if part.decay is not None:
-        yield f"J &= J_0 - {scalar(part.decay)}\\,I"
+    if part.decay:
+        entries = [f"{scalar(g)}\\,I_{{{name(s.name)}}}" for s, g in part.decay.items()]
+        yield f"J &= J_0 - \\operatorname{{diag}}({', '.join(entries)})"
     if not part.units:
         return
     yield f"M = R L &= {matrix(part.matrix)}"

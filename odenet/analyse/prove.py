@@ -5,16 +5,16 @@ functions whose conditions are identities between sums of words.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from odenet.analyse.arrange import Arrangement, Matrix, arrangements
-from odenet.analyse.scalars import Scalar, Signs
+from odenet.analyse.scalars import Signs
 from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import System, Unit
-from odenet.analyse.variants import absorptions, components, parts, uniform_decay
+from odenet.analyse.variants import Decay, absorptions, components, parts, without_decay
 from odenet.model.expr import Activation
 
 Spectrum = Literal["imaginary", "real", "stable"]
@@ -31,7 +31,7 @@ class Part:
         weights: C.
         squares: C M + (C M)ᵀ = -Σ weight Wᵀ W; for a real spectrum the same of C M. None for zero.
         spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal.
-        decay: γ if this is about J + γ I instead of J.
+        decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
         contracted: the unit that was replaced in a change of variables.
         absorbed: units whose slopes stand in the matrix, by the name they have there.
     """
@@ -41,7 +41,7 @@ class Part:
     weights: Weights
     squares: tuple[Square, ...]
     spectrum: Spectrum
-    decay: Scalar | None = None
+    decay: Decay = field(default_factory=dict, hash=False)
     contracted: int | None = None
     absorbed: tuple[tuple[str, Unit], ...] = ()
 
@@ -53,7 +53,7 @@ class Part:
     @property
     def of_jacobian(self) -> Spectrum:
         """What follows for J."""
-        if self.decay is None:
+        if not self.decay:
             return self.spectrum
         return "real" if self.spectrum == "real" or self.nilpotent else "stable"
 
@@ -110,7 +110,7 @@ def prove_as_written(system: System, signs: Signs, unfit: Activations) -> Proof:
 
 def together(found: Iterable[Part]) -> Spectrum:
     """The spectrum of several parts."""
-    moving = [part for part in found if not part.nilpotent or part.decay is not None]
+    moving = [part for part in found if not part.nilpotent or part.decay]
     if not moving:
         return "imaginary"
     first = moving[0].of_jacobian
@@ -158,8 +158,8 @@ def _hopeless(matrix: Matrix, signs: Signs) -> bool:
 
 def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None:
     """Statements about an irreducible system, possibly after taking out a decay."""
-    shifted = uniform_decay(system, signs)
-    for decay, left in [(None, system), *([shifted] if shifted else [])]:
+    decaying = without_decay(system, signs)
+    for decay, left in [({}, system), *([decaying] if decaying else [])]:
         for variant in (left, *absorptions(left)):
             found = _strongest(variant, signs, unfit)
             if found is not None:

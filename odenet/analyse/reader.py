@@ -148,10 +148,15 @@ class Reader:
 
     # fields
 
-    def form(self, node: expr.Node) -> Form:
+    def form(self, node: expr.Node, whole: bool = False) -> Form:
         """A field as operators applied to leaves.
 
         Leaves are states, whatever reads no state, and activations, norms and maps of what does.
+
+        Args:
+            node: the formula.
+            whole: whether an affine function that an operator acts on stays together, as
+                `identity(…)` of it, instead of falling into its states.
 
         Raises:
             Obstacle: a product of two fields that both depend on the states, or states stacked.
@@ -165,24 +170,33 @@ class Reader:
                 total: Form = {}
                 for sign, term in node.terms:
                     factor = Operator.word((), Scalar.number(sign))
-                    total = _add(total, _scaled(factor, self.form(term)))
+                    total = _add(total, _scaled(factor, self.form(term, whole)))
                 return total
             case expr.Product():
-                return _scaled(Operator.word((), self.scalar(node.left)), self.form(node.right))
+                factor = Operator.word((), self.scalar(node.left))
+                return _scaled(factor, self.form(node.right, whole))
             case expr.Quotient():
                 factor = Operator.word((), self.inverse(node.denominator))
-                return _scaled(factor, self.form(node.numerator))
+                return _scaled(factor, self.form(node.numerator, whole))
             case expr.Apply():
-                return _scaled(self.operator(node.operator), self.form(node.operand))
-            case expr.Activate() if node.activation.name == "identity":
-                return self.form(node.operand)
+                return _scaled(self.operator(node.operator), self._operand(node.operand, whole))
+            case expr.Activate() if node.activation == LINEAR:
+                return self._operand(node.operand, whole)
             case expr.Activate() | expr.Call():
                 return {node: IDENTITY}
             case expr.Hadamard():
-                return self._product(node)
+                return self._product(node, whole)
         raise Obstacle("states stacked along the channels have no operator word", node.span)
 
-    def _product(self, node: expr.Hadamard) -> Form:
+    def _operand(self, node: expr.Node, whole: bool) -> Form:
+        form = self.form(node, whole)
+        states = [leaf for leaf in form if isinstance(leaf, expr.State)]
+        others = [leaf for leaf in form if reads_state(leaf) and leaf not in states]
+        if whole and states and not others and len(form) > 1:
+            return {expr.Activate(LINEAR, node, span=node.span): IDENTITY}
+        return form
+
+    def _product(self, node: expr.Hadamard, whole: bool) -> Form:
         free = [part for part in (node.left, node.right) if not reads_state(part)]
         if not free:
             raise Obstacle(
@@ -190,9 +204,10 @@ class Reader:
                 "changes with the state", node.span,
             )  # fmt: skip
         other = node.right if free[0] is node.left else node.left
-        return _scaled(self._gate(free[0]), self.form(other))
+        return _scaled(self._gate(free[0]), self.form(other, whole))
 
 
+LINEAR = expr.Activation("identity")
 _ONE = expr.Number(Fraction(1), "1")
 
 

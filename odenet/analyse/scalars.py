@@ -164,6 +164,13 @@ def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
     return text or "0"
 
 
+def factor_text(scalar: Scalar) -> str:
+    """A number as it stands before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
+    if scalar == ONE:
+        return ""
+    return f"({scalar}) " if len(scalar.terms) > 1 else f"{scalar} "
+
+
 def _times(one: Monomial, other: Monomial) -> Monomial:
     powers = dict(one)
     for name, power in other:

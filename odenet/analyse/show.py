@@ -5,9 +5,11 @@ from typing import Any
 
 from odenet.analyse.arrange import Matrix
 from odenet.analyse.prove import Part
+from odenet.analyse.scalars import factor_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
 from odenet.analyse.words import Operator
+from odenet.model.expr import State
 
 SOURCES = {
     "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units",
@@ -41,8 +43,8 @@ def proof(parts: tuple[Part, ...], verdict: str) -> Iterator[str]:
 def _part(part: Part, name: str) -> Iterator[str]:
     block = f"block {name}: " if name else ""
     jacobian = f"J{_sub(name)}"
-    if part.decay is not None:
-        yield f"{block}{jacobian} = J₀ - {part.decay} I, {part.decay} ≥ 0; the rest is about J₀."
+    if part.decay:
+        yield f"{block}{jacobian} = J₀ - Γ with {decay(part)}; the rest is about J₀."
         jacobian = "J₀"
     if not part.units:
         yield f"{block}{jacobian} = 0."
@@ -78,10 +80,8 @@ def squares(found: tuple[Square, ...]) -> str:
     """`-2 γ W1ᵀW1 - W2ᵀW2`."""
     terms = []
     for i, square in enumerate(found, start=1):
-        size = str(square.weight)
-        size = f"({size}) " if len(square.weight.terms) > 1 else "" if size == "1" else f"{size} "
         name = f"W{i}" if len(found) > 1 else "W"
-        terms.append(f"{size}{name}ᵀ{name}")
+        terms.append(f"{factor_text(square.weight)}{name}ᵀ{name}")
     return "-" + " - ".join(terms) if terms else "0"
 
 
@@ -90,6 +90,20 @@ def rows(found: tuple[Square, ...]) -> str:
     names = [f"W{i}" if len(found) > 1 else "W" for i in range(1, len(found) + 1)]
     texts = [", ".join(map(str, square.row)) for square in found]
     return ", ".join(f"{name} = [{text}]" for name, text in zip(names, texts, strict=True))
+
+
+def decay(part: Part) -> str:
+    """`Γ = γ I ≥ 0 on Y and on Z`; no unit reads states with different γ."""
+    numbers = dict.fromkeys(part.decay.values())
+    texts = []
+    for number in numbers:
+        states = [_name(state) for state, own in part.decay.items() if own == number]
+        texts.append(f"{factor_text(number)}I ≥ 0 on {' and '.join(states)}")
+    return f"Γ = {', '.join(texts)}"
+
+
+def _name(state: State) -> str:
+    return state.name + "'" * state.order
 
 
 def unit(one: Unit) -> str:
@@ -119,7 +133,7 @@ def plain(part: Part) -> dict[str, Any]:
             for square in part.squares
         ],
         "spectrum": part.of_jacobian,
-        "decay": str(part.decay) if part.decay is not None else None,
+        "decay": {_name(state): str(number) for state, number in part.decay.items()},
     }
 
 
@@ -130,7 +144,8 @@ def _weight(weight: Operator) -> str:
 
 
 def _slopes(units: tuple[Unit, ...]) -> str:
-    names = list(dict.fromkeys(a.name for unit in units for a in unit.activations))
+    found = [a.name for unit in units for a in unit.activations if a.name != "identity"]
+    names = list(dict.fromkeys(found))
     if not names:
         return ""
     return f" since {' and '.join(names)} {'is' if len(names) == 1 else 'are'} nondecreasing"

@@ -85,8 +85,13 @@ class System:
         return replace(self, units=live, forced=self.forced or len(live) < len(moving))
 
 
-def read_system(model: Model, reader: Reader) -> System:
+def read_system(model: Model, reader: Reader, whole: bool = False) -> System:
     """Take the dynamics apart.
+
+    Args:
+        model: the typed program.
+        reader: reads its formulas.
+        whole: whether linear units are kept as their author wrote them; see Reader.form.
 
     Raises:
         Obstacle: they are not of the form s' = L φ(R s + b).
@@ -97,7 +102,7 @@ def read_system(model: Model, reader: Reader) -> System:
     linear: dict[tuple[State, State], Operator] = {}
     forced = False
     for state, rate in rates.items():
-        for leaf, operator in reader.form(rate).items():
+        for leaf, operator in reader.form(rate, whole).items():
             if isinstance(leaf, State):
                 linear[state, leaf] = operator
             elif not reads_state(leaf):
@@ -107,8 +112,8 @@ def read_system(model: Model, reader: Reader) -> System:
                 units.setdefault(key, unit)
                 column = columns.setdefault(key, {})
                 column[state] = column.get(state, NOTHING) + (operator if sign > 0 else -operator)
-    whole = [replace(unit, column=columns[key]) for key, unit in units.items()]
-    return System(tuple(rates), (), linear, forced).with_units(whole)
+    found = [replace(unit, column=columns[key]) for key, unit in units.items()]
+    return System(tuple(rates), (), linear, forced).with_units(found)
 
 
 class _Chain:

@@ -8,6 +8,8 @@ from odenet.analyse.units import System, Unit
 from odenet.analyse.words import IDENTITY, NOTHING, Diagonal, Operator
 from odenet.model.expr import State
 
+Decay = dict[State, Scalar]
+
 
 def parts(system: System) -> list[System]:
     """The irreducible parts of a block triangular system, first those that read no others.
@@ -49,18 +51,32 @@ def _restrict(system: System, states: list[State]) -> System:
     return replace(system, states=tuple(states), units=live, linear=linear)
 
 
-def uniform_decay(system: System, signs: Signs) -> tuple[Scalar, System] | None:
-    """γ and the system with -γ s taken out of every rate; None if there is no such γ > 0."""
-    decays = [-system.linear.get((s, s), NOTHING).get(()) for s in system.states]
-    least = [d for d in decays if all((signs.of(other - d) or 0) >= 0 for other in decays)]
-    if not least or signs.of(least[0]) != 1:
-        return None
-    linear = dict(system.linear)
-    for state in system.states:
-        left = linear.pop((state, state)) + least[0] * IDENTITY
-        if left:
-            linear[state, state] = left
-    return least[0], replace(system, linear=linear)
+def without_decay(system: System, signs: Signs) -> tuple[Decay, System] | None:
+    """Decays γ_i > 0 and the system with -γ_i s_i taken out of its rates; None if there are none.
+
+    States that one unit reads get the same γ, the least of theirs.
+    """
+    linear, decay = dict(system.linear), {}
+    for group in _read_together(system):
+        found = [-linear.get((s, s), NOTHING).get(()) for s in group]
+        least = [d for d in found if all((signs.of(other - d) or 0) >= 0 for other in found)]
+        if not least or signs.of(least[0]) != 1:
+            continue
+        for state in group:
+            decay[state] = least[0]
+            left = linear.pop((state, state)) + least[0] * IDENTITY
+            if left:
+                linear[state, state] = left
+    return (decay, replace(system, linear=linear)) if decay else None
+
+
+def _read_together(system: System) -> list[list[State]]:
+    """The states in groups such that every unit reads states of one group."""
+    reads: dict[State, set[State]] = {state: set() for state in system.states}
+    for unit in system.units:
+        for state in unit.row:
+            reads[state] |= set(unit.row)
+    return components(reads)
 
 
 # --- slopes among the linear terms ---------------------------------------------------------------

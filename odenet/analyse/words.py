@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-from odenet.analyse.scalars import ONE, ZERO, Scalar, power_text, signed_sum
+from odenet.analyse.scalars import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
 
 
 class Letter(NamedTuple):
@@ -199,9 +199,4 @@ def total(operators: Iterable[Operator]) -> Operator:
 
 def _term(word: Word, scalar: Scalar) -> tuple[int, str]:
     sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
-    size = str(-scalar if sign < 0 else scalar)
-    if len(scalar.terms) > 1:
-        size = f"({size})"
-    if size == "1":
-        return sign, word_text(word)
-    return sign, f"{size} {word_text(word)}"
+    return sign, factor_text(-scalar if sign < 0 else scalar) + word_text(word)

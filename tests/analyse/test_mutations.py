@@ -35,6 +35,7 @@ NEAR_MISSES = [
     "state Y\nparam K, W : dense\nY' = tanh((W K - W^T K^T) Y)",
     "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
     "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
+    "state Y, Z\nparam A, B : dense\nY' = B^T tanh(A Y + B Z)\nZ' = -A^T tanh(A Y + B Z) - 9 Z",
 ]
 
 
@@ -76,8 +77,9 @@ def commuting(left: words.Word, right: words.Word) -> words.Word:
     return tuple(sorted(left + right, key=str))
 
 
-def squares_of_any_sign(word: words.Word, signs: Signs) -> bool:
-    return words.root(word) is not None
+def tails_of_any_sign(word: words.Word, signs: Signs) -> list[words.Word]:
+    found = [words.root(word[start:]) for start in range(len(word))]
+    return [pair[0] for pair in found if pair]
 
 
 class Optimist(Signs):
@@ -102,11 +104,15 @@ squares.negative_squares.original = squares.negative_squares  # type: ignore[att
 
 def growth_as_decay(system, signs):
     flipped = {key: op if key[0] != key[1] else -op for key, op in system.linear.items()}
-    found = variants.uniform_decay.original(replace(system, linear=flipped), signs)  # type: ignore[attr-defined]
+    found = right_decay(replace(system, linear=flipped), signs)
     return (found[0], replace(found[1], linear={})) if found else None
 
 
-variants.uniform_decay.original = variants.uniform_decay  # type: ignore[attr-defined]
+def every_state_its_own_decay(system):
+    return [[state] for state in system.states]
+
+
+right_decay = variants.without_decay
 
 
 def accepting(spectrum: str) -> Callable:
@@ -142,9 +148,13 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "learned diagonals are never negative": (words.root, free_of_assumptions),
     "operators commute": (words.join, commuting),
     "every unknown sign is +": (Signs, Optimist),
-    "roots are taken of diagonals of any sign": (arrange._is_square, squares_of_any_sign),
+    "roots are taken of diagonals of any sign": (arrange.tails, tails_of_any_sign),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
-    "growth is taken for decay": (variants.uniform_decay, growth_as_decay),
+    "growth is taken for decay": (variants.without_decay, growth_as_decay),
+    "a unit may read states of different decay": (
+        variants._read_together,
+        every_state_its_own_decay,
+    ),
     "C M needs not be antisymmetric": (prove._antisymmetric, accepting("imaginary")),
     "C M needs not be symmetric": (prove._symmetric, accepting("real")),
     "C M needs not be dissipative": (prove._dissipative, accepting("stable")),
