@@ -43,7 +43,7 @@ def convert(
     except OSError as error:
         _refuse(f"{output} cannot be written: {error.strerror}")
     if output is not None:
-        print(f'\nwrote {output}; odenet.convert.restore("{output}") builds it again')
+        print(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
 def _refuse(message: str) -> None:

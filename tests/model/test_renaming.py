@@ -98,7 +98,7 @@ def program_of(text):
 def test_renaming_leaves_the_program_as_it_is(data):
     stem = data.draw(st.sampled_from(sorted(TEXTS)))
     text = TEXTS[stem]
-    file, model = check(Source("test.ode", text), {})
+    file, _ = check(Source("test.ode", text), {})
     old = [canonical(name) for name in names_of(file)]
     taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(FIXED)
     pool = [word for word in WORDS if canonical(word) not in taken and word not in taken]

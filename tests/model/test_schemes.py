@@ -8,7 +8,7 @@ from odenet.model import expr
 from odenet.model.expr import Constant, Rate, Slot, Stage
 from odenet.model.scheme import Pattern
 from odenet.model.schemes import library, library_scheme
-from tests.language.texts import ROOT, SCHEMES
+from tests.language.texts import SCHEMES
 from tests.model.texts import errors_of, model_of, one_state
 
 USES = "discretise mine(h = 0.1)"
@@ -32,15 +32,6 @@ def test_every_scheme_of_the_library_is_read(name):
 def test_the_library_is_the_folder():
     assert library() == tuple(path.stem for path in SCHEMES)
     assert {"euler", "verlet", "midpoint", "leapfrog", "momentum"} <= set(library())
-
-
-@pytest.mark.parametrize("name", ["euler", "verlet", "midpoint", "leapfrog", "momentum"])
-def test_the_schemes_of_the_reference_are_those_of_the_library(name):
-    text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-    block = text[text.index(f"\nscheme {name}") + 1 :]
-    shown = [line.partition("#")[0].split() for line in block[: block.index("\n}")].splitlines()]
-    shipped = library_scheme(name).text.splitlines()[:-1]
-    assert shown == [line.partition("#")[0].split() for line in shipped]
 
 
 def test_lines_are_kept_in_the_author_s_order_of_operations():
