@@ -31,12 +31,12 @@ def align(lines: Iterable[Aligned]) -> None:
     lines = list(lines)
     for group in _groups([line for line in lines if not line.goes_on], _kind):
         kind = _kind(group[0])
-        if kind in ("equation", "line of a block"):
+        if kind in ("equation", "setting") or (kind == "step" and not _spaced_once(group, "EQUAL")):
             _bring_under(group, [line.types().index("EQUAL") for line in group])
         if kind == "equation":
             _align_signs(group)
         if kind == "declaration":
-            _bring_under(group, [line.types().index("NAME") for line in group], _wanted(group))
+            _align_names(group)
     for group in _groups(lines, lambda line: (_is_arrow(line), line.depth)):
         if _is_arrow(group[0]):
             _align_arrows(group)
@@ -59,7 +59,9 @@ def _kind(line: Aligned) -> str:
     if line.block:
         left = types[: types.index("EQUAL")] if "EQUAL" in types else []
         indexed = left[:2] == ["NAME", "LSQB"] and left[-1:] == ["RSQB"]
-        return "line of a block" if left == ["NAME"] or indexed else ""
+        if left == ["NAME"] or indexed:
+            return "setting" if line.block == "TRAIN" else "step"
+        return ""
     if types[:1] == ["NAME"] and types[1:3] == ["PRIME", "EQUAL"]:
         return "equation"
     return "declaration" if types and types[0] in _DECLARES else ""
@@ -88,21 +90,29 @@ def _align_signs(group: list[Aligned]) -> None:
             line.spaces[3] += 1
 
 
-def _wanted(group: list[Aligned]) -> int:
-    """The column of the names: two spaces after the longest word, unless all words are one.
+def _spaced_once(group: list[Aligned], kind: str) -> bool:
+    """Whether the author wrote one space before the first token of a type in every line."""
+    places = [(line.tokens, line.types().index(kind)) for line in group]
+    return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in places)
 
-    The author's own column stays when it is the same for all of them, and near.
+
+def _align_names(group: list[Aligned]) -> None:
+    """Bring declared names under each other, two spaces after the longest word.
+
+    The author's own columns stay when all lines have the same one, and near, and so does one space
+    in all lines.
     """
-    heads = [line.types()[: line.types().index("NAME")] for line in group]
-    if all(head == heads[0] for head in heads):
-        return 0
-    widest = max(_width(line, len(head)) for line, head in zip(group, heads, strict=True))
+    heads = [line.types().index("NAME") for line in group]
+    words = [line.types()[:i] for line, i in zip(group, heads, strict=True)]
+    if all(word == words[0] for word in words) or _spaced_once(group, "NAME"):
+        return
+    widest = max(_width(line, i) for line, i in zip(group, heads, strict=True))
     written = {
-        (line.tokens[len(head)].start_pos or 0) - (line.tokens[0].start_pos or 0)
-        for line, head in zip(group, heads, strict=True)
+        (line.tokens[i].start_pos or 0) - (line.tokens[0].start_pos or 0)
+        for line, i in zip(group, heads, strict=True)
     }
     kept = written.pop() if len(written) == 1 else 0
-    return kept if widest < kept <= widest + 2 else widest + 2
+    _bring_under(group, heads, kept if widest < kept <= widest + 2 else widest + 2)
 
 
 def _is_arrow(line: Aligned) -> bool:

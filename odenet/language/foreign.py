@@ -20,9 +20,7 @@ _KINDS = (
         r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
-_SHARED: dict[str, str] = dict.fromkeys(
-    ("gotran", "XPPAUT"), ", which also uses the ending .ode"
-)
+_SHARED: dict[str, str] = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
 _OURS = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
 

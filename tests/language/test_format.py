@@ -54,9 +54,9 @@ NEAT = """\
 odenet 1
 # header
 
-state         Y, Z
-shared param  K1, K2 : conv(3)   # kernels
-param         b1, b2 : bias
+state Y, Z
+shared param K1, K2 : conv(3)    # kernels
+param b1, b2 : bias
 
 let σ = relu
 Y' =  K1ᵀ σ(K1 Z + b1)  # first
@@ -135,10 +135,20 @@ def test_a_comment_at_the_end_of_a_line_keeps_its_column_where_it_can():
     )
 
 
-def test_columns_of_declarations_stay_when_they_are_aligned_and_near():
-    near = "odenet 1\nstate x\nmap   f = relu\n"
-    assert formatted(near) == near
-    assert formatted("odenet 1\nstate x\nmap f = relu\n") == "odenet 1\nstate  x\nmap    f = relu\n"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("state x\nmap   f = relu", "state x\nmap   f = relu"),
+        ("state x\nmap f = relu", "state x\nmap f = relu"),
+        ("state x\nmap    f = relu", "state  x\nmap    f = relu"),
+        ("state       x\nmap         f = relu", "state  x\nmap    f = relu"),
+        ("let a = 1\nlet   b = 1", "let a = 1\nlet b = 1"),
+        ("scheme s {\nk = 1\nY[n+1] = 2\n}", "scheme s {\n    k = 1\n    Y[n+1] = 2\n}"),
+        ("scheme s {\nk=1\nY[n+1] = 2\n}", "scheme s {\n    k      = 1\n    Y[n+1] = 2\n}"),
+    ],
+)
+def test_columns_are_the_author_s_where_they_are_one_space_or_one_column(text, expected):
+    assert formatted(f"odenet 1\n{text}\n") == f"odenet 1\n{expected}\n"
 
 
 def test_windows_line_ends_become_plain_ones():
