@@ -132,7 +132,7 @@ class Walk:
         self.autocast = Autocast.here(device)
         self.tape = RandomTape(device) if flow.stochastic else None
         # Random numbers and exact arithmetic need both evaluations to run the very same code.
-        self.compiled = None if flow.exact or self.tape else flow.compiled
+        self.compiled = None if flow.exact or self.tape else flow._compiled
         self.kept: dict[int, Packed] = {}
         self.samples: dict[int, tuple[Tensor, ...]] = {}
 

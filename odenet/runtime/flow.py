@@ -64,7 +64,7 @@ class Flow(nn.Module):
         self.anchors = 0
         self._step_bytes: dict[tuple, int] = {}
         self._memory: Memory = "reversible" if self.reversible else "stored"
-        self.compiled: CompiledSteps | None = None
+        self._compiled: CompiledSteps | None = None
         self._drift: Tensor | None = None
         self._directions: dict[tuple[str, int], Tensor] = {}
 
@@ -211,7 +211,7 @@ class Flow(nn.Module):
         Args:
             options: of ``torch.compile``.
         """
-        self.compiled = CompiledSteps(options)
+        self._compiled = CompiledSteps(options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
