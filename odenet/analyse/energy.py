@@ -147,7 +147,7 @@ def _linear_argument(
     roots: tuple[tuple[str, int | Fraction], ...] = ()
     if word and isinstance(word[0], Diagonal):
         roots, word = word[0].powers, word[1:]
-    node: expr.Node = State(state.name, state.order)
+    node: expr.Node = State(str(reader.names[state.name]), state.order)
     for factor in reversed(_factors(word, reader.names)):
         node = expr.Apply(factor, node)
     return node, roots

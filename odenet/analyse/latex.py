@@ -41,8 +41,12 @@ def words_of(text: str) -> str:
 
 def _part(part: Part) -> Iterable[str]:
     if part.decay:
-        entries = [f"{scalar(g)}\\,I_{{{name(s.name)}}}" for s, g in part.decay.items()]
-        yield f"J &= J_0 - \\operatorname{{diag}}({', '.join(entries)})"
+        dots = {state: f"\\dot{{{name(state.name)}}}" for state in part.decay if state.order}
+        entries = [
+            f"{scalar(number)}\\,I \\text{{ on }} {dots.get(state, name(state.name))}"
+            for state, number in part.decay.items()
+        ]
+        yield f"J &= J_0 - \\Gamma, \\quad \\Gamma = {', '.join(entries)}"
     if not part.units:
         return
     yield f"M = R L &= {matrix(part.matrix)}"

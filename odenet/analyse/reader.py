@@ -57,6 +57,10 @@ class Reader:
         self.names[spelling] = name
         return spelling
 
+    def state(self, state: expr.State) -> expr.State:
+        """A state under its author's spelling."""
+        return expr.State(self.spell(state.name), state.order)
+
     # numbers
 
     def scalar(self, node: expr.Node) -> Scalar:

@@ -63,6 +63,9 @@ def _part(part: Part, name: str) -> Iterator[str]:
     yield f"{jacobian} = L D R with D = diag(φ') ≥ 0{_slopes(part.monotone)}."
     yield "Its nonzero eigenvalues are those of D^½ M D^½, which the similarity C^½ · C^-½ makes"
     yield f"{SYMMETRY[part.spectrum]}: {ENDS[part.spectrum]}."
+    if part.decay:
+        yield "No unit reads states of different decay, so that Γ only adds decay to the units:"
+        yield f"of J, {ENDS[part.of_jacobian]}."
 
 
 def _condition(part: Part) -> Iterator[str]:

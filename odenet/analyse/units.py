@@ -62,7 +62,7 @@ class System:
     """The dynamics, taken apart.
 
     Args:
-        states: the unknowns.
+        states: the unknowns, named as their author spelled them.
         units: the activations, in the order of the text, equal ones merged.
         linear: (i, j) -> the operator from state j to the rate of i.
         forced: whether a rate has a term that reads no state, outside all units.
@@ -101,10 +101,11 @@ def read_system(model: Model, reader: Reader, whole: bool = False) -> System:
     columns: dict[object, Row] = {}
     linear: dict[tuple[State, State], Operator] = {}
     forced = False
-    for state, rate in rates.items():
+    for rated, rate in rates.items():
+        state = reader.state(rated)
         for leaf, operator in reader.form(rate, whole).items():
             if isinstance(leaf, State):
-                linear[state, leaf] = operator
+                linear[state, reader.state(leaf)] = operator
             elif not reads_state(leaf):
                 forced = True
             else:
@@ -113,7 +114,7 @@ def read_system(model: Model, reader: Reader, whole: bool = False) -> System:
                 column = columns.setdefault(key, {})
                 column[state] = column.get(state, NOTHING) + (operator if sign > 0 else -operator)
     found = [replace(unit, column=columns[key]) for key, unit in units.items()]
-    return System(tuple(rates), (), linear, forced).with_units(found)
+    return System(tuple(map(reader.state, rates)), (), linear, forced).with_units(found)
 
 
 class _Chain:
@@ -141,7 +142,7 @@ class _Chain:
             offsets = frozenset((k, v) for k, v in form.items() if k != node)
             if offsets or form[node].scalar is None or str(form[node]) != "I":
                 between.append((str(form[node]), offsets))
-        row = {k: v for k, v in form.items() if isinstance(k, State)}
+        row = {self.reader.state(k): v for k, v in form.items() if isinstance(k, State)}
         offset = {k: v for k, v in form.items() if not isinstance(k, State)}
         key = (*stages, *between, frozenset(row.items()), frozenset(offset.items()))
         text = " ".join(leaf.span.text.split()).replace("^T", "ᵀ") if leaf.span else "?"

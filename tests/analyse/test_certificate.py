@@ -91,6 +91,16 @@ def test_a_proof_in_blocks_names_each_block():
     assert certificate.matrix is None
 
 
+def test_decay_is_taken_off_and_put_back():
+    text = f"state Y, Z\n{K}let γ = 0.1\nY' = relu(K Z)\nZ' = -relu(K^T Y) - γ Z - 2 Z"
+    certificate = certify(model(text))
+    assert certificate.verdict == "stable" and certificate.energy is None
+    assert certificate.proof[0] == "J = J₀ - Γ with Γ = (2 + γ) I ≥ 0 on Z; the rest is about J₀."
+    assert certificate.proof[-2] == "of J, none has a positive real part."
+    assert "J &= J_0 - \\Gamma" in certificate.latex()
+    assert certify(model(text.replace("γ = 0.1", "γ = -3"))).verdict == "open"
+
+
 def test_squares_are_shown():
     text = f"state Y\n{K}let γ = 0.1\nY' = -γ Y - K^T relu(K Y)"
     assert "C M = (C M)ᵀ = -WᵀW ≤ 0 with W = [γ I, Kᵀ]" in str(certify(model(text)))
@@ -181,6 +191,15 @@ def test_chains_of_activations_and_numbers_are_one_unit():
     text = f"state Y\n{K}param b : bias\nY' = K^T relu(-2 tanh(K Y + b) + b)"
     assert certify(model(text)).verdict == "real"
     assert certify(model(text.replace("-2", "2"))).verdict == "open"
+
+
+def test_names_are_spelled_as_their_author_did():
+    text = "state θ\nparam K₁ : conv(3)\nlet γ₂ = 1\nθ'' = -K₁ᵀ tanh(K₁ θ) - γ₂ θ'"
+    certificate = certify(model(text))
+    assert "carried to θ' by I and to θ'' by -γ₂ I" in str(certificate)
+    assert certificate.energy is not None
+    assert str(certificate.energy).startswith("E = ½ |θ'|² + 1ᵀΨ(K₁ θ)")
+    assert certificate.energy.terms[0].argument == expr.State("theta", 1)
 
 
 def test_equal_units_are_one():
