@@ -1,6 +1,7 @@
 """From the syntax tree to the typed program."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
@@ -12,7 +13,7 @@ from odenet.model.discretise import read_discretisation
 from odenet.model.dynamics import read_dynamics
 from odenet.model.flows import Flows, flow_shape
 from odenet.model.meaning import Rejected
-from odenet.model.pipelines import Pipelines
+from odenet.model.pipelines import FlowShape, Pipelines
 from odenet.model.program import Claim, Discretisation, MapDefinition, Model
 from odenet.model.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.settings import Settings
@@ -40,8 +41,7 @@ def build(
         file: its syntax tree.
         source: its text.
         used: the files that it uses, those that they use before them.
-        settings: values from outside, by name: numbers of `let`, constants of the scheme, keys of
-            the recipe.
+        settings: values from outside, by name.
         report: takes what is wrong.
 
     Raises:
@@ -57,9 +57,7 @@ def build(
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
     claims = _claims(declared, report)
     shape = flow_shape(dynamics) if sound else lambda channels: channels
-    pipelines = Pipelines(declared.values, shape, report)
-    net, input_shape = _net(file, pipelines, report)
-    maps = _maps(declared, pipelines, len(input_shape.space) if input_shape else DEFAULT_SPACE)
+    net, input_shape, maps = _pipelines(declared, shape, report)
     scheme = discretisation.scheme if discretisation else None
     if sound:
         Flows(dynamics, scope.parameters, maps, scheme, report).check(net)
@@ -71,17 +69,14 @@ def build(
         outside.report_rest(scope, _settable(discretisation))
     report.check()
     assert discretisation is not None
+    description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     return Model(
-        source, PurePath(source.name).stem, _description(file), constants, scope.parameters, maps,
+        source, PurePath(source.name).stem, description, constants, scope.parameters, maps,
         dynamics, discretisation, claims, net, input_shape, recipe,
         spellings | discretisation.scheme.spellings,
         tuple(let for name, let in scope.lets.items() if name in scope.used),
     )  # fmt: skip
-
-
-def _description(file: tree.File) -> str:
-    return " ".join(d.text for d in file.of(tree.Description))
 
 
 def _settable(discretisation: Discretisation) -> list[str]:
@@ -120,22 +115,20 @@ def _order(arguments: tuple[Any, ...]) -> int | None:
     return None
 
 
-def _net(file: tree.File, pipelines: Pipelines, report: Report):
-    nets = file.of(tree.Net)
+def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
+    """The layers of the net, the shape of its input, and the maps."""
+    pipelines = Pipelines(declared.values, shape, report)
+    nets = declared.file.of(tree.Net)
     for extra in nets[1:]:
         report.error("a file has one net", extra.span, help="remove one")
-    return pipelines.net(nets[0].layers) if nets else ((), None)
-
-
-def _maps(declared: Declarations, pipelines: Pipelines, space: int) -> dict[str, MapDefinition]:
-    found = {}
+    net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
+    space = len(input_shape.space) if input_shape else DEFAULT_SPACE
+    maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
-        try:
+        with suppress(Rejected):
             layers = pipelines.map(statement.layers, statement.name, space)
-            found[name] = MapDefinition(name, statement.shared, layers, statement.span)
-        except Rejected:
-            continue
-    return found
+            maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
+    return net, input_shape, maps
 
 
 def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:

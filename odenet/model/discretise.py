@@ -13,7 +13,8 @@ from odenet.model.numbers import NotANumber, closed, evaluate
 from odenet.model.program import Discretisation, Dynamics
 from odenet.model.recipe_values import Call, Number, Parameter, Problem, Subject
 from odenet.model.scheme import ADAPTIVE, Scheme
-from odenet.model.schemes import SchemeReader, library, library_scheme
+from odenet.model.scheme_scope import SchemeScope
+from odenet.model.schemes import library, library_scheme
 from odenet.model.settings import Settings
 from odenet.model.values import Values
 
@@ -193,7 +194,7 @@ class _Constants:
         self.report.error(found.message, found.span, found.label, found.help)
 
 
-class StartScope(SchemeReader):
+class StartScope(SchemeScope):
     """The names of a `start` line where a scheme is used: the scheme's, then the file's."""
 
     def __init__(self, scheme: Scheme, declared: Declarations, report: Report):

@@ -8,6 +8,7 @@ from odenet.diagnostics import Report, Span, nearest
 from odenet.language import canonical, confusable, tree
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS, ActivationKind
+from odenet.model.adjoints import adjoint
 from odenet.model.elaborate import Elaborator
 from odenet.model.meaning import Function, Rejected
 from odenet.model.numbers import C, NotANumber, Value, Width, evaluate
@@ -222,10 +223,8 @@ class SpecScope:
 
     def _check_widths(self, value: expr.Node) -> None:
         """Refuse channel counts in what is no plain number."""
-        for node in value.walk():
-            if isinstance(node, expr.Constant) and isinstance(
-                self._numbers.get(node.name, C), Width
-            ):
+        for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
+            if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and is no number for a formula"
                 self.report.error(message, node.span, help="it stands in widths such as `out = 2c`")
                 raise Rejected
@@ -256,26 +255,8 @@ class SpecScope:
         self._fail(message, node.span, f"write `{node.name.spelling}`")
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
-        """The adjoint, moved inwards to the parameters; a diagonal is its own."""
-        match operator:
-            case expr.Identity():
-                return operator
-            case expr.Param() if self.parameters[operator.name].type == "diag":
-                return operator
-            case expr.Adjoint():
-                return operator.of
-            case expr.Compose():
-                left, right = self.adjoint(operator.right), self.adjoint(operator.left)
-                return expr.Compose(left, right, span=operator.span)
-            case expr.Product():
-                return expr.Product(operator.left, self.adjoint(operator.right), span=operator.span)
-            case expr.Quotient():
-                above = self.adjoint(operator.numerator)
-                return expr.Quotient(above, operator.denominator, span=operator.span)
-            case expr.Sum():
-                terms = tuple((sign, self.adjoint(term)) for sign, term in operator.terms)
-                return expr.Sum(terms, span=operator.span)
-        return expr.Adjoint(operator, span=operator.span)
+        """The adjoint, moved inwards to the parameters."""
+        return adjoint(operator, lambda name: self.parameters[name].type == "diag")
 
     def unknown(self, node: tree.Name) -> NoReturn:
         """Report a name that nothing defines, once."""
