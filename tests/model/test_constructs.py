@@ -230,6 +230,11 @@ def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
     assert errors_of(text) == ["unknown layer `wholly`"]
 
 
+def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
+    lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(3000))])
+    assert errors_of(one_state("a3000 Y", lets)) == ["a formula of this file is nested too deeply"]
+
+
 def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
     lets = "let conv = 3\nlet flow = 2\nlet euler = 1\nlet bias = 2\nparam b : bias"
     text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")

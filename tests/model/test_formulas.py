@@ -62,6 +62,8 @@ CASES = [
     ("a/2 Y", expr.Product(expr.Quotient(a, number("2")), Y)),
     ("K Y / 2", expr.Quotient(apply(K, Y), number("2"))),
     ("1/2 K Y", expr.Product(expr.Quotient(number("1"), number("2")), apply(K, Y))),
+    ("7/24 a Y", expr.Product(
+        expr.Product(expr.Quotient(number("7"), number("24")), a), Y)),
     ("Y / a / d", expr.Quotient(expr.Quotient(Y, a), d)),
     ("Y * Y / 3", expr.Quotient(expr.Hadamard(Y, Y), number("3"))),
     ("Y * a/2 Y", expr.Hadamard(Y, expr.Product(expr.Quotient(a, number("2")), Y))),
