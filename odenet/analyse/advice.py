@@ -1,6 +1,7 @@
 """Spectrum and scheme together: warnings before anything is trained, with what to use instead."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from odenet.analyse.certificate import Certificate
@@ -11,6 +12,7 @@ from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
 MOST = 5  # alternatives that a warning lists
+LONGEST = 7  # lines of a scheme that is offered: longer ones are slow to derive
 WHERE = {
     "imaginary": "on an imaginary spectrum",
     "real": "on a real, negative spectrum",
@@ -43,27 +45,33 @@ def advise(model: Model, derivation: Derivation, certificate: Certificate) -> li
     return [Diagnostic(message, span, help=help_, severity="warning")]
 
 
-def alternatives(model: Model, certificate: Certificate) -> Iterator[str]:
-    """The library's schemes that take these equations and are stable for small steps.
+def alternatives(model: Model, certificate: Certificate) -> list[str]:
+    """A few of the library's schemes that take these equations and are stable for small steps.
 
-    A few of them, each with its limits: reversible ones first, then by the length of the step.
+    Reversible ones come first, then those that allow long steps; each with its limits.
     """
-    found = []
+    found: list[tuple[bool, float, str]] = []
     for name in library():
         scheme = library_scheme(name)
         taken = fit(scheme, model.dynamics, model.discretisation.span)
-        if isinstance(taken, Diagnostic):
+        if isinstance(taken, Diagnostic) or len(scheme.updates) > LONGEST:
             continue
-        derivation = derive(scheme)
-        stability = derivation.stability
+        reversible, stability = _facts(name)
         if isinstance(stability, str):
             continue
         axes = _needed(stability, certificate)
         if all(axis.limit for axis in axes):
             limits = " and ".join(_limit(axis) for axis in axes)
             shortest = min((axis.limit for axis in axes), default=0.0)
-            found.append((not derivation.reversible, -shortest, f"{name} ({limits})"))
-    yield from (text for *_, text in sorted(found)[:MOST])
+            found.append((not reversible, -shortest, f"{name} ({limits})"))
+    return [text for *_, text in sorted(found)[:MOST]]
+
+
+@cache
+def _facts(name: str) -> tuple[bool, Stability | str]:
+    """Whether a scheme of the library is reversible, and its stability."""
+    derivation = derive(library_scheme(name))
+    return derivation.reversible, derivation.stability
 
 
 def _limit(axis: Axis) -> str:

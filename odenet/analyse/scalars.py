@@ -44,6 +44,8 @@ class Scalar:
         return bool(self.terms)
 
     def __add__(self, other: "Scalar") -> "Scalar":
+        if not self.terms or not other.terms:
+            return self if self.terms else other
         total = dict(self.terms)
         for monomial, coefficient in other.terms:
             total[monomial] = total.get(monomial, Fraction(0)) + coefficient

@@ -124,6 +124,8 @@ class Operator:
         return bool(self.terms)
 
     def __add__(self, other: "Operator") -> "Operator":
+        if not self.terms or not other.terms:
+            return self if self.terms else other
         total = dict(self.terms)
         for word, scalar in other.terms:
             total[word] = total.get(word, ZERO) + scalar
