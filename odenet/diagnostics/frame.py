@@ -28,12 +28,17 @@ def render(diagnostic: Diagnostic) -> str:
         indent = _blank(text[: span.column - 1])
         carets = "^" * max(1, _width(text[span.column - 1 : span.column - 1 + length]))
         lines.append(f"{margin} ┌─ {span.source.name}:{span.line}:{span.column}")
-        lines.append(f"{number} │ {text}")
+        lines.append(f"{number} │ {_visible(text)}")
         lines.append(f"{margin} │ {indent}{carets} {diagnostic.label}".rstrip())
     elif diagnostic.file:
         lines.append(f"{margin} ┌─ {diagnostic.file}")
     lines += [f"{margin} = help: {text}" for text in diagnostic.help.splitlines()]
     return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    """The text with a stand-in for what a terminal would act on or not show."""
+    return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in text)
 
 
 def _blank(text: str) -> str:

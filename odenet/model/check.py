@@ -25,6 +25,7 @@ def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model
         SpecError: with everything that is wrong.
     """
     report = Report()
+    _check_text(source)
     if foreign := recognise(source):
         raise SpecError([foreign])
     try:
@@ -38,6 +39,12 @@ def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
+
+
+def _check_text(source: Source) -> None:
+    """Refuse what no file can hold, in a text that comes from elsewhere."""
+    if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
+        raise SpecError([Diagnostic("this is not a text", file=source.name)])
 
 
 def _check_version(file: tree.File) -> None:

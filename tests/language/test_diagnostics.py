@@ -45,6 +45,10 @@ def test_line_numbers_of_two_digits_widen_the_margin():
     assert frame_of("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
 
 
+def test_what_a_terminal_would_act_on_is_shown_as_a_stand_in():
+    assert frame_of("a\x1b[31m\u200b b", 8, 9)[2:] == ["1 │ a\ufffd[31m\ufffd b", "  │         ^"]
+
+
 def test_windows_line_ends_are_not_shown():
     assert frame_of("abc\r\nd", 0, 1)[2] == "1 │ abc"
 

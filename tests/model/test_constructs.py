@@ -230,9 +230,14 @@ def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
     assert errors_of(text) == ["unknown layer `wholly`"]
 
 
+@pytest.mark.parametrize("char", ["\0", "\ud800"])
+def test_a_text_that_no_file_can_hold_is_refused(char):
+    assert errors_of(one_state("Y", f'"{char}"')) == ["this is not a text"]
+
+
 def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
-    lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(3000))])
-    assert errors_of(one_state("a3000 Y", lets)) == ["a formula of this file is nested too deeply"]
+    lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(1000))])
+    assert errors_of(one_state("a1000 Y", lets)) == ["a formula of this file is nested too deeply"]
 
 
 def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
