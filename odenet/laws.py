@@ -52,12 +52,23 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        flow = program.flow(CHANNELS * program.model.dynamics.parts, STEPS).double()
+        flow = program.flow(_channels(program), STEPS).double()
         for parameter in flow.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         u = torch.randn(BATCH, flow.channels, *(SIZE,) * flow.space, dtype=torch.float64)
         return [*_adjoints(program, flow), *_reversal(program, flow, u), *_energy(program, flow, u),
                 *_spectrum(program, flow, u)]  # fmt: skip
+
+
+def _channels(program: Program) -> int:
+    """Channels of the input that all groups of the layers and operators divide."""
+    maps = program.model.maps.values()
+    options = [layer.arguments for definition in maps for layer in definition.layers]
+    options += [learned.options for learned in program.model.parameters.values()]
+    groups = [
+        int(given[key]) for given in options for key in ("g", "groups", "group") if given.get(key)
+    ]
+    return math.lcm(CHANNELS, *groups) * program.model.dynamics.parts
 
 
 def _below(name: str, measured: float, bound: float, what: str) -> Law:
