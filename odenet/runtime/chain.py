@@ -52,7 +52,7 @@ def _chain(flow: Flow, state: tuple[Tensor, ...], first: int) -> tuple[Tensor, .
 @torch.no_grad()
 def exact_steps(flow: Flow, state: Fixed) -> Fixed:
     """All steps in exact arithmetic."""
-    walk = Walk(flow, range(flow.steps), state.device)
+    walk = _exact_walk(flow, state)
     state = state.copy()
     for step in walk.steps:
         walk.advance(state, step, walk.weights.tensors)
@@ -63,13 +63,19 @@ def exact_steps(flow: Flow, state: Fixed) -> Fixed:
 @torch.no_grad()
 def exact_steps_undone(flow: Flow, state: Fixed) -> Fixed:
     """All steps in exact arithmetic, undone bit for bit."""
-    walk = Walk(flow, range(flow.steps), state.device)
+    walk = _exact_walk(flow, state)
     state = state.copy()
     with walk.repeated():
         for step in reversed(walk.steps):
             walk.retreat(state, step, walk.weights.tensors)
     state.verify()
     return state
+
+
+def _exact_walk(flow: Flow, state: Fixed) -> Walk:
+    walk = Walk(flow, range(flow.steps), state.device)
+    walk.compiled = None
+    return walk
 
 
 class ReversibleChain(torch.autograd.Function):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenet.testing import assert_gradients
+from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, build
 
 pytestmark = [
@@ -89,6 +89,15 @@ def test_without_a_compiler_flows_run_eagerly_with_one_notice():
     with pytest.warns(UserWarning, match="torch.compile failed, so flows run eagerly") as notices:
         assert_gradients(flow, u, tolerance=1e-10)
     assert len(notices) == 1
+
+
+def test_exact_arithmetic_runs_the_same_code_both_ways_and_so_is_not_compiled():
+    flow, u = build("hamiltonian", steps=3)
+    flow.compile(backend="aot_eager")
+    assert_exact(flow.float(), u.float())
+    flow.exact = True
+    flow(u.float()).sum().backward()
+    assert flow.drift == 0
 
 
 def test_a_compiled_flow_can_be_copied_and_refined():
