@@ -1,7 +1,8 @@
 """Python names for the names of a specification.
 
 Namespaces of the language meet in one Python class, so a name that would shadow something gets an
-underscore at its end. The network is the same whatever its parameters are called.
+underscore at its end, and one that reads like a generated method `own_` in front. The network is
+the same whatever its parameters are called.
 """
 
 import keyword
@@ -63,7 +64,9 @@ class Names:
         key = (space, name)
         if key not in self._names:
             candidate = wanted or name
-            while candidate in self._taken or candidate.startswith(("rate_", "stage_")):
+            if candidate.startswith(("rate_", "stage_")):
+                candidate = f"own_{candidate}"
+            while candidate in self._taken:
                 candidate += "_"
             self._taken.add(candidate)
             self._names[key] = candidate
