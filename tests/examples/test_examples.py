@@ -1,0 +1,109 @@
+"""Every figure's script at a small size, with the paper's claim that it shows."""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.transforms.functional import to_pil_image
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    """Runs a script's main with arguments; figures go to a folder of the test."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def run(name, *arguments):
+        return importlib.import_module(name).main([*map(str, arguments), "--out", str(tmp_path)])
+
+    run.folder = tmp_path
+    return run
+
+
+def test_momentum_crosses_where_the_resnet_fails(example):
+    errors = example("crossing", "--iterations", 60)
+    assert errors["ResNet"] > 0.15  # sending all points to 0 has 1/7 + 1/64
+    assert errors["Momentum ResNet"] < 0.04
+    assert (example.folder / "crossing.png").stat().st_size > 10_000
+
+
+def test_momentum_separates_the_rings_where_the_resnet_fails(example):
+    accuracies = example("rings", "--iterations", 600)
+    assert accuracies["Momentum ResNet"] > 0.85
+    assert accuracies["ResNet"] < 0.75
+    assert (example.folder / "rings.png").exists()
+
+
+def test_of_the_learned_optimisers_the_revnet_alone_diverges_with_depth(example):
+    costs = example("lista", "--iterations", 100, "--samples", 100, "--deepest", 6)
+    lista, momentum, revnet = (costs[name] for name in costs)
+    assert revnet[-1] > 2 * lista[-1]
+    assert revnet[-1] > revnet[0]
+    assert momentum[-1] < 1.05 * lista[-1]
+    assert lista[-1] < lista[0]
+
+
+def test_fitted_linear_networks_reach_what_theorem_1_says(example):
+    limits, distances = example("representable", "--steps", 30)
+    for least, fitted in limits.values():
+        assert fitted == pytest.approx(least, abs=0.04)
+    least = limits[0.5][0]
+    for pair, distance in distances.items():
+        representable = min(pair) > least or pair[0] == pair[1]
+        assert (distance < 1e-3) == representable, pair
+    assert distances[0.5, -1.0] == pytest.approx(least + 1.0, abs=0.05)
+
+
+def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
+    example("representable", "--steps", 3)
+    least_eigenvalue = importlib.import_module("representable").least_eigenvalue
+    for epsilon in (0.2, 1.0, 4.0):
+        matrices = torch.zeros(3001, 2, 2, dtype=torch.float64)
+        matrices[:, 0, 1] = 1.0
+        matrices[:, 1, 0] = torch.linspace(-60, 0, 3001) / epsilon
+        matrices[:, 1, 1] = -1 / epsilon
+        found = torch.linalg.matrix_exp(matrices)[:, 0, 0].min().item()
+        assert least_eigenvalue(epsilon) == pytest.approx(found, abs=1e-3)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two classes that differ by their brightness."""
+    torch.manual_seed(0)
+    for part, count in (("train", 8), ("val", 4)):
+        for kind, level in (("dark", 0.2), ("light", 0.8)):
+            folder = tmp_path / "pictures" / part / kind
+            folder.mkdir(parents=True)
+            for i in range(count):
+                noise = 0.1 * torch.rand(3, 40, 40) + level
+                to_pil_image(noise).save(folder / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+def test_both_networks_are_fine_tuned_on_a_folder(example, pictures):
+    given = ("--weights", "none", "--size", 32, "--epochs", 2, "--batch", 4)
+    found = example("finetune", pictures, *given)
+    assert list(found) == ["ResNet", "Momentum ResNet"]
+    assert all(0 <= accuracy <= 1 for curve in found.values() for _, accuracy in curve)
+    assert (example.folder / "finetune.png").exists()
+
+
+def test_memory_is_measured_in_a_process_of_its_own(pictures, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    root = str(EXAMPLES.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
+    finetune = importlib.import_module("finetune")
+    given = finetune.parse([str(pictures), "--size", "32", "--weights", "none"])
+    assert finetune.peak_memory(given, "Momentum ResNet", 2) > 50
+
+
+def test_weights_that_cannot_be_had_end_the_script_with_the_reason(example, pictures, monkeypatch):
+    def fails(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fails)
+    with pytest.raises(SystemExit, match=r"weights of resnet18 cannot be loaded: no route to host"):
+        example("finetune", pictures)
