@@ -83,6 +83,11 @@ class Program:
         """What is proved about the spectrum of the dynamics."""
         return certify(self.model)
 
+    @cached_property
+    def warnings(self) -> list[Diagnostic]:
+        """What speaks against this scheme on the proved spectrum, with what to use instead."""
+        return analyse.advise(self.model, self.derivation, self.certificate)
+
     def decide(self, trials: int, seed: int = 0) -> Certificate:
         """The certificate, after a search for a counterexample where nothing is proved.
 
@@ -169,11 +174,6 @@ def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Program:
 def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> Program:
     """Compile a text; `name` stands for the file in messages. See `load`."""
     return _compile(Source(name, text), set or {})
-
-
-def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> tuple[File, Model]:
-    """The syntax tree and typed program of a file. See `load`."""
-    return check(read(Path(path)), settings or {})
 
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:

@@ -41,7 +41,6 @@ def _check(
     file: Path, settings: dict[str, str], numeric: bool, trials: int, seed: int, quiet: bool
 ) -> dict[str, Any]:
     """One file: its lines printed unless quiet, and its report as plain values."""
-    from odenet.analyse.advice import advise
     from odenet.analyse.claims import check_claims
     from odenet.compiler import load
     from odenet.diagnostics import SpecError, render
@@ -56,7 +55,6 @@ def _check(
         return {"file": str(file), "holds": False, "errors": found}
     certificate = program.decide(trials, seed)
     claims = check_claims(model, derivation, certificate, trials, seed)
-    warnings = advise(model, derivation, certificate)
     laws = _laws(program, seed) if numeric else []
     if not quiet:
         print(f"{file}: {certificate.summary}")
@@ -64,7 +62,10 @@ def _check(
             print(f"  {SIGNS[claim.holds]} {claim}")
         for law in laws:
             print(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
-        for diagnostic in [*warnings, *map(_failure, filter(lambda c: not c.holds, claims))]:
+        for diagnostic in [
+            *program.warnings,
+            *map(_failure, filter(lambda c: not c.holds, claims)),
+        ]:
             print(f"\n{render(diagnostic)}\n", file=sys.stderr)
     return {
         "file": str(file),
@@ -72,7 +73,7 @@ def _check(
         "certificate": certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "laws": [law.to_json() for law in laws],
-        "warnings": [warning.to_json() for warning in warnings],
+        "warnings": [warning.to_json() for warning in program.warnings],
     }
 
 

@@ -36,6 +36,7 @@ def compile_spec(
 ) -> None:
     """Compile a specification into a torch module, and print what was derived from it."""
     from odenet.compiler import load
+    from odenet.diagnostics import render
     from odenet.emit.report import as_json, as_latex, as_text
 
     program = load(file, read_settings(set_))
@@ -58,6 +59,8 @@ def compile_spec(
     target = output or Path(f"{program.name}.py")
     _write(target, source, chosen=output is not None)
     print(f"\nwrote {target}")
+    for warning in program.warnings:
+        print(f"\n{render(warning)}", file=sys.stderr)
 
 
 def _write(target: Path, text: str, chosen: bool) -> None:

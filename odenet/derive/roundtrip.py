@@ -9,19 +9,20 @@ right-hand sides whose Jacobian has the frequencies of the test equation, and th
 right-hand side twice gives the same value, as it does on one machine.
 """
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import mpmath
 import sympy
 
 from odenet.derive.scalars import H, Value, as_mpf, put_in
 from odenet.derive.shears import Shear
 from odenet.derive.stability import S, Stability
 
-if TYPE_CHECKING:
-    import numpy as np
-
 SAMPLES = 9  # frequencies that are tried, 0 included
+HUGE = 1e100  # errors beyond which nothing more is to be learned
+
+Matrix = list[list[complex]]
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,24 @@ def predict_roundtrip(
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian; the
             worst of some frequencies up to it counts.
     """
-    import numpy as np
-
     values = {symbol: sympy.Float(v.real) for symbol, v in _values(stability, h).items()}
     slots = stability.scheme.slots
     targets = [(slots.index(s.target), float(put_in(s.scale, values))) for s in shears]
     worst = RoundTrip(0.0, 0.0)
-    for share in np.linspace(0, 1, SAMPLES):
-        found = _grown(_matrix(stability, h, frequency * share), targets, steps)
-        bound, estimate = eps * found[0], eps * np.sqrt(found[1] / 6)
-        worst = RoundTrip(max(worst.bound, float(bound)), max(worst.estimate, float(estimate)))
+    for sample in range(SAMPLES):
+        matrix = _matrix(stability, h, frequency * sample / (SAMPLES - 1))
+        total, squares = _grown(matrix, targets, steps)
+        bound, estimate = eps * total, eps * math.sqrt(squares / 6)
+        worst = RoundTrip(max(worst.bound, bound), max(worst.estimate, estimate))
     return worst
 
 
-def _matrix(stability: Stability, h: float, frequency: float) -> "np.ndarray":
+def _matrix(stability: Stability, h: float, frequency: float) -> Matrix:
     """One step on the test equation, on an axis on which the scheme is stable."""
-    import numpy as np
-
     values = _values(stability, h)
     slope = h if stability.scheme.uses_step_size else 1.0
     on_axis = 1j if stability.imaginary.limit or stability.real is None else -1.0
-    rows = stability.step.at(values | {S: on_axis * frequency * slope}, _complex)
-    return np.array(rows, dtype=complex)
+    return stability.step.at(values | {S: on_axis * frequency * slope}, _complex)
 
 
 def _values(stability: Stability, h: float) -> dict[sympy.Symbol, complex]:
@@ -92,9 +89,7 @@ def _complex(value: Value) -> complex:
     return complex(as_mpf(value))
 
 
-def _grown(
-    matrix: "np.ndarray", targets: list[tuple[int, float]], steps: int
-) -> tuple[float, float]:
+def _grown(matrix: Matrix, targets: list[tuple[int, float]], steps: int) -> tuple[float, float]:
     """What errors that are made in every step grow to when all steps are undone.
 
     Args:
@@ -105,16 +100,14 @@ def _grown(
     Returns:
         The sum and the sum of squares, for errors of size 1.
     """
-    import numpy as np
-
-    back = np.linalg.inv(matrix)
-    errors = np.zeros((len(matrix), len(targets)), dtype=complex)
-    for column, (row, scale) in enumerate(targets):
-        errors[row, column] = 1 / abs(scale)
+    size = range(len(matrix))
+    back = [[complex(x) for x in row] for row in mpmath.inverse(mpmath.matrix(matrix)).tolist()]
+    errors = [[1 / abs(scale) * (i == row) for i in size] for row, scale in targets]
     total = squares = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(steps):
-            sizes = np.linalg.norm(errors, axis=0)
-            total, squares = total + sizes.sum(), squares + (sizes**2).sum()
-            errors = back @ errors
+    for _ in range(steps):
+        lengths = [math.hypot(*map(abs, error)) for error in errors]
+        total, squares = total + sum(lengths), squares + sum(length**2 for length in lengths)
+        if total > HUGE:
+            return math.inf, math.inf
+        errors = [[sum(back[i][j] * error[j] for j in size) for i in size] for error in errors]
     return total, squares

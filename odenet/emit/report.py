@@ -6,17 +6,20 @@ from odenet.analyse import Certificate
 from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
+from odenet.emit.numerics import numerics
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
 
 def as_text(model: Model, derivation: Derivation, certificate: Certificate) -> str:
-    """Equations, discretisation, forward, inverse, properties and certificate."""
+    """Equations, discretisation, forward, inverse, properties, numbers and certificate."""
     parts = [model.description or model.name, ""]
     parts += _indented(notation.equations(model))
     if model.lets:
         parts.append(f"with {', '.join(notation.where(model))}")
     parts += ["", f"discretised by {notation.discretisation(model)}", "", str(derivation)]
+    if lines := numerics(model, derivation):
+        parts += ["in numbers", *_indented(lines)]
     parts += ["", str(certificate)]
     return "\n".join(parts)
 
@@ -44,6 +47,7 @@ def as_json(model: Model, derivation: Derivation, certificate: Certificate) -> d
         "scheme": model.scheme.name,
         "rule": notation.rule(model.scheme),
         "derivation": derivation.to_json(),
+        "numerics": numerics(model, derivation),
         "certificate": certificate.to_json(),
         "recipe": {key: str(value) for key, value in model.recipe.items()},
     }

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import odenet
 from odenet.compiler import Program, read
+from odenet.diagnostics import render
 from odenet.language.tree import Use
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
@@ -60,7 +61,10 @@ def train(
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
     settings, options = dict(set or {}), options or Options()
+    console = console or Console()
     program = odenet.load(spec, set=settings)
+    for warning in program.warnings:
+        console.print(render(warning), markup=False, highlight=False, soft_wrap=True)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)

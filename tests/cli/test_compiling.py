@@ -40,6 +40,20 @@ def test_compile_writes_the_module_and_says_what_follows(odenet, tmp_path):
     assert "class HamiltonianFlow(Flow):" in text
 
 
+NEVER_STABLE = """state Y
+param K : conv(3)
+Y' = -K^T relu(K Y)
+discretise midpoint(h = 0.1)
+"""
+
+
+def test_compile_warns_of_a_scheme_that_is_never_stable_and_writes_the_module(odenet, tmp_path):
+    (tmp_path / "never.ode").write_text(NEVER_STABLE)
+    code, _, err = odenet("compile", tmp_path / "never.ode")
+    assert code == 0 and (tmp_path / "never.py").exists()
+    assert "midpoint is unstable for every h" in err and "never.ode:4:1" in err and "rk4" in err
+
+
 def test_compile_again_replaces_its_own_module_but_no_other_file(odenet, tmp_path):
     assert odenet("compile", SPECS / "digits.ode")[0] == 0
     assert odenet("compile", SPECS / "digits.ode")[0] == 0

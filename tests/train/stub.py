@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from odenet.compiler import load_model
+from odenet import compiler
+from odenet.diagnostics import Diagnostic
 from odenet.language.tree import File
 from odenet.model.recipe import Recipe
 from odenet.runtime import bias, conv, conv_kernel, layers
@@ -76,6 +77,7 @@ class Program:
     classes: int | None = 10
     input_shape: tuple[int, ...] = (1, 8, 8)
     certificate: str = "nothing is proved"
+    warnings: tuple[Diagnostic, ...] = ()
 
     def network(self, classes=None):
         return Network(classes or 10)
@@ -105,5 +107,5 @@ train {
 
 def load(path, set=None):
     """Like `odenet.load`, with the stub for the network."""
-    tree, model = load_model(path, set)
-    return Program(model.recipe, tree, model.source.text)
+    compiled = compiler.load(path, set)
+    return Program(compiled.recipe, compiled.tree, compiled.text)

@@ -1,0 +1,64 @@
+"""What is said of a discretisation in numbers, against its own steps in single precision."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import odenet
+from odenet.emit.numerics import depth, numerics
+
+SPECS = Path(__file__).parents[2] / "specs"
+
+
+def lines(spec, **settings):
+    program = odenet.load(SPECS / f"{spec}.ode", set=settings)
+    return numerics(program.model, program.derivation)
+
+
+def test_the_limits_of_the_axes_are_those_of_the_scheme():
+    assert lines("hamiltonian")[0] == "stable for hω < 2 on the imaginary axis"
+    assert lines("dissipative")[0].startswith("stable for hω ≤ 2 √2 = 2.82843")
+    assert lines("resnet") == [
+        "unstable for every h on the imaginary axis",
+        "stable for hμ ≤ 2 on the negative real axis",
+    ]
+
+
+def test_nothing_is_said_of_steps_that_a_solver_chooses():
+    assert lines("neural_ode") == []
+
+
+def test_the_steps_are_those_of_the_longest_flow():
+    program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 18})
+    assert depth(program.model.net) == 19
+    assert lines("hamiltonian", n=18)[-1].startswith("19 steps are undone in float32 to about")
+
+
+@pytest.mark.parametrize("spec", ["hamiltonian", "momentum", "leapfrog"])
+def test_a_round_trip_in_float32_is_as_exact_as_is_said(spec):
+    program = odenet.load(SPECS / f"{spec}.ode")
+    said = re.search(r"(\d+) steps .* about (\S+), at most (\S+),", lines(spec)[-1])
+    steps, bound = int(said[1]), float(said[3])
+    torch.manual_seed(0)
+    flow = program.flow(8, steps).eval()
+    u = torch.randn(4, 8, 6, 6)
+    with torch.no_grad():
+        start = flow.initial(u)
+        end = flow.evolve(start)
+        back = flow.inverse(end)
+    size = max(state.abs().max() for state in [*start, *end])
+    error = max((a - b).abs().max() for a, b in zip(start, back, strict=True))
+    assert 0 < error / size < bound
+
+
+def test_exact_arithmetic_says_what_it_keeps_aside():
+    text = (
+        (SPECS / "momentum.ode").read_text().replace("momentum(γ = 0.9)", "momentum(γ = 0.5) exact")
+    )
+    program = odenet.loads(text)
+    assert numerics(program.model, program.derivation)[-1] == (
+        "every step is undone bit for bit, in fixed point, with 1 bits per value and step kept: "
+        "5 after 5 steps"
+    )
