@@ -101,9 +101,9 @@ class Program:
         """The text of the generated torch module; the same bytes for the same input and version.
 
         Args:
-            space: number of spatial axes of the feature maps; by default that of the `net`.
+            space: number of spatial axes of the maps; by default that of the flows of the `net`.
         """
-        axes = len(self.model.input_shape.space) if self.model.input_shape else DEFAULT_SPACE
+        axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space
         return module_source(
             self.model, self.derivation, self.certificate, odenet.__version__, space

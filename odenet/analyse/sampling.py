@@ -70,9 +70,9 @@ def sizes(model: Model) -> list[Size]:
 
 
 def space_axes(model: Model) -> int:
-    """Spatial axes of the maps: those of the net, none if nothing is a convolution."""
-    if model.input_shape is not None:
-        return len(model.input_shape.space)
+    """Spatial axes of the maps: those of the flows of the net, none if nothing is a convolution."""
+    if model.axes is not None:
+        return model.axes
     layers = [layer for m in model.maps.values() for layer in m.layers]
     convolved = any(p.type in ("conv", "depthwise") for p in model.parameters.values())
     return 2 if convolved or any(layer.name == "conv" for layer in layers) else 0

@@ -5,7 +5,7 @@ Nothing here knows a scheme by name.
 
 from odenet.derive.derivation import Derivation
 from odenet.derive.find import derive
-from odenet.derive.intervals import Interval
+from odenet.derive.intervals import XI, Interval
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order
 from odenet.derive.roundtrip import RoundTrip
@@ -13,6 +13,7 @@ from odenet.derive.shears import Shear
 from odenet.derive.stability import Axis, Stability
 
 __all__ = [
+    "XI",
     "Axis",
     "Derivation",
     "Interval",

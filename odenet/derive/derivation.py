@@ -130,7 +130,7 @@ class Derivation:
         return derive_stability(self.scheme, values)
 
     def characteristic(self, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:
-        """The characteristic polynomial in ξ of a step on linear equations.
+        """The characteristic polynomial in ξ, which is `odenet.derive.XI`, of a linear step.
 
         Args:
             rates: function of the pattern -> the coefficient of each of its arguments.

@@ -18,7 +18,7 @@ import sympy
 
 from odenet.derive.scalars import put_in, tidy
 
-XI, S = sympy.symbols("xi s")
+XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
 REAL = mpmath.mpf(10) ** -25
 
 Real = Any  # a number of mpmath, which has no types

@@ -1,12 +1,11 @@
 """A discretisation in numbers: where its steps are stable, and how exactly they are undone."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from odenet.derive import Axis, Derivation, Stability
 from odenet.emit.spectrum import axis_text, stability_of
-from odenet.model.layers import Layer
-from odenet.model.program import Model
+from odenet.model.program import Model, flows_of
 
 SINGLE = 2.0**-23  # spacing of the numbers next to 1 in float32
 DEPTH = 100  # steps of a flow where no network says how many
@@ -26,10 +25,9 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     return [*lines, *_round_trip(model, derivation, stability)]
 
 
-def depth(layers: Sequence[Layer]) -> int:
-    """Steps of the longest flow in a pipeline; 0 without one."""
-    own = (int(layer.arguments["N"]) for layer in layers if layer.name == "flow")
-    return max([0, *own, *(depth(layer.inner) for layer in layers)])
+def depth(model: Model) -> int:
+    """Steps of the longest flow of the net, or a round number where there is none."""
+    return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEPTH)
 
 
 def _axes(stability: Stability) -> Iterator[str]:
@@ -44,7 +42,7 @@ def _round_trip(model: Model, derivation: Derivation, stability: Stability) -> I
     if axis is None:
         return
     reach = min(1.0, NEAR * axis.limit)
-    steps = depth(model.net) or DEPTH
+    steps = depth(model)
     h = float(model.discretisation.h or 1.0)
     per_step = h if model.scheme.uses_step_size else 1.0
     found = derivation.roundtrip_error(
@@ -71,6 +69,6 @@ def _kept(model: Model, derivation: Derivation) -> str:
     undone = "every step is undone bit for bit, in fixed point"
     if not bits:
         return undone
-    steps = depth(model.net) or DEPTH
+    steps = depth(model)
     total = math.ceil(bits * steps)
     return f"{undone}, with {bits:.3g} bits per value and step kept: {total} after {steps} steps"

@@ -14,7 +14,7 @@ from odenet.model.dynamics import read_dynamics
 from odenet.model.flows import Flows, flow_shape
 from odenet.model.meaning import Rejected
 from odenet.model.pipelines import FlowShape, Pipelines
-from odenet.model.program import Claim, Discretisation, MapDefinition, Model
+from odenet.model.program import Claim, Discretisation, MapDefinition, Model, flow_axes
 from odenet.model.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.settings import Settings
 
@@ -122,7 +122,8 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     for extra in nets[1:]:
         report.error("a file has one net", extra.span, help="remove one")
     net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
-    space = len(input_shape.space) if input_shape else DEFAULT_SPACE
+    axes = flow_axes(net, input_shape)
+    space = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
         with suppress(Rejected):

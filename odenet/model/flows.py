@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from odenet.diagnostics import Report
 from odenet.model.layers import Layer, LayerError
 from odenet.model.numbers import Width, fixed
-from odenet.model.parameters import Learned
+from odenet.model.parameters import CONVOLUTIONS, Learned
 from odenet.model.pipelines import FlowShape
-from odenet.model.program import Dynamics, MapDefinition
+from odenet.model.program import Dynamics, MapDefinition, flows_of
 from odenet.model.scheme import Scheme
 
 
@@ -53,10 +53,23 @@ class Flows:
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Report the flows that cannot be built where they stand."""
-        for layer in layers:
-            self.check(layer.inner)
-            if layer.name == "flow":
-                self._flow(layer)
+        first = None
+        for layer in flows_of(layers):
+            first = first or layer
+            self._place(layer, first)
+            self._flow(layer)
+
+    def _place(self, layer: Layer, first: Layer) -> None:
+        """Report a flow whose values have another number of axes than its equations."""
+        here, there = layer.before.space, first.before.space
+        convolutions = [p for p in self.parameters.values() if p.type in CONVOLUTIONS]
+        if len(here) != len(there):
+            message = f"this flow would work on {layer.before}, and the first on {first.before}"
+            self.report.error(message, layer.span, help="flows have the same number of axes")
+        elif convolutions and not here:
+            name = convolutions[0].name
+            message = f"`{name}` needs an image, but the flow works on {layer.before}"
+            self.report.error(message, layer.span, help=f"make `{name}` dense")
 
     def _flow(self, layer: Layer) -> None:
         c = int(layer.before.channels.constant) // self.dynamics.parts

@@ -104,7 +104,8 @@ TYPES = Choice(
     },
 )
 
-OPERATORS = ("conv", "depthwise", "pointwise", "dense", "diag")
+CONVOLUTIONS = ("conv", "depthwise", "pointwise")
+OPERATORS = (*CONVOLUTIONS, "dense", "diag")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The typed program: everything a file says, resolved and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -99,6 +99,20 @@ class Claim:
     span: Span = field(compare=False, repr=False)
 
 
+def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
+    """Spatial axes of the maps that the flows of a net work on; None where no net says it."""
+    shape = next((layer.before for layer in flows_of(net)), input_shape)
+    return None if shape is None else len(shape.space)
+
+
+def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The flows of a pipeline, those inside other layers too."""
+    for layer in layers:
+        if layer.name == "flow":
+            yield layer
+        yield from flows_of(layer.inner)
+
+
 @dataclass(frozen=True)
 class Model:
     """A whole file, typed.
@@ -131,6 +145,11 @@ class Model:
     def scheme(self) -> Scheme:
         """The scheme in use."""
         return self.discretisation.scheme
+
+    @property
+    def axes(self) -> int | None:
+        """Spatial axes of the maps that the flows work on; None where no net says it."""
+        return flow_axes(self.net, self.input_shape)
 
     @property
     def system(self) -> dict[State, Node]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy
 
-from odenet.derive import derive
+from odenet.derive import XI, derive
 from odenet.derive.bounded import bounded_powers, index_of_one
 from tests.derive.numeric import SCHEMES, matrix, read_scheme
 
@@ -107,11 +107,11 @@ def test_the_limit_of_momentum_moves_with_its_constant():
 
 def test_the_growth_of_revnet_is_the_same_computation():
     # Chang et al. 2018, Eq. 21
-    alpha, beta, xi = sympy.symbols("alpha beta xi")
+    alpha, beta = sympy.symbols("alpha beta")
     found = derive(SCHEMES["verlet"]).characteristic(
         {"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1)
     )
-    assert sympy.expand(found - (xi**2 - (2 + alpha * beta) * xi + 1)) == 0
+    assert sympy.expand(found - (XI**2 - (2 + alpha * beta) * XI + 1)) == 0
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,16 @@ def test_bounded_powers_are_told_from_growing_ones():
     assert not bounded_powers([[1.01]])
     assert index_of_one([[1, 1, 0], [0, 1, 1], [0, 0, 1]]) == 3
     assert index_of_one([[2]]) == 0
+
+
+@pytest.mark.parametrize("name", "xi s S I E pi oo lambda zeta x z H mu".split())
+def test_a_constant_may_have_any_name(name):
+    text = """scheme split({c} = 0.2) {{
+        for Y' = F(Z), Z' = G(Y)
+        Y1     = Y[n] + {c} h F(Z[n])
+        Z[n+1] = Z[n] + h G(Y1)
+        Y[n+1] = Y1 + (1 - {c}) h F(Z[n+1])
+    }}"""
+    found = derive(read_scheme(text.format(c=name))).stability
+    plain = derive(read_scheme(text.format(c="c"))).stability
+    assert found.imaginary.limit == plain.imaginary.limit == pytest.approx(2)

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import odenet
 from odenet.model.schemes import library, library_scheme
+from odenet.runtime import Flow
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 PROGRAM = "import odenet, sys; sys.stdout.buffer.write(odenet.load(sys.argv[1]).source().encode())"
@@ -51,3 +53,24 @@ def test_every_scheme_of_the_library_compiles_on_several_states(name):
     constants = "(h = 0.1)" if library_scheme(name).uses_step_size else ""
     program = odenet.loads(f"{scheme}discretise {name}{constants}\n")
     compile(program.source(0), name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("before", "operator", "space"),
+    [
+        ("input(8)", "dense", 0),
+        ("input(2, 6, 6) -> flatten -> dense(8)", "dense", 0),
+        ("input(3, 9) -> conv(3, 8)", "conv(3)", 1),
+        ("input(3, 6, 6) -> conv(3, 8)", "conv(3)", 2),
+    ],
+)
+def test_a_flow_works_on_what_stands_before_it(before, operator, space):
+    head = "mean -> dense(10)" if space else "dense(10)"
+    program = odenet.loads(
+        f"state Y\nparam K : {operator}\nparam b : bias\nY' = K tanh(K Y + b)\n"
+        f"discretise midpoint(h = 0.1)\nnet = {before} -> flow(2) -> {head}"
+    )
+    network = program.network()
+    flow = next(layer for layer in network if isinstance(layer, Flow))
+    assert (flow.space, program.flow(4, 2).space) == (space, space)
+    assert network(torch.randn(3, *program.input_shape)).shape == (3, 10)
