@@ -20,7 +20,7 @@ TRIALS = 200
 CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
 CLIMB = 40  # steps of hill climbing from a start that is not clear
 FOUND = 1e-3  # the least relative distance that counts as a find
-NOISE = 1e-6  # a Jacobian this small may be nothing but rounding: weights are of size 1
+NOISE = 1e-3  # a Jacobian this small convinces nobody: weights are of size 1
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
 
