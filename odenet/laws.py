@@ -123,7 +123,7 @@ def _reversal(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     gradients = []
     for memory in ("reversible", "stored"):
         torch.manual_seed(0)  # of dropout
-        flow.memory = memory  # type: ignore[assignment]
+        flow.memory = memory
         loss = flow(u).square().sum()
         gradients.append(torch.autograd.grad(loss, list(flow.parameters())))
     pairs = list(zip(*gradients, strict=True))
@@ -167,7 +167,7 @@ def _energy(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
 def _drift(flow: Flow, u: Tensor, h: float, part: int, order: int) -> float:
     """The largest relative change of the energy over a fixed time with steps of size h."""
     flow.eval()
-    before, flow.h = flow.h, h  # type: ignore[attr-defined]
+    before, flow.h = flow.h, h
     state = flow.advance(_consistent(flow, flow.initial(u), h, order), 0)
     first = flow.energy(state, 0)
     worst = 0.0
@@ -175,7 +175,7 @@ def _drift(flow: Flow, u: Tensor, h: float, part: int, order: int) -> float:
         state = flow.advance(state, 0)
         change = (flow.energy(state, 0) - first).abs() / first.abs().clamp_min(EPS)
         worst = max(worst, float(change.max()))
-    flow.h = before  # type: ignore[attr-defined]
+    flow.h = before
     return worst
 
 
@@ -186,7 +186,7 @@ def _consistent(flow: Flow, state: tuple[Tensor, ...], h: float, order: int):
         if f"{name}_prev" in values:
             past = -h * rate if order == 1 else h**2 / 2 * rate
             values[f"{name}_prev"] = values[name] + past
-    return type(state)(*values.values())  # type: ignore[call-arg]
+    return type(state)(*values.values())
 
 
 def _spectrum(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:

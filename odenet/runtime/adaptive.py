@@ -73,7 +73,7 @@ class AdaptiveFlow(Flow):
             ends = odeint_adjoint(rate, state, times, adjoint_params=rate.learned(), **options)
         else:
             ends = odeint(rate, state, times, **options)
-        return tuple(end[-1] for end in ends)  # pyright: ignore[reportOptionalIterable]
+        return tuple(end[-1] for end in ends)
 
 
 class _Rate:
