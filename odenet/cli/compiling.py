@@ -4,6 +4,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
+from pprint import pformat
 from typing import Annotated
 
 import typer
@@ -42,8 +43,8 @@ def compile_spec(
     program = load(file, read_settings(set_))
     if emit is not None:
         forms = {
-            Emit.TREE: lambda: "\n".join(map(str, program.tree.statements)),
-            Emit.PROGRAM: lambda: str(program.model),
+            Emit.TREE: lambda: "\n".join(pformat(s, width=100) for s in program.tree.statements),
+            Emit.PROGRAM: lambda: pformat(program.model, width=100),
             Emit.DERIVATION: lambda: str(program.derivation),
             Emit.CERTIFICATE: lambda: str(program.certificate),
             Emit.LATEX: lambda: as_latex(program.model, program.derivation, program.certificate),
