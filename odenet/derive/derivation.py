@@ -127,7 +127,15 @@ class Derivation:
 
     def stability_at(self, values: Mapping[str, Number]) -> Stability | str:
         """The stability at given values of the constants (and of h), or why there is none."""
-        return derive_stability(self.scheme, values)
+        given = tuple(sorted(values.items()))
+        if given not in self._stabilities:
+            self._stabilities[given] = derive_stability(self.scheme, values)
+        return self._stabilities[given]
+
+    @cached_property
+    def _stabilities(self) -> dict[tuple[tuple[str, Number], ...], Stability | str]:
+        """What was asked for: several stages of the compiler ask the same."""
+        return {}
 
     def characteristic(self, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:
         """The characteristic polynomial in ξ, which is `odenet.derive.XI`, of a linear step.
