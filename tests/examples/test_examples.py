@@ -70,6 +70,21 @@ def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
 
 
 @pytest.fixture
+def children_import_odenet(monkeypatch):
+    """Child processes find the packages that this one runs."""
+    root = str(EXAMPLES.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
+
+
+def test_memory_is_measured_by_network_kind_and_batch(example, children_import_odenet):
+    found = example("memory", "--models", "resnet18", "--batches", 8, "--size", 64)
+    kinds = {"original", "checkpointed", "odenet"}
+    assert {kind for _, kind in found} >= kinds
+    assert all(row[8] > 10 for row in found.values())
+    assert (example.folder / "memory.png").exists()
+
+
+@pytest.fixture
 def pictures(tmp_path):
     """Two classes that differ by their brightness."""
     torch.manual_seed(0)
@@ -91,10 +106,8 @@ def test_both_networks_are_fine_tuned_on_a_folder(example, pictures):
     assert (example.folder / "finetune.png").exists()
 
 
-def test_memory_is_measured_in_a_process_of_its_own(pictures, monkeypatch):
+def test_memory_is_measured_in_a_process_of_its_own(pictures, monkeypatch, children_import_odenet):
     monkeypatch.syspath_prepend(EXAMPLES)
-    root = str(EXAMPLES.parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
     finetune = importlib.import_module("finetune")
     given = finetune.parse([str(pictures), "--size", "32", "--weights", "none"])
     assert finetune.peak_memory(given, "Momentum ResNet", 2) > 50
