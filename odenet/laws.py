@@ -63,12 +63,9 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
 
 def _channels(program: Program) -> int:
     """Channels of the input that all groups of the layers and operators divide."""
-    maps = program.model.maps.values()
-    options = [layer.arguments for definition in maps for layer in definition.layers]
-    options += [learned.options for learned in program.model.parameters.values()]
-    groups = [
-        int(given[key]) for given in options for key in ("g", "groups", "group") if given.get(key)
-    ]
+    model = program.model
+    groups = [layer.groups for definition in model.maps.values() for layer in definition.layers]
+    groups += [learned.groups for learned in model.parameters.values()]
     return math.lcm(CHANNELS, *groups) * program.model.dynamics.parts
 
 

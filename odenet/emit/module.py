@@ -14,10 +14,10 @@ from odenet.emit.spectrum import axis_text, certified_axis, stability_of
 from odenet.model.program import Model
 
 _RUNTIME = (
-    "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Widen", "adjoint_conv",
-    "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense", "dense_matrix",
-    "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar",
-    "spectral_radius", "split",
+    "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Tokens", "Widen",
+    "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
+    "dense_matrix", "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel",
+    "scalar", "spectral_radius", "split",
 )  # fmt: skip
 
 

@@ -84,13 +84,12 @@ class Flows:
     def _misfits(self, c: int) -> Iterator[str]:
         """Why something cannot be built for states of `c` channels."""
         for learned in self.parameters.values():
-            groups = learned.options.get("groups") or learned.options.get("group") or 1
-            yield from _misfit(learned.name, (learned.width_in, learned.width_out), groups, c)
+            widths = (learned.width_in, learned.width_out)
+            yield from _misfit(learned.name, widths, learned.groups, c)
         for name, definition in self.maps.items():
             for layer in definition.layers:
-                groups = layer.arguments.get("groups") or layer.arguments.get("g") or 1
                 widths = (layer.before.channels, layer.after.channels)
-                yield from _misfit(name, widths, groups, c)
+                yield from _misfit(name, widths, layer.groups, c)
 
 
 def _misfit(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:

@@ -17,6 +17,9 @@ COUNT = Number(1, whole=True)
 SAME = fixed(-1)  # stands for "as many as come in"
 
 
+_GROUPS = ("groups", "g", "heads")  # the arguments that count equal parts of the channels
+
+
 class LayerError(ValueError):
     """A layer that does not fit where it stands; the text says why, `help` what to do."""
 
@@ -50,6 +53,11 @@ class Layer:
     after: Shape
     inner: tuple["Layer", ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def groups(self) -> int:
+        """Into how many equal parts its channels fall."""
+        return max(int(self.arguments.get(key, 1)) for key in _GROUPS)
 
 
 Arguments = Mapping[str, Any]
@@ -121,10 +129,13 @@ def _dense_code(layer: Layer, width: Callable[[Width], str]) -> str:
     return f"nn.Linear({width(layer.before.channels)}, {width(layer.after.channels)}{bias})"
 
 
-def _group_shape(arguments: Arguments, shape: Shape) -> Shape:
-    if shape.channels.multiple == 0 and shape.channels.constant % arguments["g"]:
-        raise LayerError(f"{shape.channels} channels do not fall into {arguments['g']} groups")
-    return shape
+def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
+    def rule(arguments: Arguments, shape: Shape) -> Shape:
+        if shape.channels.multiple == 0 and shape.channels.constant % arguments[key]:
+            raise LayerError(f"{shape.channels} channels do not fall into {arguments[key]} {what}")
+        return shape
+
+    return rule
 
 
 def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
@@ -167,6 +178,17 @@ def _gn_code(layer: Layer, width: Callable[[Width], str]) -> str:
     return f"nn.GroupNorm({layer.arguments['g']}, {width(layer.before.channels)})"
 
 
+def _attention_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    causal = ", causal=True" if layer.arguments["causal"] == "yes" else ""
+    return f"Tokens(Attention({width(layer.before.channels)}, {layer.arguments['heads']}{causal}))"
+
+
+def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    c, inside = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
+    wider, back = (f"nn.Linear({width(a)}, {width(b)})" for a, b in ((c, inside), (inside, c)))
+    return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
+
+
 def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str]:
     return lambda layer, _: f"nn.{torch_name}{len(layer.before.space)}d({layer.arguments['s']})"
 
@@ -181,7 +203,7 @@ def _activation(row: ActivationKind) -> LayerKind:
 
 _CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME)
 _SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
-_BIAS = Word(("yes", "no"))
+_YES = Word(("yes", "no"))
 
 LAYERS: dict[str, LayerKind] = {
     "conv": LayerKind(
@@ -191,18 +213,34 @@ LAYERS: dict[str, LayerKind] = {
             "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
             "groups": Parameter(COUNT, "counts the groups of channels", 1),
             "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
-            "bias": Parameter(_BIAS, "says whether a bias is added", "no"),
+            "bias": Parameter(_YES, "says whether a bias is added", "no"),
         },
         _conv_shape,
         _conv_code,
     ),
     "dense": LayerKind(
-        {"D": _CHANNELS, "bias": Parameter(_BIAS, "says whether a bias is added", "yes")},
+        {"D": _CHANNELS, "bias": Parameter(_YES, "says whether a bias is added", "yes")},
         _dense_shape,
         _dense_code,
     ),
     "bn": LayerKind({}, _same, _bn_code),
-    "gn": LayerKind({"g": Parameter(COUNT, "counts its groups")}, _group_shape, _gn_code),
+    "gn": LayerKind(
+        {"g": Parameter(COUNT, "counts its groups")}, _group_shape("g", "groups"), _gn_code
+    ),
+    "layernorm": LayerKind(
+        {}, _same, lambda layer, width: f"Tokens(nn.LayerNorm({width(layer.before.channels)}))"
+    ),
+    "attention": LayerKind(
+        {
+            "heads": Parameter(COUNT, "counts its heads", 1),
+            "causal": Parameter(_YES, "says whether a token sees only those before it", "no"),
+        },
+        _group_shape("heads", "heads"),
+        _attention_code,
+    ),
+    "mlp": LayerKind(
+        {"ratio": Parameter(COUNT, "is how much wider the layer inside is", 4)}, _same, _mlp_code
+    ),
     "pool": LayerKind({"s": _SIZE}, _pool_shape("pool"), _pool_code("AvgPool"), in_map=False),
     "maxpool": LayerKind({"s": _SIZE}, _pool_shape("maxpool"), _pool_code("MaxPool"), in_map=False),
     "widen": LayerKind(

@@ -130,6 +130,11 @@ class Learned:
     span: Span = field(compare=False, repr=False)
 
     @property
+    def groups(self) -> int:
+        """Into how many equal parts its channels fall."""
+        return int(self.options.get("groups") or self.options.get("group") or 1)
+
+    @property
     def is_operator(self) -> bool:
         """Whether it is a linear operator."""
         return self.type in OPERATORS

@@ -25,14 +25,17 @@ from odenet.runtime.parameters import (
 )
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import operator_norm, spectral_radius
+from odenet.runtime.tokens import Attention, Tokens
 
 __all__ = [
+    "Attention",
     "Elementwise",
     "Flow",
     "Mean",
     "Residual",
     "Shear",
     "Term",
+    "Tokens",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",

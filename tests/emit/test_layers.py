@@ -14,6 +14,7 @@ ARGUMENTS = {
     "conv": "(3, 6)",
     "dense": "(5)",
     "gn": "(2)",
+    "attention": "(2)",
     "pool": "(2)",
     "maxpool": "(2)",
     "widen": "(7)",
