@@ -1,7 +1,7 @@
 """`odenet convert`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -35,18 +35,18 @@ def convert(
     recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given)
     try:
         model = recipe.apply(build(name, None if weights == "none" else weights))
-        print(_summary(model, recipe))
-        if output is not None:
-            save(model, recipe, output)
     except (ZooError, ValueError) as error:
         _refuse(str(error))
-    except OSError as error:
-        _refuse(f"{output} cannot be written: {error.strerror}")
+    print(_summary(model, recipe))
     if output is not None:
+        try:
+            save(model, recipe, output)
+        except OSError as error:
+            _refuse(f"{output} cannot be written: {error.strerror}")
         print(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(1)
 
@@ -60,8 +60,8 @@ def _summary(model, recipe) -> str:
     first = next(iter(flows.values()))
     count = sum(p.numel() for p in model.parameters())
     lines = [
-        f"{recipe.name}: {steps} blocks are steps of {recipe.scheme} now, in {len(flows)} flows; "
-        f"{count:,} parameters"
+        f"{recipe.name}: {steps} blocks are steps of {recipe.scheme} now, in {len(flows)} "
+        f"flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
     if first.reversible:
