@@ -141,6 +141,7 @@ class Recipe:
     ] = ()
     batch: Annotated[int, Key(COUNT, "counts the samples per step, over all devices")] = 128
     epochs: Annotated[int, Key(COUNT, "counts passes over the data")] = 30
+    repeat: Annotated[int, Key(COUNT, "counts how often an epoch goes through the data")] = 1
     optimizer: Annotated[Call, Key(OPTIMIZERS, "turns gradients into steps")] = ADAMW
     schedule: Annotated[Call, Key(SCHEDULES, "moves the learning rate over the epochs")] = COSINE
     smooth: Annotated[float, Key(AMOUNT, "weighs the change of weights from step to step")] = 0.0

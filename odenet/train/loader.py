@@ -30,6 +30,7 @@ class Plan:
         batch: samples per step, over all processes.
         seed: of the order.
         shuffle: a new order every epoch without an incomplete last batch; else all, as stored.
+        repeat: how often an epoch goes through all samples, each time in a new order.
         rank: this process.
         world: the number of processes.
         epoch: the current epoch; Lightning sets it.
@@ -39,6 +40,7 @@ class Plan:
     batch: int
     seed: int = 0
     shuffle: bool = False
+    repeat: int = 1
     rank: int = 0
     world: int = 1
     epoch: int = 0
@@ -48,19 +50,25 @@ class Plan:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole = self.count // self.batch
-        return max(1, whole) if self.shuffle else -(-self.count // self.batch)
+        whole = self.samples // self.batch
+        return max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+
+    @property
+    def samples(self) -> int:
+        """Places in the order of an epoch."""
+        return self.count * self.repeat
 
     def order(self) -> np.ndarray:
         """All samples, in the order of the epoch."""
         if not self.shuffle:
             return np.arange(self.count)
-        return generator(Stream.ORDER, self.seed, self.epoch).permutation(self.count)
+        rng = generator(Stream.ORDER, self.seed, self.epoch)
+        return np.concatenate([rng.permutation(self.count) for _ in range(self.repeat)])
 
     def places(self, first: int = 0) -> Iterator[np.ndarray]:
         """This process's positions in the order, one array per batch from the `first` on."""
         for number in range(first, len(self)):
-            stop = min((number + 1) * self.batch, self.count)
+            stop = min((number + 1) * self.batch, self.samples)
             yield np.arange(number * self.batch + self.rank, stop, self.world)
 
 
@@ -98,7 +106,7 @@ class Batches:
         self._served, self._resume_at = self._resume_at, 0
         draws: Draws = ()
         if plan.shuffle:
-            drawn = self._pipeline.draw(plan.seed, plan.epoch, plan.count)
+            drawn = self._pipeline.draw(plan.seed, plan.epoch, plan.samples)
             draws = tuple(numbers.to(self._device) for numbers in drawn)
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
@@ -165,15 +173,15 @@ class Data(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Shuffled and augmented."""
-        return self._batches(self.train, self.recipe.batch, shuffle=True)
+        return self._batches(self.train, self._plan)
 
     def val_dataloader(self) -> Batches:
         """What the best epoch is chosen by: the held-out samples, without any the test split."""
-        return self._batches(self.watched, 2 * self.recipe.batch)
+        return self._batches(self.watched, Plan(len(self.watched), 2 * self.recipe.batch))
 
     def test_dataloader(self) -> Batches:
         """The test split."""
-        return self._batches(self.test, 2 * self.recipe.batch)
+        return self._batches(self.test, Plan(len(self.test), 2 * self.recipe.batch))
 
     @property
     def damaged(self) -> list[str]:
@@ -184,24 +192,29 @@ class Data(pl.LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return len(Plan(len(self.train), self.recipe.batch, shuffle=True))
+        return len(self._plan)
 
     @property
     def samples_per_epoch(self) -> int:
         """Training samples seen in an epoch."""
-        return min(self.steps_per_epoch * self.recipe.batch, len(self.train))
+        return min(self.steps_per_epoch * self.recipe.batch, self._plan.samples)
 
-    def _batches(self, split: Split, batch: int, shuffle: bool = False) -> Batches:
+    @property
+    def _plan(self) -> Plan:
+        """Of the training split, in a single process."""
+        recipe = self.recipe
+        return Plan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+
+    def _batches(self, split: Split, plan: Plan) -> Batches:
         trainer = self.trainer
         if trainer is None:
             raise RuntimeError("loaders belong to a Trainer")
-        if batch % trainer.world_size:
+        if plan.batch % trainer.world_size:
             raise TrainingError(
                 f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
                 f"choose a multiple of {trainer.world_size}, as in --set batch="
                 f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
             )
-        plan = Plan(len(split), batch, self.recipe.seed, shuffle)
         plan.rank, plan.world = trainer.global_rank, trainer.world_size
         device = trainer.strategy.root_device
         workers = reading_processes(trainer.num_devices)

@@ -117,6 +117,15 @@ def test_an_epoch_visits_every_sample_at_most_once():
     assert len(visited) == len(set(visited)) == 200
 
 
+def test_an_epoch_can_go_through_few_samples_many_times():
+    plan = Plan(30, 50, shuffle=True, repeat=5)
+    assert len(plan) == 3
+    order = plan.order()
+    assert np.bincount(order).tolist() == [5] * 30
+    assert sorted(order[:30]) == sorted(order[30:60]) == list(range(30))
+    assert order[:30].tolist() != order[30:60].tolist()
+
+
 def test_evaluation_visits_every_sample_in_order():
     plan = Plan(250, 100)
     assert np.concatenate(list(plan.places())).tolist() == list(range(250))
