@@ -1,0 +1,94 @@
+"""The scripts of bench/reproduce at a tiny size, in this process, on the digits."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+import odenet
+from odenet.cli import app
+
+BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
+SIZE = ["--data", "digits", "--jobs", "1", "--quick"]
+TINY = [f"--set={one}" for one in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]
+SHALLOW = [*TINY, "--set=n=1", "--set=epochs=1", "--set=repeat=1"]
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """Runs a script's main; its results go to a folder of the test."""
+    monkeypatch.syspath_prepend(BENCH)
+    runs = importlib.import_module("runs")
+
+    def call(arguments, threads):
+        app(["train", *arguments], standalone_mode=False)
+
+    monkeypatch.setattr(runs, "_call", call)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(name, *arguments):
+        monkeypatch.setattr("sys.argv", [f"{name}.py"])
+        folders = ["--runs", str(tmp_path / "runs" / name), "--results", str(tmp_path)]
+        return importlib.import_module(name).main([*SIZE, *folders, *map(str, arguments)])
+
+    run.results = tmp_path / "RESULTS.md"
+    run.figures = tmp_path / "figures"
+    yield run
+    torch.set_num_threads(before)
+
+
+def test_the_six_systems_have_about_the_same_size():
+    counts = {
+        spec.stem: sum(p.numel() for p in odenet.load(spec).network().parameters())
+        for spec in (BENCH / "specs").glob("*.ode")
+    }
+    assert set(counts) == {"resnet", "revnet", "hamiltonian", "midpoint", "leapfrog", "momentum"}
+    assert max(counts.values()) < 1.15 * min(counts.values())
+
+
+def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypatch):
+    few = {"resnet": "ResNet", "midpoint": "MidPoint"}
+    monkeypatch.setattr(importlib.import_module("fashion"), "SYSTEMS", few)
+    found = script("fashion", "--seeds", 1, *SHALLOW)
+    text = script.results.read_text("utf-8")
+    assert "## Six systems on Fashion-MNIST (quick version)" in text
+    assert f"| MidPoint | {found['midpoint'][0].result.parameters:,} |" in text
+    assert (script.figures / "fashion-quick.png").read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.setattr("runs._call", None)
+    assert script("fashion", "--seeds", 1, *SHALLOW) == found
+    assert script.results.read_text("utf-8") == text
+    with pytest.raises(SystemExit, match="is another run"):
+        script("fashion", "--seeds", 1, *SHALLOW, "--set=n=2")
+
+
+def test_shares_of_the_data_are_compared(script):
+    found = script("little_data", *SHALLOW)
+    assert {share for _, share in found} == {0.2, 0.05, 0.01}
+    assert "| 5 % | 2,500 |" in script.results.read_text("utf-8")
+
+
+def test_levels_are_compared_with_the_deep_network(script):
+    found = script("multilevel", *TINY)
+    deep, once, twice = (outcomes[0].result for outcomes in found.values())
+    assert deep.parameters == once.parameters == twice.parameters
+    text = script.results.read_text("utf-8")
+    assert "| one refinement |" in text and "| 25% |" in text and "| 42% |" in text
+
+
+def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_path):
+    runs = importlib.import_module("runs")
+    given = runs.options("", data="digits", seeds=1).parse_args(["--results", str(tmp_path)])
+    for title, text in [("B", "first"), ("A", "other"), ("B", "second")]:
+        runs.write_part(given, title, text, runs.new_figure(), [])
+    lines = script.results.read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith("## ")] == ["## A", "## B"]
+    assert "second" in lines and "first" not in lines
+
+
+def test_table_1_stands_beside_the_paper(script):
+    tiny = ("n=2", "w=2", "fraction=0.02", "batch=8", "augment=[]")
+    found = script("gpu", "--networks", "resnet-32", *(f"--set={one}" for one in tiny))
+    assert found["resnet-32"][0].result.epochs == 4
+    assert "| 92.86 |" in script.results.read_text("utf-8")
