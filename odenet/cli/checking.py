@@ -29,8 +29,7 @@ def check(
     set_: Settings = None,
 ) -> None:
     """Prove or refute what specifications claim; exit code 1 if a claim or a law fails."""
-    settings = read_settings(set_)
-    reports = [_check(file, settings, numeric, trials, seed, quiet=json_) for file in files]
+    reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
         print(json.dumps(reports, indent=2))
     if not all(report["holds"] for report in reports):
@@ -38,7 +37,7 @@ def check(
 
 
 def _check(
-    file: Path, settings: dict[str, str], numeric: bool, trials: int, seed: int, quiet: bool
+    file: Path, set_: list[str] | None, numeric: bool, trials: int, seed: int, quiet: bool
 ) -> dict[str, Any]:
     """One file: its lines printed unless quiet, and its report as plain values."""
     from odenet.analyse.claims import check_claims
@@ -46,7 +45,7 @@ def _check(
     from odenet.diagnostics import SpecError, render
 
     try:
-        program = load(file, settings)
+        program = load(file, read_settings(set_, file))
         model, derivation = program.model, program.derivation
     except SpecError as error:
         if not quiet:

@@ -40,7 +40,7 @@ def compile_spec(
     from odenet.diagnostics import render
     from odenet.emit.report import as_json, as_latex, as_text
 
-    program = load(file, read_settings(set_))
+    program = load(file, read_settings(set_, file))
     if emit is not None:
         forms = {
             Emit.TREE: lambda: "\n".join(pformat(s, width=100) for s in program.tree.statements),

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,17 +8,38 @@ import typer
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Set a number of the spec, or a key of its recipe."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set a number of the spec, or a key of its recipe; @NAME sets those of a preset, "
+        "as in @hamiltonian-218.",
     ),
 ]
 
 
-def read_settings(settings: list[str] | None) -> dict[str, str]:
-    """`["h=0.05"]` as a mapping; a usage error when an item is not of that form."""
-    found = {}
+def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, str]:
+    """`["h=0.05"]` as a mapping; of two values for a name the later counts.
+
+    Args:
+        settings: each `NAME=VALUE` or `@PRESET`.
+        spec: whose presets these are; None where there is no spec.
+
+    Raises:
+        typer.BadParameter: if an item is not of that form.
+        SpecError: if the spec has no such preset.
+    """
+    found: dict[str, str] = {}
     for item in settings or []:
         name, equals, value = item.partition("=")
-        if not equals or not name.strip() or not value.strip():
+        if item.startswith("@") and spec is not None:
+            found |= _preset(spec, item[1:])
+        elif equals and name.strip() and value.strip():
+            found[name.strip()] = value.strip()
+        else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
-        found[name.strip()] = value.strip()
     return found
+
+
+def _preset(spec: Path, name: str) -> dict[str, str]:
+    from odenet.model.presets import preset
+
+    return {key: str(value) for key, value in preset(spec, name).items()}

@@ -64,7 +64,7 @@ def train(
     """Train the network of a specification by its recipe, or go on with a run."""
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
-    settings = read_settings(set_)
+    settings = read_settings(set_, spec)
     short = {"epochs": epochs, "fraction": fraction, "seed": seed, "precision": precision}
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:

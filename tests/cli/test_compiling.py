@@ -31,6 +31,19 @@ def odenet(monkeypatch, capsys, tmp_path):
     return run
 
 
+def test_a_preset_sets_its_numbers_and_later_settings_count(odenet):
+    given = ("--emit", "program", "--set", "@hamiltonian-218")
+    _, deep, _ = odenet("compile", SPECS / "hamiltonian.ode", *given)
+    _, same, _ = odenet(
+        "compile", SPECS / "hamiltonian.ode", *given[:2], "--set", "n=18", "--set", "w=128"
+    )
+    assert deep == same
+    _, changed, _ = odenet("compile", SPECS / "hamiltonian.ode", *given, "--set", "n=17")
+    assert changed != deep
+    code, _, error = odenet("compile", SPECS / "hamiltonian.ode", "--set", "@hamiltonian-219")
+    assert code == 1 and "known: @hamiltonian-74" in error
+
+
 def test_compile_writes_the_module_and_says_what_follows(odenet, tmp_path):
     code, out, _ = odenet("compile", SPECS / "hamiltonian.ode")
     assert code == 0

@@ -1,42 +1,78 @@
-"""The sizes of the papers' networks."""
+"""The sizes of the papers' networks, each by its name."""
 
 from pathlib import Path
 
 import pytest
 
 import odenet
+from odenet.diagnostics import SpecError
+from odenet.model.presets import preset, presets
 
 SPECS = Path(__file__).parents[2] / "specs"
 
-# Chang et al. 2018 (ICLR), Table 5, on CIFAR-10.
-EXACT = [(2, 172_506), (5, 464_154), (8, 755_802), (20, 1_922_394)]
+# Chang et al. 2018 (ICLR), Table 5, on CIFAR-10; of Wide ResNets those that follow from it.
+EXACT = {
+    "resnet-14": 172_506,
+    "resnet-32": 464_154,
+    "resnet-50": 755_802,
+    "resnet-122": 1_922_394,
+    "wide-resnet-14": 685_994,
+}
 
 # Chang et al. 2018 (AAAI), Table 1, on CIFAR-10, in millions, and by how much we may be off: the
-# paper leaves norms, biases and the first blocks of units unstated.
-TABLE_1 = [
-    ("hamiltonian", {}, 0.43, 0.03),
-    ("hamiltonian", {"n": 18, "w": 128}, 1.68, 0.03),
-    ("hamiltonian", {"n": 100, "w": 128}, 9.70, 0.03),
-    ("revnet", {}, 0.46, 0.03),
-    ("revnet", {"n": 9, "w": 128}, 1.73, 0.03),
-    ("midpoint", {}, 0.50, 0.08),
-    ("midpoint", {"n": 10, "w": 128}, 1.78, 0.08),
-    ("leapfrog", {}, 0.50, 0.08),
-    ("leapfrog", {"n": 10, "w": 128}, 1.78, 0.08),
-    ("resnet", {"n": 18}, 1.73, 0.03),
-]
+# paper leaves norms, biases and the first blocks of units unstated. He et al. 2016, Table 6.
+ROUNDED = {
+    "hamiltonian-74": (0.43, 0.03),
+    "hamiltonian-218": (1.68, 0.03),
+    "hamiltonian-1202": (9.70, 0.03),
+    "revnet-38": (0.46, 0.03),
+    "revnet-110": (1.73, 0.03),
+    "midpoint-26": (0.50, 0.08),
+    "midpoint-62": (1.78, 0.08),
+    "leapfrog-26": (0.50, 0.08),
+    "leapfrog-62": (1.78, 0.08),
+    "resnet-20": (0.27, 0.03),
+    "resnet-44": (0.66, 0.03),
+    "resnet-56": (0.85, 0.03),
+    "resnet-110": (1.73, 0.03),
+    "resnet-1202": (19.4, 0.03),
+}
 
 
-def count(name, **settings):
-    network = odenet.load(SPECS / f"{name}.ode", set=settings).network()
+def spec_of(name):
+    return SPECS / f"{name.rpartition('-')[0].replace('-', '_')}.ode"
+
+
+def count(name):
+    spec = spec_of(name)
+    network = odenet.load(spec, set=preset(spec, name)).network()
     return sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize(("n", "expected"), EXACT)
-def test_resnets_have_exactly_the_parameters_of_the_paper(n, expected):
-    assert count("resnet", n=n) == expected
+@pytest.mark.parametrize(("name", "expected"), EXACT.items())
+def test_resnets_have_exactly_the_parameters_of_the_paper(name, expected):
+    assert count(name) == expected
 
 
-@pytest.mark.parametrize(("name", "settings", "millions", "tolerance"), TABLE_1)
-def test_reversible_networks_have_the_size_of_the_paper(name, settings, millions, tolerance):
-    assert count(name, **settings) == pytest.approx(millions * 1e6, rel=tolerance)
+@pytest.mark.parametrize(("name", "expected"), ROUNDED.items())
+def test_networks_have_the_size_of_the_paper(name, expected):
+    millions, tolerance = expected
+    assert count(name) == pytest.approx(millions * 1e6, rel=tolerance)
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(SpecError) as caught:
+        preset(SPECS / "hamiltonian.ode", "hamiltonian-128")
+    assert "there is no preset @hamiltonian-128 of hamiltonian.ode" in str(caught.value)
+    assert "@hamiltonian-74, @hamiltonian-218, @hamiltonian-1202" in str(caught.value)
+    with pytest.raises(SpecError, match="digits has none in"):
+        preset(SPECS / "digits.ode", "digits-1")
+
+
+def test_damaged_presets_are_named(tmp_path):
+    (tmp_path / "presets.toml").write_text("[net]\nbig = 3\n")
+    with pytest.raises(SpecError, match="`big` is no preset"):
+        presets(tmp_path / "net.ode")
+    (tmp_path / "presets.toml").write_text("[net\n")
+    with pytest.raises(SpecError, match="presets cannot be read"):
+        presets(tmp_path / "net.ode")
