@@ -52,9 +52,22 @@ def train(
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bf16, fp16 or float64.")] = None,
+    guard: Annotated[
+        str | None,
+        typer.Option(help="When steps are too long for the weights: warn or rescale them."),
+    ] = None,
     memory: Annotated[
         str | None, typer.Option(help="reversible, stored, checkpoint, or a size such as 2GB.")
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Reverse flows in exact arithmetic.")
+    ] = False,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile flows by torch.compile.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
+    ] = False,
     devices: Devices = None,
     nodes: Annotated[int | None, typer.Option(help="Machines [default: 1].")] = None,
     strategy: Annotated[
@@ -65,7 +78,13 @@ def train(
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
     settings = read_settings(set_, spec)
-    short = {"epochs": epochs, "fraction": fraction, "seed": seed, "precision": precision}
+    short = {
+        "epochs": epochs,
+        "fraction": fraction,
+        "seed": seed,
+        "precision": precision,
+        "guard": guard,
+    }
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:
         settings["data"] = _as_written(data)
@@ -76,6 +95,9 @@ def train(
         "nodes": nodes,
         "strategy": strategy,
         "memory": _memory(memory),
+        "exact": exact or None,
+        "compile": compile_ or None,
+        "tensorboard": tensorboard or None,
     }
     # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported

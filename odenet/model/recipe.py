@@ -127,6 +127,7 @@ class Key:
 
 ADAMW = OPTIMIZERS.default("adamw")
 COSINE = SCHEDULES.default("cosine")
+GUARDS = Word(("warn", "rescale"))
 PRECISIONS = Word(("float32", "bf16", "fp16", "float64"))
 
 
@@ -150,6 +151,9 @@ class Recipe:
     ] = 0.0
     ema: Annotated[float, Key(PART, "is the decay of the averaged weights, 0 for none")] = 0.0
     clip: Annotated[float, Key(AMOUNT, "limits the norm of the gradient, 0 for no limit")] = 0.0
+    guard: Annotated[
+        str, Key(GUARDS, "says what happens to steps too long for the weights to be stable")
+    ] = "warn"
     precision: Annotated[
         str, Key(PRECISIONS, "is the arithmetic (bf16 and fp16 keep float32 weights)")
     ] = "float32"

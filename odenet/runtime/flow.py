@@ -50,6 +50,7 @@ class Flow(nn.Module):
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
     stability_limit: ClassVar[float | None] = None  # of h ω
+    _iterations: int | None = None  # of a power iteration, while `stability` is given them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -233,15 +234,20 @@ class Flow(nn.Module):
         """What ``print`` shows between the brackets."""
         return f"channels={self.channels}, steps={self.steps}, memory={self.memory!r}"
 
-    def stability(self) -> Tensor:
+    def stability(self, iterations: int | None = None) -> Tensor:
         """Per step, h ω / limit, from operator norms: below 1 the discrete flow is stable.
+
+        Args:
+            iterations: per norm, from a fixed start; None goes on from the last call till settled.
 
         Raises:
             ValueError: if no limit is known for this scheme on these dynamics.
         """
         if self.stability_limit is None:
             raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
+        self._iterations = iterations
         bounds = [torch.as_tensor(self.frequency_bound(step)) for step in range(self.steps)]
+        self._iterations = None
         return self._step_size() * torch.stack(bounds) / self.stability_limit
 
     def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
@@ -260,6 +266,8 @@ class Flow(nn.Module):
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
         """The norm of a step's operator; the next call for that name and step starts from there."""
+        if self._iterations is not None:
+            return operator_norm(K, None, limit=self._iterations, **options)[0]
         start = self._directions.get((name, step))
         norm, direction = operator_norm(K, start, **options)
         self._directions[name, step] = direction

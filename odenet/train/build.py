@@ -13,6 +13,7 @@ from odenet.model.recipe import Call
 from odenet.runtime.flow import Memory
 from odenet.train.errors import TrainingError
 from odenet.train.multilevel import refine_network
+from odenet.train.records import Options
 from odenet.train.samples import DataSet
 from odenet.train.task import Task, flows
 
@@ -86,13 +87,30 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} cannot be read: {error}") from error
 
 
-def apply_memory(network: nn.Module, memory: str | int | None) -> None:
-    """Set how every flow holds its activations; raises TrainingError if one cannot."""
-    for flow in flows(network).values() if memory is not None else ():
-        try:
-            flow.memory = cast(Memory, memory)
-        except ValueError as error:
-            raise TrainingError(f"--memory {memory}: {error}") from error
+def apply_options(network: nn.Module, options: Options) -> None:
+    """Set how every flow runs: its memory, its arithmetic, compiled or not.
+
+    Raises:
+        TrainingError: if one of them cannot.
+    """
+    for flow in flows(network).values():
+        if options.memory is not None:
+            try:
+                flow.memory = cast(Memory, options.memory)
+            except ValueError as error:
+                raise TrainingError(f"--memory {options.memory}: {error}") from error
+        reversed_ = flow.memory not in ("stored", "checkpoint")
+        if options.exact and not reversed_:
+            raise TrainingError(
+                f"--exact is about reversing, and {type(flow).__name__} does not reverse",
+                flow.obstacle or "leave --memory out, or take --memory reversible",
+            )
+        if options.exact:
+            flow.exact = True
+        if options.compile and reversed_:
+            flow.compile()  # one step, used for all
+        elif options.compile:
+            nn.Module.compile(flow)
 
 
 def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:

@@ -87,7 +87,7 @@ class Lines(Checkpoint):
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
         if trainer.is_global_zero and (epoch % -(-last // MOST_LINES) == 0 or epoch == last):
             metrics = trainer.progress_bar_metrics
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False)
 
 

@@ -22,6 +22,9 @@ class Options:
         nodes: machines.
         strategy: Lightning's word for how they share the work.
         memory: how flows hold their activations; None leaves the spec's choice.
+        exact: reverse in exact arithmetic; False leaves the spec's choice.
+        compile: compile a step of each reversible flow, and the whole of the others.
+        tensorboard: also log for TensorBoard.
     """
 
     data_root: str = "data"
@@ -30,6 +33,9 @@ class Options:
     nodes: int = 1
     strategy: str = "auto"
     memory: str | int | None = None
+    exact: bool = False
+    compile: bool = False
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)

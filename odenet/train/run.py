@@ -17,7 +17,7 @@ from odenet.diagnostics import render
 from odenet.language.tree import Use
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
-    apply_memory,
+    apply_options,
     data_of,
     in_classes,
     input_shape,
@@ -214,7 +214,7 @@ def _trainer(
     rows: Sequence[dict[str, float]] = (),
 ) -> pl.Trainer:
     """The trainer for a task; refuses options that it or the flows cannot have."""
-    apply_memory(task.network, options.memory)
+    apply_options(task.network, options)
     with calm():
         return build_trainer(folder, task.recipe, options, task.watched, console or Console(), rows)
 

@@ -76,11 +76,14 @@ class Task(pl.LightningModule):
         self.recipe = recipe
         self.watched = watched
         self.level = level
+        self.margin: float | None = None  # h ω / limit after the last epoch
         self.seconds = 0.0  # spent on training batches, validation not counted
         self.train_scores = Scores(classes)
         self.test_scores = Scores(classes)
         self._measured: dict[str, Tensor] = {}
         self._started = 0.0
+        self._seen = 0  # samples since the epoch began, or was resumed
+        self._speed = 0.0
         self._random: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -93,6 +96,7 @@ class Task(pl.LightningModule):
         logits = self.network(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.train_scores.update(loss, logits, labels)
+        self._seen += len(labels)
         return loss + self.penalty() if self.recipe.smooth else loss
 
     def penalty(self) -> Tensor | float:
@@ -128,6 +132,7 @@ class Task(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""
+        self._seen = 0
         self._started = time.perf_counter()
 
     def on_validation_start(self) -> None:
@@ -142,8 +147,15 @@ class Task(pl.LightningModule):
                 f"the loss is {row['train_loss'].item()} after epoch {self.current_epoch + 1}",
                 "lower the optimizer's lr, add a warmup to the schedule, or set clip = 1",
             )
-        self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds})
+        beside = {"samples_per_second": self._speed}
+        if self.margin is not None:
+            beside["stability"] = self.margin
+        if self.device.type == "cuda":
+            beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+        self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds, **beside})
         bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
+        names = {"samples_per_second": "samples/s", "stability": "h·ω/limit", "memory": "MiB"}
+        bar |= {names[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -174,6 +186,7 @@ class Task(pl.LightningModule):
 
     def _stop_clock(self) -> None:
         now = time.perf_counter()
+        self._speed = self._seen * self.trainer.world_size / (now - self._started)
         self.seconds += now - self._started
         self._started = now
 
@@ -184,13 +197,18 @@ class Task(pl.LightningModule):
         return optimizer.param_groups[0]["lr"]
 
 
-def stability(network: nn.Module) -> float | None:
+def stability(network: nn.Module, iterations: int | None = None) -> float | None:
     """The largest h ω / limit of any step of any flow, from the norms of the operators.
 
-    None if a flow has no bound, or its scheme no limit.
+    Args:
+        network: holds the flows.
+        iterations: as in `Flow.stability`.
+
+    Returns:
+        None if a flow has no bound, or its scheme no limit.
     """
     try:
-        margins = [flow.stability().max().item() for flow in flows(network).values()]
+        margins = [flow.stability(iterations).max().item() for flow in flows(network).values()]
     except (ValueError, NotImplementedError):
         return None
     return max(margins, default=None)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
@@ -16,6 +17,7 @@ from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.console import progress
 from odenet.train.errors import TrainingError
+from odenet.train.guard import Guard
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
 from odenet.train.stopping import Stopper
@@ -64,13 +66,14 @@ def build_trainer(
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
-            logger=_logger(folder, rows) if fits else False,
+            logger=_loggers(folder, options, rows) if fits else False,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             enable_progress_bar=fits and console.is_terminal,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            sync_batchnorm=torch.cuda.is_available(),  # torch has it for GPUs only
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
@@ -79,7 +82,7 @@ def build_trainer(
 
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
     accuracy = f"{watched}_accuracy"
-    found: list[Callback] = [progress(console)]
+    found: list[Callback] = [progress(console), Guard(recipe.guard == "rescale", console)]
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:
@@ -104,10 +107,17 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     return [*found, best, last, Stopper(folder.checkpoints / "last.ckpt")]
 
 
-def _logger(folder: RunFolder, rows: Sequence[dict[str, float]]) -> CSVLogger:
-    """Writes `metrics.csv`, beginning with the rows of the epochs already done."""
+def _loggers(folder: RunFolder, options: Options, rows: Sequence[dict[str, float]]) -> list[Logger]:
+    """What writes `metrics.csv`, beginning with the rows of the epochs done, and TensorBoard's."""
     logger = CSVLogger(folder.path, name="", version="", flush_logs_every_n_steps=1)
     if rank_zero_only.rank == 0:
         for row in rows:
             logger.log_metrics(dict(row), int(row["step"]))
-    return logger
+    if not options.tensorboard:
+        return [logger]
+    try:
+        return [logger, TensorBoardLogger(folder.path, name="", version="tensorboard")]
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            "--tensorboard: TensorBoard is not installed", "pip install 'odenet[tensorboard]'"
+        ) from error

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import signal
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+import odenet
 from odenet.model.recipe import Recipe
 from odenet.train import run
 from odenet.train.averaging import MovingAverage
@@ -21,7 +23,8 @@ from odenet.train.task import Task
 
 from . import stub
 
-TIMES = ("seconds",)
+ROOT = Path(__file__).parents[2]
+TIMES = ("seconds", "samples_per_second")
 
 
 def train(spec, out="run", **settings):
@@ -172,6 +175,15 @@ def test_training_stops_at_its_target(stub_spec):
 def test_training_stops_without_progress(stub_spec):
     frozen = "sgd(1e-30, momentum = 0)"
     assert train(stub_spec, epochs=20, patience=1, optimizer=frozen).epochs < 20
+
+
+def test_norms_shared_among_processes_are_the_same_network():
+    network = odenet.load(ROOT / "specs" / "momentum.ode", set={"n": 2, "w": 4}).network().eval()
+    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(network))
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in shared.modules())
+    assert shared.state_dict().keys() == network.state_dict().keys()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(shared(images), network(images))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
