@@ -171,6 +171,39 @@ def compare(
         draw_comparison(runs, out)
 
 
+def study(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    data_root: DataRoot = None,
+    samples: Annotated[int, typer.Option(min=1, help="Test samples to measure on.")] = 1000,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the pictures [default: RUN/study]."),
+    ] = None,
+) -> None:
+    """Study trained flows along their depth: lesions, norms, energy and spectrum.
+
+    A lesion leaves out or shuffles steps. Runs of several depths also show how the norms depend
+    on the depth.
+    """
+    from rich.console import Console
+
+    from odenet.train.studies import depth_law, study_run
+    from odenet.train.study_figures import draw_depth_law, draw_study, show_study
+
+    console, studies = Console(), []
+    for run in runs:
+        options = _options(run, {"data_root": data_root})
+        studies.append(study_run(run, samples, options=options))
+        show_study(studies[-1], console)
+        folder = run / "study" if out is None else out / run.name
+        for picture in draw_study(studies[-1], folder):
+            print(f"wrote {picture}")
+    if len({study.depth for study in studies}) > 1:
+        picture = (out or runs[0] / "study") / "depth.png"
+        draw_depth_law(studies, picture)
+        print(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
+
+
 def _options(run: Path | None, given: dict[str, Any]) -> "Options":
     """The options on the command line, over those the run began with."""
     from dataclasses import replace

@@ -165,6 +165,7 @@ class Data(pl.LightningDataModule):
             train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
             self.watched_name = "val"
         self.train, self.test = train, data.test
+        self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
         self.pipeline = pipeline or build_pipeline(train, shape, recipe.augment)

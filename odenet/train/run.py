@@ -140,6 +140,26 @@ def evaluate(
         `data`, the data set's name; the mean `loss` and the `accuracy` on its test split; and
         `damaged`, a line for each picture that could not be read.
     """
+    task, samples, options = restore(run, set, options, weights)
+    alone = replace(options, devices=1, nodes=1, strategy="auto")
+    with calm():
+        trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
+        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
+    return {
+        "data": samples.name,
+        "loss": scores["test_loss"],
+        "accuracy": scores["test_accuracy"],
+        "damaged": samples.damaged,
+    }
+
+
+def restore(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+) -> tuple[Task, Data, Options]:
+    """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
     folder = RunFolder(Path(run))
     record = folder.read_record()
     options = options or record.options
@@ -150,17 +170,7 @@ def evaluate(
     pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
     checkpoint = read_checkpoint(folder.checkpoint(weights))
     task = restored_task(program, record.classes, "test", checkpoint)
-    samples = Data(data_set, program.recipe, shape, pipeline)
-    alone = replace(options, devices=1, nodes=1, strategy="auto")
-    with calm():
-        trainer = build_trainer(folder, program.recipe, alone)
-        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
-    return {
-        "data": data_set.name,
-        "loss": scores["test_loss"],
-        "accuracy": scores["test_accuracy"],
-        "damaged": samples.damaged,
-    }
+    return task, Data(data_set, program.recipe, shape, pipeline), options
 
 
 def first_process() -> bool:

@@ -22,6 +22,7 @@ APP = typer.Typer()
 APP.command("train")(training.train)
 APP.command("eval")(training.evaluate)
 APP.command("compare")(training.compare)
+APP.command("study")(training.study)
 
 
 def odenet(*arguments, code=0):

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.train import run
+from odenet.train.studies import FlowStudy, Study, depth_law, reordered, study_run
+from odenet.train.study_figures import draw_depth_law
+
+from .test_commands import odenet as command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run of the digits' network."""
+    folder = tmp_path_factory.mktemp("runs") / "digits-1"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    given = {"epochs": 1, "fraction": 0.2, "n": 2}
+    run.train(ROOT / "specs" / "digits.ode", given, out=str(folder), console=Console(quiet=True))
+    yield folder
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def study(finished):
+    return study_run(finished, samples=10_000)  # more than there are: all
+
+
+def test_a_step_left_out_is_a_step_whose_operators_are_zero():
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(8, 4).requires_grad_(False)
+    u = torch.randn(2, 8, 5, 5)
+    with reordered(flow, [0, 1, 3]):
+        without = flow(u)
+    assert not torch.equal(flow(u), without)
+    for name in flow.operators:
+        getattr(flow, name)[2] = 0
+    torch.testing.assert_close(flow(u), without)
+
+
+def test_every_step_has_its_lesion_norm_and_energy(finished, study):
+    assert [len(flow.dropped) for flow in study.flows] == [2, 2]
+    assert [len(flow.energy) for flow in study.flows] == [3, 3]
+    assert [set(flow.spectrum) for flow in study.flows] == [{0, 1}, {0, 1}]
+    assert study.depth == 4
+    assert study.accuracy == pytest.approx(run.evaluate(finished)["accuracy"])
+
+
+def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
+    for flow in study.flows:
+        for values in flow.spectrum.values():
+            assert np.abs(np.real(values)).max() < 1e-3 * np.abs(values).max()
+
+
+def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "small.ode"
+    spec.write_text(
+        "state x\nparam K : conv(3)\nx' = tanh(K x)\ndiscretise euler(h = 0.5)\n"
+        "net = input(1, 8, 8) -> conv(3, 4) -> pool(2) -> flow(3) -> mean -> dense(10)\n"
+        "train {\n data = digits\n epochs = 1\n fraction = 0.05\n batch = 16\n}\n"
+    )
+    run.train(spec, out="run", console=Console(quiet=True))
+    (flow,) = study_run("run", samples=20).flows
+    task, data, _ = run.restore("run")
+    (module,) = (m for m in task.network.modules() if isinstance(m, odenet.runtime.Flow))
+    entries = []
+    module.register_forward_pre_hook(lambda _module, arguments: entries.append(arguments[0]))
+    study_run_inputs = data.pipeline(data.test.inputs)
+    with torch.no_grad():
+        task.eval()(study_run_inputs)
+        states = [state.x for state in module.trajectory(entries[0])]
+    change = (states[1] - states[0]).flatten(1).norm(dim=1)
+    assert change.min() < flow.changes[0] < change.max()
+    assert flow.energy == []
+
+
+def test_the_exponent_of_the_depth_is_found(tmp_path):
+    def of(depth):
+        steps = [1.0] * depth
+        flow = FlowStudy("flow", steps, [1.0], steps, [3 / depth] * depth, [], {})
+        return Study("run", 1.0, [flow])
+
+    studies = [of(depth) for depth in (4, 8, 32)]
+    assert depth_law(studies) == pytest.approx(-1)
+    draw_depth_law(studies, tmp_path / "depth.png")
+    assert (tmp_path / "depth.png").stat().st_size > 5_000
+
+
+def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
+    output = command("study", finished, "--samples", 20, "-o", tmp_path)
+    assert "4 steps" in output and "worst drop" in output
+    pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
+    assert pictures == {"lesion.png", "norms.png", "spectrum.png", "energy.png"}
