@@ -33,22 +33,26 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[Outcome]]:
     """Trains the networks one after the other; gives the outcomes by network."""
     parser = options(__doc__, data="cifar10", seeds=1, jobs=1)
     parser.add_argument("--epochs", type=int, default=160)
+    parser.add_argument("--compile", action="store_true", help="as in odenet train")
     parser.add_argument("--networks", nargs="+", choices=PAPER, metavar="NAME",
                         default=["resnet-32", "hamiltonian-74"], help=", ".join(PAPER))  # fmt: skip
     given = parser.parse_args(arguments)
     epochs, seeds = (4 if given.quick else given.epochs), range(given.seeds or 1)
     cuts = [epochs // 2, 3 * epochs // 4]
     common = {"epochs": epochs, "schedule": f"steps(at = {cuts}, factor = 0.1)"}
-    runs = [_run(name, {**common, "seed": seed}) for name in given.networks for seed in seeds]
+    flags = ("--compile",) if given.compile else ()
+    runs = [
+        _run(name, {**common, "seed": seed}, flags) for name in given.networks for seed in seeds
+    ]
     outcomes = iter(train_all(given, runs))
     found = {name: [next(outcomes) for _ in seeds] for name in given.networks}
     _report(given, found)
     return found
 
 
-def _run(name: str, settings: dict[str, object]) -> Run:
+def _run(name: str, settings: dict[str, object], flags: tuple[str, ...]) -> Run:
     spec = HERE.parents[1] / "specs" / f"{name.partition('-')[0]}.ode"
-    return Run(f"{name}-{settings['seed']}", spec, {**preset(spec, name), **settings})
+    return Run(f"{name}-{settings['seed']}", spec, {**preset(spec, name), **settings}, flags)
 
 
 def _report(given: argparse.Namespace, found: dict[str, list[Outcome]]) -> None:

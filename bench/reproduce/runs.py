@@ -59,7 +59,8 @@ def options(text: str, data: str, seeds: int, jobs: int = 0) -> argparse.Argumen
     parser.add_argument("--data-root", default="data", help="where published sets lie")
     parser.add_argument("--quick", action="store_true", help="a small version, about ten minutes")
     parser.add_argument("--seeds", type=int, help=f"runs of each kind [default: {seeds}]")
-    parser.add_argument("--jobs", type=int, default=jobs or cores, help="runs at the same time")
+    jobs = jobs or (1 if torch.cuda.is_available() else cores or 1)
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"runs at a time [default: {jobs}]")
     parser.add_argument("--runs", type=Path, help="folder of the runs [default: runs/SCRIPT]")
     parser.add_argument("--results", type=Path, default=HERE, help="folder of RESULTS.md")
     parser.add_argument(
