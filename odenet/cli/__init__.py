@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import checking, compiling, converting, training
+from odenet.cli import benching, checking, compiling, converting, memory, training
 from odenet.diagnostics import SpecError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("eval")(training.evaluate)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
 app.command("convert")(converting.convert)
+app.command("memory")(memory.memory)
+app.command("bench")(benching.bench)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
 

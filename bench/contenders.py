@@ -1,0 +1,237 @@
+"""How each contender trains the two networks: an adapter per library.
+
+An adapter takes the steps of `bench.networks` and gives a module from input to output. A library
+that is not installed raises ImportError; one that cannot express a network raises Unable.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import odenet
+from bench.networks import GAMMA, Network, Size
+from odenet.runtime.memory import bytes_per_step
+
+HALF = 0.45  # of what plain autograd stores, which leaves room for the working memory of a step
+
+
+class Unable(Exception):
+    """The library has no way to write this network."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A network as one library trains it.
+
+    Attributes:
+        module: input -> output.
+        gradients: those of the weights after a backward pass, in the order of the steps' own.
+    """
+
+    module: nn.Module
+    gradients: Callable[[], list[Tensor]]
+
+
+Adapter = Callable[[Network, nn.ModuleList, Size], Contender]
+
+
+class Plain(nn.Module):
+    """The network as anyone would write it."""
+
+    def __init__(self, name: str, steps: nn.ModuleList, run: Callable = lambda f, *x: f(*x)):
+        super().__init__()
+        kind = HamiltonianStep if name == "hamiltonian" else MomentumStep
+        self.steps = nn.ModuleList(kind(*row) for row in steps)
+        self.split = name == "hamiltonian"
+        self.run = run
+
+    def forward(self, u: Tensor) -> Tensor:
+        """All steps."""
+        state = tuple(u.chunk(2, 1)) if self.split else (u, torch.zeros_like(u))
+        for step in self.steps:
+            state = self.run(step, *state)
+        return torch.cat(state, 1) if self.split else state[0]
+
+
+class HamiltonianStep(nn.Module):
+    """One step on (Y, Z)."""
+
+    def __init__(self, f: nn.Module, g: nn.Module):
+        super().__init__()
+        self.f, self.g = f, g
+
+    def forward(self, Y: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]:
+        """One step."""
+        Y = Y + self.f(Z)
+        return Y, Z + self.g(Y)
+
+
+class MomentumStep(nn.Module):
+    """One step on (x, v)."""
+
+    def __init__(self, f: nn.Module):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """One step."""
+        v = GAMMA * v + (1 - GAMMA) * self.f(x)
+        return x + v, v
+
+
+def plain(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """Autograd, which stores every activation."""
+    return _of_steps(Plain(network.name, steps), steps)
+
+
+def plain_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """The same with each step compiled; one compilation serves all."""
+    module = Plain(network.name, steps)
+    for step in module.steps:
+        step.compile()
+    return _of_steps(module, steps)
+
+
+def checkpointed(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """torch.utils.checkpoint around every step."""
+
+    def run(step: nn.Module, *state: Tensor) -> tuple[Tensor, ...]:
+        return checkpoint(step, *state, use_reentrant=False, preserve_rng_state=False)
+
+    return _of_steps(Plain(network.name, steps, run), steps)
+
+
+def own(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """A compiled specification, with nothing stored."""
+    flow = odenet.loads(network.spec).flow(channels=size.channels, steps=size.steps)
+    if network.name == "momentum":
+        for mine, (block,) in zip(flow.f, steps, strict=True):
+            mine.load_state_dict(block.state_dict())
+        return Contender(flow, lambda: [p.grad for module in flow.f for p in module.parameters()])
+    stacks = [flow.K1, flow.b1, flow.K2, flow.b2]
+    with torch.no_grad():
+        for n, row in enumerate(steps):
+            for stack, weight in zip(stacks, row.parameters(), strict=True):
+                stack[n] = weight.view_as(stack[n])
+    return Contender(flow, lambda: [s.grad[n].squeeze() for n in range(size.steps) for s in stacks])
+
+
+def own_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """The same with one step forward and one back compiled."""
+    contender = own(network, steps, size)
+    contender.module.compile()
+    return contender
+
+
+def own_half(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """As many steps stored as fit into half the memory of plain autograd, the rest reversed."""
+    contender = own(network, steps, size)
+    flow = contender.module
+    state = flow.initial(torch.zeros(size.shape, requires_grad=True))
+    flow.memory = int(HALF * size.steps * bytes_per_step(flow, state))
+    return contender
+
+
+def memcnn(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """memcnn: an InvertibleModuleWrapper around every additive coupling."""
+    with warnings.catch_warnings():  # of names that torch has moved
+        warnings.simplefilter("ignore")
+        from memcnn import AdditiveCoupling, InvertibleModuleWrapper
+    pairs = [AdditiveCoupling(f, g) for f, g in _couplings(network, steps)]
+    chain = nn.Sequential(*(InvertibleModuleWrapper(pair) for pair in pairs))
+    # It frees the memory of its input, which the caller still needs.
+    return _of_steps(Paired(network.name, chain, torch.clone), steps)
+
+
+def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """revlib: a ReversibleSequential in its default mode."""
+    from revlib import ReversibleSequential
+
+    halves = [half for pair in _couplings(network, steps) for half in pair]
+    return _of_steps(Paired(network.name, ReversibleSequential(*halves)), steps)
+
+
+def revtorch(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """RevTorch: a ReversibleSequence of blocks."""
+    from revtorch import ReversibleBlock, ReversibleSequence
+
+    blocks = [ReversibleBlock(f, g) for f, g in _couplings(network, steps)]
+    return _of_steps(Paired(network.name, ReversibleSequence(nn.ModuleList(blocks))), steps)
+
+
+def momentumnet(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """momentumnet: its MomentumNet without back-propagation."""
+    if network.name != "momentum":
+        raise Unable("has momentum networks only")
+    from momentumnet import MomentumNet
+
+    blocks = [block for (block,) in steps]
+    return _of_steps(MomentumNet(blocks, gamma=GAMMA, use_backprop=False), steps)
+
+
+class Scaled(nn.Module):
+    """A module's output times a factor."""
+
+    def __init__(self, module: nn.Module, factor: float):
+        super().__init__()
+        self.module, self.factor = module, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The product."""
+        return self.factor * self.module(x)
+
+
+class Paired(nn.Module):
+    """A chain of additive couplings on two halves of the channels, from input to output.
+
+    A momentum network starts with the speed 0 beside its input, and hands on the other half.
+    """
+
+    def __init__(self, name: str, chain: nn.Module, prepare: Callable = lambda u: u):
+        super().__init__()
+        self.chain, self.momentum, self.prepare = chain, name == "momentum", prepare
+
+    def forward(self, u: Tensor) -> Tensor:
+        """All steps."""
+        if not self.momentum:
+            return self.chain(self.prepare(u))
+        return self.chain(torch.cat((torch.zeros_like(u), u), 1)).chunk(2, 1)[1]
+
+
+def _couplings(network: Network, steps: nn.ModuleList) -> list[tuple[nn.Module, nn.Module]]:
+    """Each step as y1 = x1 + f(x2), y2 = x2 + g(y1), which is all that the libraries have.
+
+    For momentum the first half is w = v / γ^n: then w += (1 - γ) γ^-n f(x) and x += γ^n w.
+    """
+    if network.name == "hamiltonian":
+        return [tuple(row) for row in steps]
+    powers = [GAMMA**n for n in range(1, len(steps) + 1)]
+    return [
+        (Scaled(block, (1 - GAMMA) / power), Scaled(nn.Identity(), power))
+        for (block,), power in zip(steps, powers, strict=True)
+    ]
+
+
+def _of_steps(module: nn.Module, steps: nn.ModuleList) -> Contender:
+    return Contender(module, lambda: [p.grad for p in steps.parameters()])
+
+
+BASELINE = "plain autograd"
+CONTENDERS: dict[str, Adapter] = {
+    BASELINE: plain,
+    "torch.utils.checkpoint": checkpointed,
+    "momentumnet": momentumnet,
+    "memcnn": memcnn,
+    "revlib": revlib,
+    "RevTorch": revtorch,
+    "odenet": own,
+    "odenet, half the memory": own_half,
+    "plain autograd, compiled": plain_compiled,
+    "odenet, compiled": own_compiled,
+}

@@ -1,0 +1,232 @@
+"""The table and the plot of what was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from bench.contenders import BASELINE
+from bench.depth import Deep
+from bench.networks import NETWORKS
+
+MIB = 2**20
+PEERS = ("momentumnet", "memcnn", "revlib", "revtorch")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One contender on one network of one depth.
+
+    Attributes:
+        network: its name.
+        steps: N.
+        name: of the contender.
+        seconds: of its steps, in the order of the turns.
+        peak: bytes of activations.
+        error: of the gradients by all weights, relative to float64.
+        evaluations: of each right-hand side, forward and in the backward pass over again.
+        statistics: how often batch norm counts the batch.
+        missing: why there is nothing of all this.
+    """
+
+    network: str
+    steps: int
+    name: str
+    seconds: list[float]
+    peak: int = 0
+    error: float = 0.0
+    evaluations: float | None = None
+    statistics: int | None = None
+    missing: str = ""
+
+    def ratio(self, plain: Finding) -> float:
+        """Of its time to that of plain autograd in the same turns: the median."""
+        pairs = zip(self.seconds, plain.seconds, strict=True)
+        return statistics.median(mine / its for mine, its in pairs)
+
+    def line(self, plain: Finding) -> str:
+        """All of it, while the rest is being measured."""
+        if self.missing:
+            return f"{self.name}: {self.missing}"
+        peak = self.peak / MIB
+        return f"{self.name}: {self.ratio(plain):.2f} of plain, {peak:.1f} MiB, {self.error:.1e}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured, and how.
+
+    Attributes:
+        findings: of the comparison.
+        deep: of the deep networks.
+        scale: the shape of inputs, without their channels.
+        channels: of inputs; None for those of each network at full size.
+        repeats: turns per contender.
+    """
+
+    findings: Sequence[Finding]
+    deep: Sequence[Deep]
+    scale: str
+    channels: int | None
+    repeats: int
+
+    def of(self, network: str) -> dict[str, dict[int, Finding]]:
+        """Of one network: contender -> N -> finding."""
+        table: dict[str, dict[int, Finding]] = {}
+        for finding in self.findings:
+            if finding.network == network:
+                table.setdefault(finding.name, {})[finding.steps] = finding
+        return table
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """RESULTS.md, and time_memory.svg beside it."""
+    parts = [_heading(results), *(_table(results, name) for name in NETWORKS)]
+    if results.deep:
+        parts.append(_depth_table(results.deep))
+    (folder / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+    _draw(results, folder / "time_memory.svg")
+
+
+def _heading(results: Results) -> str:
+    return f"""# Measured
+
+{date.today():%d %B %Y}, {_machine()}, torch {torch.__version__}; {_peers()}.
+Written by `odenet bench`; {results.repeats} interleaved turns, medians.
+
+- Time: of a training step without the optimizer, relative to plain autograd in the same turn.
+- Peak: the most that the allocator held at once, without weights, their gradients and the input.
+- MiB per step: by how much the peak grows with each further step of the network.
+- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
+- Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
+- Gradient error: of all weights together, relative to float64, at the largest N.
+
+![time against memory](time_memory.svg)
+"""
+
+
+def _table(results: Results, name: str) -> str:
+    table = results.of(name)
+    network = NETWORKS[name]
+    plain = table[BASELINE]
+    depths = sorted(plain)
+    columns = ["", *(f"time, N = {n}" for n in depths), *(f"MiB, N = {n}" for n in depths)]
+    columns += ["MiB per step", "F", "batch norm", "gradient error"]
+    rows = [_row(found, plain, depths) for found in table.values()]
+    seconds = ", ".join(f"{statistics.median(plain[n].seconds):.3g} s at N = {n}" for n in depths)
+    size = results.scale.format(results.channels or network.channels)
+    lines = [
+        f"## {network.title}; input {size}",
+        "",
+        _cells(columns),
+        _cells(["---"] + ["---:"] * (len(columns) - 1)),
+        *map(_cells, rows),
+        "",
+        f"Plain autograd takes {seconds}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(found: dict[int, Finding], plain: dict[int, Finding], depths: Sequence[int]) -> list[str]:
+    first, last = found[depths[0]], found[depths[-1]]
+    missing = next((f.missing for f in found.values() if f.missing), "")
+    if missing:
+        return [last.name, missing, *[""] * (2 * len(depths) + 3)]
+    peaks = [found[n].peak / MIB for n in depths]
+    growth = (peaks[-1] - peaks[0]) / (depths[-1] - depths[0]) if len(depths) > 1 else None
+    return [
+        last.name,
+        *(f"{found[n].ratio(plain[n]):.2f}" for n in depths),
+        *(f"{peak:.1f}" for peak in peaks),
+        "" if growth is None else f"{growth:.2f}",
+        "" if first.evaluations is None else f"{first.evaluations:.3g}",
+        "" if first.statistics is None else str(first.statistics),
+        f"{last.error:.1e}",
+    ]
+
+
+def _depth_table(deep: Sequence[Deep]) -> str:
+    columns = ["layers", "peak MiB", "parameters MiB", "seconds", "drift"]
+    rows = [
+        [
+            f"{d.layers:,}",
+            f"{d.peak / MIB:.2f}",
+            f"{d.parameters / MIB:.2f}",
+            f"{d.seconds:.2f}",
+            f"{d.drift:.0e}",
+        ]
+        for d in deep
+    ]
+    lines = [
+        "## Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU",
+        "",
+        "Peak without parameters and gradients; drift: error of the rebuilt first state.",
+        "",
+        _cells(columns),
+        _cells(["---:"] * len(columns)),
+        *map(_cells, rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cells(values: Sequence[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def _draw(results: Results, path: Path) -> None:
+    """Time against memory at the largest depth, a panel per network."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(NETWORKS)), NETWORKS, strict=True):
+        table = results.of(name)
+        depth = max(table[BASELINE])
+        plain = table[BASELINE][depth]
+        for contender, found in table.items():
+            finding = found[depth]
+            if finding.missing:
+                continue
+            ours = contender.startswith("odenet")
+            x, y = finding.peak / MIB, finding.ratio(plain)
+            axes.plot(x, y, "o", color="tab:red" if ours else "tab:gray")
+            axes.annotate(contender, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        axes.set(
+            xscale="log", xlabel="peak MiB", ylabel="time / plain", title=f"{name}, N = {depth}"
+        )
+        axes.margins(x=0.25, y=0.12)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, channels-last, bfloat16 autocast"
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return (
+        f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads, float32"
+    )
+
+
+def _peers() -> str:
+    return ", ".join(f"{name} {_version(name)}" for name in PEERS)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

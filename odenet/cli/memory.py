@@ -1,0 +1,49 @@
+"""`odenet memory`; torch is imported when it runs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odenet.cli.settings import Settings, read_settings
+
+
+def memory(
+    spec: Annotated[Path, typer.Argument(help="The specification.")],
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Samples [default: those of its recipe].")
+    ] = None,
+    set_: Settings = None,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Run a step in each mode and measure it.")
+    ] = True,
+    json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
+) -> None:
+    """Print how much memory a training step takes in each memory mode."""
+    import torch
+    from rich.console import Console
+
+    from odenet.compiler import load
+    from odenet.footprint.measure import measured
+    from odenet.footprint.report import modes_of, show_footprints
+    from odenet.footprint.step import predicted
+
+    settings = read_settings(set_, spec)
+    program = load(spec, set=settings)
+    samples = batch or program.recipe.batch
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    modes = modes_of(program)
+    expected = {mode: predicted(program, samples, mode, device) for mode in modes}
+    found = measured(spec, settings, samples, modes, device) if run else {}
+    if json_:
+        rows = {
+            mode: {"predicted": asdict(expected[mode])}
+            | ({"measured": asdict(found[mode])} if mode in found else {})
+            for mode in modes
+        }
+        print(json.dumps({"batch": samples, "device": device, "modes": rows}))
+    else:
+        title = f"{program.name}: a training step on {samples} samples, {device}"
+        show_footprints(title, expected, found, Console())

@@ -1,0 +1,62 @@
+"""The footprint of a specification in all memory modes, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from rich.console import Console
+from rich.table import Table
+
+from odenet.compiler import Program
+from odenet.footprint.step import Footprint, Mode
+from odenet.runtime.flow import Flow
+
+ROWS = {
+    "parameters": "parameters",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "chain": "held by flows",
+    "outside": "held outside flows",
+    "working": "working memory",
+    "peak": "peak",
+}
+STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def modes_of(program: Program) -> tuple[Mode, ...]:
+    """The memory modes that all flows of a network have."""
+    flows = [m for m in program.network().modules() if isinstance(m, Flow)]
+    able = all(flow.reversible for flow in flows)
+    return ("reversible", "stored", "checkpoint") if able else ("stored", "checkpoint")
+
+
+def show_footprints(
+    title: str,
+    predicted: Mapping[str, Footprint],
+    measured: Mapping[str, Footprint],
+    console: Console,
+) -> None:
+    """Print a table: a row per part, a column per mode, measured beside predicted."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for mode in predicted:
+        table.add_column(f"{mode}\npredicted", justify="right")
+        if measured:
+            table.add_column("\nmeasured", justify="right", style="bold")
+    for field in fields(Footprint):
+        row = [ROWS[field.name]]
+        for mode, footprint in predicted.items():
+            row.append(_size(getattr(footprint, field.name)))
+            if measured:
+                found = measured.get(mode)
+                row.append("failed" if found is None else _size(getattr(found, field.name)))
+        table.add_row(*row)
+    console.print(table)
+
+
+def _size(count: int) -> str:
+    for unit, name in STEPS:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B"

@@ -1,0 +1,205 @@
+"""One training step with everything that it holds counted, on real tensors or on fake ones.
+
+Fake tensors have sizes and no values, so that a network of any size can be walked through. What
+they allocate is what the real ones would, except inside single operations.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from odenet.compiler import Program
+from odenet.footprint.allocator import Peak
+from odenet.runtime.flow import Flow
+from odenet.train.build import input_shape
+from odenet.train.optim import build_optimizer
+
+Mode = Literal["reversible", "stored", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of a training step.
+
+    Attributes:
+        parameters: weights and buffers.
+        gradients: of the weights.
+        optimizer: its state.
+        chain: what flows hold between the forward and the backward pass.
+        outside: what everything else holds between them, and the batch.
+        working: what is there besides, when the most is.
+        peak: the most that is held at once.
+    """
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    chain: int
+    outside: int
+    working: int
+    peak: int
+
+
+class Ledger(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, as long as they live.
+
+    Args:
+        network: its weights and buffers, and views of them, are not counted; what its flows make
+            while they are called is counted as theirs.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+        self.held = self.highest = self.chain = 0
+        self._in_chain = False
+        self._seen = WeakIdKeyDictionary()
+        for tensor in (*network.parameters(), *network.buffers()):
+            self._seen[tensor.untyped_storage()] = True
+
+    def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
+        """Counts what an operation gives."""
+        given = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(given):
+            if isinstance(leaf, Tensor):
+                self.note(leaf)
+        return given
+
+    def note(self, tensor: Tensor) -> None:
+        """Counts the memory of a tensor, unless it is counted already."""
+        storage = tensor.untyped_storage()
+        if storage in self._seen:
+            return
+        self._seen[storage] = True
+        weakref.finalize(storage, self._change, -storage.nbytes(), self._in_chain)
+        self._change(storage.nbytes(), self._in_chain)
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Counting, and noting which flow is being called."""
+        hooks = []
+        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+            hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
+            hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
+        try:
+            with self:
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _enter(self, inside: bool) -> None:
+        self._in_chain = inside
+
+    def _change(self, size: int, in_chain: bool) -> None:
+        self.held += size
+        self.chain += size * in_chain
+        self.highest = max(self.highest, self.held)
+
+
+def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
+    """The footprint of a training step, from a walk through it without any values.
+
+    Args:
+        program: its network and recipe.
+        batch: samples.
+        memory: a memory mode of flows.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: if a flow has no such mode.
+    """
+    with FakeTensorMode():
+        return Training(program, batch, memory, device).footprint()
+
+
+def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
+    """The footprint of a training step that is run, with the peak that the allocator saw."""
+    training = Training(program, batch, memory, device)
+    found = training.footprint()
+    highest = training.highest()
+    fixed = found.parameters + found.optimizer
+    working = max(0, highest - found.chain - found.outside)
+    return replace(found, working=working, peak=fixed + highest)
+
+
+class Training:
+    """A network with its optimizer and a batch of random data.
+
+    Args:
+        program: network and recipe.
+        batch: samples.
+        memory: a memory mode of flows.
+        device: where it is.
+    """
+
+    def __init__(self, program: Program, batch: int, memory: Mode, device: str):
+        recipe = program.recipe
+        self._dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        self._low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+        self._device = device
+        self._shape = (batch, *input_shape(program))
+        self._network = _built(program, device, self._dtype).train()
+        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+            flow.memory = memory
+        self._optimizer = build_optimizer(self._network, recipe.optimizer)
+
+    def footprint(self) -> Footprint:
+        """One step, counted tensor by tensor."""
+        ledger = Ledger(self._network)
+        with ledger.following():
+            loss = self._loss()
+            chain, outside = ledger.chain, ledger.held - ledger.chain
+            loss.backward()
+        self._optimizer.step()
+        parameters = list(self._network.parameters())
+        fixed = sum(t.nbytes for t in (*parameters, *self._network.buffers()))
+        states = (t for state in self._optimizer.state.values() for t in state.values())
+        optimizer = sum(t.nbytes for t in states if isinstance(t, Tensor))
+        self._optimizer.zero_grad()
+        return Footprint(
+            parameters=fixed,
+            gradients=sum(p.nbytes for p in parameters if p.requires_grad),
+            optimizer=optimizer,
+            chain=chain,
+            outside=outside,
+            working=max(0, ledger.highest - chain - outside),
+            peak=fixed + optimizer + ledger.highest,
+        )
+
+    def highest(self) -> int:
+        """The most that the allocator holds for activations and gradients in one step."""
+        with Peak(self._device) as peak:
+            self._loss().backward()
+        return peak.highest
+
+    def _loss(self) -> Tensor:
+        inputs = torch.randn(self._shape, dtype=self._dtype, device=self._device)
+        labels = torch.zeros(self._shape[0], dtype=torch.long, device=self._device)
+        low = self._low
+        with torch.autocast(self._device, low) if low else nullcontext():
+            outputs = self._network(inputs)
+        return F.cross_entropy(outputs.float() if low else outputs, labels)
+
+
+def _built(program: Program, device: str, dtype: torch.dtype) -> nn.Module:
+    """The network where and as it is to be: fake tensors cannot be moved or converted."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return program.network()
+    finally:
+        torch.set_default_dtype(before)

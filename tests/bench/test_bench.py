@@ -1,0 +1,78 @@
+"""The comparison with other libraries, at a size that takes a second."""
+
+import sys
+
+import pytest
+
+pytest.importorskip("bench", reason="bench/ lies beside the package in a checkout only")
+
+from bench import child
+from bench import run as whole
+from bench.networks import NETWORKS, Size
+from odenet import cli
+from odenet.cli import benching
+
+SOME = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """`odenet bench` with its child processes run in this one."""
+    monkeypatch.setattr(whole, "_run_child", child.perform)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["odenet", "bench", *arguments, "-o", str(tmp_path)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, tmp_path
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of the peers
+def test_the_command_writes_a_table_per_network_and_a_plot(command):
+    options = ["--depths", "2,3", "--repeats", "1", "--batch", "2", "--channels", "4"]
+    only = [part for name in SOME for part in ("--only", name)]
+    code, folder = command(*options, "--side", "6", "--layers", "6,20", *only)
+    assert code == 0
+    text = (folder / "RESULTS.md").read_text()
+    for network in NETWORKS.values():
+        assert network.title in text
+    for name in SOME:  # also those that are not installed
+        assert text.count(f"| {name} |") == 2
+    assert "MiB per step" in text and "| 20 |" in text
+    assert (folder / "time_memory.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_all_compute_the_same_network(network, tmp_path):
+    size = Size(2, 4, 6, 3)
+    child.perform(child.Job("truth", str(tmp_path), network, (size,)))
+    for name in ("plain autograd", "torch.utils.checkpoint", "odenet", "odenet, half the memory"):
+        (found,) = child.perform(child.Job("details", str(tmp_path), network, (size,), (name,)))
+        assert found["error"] < 1e-5
+        recomputed = {"plain autograd": 1, "odenet": 2}
+        assert found["evaluations"] == recomputed.get(name, found["evaluations"])
+        counted = {"hamiltonian": None, "momentum": 2 if "checkpoint" in name else 1}
+        assert found["statistics"] == counted[network]
+
+
+def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "revlib", None)
+    job = child.Job("details", str(tmp_path), "momentum", (Size(2, 4, 6, 2),), ("revlib",))
+    assert child.perform(job) == {"missing": "not installed (revlib)"}
+    job = child.Job("details", str(tmp_path), "hamiltonian", (Size(2, 4, 6, 2),), ("momentumnet",))
+    assert child.perform(job) == {"missing": "has momentum networks only"}
+
+
+def test_an_installed_package_says_where_the_benchmark_is(command, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(benching.odenet, "__file__", str(tmp_path / "odenet" / "__init__.py"))
+    code, _ = command()
+    assert code == 1
+    assert "pip install -e '.[bench]'" in capsys.readouterr().err
+
+
+def test_depths_that_are_no_numbers_are_refused(command, capsys):
+    code, _ = command("--depths", "four")
+    assert code == 2
+    assert "such as 4,16" in capsys.readouterr().err

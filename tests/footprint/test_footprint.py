@@ -1,0 +1,111 @@
+"""What `odenet memory` predicts is what a training step takes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import odenet
+from odenet import cli
+from odenet.footprint.measure import measured
+from odenet.footprint.step import counted, predicted
+
+SPECS = Path(__file__).parents[2] / "specs"
+SMALL = {
+    "hamiltonian": {"n": 2, "w": 64},
+    "momentum": {"n": 3},
+    "leapfrog": {"n": 2, "w": 64},
+    "revnet": {"n": 2},
+}
+DROPOUT = """
+state x
+map   f = conv(3) -> relu -> dropout(0.5) -> conv(3)
+x' = f(x)
+discretise momentum(γ = 0.9)
+net = input(3, 16, 16) -> conv(3, 8) -> flow(3) -> mean -> dense(10)
+train {
+    optimizer = adam(lr = 0.1)
+    precision = bf16
+}
+"""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
+    program = odenet.load(SPECS / f"{name}.ode", set=SMALL[name])
+    for mode in ("reversible", "stored", "checkpoint"):
+        expected, found = predicted(program, 4, mode, "cpu"), counted(program, 4, mode, "cpu")
+        assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+        for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
+            there = getattr(found, part)
+            assert abs(getattr(expected, part) - there) <= 0.1 * there, part
+
+
+def test_measuring_in_a_process_of_its_own_gives_the_same():
+    spec, mode = SPECS / "digits.ode", "reversible"
+    found = measured(spec, {}, 8, (mode,), "cpu")[mode]
+    expected = predicted(odenet.load(spec), 8, mode, "cpu")
+    assert found.chain == expected.chain
+    assert abs(found.peak - expected.peak) <= 0.1 * found.peak
+
+
+def test_the_parts_are_those_that_can_be_counted_by_hand():
+    text = (
+        "state Y, Z\nparam K1, K2 : conv(3)\nY' = K1^T tanh(K1 Z)\nZ' = -K2^T tanh(K2 Y)\n"
+        "discretise verlet(h = 0.1)\nnet = input(4, 8, 8) -> flow(5) -> mean -> dense(10)\n"
+        "train {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
+    )
+    found = predicted(odenet.loads(text), 3, "reversible", "cpu")
+    weights = 4 * (2 * 5 * 2 * 2 * 9 + 4 * 10 + 10)
+    assert (found.parameters, found.gradients, found.optimizer) == (weights, weights, weights)
+    assert found.peak >= found.parameters + found.optimizer + found.chain + found.outside
+    image = 4 * 3 * 4 * 8 * 8
+    assert image <= found.chain <= 4 * image  # the last state, its order in memory, the output
+
+
+def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
+    def chain(steps, mode):
+        program = odenet.load(SPECS / "hamiltonian.ode", set={"n": steps, "w": 64})
+        return predicted(program, 4, mode, "cpu").chain
+
+    assert chain(8, "reversible") == chain(2, "reversible")
+    assert chain(8, "stored") > 2.5 * chain(2, "stored")
+
+
+def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
+    program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 2, "w": 64})
+    before = torch.get_rng_state()
+    huge = predicted(program, 10**6, "stored", "cpu")
+    assert huge.peak > 2**40
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_low_precision_and_dropout_can_be_predicted():
+    program = odenet.loads(DROPOUT)
+    found = {mode: predicted(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
+    assert found["reversible"].chain < found["stored"].chain
+    assert found["stored"].optimizer >= 2 * found["stored"].gradients
+
+
+def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
+    def output(*arguments):
+        monkeypatch.setattr(sys, "argv", ["odenet", "memory", *arguments, "--no-run"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        return capsys.readouterr().out
+
+    spec = str(SPECS / "digits.ode")
+    table = output(spec, "--batch", "8")
+    assert "training step on 8 samples" in table and "held by flows" in table
+    modes = json.loads(output(spec, "--json"))["modes"]
+    assert set(modes) == {"reversible", "stored", "checkpoint"}
+    assert modes["stored"]["predicted"]["peak"] > 0
+    assert set(
+        json.loads(output(str(SPECS / "resnet.ode"), "--batch", "2", "--json"))["modes"]
+    ) == {
+        "stored",
+        "checkpoint",
+    }
