@@ -1,0 +1,57 @@
+"""Evaluation leaves torch: exported programs and ONNX files compute what the network does."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+import odenet
+
+SPECS = Path(__file__).parents[2] / "specs"
+NETWORKS = {
+    "hamiltonian": {"n": 2, "w": 64},
+    "momentum": {"n": 2},
+    "leapfrog": {"n": 2, "w": 64},
+    "digits": {},
+}
+
+
+def trained(name):
+    """A network with weights and statistics that are not those it began with."""
+    torch.manual_seed(0)
+    program = odenet.load(SPECS / f"{name}.ode", set=NETWORKS[name])
+    network, u = program.network(), torch.randn(3, *program.input_shape)
+    network(u).square().sum().backward()
+    return network.eval(), u
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_exported_program_computes_what_the_network_does(name):
+    network, u = trained(name)
+    program = torch.export.export(network, (u,))
+    torch.testing.assert_close(program.module()(u), network(u), rtol=1e-5, atol=1e-5)
+
+
+def test_an_exported_program_takes_any_batch():
+    network, u = trained("digits")
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(network, (u,), dynamic_shapes=({0: batch},))
+    v = torch.randn(5, *u.shape[1:])
+    torch.testing.assert_close(program.module()(v), network(v), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["digits", "momentum"])
+def test_onnxruntime_computes_what_the_network_does(name, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
+    network, u = trained(name)
+    path = tmp_path / f"{name}.onnx"
+    with warnings.catch_warnings():  # of the exporter, about itself
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (u,), path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    (found,) = session.run(None, {session.get_inputs()[0].name: u.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), network(u).detach(), rtol=1e-5, atol=1e-5)
