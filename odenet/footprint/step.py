@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -71,6 +71,9 @@ class Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
         """Counts what an operation gives."""
+        if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
+            # Exact arithmetic asks for the range of a state. Without values it is that of zero.
+            return False if args[0].dtype == torch.bool else 0.0
         given = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(given):
             if isinstance(leaf, Tensor):

@@ -82,6 +82,16 @@ def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_exact_arithmetic_can_be_predicted_with_its_remainders():
+    program = odenet.loads(DROPOUT.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact"))
+    expected, found = (
+        predicted(program, 8, "reversible", "cpu"),
+        counted(program, 8, "reversible", "cpu"),
+    )
+    assert expected.chain == found.chain > 0
+    assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+
+
 def test_low_precision_and_dropout_can_be_predicted():
     program = odenet.loads(DROPOUT)
     found = {mode: predicted(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
