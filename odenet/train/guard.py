@@ -63,8 +63,11 @@ class Guard(pl.Callback):
             return
         if self.rescale:
             rescale(pl_module.network)
-        pl_module.margin = margin = stability(pl_module.network, ROUGH)
-        if margin is not None and margin > 1 and not self._said:
+        margin = stability(pl_module.network, ROUGH)
+        if margin is None:
+            return
+        pl_module.health["stability"] = margin
+        if margin > 1 and not self._said:
             self._said = True
             help_ = (
                 "shorten h" if self.rescale else "shorten h, or keep it below by --guard rescale"

@@ -18,6 +18,13 @@ from odenet.train.loader import Batch
 from odenet.train.optim import build_optimizer, build_schedule
 from odenet.train.samples import Stream, generator
 
+SHOWN = {  # columns of metrics.csv in the progress bar
+    "samples_per_second": "samples/s",
+    "stability": "h·ω/limit",
+    "drift": "rebuilt to",
+    "memory": "MiB",
+}
+
 
 class Scores(nn.Module):
     """Mean loss and accuracy over the batches of an epoch.
@@ -76,7 +83,7 @@ class Task(pl.LightningModule):
         self.recipe = recipe
         self.watched = watched
         self.level = level
-        self.margin: float | None = None  # h ω / limit after the last epoch
+        self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
         self.seconds = 0.0  # spent on training batches, validation not counted
         self.train_scores = Scores(classes)
         self.test_scores = Scores(classes)
@@ -147,15 +154,12 @@ class Task(pl.LightningModule):
                 f"the loss is {row['train_loss'].item()} after epoch {self.current_epoch + 1}",
                 "lower the optimizer's lr, add a warmup to the schedule, or set clip = 1",
             )
-        beside = {"samples_per_second": self._speed}
-        if self.margin is not None:
-            beside["stability"] = self.margin
+        beside = {"samples_per_second": self._speed, **self.health}
         if self.device.type == "cuda":
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds, **beside})
         bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
-        names = {"samples_per_second": "samples/s", "stability": "h·ω/limit", "memory": "MiB"}
-        bar |= {names[name]: value for name, value in beside.items()}
+        bar |= {SHOWN[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -16,6 +16,7 @@ from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.console import progress
+from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.guard import Guard
 from odenet.train.multilevel import MultiLevel
@@ -82,7 +83,8 @@ def build_trainer(
 
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
     accuracy = f"{watched}_accuracy"
-    found: list[Callback] = [progress(console), Guard(recipe.guard == "rescale", console)]
+    guard = Guard(recipe.guard == "rescale", console)
+    found: list[Callback] = [progress(console), guard, DriftMonitor(console)]
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:

@@ -1,0 +1,44 @@
+"""How exactly flows rebuild their states while they train, and what to do when they do not."""
+
+import lightning.pytorch as pl
+from rich.console import Console
+
+from odenet.train.task import Task, flows
+
+LARGE = 1e-2  # a relative error of the states at which gradients are visibly others
+
+
+class DriftMonitor(pl.Callback):
+    """After the last step of each epoch reports the error of the rebuilt states.
+
+    Args:
+        console: where to say once that it is large.
+    """
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._said = False
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Look at what the last backward pass of the epoch measured on one of its samples."""
+        if batch_idx + 1 != trainer.num_training_batches or not isinstance(pl_module, Task):
+            return
+        found = [flow.drift for flow in flows(pl_module.network).values()]
+        measured = [drift for drift in found if drift is not None]
+        if not measured:
+            return
+        pl_module.health["drift"] = worst = max(measured)
+        if not worst <= LARGE and not self._said:
+            self._said = True
+            self.console.print(
+                f"[yellow]warning:[/yellow] in epoch {trainer.current_epoch + 1} states were "
+                f"rebuilt with a relative error of {worst:.1e}, and gradients are as wrong; "
+                "use --exact, or --memory stored"
+            )
