@@ -5,15 +5,13 @@ the paper. Both networks start from the same weights; each is trained at the lar
 cap of memory lets it have, measured in child processes.
 """
 
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 from figures import options, save
 from matplotlib import pyplot
+from peak import peak, printed_by_child
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -75,9 +73,8 @@ def train(model, given, batch):
 def peak_memory(given, kind, batch):
     """The memory in MiB of a process that takes one training step."""
     flags = {"model": given.model, "size": given.size, "weights": "none"}
-    command = [sys.executable, __file__, str(given.folder), "--step", f"{kind}:{batch}"]
-    command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    return printed_by_child(__file__, given.folder, "--step", f"{kind}:{batch}", *words)
 
 
 def one_step(given):
@@ -87,10 +84,7 @@ def one_step(given):
     model = network(given, kind, 2).to(device)
     pictures = torch.randn(int(batch), 3, given.size, given.size, device=device)
     model(pictures).square().sum().backward()
-    if device == "cuda":
-        print(torch.cuda.max_memory_allocated() / 2**20)
-    else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak(device))
 
 
 def largest_batch(given, kind):

@@ -6,14 +6,11 @@ installed, converted by momentumnet.
 """
 
 import importlib.util
-import os
-import resource
-import subprocess
-import sys
 
 import torch
 from figures import options, save
 from matplotlib import pyplot
+from peak import peak, printed_by_child
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torchvision import models
@@ -60,26 +57,14 @@ def one_step(kind, name, size, batch):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = KINDS[kind](models.get_model(name, weights=None)).to(device).train()
     pictures = torch.randn(batch, 3, size, size, device=device)
-    before = _peak(device)
+    before = peak(device)
     model(pictures).square().mean().backward()
-    print(_peak(device) - before)
-
-
-def _peak(device):
-    """The most memory until now, in MiB; on a CPU that of the whole process."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(peak(device) - before)
 
 
 def step_memory(kind, name, size, batch):
     """The memory in MiB that a training step takes in a fresh process, gradients among it."""
-    step = f"{kind}:{name}:{size}:{batch}"
-    command = [sys.executable, __file__, "--step", step]
-    # Memory that is freed goes back to the system, so that the peak is of memory in use.
-    tidy = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | tidy)
-    return float(done.stdout)
+    return printed_by_child(__file__, "--step", f"{kind}:{name}:{size}:{batch}")
 
 
 def parse(arguments):

@@ -75,6 +75,7 @@ def work(rank, path):
         found = gradients(net, batches[:, 2 * rank : 2 * rank + 2], sync)
         if rank == 0:
             torch.save(found, path / f"{wrap.__name__}.pt")
+    dist.barrier()  # a process that leaves early aborts the other one
     dist.destroy_process_group()
 
 
