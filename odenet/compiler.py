@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import odenet
 from odenet import analyse
 from odenet.analyse import Certificate, certify
+from odenet.analyse.discrete import exact_refused
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -177,4 +178,9 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
 
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
-    return Program(*check(source, settings))
+    program = Program(*check(source, settings))
+    if program.model.discretisation.exact:
+        refused = exact_refused(program.model, program.derivation)
+        if refused is not None:
+            raise SpecError([refused])
+    return program

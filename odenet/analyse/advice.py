@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 from odenet.analyse.certificate import Certificate
+from odenet.analyse.discrete import depth, drift_warning, stability_of
 from odenet.derive import Axis, Derivation, Stability, derive
 from odenet.diagnostics import Diagnostic
 from odenet.model.fit import fit
-from odenet.model.program import Model
+from odenet.model.program import Model, flows_of
 from odenet.model.schemes import library, library_scheme
 
 MOST = 5  # alternatives that a warning lists
@@ -21,28 +21,39 @@ WHERE = {
 
 
 def advise(model: Model, derivation: Derivation, certificate: Certificate) -> list[Diagnostic]:
-    """Warnings about a scheme that no step size makes stable on the proved spectrum.
+    """Warnings about a scheme on these dynamics.
 
     Args:
         model: the typed program.
         derivation: of its scheme.
-        certificate: of its dynamics; one that proves nothing gives no warning.
+        certificate: of its dynamics.
+
+    Returns:
+        That no step size is stable on the proved spectrum, and that so many steps are not undone
+        well enough to train by.
     """
-    if not certificate.proved or certificate.vanishing:
-        return []
-    stability = derivation.stability_at(_values(model))
-    if isinstance(stability, str):
-        return []
+    trained = any(flows_of(model.net))
+    found = (
+        _unstable(model, derivation, certificate),
+        drift_warning(model, derivation, depth(model)) if trained else None,
+    )
+    return [warning for warning in found if warning is not None]
+
+
+def _unstable(model: Model, derivation: Derivation, certificate: Certificate) -> Diagnostic | None:
+    """A certificate that proves nothing gives no warning."""
+    stability = stability_of(model, derivation)
+    if not certificate.proved or certificate.vanishing or isinstance(stability, str):
+        return None
     scheme = model.scheme.name
     blocked = [axis for axis in _needed(stability, certificate) if not axis.limit]
     if not blocked:
-        return []
+        return None
     step = blocked[0].variable[0]
     message = f"{scheme} is unstable for every {step} {WHERE[certificate.verdict]}"
     found = ", ".join(alternatives(model, certificate))
     help_ = f"use {found}" if found else "no scheme of the library is stable here"
-    span = model.discretisation.span
-    return [Diagnostic(message, span, help=help_, severity="warning")]
+    return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
@@ -89,9 +100,3 @@ def _needed(stability: Stability, certificate: Certificate) -> list[Axis]:
         "stable": lambda: [stability.imaginary, *real],
     }
     return choose[certificate.verdict]()
-
-
-def _values(model: Model) -> dict[str, Any]:
-    chosen = model.discretisation
-    step = {"h": chosen.h} if chosen.h is not None else {}
-    return {**chosen.constants, **step}

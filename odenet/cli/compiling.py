@@ -44,7 +44,7 @@ def compile_spec(
     if emit is not None:
         forms = {
             Emit.TREE: lambda: "\n".join(pformat(s, width=100) for s in program.tree.statements),
-            Emit.PROGRAM: lambda: pformat(program.model, width=100),
+            Emit.PROGRAM: lambda: pformat(program.model, width=100, sort_dicts=False),
             Emit.DERIVATION: lambda: str(program.derivation),
             Emit.CERTIFICATE: lambda: str(program.certificate),
             Emit.LATEX: lambda: as_latex(program.model, program.derivation, program.certificate),

@@ -1,5 +1,6 @@
 """`odenet convert`."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,6 +21,9 @@ def convert(
     v0: Annotated[
         str | None, typer.Option(help="The initial speed: 0, f (that is, f(x0)) or learned.")
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Undo every block bit for bit, in fixed point.")
+    ] = False,
     weights: Annotated[
         str, typer.Option(help="`default` for the library's, `none`, or a file with a state_dict.")
     ] = "default",
@@ -32,11 +36,14 @@ def convert(
 
     constants = {"gamma": gamma, "h": h}
     given = {key: value for key, value in constants.items() if value is not None}
-    recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given)
+    recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given, exact)
     try:
-        model = recipe.apply(build(name, None if weights == "none" else weights))
+        with warnings.catch_warnings(record=True) as caught:
+            model = recipe.apply(build(name, None if weights == "none" else weights))
     except (ZooError, ValueError) as error:
         _refuse(str(error))
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)
     print(_summary(model, recipe))
     if output is not None:
         try:

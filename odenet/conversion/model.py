@@ -16,7 +16,12 @@ from odenet.conversion.reversible import Options, Speed, assemble
 
 
 def convert(
-    model: nn.Module, scheme: str = "momentum", *, v0: Speed = None, **constants: float
+    model: nn.Module,
+    scheme: str = "momentum",
+    *,
+    v0: Speed = None,
+    exact: bool = False,
+    **constants: float,
 ) -> nn.Module:
     """A residual network whose shape-preserving blocks are the steps of reversible flows.
 
@@ -32,10 +37,14 @@ def convert(
         scheme: of the library.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a module
             of x0. By default 0; a scheme that starts from an earlier value has the speed f(x0).
+        exact: take the steps in fixed point, where they are undone bit for bit at any depth.
         **constants: of the scheme: gamma, by default 0.9, or h, by default 1.
 
     Returns:
         The converted model.
+
+    Warns:
+        UserWarning: if the steps of a flow are not undone in float32 well enough to train by.
 
     Raises:
         ValueError: if nothing in it can be converted, or the scheme does not suit it.
@@ -43,7 +52,7 @@ def convert(
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = Options(scheme, residual=True, v0=v0, constants=constants, owner=False)
+    options = Options(scheme, True, v0, constants, exact, owner=False)
     converted = _converted(model, options, {})
     if converted is model:
         raise ValueError(

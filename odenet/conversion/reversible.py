@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from torch import nn
 
-from odenet.compiler import loads
+from odenet.analyse.discrete import drift_warning
+from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
@@ -26,6 +28,7 @@ class Options:
         residual: whether the modules compute x + f(x).
         v0: the initial speed; see `reversible`.
         constants: of the scheme.
+        exact: whether the steps are taken in fixed point.
         owner: whether the flow registers the modules.
     """
 
@@ -33,6 +36,7 @@ class Options:
     residual: bool = False
     v0: Speed = None
     constants: Mapping[str, float] = field(default_factory=dict)
+    exact: bool = False
     owner: bool = True
 
 
@@ -42,6 +46,7 @@ def reversible(
     *,
     residual: bool = False,
     v0: Speed = None,
+    exact: bool = False,
     **constants: float,
 ) -> AdoptedFlow:
     """A flow whose step n evaluates the n-th of given modules.
@@ -53,7 +58,11 @@ def reversible(
         residual: whether they compute x + f(x) rather than f(x).
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.
+        exact: take the steps in fixed point, where they are undone bit for bit at any depth.
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
+
+    Warns:
+        UserWarning: if so many steps are not undone in float32 well enough to train by.
 
     Raises:
         ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
@@ -67,13 +76,15 @@ def reversible(
         if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
             raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
-    return assemble(rows, Options(scheme, residual, v0, constants))
+    return assemble(rows, Options(scheme, residual, v0, constants, exact))
 
 
 def assemble(rows: Sequence[Sequence[nn.Module]], options: Options) -> AdoptedFlow:
     """The flow of a module per step for each map of a scheme."""
     columns = tuple(zip(*rows, strict=True))
-    flow = _flow_class(options.scheme, spec_text(options))(len(columns), len(rows))
+    text = spec_text(options)
+    _warn_of_drift(_program(options.scheme, text), len(rows))
+    flow = _flow_class(options.scheme, text)(len(columns), len(rows))
     flow.residual = options.residual
     flow.adopt(dict(zip(flow.maps, columns, strict=True)), options.owner)
     if isinstance(options.v0, nn.Module):
@@ -109,7 +120,8 @@ def spec_text(options: Options) -> str:
     for pattern, name in zip(scheme.patterns, maps, strict=True):
         primes = "'" * pattern.order
         lines.append(f"{unknowns[pattern.variable]}{primes} = {name}({unknowns[pattern.reads[0]]})")
-    lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)}")
+    exact = "exact" if options.exact else ""
+    lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)} {exact}")
     return "\n".join(lines)
 
 
@@ -152,10 +164,22 @@ def _scheme(name: str) -> Scheme:
 
 
 @cache
+def _program(scheme: str, text: str) -> Program:
+    return loads(text, name=f"{scheme}.ode")
+
+
+@cache
 def _flow_class(scheme: str, text: str) -> type[AdoptedFlow]:
     """The generated class of a spec, with modules of others in the place of its maps."""
-    generated = type(loads(text, name=f"{scheme}.ode").flow(len(_scheme(scheme).patterns), 1))
+    generated = type(_program(scheme, text).flow(len(_scheme(scheme).patterns), 1))
     rates = [name for name in dir(generated) if name.startswith("rate_")]
     maps = opaque_maps(_scheme(scheme))
     members = {name: AdoptedFlow.evaluate for name in rates}
     return type(generated.__name__, (AdoptedFlow, generated), {**members, "maps": maps})
+
+
+def _warn_of_drift(program: Program, steps: int) -> None:
+    warning = drift_warning(program.model, program.derivation, steps)
+    if warning is not None:
+        cure = "say exact=True, or set flow.memory = 'stored'"
+        warnings.warn(f"{warning.message}; {cure}", stacklevel=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,18 @@ class Recipe:
         scheme: of the library.
         v0: the initial speed, as `convert` takes it.
         constants: of the scheme.
+        exact: whether its steps are taken in fixed point.
     """
 
     name: str
     scheme: str = "momentum"
     v0: str | int | None = None
     constants: dict[str, float] = field(default_factory=dict)
+    exact: bool = False
 
     def apply(self, model: nn.Module) -> nn.Module:
         """The converted network."""
-        return convert(model, self.scheme, v0=self.v0, **self.constants)
+        return convert(model, self.scheme, v0=self.v0, exact=self.exact, **self.constants)
 
 
 def build(name: str, weights: str | Path | None = "default") -> nn.Module:
@@ -64,12 +66,11 @@ def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    facts = {"name": recipe.name, "scheme": recipe.scheme, "v0": recipe.v0}
-    saved = {"converted": {**facts, "constants": dict(recipe.constants)}}
+    saved = {"converted": asdict(recipe), "state_dict": model.state_dict()}
     file = Path(file)
     partial = file.with_name(f".{file.name}.partial")
     with partial.open("wb") as stream:
-        torch.save({**saved, "state_dict": model.state_dict()}, stream)
+        torch.save(saved, stream)
     partial.replace(file)
 
 

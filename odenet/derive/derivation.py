@@ -168,10 +168,10 @@ class Derivation:
             values: of the scheme's constants.
 
         Returns:
-            None where there is no inverse, or no test equation for the scheme.
+            None where there is no inverse at these values, or no test equation for the scheme.
         """
         found = self.stability_at({**(values or {}), "h": h})
-        if self.shears is None or isinstance(found, str):
+        if self.shears is None or isinstance(found, str) or self.violated(values or {}):
             return None
         return predict_roundtrip(found, self.shears, steps, h, eps, frequency)
 

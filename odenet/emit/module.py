@@ -4,13 +4,14 @@ import re
 from hashlib import sha256
 
 from odenet.analyse import Certificate
+from odenet.analyse.discrete import stability_of
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import docstring
 from odenet.emit.names import class_name
 from odenet.emit.network import network
-from odenet.emit.spectrum import axis_text, certified_axis, stability_of
+from odenet.emit.spectrum import axis_text, certified_axis
 from odenet.model.program import Model
 
 _RUNTIME = (

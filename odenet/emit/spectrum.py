@@ -3,6 +3,7 @@
 import re
 
 from odenet.analyse import Certificate, EnergyTerm
+from odenet.analyse.discrete import stability_of
 from odenet.derive import Axis, Derivation, Stability
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
 from odenet.emit.frame import Frame
@@ -34,13 +35,6 @@ def axis_text(axis: Axis) -> str:
     """`stable for hω < 2`."""
     text = str(axis)
     return text if "stable" in text else f"stable for {text}"
-
-
-def stability_of(model: Model, derivation: Derivation) -> Stability | str:
-    """The stability at the constants of the file."""
-    chosen = model.discretisation
-    values = {**chosen.constants, **({"h": chosen.h} if chosen.h is not None else {})}
-    return derivation.stability_at(values)
 
 
 class SpectrumWriter:

@@ -3,9 +3,8 @@
 import lightning.pytorch as pl
 from rich.console import Console
 
+from odenet.analyse.discrete import LARGE
 from odenet.train.task import Task, flows
-
-LARGE = 1e-2  # a relative error of the states at which gradients are visibly others
 
 
 class DriftMonitor(pl.Callback):

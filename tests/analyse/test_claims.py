@@ -122,6 +122,17 @@ def test_a_scheme_that_fits_gives_no_warning():
     assert advice("state Y\nmap f = conv(3)\nY' = f(Y)\ndiscretise euler(h = 0.1)") == ""
 
 
+def test_steps_that_are_not_undone_in_float32_are_warned_of_with_the_cure():
+    text = "state x\nmap f = conv(3)\nx' = f(x)\ndiscretise momentum(γ = 0.5)EXACT\n"
+    text += "net = input(1, 8, 8) -> conv(3, 4) -> flow(STEPS) -> mean -> dense(2)\n"
+    deep = text.replace("STEPS", "40")
+    found = advice(deep.replace("EXACT", ""))
+    assert found.startswith("40 steps are undone in float32 to about ")
+    assert "exact" in found and "stored activations" in found
+    assert advice(deep.replace("EXACT", " exact")) == ""
+    assert advice(text.replace("STEPS", "4").replace("EXACT", "")) == ""
+
+
 def test_leapfrog_is_offered_for_second_order_equations():
     text = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y)\ndiscretise heun(h = 0.1)"
     assert "leapfrog (hω < 2)" in advice(text)

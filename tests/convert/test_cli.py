@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from odenet.cli.converting import convert
 from odenet.conversion.zoo import restore
+from odenet.runtime import Flow
 
 app = typer.Typer()
 app.command()(convert)
@@ -33,6 +34,21 @@ def test_a_reversible_network_is_called_one():
     done = run("resnet18", "--weights", "none")
     assert done.exit_code == 0, done.output
     assert "reversible: trained without stored activations" in done.output
+
+
+def test_exact_conversion_is_restored_as_such(tmp_path):
+    target = str(tmp_path / "out.pt")
+    done = run("resnet18", "--weights", "none", "--gamma", "0.5", "--exact", "-o", target)
+    assert done.exit_code == 0, done.output
+    flows = [module for module in restore(target).modules() if isinstance(module, Flow)]
+    assert flows and all(flow.exact for flow in flows)
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_network_too_deep_for_its_gamma_is_warned_of():
+    done = run("resnet101", "--weights", "none", "--gamma", "0.5")
+    assert done.exit_code == 0, done.output
+    assert "warning: 22 steps are undone in float32" in done.output and "exact=True" in done.output
 
 
 def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):

@@ -1,6 +1,7 @@
 """Flows over modules of the user's own."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -153,8 +154,7 @@ def test_dropout_is_replayed_in_the_backward():
 def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(200)]
-    flow = reversible(layers)
-    flow.exact = True
+    flow = reversible(layers, exact=True)
     x = torch.randn(4, 8)
     found = gradients(flow, x)
     assert flow.drift == 0
@@ -162,6 +162,17 @@ def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
     truth.exact, truth.memory = False, "stored"
     for a, b in zip(found, gradients(truth, x.double()), strict=True):
         assert torch.linalg.vector_norm(a.double() - b) < 1e-3 * torch.linalg.vector_norm(b)
+
+
+def test_a_depth_that_is_not_undone_is_warned_of_unless_it_is_exact():
+    blocks = [nn.Linear(2, 2) for _ in range(60)]
+    with pytest.warns(UserWarning, match="60 steps are undone in float32 to about .*exact=True"):
+        reversible(blocks, gamma=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reversible(blocks, gamma=0.5, exact=True).exact
+        reversible(blocks, gamma=0.99)
+        reversible(blocks, "euler")
 
 
 def test_a_module_that_changes_the_shape_is_refused():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import odenet
-from odenet.emit.numerics import depth, numerics
+from odenet.analyse.discrete import depth
+from odenet.emit.numerics import numerics
 
 SPECS = Path(__file__).parents[2] / "specs"
 

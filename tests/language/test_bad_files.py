@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from odenet.compiler import load
 from odenet.diagnostics import SpecError
-from odenet.language.reading import read
-from odenet.model.check import check
 
 BAD = Path(__file__).parents[1] / "bad"
 FILES = sorted(BAD.glob("*.ode"))
@@ -23,7 +22,7 @@ def settings_of(path):
 def test_a_bad_file_is_refused_in_the_words_of_the_language(path, golden, monkeypatch):
     monkeypatch.chdir(BAD)
     with pytest.raises(SpecError) as caught:
-        check(read(Path(path.name)), settings_of(path))
+        load(path.name, set=settings_of(path))
     golden(path.with_suffix(".expected"), f"{caught.value}\n")
 
 
