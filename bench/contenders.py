@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import odenet
 from bench.networks import GAMMA, Network, Size
+from odenet.runtime import Flow
 from odenet.runtime.memory import bytes_per_step
 
 HALF = 0.45  # of what plain autograd stores, which leaves room for the working memory of a step
@@ -132,9 +133,14 @@ def own_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contende
 def own_half(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """As many steps stored as fit into half the memory of plain autograd, the rest reversed."""
     contender = own(network, steps, size)
-    flow = contender.module
-    state = flow.initial(torch.zeros(size.shape, requires_grad=True))
-    flow.memory = int(HALF * size.steps * bytes_per_step(flow, state))
+
+    def set_budget(flow: Flow, inputs: tuple[Tensor]) -> None:
+        """At the first call, when device and precision are those of the measurement."""
+        if flow.memory == "reversible":
+            per_step = bytes_per_step(flow, flow.initial(*inputs))
+            flow.memory = int(HALF * size.steps * per_step)
+
+    contender.module.register_forward_pre_hook(set_budget)
     return contender
 
 
