@@ -1,6 +1,9 @@
 """What the examples share: where they find specs and put figures."""
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -28,3 +31,10 @@ def save(figure, folder, name):
     figure.savefig(folder / name, dpi=150)
     pyplot.close(figure)
     print(f"wrote {folder / name}")
+
+
+def printed_by_child(script, *arguments):
+    """The number that a script prints, run in a fresh process."""
+    command = [sys.executable, script, *map(str, arguments)]
+    quiet = os.environ | {"KINETO_LOG_LEVEL": "99"}  # the profiler's notes on itself
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=quiet).stdout)

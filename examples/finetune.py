@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 
 import torch
-from figures import options, save
+from figures import options, printed_by_child, save
 from matplotlib import pyplot
-from peak import peak, printed_by_child
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from odenet.conversion import convert, zoo
+from odenet.footprint.allocator import Peak
 
 KINDS = ("ResNet", "Momentum ResNet")
 
@@ -71,20 +71,21 @@ def train(model, given, batch):
 
 
 def peak_memory(given, kind, batch):
-    """The memory in MiB of a process that takes one training step."""
+    """The memory in MiB of the network and a training step, in a fresh process."""
     flags = {"model": given.model, "size": given.size, "weights": "none"}
     words = [word for name, value in flags.items() for word in (f"--{name}", value)]
     return printed_by_child(__file__, given.folder, "--step", f"{kind}:{batch}", *words)
 
 
 def one_step(given):
-    """What a child process does: a step, then its peak memory in MiB on standard output."""
+    """What a child process does: a step; prints how many MiB were held at most."""
     kind, batch = given.step.split(":")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = network(given, kind, 2).to(device)
-    pictures = torch.randn(int(batch), 3, given.size, given.size, device=device)
-    model(pictures).square().sum().backward()
-    print(peak(device))
+    with Peak(device) as held:
+        model = network(given, kind, 2).to(device)
+        pictures = torch.randn(int(batch), 3, given.size, given.size, device=device)
+        model(pictures).square().sum().backward()
+    print(held.highest / 2**20)
 
 
 def largest_batch(given, kind):

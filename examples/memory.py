@@ -1,21 +1,22 @@
 """Peak memory of training a residual network and its reversible forms (Sander et al. 2021, Fig. 7).
 
-Every number is that of a process of its own, which takes one training step. Compared are the
-network as it is, with its blocks checkpointed, converted by odenet, and, where that package is
-installed, converted by momentumnet.
+Every number is what the allocator held at most during one training step, in a process of its own:
+activations and gradients, but not the weights. Compared are the network as it is, with its blocks
+checkpointed, converted by odenet, also with the blocks checkpointed that no flow takes in, and,
+where that package is installed, converted by momentumnet.
 """
 
 import importlib.util
 
 import torch
-from figures import options, save
+from figures import options, printed_by_child, save
 from matplotlib import pyplot
-from peak import peak, printed_by_child
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torchvision import models
 
 import odenet
+from odenet.footprint.allocator import Peak
 
 
 def original(model):
@@ -44,26 +45,32 @@ def momentumnet(model):
     return transform_to_momentumnet(model, layers, gamma=0.9, use_backprop=False)
 
 
+def both(model):
+    """The network converted by odenet, and of the other blocks only the input stored."""
+    return odenet.convert(model, checkpoint=True)
+
+
 KINDS = {
     "original": original,
     "checkpointed": checkpointed,
-    "odenet": odenet.convert,
     "momentumnet": momentumnet,
+    "odenet": odenet.convert,
+    "odenet, other blocks checkpointed": both,
 }
 
 
 def one_step(kind, name, size, batch):
-    """What a child process does: a training step; prints what it took in MiB beyond the start."""
+    """What a child process does: a training step; prints how many MiB were held at most."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = KINDS[kind](models.get_model(name, weights=None)).to(device).train()
     pictures = torch.randn(batch, 3, size, size, device=device)
-    before = peak(device)
-    model(pictures).square().mean().backward()
-    print(peak(device) - before)
+    with Peak(device) as step:
+        model(pictures).square().mean().backward()
+    print(step.highest / 2**20)
 
 
 def step_memory(kind, name, size, batch):
-    """The memory in MiB that a training step takes in a fresh process, gradients among it."""
+    """The memory in MiB that a training step takes in a fresh process."""
     return printed_by_child(__file__, "--step", f"{kind}:{name}:{size}:{batch}")
 
 

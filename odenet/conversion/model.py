@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.residual import find_row, keeps_shape
 from odenet.conversion.reversible import Options, Speed, assemble
+from odenet.runtime.memory import recomputed
 
 
 def convert(
@@ -21,6 +22,7 @@ def convert(
     *,
     v0: Speed = None,
     exact: bool = False,
+    checkpoint: bool = False,
     **constants: float,
 ) -> nn.Module:
     """A residual network whose shape-preserving blocks are the steps of reversible flows.
@@ -38,6 +40,8 @@ def convert(
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a module
             of x0. By default 0; a scheme that starts from an earlier value has the speed f(x0).
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
+        checkpoint: store of blocks that change the shape their input only, and evaluate them again
+            in the backward pass.
         **constants: of the scheme: gamma, by default 0.9, or h, by default 1.
 
     Returns:
@@ -52,7 +56,7 @@ def convert(
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = Options(scheme, True, v0, constants, exact, owner=False)
+    options = Options(scheme, True, v0, constants, exact, checkpoint, owner=False)
     converted = _converted(model, options, {})
     if converted is model:
         raise ValueError(
@@ -67,15 +71,19 @@ class Stage(nn.Sequential):
 
     Attributes:
         flows: one per run of blocks that keep the shape; the blocks are children of the stage.
+        checkpoint: whether the other blocks are evaluated again in the backward pass.
     """
 
     flows: nn.ModuleList
+    checkpoint: bool
     plan: tuple[str, ...]  # names of blocks, and of flows as "flows.0"
 
     def forward(self, input: Tensor) -> Tensor:
         """The blocks and flows one after the other."""
         for name in self.plan:
-            input = self.get_submodule(name)(input)
+            module = self.get_submodule(name)
+            again = self.checkpoint and not isinstance(module, AdoptedFlow)
+            input = recomputed(module, input) if again else module(input)
         return input
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -136,6 +144,7 @@ def _stage(blocks: nn.Sequential, options: Options) -> Stage:
         else:
             plan += names
     stage.plan = tuple(plan)
+    stage.checkpoint = options.checkpoint
     stage.flows = nn.ModuleList(flows)
     stage.flows.train(blocks.training)
     return stage

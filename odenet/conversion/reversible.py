@@ -29,6 +29,7 @@ class Options:
         v0: the initial speed; see `reversible`.
         constants: of the scheme.
         exact: whether the steps are taken in fixed point.
+        checkpoint: whether what stays outside of flows is evaluated again in the backward pass.
         owner: whether the flow registers the modules.
     """
 
@@ -37,6 +38,7 @@ class Options:
     v0: Speed = None
     constants: Mapping[str, float] = field(default_factory=dict)
     exact: bool = False
+    checkpoint: bool = False
     owner: bool = True
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
@@ -45,21 +45,28 @@ def plain_steps(flow: Flow, state: State, steps: range) -> State:
 
 def checkpointed_steps(flow: Flow, state: State) -> State:
     """All steps, each stored by its first state and run again in the backward."""
-
-    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), frozen_statistics(flow)
-
     with _unbound(flow):
         for step in range(flow.steps):
-            state = checkpoint(
-                flow.advance,
-                state,
-                step,
-                use_reentrant=False,
-                preserve_rng_state=flow.stochastic,
-                context_fn=contexts,
-            )
+            state = _again(flow, flow.stochastic, flow.advance, state, step)
     return state
+
+
+def recomputed(module: nn.Module, input: Tensor) -> Tensor:
+    """A module of which the backward stores the input, and runs it again; norms count it once."""
+    return _again(module, True, module, input)
+
+
+def _again(module: nn.Module, stochastic: bool, function: Callable, *inputs: Any) -> Any:
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), frozen_statistics(module)
+
+    return checkpoint(
+        function,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=stochastic,
+        context_fn=contexts,
+    )
 
 
 def budgeted_steps(flow: Flow, state: State, budget: int) -> State:

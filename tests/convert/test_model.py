@@ -1,6 +1,7 @@
 """Residual networks of torchvision as reversible ones, against the iterations written by hand."""
 
 import copy
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -51,6 +52,19 @@ def assert_same_gradients(found, expected, rtol=1e-8):
         torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * float(b.abs().max() + 1e-12))
 
 
+@contextmanager
+def saved_bytes():
+    """The sizes of what autograd saves for the backward, weights left out."""
+    found = []
+
+    def pack(tensor):
+        found.append(0 if isinstance(tensor, nn.Parameter) else tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_gamma_zero_gives_the_outputs_of_the_original(network, pictures, training):
     network.train(training)
@@ -88,6 +102,20 @@ def test_batch_statistics_are_updated_once_as_in_the_original(network, pictures)
     converted(pictures).sum().backward()
     for (name, a), b in zip(converted.named_buffers(), by_hand.buffers(), strict=True):
         torch.testing.assert_close(a, b, msg=name)
+
+
+def test_blocks_that_change_the_shape_are_evaluated_again_if_asked(network, pictures):
+    network.train()
+    plain, frugal = convert(copy.deepcopy(network)), convert(network, checkpoint=True)
+    expected = gradients(plain, plain(pictures).square().sum())
+    with saved_bytes() as kept:
+        loss = frugal(pictures).square().sum()
+    assert_same_gradients(gradients(frugal, loss), expected)
+    for (name, a), b in zip(frugal.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(a, b), name
+    with saved_bytes() as before:
+        plain(pictures)
+    assert sum(kept) < 0.9 * sum(before)
 
 
 def test_gradients_are_exact_in_bfloat16_with_exact_arithmetic(pictures):
