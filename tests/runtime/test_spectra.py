@@ -35,6 +35,15 @@ def test_the_norm_of_a_matrix_and_of_zero():
     assert operator_norm(torch.zeros(2, 2, 3, 3))[0] == 0
 
 
+@pytest.mark.parametrize("channels", [4, 16])
+def test_a_few_iterations_come_close_to_the_norm_from_below(channels):
+    torch.manual_seed(channels)
+    K = torch.randn(channels, channels, 3, 3)
+    settled, _ = operator_norm(K, tolerance=1e-7, limit=2000)
+    rough, _ = operator_norm(K, limit=12)
+    assert 0.9 * settled < rough < settled
+
+
 def test_a_norm_starts_from_where_the_last_one_ended(monkeypatch):
     flow, counted = HamiltonianFlow(4, 2), []
 
