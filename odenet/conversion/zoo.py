@@ -32,7 +32,7 @@ class Recipe:
     name: str
     scheme: str = "momentum"
     v0: str | int | None = None
-    constants: dict[str, float] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
     exact: bool = False
 
     def apply(self, model: nn.Module) -> nn.Module:
