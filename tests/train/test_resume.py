@@ -1,0 +1,73 @@
+"""A run that is stopped goes on as if it had not been."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from odenet.train import run
+from odenet.train.records import RunFolder
+from odenet.train.stopping import Stopped
+from odenet.train.task import Task
+
+from .runs import assert_same_run, rows, train, weights
+
+
+class StopAt:
+    """Sends a signal to the process at one training step."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
+        taken = Task.training_step
+        self.steps = 0
+
+        def training_step(task, batch, index):
+            self.steps += 1
+            if self.steps == step:
+                os.kill(os.getpid(), number)
+            return taken(task, batch, index)
+
+        monkeypatch.setattr(Task, "training_step", training_step)
+
+
+EVERYTHING = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
+
+
+@pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
+    train(stub_spec, "whole", **settings)
+    with monkeypatch.context() as patch:
+        StopAt(patch, step)
+        with pytest.raises(Stopped):
+            train(stub_spec, "run", **settings)
+    assert not RunFolder(Path("run")).result.exists()
+    result = run.resume("run", console=Console(quiet=True))
+    assert_same_run("run", "whole")
+    assert result.epochs == 3
+
+
+def test_ctrl_c_stops_like_sigterm(stub_spec, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    StopAt(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(Stopped):
+        train(stub_spec)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert RunFolder(Path("run")).checkpoint("last").is_file()
+
+
+def test_a_run_can_be_made_longer(stub_spec):
+    train(stub_spec, epochs=1)
+    result = run.resume("run", {"epochs": 2}, console=Console(quiet=True))
+    assert result.epochs == 2
+    assert [row["epoch"] for row in rows("run")] == [0, 1]
+
+
+def test_resuming_a_complete_run_changes_nothing(stub_spec):
+    train(stub_spec, epochs=1)
+    before = rows("run"), weights("run")
+    run.resume("run", console=Console(quiet=True))
+    assert rows("run") == before[0]
+    assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
