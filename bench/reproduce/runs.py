@@ -148,7 +148,9 @@ def _conditions(given: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
     """What was run, on what, for how long."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     hours = sum(outcome.result.seconds for outcome in outcomes) / 3600
-    flags = " ".join(["--quick"] * given.quick + [f"--set {item}" for item in given.set])
+    seeds = [f"--seeds {given.seeds}"] if given.seeds else []
+    settings = [f"--set {item}" for item in given.set]
+    flags = " ".join(["--quick"] * given.quick + seeds + settings)
     return (
         f"Run by `python bench/reproduce/{Path(sys.argv[0]).name} {flags}".rstrip()
         + f"` on {Path(given.data.removeprefix('folder:')).name}: {len(outcomes)} runs, "
