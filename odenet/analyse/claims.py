@@ -6,6 +6,7 @@ from typing import Any
 
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
+from odenet.analyse.discrete import irreversible
 from odenet.analyse.numeric import CannotEvaluate
 from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
@@ -104,14 +105,11 @@ def check_claims(
 
 
 def _reversible(facts: _Facts, claim: Claim) -> _Answer:
+    why = irreversible(facts.model, facts.derivation)
+    if why is None:
+        return True, f"{facts.model.scheme.name} is undone line by line", None, None
     obstacle = facts.derivation.obstacle
-    if not facts.derivation.reversible:
-        reason = obstacle.message if obstacle else "there is no explicit inverse"
-        return False, reason, obstacle.span if obstacle else None, None
-    broken = facts.derivation.violated(facts.constants)
-    if broken:
-        return False, f"the inverse divides by {broken[0]}, which is 0 here", None, None
-    return True, f"{facts.model.scheme.name} is undone line by line", None, None
+    return False, why, obstacle.span if obstacle else None, None
 
 
 def _exact(facts: _Facts, claim: Claim) -> _Answer:

@@ -84,17 +84,20 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
     return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
 
 
+def irreversible(model: Model, derivation: Derivation) -> str | None:
+    """Why the steps have no inverse at the constants of the file, where they have none."""
+    if derivation.obstacle is not None:
+        return derivation.obstacle.message
+    if derivation.violated(model.discretisation.constants):
+        return f"it has an inverse only where {' and '.join(conditions(derivation))}"
+    return None
+
+
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     """Why `exact` cannot be had: what has no inverse is not undone bit for bit either."""
-    chosen = model.discretisation
-    if not chosen.exact:
-        return None
-    if derivation.obstacle is not None:
-        why = derivation.obstacle.message
-    elif derivation.violated(chosen.constants):
-        why = f"it has an inverse only where {' and '.join(conditions(derivation))}"
-    else:
+    why = irreversible(model, derivation) if model.discretisation.exact else None
+    if why is None:
         return None
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
-    return Diagnostic(message, chosen.span, help=help_)
+    return Diagnostic(message, model.discretisation.span, help=help_)

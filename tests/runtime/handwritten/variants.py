@@ -1,8 +1,8 @@
-"""Flows written by hand in exactly the form that the compiler generates."""
+"""Flows with what the papers' own lack: random maps, norms, sharing, an input, groups, no inverse."""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn, relu, tanh
@@ -12,233 +12,17 @@ from odenet.runtime import (
     Shear,
     Term,
     adjoint_conv,
-    adjoint_kernel,
-    bias,
     conv,
     conv_kernel,
     dense,
     dense_matrix,
-    eye_kernel,
     layers,
     norm_layers,
     scalar,
     soft_threshold,
     split,
 )
-
-
-class Pair(NamedTuple):
-    Y: Tensor
-    Z: Tensor
-
-
-class Two(NamedTuple):
-    Y_prev: Tensor
-    Y: Tensor
-
-
-class Particle(NamedTuple):
-    x: Tensor
-    v: Tensor
-
-
-class HamiltonianFlow(Flow):
-    """Y' = K1^T σ(K1 Z + b1), Z' = -K2^T σ(K2 Y + b2); verlet."""
-
-    slots = ("Y", "Z")
-    states = ("Y", "Z")
-    operators = ("K1", "K2")
-    stability_limit = 2.0
-
-    def __init__(self, channels, steps, *, h=0.1, space=2):
-        super().__init__(channels, steps, space)
-        c = self.width(2)
-        self.h = h
-        self.K1 = conv_kernel(steps, c, c, kernel=3, space=space)
-        self.b1 = bias(steps, c, space=space)
-        self.K2 = conv_kernel(steps, c, c, kernel=3, space=space)
-        self.b2 = bias(steps, c, space=space)
-
-    def rate_Y(self, Z, K1, b1):
-        return adjoint_conv(relu(conv(Z, K1) + b1), K1)
-
-    def rate_Z(self, Y, K2, b2):
-        return -adjoint_conv(relu(conv(Y, K2) + b2), K2)
-
-    def initial(self, u):
-        Y, Z = split(u, 2)
-        return Pair(Y, Z)
-
-    def advance(self, state, step=0):
-        Y, Z = state
-        Y = Y + self.h * self.rate_Y(Z, self.K1[step], self.b1[step])
-        Z = Z + self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
-        return Pair(Y, Z)
-
-    def retreat(self, state, step=0):
-        Y, Z = state
-        Z = Z - self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
-        Y = Y - self.h * self.rate_Y(Z, self.K1[step], self.b1[step])
-        return Pair(Y, Z)
-
-    def readout(self, state):
-        Y, Z = state
-        return torch.cat((Y, Z), dim=1)
-
-    def field(self, state, step=0):
-        Y, Z = state
-        return (
-            self.rate_Y(Z, self.K1[step], self.b1[step]),
-            self.rate_Z(Y, self.K2[step], self.b2[step]),
-        )
-
-    def frequency_bound(self, step=0):
-        return self.norm("K1", self.K1[step], step) * self.norm("K2", self.K2[step], step)
-
-    def shears(self):
-        return (
-            Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("K1", "b1")),)),
-            Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("K2", "b2")),)),
-        )
-
-
-class MidpointFlow(Flow):
-    """Y' = σ((K - K^T - γ I) Y + b); midpoint, with one K for all steps or one each."""
-
-    slots = ("Y_prev", "Y")
-    states = ("Y",)
-    operators = ("K",)
-    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}
-
-    def __init__(self, channels, steps, *, h=0.1, gamma=0.0, space=2):
-        super().__init__(channels, steps, space)
-        c = self.width(1)
-        self.h = h
-        self.gamma = gamma
-        self.K = conv_kernel(steps, c, c, kernel=3, space=space)
-        self.b = bias(steps, c, space=space)
-
-    def rate_Y(self, Y, K, b):
-        return tanh(conv(Y, K - adjoint_kernel(K) - self.gamma * eye_kernel(K)) + b)
-
-    def initial(self, u):
-        return Two(torch.zeros_like(u), u)
-
-    def advance(self, state, step=0):
-        Y_prev, Y = state
-        Y_next = Y_prev + 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
-        return Two(Y, Y_next)
-
-    def retreat(self, state, step=0):
-        Y, Y_next = state
-        Y_prev = Y_next - 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
-        return Two(Y_prev, Y)
-
-    def readout(self, state):
-        return state.Y
-
-    def field(self, state, step=0):
-        return (self.rate_Y(state.Y, self.K[step], self.b[step]),)
-
-    def shears(self):
-        term = Term(2 * self.h, self.rate_Y, ("Y",), ("K", "b"))
-        return (Shear("Y_prev", 1.0, terms=(term,)),)
-
-
-class LeapfrogFlow(Flow):
-    """Y'' = -K^T σ(K Y + b), K shared by all steps; leapfrog."""
-
-    slots = ("Y_prev", "Y")
-    states = ("Y",)
-    operators = ("K",)
-    shared = ("K", "b")
-    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}
-
-    def __init__(self, channels, steps, *, h=0.1, space=2):
-        super().__init__(channels, steps, space)
-        c = self.width(1)
-        self.h = h
-        self.K = conv_kernel(1, c, c, kernel=3, space=space)
-        self.b = bias(1, c, space=space)
-
-    def rate_Y(self, Y, K, b):
-        return -adjoint_conv(tanh(conv(Y, K) + b), K)
-
-    def initial(self, u):
-        return Two(torch.zeros_like(u), u)
-
-    def advance(self, state, step=0):
-        Y_prev, Y = state
-        Y_next = 2 * Y - Y_prev + self.h**2 * self.rate_Y(Y, self.K[0], self.b[0])
-        return Two(Y, Y_next)
-
-    def retreat(self, state, step=0):
-        Y, Y_next = state
-        Y_prev = 2 * Y - Y_next + self.h**2 * self.rate_Y(Y, self.K[0], self.b[0])
-        return Two(Y_prev, Y)
-
-    def readout(self, state):
-        return state.Y
-
-    def field(self, state, step=0):
-        return (self.rate_Y(state.Y, self.K[0], self.b[0]),)
-
-    def shears(self):
-        term = Term(self.h**2, self.rate_Y, ("Y",), ("K", "b"))
-        return (Shear("Y_prev", -1.0, adds=((2.0, "Y"),), terms=(term,)),)
-
-
-class MomentumFlow(Flow):
-    """x' = f(x) for any map f; momentum."""
-
-    slots = ("x", "v")
-    states = ("x",)
-
-    def __init__(self, channels, steps, *, gamma=0.9, space=2):
-        super().__init__(channels, steps, space)
-        c = self.width(1)
-        self.gamma = gamma
-        self.f = layers(steps, lambda: self.block(c))
-
-    def block(self, c):
-        return nn.Sequential(
-            nn.Conv2d(c, c, 3, padding=1, bias=False),
-            nn.BatchNorm2d(c),
-            nn.ReLU(),
-            nn.Conv2d(c, c, 3, padding=1, bias=False),
-            nn.BatchNorm2d(c),
-        )
-
-    def rate_x(self, x, f):
-        return f(x)
-
-    def initial(self, u):
-        return Particle(u, torch.zeros_like(u))
-
-    def advance(self, state, step=0):
-        x, v = state
-        v = self.gamma * v + (1 - self.gamma) * self.rate_x(x, self.f[step])
-        x = x + v
-        return Particle(x, v)
-
-    def retreat(self, state, step=0):
-        x, v = state
-        x = x - v
-        v = (v - (1 - self.gamma) * self.rate_x(x, self.f[step])) / self.gamma
-        return Particle(x, v)
-
-    def readout(self, state):
-        return state.x
-
-    def field(self, state, step=0):
-        return (self.rate_x(state.x, self.f[step]),)
-
-    def shears(self):
-        term = Term(1 - self.gamma, self.rate_x, ("x",), ("f",))
-        return (
-            Shear("v", self.gamma, terms=(term,)),
-            Shear("x", 1.0, adds=((1.0, "v"),)),
-        )
+from tests.runtime.handwritten.papers import HamiltonianFlow, MomentumFlow, Pair
 
 
 class DropoutFlow(MomentumFlow):
@@ -470,24 +254,3 @@ class EulerFlow(Flow):
 
     def field(self, state, step=0):
         return (self.rate_Y(state[0], self.K[step]),)
-
-
-FLOWS = {
-    "hamiltonian": (HamiltonianFlow, (2, 4, 5, 6)),
-    "midpoint": (MidpointFlow, (2, 3, 5, 4)),
-    "leapfrog": (LeapfrogFlow, (2, 3, 5, 4)),
-    "momentum": (MomentumFlow, (3, 3, 5, 4)),
-    "momentum with dropout": (DropoutFlow, (2, 3, 5, 4)),
-    "momentum with a shared map": (SharedMomentumFlow, (2, 3, 5, 4)),
-    "batch norms inside": (NormFlow, (3, 4, 5, 4)),
-    "exogenous input": (ListaFlow, (4, 5)),
-    "groups": (GroupsFlow, (2, 8, 4, 5)),
-}
-
-
-def build(name, steps=10, **options):
-    """A flow of the list in double precision, and an input for it."""
-    torch.manual_seed(7)
-    kind, shape = FLOWS[name]
-    flow = kind(shape[1], steps, **options).double()
-    return flow, torch.randn(shape, dtype=torch.float64)

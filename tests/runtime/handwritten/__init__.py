@@ -1,0 +1,55 @@
+"""Flows written by hand in exactly the form that the compiler generates."""
+
+import torch
+
+from tests.runtime.handwritten.papers import (
+    HamiltonianFlow,
+    LeapfrogFlow,
+    MidpointFlow,
+    MomentumFlow,
+    Two,
+)
+from tests.runtime.handwritten.variants import (
+    DropoutFlow,
+    EulerFlow,
+    GroupsFlow,
+    ListaFlow,
+    NormFlow,
+    SharedMomentumFlow,
+)
+
+__all__ = [
+    "FLOWS",
+    "DropoutFlow",
+    "EulerFlow",
+    "GroupsFlow",
+    "HamiltonianFlow",
+    "LeapfrogFlow",
+    "ListaFlow",
+    "MidpointFlow",
+    "MomentumFlow",
+    "NormFlow",
+    "SharedMomentumFlow",
+    "Two",
+    "build",
+]
+
+FLOWS = {
+    "hamiltonian": (HamiltonianFlow, (2, 4, 5, 6)),
+    "midpoint": (MidpointFlow, (2, 3, 5, 4)),
+    "leapfrog": (LeapfrogFlow, (2, 3, 5, 4)),
+    "momentum": (MomentumFlow, (3, 3, 5, 4)),
+    "momentum with dropout": (DropoutFlow, (2, 3, 5, 4)),
+    "momentum with a shared map": (SharedMomentumFlow, (2, 3, 5, 4)),
+    "batch norms inside": (NormFlow, (3, 4, 5, 4)),
+    "exogenous input": (ListaFlow, (4, 5)),
+    "groups": (GroupsFlow, (2, 8, 4, 5)),
+}
+
+
+def build(name, steps=10, **options):
+    """A flow of the list in double precision, and an input for it."""
+    torch.manual_seed(7)
+    kind, shape = FLOWS[name]
+    flow = kind(shape[1], steps, **options).double()
+    return flow, torch.randn(shape, dtype=torch.float64)
