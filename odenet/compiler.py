@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import odenet
 from odenet import analyse
 from odenet.analyse import Certificate, certify
-from odenet.analyse.discrete import exact_refused
+from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source

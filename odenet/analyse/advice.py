@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from odenet.analyse.certificate import Certificate
-from odenet.analyse.discrete import depth, drift_warning, stability_of
+from odenet.analyse.scheme_on_dynamics import depth, drift_warning, stability_of
 from odenet.derive import Axis, Derivation, Stability, derive
 from odenet.diagnostics import Diagnostic
 from odenet.model.fit import fit

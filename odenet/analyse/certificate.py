@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from odenet.analyse import latex, show
-from odenet.analyse.arrange import Matrix
+from odenet.analyse import latex, proof_text
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
+from odenet.analyse.factorisations import Matrix
 from odenet.analyse.prove import Part
 from odenet.analyse.scaling import Weights
 from odenet.diagnostics import Span
@@ -111,7 +111,7 @@ class Certificate:
     @property
     def proof(self) -> tuple[str, ...]:
         """The argument as a chain of lines; empty if nothing is proved."""
-        return tuple(show.proof(self.parts, self.verdict)) if self.proved else ()
+        return tuple(proof_text.proof(self.parts, self.verdict)) if self.proved else ()
 
     def __str__(self) -> str:
         lines = [self.summary, *(f"  {line}" for line in self.proof)]
@@ -136,7 +136,7 @@ class Certificate:
         return {
             "verdict": self.verdict,
             "summary": self.summary,
-            "parts": [show.plain(part) for part in self.parts],
+            "parts": [proof_text.plain(part) for part in self.parts],
             "energy": str(self.energy) if self.energy else None,
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
             "proof": list(self.proof),

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.energy import Energy, read_energy
+from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Part, Proof, prove
-from odenet.analyse.reader import Gate, Obstacle, Reader
-from odenet.analyse.reasons import explain
-from odenet.analyse.scalars import Signs
+from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
 from odenet.analyse.units import System, not_monotone, read_system
+from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
 from odenet.model.program import Model
 
@@ -24,10 +24,10 @@ def certify(model: Model) -> Certificate:
     Returns:
         A certificate whose verdict is "imaginary", "real", "stable", or "open" with the reason.
     """
-    reader = Reader(model)
+    reader = FormulaReader(model)
     try:
         readings = [read_system(model, reader), read_system(model, reader, whole=True)]
-    except Obstacle as obstacle:
+    except OutsideTheorems as obstacle:
         return Certificate("open", reason=str(obstacle), span=obstacle.span)
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
@@ -41,7 +41,7 @@ def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
     return certificate.proved, certificate.verdict != "stable", known
 
 
-def _certificate(model: Model, reader: Reader, system: System) -> Certificate:
+def _certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
     """The certificate of one reading of the dynamics."""
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
     signs = Signs(reader.values)
@@ -71,7 +71,7 @@ def _with_assumptions(
     return found, needed
 
 
-def _energy(whole: Part | None, system: System, reader: Reader) -> Energy | None:
+def _energy(whole: Part | None, system: System, reader: FormulaReader) -> Energy | None:
     """The energy of a statement about all units; a forcing outside of them does work of its own."""
     if whole is None or not whole.units or system.forced:
         return None
@@ -102,7 +102,7 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
     return found
 
 
-def _signs(assumed: frozenset[str], reader: Reader) -> list[Assumption]:
+def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
     """Signs of learned numbers and diagonals."""
     found = []
     for name in sorted(assumed):

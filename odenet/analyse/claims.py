@@ -6,8 +6,8 @@ from typing import Any
 
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
-from odenet.analyse.discrete import irreversible
-from odenet.analyse.numeric import CannotEvaluate
+from odenet.analyse.jacobian import CannotEvaluate
+from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
 from odenet.diagnostics import Span

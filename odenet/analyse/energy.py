@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from odenet.analyse.laurent import ONE, Monomial, Scalar, factor_text, signed_sum
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word, word_text
 from odenet.analyse.prove import Part
-from odenet.analyse.reader import LINEAR, Gate, Reader
-from odenet.analyse.scalars import ONE, Monomial, Scalar, factor_text, signed_sum
+from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Unit
-from odenet.analyse.words import Diagonal, Letter, Operator, Word, word_text
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import Activation, State
@@ -54,7 +54,7 @@ class Energy:
         return f"E = {self.formula},  dE/dt = {self.rate}{sign}"
 
 
-def read_energy(part: Part, reader: Reader) -> Energy:
+def read_energy(part: Part, reader: FormulaReader) -> Energy:
     """The energy of a statement about all units at once."""
     obstacle = ""
     terms = []
@@ -105,7 +105,7 @@ def applied(operator: Operator, what: str) -> str:
 # --- as typed formulas ---------------------------------------------------------------------------
 
 
-def _no_code(unit: Unit, weight: Operator, reader: Reader) -> str:
+def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     """Why a term cannot be generated; empty if it can."""
     if unit.norms:
         return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
@@ -125,7 +125,7 @@ def _no_code(unit: Unit, weight: Operator, reader: Reader) -> str:
     return ""
 
 
-def _term(unit: Unit, weight: Operator, reader: Reader) -> EnergyTerm:
+def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
     word, scalar = weight.terms[0]
     powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
     if unit.stages:
@@ -139,7 +139,7 @@ def _term(unit: Unit, weight: Operator, reader: Reader) -> EnergyTerm:
 
 
 def _linear_argument(
-    unit: Unit, reader: Reader
+    unit: Unit, reader: FormulaReader
 ) -> tuple[expr.Node, tuple[tuple[str, int | Fraction], ...]]:
     """The field a linear unit reads; the root of a diagonal before it is handed back apart."""
     ((state, operator),) = unit.row.items()
@@ -165,13 +165,13 @@ def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
     return factors
 
 
-def to_node(scalar: Scalar, reader: Reader) -> expr.Node:
+def to_node(scalar: Scalar, reader: FormulaReader) -> expr.Node:
     """A number as a formula."""
     terms = [(1 if c > 0 else -1, _monomial(m, abs(c), reader)) for m, c in scalar.terms]
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else expr.Sum(tuple(terms))
 
 
-def _monomial(monomial: Monomial, coefficient: Fraction, reader: Reader) -> expr.Node:
+def _monomial(monomial: Monomial, coefficient: Fraction, reader: FormulaReader) -> expr.Node:
     above = [reader.symbols[name] for name, power in monomial for _ in range(power)]
     below = [reader.symbols[name] for name, power in monomial for _ in range(-power)]
     if coefficient != 1 or not above:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
-from odenet.analyse.arrange import Matrix
+from odenet.analyse.factorisations import Matrix
+from odenet.analyse.laurent import Monomial, Scalar, signed_sum
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.prove import Part
-from odenet.analyse.scalars import Monomial, Scalar, signed_sum
 from odenet.analyse.squares import Square
-from odenet.analyse.words import Diagonal, Letter, Operator, Word
 from odenet.language.names import canonical
 
 _GREEK = """

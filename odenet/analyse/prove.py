@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from odenet.analyse.arrange import Arrangement, Matrix, arrangements
-from odenet.analyse.scalars import Signs
+from odenet.analyse.factorisations import Arrangement, Matrix, arrangements
+from odenet.analyse.laurent import Signs
+from odenet.analyse.reductions import Decay, absorptions, components, parts, without_decay
 from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import System, Unit
-from odenet.analyse.variants import Decay, absorptions, components, parts, without_decay
 from odenet.model.expr import Activation
 
 Spectrum = Literal["imaginary", "real", "stable"]

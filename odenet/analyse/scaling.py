@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-from odenet.analyse.arrange import Matrix
-from odenet.analyse.scalars import ONE, Scalar, Signs, common_factor
+from odenet.analyse.factorisations import Matrix
+from odenet.analyse.laurent import ONE, Scalar, Signs, common_factor
+from odenet.analyse.operator_algebra import (
+    IDENTITY,
+    Diagonal,
+    Operator,
+    Word,
+    adjoint,
+    core,
+    invert,
+    join,
+)
 from odenet.analyse.squares import Vector, halves
-from odenet.analyse.words import IDENTITY, Diagonal, Operator, Word, adjoint, core, invert, join
 
 Weights = tuple[Operator, ...]
 

@@ -8,9 +8,9 @@ word can be split in two ways; where it is not, one G is tried and "no" means "n
 
 from dataclasses import dataclass
 
-from odenet.analyse.arrange import Matrix
-from odenet.analyse.scalars import ZERO, Scalar, Signs, common_factor
-from odenet.analyse.words import NOTHING, Operator, Word, adjoint, join, root
+from odenet.analyse.factorisations import Matrix
+from odenet.analyse.laurent import ZERO, Scalar, Signs, common_factor
+from odenet.analyse.operator_algebra import NOTHING, Operator, Word, adjoint, join, root
 
 Vector = tuple[tuple[int, Word], ...]
 

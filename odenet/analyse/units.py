@@ -3,15 +3,15 @@
 A unit is an activation of an affine function of the states. Frozen batch norms, biases and numbers
 between activations act on each value by itself, so a chain of them, `relu(N(tanh(K Y) + b))`, is
 one unit. What stands in the right-hand sides without an activation is kept apart, as operators from
-state to state; odenet/analyse/arrange.py makes units of it.
+state to state; odenet/analyse/factorisations.py makes units of it.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from odenet.analyse.reader import Form, Obstacle, Reader, reads_state
-from odenet.analyse.scalars import Signs
-from odenet.analyse.words import NOTHING, Operator
+from odenet.analyse.laurent import Signs
+from odenet.analyse.operator_algebra import NOTHING, Operator
+from odenet.analyse.read_formulas import Form, FormulaReader, OutsideTheorems, reads_state
 from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
@@ -85,16 +85,16 @@ class System:
         return replace(self, units=live, forced=self.forced or len(live) < len(moving))
 
 
-def read_system(model: Model, reader: Reader, whole: bool = False) -> System:
+def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> System:
     """Take the dynamics apart.
 
     Args:
         model: the typed program.
         reader: reads its formulas.
-        whole: whether linear units are kept as their author wrote them; see Reader.form.
+        whole: whether linear units are kept as their author wrote them; see FormulaReader.form.
 
     Raises:
-        Obstacle: they are not of the form s' = L φ(R s + b).
+        OutsideTheorems: they are not of the form s' = L φ(R s + b).
     """
     rates = model.dynamics.system(1)
     units: dict[object, Unit] = {}
@@ -120,7 +120,7 @@ def read_system(model: Model, reader: Reader, whole: bool = False) -> System:
 class _Chain:
     """Reads an activation, norm or chain of them."""
 
-    def __init__(self, reader: Reader, model: Model):
+    def __init__(self, reader: FormulaReader, model: Model):
         self.reader = reader
         self.model = model
         self.signs = Signs(reader.values)
@@ -155,14 +155,14 @@ class _Chain:
             return node.activation
         name = node.function.name
         if name in self.model.maps:
-            raise Obstacle(
+            raise OutsideTheorems(
                 f"the map `{self.reader.spell(name)}` is opaque: none of its operators has its "
                 "adjoint beside it, so nothing cancels",
                 node.span,
             )
         kind = self.model.parameters[name].options["kind"]
         if kind != "batch":
-            raise Obstacle(
+            raise OutsideTheorems(
                 f"a {kind} norm computes its statistics from the state: no diagonal Jacobian",
                 node.span,
             )
@@ -176,7 +176,7 @@ class _Chain:
         if len(inner) == 1 and not states and sign:
             return inner[0], sign
         span = inner[0].span
-        raise Obstacle(
+        raise OutsideTheorems(
             "this activation stands inside another with more than a number between them: the "
             "Jacobian has two diagonals with an operator between, not one",
             span or outer.span,

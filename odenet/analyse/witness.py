@@ -10,7 +10,7 @@ from numpy import ndarray
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.analyse.counterexample import Witness
-from odenet.analyse.numeric import CannotEvaluate, jacobian
+from odenet.analyse.jacobian import CannotEvaluate, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.model.program import Model
 

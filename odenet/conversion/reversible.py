@@ -9,7 +9,7 @@ from functools import cache
 
 from torch import nn
 
-from odenet.analyse.discrete import drift_warning
+from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.model.scheme import Scheme

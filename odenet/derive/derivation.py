@@ -9,12 +9,12 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
+from odenet.derive.coefficients import Scalars, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
+from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
-from odenet.derive.one_step import Rates, characteristic
 from odenet.derive.order import Order, derive_order
 from odenet.derive.roundtrip import RoundTrip, predict_roundtrip
-from odenet.derive.scalars import Scalars, as_sympy, constants, put_in
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric

@@ -16,7 +16,7 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.scalars import put_in, tidy
+from odenet.derive.coefficients import put_in, tidy
 
 XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
 REAL = mpmath.mpf(10) ** -25

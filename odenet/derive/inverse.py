@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import sympy
 
-from odenet.derive import nodes
-from odenet.derive.forms import Algebra, Form, read_step
-from odenet.derive.scalars import Scalars, to_sympy
+from odenet.derive import to_expr
+from odenet.derive.coefficients import Scalars, to_sympy
+from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.shears import Shear
 from odenet.derive.text import Notation
 from odenet.model import expr
@@ -74,15 +74,15 @@ def _undo(shear: Shear, names: Mapping[Slot, Slot | Stage], after: Slot | Stage)
     span = shear.line.span if shear.line else None
     terms: list[tuple[sympy.Expr, Node]] = [
         *((weight, names[slot]) for weight, slot in shear.adds),
-        *((factor, nodes.substitute(rate, names.__getitem__)) for factor, rate in shear.rates),
+        *((factor, to_expr.substitute(rate, names.__getitem__)) for factor, rate in shear.rates),
     ]
     before = names[shear.target]
-    forward = nodes.combination([(1, shear.scale, before), *((1, c, x) for c, x in terms)])
+    forward = to_expr.combination([(1, shear.scale, before), *((1, c, x) for c, x in terms)])
     sign = 1 if shear.scale != -1 else -1
     one = sympy.Integer(1)
-    backward = nodes.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
+    backward = to_expr.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
     if shear.scale not in (1, -1):
-        backward = expr.Quotient(backward, nodes.scalar(shear.scale))
+        backward = expr.Quotient(backward, to_expr.scalar(shear.scale))
     return Undo(Update(after, forward, span), Update(before, backward, span))  # type: ignore[arg-type]
 
 

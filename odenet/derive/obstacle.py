@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from odenet.derive.forms import Form, Step
-from odenet.derive.linear import express
+from odenet.derive.linear_algebra import express
+from odenet.derive.linear_forms import Form, Step
+from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import Notation
-from odenet.derive.undo import Stuck
 from odenet.diagnostics import Span
 from odenet.model.expr import Node, Slot, Stage
 
@@ -28,7 +28,7 @@ class Obstacle:
         return self.message
 
 
-def find_obstacle(step: Step, stuck: Stuck, notation: Notation) -> Obstacle:
+def find_obstacle(step: Step, stuck: NoInverse, notation: Notation) -> Obstacle:
     """The obstacle nearest to the end of the text, where solving backwards stops first."""
     blocked = [key for row in stuck.rows.values() for key in row if isinstance(key, int)]
     if blocked:
@@ -36,7 +36,7 @@ def find_obstacle(step: Step, stuck: Stuck, notation: Notation) -> Obstacle:
     return _forgotten(step, stuck, notation)
 
 
-def _inside(step: Step, stuck: Stuck, index: int, notation: Notation) -> Obstacle:
+def _inside(step: Step, stuck: NoInverse, index: int, notation: Notation) -> Obstacle:
     """An unknown stands inside a right-hand side."""
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
@@ -64,7 +64,9 @@ def _inside(step: Step, stuck: Stuck, index: int, notation: Notation) -> Obstacl
     return Obstacle(message, unknown, unknown.span)
 
 
-def _needed(step: Step, stuck: Stuck, unknown: Form, index: int, others: list[int]) -> int | None:
+def _needed(
+    step: Step, stuck: NoInverse, unknown: Form, index: int, others: list[int]
+) -> int | None:
     """Another right-hand side in the way of an unknown."""
     for row in stuck.rows.values():
         atoms = [key for key in row if isinstance(key, int) and key != index]
@@ -78,7 +80,7 @@ def _stands_in(value: Form, row: Form) -> bool:
     return any(isinstance(key, Slot) and key in row for key in value)
 
 
-def _known(value: Form, stuck: Stuck) -> bool:
+def _known(value: Form, stuck: NoInverse) -> bool:
     bare = {slot: _bare(row, stuck.known) for slot, row in stuck.rows.items()}
     return express(_bare(value, stuck.known), bare) is not None
 
@@ -87,7 +89,7 @@ def _bare(form: Form, known: set[int]) -> Form:
     return {key: value for key, value in form.items() if key not in known}
 
 
-def _forgotten(step: Step, stuck: Stuck, notation: Notation) -> Obstacle:
+def _forgotten(step: Step, stuck: NoInverse, notation: Notation) -> Obstacle:
     """All right-hand sides are known, but the stored values do not follow."""
     lost = [slot for slot in step.registers if not _known(step.algebra.register(slot), stuck)]
     gone = [slot for slot in lost if not any(slot in row for row in stuck.rows.values())]

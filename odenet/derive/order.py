@@ -14,12 +14,12 @@ from functools import cached_property
 import mpmath
 import sympy
 
-from odenet.derive.bounded import bounded_powers, index_of_one
-from odenet.derive.one_step import one_step
-from odenet.derive.powers import WORKING_DIGITS, NoSeries, Scales, is_zero
-from odenet.derive.scalars import H, Value, as_mpf, constants
-from odenet.derive.series import Expansion, Series, lowest, plus
+from odenet.derive.coefficients import H, Value, as_mpf, constants
+from odenet.derive.h_series import WORKING_DIGITS, NoSeries, Scales, is_zero
+from odenet.derive.linear_step import one_step
+from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.text import notation
+from odenet.derive.tree_series import Expansion, Series, lowest, plus
 from odenet.model import expr
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme

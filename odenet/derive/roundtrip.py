@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import mpmath
 import sympy
 
-from odenet.derive.scalars import H, Value, as_mpf, put_in
+from odenet.derive.coefficients import H, Value, as_mpf, put_in
 from odenet.derive.shears import Shear
 from odenet.derive.stability import S, Stability
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive import nodes
-from odenet.derive.forms import Step
-from odenet.derive.undo import Move, Reader
+from odenet.derive import to_expr
+from odenet.derive.linear_forms import Step
+from odenet.derive.solve_backwards import Move, StepInverter
 from odenet.model.expr import Node, Rate, Slot
 from odenet.model.scheme import Update
 
@@ -35,7 +35,7 @@ class Shear:
     def value(self) -> Node:
         """The right-hand side as an expression of the language."""
         terms: list[tuple[sympy.Expr, Node]] = [(self.scale, self.target), *self.adds, *self.rates]
-        return nodes.combination((1, factor, what) for factor, what in terms)
+        return to_expr.combination((1, factor, what) for factor, what in terms)
 
 
 def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[FracElement, ...]]:
@@ -46,9 +46,9 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
         numbers that must not be zero.
 
     Raises:
-        Stuck: the step has no explicit inverse.
+        NoInverse: the step has no explicit inverse.
     """
-    reader = Reader(step)
+    reader = StepInverter(step)
     carried = reader.undo()
     groups = _merge(reversed(reader.moves), reader)
     shears = tuple(_shear(group, carried, reader) for group in groups)
@@ -58,7 +58,7 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     return shears, relabel, tuple(map(step.algebra.scalars.field, divisors))
 
 
-def _merge(moves: Iterable[Move], reader: Reader) -> list[list[Move]]:
+def _merge(moves: Iterable[Move], reader: StepInverter) -> list[list[Move]]:
     """Moves in groups that make one shear: same target, and nothing between them interferes."""
     groups: list[list[Move]] = []
     for move in moves:
@@ -70,7 +70,7 @@ def _merge(moves: Iterable[Move], reader: Reader) -> list[list[Move]]:
     return groups
 
 
-def _place(move: Move, groups: list[list[Move]], reader: Reader) -> int | None:
+def _place(move: Move, groups: list[list[Move]], reader: StepInverter) -> int | None:
     """The last group with the move's target, if the move commutes with all groups after it."""
     for index in reversed(range(len(groups))):
         group = groups[index]
@@ -82,14 +82,14 @@ def _place(move: Move, groups: list[list[Move]], reader: Reader) -> int | None:
     return None
 
 
-def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: Reader) -> Shear:
+def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -> Shear:
     show = reader.step.algebra.scalars.show
     scaling = [move for move in moves if move.what is None]
     adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
     rates = []
     for move in moves:
         if isinstance(move.what, int):
-            rate = nodes.substitute(reader.rate(move.what, move.rows), carried.__getitem__)
+            rate = to_expr.substitute(reader.rate(move.what, move.rows), carried.__getitem__)
             assert isinstance(rate, Rate)
             rates.append((show(move.factor), rate))
     after = moves[-1].after

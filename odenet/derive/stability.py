@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy
 
-from odenet.derive.bounded import bounded_powers
+from odenet.derive.coefficients import DIGITS, H, as_mpf, constants
 from odenet.derive.intervals import (
     XI,
     Interval,
@@ -27,8 +27,8 @@ from odenet.derive.intervals import (
     positive_roots,
     scan,
 )
-from odenet.derive.one_step import OneStep, one_step
-from odenet.derive.scalars import DIGITS, H, as_mpf, constants
+from odenet.derive.linear_step import OneStep, one_step
+from odenet.derive.power_bounded import bounded_powers
 from odenet.derive.text import Notation, notation
 from odenet.model.scheme import Scheme
 

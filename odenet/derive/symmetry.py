@@ -1,8 +1,8 @@
 """Whether a step is its own inverse when time runs backwards."""
 
-from odenet.derive.forms import Algebra, Form, read_step
+from odenet.derive.coefficients import Scalars
 from odenet.derive.inverse import Undo
-from odenet.derive.scalars import Scalars
+from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
 

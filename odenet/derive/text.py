@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import sympy
 
-from odenet.derive import nodes
+from odenet.derive import to_expr
 from odenet.language.names import GREEK
 from odenet.model import expr
 from odenet.model.expr import Node
@@ -56,7 +56,7 @@ class Notation:
         """A number that sympy computed."""
         if isinstance(value, sympy.Abs):
             return f"|{self.number(value.args[0])}|"
-        return replace(self, roots=True).show(nodes.scalar(value))
+        return replace(self, roots=True).show(to_expr.scalar(value))
 
     def equation(self, update: Update) -> str:
         """`target = value`."""

@@ -2,7 +2,7 @@
 
 from odenet.derive import Derivation
 from odenet.derive.describe import conditions
-from odenet.derive.nodes import scalar
+from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, quoted

@@ -4,7 +4,7 @@ import re
 from hashlib import sha256
 
 from odenet.analyse import Certificate
-from odenet.analyse.discrete import stability_of
+from odenet.analyse.scheme_on_dynamics import stability_of
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from odenet.analyse.discrete import depth, stability_of, undone
+from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
 from odenet.derive import Derivation, Stability
 from odenet.emit.spectrum import axis_text
 from odenet.model.program import Model

@@ -3,7 +3,7 @@
 import re
 
 from odenet.analyse import Certificate, EnergyTerm
-from odenet.analyse.discrete import stability_of
+from odenet.analyse.scheme_on_dynamics import stability_of
 from odenet.derive import Axis, Derivation, Stability
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
 from odenet.emit.frame import Frame

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from odenet.derive import Derivation, Shear
-from odenet.derive.nodes import scalar
+from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Register, StepPrinter
 from odenet.model import expr

@@ -3,7 +3,7 @@
 import lightning.pytorch as pl
 from rich.console import Console
 
-from odenet.analyse.discrete import LARGE
+from odenet.analyse.scheme_on_dynamics import LARGE
 from odenet.train.task import Task, flows
 
 

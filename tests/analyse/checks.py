@@ -4,8 +4,8 @@ import numpy as np
 from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy
-from odenet.analyse.jets import ACTIVATIONS
-from odenet.analyse.numeric import Evaluation
+from odenet.analyse.dual_numbers import ACTIVATIONS
+from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.analyse.witness import FOUND, worst_eigenvalue
 from odenet.model.program import Model

@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from odenet.analyse import arrange, certify, prove, reader, scalars, squares, units, variants, words
-from odenet.analyse.scalars import Signs
-from odenet.analyse.words import Diagonal, Letter, Operator
+from odenet.analyse import (
+    certify,
+    factorisations,
+    laurent,
+    operator_algebra,
+    prove,
+    read_formulas,
+    reductions,
+    squares,
+    units,
+)
+from odenet.analyse.laurent import Signs
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator
 from tests.analyse.checks import Contradiction, check
 from tests.analyse.specs import Drawn, model
 
@@ -42,7 +52,13 @@ NEAR_MISSES = [
 @pytest.fixture(autouse=True)
 def _fresh_words():
     """What a mutant computed is not remembered."""
-    remembered = (words.join, words.adjoint, words.root, words.core, words.word_text)
+    remembered = (
+        operator_algebra.join,
+        operator_algebra.adjoint,
+        operator_algebra.root,
+        operator_algebra.core,
+        operator_algebra.word_text,
+    )
     for function in remembered:
         function.cache_clear()
     yield
@@ -59,33 +75,33 @@ def plant(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
                     monkeypatch.setattr(module, attribute, wrong)
 
 
-def unreversed(word: words.Word) -> words.Word:
+def unreversed(word: operator_algebra.Word) -> operator_algebra.Word:
     return tuple(Letter(x.name, not x.adjoint) if isinstance(x, Letter) else x for x in word)
 
 
-def any_square(word: words.Word):
+def any_square(word: operator_algebra.Word):
     half = len(word) // 2
     return (word[half:], frozenset()) if len(word) % 2 == 0 else None
 
 
-def free_of_assumptions(word: words.Word):
-    found = words.root.__wrapped__(word)
+def free_of_assumptions(word: operator_algebra.Word):
+    found = operator_algebra.root.__wrapped__(word)
     return (found[0], frozenset()) if found else None
 
 
-def commuting(left: words.Word, right: words.Word) -> words.Word:
+def commuting(left: operator_algebra.Word, right: operator_algebra.Word) -> operator_algebra.Word:
     return tuple(sorted(left + right, key=str))
 
 
-def tails_of_any_sign(word: words.Word, signs: Signs) -> list[words.Word]:
-    found = [words.root(word[start:]) for start in range(len(word))]
+def tails_of_any_sign(word: operator_algebra.Word, signs: Signs) -> list[operator_algebra.Word]:
+    found = [operator_algebra.root(word[start:]) for start in range(len(word))]
     return [pair[0] for pair in found if pair]
 
 
 class Optimist(Signs):
     """Takes every unknown sign to be +."""
 
-    def of(self, scalar: scalars.Scalar) -> int | None:
+    def of(self, scalar: laurent.Scalar) -> int | None:
         found = Signs.of(self, scalar)
         return 1 if found is None else found
 
@@ -112,7 +128,7 @@ def every_state_its_own_decay(system):
     return [[state] for state in system.states]
 
 
-right_decay = variants.without_decay
+right_decay = reductions.without_decay
 
 
 def accepting(spectrum: str) -> Callable:
@@ -123,7 +139,7 @@ def accepting(spectrum: str) -> Callable:
 
 
 def every_state_apart(system):
-    return [variants._restrict(system, [state]) for state in system.states]
+    return [reductions._restrict(system, [state]) for state in system.states]
 
 
 def nothing_forced(model, found):
@@ -142,23 +158,26 @@ def letters_of_diagonals(self, name):
 
 
 MUTANTS: dict[str, tuple[Any, Any]] = {
-    "the adjoint of a product keeps its order": (words.adjoint, unreversed),
-    "every operator is self-adjoint": (words.adjoint, lambda word: tuple(reversed(word))),
-    "every even word is a square": (words.root, any_square),
-    "learned diagonals are never negative": (words.root, free_of_assumptions),
-    "operators commute": (words.join, commuting),
+    "the adjoint of a product keeps its order": (operator_algebra.adjoint, unreversed),
+    "every operator is self-adjoint": (
+        operator_algebra.adjoint,
+        lambda word: tuple(reversed(word)),
+    ),
+    "every even word is a square": (operator_algebra.root, any_square),
+    "learned diagonals are never negative": (operator_algebra.root, free_of_assumptions),
+    "operators commute": (operator_algebra.join, commuting),
     "every unknown sign is +": (Signs, Optimist),
-    "roots are taken of diagonals of any sign": (arrange.tails, tails_of_any_sign),
+    "roots are taken of diagonals of any sign": (factorisations.tails, tails_of_any_sign),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
-    "growth is taken for decay": (variants.without_decay, growth_as_decay),
+    "growth is taken for decay": (reductions.without_decay, growth_as_decay),
     "a unit may read states of different decay": (
-        variants._read_together,
+        reductions._read_together,
         every_state_its_own_decay,
     ),
     "C M needs not be antisymmetric": (prove._antisymmetric, accepting("imaginary")),
     "C M needs not be symmetric": (prove._symmetric, accepting("real")),
     "C M needs not be dissipative": (prove._dissipative, accepting("stable")),
-    "every system is block triangular": (variants.parts, every_state_apart),
+    "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
     "a forcing does no work": (units.read_system, nothing_forced),
     "every spectrum is that of the first block": (
@@ -168,7 +187,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
 }
 METHODS = {
     "every norm is a diagonal": (units._Chain, "_stage", any_norm),
-    "every operator is a diagonal": (reader.Reader, "_letter", letters_of_diagonals),
+    "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
 

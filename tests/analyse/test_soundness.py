@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import certify
-from odenet.analyse.numeric import Evaluation
+from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.sampling import Point
 from tests.analyse.checks import PRIMITIVES, check, sample, value
 from tests.analyse.specs import Drawn, model
@@ -92,7 +92,7 @@ def integrate(at, state: np.ndarray, h: float = 0.02, steps: int = 25):
 
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_primitives_have_the_activation_as_derivative(name: str):
-    from odenet.analyse.jets import ACTIVATIONS
+    from odenet.analyse.dual_numbers import ACTIVATIONS
 
     x = np.linspace(-2, 2, 81) + 0.0123
     constants = (0.3,) if name in ("leaky_relu", "shrink") else ()

@@ -6,11 +6,11 @@ import torch
 
 import odenet
 from odenet.analyse import certify, decide, search_witness
-from odenet.analyse.numeric import jacobian
+from odenet.analyse.jacobian import jacobian
 from odenet.analyse.sampling import Point, Size
 from odenet.analyse.witness import worst_eigenvalue
 from tests.analyse.specs import model
-from tests.analyse.test_numeric import load
+from tests.analyse.test_jacobian import load
 
 BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
 UNSTABLE = {

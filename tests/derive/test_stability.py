@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 from odenet.derive import XI, derive
-from odenet.derive.bounded import bounded_powers, index_of_one
+from odenet.derive.power_bounded import bounded_powers, index_of_one
 from tests.derive.numeric import SCHEMES, matrix, read_scheme
 
 # scheme -> imaginary axis, negative real axis (None: the test equation has no such eigenvalue)

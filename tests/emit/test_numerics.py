@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.analyse.discrete import depth
+from odenet.analyse.scheme_on_dynamics import depth
 from odenet.emit.numerics import numerics
 
 SPECS = Path(__file__).parents[2] / "specs"

@@ -9,9 +9,9 @@ import sympy
 from sympy.polys.fields import FracElement
 from sympy.polys.matrices import DomainMatrix
 
-from odenet.derive.forms import Algebra, Form, add, read_step, scale
+from odenet.derive.coefficients import H, Scalars, Value, as_mpf, put_in
 from odenet.derive.intervals import XI
-from odenet.derive.scalars import H, Scalars, Value, as_mpf, put_in
+from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
 from odenet.model.expr import Rate
 from odenet.model.scheme import Scheme
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive import nodes
-from odenet.derive.forms import Form, Line, Step, add, scale
-from odenet.derive.linear import direction, express
+from odenet.derive import to_expr
+from odenet.derive.linear_algebra import direction, express
+from odenet.derive.linear_forms import Form, Line, Step, add, scale
 from odenet.model.expr import Node, Rate, Slot
 
 
@@ -34,14 +34,14 @@ class Move:
     rows: dict[Slot, Form]
     after: Line | None
 
-    def reads(self, slot: Slot, step: "Reader") -> bool:
+    def reads(self, slot: Slot, step: "StepInverter") -> bool:
         """Whether the slot is read, directly or inside a right-hand side."""
         if isinstance(self.what, int):
             return slot in step.registers_of(self)
         return self.what == slot
 
 
-class Stuck(Exception):
+class NoInverse(Exception):
     """No further value before the step becomes known."""
 
     def __init__(self, rows: dict[Slot, Form], known: set[int]):
@@ -50,7 +50,7 @@ class Stuck(Exception):
         self.known = known
 
 
-class Reader:
+class StepInverter:
     """Undoes a step move by move.
 
     Attributes:
@@ -77,12 +77,12 @@ class Reader:
             Slot after the step -> the register whose value it turned out to carry.
 
         Raises:
-            Stuck: the step has no explicit inverse.
+            NoInverse: the step has no explicit inverse.
         """
         for atom in iter(self._next_known, None):
             self._take_off(atom)
         if any(isinstance(key, int) for row in self.rows.values() for key in row):
-            raise Stuck(self.rows, self.known)
+            raise NoInverse(self.rows, self.known)
         self._untangle()
         return {slot: next(iter(row)) for slot, row in self.rows.items()}  # type: ignore[misc]
 
@@ -179,7 +179,7 @@ class Reader:
                 if slot != pivot and key in row:
                     self._subtract(slot, row[key] / self.rows[pivot][key], pivot)
         if len({next(iter(row)) for row in self.rows.values() if row}) < len(self.rows):
-            raise Stuck(self.rows, self.known)
+            raise NoInverse(self.rows, self.known)
 
     def _use_single_values(self) -> bool:
         """Subtract registers that hold one old value from all others that contain it."""
@@ -201,7 +201,7 @@ class Reader:
 
         choices = [(slot, key) for slot in slots for key in self.rows[slot]]
         if not choices:
-            raise Stuck(self.rows, self.known)
+            raise NoInverse(self.rows, self.known)
         return min(choices, key=cost)  # type: ignore[arg-type, return-value]
 
     def registers_of(self, move: Move) -> set[Slot]:
@@ -228,4 +228,4 @@ class Reader:
         for key in sorted(form):  # type: ignore[type-var]
             assert isinstance(key, int)
             terms.append((1, show(form[key]), self.rate(key, rows)))
-        return nodes.combination(terms)
+        return to_expr.combination(terms)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-from odenet.analyse.scalars import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
+from odenet.analyse.laurent import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
 
 
 class Letter(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from odenet.derive.powers import NoSeries, Powers, Scales, add, multiply
+from odenet.derive.h_series import NoSeries, Powers, Scales, add, multiply
 from odenet.model import expr
 from odenet.model.expr import Node, Rate, Slot, Stage
 from odenet.model.scheme import Pattern, Scheme

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import mpmath
 
-from odenet.derive.scalars import Value, as_mpf
+from odenet.derive.coefficients import Value, as_mpf
 from odenet.model import expr
 from odenet.model.scheme import Scheme
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import sympy
 from sympy.polys.fields import FracElement
 
+from odenet.derive.coefficients import H, Scalars, put_in
 from odenet.derive.derivation import Derivation
-from odenet.derive.forms import Algebra, read_step
 from odenet.derive.inverse import derive_inverse, verify_inverse
+from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle
-from odenet.derive.scalars import H, Scalars, put_in
 from odenet.derive.shears import find_shears
+from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.derive.undo import Stuck
 from odenet.model.scheme import Scheme
 
 
@@ -35,7 +35,7 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
     step = read_step(scheme, Algebra(scalars))
     try:
         shears, relabel, divisors = find_shears(step)
-    except Stuck as stuck:
+    except NoInverse as stuck:
         obstacle = find_obstacle(step, stuck, notation(scheme))
         return Derivation(scheme, None, {}, (), obstacle, ())
     conditions = _conditions(scheme, scalars, divisors)

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
-from odenet.analyse.scalars import Signs
-from odenet.analyse.units import Row, System, Unit
-from odenet.analyse.words import (
+from odenet.analyse.laurent import Signs
+from odenet.analyse.operator_algebra import (
     IDENTITY,
     NOTHING,
     Diagonal,
@@ -22,7 +21,8 @@ from odenet.analyse.words import (
     total,
     word_text,
 )
-from odenet.analyse.words import adjoint as transposed
+from odenet.analyse.operator_algebra import adjoint as transposed
+from odenet.analyse.units import Row, System, Unit
 from odenet.model.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]

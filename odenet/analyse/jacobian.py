@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from odenet.analyse.jets import (
+from odenet.analyse.dual_numbers import (
     ACTIVATIONS,
     Jet,
     conv_matrix,

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from odenet.analyse.arrange import Matrix
+from odenet.analyse.factorisations import Matrix
+from odenet.analyse.laurent import factor_text
+from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.prove import Part
-from odenet.analyse.scalars import factor_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
-from odenet.analyse.words import Operator
 from odenet.model.expr import State
 
 SOURCES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import sympy
 
-from odenet.derive.scalars import H
+from odenet.derive.coefficients import H
 from odenet.model import expr
 from odenet.model.expr import Node
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.forms import Form, add, scale
+from odenet.derive.linear_forms import Form, add, scale
 
 Name = TypeVar("Name")
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from odenet.analyse.scalars import Scalar, Signs
+from odenet.analyse.laurent import Scalar, Signs
+from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator
 from odenet.analyse.units import System, Unit
-from odenet.analyse.words import IDENTITY, NOTHING, Diagonal, Operator
 from odenet.model.expr import State
 
 Decay = dict[State, Scalar]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import odenet
-from odenet.analyse.jets import ACTIVATIONS, conv_matrix
-from odenet.analyse.numeric import Evaluation, jacobian
+from odenet.analyse.dual_numbers import ACTIVATIONS, conv_matrix
+from odenet.analyse.jacobian import Evaluation, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.model import activations
 from odenet.runtime import conv, operators

@@ -11,7 +11,7 @@ from typing import Any
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.scalars import Scalars
+from odenet.derive.coefficients import Scalars
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model import expr
 from odenet.model.expr import Rate, Slot, Stage

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from odenet.analyse.scalars import ONE, Scalar
-from odenet.analyse.words import IDENTITY, NOTHING, Diagonal, Letter, Operator
+from odenet.analyse.laurent import ONE, Scalar
+from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Letter, Operator
 from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.numbers import NotANumber, Width, evaluate
@@ -14,7 +14,7 @@ from odenet.model.program import Model
 Form = dict[expr.Node, Operator]
 
 
-class Obstacle(Exception):
+class OutsideTheorems(Exception):
     """A formula to which the theorem does not apply; the text says why.
 
     Attributes:
@@ -33,7 +33,7 @@ class Gate:
     node: expr.Node
 
 
-class Reader:
+class FormulaReader:
     """Reads the formulas of a model.
 
     Attributes:
@@ -163,7 +163,7 @@ class Reader:
                 `identity(…)` of it, instead of falling into its states.
 
         Raises:
-            Obstacle: a product of two fields that both depend on the states, or states stacked.
+            OutsideTheorems: two fields that depend on the states are multiplied or stacked.
         """
         if isinstance(node, expr.Zero):
             return {}
@@ -190,7 +190,7 @@ class Reader:
                 return {node: IDENTITY}
             case expr.Hadamard():
                 return self._product(node, whole)
-        raise Obstacle("states stacked along the channels have no operator word", node.span)
+        raise OutsideTheorems("states stacked along the channels have no operator word", node.span)
 
     def _operand(self, node: expr.Node, whole: bool) -> Form:
         form = self.form(node, whole)
@@ -203,7 +203,7 @@ class Reader:
     def _product(self, node: expr.Hadamard, whole: bool) -> Form:
         free = [part for part in (node.left, node.right) if not reads_state(part)]
         if not free:
-            raise Obstacle(
+            raise OutsideTheorems(
                 "a product of two fields that both depend on the states has a Jacobian whose sign "
                 "changes with the state", node.span,
             )  # fmt: skip

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odenet.analyse.scalars import ONE, Scalar, Signs, common_factor
+from odenet.analyse.laurent import ONE, Scalar, Signs, common_factor
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, root
 from odenet.analyse.squares import negated, negative_squares, sum_of_squares
-from odenet.analyse.words import Diagonal, Letter, Operator, root
 
 SYMBOLS = {"γ": 0.7, "ε": 1.9, "g": -0.4}
 SIZE = 3
