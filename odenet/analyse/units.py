@@ -35,6 +35,9 @@ class Unit:
         argument: R s + b as a formula, None where no formula for it stands in the file.
         offset: whether there is a b.
         exact: whether the stages follow each other directly, without numbers or biases between.
+        formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
+            linear unit.
+        sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
     """
 
     stages: tuple[expr.Activation | str, ...]
@@ -45,6 +48,8 @@ class Unit:
     offset: bool = False
     exact: bool = True
     span: Span | None = field(default=None, compare=False, repr=False)
+    formula: expr.Node | None = field(default=None, compare=False, repr=False)
+    sign: int = field(default=1, compare=False, repr=False)
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -147,7 +152,7 @@ class _Chain:
         key = (*stages, *between, frozenset(row.items()), frozenset(offset.items()))
         text = " ".join(leaf.span.text.split()).replace("^T", "ᵀ") if leaf.span else "?"
         return sign, key, Unit(
-            tuple(stages), row, {}, text, argument, bool(offset), not between, leaf.span
+            tuple(stages), row, {}, text, argument, bool(offset), not between, leaf.span, leaf, sign
         )  # fmt: skip
 
     def _stage(self, node: expr.Activate | expr.Call) -> expr.Activation | str:
