@@ -11,6 +11,7 @@ import pytest
 
 from odenet.analyse import (
     certify,
+    conditions,
     factorisations,
     laurent,
     operator_algebra,
@@ -133,7 +134,7 @@ right_decay = reductions.without_decay
 
 def accepting(spectrum: str) -> Callable:
     def wrong(units, matrix, weights, signs):
-        return prove.Part(units, matrix, weights, (), spectrum)
+        return conditions.Part(units, matrix, weights, (), spectrum)
 
     return wrong
 
@@ -174,9 +175,9 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         reductions._read_together,
         every_state_its_own_decay,
     ),
-    "C M needs not be antisymmetric": (prove._antisymmetric, accepting("imaginary")),
-    "C M needs not be symmetric": (prove._symmetric, accepting("real")),
-    "C M needs not be dissipative": (prove._dissipative, accepting("stable")),
+    "C M needs not be antisymmetric": (conditions.antisymmetric, accepting("imaginary")),
+    "C M needs not be symmetric": (conditions.symmetric, accepting("real")),
+    "C M needs not be dissipative": (conditions.dissipative, accepting("stable")),
     "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
     "a forcing does no work": (units.read_system, nothing_forced),
