@@ -3,9 +3,8 @@
 from odenet.analyse import lyapunov
 from odenet.analyse.conditions import Part, Units, antisymmetric, dissipative, symmetric
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import Scalar, Signs
+from odenet.analyse.laurent import Scalar, Signs, rational
 from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.slopes import rational
 
 
 def of_numbers(units: Units, matrix: Matrix, signs: Signs) -> Part | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from odenet.analyse.laurent import Scalar, Signs, factor_text
+from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader, reads_state
 from odenet.analyse.units import System, Unit
@@ -72,13 +72,6 @@ def _parts(unit: Unit, reader: FormulaReader) -> Iterator[expr.Activation | Frac
         node = inner[0]
         number = form[node].scalar
         yield rational(number.at(reader.values)) if number is not None else None
-
-
-def rational(scalar: Scalar) -> Fraction | None:
-    """A number without symbols as a fraction."""
-    if scalar.symbols:
-        return None
-    return scalar.terms[0][1] if scalar.terms else Fraction(0)
 
 
 def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
