@@ -102,7 +102,10 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
         spelling = model.spellings.get(name, name)
         positive = model.parameters[name].options["positive"] == "positive"
-        text = f"the statistics of {spelling} are frozen, as in evaluation"
+        text = (
+            f"the statistics of {spelling} are frozen, as in evaluation: in training they come "
+            "from the batch, and the verdict is not about that Jacobian"
+        )
         found.append(Assumption("frozen statistics", name, text))
         found.append(Assumption("gain", name, f"the gain of {spelling} is ≥ 0", positive))
     return found

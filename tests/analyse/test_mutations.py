@@ -52,6 +52,7 @@ NEAR_MISSES = [
     "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
     "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
     "state Y, Z\nparam A, B : dense\nY' = B^T tanh(A Y + B Z)\nZ' = -A^T tanh(A Y + B Z) - 9 Z",
+    "state Y\nY' = -2 Y + relu(Y)",
     "state Y\nY' = -Y + leaky_relu(3)(Y)",
     "state Y\nY' = -Y + tanh(5 tanh(Y))",
     "state Y\nY' = -2 Y + 4 sigmoid(4 Y)",
