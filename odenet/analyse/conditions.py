@@ -88,7 +88,9 @@ def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
     """C M."""
     columns = tuple(zip(*matrix, strict=True))
     return tuple(
-        tuple(total(a @ b for a, b in zip(row, column, strict=True) if a) for column in columns)
+        tuple(
+            total(a @ b for a, b in zip(row, column, strict=True) if a and b) for column in columns
+        )
         for row in c
     )
 
