@@ -8,10 +8,17 @@ state to state; odenet/analyse/factorisations.py makes units of it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from odenet.analyse.laurent import Signs
 from odenet.analyse.operator_algebra import NOTHING, Operator
-from odenet.analyse.read_formulas import Form, FormulaReader, OutsideTheorems, reads_state
+from odenet.analyse.read_formulas import (
+    LINEAR,
+    Form,
+    FormulaReader,
+    OutsideTheorems,
+    reads_state,
+)
 from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
@@ -38,6 +45,9 @@ class Unit:
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
             linear unit.
         sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
+        least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
+        moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
+        turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.
     """
 
     stages: tuple[expr.Activation | str, ...]
@@ -50,6 +60,15 @@ class Unit:
     span: Span | None = field(default=None, compare=False, repr=False)
     formula: expr.Node | None = field(default=None, compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
+    least: Fraction | None = field(default=None, compare=False, repr=False)
+    most: Fraction | None = field(default=None, compare=False, repr=False)
+    moved: Fraction | None = None
+    turned: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Whether φ is the identity."""
+        return all(stage == LINEAR for stage in self.stages)
 
     @property
     def norms(self) -> tuple[str, ...]:

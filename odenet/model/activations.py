@@ -13,7 +13,10 @@ class ActivationKind:
         code: torch code of the function; `{x}` is the argument, `{0}` the first constant.
         module: torch code of the layer.
         constants: the names of its constants.
-        slope: the largest derivative, a function of the constants.
+        slope: the largest derivative, a function of the constants: an upper bound for certain, for
+            proofs rest on it.
+        least_slope: a lower bound of the derivative, likewise; only where it can be negative, None
+            where there is no such bound.
         nondecreasing: whether its derivative is never negative, a function of the constants;
             what the spectrum certificate rests on.
         primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
@@ -25,6 +28,7 @@ class ActivationKind:
     module: str
     constants: tuple[str, ...] = ()
     slope: Callable[..., float] = lambda *_: 1.0
+    least_slope: Callable[..., float] | None = None
     nondecreasing: Callable[..., bool] = lambda *_: True
     primitive: str = ""
 
@@ -61,6 +65,7 @@ ROWS = (
         "nn.LeakyReLU({0})",
         constants=("a",),
         slope=lambda a: max(1.0, a),
+        least_slope=lambda a: min(1.0, a),
         nondecreasing=lambda a: a >= 0,
         primitive="{x} * functional.leaky_relu({x}, {0}) / 2",
     ),
@@ -82,20 +87,23 @@ ROWS = (
         "gelu",
         "functional.gelu({x})",
         "nn.GELU()",
-        slope=lambda: 1.13,
+        slope=lambda: 1.13,  # Φ(√2) + √2 φ(√2) = 1.12890…; the least is 1 less it
+        least_slope=lambda: -0.129,
         nondecreasing=_never,
     ),
     ActivationKind(
         "silu",
         "functional.silu({x})",
         "nn.SiLU()",
-        slope=lambda: 1.1,
+        slope=lambda: 1.1,  # 1.09983…; the least is 1 less it
+        least_slope=lambda: -0.1,
         nondecreasing=_never,
     ),
     ActivationKind(
         "sin",
         "torch.sin({x})",
         "Elementwise(torch.sin)",
+        least_slope=lambda: -1.0,
         nondecreasing=_never,
         primitive="1 - torch.cos({x})",
     ),
