@@ -1,16 +1,18 @@
 """Fields with their derivatives: numpy values that carry their Jacobian along.
 
 A jet holds a field of shape (channels, cells) and its derivative with respect to all unknowns. The
-layers and activations here repeat what torch computes, in evaluation.
+layers here repeat what torch computes, in evaluation.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import erf, pi, prod, sqrt
+from math import nan, prod
 
 import numpy as np
 from numpy import ndarray
+
+Function = Callable[[float], float]
 
 EPS = 1e-5  # torch's, in every norm
 
@@ -46,49 +48,21 @@ class Jet:
         slope = matrix @ self.slope.reshape(matrix.shape[1], -1)
         return Jet(value.reshape(channels, cells), slope.reshape(channels, cells, -1))
 
-    def pointwise(self, value: ndarray, slope: ndarray) -> "Jet":
-        """A function of each value, from its values and derivatives here."""
+    def pointwise(self, function: Function, derivative: Function) -> "Jet":
+        """A function of floats, with its derivative, of each value; nan where it has none."""
+        points = self.value.reshape(-1).tolist()
+        value, slope = (
+            np.array([_at(f, x) for x in points]).reshape(self.value.shape)
+            for f in (function, derivative)
+        )
         return Jet(value, slope[..., None] * self.slope)
 
 
-# --- activations ---------------------------------------------------------------------------------
-
-Function = Callable[..., tuple[ndarray, ndarray]]
-
-
-def _sigmoid(x: ndarray) -> ndarray:
-    return 0.5 * (1 + np.tanh(x / 2))
-
-
-def _elu(x: ndarray) -> tuple[ndarray, ndarray]:
-    low = np.exp(np.minimum(x, 0))
-    return np.where(x > 0, x, low - 1), np.where(x > 0, 1, low)
-
-
-def _gelu(x: ndarray) -> tuple[ndarray, ndarray]:
-    normal = 0.5 * (1 + np.vectorize(erf, otypes=[float])(x / sqrt(2)))
-    return x * normal, normal + x * np.exp(-(x**2) / 2) / sqrt(2 * pi)
-
-
-def _silu(x: ndarray) -> tuple[ndarray, ndarray]:
-    s = _sigmoid(x)
-    return x * s, s + x * s * (1 - s)
-
-
-ACTIVATIONS: Mapping[str, Function] = {
-    "relu": lambda x: (np.maximum(x, 0), 1.0 * (x > 0)),
-    "tanh": lambda x: (np.tanh(x), 1 - np.tanh(x) ** 2),
-    "sigmoid": lambda x: (_sigmoid(x), _sigmoid(x) * _sigmoid(-x)),
-    "softplus": lambda x: (np.logaddexp(x, 0), _sigmoid(x)),
-    "elu": _elu,
-    "leaky_relu": lambda x, a: (np.where(x > 0, x, a * x), np.where(x > 0, 1, a)),
-    "hardtanh": lambda x: (np.clip(x, -1, 1), 1.0 * (np.abs(x) < 1)),
-    "identity": lambda x: (x, np.ones_like(x)),
-    "shrink": lambda x, a: (x - np.clip(x, -a, a), 1.0 * (np.abs(x) > a)),
-    "gelu": _gelu,
-    "silu": _silu,
-    "sin": lambda x: (np.sin(x), np.cos(x)),
-}
+def _at(function: Function, x: float) -> float:
+    try:
+        return float(function(x))
+    except (ValueError, ArithmeticError):  # outside its domain, or out of reach
+        return nan
 
 
 # --- operators and norms -------------------------------------------------------------------------

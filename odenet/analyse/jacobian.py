@@ -9,7 +9,6 @@ import numpy as np
 from numpy import ndarray
 
 from odenet.analyse.dual_numbers import (
-    ACTIVATIONS,
     Jet,
     conv_matrix,
     frozen_batch_norm,
@@ -17,6 +16,7 @@ from odenet.analyse.dual_numbers import (
 )
 from odenet.analyse.sampling import Point, Size
 from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
 from odenet.model.layers import Layer
 from odenet.model.program import Model
@@ -160,7 +160,11 @@ class Evaluation:
         )
 
     def _activate(self, name: str, constants: list[float], x: Jet) -> Jet:
-        return x.pointwise(*ACTIVATIONS[name](x.value, *constants))
+        row = ACTIVATIONS[name]
+        return x.pointwise(
+            lambda value: row.value(value, *constants),
+            lambda value: row.derivative(value, *constants),
+        )
 
     def _call(self, name: str, x: Jet) -> Jet:
         if name in self.model.maps:

@@ -137,7 +137,7 @@ class SpectrumWriter:
                 )
             case expr.Activate():
                 constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
-                slope = ACTIVATIONS[node.activation.name].slope(*map(float, constants))  # type: ignore[arg-type]
+                slope = ACTIVATIONS[node.activation.name].slope(*constants)  # type: ignore[arg-type]
                 return _product(Code(number(slope)), self._slope(node.operand, state))
         return None
 

@@ -195,7 +195,7 @@ def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str
 
 def _activation(row: ActivationKind) -> LayerKind:
     return LayerKind(
-        {name: Parameter(Number(float("-inf")), "is its constant") for name in row.constants},
+        {n: Parameter(number, "is its constant") for n, number in row.constants.items()},
         _same,
         lambda layer, _: row.module.format(*(f"{v:g}" for v in layer.arguments.values())),
     )
