@@ -108,7 +108,7 @@ def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):
-            assert isinstance(target.node, Bias)
-            target, name = target.node.name, reader.spell(target.node.name)
+            assert isinstance(target.leaf, Bias)
+            target, name = target.leaf.name, reader.spell(target.leaf.name)
         found.append(Assumption("sign", target, f"{name} ≥ 0"))
     return found
