@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from odenet.analyse.conditions import Part
 from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word, word_text
-from odenet.analyse.prove import Part
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Unit

@@ -8,11 +8,12 @@ state to state; odenet/analyse/factorisations.py makes units of it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from odenet.analyse.functions import Affine, Applied, Leaf, Times, affine_text, reads_state
-from odenet.analyse.laurent import Signs
+from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
+from odenet.analyse.read_formulas import LINEAR, FormulaReader, OutsideTheorems
 from odenet.analyse.read_numbers import text_of
 from odenet.diagnostics import Span
 from odenet.model import expr
@@ -40,6 +41,10 @@ class Unit:
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
             linear unit.
         sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
+        between: the numbers between its stages.
+        least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
+        moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
+        turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.
     """
 
     stages: tuple[expr.Activation | str, ...]
@@ -52,6 +57,16 @@ class Unit:
     span: Span | None = field(default=None, compare=False, repr=False)
     formula: expr.Node | None = field(default=None, compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
+    between: tuple[Scalar, ...] = ()
+    least: Fraction | None = field(default=None, compare=False, repr=False)
+    most: Fraction | None = field(default=None, compare=False, repr=False)
+    moved: Fraction | None = None
+    turned: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Whether φ is the identity."""
+        return all(stage == LINEAR for stage in self.stages)
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -133,6 +148,7 @@ class _Chain:
         argument: the author's formula of it, up to a sign.
         argued: that sign.
         text: the function of t.
+        between: see Unit.
     """
 
     stages: tuple[expr.Activation | str, ...]
@@ -142,6 +158,7 @@ class _Chain:
     argument: expr.Node
     argued: int
     text: str
+    between: tuple[Scalar, ...] = ()
 
 
 class _Chains:
@@ -177,6 +194,7 @@ class _Chains:
             leaf.node.span,
             leaf.node,
             sign * turn,
+            chain.between,
         )
 
     def _chain(self, leaf: Applied | Times) -> _Chain:
@@ -191,7 +209,7 @@ class _Chains:
             name = f"{stage_text(stage, self.reader)}(t)"
             node = leaf.node.operand
             return _Chain((stage,), 1, odd, leaf.argument, node, leaf.sign, name)
-        below, sign = self._inner(leaf, inner)
+        below, number, sign = self._inner(leaf, inner)
         names = {leaf_: self.reader.leaf_text(leaf_) for leaf_, _ in leaf.argument}
         inside = affine_text(leaf.argument, names | {inner[0]: below.text})
         return replace(
@@ -200,6 +218,7 @@ class _Chains:
             sign=sign * below.sign,
             odd=odd and below.odd and len(leaf.argument) == 1,
             text=f"{stage_text(stage, self.reader)}({inside})",
+            between=(number, *below.between),
         )
 
     def _stage(self, leaf: Applied) -> tuple[expr.Activation | str, bool]:
@@ -220,20 +239,20 @@ class _Chains:
             )
         return stage.name, False
 
-    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, int]:
-        """The one function inside another, and the sign of the number between them."""
+    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, Scalar, int]:
+        """The one function inside another, the number between them and its sign."""
         leaf = inner[0]
         assert isinstance(leaf, Applied | Times)
         number = dict(outer.argument)[leaf].scalar
         sign = self.signs.of(number) if number is not None else None
         states = any(isinstance(k, State) for k, _ in outer.argument)
-        if len(inner) > 1 or states or not sign:
+        if len(inner) > 1 or states or number is None or not sign:
             raise OutsideTheorems(
                 "this activation stands inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
                 leaf.node.span or outer.node.span,
             )
-        return self._chain(leaf), sign
+        return self._chain(leaf), number, sign
 
 
 def _signed(sign: int, operator: Operator) -> Operator:
