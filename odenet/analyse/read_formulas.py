@@ -105,7 +105,7 @@ class FormulaReader(NumberReader):
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
-        if self.model.parameters[name].type != "diag":
+        if not self.model.parameters[name].is_diagonal:
             return Letter(spelling)
         self.learned.add(spelling)
         return Diagonal(((spelling, 1),))

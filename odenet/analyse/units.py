@@ -19,6 +19,7 @@ from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
+from odenet.model.norms import NORMS
 from odenet.model.numbers import NotANumber, evaluate
 from odenet.model.program import Model
 
@@ -233,7 +234,7 @@ class _Chains:
                 span,
             )
         kind = self.model.parameters[stage.name].options["kind"]
-        if kind != "batch":
+        if not NORMS[kind].pointwise:
             raise OutsideTheorems(
                 f"a {kind} norm computes its statistics from the state: no diagonal Jacobian", span
             )
