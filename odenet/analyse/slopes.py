@@ -46,7 +46,9 @@ def _bounds(unit: Unit, model: Model, reader: FormulaReader) -> Bounds:
     if any(least is None or least < 0 for least, _ in found):
         return UNKNOWN
     product = Fraction(1)
-    between = [rational(number.at(reader.values)) for number in unit.between]
+    between = [
+        None if number is None else rational(number.at(reader.values)) for number in unit.between
+    ]
     for number in [most for _, most in found] + between:
         if number is None:
             return Fraction(0), None

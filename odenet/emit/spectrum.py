@@ -38,7 +38,7 @@ def axis_text(axis: Axis) -> str:
 
 
 class SpectrumWriter:
-    """Writes `energy` and `frequency_bound`.
+    """Writes `energy`, `conditions` and `frequency_bound`.
 
     Args:
         frame: the names of the step.
@@ -80,7 +80,7 @@ class SpectrumWriter:
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
         code = Code(re.sub(r"(?<![\w.)])([a-zA-Z_]\w*) \*\* (\d)", r"\1**\2", text), SUM)
-        factors = [self.frame.at_step(d) for d, power in term.diagonal for _ in range(power)]
+        factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
 
     def _weighted(self, term: EnergyTerm, total: str) -> str:
@@ -97,6 +97,21 @@ class SpectrumWriter:
                 return None
             lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
         return lines
+
+    # the conditions
+
+    def conditions(self, certificate: Certificate) -> list[str]:
+        """The lines of `conditions`; empty where the verdict rests on none."""
+        found = []
+        for assumption in certificate.assumptions:
+            if assumption.kind not in ("sign", "gain") or assumption.by_construction:
+                continue
+            stored = f"self.{self.frame.names('spec', assumption.subject)}"
+            holds = f"bool(({stored} >= 0).all())"
+            if self.model.parameters[assumption.subject].is_module:
+                holds = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
+            found.append(f'("{assumption.text}", {holds})')
+        return [f"return [{', '.join(found)}]"] if found else []
 
     # the bound of the spectral radius
 
@@ -153,7 +168,7 @@ class SpectrumWriter:
             case expr.Identity():
                 return Code("1.0")
             case expr.Param(name) | expr.Adjoint(expr.Param(name)):
-                return self._kernel_norm(name, self.frame.at_step(name))
+                return self._kernel_norm(name, self.printer.kernel(name))
             case expr.Compose():
                 return _product(self._norm(operator.left), self._norm(operator.right))
             case expr.Product():
