@@ -8,6 +8,7 @@ from odenet.analyse.conditions import Part
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
+from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.scaling import Weights
 from odenet.diagnostics import Span
 
@@ -92,6 +93,16 @@ class Certificate:
         return self.parts[0].weights if len(self.parts) == 1 else None
 
     @property
+    def rate(self) -> Scalar | None:
+        """An r > 0 with Re λ <= -r for all eigenvalues, if one is proved."""
+        rates = {part.rate for part in self.parts}
+        if len(rates) == 1:
+            return rates.pop()
+        numbers = [rational(rate) for rate in rates if rate is not None]
+        known = [number for number in numbers if number is not None]
+        return Scalar.number(min(known)) if known and len(known) == len(rates) else None
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """The assumptions that training can violate: signs of gains, numbers and diagonals."""
         return tuple(
@@ -127,6 +138,8 @@ class Certificate:
 
     def __str__(self) -> str:
         lines = [self.summary, *(f"  {line}" for line in self.proof)]
+        if len(self.parts) > 1 and self.rate is not None:
+            lines.append(f"  No eigenvalue of J has a real part above {-self.rate}.")
         if self.energy is not None:
             lines.append(f"  energy: {self.energy}")
         if self.proved:
@@ -149,6 +162,7 @@ class Certificate:
             "verdict": self.verdict,
             "summary": self.summary,
             "parts": [proof_text.plain(part) for part in self.parts],
+            "rate": None if self.rate is None else str(self.rate),
             "energy": str(self.energy) if self.energy else None,
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
             "proof": list(self.proof),

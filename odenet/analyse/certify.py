@@ -103,7 +103,10 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
     found = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
         spelling, learned = model.spellings.get(name, name), model.parameters[name]
-        text = f"the statistics of {spelling} are frozen, as in evaluation"
+        text = (
+            f"the statistics of {spelling} are frozen, as in evaluation: in training they come "
+            "from the batch, and the verdict is not about that Jacobian"
+        )
         found.append(Assumption("frozen statistics", name, text))
         gain, start = f"the gain of {spelling}", _start(learned)
         start = start and f"{gain} {start}"

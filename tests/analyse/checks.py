@@ -5,6 +5,7 @@ from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy
 from odenet.analyse.jacobian import Evaluation
+from odenet.analyse.laurent import Scalar
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.analyse.witness import FOUND, worst_eigenvalue
 from odenet.model import expr
@@ -50,8 +51,27 @@ def check(model: Model, certificate: Certificate, rng: Generator) -> None:
         worst = worst_eigenvalue(matrix, against)
         if worst.excess > FOUND:
             raise Contradiction(f"{certificate.verdict}, but {worst} at {size}")
+    if certificate.rate is not None:
+        rate_ = number(certificate.rate, model, evaluation)
+        shifted = worst_eigenvalue(matrix + rate_ * np.eye(len(matrix)), "stable")
+        if shifted.excess > FOUND:
+            raise Contradiction(f"rate {certificate.rate}, but {shifted} at {size}")
     if certificate.energy is not None and certificate.energy.terms:
         check_energy(certificate.energy, evaluation, rate)
+
+
+def number(scalar: Scalar, model: Model, evaluation: Evaluation) -> float:
+    """The value of a number in named symbols."""
+    known = {model.spellings.get(name, name): name for name in model.parameters}
+    total = 0.0
+    for monomial, coefficient in scalar.terms:
+        factor = float(coefficient)
+        for spelling, power in monomial:
+            name = known.get(spelling, spelling)
+            value_ = evaluation.weights[name] if name in known.values() else model.constants[name]
+            factor *= float(np.asarray(value_, dtype=float).reshape(())) ** power
+        total += factor
+    return total
 
 
 def check_energy(energy: Energy, evaluation: Evaluation, rate: np.ndarray) -> None:
