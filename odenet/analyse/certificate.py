@@ -13,7 +13,7 @@ from odenet.analyse.scaling import Weights
 from odenet.diagnostics import Span
 
 Verdict = Literal["imaginary", "real", "stable", "open", "refuted"]
-AssumptionKind = Literal["constant weights", "frozen statistics", "gain", "sign"]
+AssumptionKind = Literal["constant weights", "frozen statistics", "gain", "sign", "gate"]
 
 MEANINGS = {
     "imaginary": "every eigenvalue of the Jacobian is imaginary",
@@ -28,19 +28,23 @@ class Assumption:
 
     Args:
         kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), "gain" (of
-            a norm) or "sign" (of a learned number or diagonal): the last two are never negative.
+            a norm), "sign" (of a learned number or diagonal) or "gate" (a function of what is no
+            state): the last three are never negative.
         subject: canonical name of the parameter, empty for all.
         text: in words.
         by_construction: whether the generated module cannot violate it.
+        start: how the parameter begins, where the assumption does not hold there; else empty.
     """
 
     kind: AssumptionKind
     subject: str
     text: str
     by_construction: bool = False
+    start: str = ""
 
     def __str__(self) -> str:
-        return self.text + (" (by construction)" if self.by_construction else "")
+        begins = f" ({self.start}, where this does not hold)" if self.start else ""
+        return self.text + (" (by construction)" if self.by_construction else begins)
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,19 @@ class Certificate:
         )
 
     @property
+    def broken(self) -> tuple[Assumption, ...]:
+        """The assumptions that do not hold where training begins."""
+        return tuple(assumption for assumption in self.assumptions if assumption.start)
+
+    @property
     def summary(self) -> str:
         """The verdict in one line."""
         if self.proved:
             where = {"real": "real and at most 0", "stable": "in the closed left half plane"}
             under = f", if {' and '.join(self.conditions)}" if self.conditions else ""
+            under += "".join(
+                f"; {assumption.start}, where this does not hold" for assumption in self.broken
+            )
             return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
         if self.witness is not None:
             return f"spectrum not stable: {self.witness}"

@@ -1,6 +1,6 @@
 """The claims of `require`: proved, refuted, or neither."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
 from odenet.diagnostics import Span
+from odenet.model.claims import CLAIMS
 from odenet.model.program import Claim, Model
 
 IMPLIED_BY = {
@@ -99,7 +100,7 @@ def check_claims(
     facts = _Facts(model, derivation, certificate, trials, seed)
     found = []
     for claim in model.claims:
-        holds, reason, cause, witness = _JUDGES[claim.name](facts, claim)
+        holds, reason, cause, witness = CLAIMS[claim.name].judged(facts, claim)
         found.append(ClaimResult(claim, holds, reason, claim.span, cause, witness))
     return found
 
@@ -157,6 +158,8 @@ def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
 def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     certificate = facts.certificate
     if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
+        if certificate.broken:
+            return _broken(facts)
         under = ", ".join(certificate.conditions)
         reason = f"{MEANINGS[claim.name]}" + (f", provided that {under}" if under else "")
         return True, reason, None, None
@@ -175,16 +178,17 @@ def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     return None, why + tried, certificate.span, None
 
 
-_JUDGES: dict[str, Callable[[_Facts, Claim], _Answer]] = {
-    "reversible": _reversible,
-    "exact": _exact,
-    "order": _order,
-    "symmetric": _symmetric,
-    "volume_preserving": _volume_preserving,
-    "imaginary": _spectrum,
-    "real": _spectrum,
-    "stable": _spectrum,
-}
+def _broken(facts: _Facts) -> _Answer:
+    """A proof that rests on a sign with which training does not begin."""
+    reasons = []
+    for assumption in facts.certificate.broken:
+        learned = facts.model.parameters[assumption.subject]
+        fix = f"; {learned.type}(positive) keeps it" if "positive" in learned.options else ""
+        fix = fix.replace("norm(", f"norm({learned.options.get('kind')}, ")
+        reasons.append(f"{assumption.start}, where this does not hold{fix}")
+    conditions = " and ".join(facts.certificate.conditions)
+    cause = facts.model.parameters[facts.certificate.broken[0].subject].span
+    return None, f"proved if {conditions}; {'; '.join(reasons)}", cause, None
 
 
 def _written(claim: Claim) -> str:

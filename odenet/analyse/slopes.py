@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
 from odenet.analyse.operator_algebra import NOTHING
-from odenet.analyse.read_formulas import FormulaReader, reads_state
+from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
@@ -38,40 +38,26 @@ def _bounds(unit: Unit, model: Model, reader: FormulaReader) -> Bounds:
     A chain of nondecreasing activations is nondecreasing after its sign was moved to L, whatever
     the signs between them; with others in it, only a single activation has bounds here.
     """
-    parts = list(_parts(unit, reader))
-    stages = [part for part in parts if isinstance(part, expr.Activation)]
-    found = [activation_bounds(stage, model) for stage in stages]
-    if not found or len(stages) != len(unit.stages):
+    found = [activation_bounds(stage, model) for stage in unit.activations]
+    if not found or unit.norms:
         return UNKNOWN
     if len(found) == 1:
         return found[0]
     if any(least is None or least < 0 for least, _ in found):
         return UNKNOWN
     product = Fraction(1)
-    for number in [most for _, most in found] + [p for p in parts if not _is_stage(p)]:
+    for number in [most for _, most in found] + _between(unit, reader):
         if number is None:
             return Fraction(0), None
-        assert isinstance(number, Fraction)
         product *= abs(number)
     return Fraction(0), product
 
 
-def _is_stage(part: expr.Activation | Fraction | None) -> bool:
-    return isinstance(part, expr.Activation)
-
-
-def _parts(unit: Unit, reader: FormulaReader) -> Iterator[expr.Activation | Fraction | None]:
-    """The activations of a chain and the numbers between; None for a number not known."""
-    node = unit.formula
-    while isinstance(node, expr.Activate):
-        yield node.activation
-        form = reader.form(node.operand)
-        inner = [k for k in form if reads_state(k) and not isinstance(k, expr.State)]
-        if len(inner) != 1:
-            return
-        node = inner[0]
-        number = form[node].scalar
-        yield rational(number.at(reader.values)) if number is not None else None
+def _between(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
+    """The numbers between the stages of a chain; None for one not known."""
+    return [
+        None if number is None else rational(number.at(reader.values)) for number in unit.between
+    ]
 
 
 def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
@@ -88,7 +74,7 @@ def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
     most = _exact(row.slope(*values))
     if row.nondecreasing(*values):
         return Fraction(0), most
-    return (None if row.least_slope is None else _exact(row.least_slope(*values))), most
+    return _exact(row.least_slope(*values)), most
 
 
 def _exact(value: Fraction | float) -> Fraction:

@@ -158,7 +158,8 @@ class FlowWriter:
         frame = self.frame
 
         def param(name: str) -> str:
-            return frame.names("spec", name) if step is None else frame.at_step(name, step)
+            stored = frame.names("spec", name) if step is None else frame.at_step(name, step)
+            return frame.value_of(name, stored)
 
         def leaf(node: expr.Node) -> Code:
             match node:
@@ -243,6 +244,10 @@ class FlowWriter:
         if energy is not None:
             text = f"{self.certificate.energy}, per sample."
             found.append(self._method("energy", "state, step=0", text, energy))
+        conditions = writer.conditions(self.certificate)
+        if conditions:
+            text = "What the proof assumes of the weights, and whether it holds for these."
+            found.append(self._method("conditions", "", text, conditions))
         bound = writer.frequency_bound()
         if bound is not None:
             text = "A bound of the Jacobian's eigenvalues, from operator norms."

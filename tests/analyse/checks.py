@@ -4,11 +4,11 @@ import numpy as np
 from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy
-from odenet.analyse.dual_numbers import ACTIVATIONS
 from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.analyse.witness import FOUND, worst_eigenvalue
+from odenet.model import expr
 from odenet.model.program import Model
 
 # Ψ with Ψ' = φ, as in odenet/model/activations.py, in numpy
@@ -88,9 +88,8 @@ def gradient(energy: Energy, evaluation: Evaluation) -> np.ndarray:
     """∇E."""
     total = np.zeros(evaluation.unknowns)
     for term in energy.terms:
-        name, constants = term.activation.name, term.activation.constants
         argument = evaluation.field(term.argument)
-        slope, _ = ACTIVATIONS[name](argument.value, *map(evaluation.number, constants))
+        slope = evaluation.field(expr.Activate(term.activation, term.argument)).value
         factors = evaluation.number(term.weight) * diagonal(term.diagonal, evaluation)
         total += np.tensordot(factors * slope, argument.slope, axes=2)
     return total

@@ -120,9 +120,13 @@ def test_plain_values_hold_the_same():
     found = certify(model(text)).to_json()
     assert found["verdict"] == "stable"
     assert found["parts"][0]["matrix"] == [["K - Kᵀ - g I"]]
-    assert {"kind": "sign", "subject": "g", "text": "g ≥ 0", "by_construction": False} in found[
-        "assumptions"
-    ]
+    assert {
+        "kind": "sign",
+        "subject": "g",
+        "text": "g ≥ 0",
+        "by_construction": False,
+        "start": "",
+    } in found["assumptions"]
 
 
 # --- assumptions ---

@@ -15,6 +15,7 @@ from odenet.analyse import (
     certify,
     conditions,
     factorisations,
+    functions,
     laurent,
     lyapunov,
     operator_algebra,
@@ -52,10 +53,13 @@ NEAR_MISSES = [
     "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
     "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
     "state Y, Z\nparam A, B : dense\nY' = B^T tanh(A Y + B Z)\nZ' = -A^T tanh(A Y + B Z) - 9 Z",
+    "state Y\nparam K : dense\n"
+    "Y' = K^T tanh(sigmoid(2 tanh(K Y))) - K^T tanh(2 sigmoid(tanh(K Y)))",
+    "state Y\nparam K : dense\nY' = K^T tanh(2 sigmoid(K Y)) - K^T tanh(3 sigmoid(K Y))",
     "state Y\nY' = -2 Y + leaky_relu(0.9)(Y)",
     "state Y\nY' = -Y + leaky_relu(3)(Y)",
     "state Y\nY' = -2 Y + leaky_relu(3)(Y)",
-    "state Y\nY' = -Y + tanh(5 tanh(Y))",
+    "state Y\nY' = -Y + leaky_relu(0.9)(5 leaky_relu(0.9)(Y))",
     "state Y\nY' = -2 Y + 4 sigmoid(4 Y)",
     "state Y\nparam K : dense\nY' = -Y + 3 relu((K - K^T) Y + Y)",
     "state Y, Z\nY' = -Y + 2 relu(Y)\nZ' = -3 Z + relu(Y)",
@@ -173,8 +177,17 @@ def nothing_forced(model, found):
 units.read_system.original = units.read_system  # type: ignore[attr-defined]
 
 
-def any_norm(self, node):
-    return node.activation if hasattr(node, "activation") else node.function.name
+def any_norm(self, leaf):
+    stage = leaf.stage
+    return (stage, False) if hasattr(stage, "constants") else (stage.name, False)
+
+
+def without_numbers(form):
+    bare = {leaf: Operator.word(operator.terms[0][0]) for leaf, operator in form.items()}
+    return affine_of({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
+
+
+affine_of = functions.affine
 
 
 def letters_of_diagonals(self, name):
@@ -187,8 +200,7 @@ def slopes_of_at_most_one(activation, found):
 
 
 def slopes_without_numbers(unit, reader):
-    parts = slopes._parts.original(unit, reader)  # type: ignore[attr-defined]
-    return (Fraction(1) if isinstance(part, Fraction) else part for part in parts)
+    return [Fraction(1) for _ in unit.between]
 
 
 def half_the_fall(activation, found):
@@ -196,7 +208,7 @@ def half_the_fall(activation, found):
     return least and least / 2, most
 
 
-for function in (slopes.activation_bounds, slopes._parts, slopes._all_moved):
+for function in (slopes.activation_bounds, slopes._all_moved):
     function.original = function  # type: ignore[attr-defined]
 
 
@@ -264,9 +276,10 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "C M needs not be dissipative": (conditions.dissipative, accepting("stable")),
     "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
+    "numbers inside a chain do not matter": (functions.affine, without_numbers),
     "a forcing does no work": (units.read_system, nothing_forced),
     "slopes are at most 1 always": (slopes.activation_bounds, slopes_of_at_most_one),
-    "numbers in a chain do not change its slope": (slopes._parts, slopes_without_numbers),
+    "numbers in a chain do not change its slope": (slopes._between, slopes_without_numbers),
     "the least slope is half of what it is": (slopes.activation_bounds, half_the_fall),
     "what is moved to the linear terms is lost": (slopes._all_moved, moved_and_kept),
     "larger slopes are allowed more": (bounded_slopes.allowances, products_with_slopes),
@@ -284,7 +297,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     ),
 }
 METHODS = {
-    "every norm is a diagonal": (units._Chain, "_stage", any_norm),
+    "every norm is a diagonal": (units._Chains, "_stage", any_norm),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
