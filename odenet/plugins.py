@@ -12,6 +12,7 @@ as Python, with all that Python may do; a specification never is.
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -32,13 +33,13 @@ from odenet.model.tensors import Tensor
 
 __all__ = [
     "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
-    "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Registration", "Tensor",
-    "Word", "always", "channels", "init", "load_plugin", "loaded", "register_activation",
+    "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Plugin", "Registration",
+    "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded", "register_activation",
     "register_claim", "register_layer", "register_parameter", "tables",
 ]  # fmt: skip
 
 _PIPELINE = {"input", "residual", *STRUCTURAL}
-_loaded: dict[str, Path] = {}  # digest -> file
+_loaded: dict[str, "Plugin"] = {}  # by digest
 _registered: list["Registration"] = []
 
 
@@ -136,7 +137,35 @@ def _a(what: str) -> str:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def load_plugin(path: str | Path) -> None:
+@dataclass(frozen=True)
+class Plugin:
+    """A Python file that was run; leaving it as a context manager removes what it registered.
+
+    Args:
+        path: the file.
+        digest: SHA-256 of its text.
+        rows: what it registered.
+    """
+
+    path: Path
+    digest: str
+    rows: tuple[Registration, ...]
+
+    def remove(self) -> None:
+        """Take out all that it registered."""
+        for row in self.rows:
+            row.remove()
+        _loaded.pop(self.digest, None)
+        sys.modules.pop(self.path.stem, None)
+
+    def __enter__(self) -> "Plugin":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def load_plugin(path: str | Path) -> Plugin:
     """Run a Python file that registers rows; once, however often it is asked for.
 
     Raises:
@@ -147,29 +176,34 @@ def load_plugin(path: str | Path) -> None:
         digest = sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise _refused(path, f"this plugin cannot be read: {error.strerror}") from None
-    if digest in _loaded:
-        return
+    if digest not in _loaded:
+        _loaded[digest] = Plugin(path, digest, _run(path))
+    return _loaded[digest]
+
+
+def _run(path: Path) -> tuple[Registration, ...]:
+    """Run a file; what it registered."""
     if not path.stem.isidentifier() or path.stem in sys.modules:
         raise _refused(path, f"a plugin cannot be called `{path.stem}`", "give it another name")
-    before = list(_registered)
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise _refused(path, "a plugin is a Python file", "name one that ends in .py")
+    before = len(_registered)
     module = module_from_spec(spec)
     sys.modules[path.stem] = module  # so that generated modules can import from it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[path.stem]
-        for registration in [r for r in _registered if r not in before]:
+        for registration in _registered[before:]:
             registration.remove()
         raise _refused(path, f"{_place(error, path)}{type(error).__name__}: {error}") from error
-    _loaded[digest] = path
+    return tuple(_registered[before:])
 
 
-def loaded() -> dict[str, Path]:
-    """The plugins that were run: the SHA-256 of the text, and the file."""
-    return dict(_loaded)
+def loaded() -> list[Plugin]:
+    """The plugins that were run."""
+    return list(_loaded.values())
 
 
 def _place(error: BaseException, path: Path) -> str:

@@ -26,7 +26,9 @@ from odenet.model.recipe_values import Call, Number, Parameter, Subject, Word
 from odenet.model.tensors import Tensors
 
 POINTS = sorted([*(0.0123 + 0.0971 * k for k in range(-200, 201)), *(-1e4, -300.0, 300.0, 1e4)])
-NUMBERS = (2, 1, 3, 4, 0.3, 0.1, -0.5, -2, 10)  # what arguments are tried with
+NUMBERS = (2, 1, 3, 4, 0.3, 0.1, -0.5)  # what arguments are tried with
+CONSTANTS = (0.3, -2, 2.5, -0.5, 1, 10)  # what constants of activations are tried with
+FEW = 4
 STEP = 1e-5
 LOOSE = 1e-6
 CHANNELS = 4
@@ -43,7 +45,7 @@ def check_activation(row: ActivationKind) -> None:
     Raises:
         Contradiction: if two of them disagree at a sample.
     """
-    for constants in product(*(_some(kind)[:4] for kind in row.constants.values())):
+    for constants in product(*(_some(kind) for kind in row.constants.values())):
         values = [_value(row, x, constants) for x in POINTS]
         _check_slopes(row, constants, values)
         if row.nonnegative and min(values) < 0:
@@ -240,9 +242,9 @@ def _names(imports: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _some(kind: Number) -> list[float]:
-    """Numbers of a range."""
+    """A few numbers of a range."""
     ends = [end for end in (kind.low, kind.high) if end is not None and isfinite(end)]
-    return list(_accepted(kind, [*NUMBERS, sum(ends) / max(len(ends), 1)]))
+    return list(_accepted(kind, [*CONSTANTS, sum(ends) / max(len(ends), 1), *ends]))[:FEW]
 
 
 def _accepted(kind: Any, candidates: list[Any]) -> Iterator[Any]:

@@ -34,7 +34,7 @@ def measured(
         device: "cpu" or "cuda".
     """
     found = {}
-    plugins = [str(path) for path in loaded().values()]
+    plugins = [str(plugin.path) for plugin in loaded()]
     for mode in modes:
         job = json.dumps([str(spec), dict(settings), batch, mode, device, plugins])
         child = subprocess.run(

@@ -202,8 +202,8 @@ def _write_inputs(
     for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
         if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
             folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
-    for plugin in loaded().values():
-        folder.write(folder.plugins / plugin.name, plugin.read_text("utf-8"))
+    for plugin in loaded():
+        folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
