@@ -1,5 +1,7 @@
 """Rows that are added at run time are compiled, checked, searched, trained and documented."""
 
+import ast
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +20,14 @@ from odenet.language.format import format_source
 from odenet.laws import measure
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.activations import ROWS as OWN_ACTIVATIONS
+from odenet.model.claims import ROWS as OWN_CLAIMS
 from odenet.model.layers import LAYERS
 from odenet.model.layers import ROWS as OWN_LAYERS
 from odenet.model.parameters import ROWS as OWN_PARAMETERS
 from odenet.plugins import Bound, Number, always, load_plugin, loaded, tables
 from odenet.row_checks import check_activation, check_layer, check_parameter
 
+ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).parent / "made_up.py"
 PROVED = """\
 odenet 1
@@ -261,3 +265,71 @@ def test_a_layer_of_the_language_passes_its_own_checks(row):
 )
 def test_a_type_of_parameter_of_the_language_passes_its_own_checks(row):
     check_parameter(row)
+
+
+# --- what docs/architecture.md and docs/language.md promise ----------------------------------------
+
+
+def _columns(page, heading):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    lines = text[text.index(f"| {heading} |") :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_a_row_needs_the_one_file_that_the_table_of_the_architecture_names():
+    """The names of rows stand in their table and in no other module of the compiler's."""
+    places = {what: where for what, where, _ in _columns("architecture.md", "what")}
+    tables_ = {
+        "an activation": OWN_ACTIVATIONS,
+        "a layer": OWN_LAYERS,
+        "a type of `param`": OWN_PARAMETERS,
+        "a claim": OWN_CLAIMS,
+    }
+    for what, rows in tables_.items():
+        (home,) = re.findall(r"`(odenet/[\w/]+\.py)`", places[what])
+        others = [
+            path
+            for part in ("language", "model", "derive", "analyse", "emit", "cli")
+            for path in sorted((ROOT / "odenet" / part).glob("*.py"))
+            # words such as "order" are keys of reports too
+            if path != ROOT / home and (what != "a claim" or path.name in ("build.py", "claims.py"))
+        ]
+        names = {row.name for row in rows}
+        for path in others:
+            found = {
+                text for text in _compared(path.read_text(encoding="utf-8")) if text in names
+            } - _KINDS_OF_OTHER_THINGS
+            assert not found, f"{path.name} tells {what} by name: {found}"
+
+
+# Words that name an optimizer, a verdict or a kind of norm as well.
+_KINDS_OF_OTHER_THINGS = {"identity", "real", "imaginary", "stable", "conv", "bias", "scalar"}
+
+
+def _compared(code):
+    """Texts that code compares with, or that are keys of a table of its own."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        else:
+            continue
+        for part in parts:
+            for inner in ast.walk(part):
+                if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                    yield inner.value
+
+
+def test_the_plugin_of_the_page_works(tmp_path):
+    text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# mine\.py\n.*?)```", text, re.DOTALL)
+    file = tmp_path / "mine_of_the_page.py"
+    file.write_text(code, encoding="utf-8")
+    with load_plugin(file):
+        program = odenet.loads(
+            "state Y\nparam K : conv(3)\nY' = softsign((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
+        )
+        assert program.certificate.verdict == "imaginary"
