@@ -63,3 +63,14 @@ def test_exact_arithmetic_says_what_it_keeps_aside():
         "every step is undone bit for bit, in fixed point, with 1 bits per value and step kept: "
         "5 after 5 steps"
     )
+
+
+def test_a_slope_below_minus_one_counts_in_the_bound_of_the_spectrum():
+    text = "state Y\nparam K : dense\nY' = leaky_relu(-2)(K Y)\ndiscretise euler(h = 0.1)\n"
+    flow = odenet.loads(text).flow(3, 1, space=0).double()
+    eye = torch.eye(3, dtype=torch.float64)
+    flow.load_state_dict({"K": -eye[None]})
+    rates = torch.autograd.functional.jacobian(lambda y: flow.field((y,))[0], 0 * eye[:1] + 1)
+    largest = torch.linalg.eigvals(rates[0, :, 0]).abs().max()
+    assert largest == 2
+    assert flow.frequency_bound() >= largest * (1 - 1e-6)
