@@ -131,7 +131,7 @@ def _reversal(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
 
 
 def _expected(program: Program, flow: Flow) -> float:
-    """The bound on the round trip's error for roundings of the size of one operation."""
+    """The estimate of the round trip's error, for weights that differ from step to step."""
     h = float(getattr(flow, "h", 1.0))
     try:
         frequency = float(max(flow.frequency_bound(step) for step in range(flow.steps)))
@@ -139,7 +139,7 @@ def _expected(program: Program, flow: Flow) -> float:
         frequency = 1.0
     constants = program.model.discretisation.constants
     predicted = program.derivation.roundtrip_error(STEPS, h, EPS, frequency, constants)
-    return max(predicted.bound if predicted else 0.0, STEPS * EPS)
+    return max(predicted.uneven if predicted else 0.0, STEPS * EPS)
 
 
 def _energy(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
