@@ -53,7 +53,7 @@ def _unstable(model: Model, derivation: Derivation, certificate: Certificate) ->
         return None
     chosen = model.discretisation
     tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
-    blocked = [axis for axis in _needed(tested, certificate) if not axis.limit] if tested else []
+    blocked = [axis for axis in _needed(tested, certificate) if axis.unstable] if tested else []
     if tested is None or not blocked:
         return None
     axis, scheme = blocked[0], model.scheme.name

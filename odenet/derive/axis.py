@@ -27,6 +27,7 @@ class Axis:
         closed: whether the limit itself is stable.
         closed_form: the limit as an expression in the constants, where there is one.
         polynomial: where there is none, the polynomial in s whose zero the limit is.
+        decided: whether the zeros at which stability can change were found.
     """
 
     where: Where
@@ -38,6 +39,7 @@ class Axis:
     closed_form: sympy.Expr | None
     polynomial: sympy.Expr | None
     notation: Notation = field(repr=False, compare=False)
+    decided: bool = True
 
     @property
     def place(self) -> str:
@@ -55,7 +57,14 @@ class Axis:
         """`stable for hω < 2 on the imaginary axis of y' = λ y`."""
         return f"{self.verdict} {self.place}"
 
+    @property
+    def unstable(self) -> bool:
+        """Whether no short step is stable."""
+        return self.decided and not self.limit
+
     def __str__(self) -> str:
+        if not self.decided:
+            return "not known to be stable or unstable for these constants"
         if not self.intervals:
             return f"unstable for every {self.variable[0]}"
         if not self.limit:

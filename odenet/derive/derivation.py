@@ -171,7 +171,11 @@ class Derivation:
             None where there is no inverse at these values, or no test equation for the scheme.
         """
         found = self.stability_at({**(values or {}), "h": h})
-        if self.shears is None or isinstance(found, str) or self.violated(values or {}):
+        if (
+            self.shears is None
+            or isinstance(found, str)
+            or self.violated({**(values or {}), "h": h})
+        ):
             return None
         return predict_roundtrip(found, self.shears, self.relabel, steps, h, eps, frequency)
 

@@ -180,9 +180,7 @@ class _Travel:
 def _started(tested: Tested, values, slope, unknowns: list[str]) -> Iterator[tuple[Slot, list]]:
     """The start lines that can be read as linear functions of the unknowns at step 0."""
     algebra: Algebra = tested.step.algebra
-    known: dict[Node, Form] = {
-        Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns
-    }
+    known: dict[Node, Form] = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}
     for slot, value in tested.scheme.starts:
         try:
             form = algebra.read(value, known)

@@ -21,6 +21,7 @@ from odenet.derive.intervals import (
     Poly,
     Real,
     S,
+    Undecided,
     closed_form,
     critical,
     positive_roots,
@@ -96,7 +97,11 @@ class Tested:
         with mpmath.workdps(DIGITS):
             values = self.numbers()
             polynomials = self._critical(path)
-            zeros = {root: poly for poly in polynomials for root in positive_roots(poly, values)}
+            exact = {H: Fraction(1)} | self.step.scalars.numbers(self.values)
+            try:
+                zeros = {r: poly for poly in polynomials for r in positive_roots(poly, exact)}
+            except Undecided:
+                return self._describe(frequency, None, {}, values)
 
             def stable(s: Real) -> bool:
                 at = mpmath.mpc(0, s) if path.has(sympy.I) else -s
@@ -121,7 +126,7 @@ class Tested:
     def _describe(
         self,
         frequency: str,
-        intervals: tuple[Interval, ...],
+        intervals: tuple[Interval, ...] | None,
         zeros: Mapping[Real, Poly],
         values: Mapping[sympy.Symbol, Real],
     ) -> Axis:
@@ -137,8 +142,9 @@ class Tested:
             found, polynomial = (value and written(value) for value in (found, polynomial))
         closed = bool(first and first.closed_high)
         where: Where = "imaginary" if frequency == "ω" else "real"
+        text, decided = self.equation.text, intervals is not None
         return Axis(
-            where, self.equation.text, variable, intervals, limit, closed, found, polynomial, shown
+            where, text, variable, intervals or (), limit, closed, found, polynomial, shown, decided
         )
 
 
@@ -230,5 +236,17 @@ def derive_stability(
         symbols = {s for c in step.characteristic for s in c.as_expr().free_symbols}
         if not symbols <= {S, *step.scalars.numbers(known)}:
             return "the step depends on h itself, not on hλ alone"
+        if _divides_by_zero(step, known):
+            return "it divides by zero at these values of its constants"
         tested.append(Tested(scheme, known, equation, step))
     return Stability(tuple(tested))
+
+
+def _divides_by_zero(step: OneStep, known: Mapping[str, Any]) -> bool:
+    values = {H: mpmath.mpf(1)} | step.scalars.numbers(known)
+    numbers = {symbol: as_mpf(value) for symbol, value in values.items()}
+    try:
+        step.at(numbers | {S: mpmath.mpf(1)})
+    except ZeroDivisionError:
+        return True
+    return False
