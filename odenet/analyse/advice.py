@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import cache
 
 from odenet.analyse.certificate import Certificate
+from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import decisive, depth, drift_warning, stability_of
 from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Derivation, Stability, derive
@@ -49,9 +50,18 @@ def advise(model: Model, derivation: Derivation, certificate: Certificate) -> li
 def _unstable(model: Model, derivation: Derivation, certificate: Certificate) -> Diagnostic | None:
     """A certificate that proves nothing gives no warning, nor does an equation not tested."""
     stability = stability_of(model, derivation)
-    if not certificate.proved or certificate.vanishing or isinstance(stability, str):
+    if not certificate.proved or certificate.vanishing:
         return None
     chosen = model.discretisation
+    if (exactly := numbers_only(model)) is not None:
+        message = f"{model.scheme.name} is unstable here, on a stable spectrum: {exactly}"
+        help_ = "take shorter steps, or another scheme"
+        return (
+            None if exactly.stable
+            else Diagnostic(message, chosen.span, help=help_, severity="warning")
+        )  # fmt: skip
+    if isinstance(stability, str):
+        return None
     tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
     blocked = [axis for axis in _needed(tested, certificate) if axis.unstable] if tested else []
     if tested is None or not blocked:

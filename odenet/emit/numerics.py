@@ -2,6 +2,7 @@
 
 import math
 
+from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
 from odenet.derive import Derivation
 from odenet.model.program import Model
@@ -13,6 +14,8 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
         return []
     stability = stability_of(model, derivation)
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
+    exactly = numbers_only(model)
+    lines += [] if exactly is None else [str(exactly)]
     if model.discretisation.exact:
         return [*lines, _kept(model, derivation)]
     found = undone(model, derivation, depth(model))
