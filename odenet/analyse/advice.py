@@ -7,17 +7,27 @@ from functools import cache
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.numbers_only import numbers_only
-from odenet.analyse.scheme_on_dynamics import decisive, depth, drift_warning, stability_of
+from odenet.analyse.scheme_on_dynamics import (
+    decisive,
+    depth,
+    drift_warning,
+    stability_of,
+    tested_spectrum,
+)
 from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Derivation, Stability, derive
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
+from odenet.model.decay import decays_of
+from odenet.model.expr import State
 from odenet.model.fit import fit
+from odenet.model.numbers import NotANumber, evaluate
 from odenet.model.program import Model, flows_of
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
 
 MOST = 5  # alternatives that a warning lists
+STEP = Fraction(1, 10)  # the step size of a line to paste
 USABLE = 0.25  # a limit of hω below which a scheme needs too many steps to be recommended
 LONGEST = 7  # lines of a scheme that is offered: longer ones are slow to derive
 WHERE = {
@@ -63,13 +73,14 @@ def _unstable(model: Model, derivation: Derivation, certificate: Certificate) ->
     if isinstance(stability, str):
         return None
     tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
-    blocked = [axis for axis in _needed(tested, certificate) if axis.unstable] if tested else []
+    spectrum = tested_spectrum(model, certificate, model.scheme, chosen.groups)
+    blocked = [axis for axis in _needed(tested, spectrum) if axis.unstable] if tested else []
     if tested is None or not blocked:
         return None
     axis, scheme = blocked[0], model.scheme.name
     message = f"{scheme} is unstable for every {axis.variable[0]} "
-    if certificate.verdict in WHERE:
-        message += f"{WHERE[certificate.verdict]}, as tested on {axis.test}"
+    if spectrum.verdict in WHERE:
+        message += f"{WHERE[spectrum.verdict]}, as tested on {axis.test}"
     else:
         message += f"at {EXCLUDED[axis.where]}, as tested on {axis.test}"
         sector = damped_sector(model, certificate) if axis.where == "imaginary" else None
@@ -133,11 +144,15 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[Fitting]:
         groups = fit(scheme, model.dynamics, place)
         if len(scheme.updates) > LONGEST or isinstance(groups, Diagnostic):
             continue
-        reversible, stability = _facts(name)
+        values = _decays(model, scheme, groups)
+        if values is None:
+            continue
+        reversible, stability = _facts(name, values)
         if isinstance(stability, str):
             continue
         tested = decisive(stability, scheme, model.dynamics, groups)
-        axes = _stable_axes(tested, certificate) if tested else []
+        spectrum = tested_spectrum(model, certificate, scheme, groups)
+        axes = _stable_axes(tested, spectrum) if tested else []
         if axes:
             shortest = min(axis.limit for axis in axes)
             limits = " and ".join(_limit(axis) for axis in axes)
@@ -160,18 +175,34 @@ def _stable_axes(tested: Tested, certificate: Certificate) -> list[Axis]:
 
 def _call(scheme: Scheme) -> str:
     """`midpoint(h = 0.1)`: what a file writes after `discretise`."""
-    constants = ["h = 0.1"] if scheme.uses_step_size else []
+    constants = [f"h = {float(STEP):g}"] if scheme.uses_step_size else []
     for name, default in scheme.constants:
         if default is not None and default.span is not None:
             constants.append(f"{scheme.spellings.get(name, name)} = {default.span.text}")
     return f"{scheme.name}({', '.join(constants)})"
 
 
+Values = tuple[tuple[str, Fraction | float], ...]
+
+
+def _decays(model: Model, scheme: Scheme, groups: Mapping[str, tuple[State, ...]]) -> Values | None:
+    """The constants that the equations give to a scheme; None if one is learned."""
+    system = model.dynamics.system(scheme.patterns[0].order)
+    try:
+        return tuple(
+            (name, evaluate(formula, model.constants))  # type: ignore[misc]
+            for name, formula in decays_of(system, scheme, groups).items()
+        )
+    except NotANumber:
+        return None
+
+
 @cache
-def _facts(name: str) -> tuple[bool, Stability | str]:
-    """Whether a scheme of the library is reversible, and its stability."""
+def _facts(name: str, decays: Values) -> tuple[bool, Stability | str]:
+    """Whether a scheme of the library is reversible, and its stability; with a decay at h = 0.1."""
     derivation = derive(library_scheme(name))
-    return derivation.reversible, derivation.stability
+    values = {**dict(decays), "h": STEP} if decays else {}
+    return derivation.reversible, derivation.stability_at(values)
 
 
 def _limit(axis: Axis) -> str:

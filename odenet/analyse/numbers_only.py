@@ -159,7 +159,7 @@ class _Stepper:
         return found
 
     def _number(self, node: Node) -> Any:
-        return as_mpf(evaluate(node, self.numbers))  # type: ignore[arg-type]
+        return as_mpf(evaluate(node, self.numbers))
 
 
 def _zeros(states: tuple[State, ...]) -> Values:

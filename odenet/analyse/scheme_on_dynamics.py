@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from odenet.analyse.certificate import Certificate
+from odenet.analyse.certify import certify
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import conditions
 from odenet.derive.linear_tests import Kind
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
+from odenet.model.decay import without_decay
 from odenet.model.expr import State
 from odenet.model.fit import reads
 from odenet.model.program import Dynamics, Model, flows_of
@@ -102,7 +105,7 @@ def form_of(
     scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
 ) -> Kind | None:
     """Whether the groups of states read only themselves or, being two, only each other."""
-    system = dynamics.system(scheme.patterns[0].order)
+    system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
     group = {state: name for name, states in groups.items() for state in states}
     pairs = {(group[state], group[read]) for state in group for read in reads(system[state])}
     if all(reader == read for reader, read in pairs):
@@ -110,6 +113,23 @@ def form_of(
     if len(groups) == 2 and all(reader != read for reader, read in pairs):
         return "coupled"
     return None
+
+
+def tested_spectrum(
+    model: Model,
+    certificate: Certificate,
+    scheme: Scheme,
+    groups: Mapping[str, tuple[State, ...]],
+) -> Certificate:
+    """What is proved about λ in the test equation: about F where a scheme takes a decay apart."""
+    if not scheme.decays:
+        return certificate
+    order = scheme.patterns[0].order
+    system = without_decay(model.dynamics.system(order), scheme, groups)
+    if set(model.dynamics.states) != {state.name for state in system if not state.order}:
+        return certificate
+    rates = {state.name: rate for state, rate in system.items()}
+    return certify(replace(model, dynamics=replace(model.dynamics, rates=rates)))
 
 
 def depth(model: Model) -> int:

@@ -119,7 +119,7 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
         return []
     try:
         roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
-    except mpmath.libmp.libhyper.NoConvergence:
+    except mpmath.mp.NoConvergence:
         raise Undecided from None
     return sorted(
         mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL and mpmath.re(root) > REAL

@@ -2,7 +2,7 @@
 
 A right-hand side that reads its own unknown is tested on y' = λ y; two unknowns that read each
 other are tested on y' = ω z, z' = -ω y, where neither feels itself; second-order equations are
-tested on y'' = -ω² y. A scheme whose right-hand sides do both is tested on both, and a statement
+tested on y'' = -ω² y. A decay in the `for` line stays in the equation. A scheme whose right-hand sides do both is tested on both, and a statement
 about one of these equations says nothing of the other.
 """
 
@@ -47,7 +47,11 @@ def linear_tests(scheme: Scheme) -> list[LinearTest]:
 
 def _own(scheme: Scheme) -> LinearTest:
     orders = sorted({pattern.order for pattern in scheme.patterns})
-    text = " and ".join("y' = λ y" if order == 1 else "y'' = -ω² y" for order in orders)
+    decay = " - γ y" if scheme.decays else ""
+    text = " and ".join(
+        f"y' = λ y{decay}" if order == 1 else f"y'' = -ω² y{decay and decay + chr(39)}"
+        for order in orders
+    )
     rates = {p.function: _reading(scheme, p, p.variable) for p in scheme.patterns}
     return LinearTest("own", text, orders == [1], rates)
 

@@ -24,7 +24,9 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
 
 def _kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
-    bits = derivation.bits(model.discretisation.constants)
+    chosen = model.discretisation
+    step = {} if chosen.h is None else {"h": chosen.h}
+    bits = derivation.bits({**chosen.constants, **step})
     always = "every step is undone bit for bit, in fixed point"
     if not bits:
         return always

@@ -3,7 +3,7 @@
 import re
 
 from odenet.analyse import Certificate, EnergyTerm
-from odenet.analyse.scheme_on_dynamics import decisive, stability_of
+from odenet.analyse.scheme_on_dynamics import decisive, stability_of, tested_spectrum
 from odenet.derive import Axis, Derivation
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
 from odenet.emit.frame import Frame
@@ -31,6 +31,8 @@ def certified_axis(model: Model, derivation: Derivation, certificate: Certificat
     tested = decisive(stability, model.scheme, model.dynamics, model.discretisation.groups)
     if tested is None:
         return None
+    groups = model.discretisation.groups
+    certificate = tested_spectrum(model, certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
         return tested.imaginary
     return tested.real if certificate.verdict == "real" else None
