@@ -2,8 +2,9 @@
 
 A right-hand side that reads its own unknown is tested on y' = λ y; two unknowns that read each
 other are tested on y' = ω z, z' = -ω y, where neither feels itself; second-order equations are
-tested on y'' = -ω² y. A decay in the `for` line stays in the equation. A scheme whose right-hand sides do both is tested on both, and a statement
-about one of these equations says nothing of the other.
+tested on y'' = -ω² y. A decay in the `for` line stays in the equation. A scheme whose right-hand
+sides do both is tested on both, and a statement about one of these equations says nothing of the
+other.
 """
 
 from collections.abc import Iterator

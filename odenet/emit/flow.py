@@ -169,7 +169,7 @@ class FlowWriter:
                 case expr.Input():
                     return Code("u")
                 case expr.Constant():
-                    return Code(frame.constant(node.name))
+                    return Code(frame.let(node.name))
                 case expr.Bias() | expr.Learned():
                     return Code(param(node.name))
             raise AssertionError(node)
