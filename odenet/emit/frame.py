@@ -108,6 +108,10 @@ class Frame:
         space = "scheme" if name in self.scheme_constants else "spec"
         return f"self.{self.names(f'{space} constant', name)}"
 
+    def let(self, name: str) -> str:
+        """A number of a `let` in formulas of the dynamics, whatever the scheme calls its own."""
+        return f"self.{self.names('spec constant', name)}"
+
     @property
     def scheme_constants(self) -> tuple[str, ...]:
         """The names of the scheme's constants and lets, and `h`."""
