@@ -1,7 +1,7 @@
 """Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
 
-`certify` is symbolic and quick. `decide` also searches for a counterexample where nothing is proved.
-That needs numpy, which is imported when it is first used.
+`certify` is symbolic and quick. `decide` also searches for a counterexample where nothing is
+proved. That needs numpy, which is imported when it is first used.
 """
 
 from importlib import import_module
@@ -15,8 +15,7 @@ from odenet.analyse.decide import TRIALS, decide
 from odenet.analyse.energy import Energy, EnergyTerm
 
 if TYPE_CHECKING:
-    from odenet.analyse.advice import advise
-    from odenet.analyse.fitting import FittingScheme, fitting_schemes
+    from odenet.analyse.advice import Fitting, advise, fitting_schemes
     from odenet.analyse.witness import search_witness
 
 __all__ = [
@@ -26,7 +25,7 @@ __all__ = [
     "ClaimResult",
     "Energy",
     "EnergyTerm",
-    "FittingScheme",
+    "Fitting",
     "Witness",
     "advise",
     "certify",
@@ -37,9 +36,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "Fitting": "advice",
     "advise": "advice",
-    "FittingScheme": "fitting",
-    "fitting_schemes": "fitting",
+    "fitting_schemes": "advice",
     "search_witness": "witness",
 }
 

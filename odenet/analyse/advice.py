@@ -1,6 +1,7 @@
 """Spectrum and scheme together: warnings before anything is trained, with what to use instead."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from odenet.analyse.certificate import Certificate
@@ -9,9 +10,11 @@ from odenet.derive import Axis, Derivation, Stability, derive
 from odenet.diagnostics import Diagnostic
 from odenet.model.fit import fit
 from odenet.model.program import Model, flows_of
+from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
 
 MOST = 5  # alternatives that a warning lists
+USABLE = 0.25  # a limit of hω below which a scheme needs too many steps to be recommended
 LONGEST = 7  # lines of a scheme that is offered: longer ones are slow to derive
 WHERE = {
     "imaginary": "on an imaginary spectrum",
@@ -57,25 +60,77 @@ def _unstable(model: Model, derivation: Derivation, certificate: Certificate) ->
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
-    """A few of the library's schemes that take these equations and are stable for small steps.
+    """The first few of the fitting schemes, each with its limits."""
+    return [
+        f"{found.name} ({found.limits})" for found in fitting_schemes(model, certificate)[:MOST]
+    ]
 
-    Reversible ones come first, then those that allow long steps; each with its limits.
+
+@dataclass(frozen=True)
+class Fitting:
+    """A scheme of the library that takes the equations and is stable on their spectrum.
+
+    Args:
+        name: of the scheme.
+        reversible: whether its steps are undone without stored activations.
+        limits: where it is stable, such as `hω < 2`.
+        line: the `discretise` line to paste.
     """
-    found: list[tuple[bool, float, str]] = []
+
+    name: str
+    reversible: bool
+    limits: str
+    line: str
+
+
+def fitting_schemes(model: Model, certificate: Certificate) -> list[Fitting]:
+    """The library's schemes that take these equations and are stable for small steps.
+
+    Those with a usable limit come first, among them the reversible ones, then those that allow
+    long steps. Where nothing is proved about the spectrum, a scheme must be stable somewhere.
+
+    Args:
+        model: the typed program; its `discretise` line is not read.
+        certificate: of its dynamics.
+    """
+    place = next(iter(model.dynamics.rates.values())).span or certificate.span
+    assert place is not None
+    found: list[tuple[tuple[bool, bool, float, int, str], Fitting]] = []
     for name in library():
         scheme = library_scheme(name)
-        taken = fit(scheme, model.dynamics, model.discretisation.span)
-        if isinstance(taken, Diagnostic) or len(scheme.updates) > LONGEST:
+        if len(scheme.updates) > LONGEST or isinstance(
+            fit(scheme, model.dynamics, place), Diagnostic
+        ):
             continue
         reversible, stability = _facts(name)
-        if isinstance(stability, str):
-            continue
-        axes = _needed(stability, certificate)
-        if all(axis.limit for axis in axes):
+        axes = [] if isinstance(stability, str) else _stable_axes(stability, certificate)
+        if axes:
+            shortest = min(axis.limit for axis in axes)
             limits = " and ".join(_limit(axis) for axis in axes)
-            shortest = min((axis.limit for axis in axes), default=0.0)
-            found.append((not reversible, -shortest, f"{name} ({limits})"))
-    return [text for *_, text in sorted(found)[:MOST]]
+            fitting = Fitting(name, reversible, limits, f"discretise {_call(scheme)}")
+            place_in_list = (
+                shortest < USABLE, not reversible, -shortest, len(scheme.updates), name,
+            )  # fmt: skip
+            found.append((place_in_list, fitting))
+    return [fitting for _, fitting in sorted(found, key=lambda row: row[0])]
+
+
+def _stable_axes(stability: Stability, certificate: Certificate) -> list[Axis]:
+    """The axes that matter for a spectrum; empty where the scheme is unstable on one of them."""
+    if not certificate.proved or certificate.vanishing:
+        every = (stability.imaginary, stability.real)
+        return [axis for axis in every if axis is not None and axis.limit]
+    needed = _needed(stability, certificate)
+    return needed if all(axis.limit for axis in needed) else []
+
+
+def _call(scheme: Scheme) -> str:
+    """`midpoint(h = 0.1)`: what a file writes after `discretise`."""
+    constants = ["h = 0.1"] if scheme.uses_step_size else []
+    for name, default in scheme.constants:
+        if default is not None and default.span is not None:
+            constants.append(f"{scheme.spellings.get(name, name)} = {default.span.text}")
+    return f"{scheme.name}({', '.join(constants)})"
 
 
 @cache

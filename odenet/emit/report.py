@@ -44,9 +44,14 @@ def _choices(model: Model, certificate: Certificate) -> list[str]:
     found = fitting_schemes(model, certificate)
     if not found:
         return ["no discretisation, and no scheme of the library fits: write one in the file"]
-    width = max(len(scheme.line) for scheme in found)
-    lines = [f"{scheme.line:{width}}  # {scheme.facts}" for scheme in found]
-    return ["no discretisation: add one of these lines", *_indented(lines)]
+    width = max(len(fitting.line) for fitting in found)
+    lines = [
+        f"{fitting.line:{width}}  # {'' if fitting.reversible else 'not '}reversible, "
+        f"stable for {fitting.limits}"
+        for fitting in found
+    ]
+    where = "" if certificate.proved else ", if the spectrum is stable"
+    return [f"no discretisation: add one of these lines{where}", *_indented(lines)]
 
 
 def as_latex(model: Model, derivation: Derivation | None, certificate: Certificate) -> str:
