@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
@@ -212,9 +212,10 @@ def _searched(facts: _Facts, claim: Claim) -> Certificate:
     """The certificate after a search against what is claimed, if there is to be one."""
     if facts.certificate.unsearched or not facts.trials:
         return facts.certificate
-    from odenet.analyse.witness import searched  # numpy, which proofs do without
+    from odenet.analyse.witness import Against, searched  # numpy, which proofs do without
 
-    return searched(facts.certificate, facts.model, facts.trials, facts.seed, claim.name)
+    against = cast(Against, claim.name)
+    return searched(facts.certificate, facts.model, facts.trials, facts.seed, against)
 
 
 _JUDGES: dict[str, Callable[[_Facts, Claim], _Answer]] = {
