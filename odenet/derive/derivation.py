@@ -158,7 +158,7 @@ class Derivation:
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
     ) -> RoundTrip | None:
-        """The expected error of an initial state rebuilt from the final one.
+        """The estimated error of an initial state rebuilt from the final one.
 
         Args:
             steps: forward, and back.
@@ -173,7 +173,7 @@ class Derivation:
         found = self.stability_at({**(values or {}), "h": h})
         if self.shears is None or isinstance(found, str) or self.violated(values or {}):
             return None
-        return predict_roundtrip(found, self.shears, steps, h, eps, frequency)
+        return predict_roundtrip(found, self.shears, self.relabel, steps, h, eps, frequency)
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""
