@@ -46,6 +46,7 @@ def _check(
 ) -> dict[str, Any]:
     """One file: its lines printed unless quiet, and its report as plain values."""
     from odenet.analyse import TRIALS
+    from odenet.analyse.claims import SIGNS
     from odenet.compiler import load
     from odenet.diagnostics import SpecError, render
 
@@ -67,13 +68,13 @@ def _check(
         for claim in claims:
             print(f"  {claim.line}")
         for law in laws:
-            print(f"  {'✓' if law.holds else '✗'} {law.name}: {law.text}")
+            print(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
         failed = [claim.failure() for claim in claims if not claim.holds]
         for diagnostic in [*program.warnings, *failed]:
             print(f"\n{render(diagnostic)}\n", file=sys.stderr)
     return {
         "file": str(file),
-        "holds": all(claim.holds for claim in claims) and all(law.holds for law in laws),
+        "holds": all(claim.holds for claim in claims) and not any(law.holds is False for law in laws),
         "certificate": certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "laws": [law.to_json() for law in laws],

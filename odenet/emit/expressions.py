@@ -24,9 +24,12 @@ class Code:
         return self.text if self.level >= level else f"({self.text})"
 
 
+LARGEST_INTEGER = 2**53  # beyond it torch takes integers by their float value, or not at all
+
+
 def number(value: Fraction | float) -> str:
     """A number as a Python literal."""
-    if isinstance(value, Fraction) and value.denominator == 1:
+    if isinstance(value, Fraction) and value.denominator == 1 and abs(value) < LARGEST_INTEGER:
         return str(value.numerator)
     return repr(float(value))
 
