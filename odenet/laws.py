@@ -168,17 +168,12 @@ def _gradient(flow: Flow, u: Tensor, bound: float) -> Law:
         torch.manual_seed(0)  # of dropout
         flow.memory = memory
         loss = flow(u).square().sum()
-        gradients.append(_grad(loss, [u, *flow.parameters()]))
+        gradients.append(torch.autograd.grad(loss, [u, *flow.parameters()], materialize_grads=True))
     free, stored = gradients
     error = _length(a - b for a, b in zip(free, stored, strict=True)) / _length(stored)
     if not all(bool(t.isfinite().all()) for t in stored):
         return _unmeasured("gradient", "gradients leave the range of numbers")
     return _below("gradient", error, bound, "relative difference of memory-free and stored")
-
-
-def _grad(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor, ...]:
-    """The gradient; zero by what does not reach the loss."""
-    return torch.autograd.grad(loss, leaves, materialize_grads=True)
 
 
 def _amplification(flow: Flow, end: tuple[Tensor, ...], rebuilt: tuple[Tensor, ...]) -> float:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 
 from odenet.analyse.certificate import Certificate
-from odenet.analyse.scheme_on_dynamics import depth, drift_warning, stability_of
+from odenet.analyse.scheme_on_dynamics import decisive, depth, drift_warning, stability_of
+from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Derivation, Stability, derive
+from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
 from odenet.model.fit import fit
 from odenet.model.program import Model, flows_of
@@ -19,8 +22,8 @@ LONGEST = 7  # lines of a scheme that is offered: longer ones are slow to derive
 WHERE = {
     "imaginary": "on an imaginary spectrum",
     "real": "on a real, negative spectrum",
-    "stable": "on a dissipative spectrum",
 }
+EXCLUDED = {"imaginary": "imaginary eigenvalues", "real": "negative real eigenvalues"}
 
 
 def advise(model: Model, derivation: Derivation, certificate: Certificate) -> list[Diagnostic]:
@@ -44,19 +47,38 @@ def advise(model: Model, derivation: Derivation, certificate: Certificate) -> li
 
 
 def _unstable(model: Model, derivation: Derivation, certificate: Certificate) -> Diagnostic | None:
-    """A certificate that proves nothing gives no warning."""
+    """A certificate that proves nothing gives no warning, nor does an equation not tested."""
     stability = stability_of(model, derivation)
     if not certificate.proved or certificate.vanishing or isinstance(stability, str):
         return None
-    scheme = model.scheme.name
-    blocked = [axis for axis in _needed(stability, certificate) if not axis.limit]
-    if not blocked:
+    chosen = model.discretisation
+    tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
+    blocked = [axis for axis in _needed(tested, certificate) if not axis.limit] if tested else []
+    if tested is None or not blocked:
         return None
-    step = blocked[0].variable[0]
-    message = f"{scheme} is unstable for every {step} {WHERE[certificate.verdict]}"
+    axis, scheme = blocked[0], model.scheme.name
+    message = f"{scheme} is unstable for every {axis.variable[0]} "
+    if certificate.verdict in WHERE:
+        message += f"{WHERE[certificate.verdict]}, as tested on {axis.test}"
+    else:
+        message += f"at {EXCLUDED[axis.where]}, as tested on {axis.test}"
+        sector = damped_sector(model, certificate) if axis.where == "imaginary" else None
+        damped = _damped(sector, tested, chosen.h) if sector and tested.real else ""
+        message += damped or ", and this spectrum may have such"
     found = ", ".join(alternatives(model, certificate))
     help_ = f"use {found}" if found else "no scheme of the library is stable here"
-    return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
+    return Diagnostic(message, chosen.span, help=help_, severity="warning")
+
+
+def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:
+    """Which steps the decay makes stable all the same; nothing if no step is, or h is not given."""
+    kept = f"; the decay γ = {sector.decay:g} keeps these away"
+    reach = sector.reach(tested, float(h)) if h else 0.0
+    now = f"steps h = {float(h):g} are stable while ω" if h and reach else ""
+    if is_euler(tested):
+        formula = f"with ω = {sector.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
+        return f"{kept}: {formula}" + (f", h = {float(h):g} while ω ≤ {reach:.3g}" if now else "")  # type: ignore[arg-type]
+    return f"{kept}: with ω = {sector.frequency}, {now} is up to about {reach:.3g}" if now else ""
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
@@ -98,12 +120,14 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[Fitting]:
     found: list[tuple[tuple[bool, bool, float, int, str], Fitting]] = []
     for name in library():
         scheme = library_scheme(name)
-        if len(scheme.updates) > LONGEST or isinstance(
-            fit(scheme, model.dynamics, place), Diagnostic
-        ):
+        groups = fit(scheme, model.dynamics, place)
+        if len(scheme.updates) > LONGEST or isinstance(groups, Diagnostic):
             continue
         reversible, stability = _facts(name)
-        axes = [] if isinstance(stability, str) else _stable_axes(stability, certificate)
+        if isinstance(stability, str):
+            continue
+        tested = decisive(stability, scheme, model.dynamics, groups)
+        axes = _stable_axes(tested, certificate) if tested else []
         if axes:
             shortest = min(axis.limit for axis in axes)
             limits = " and ".join(_limit(axis) for axis in axes)
@@ -115,12 +139,12 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[Fitting]:
     return [fitting for _, fitting in sorted(found, key=lambda row: row[0])]
 
 
-def _stable_axes(stability: Stability, certificate: Certificate) -> list[Axis]:
+def _stable_axes(tested: Tested, certificate: Certificate) -> list[Axis]:
     """The axes that matter for a spectrum; empty where the scheme is unstable on one of them."""
     if not certificate.proved or certificate.vanishing:
-        every = (stability.imaginary, stability.real)
+        every = (tested.imaginary, tested.real)
         return [axis for axis in every if axis is not None and axis.limit]
-    needed = _needed(stability, certificate)
+    needed = _needed(tested, certificate)
     return needed if all(axis.limit for axis in needed) else []
 
 
@@ -146,12 +170,12 @@ def _limit(axis: Axis) -> str:
     return f"{axis.variable} {'≤' if axis.closed else '<'} {axis.limit:.4g}"
 
 
-def _needed(stability: Stability, certificate: Certificate) -> list[Axis]:
+def _needed(tested: Tested, certificate: Certificate) -> list[Axis]:
     """The axes along which a scheme must be stable for a spectrum."""
-    real = [stability.real] if stability.real is not None else []
+    real = [tested.real] if tested.real is not None else []
     choose: Mapping[str, Callable[[], list[Axis]]] = {
-        "imaginary": lambda: [stability.imaginary],
+        "imaginary": lambda: [tested.imaginary],
         "real": lambda: real,
-        "stable": lambda: [stability.imaginary, *real],
+        "stable": lambda: [tested.imaginary, *real],
     }
     return choose[certificate.verdict]()

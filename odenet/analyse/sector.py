@@ -3,9 +3,9 @@
 A verdict `stable` has the imaginary axis in it, where explicit Euler is unstable for every h. A
 decay keeps the spectrum away from it. If C (M + γ I) is antisymmetric, an eigenvector of
 A = C^½ D^½ M D^½ C^-½ with |x| = 1 has λ = x* A x = -γ x* D x + i x* (…) x, so that
-λ = -t (γ ± i ω') with t = x* D x at most the largest slope and ω' ≤ ω = ‖C^½ (M + γ I) C^-½‖. If the
-decay stands outside the units (Theorem 7), Re λ = -γ. Both lie in the triangle with the corners 0
-and -γ ± i ω, times the slope (Chang, Chen, Haber & Chi 2019 have the case of Euler's method).
+λ = -t (γ ± i ω') with t = x* D x at most the largest slope and ω' ≤ ω = ‖C^½ (M + γ I) C^-½‖. If
+the decay stands outside the units (Theorem 7), Re λ = -γ. Both lie in the triangle with the corners
+0 and -γ ± i ω, times the slope (Chang, Chen, Haber & Chi 2019 have the case of Euler's method).
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.prove import Part, scaled, symmetric_part
 from odenet.analyse.units import Unit
+from odenet.derive.intervals import XI, S
 from odenet.derive.stability import Tested
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.numbers import evaluate
@@ -62,8 +63,6 @@ class Sector:
 
 def is_euler(tested: Tested) -> bool:
     """Whether a step on y' = λ y multiplies by 1 + hλ."""
-    from odenet.derive.intervals import XI, S
-
     return tested.equation.kind == "own" and (tested.polynomial - (XI - 1 - S)).expand() == 0
 
 

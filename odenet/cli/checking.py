@@ -74,7 +74,8 @@ def _check(
             print(f"\n{render(diagnostic)}\n", file=sys.stderr)
     return {
         "file": str(file),
-        "holds": all(claim.holds for claim in claims) and not any(law.holds is False for law in laws),
+        "holds": all(claim.holds for claim in claims)
+        and not any(law.holds is False for law in laws),
         "certificate": certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "laws": [law.to_json() for law in laws],

@@ -45,10 +45,15 @@ class Axis:
         return f"{NAMES[self.where]} of {self.test}"
 
     @property
+    def verdict(self) -> str:
+        """`stable for hω < 2`."""
+        text = str(self)
+        return text if "stable" in text else f"stable for {text}"
+
+    @property
     def sentence(self) -> str:
         """`stable for hω < 2 on the imaginary axis of y' = λ y`."""
-        text = str(self)
-        return f"{text if 'stable' in text else f'stable for {text}'} {self.place}"
+        return f"{self.verdict} {self.place}"
 
     def __str__(self) -> str:
         if not self.intervals:

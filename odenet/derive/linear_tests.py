@@ -59,9 +59,7 @@ def _coupled(scheme: Scheme) -> Iterator[LinearTest]:
         if not mutual or one.order != 1 or other.order != 1:
             continue
         partner = {one.function: other.variable, other.function: one.variable}
-        rates = {
-            p.function: _reading(scheme, p, partner.get(p.function)) for p in scheme.patterns
-        }
+        rates = {p.function: _reading(scheme, p, partner.get(p.function)) for p in scheme.patterns}
         y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.variable, other.variable)
         yield LinearTest("coupled", f"{y}' = ω {z}, {z}' = -ω {y}", False, rates)
 

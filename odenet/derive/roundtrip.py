@@ -24,17 +24,17 @@ import sympy
 
 from odenet.derive.coefficients import H, Value, as_mpf, put_in
 from odenet.derive.intervals import S
-from odenet.derive.linear_forms import Algebra
+from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, Tested
 from odenet.diagnostics import SpecError
-from odenet.model.expr import Slot
+from odenet.model.expr import Node, Slot
 
 SAMPLES = 9  # equal frequencies that are tried, 0 included
 RUNS = (1, 2, 3, 5)  # lengths of the runs of high and low frequencies that are tried
 LOW = (0.0, 0.35)  # the low ones, as a part of the high
 HUGE = 1e100  # errors beyond which nothing more is to be learned
-ROUNDING = 0.5  # error of a shear and of its inverse, in eps of the state; see tests
+ROUNDING = 1.0  # error of a shear and of its inverse, in eps of the state; see tests
 PRECISION = 60  # digits of a matrix and its inverse
 
 Matrix = list[list[complex]]
@@ -158,7 +158,7 @@ class _Travel:
             return None
 
     def _slope(self, frequency: float):
-        """h λ on an axis on which the scheme is stable."""
+        """The value of s = hλ on an axis on which the scheme is stable."""
         tested = self.tested
         factor = self.h if tested.scheme.uses_step_size else 1.0
         on_axis = mpmath.mpc(0, 1) if tested.imaginary.limit or tested.real is None else -1
@@ -180,16 +180,19 @@ class _Travel:
 def _started(tested: Tested, values, slope, unknowns: list[str]) -> Iterator[tuple[Slot, list]]:
     """The start lines that can be read as linear functions of the unknowns at step 0."""
     algebra: Algebra = tested.step.algebra
+    known: dict[Node, Form] = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}
     for slot, value in tested.scheme.starts:
-        known = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}
         try:
-            form = algebra.read(value, dict(known))
-            yield slot, [
-                _number(tested.step.scalars.value(form[key], values | {S: slope}, as_mpf))
-                if (key := Slot(name, 0)) in form
-                else 0j
-                for name in unknowns
-            ]
+            form = algebra.read(value, known)
+            yield (
+                slot,
+                [
+                    _number(tested.step.scalars.value(form[key], values | {S: slope}, as_mpf))
+                    if (key := Slot(name, 0)) in form
+                    else 0j
+                    for name in unknowns
+                ],
+            )
         except (SpecError, ZeroDivisionError, OverflowError):
             continue
 

@@ -3,8 +3,8 @@
 import re
 
 from odenet.analyse import Certificate, EnergyTerm
-from odenet.analyse.scheme_on_dynamics import stability_of
-from odenet.derive import Axis, Derivation, Stability
+from odenet.analyse.scheme_on_dynamics import decisive, stability_of
+from odenet.derive import Axis, Derivation
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
@@ -19,22 +19,21 @@ ZERO = Code("0.0")
 
 def stability_limit(model: Model, derivation: Derivation, certificate: Certificate) -> float | None:
     """The largest hω at which the scheme is stable on the certified axis; None if there is none."""
-    stability = stability_of(model, derivation)
-    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
+    axis = certified_axis(model, derivation, certificate)
     return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
 
 
-def certified_axis(stability: Stability, certificate: Certificate) -> Axis | None:
-    """The axis on which the spectrum was proved to lie."""
+def certified_axis(model: Model, derivation: Derivation, certificate: Certificate) -> Axis | None:
+    """The axis on which the spectrum was proved to lie, of the test equation that has its form."""
+    stability = stability_of(model, derivation)
+    if isinstance(stability, str):
+        return None
+    tested = decisive(stability, model.scheme, model.dynamics, model.discretisation.groups)
+    if tested is None:
+        return None
     if certificate.verdict == "imaginary":
-        return stability.imaginary
-    return stability.real if certificate.verdict == "real" else None
-
-
-def axis_text(axis: Axis) -> str:
-    """`stable for hω < 2`."""
-    text = str(axis)
-    return text if "stable" in text else f"stable for {text}"
+        return tested.imaginary
+    return tested.real if certificate.verdict == "real" else None
 
 
 class SpectrumWriter:
