@@ -147,10 +147,12 @@ def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
         rebuilt = flow.inverse(state)
     in_range = _length(state) < HUGE
     error = _length(a - b for a, b in zip(rebuilt, start, strict=True)) / _length(start)
-    amplified = _amplification(flow, state, rebuilt) if in_range and error < HUGE else 1.0
+    amplified = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
     bound = SLACK * STEPS * EPS * amplified
     if not in_range or bound > LOOSE:
-        effect = f"amplify rounding {amplified:.0e} times" if in_range else "leave the numbers"
+        effect = (
+            f"amplify rounding {amplified:.0e} times" if in_range else "leave the range of numbers"
+        )
         why = f"{STEPS} steps this long {effect}"
         yield from (_unmeasured(name, why) for name in ("round trip", "gradient"))
         return

@@ -11,8 +11,8 @@ from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
 from odenet.model import expr
 from odenet.model.expr import State
-from odenet.model.layers import LAYERS
 from odenet.model.fit import reads, reads_input
+from odenet.model.layers import LAYERS
 from odenet.model.program import Model
 from odenet.model.scheme import ADAPTIVE
 
