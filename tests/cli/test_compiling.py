@@ -127,7 +127,7 @@ def test_check_prints_a_line_a_claim(odenet):
     code, out, _ = odenet("check", SPECS / "leapfrog.ode", SPECS / "revnet.ode")
     assert code == 0
     assert "✓ imaginary: proved" in out and "✓ round trip" in out
-    assert "revnet.ode: spectrum not stable: eigenvalue" in out
+    assert "revnet.ode: spectrum refuted: not stable, eigenvalue" in out
 
 
 def test_check_names_the_line_of_a_wrong_claim(odenet, tmp_path):
