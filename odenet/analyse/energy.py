@@ -76,7 +76,9 @@ def _formula(part: Part) -> str:
         name = f"Ψ{str(i).translate(INDICES)}" if unit.composed else "Ψ"
         if unit.composed:
             notes.append(f"{name}'(t) = {unit.composed}")
-        terms.append((1, _text(unit, weight, name)))
+        scalar = weight.terms[0][1]
+        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
+        terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
     noted = f" with {', '.join(notes)}" if notes else ""
     return signed_sum(iter(terms)) + noted
 
@@ -109,8 +111,14 @@ def _rate(part: Part) -> str:
 
 def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
     numbered = enumerate(row, start=1)
-    inside = signed_sum((1, applied(operator, f"φ{i}")) for i, operator in numbered if operator)
+    inside = signed_sum(_signed(operator, f"φ{i}") for i, operator in numbered if operator)
     return f"{factor_text(weight)}|{inside}|²"
+
+
+def _signed(operator: Operator, what: str) -> tuple[int, str]:
+    """A term with its sign apart, where it is one word."""
+    negative = len(operator.terms) == 1 and str(operator).startswith("-")
+    return (-1, applied(-operator, what)) if negative else (1, applied(operator, what))
 
 
 def applied(operator: Operator, what: str) -> str:
