@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import Part
+from odenet.analyse.descent import falling
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Proof, prove
@@ -53,7 +54,7 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
     signs = Signs(reader.values, frozenset(reader.nonnegative))
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
-    energy = _energy(proof.whole, system, reader)
+    energy = _energy(proof.whole, system, signs, reader)
     if proof.spectrum is None:
         return _open(system, signs, unfit, energy)
     assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
@@ -79,11 +80,14 @@ def _with_assumptions(
     return found, needed
 
 
-def _energy(whole: Part | None, system: System, reader: FormulaReader) -> Energy | None:
+def _energy(
+    whole: Part | None, system: System, signs: Signs, reader: FormulaReader
+) -> Energy | None:
     """The energy of a statement about all units; a forcing outside of them does work of its own."""
-    if whole is None or not whole.units or system.forced:
+    if system.forced:
         return None
-    return read_energy(whole, reader)
+    found = whole or falling(system, signs)
+    return read_energy(found, reader) if found is not None and found.units else None
 
 
 def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:

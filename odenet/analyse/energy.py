@@ -76,7 +76,9 @@ def _formula(part: Part) -> str:
         name = f"Ψ{str(i).translate(INDICES)}" if unit.composed else "Ψ"
         if unit.composed:
             notes.append(f"{name}'(t) = {unit.composed}")
-        terms.append((1, _text(unit, weight, name)))
+        scalar = weight.terms[0][1]
+        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
+        terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
     noted = f" with {', '.join(notes)}" if notes else ""
     return signed_sum(iter(terms)) + noted
 
@@ -109,8 +111,14 @@ def _rate(part: Part) -> str:
 
 def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
     numbered = enumerate(row, start=1)
-    inside = signed_sum((1, applied(operator, f"φ{i}")) for i, operator in numbered if operator)
+    inside = signed_sum(_signed(operator, f"φ{i}") for i, operator in numbered if operator)
     return f"{factor_text(weight)}|{inside}|²"
+
+
+def _signed(operator: Operator, what: str) -> tuple[int, str]:
+    """A term with its sign apart, where it is one word."""
+    negative = len(operator.terms) == 1 and str(operator).startswith("-")
+    return (-1, applied(-operator, what)) if negative else (1, applied(operator, what))
 
 
 def applied(operator: Operator, what: str) -> str:
@@ -138,7 +146,8 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     if any(power < 0 for letter in letters for _, power in letter.powers):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
-    if not unit.stages and any(isinstance(reader.names[name], Gate) for name in names):
+    gated = any(isinstance(reader.names[name], Gate) for name in names)
+    if not unit.stages and (gated or _has_roots(unit)):
         return f"{unit.text} has no formula in the file"
     if any(isinstance(reader.names[name], Gate) for name in weight.diagonals):
         return "a weight of the energy is a field"
@@ -158,19 +167,40 @@ def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
     return EnergyTerm(reader.node(scalar), diagonal, activation, argument)
 
 
-def _linear_argument(
-    unit: Unit, reader: FormulaReader
-) -> tuple[expr.Node, tuple[tuple[str, int | Fraction], ...]]:
-    """The field a linear unit reads; the root of a diagonal before it is handed back apart."""
-    ((state, operator),) = unit.row.items()
-    ((word, _),) = operator.terms
-    roots: tuple[tuple[str, int | Fraction], ...] = ()
-    if word and isinstance(word[0], Diagonal):
-        roots, word = word[0].powers, word[1:]
-    node: expr.Node = State(str(reader.names[state.name]), state.order)
-    for factor in reversed(_factors(word, reader.names)):
-        node = expr.Apply(factor, node)
-    return node, roots
+Roots = tuple[tuple[str, int | Fraction], ...]
+
+
+def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Roots]:
+    """The field a linear unit reads; a diagonal before all of it is handed back apart."""
+    roots = _common_diagonal(unit)
+    terms: list[tuple[int, expr.Node]] = []
+    for state, operator in unit.row.items():
+        for word, scalar in operator.terms:
+            node: expr.Node = State(str(reader.names[state.name]), state.order)
+            for factor in reversed(_factors(word[1:] if roots else word, reader.names)):
+                node = expr.Apply(factor, node)
+            sign = -1 if scalar.terms[0][1] < 0 else 1
+            size = scalar if sign > 0 else -scalar
+            node = node if size == ONE else expr.Product(reader.node(size), node)
+            terms.append((sign, node))
+    alone = len(terms) == 1 and terms[0][0] > 0
+    return (terms[0][1] if alone else expr.Sum(tuple(terms))), roots
+
+
+def _common_diagonal(unit: Unit) -> Roots:
+    """The diagonal that all words of a row begin with."""
+    words = [word for operator in unit.row.values() for word, _ in operator.terms]
+    heads = {word[0] if word and isinstance(word[0], Diagonal) else None for word in words}
+    head = heads.pop() if len(heads) == 1 else None
+    return head.powers if head is not None else ()
+
+
+def _has_roots(unit: Unit) -> bool:
+    """Whether roots of diagonals are left in a row."""
+    words = [word for operator in unit.row.values() for word, _ in operator.terms]
+    letters = [letter for word in words for letter in word[bool(_common_diagonal(unit)) :]]
+    powers = [p for letter in letters if isinstance(letter, Diagonal) for _, p in letter.powers]
+    return any(power != int(power) or power < 0 for power in powers)
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:

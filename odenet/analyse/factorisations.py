@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
+from odenet.analyse.functions import affine_text
+from odenet.analyse.gram import factored
 from odenet.analyse.laurent import Signs
 from odenet.analyse.operator_algebra import (
     IDENTITY,
@@ -78,8 +80,38 @@ def arrangements(system: System, signs: Signs) -> Iterator[Arrangement]:
             for piece, halves in pieces.items()
         }
         yield arrange(system, {piece: found[0] for piece, found in fitting.items() if found})
+    yield from _of_several_states(system, signs)
     yield from contractions(arrange(system))
     yield from expansions(arrange(system))
+
+
+def _of_several_states(system: System, signs: Signs) -> Iterator[Arrangement]:
+    """Linear units that read several states, as odenet/analyse/gram.py finds them."""
+    found: dict[State, list[Word]] = {state: [] for state in system.states}
+    for (_, j), operator in system.linear.items():
+        found[j] += [p for word, _ in operator.terms for p in tails(word, signs)]
+    longest = {
+        state: sorted(dict.fromkeys(ps), key=len, reverse=True) for state, ps in found.items()
+    }
+    for mixed in (False, True):
+        units, left = factored(system.linear, longest, mixed)
+        if not any(len(unit.row) > 1 for unit in units):
+            continue
+        linear = _linear_units(replace(system, linear=left), {})
+        linear += [Unit((), unit.row, unit.column, _row_text(unit.row)) for unit in units]
+        if _products(linear) == system.linear:
+            ordered = _in_order(system, linear)
+            yield Arrangement(ordered, multiply(ordered), None, system.absorbed)
+
+
+def _products(units: list[Unit]) -> dict[tuple[State, State], Operator]:
+    """L R of linear units, multiplied out."""
+    found: dict[tuple[State, State], Operator] = {}
+    for unit in units:
+        for i, back in unit.column.items():
+            for j, read in unit.row.items():
+                found[i, j] = found.get((i, j), NOTHING) + back @ read
+    return {place: operator for place, operator in found.items() if operator}
 
 
 def tails(word: Word, signs: Signs) -> list[Word]:
@@ -133,11 +165,24 @@ def _argument(row: Word, state: State) -> str:
     return f"{word_text(row)} {name}" if row else name
 
 
+def _row_text(row: Row) -> str:
+    """`A Y - A Z`."""
+    return affine_text(tuple(row.items()), {state: _argument((), state) for state in row})
+
+
 def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
-    """Units by the first equation they stand in, linear ones first."""
+    """Units by the first equation they stand in, linear ones first, then by what they read.
+
+    The order of the text is not kept: no verdict may depend on it.
+    """
     order = {state: i for i, state in enumerate(system.states)}
-    units = [*linear, *system.units]
-    return tuple(sorted(units, key=lambda u: min(order[state] for state in u.column)))
+
+    def place(unit: Unit) -> tuple:
+        read = sorted((order[state], str(operator)) for state, operator in unit.row.items())
+        first = min(order[state] for state in unit.column)
+        return first, bool(unit.stages), read, str(unit.stages), unit.text
+
+    return tuple(sorted([*linear, *system.units], key=place))
 
 
 # --- changes of variables ------------------------------------------------------------------------

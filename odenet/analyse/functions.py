@@ -10,6 +10,7 @@ from functools import cached_property
 
 from odenet.analyse.laurent import ZERO, factor_text, signed_sum
 from odenet.analyse.operator_algebra import NOTHING, Operator, Word, word_text
+from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 
@@ -49,11 +50,13 @@ class Times:
 
     Args:
         factors: in canonical order.
-        node: the formula it was read from.
+        node: a formula of it, where all factors are functions without a word before them.
+        span: the product it was read from.
     """
 
     factors: tuple[tuple["Leaf", Word], ...]
     node: expr.Node = field(compare=False, repr=False)
+    span: Span | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
@@ -99,12 +102,18 @@ def affine(form: Form) -> Affine:
     return tuple(sorted(form.items(), key=lambda item: leaf_key(item[0])))
 
 
-def times(factors: Iterable[tuple[Leaf, Word]], node: expr.Node) -> Times:
+def times(factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard) -> Times:
     """The product of leaves behind words, products in it taken apart."""
     found: list[tuple[Leaf, Word]] = []
     for leaf, word in factors:
         found += leaf.factors if isinstance(leaf, Times) and not word else [(leaf, word)]
-    return Times(tuple(sorted(found, key=lambda f: (leaf_key(f[0]), word_text(f[1])))), node)
+    found.sort(key=lambda factor: (leaf_key(factor[0]), word_text(factor[1])))
+    formula: expr.Node | None = None
+    for leaf, _ in found:
+        one = leaf.node if isinstance(leaf, Applied | Times) else leaf
+        formula = one if formula is None else expr.Hadamard(formula, one)
+    assert formula is not None
+    return Times(tuple(found), formula, node.span)
 
 
 def leading_sign(argument: Affine) -> int:

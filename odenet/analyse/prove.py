@@ -115,12 +115,19 @@ def _strongest(system: System, decay: Decay, signs: Signs, unfit: Activations) -
         slowest = least(list(decay.values()), signs)
     best = None
     for arrangement in arrangements(system, signs):
+        if not _reads_one_decay(arrangement, decay):
+            continue
         found = _blocks(arrangement, decay, slowest, signs)
         if found is None or not _fit(found, unfit):
             continue
         if best is None or together(best) == "stable" != together(found):
             best = found
     return best
+
+
+def _reads_one_decay(arrangement: Arrangement, decay: Decay) -> bool:
+    """Whether no unit reads states of different decay, linear units of several states included."""
+    return all(len({decay.get(state) for state in u.row}) < 2 for u in arrangement.units)
 
 
 def _blocks(

@@ -125,4 +125,6 @@ class NumberReader:
 
 def text_of(node: expr.Node) -> str:
     """A formula as it was written."""
+    if node.span is None and isinstance(node, expr.Hadamard):
+        return f"{text_of(node.left)} * {text_of(node.right)}"
     return " ".join(node.span.text.split()).replace("^T", "ᵀ") if node.span else repr(node)

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from odenet.analyse.functions import Affine, Applied, Leaf, Times, affine_text, reads_state
+from odenet.analyse.functions import (
+    Affine,
+    Applied,
+    Leaf,
+    Times,
+    affine_text,
+    never_negative,
+    reads_state,
+)
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import Diagonal, Operator
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, OutsideTheorems
@@ -192,7 +200,7 @@ class _Chains:
             argument,
             any(not isinstance(k, State) for k, _ in chain.form),
             "" if plain else ("-" if chain.sign < 0 else "") + chain.text,
-            leaf.node.span,
+            leaf.span if isinstance(leaf, Times) else leaf.node.span,
             leaf.node,
             sign * turn,
             chain.between,
@@ -200,10 +208,7 @@ class _Chains:
 
     def _chain(self, leaf: Applied | Times) -> _Chain:
         if isinstance(leaf, Times):
-            raise OutsideTheorems(
-                "a product of two fields that both depend on the states has a Jacobian whose sign "
-                "changes with the state", leaf.node.span,
-            )  # fmt: skip
+            return self._power(leaf)
         stage, odd = self._stage(leaf)
         inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
         if not inner:
@@ -220,6 +225,22 @@ class _Chains:
             odd=odd and below.odd and len(leaf.argument) == 1,
             text=f"{stage_text(stage, self.reader)}({inside})",
             between=(number, *below.between),
+        )
+
+    def _power(self, leaf: Times) -> _Chain:
+        """A product of functions of one form, all >= 0 and all rising or all falling."""
+        plain = [inner for inner, word in leaf.factors if never_negative(inner) and not word]
+        if len(plain) == len(leaf.factors):
+            chains = [self._chain(inner) for inner in plain if isinstance(inner, Applied)]
+            first = chains[0]
+            if all((c.form, c.sign) == (first.form, first.sign) for c in chains):
+                stages = tuple(stage for chain in chains for stage in chain.stages)
+                text = " * ".join(chain.text for chain in chains)
+                return replace(first, stages=stages, odd=False, text=text, between=(None,))
+        raise OutsideTheorems(
+            "a product of two fields that both depend on the states has a Jacobian whose sign "
+            "changes with the state",
+            leaf.span,
         )
 
     def _stage(self, leaf: Applied) -> tuple[expr.Activation | str, bool]:

@@ -74,6 +74,7 @@ NEAR_MISSES = [
     "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) - A^T K tanh(Y)",
     "state X, V, A\nX' = V\nV' = A\nA' = -A - V - 2 X",
     "state X, Y\nX' = X - 2 Y\nY' = X + 2 Y",
+    "state Y, Z\nparam A, B : dense\nY' = B^T A Y + B^T B Z\nZ' = -A^T A Y - A^T B Z - 2 Z",
 ]
 
 
@@ -267,9 +268,9 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "roots are taken of diagonals of any sign": (factorisations.tails, tails_of_any_sign),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
     "growth is taken for decay": (reductions.without_decay, growth_as_decay),
-    "a unit may read states of different decay": (
-        reductions._read_together,
-        every_state_its_own_decay,
+    "a linear unit may read states of different decay": (
+        prove._reads_one_decay,
+        lambda arrangement, decay: True,
     ),
     "C M needs not be antisymmetric": (conditions.antisymmetric, accepting("imaginary")),
     "C M needs not be symmetric": (conditions.symmetric, accepting("real")),
@@ -324,6 +325,13 @@ def caught() -> bool:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch):
     plant(monkeypatch, *MUTANTS[name])
+    assert caught()
+
+
+def test_a_unit_that_reads_states_of_different_decay_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """Two rules keep it out: where decay is taken off, and where units are arranged."""
+    plant(monkeypatch, reductions._read_together, every_state_its_own_decay)
+    plant(monkeypatch, prove._reads_one_decay, lambda arrangement, decay: True)
     assert caught()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from odenet.analyse import certify
+from odenet.analyse import Certificate, certify
 from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.operator_algebra import Letter, Operator
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
@@ -201,11 +201,15 @@ def test_functions_that_differ_are_two_units(name: str):
     assert not certify(program).proved
 
 
+def conserved(certificate: Certificate) -> bool:
+    return certificate.energy is not None and certificate.energy.conserved
+
+
 def test_a_difference_of_two_chains_is_not_antisymmetric():
     text = between("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
     program = model(text)
     certificate = certify(program)
-    assert not certificate.proved and certificate.energy is None
+    assert not certificate.proved and not conserved(certificate)
     size = sizes(program)[0]
     found = [
         worst_eigenvalue(Evaluation(program, draw(program, size, np.random.default_rng(seed)),
@@ -219,11 +223,11 @@ def test_two_chains_conserve_no_energy_together():
     text = "state Y, Z\nparam K : dense\n"
     text += "Y' = K^T tanh(sigmoid(2 tanh(K Z)))\nZ' = -K^T tanh(2 sigmoid(tanh(K Y)))"
     program = model(text)
-    certificate = certify(program)
-    assert certificate.energy is None or "Ψ1'" not in str(certificate.energy)
+    assert "Ψ₁'(t) = tanh(sigmoid(2 tanh(t)))" in str(certify(program).energy)
+    assert "Ψ₂'(t) = tanh(2 sigmoid(tanh(t)))" in str(certify(program).energy)
     same = "state Y, Z\nparam K : dense\nY' = K^T tanh(2 sigmoid(tanh(K Y + K Z)))\n"
     other = same + "Z' = -K^T tanh(sigmoid(2 tanh(K Y + K Z)))"
-    assert not certify(model(other)).proved and certify(model(other)).energy is None
+    assert not certify(model(other)).proved and not conserved(certify(model(other)))
     equal = certify(model(same + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
     assert equal.verdict == "imaginary" and len(equal.parts[0].units) == 1
 
@@ -281,3 +285,76 @@ def test_the_energy_of_a_chain_names_its_own_primitive():
     assert energy_of("tanh(2 sigmoid(K Y))") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = tanh(2 sigmoid(t))"
     assert energy_of("tanh(K Y + b)") == "1ᵀΨ(K Y + b)"
     assert energy_of("(K Y)") == "½ |Y|²"
+
+
+# --- products ---
+
+PRODUCTS = {
+    "a function times itself": ("-K^T (relu(K Y) * relu(K Y))", "real"),
+    "two functions of one argument": ("-K^T (relu(K Y) * sigmoid(K Y))", "real"),
+    "falling functions": ("K^T (relu(-K Y) * softplus(-K Y))", "real"),
+    "three, inside another": ("-K^T tanh(relu(K Y) * relu(K Y) * relu(K Y))", "real"),
+    "a sum times a function": ("-K^T ((relu(K Y) + 2 sigmoid(K Y)) * softplus(K Y))", "real"),
+    "a chain among them": ("-K^T (relu(tanh(K Y)) * sigmoid(K Y))", "real"),
+    "functions that have both signs": ("-K^T (tanh(K Y) * tanh(K Y))", "open"),
+    "a rising and a falling one": ("-K^T (relu(K Y) * relu(-K Y))", "open"),
+    "different arguments": ("-K^T (relu(K Y) * relu(2 K Y))", "open"),
+    "different operators": ("-K^T (relu(K Y) * relu(Y))", "open"),
+    "a state": ("-K^T (Y * Y)", "open"),
+    "one that is not monotone": ("-K^T (relu(gelu(K Y)) * sigmoid(K Y))", "open"),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_one_unit_where_it_is_monotone(name: str):
+    rate, verdict = PRODUCTS[name]
+    program = model(f"state Y\nparam K : dense\nY' = {rate}")
+    certificate = certify(program)
+    assert certificate.verdict == verdict
+    for seed in range(10):
+        check(program, certificate, np.random.default_rng(seed))
+        if verdict != "open":
+            reader = FormulaReader(program)
+            compare(program, read_system(program, reader), reader, seed)
+
+
+def test_the_slope_of_a_product_has_no_bound():
+    program = model("state Y\nY' = -9 Y + relu(Y) * relu(Y)")
+    assert certify(program).verdict == "open"
+
+
+# --- energies of weights of any sign ---
+
+FALLING = {
+    "Hopfield": ("Y' = -Y + K^T tanh(K Y)", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "a gradient ascent": ("Y' = K^T tanh(K Y)", "open", "-1ᵀΨ(K Y)"),
+    "with an offset": ("Y' = -2 Y + 3 K^T sigmoid(K Y + b)", "open", "½ |Y|² - 3/2 1ᵀΨ(K Y + b)"),
+    "not monotone": ("Y' = -Y + K^T sin(K Y)", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "preconditioned": ("Y' = -W^T W (Y - K^T tanh(K Y))", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "stable as well": ("Y' = -Y + tanh(Y)", "real", "½ |Y|² - 1ᵀΨ(Y)"),
+}
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
+    equation, verdict, formula = FALLING[name]
+    types = {"K": "dense", "W": "dense", "b": "bias"}
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    program = model(f"state Y\n{params}\n{equation}")
+    certificate = certify(program)
+    assert certificate.verdict == verdict
+    energy = certificate.energy
+    assert energy is not None and energy.terms and not energy.conserved
+    assert energy.formula == formula
+    for seed in range(20):
+        check(program, certificate, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["Y' = -Y + W^T tanh(K Y)", "Y' = -Y + K tanh(K Y)", "Y' = -Y + K^T tanh(K Y) + b"],
+)
+def test_no_energy_falls_where_the_flow_is_no_gradient(equation: str):
+    types = {"K": "dense", "W": "dense", "b": "bias"}
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    assert certify(model(f"state Y\n{params}\n{equation}")).energy is None
