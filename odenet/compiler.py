@@ -2,6 +2,8 @@
 
 text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
                                                           └─ emit ─► torch source ─► module
+
+A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
 """
 
 import linecache
@@ -18,6 +20,7 @@ import odenet
 from odenet import analyse
 from odenet.analyse import Certificate, certify
 from odenet.analyse.scheme_on_dynamics import exact_refused
+from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -77,12 +80,12 @@ class Program:
     @cached_property
     def derivation(self) -> Derivation:
         """What follows from the scheme's text: forward, inverse, order, symmetry, volume."""
-        return derive(self.model.scheme)
+        return confirmed_derivation(self.model, derive(self.model.scheme))
 
     @cached_property
     def certificate(self) -> Certificate:
         """What is proved about the spectrum of the dynamics."""
-        return certify(self.model)
+        return confirmed(self.model, certify(self.model))
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
@@ -96,7 +99,7 @@ class Program:
             trials: starts of the search.
             seed: of the search.
         """
-        return analyse.decide(self.model, trials, seed)
+        return confirmed(self.model, analyse.decide(self.model, trials, seed))
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.

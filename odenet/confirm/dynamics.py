@@ -1,0 +1,94 @@
+"""What a certificate says, against the author's formulas at points drawn at random."""
+
+from odenet.analyse.certificate import Certificate
+from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
+from odenet.analyse.units import System, Unit, read_system
+from odenet.confirm.disagreement import Disagreement, NoNumbers
+from odenet.confirm.draw import Point, draw
+from odenet.confirm.energy import energy_failure
+from odenet.confirm.fields import Evaluation
+from odenet.confirm.parts import PartCheck
+from odenet.confirm.spectrum import misplaced
+from odenet.confirm.unit_form import TOLERANCE, difference, jacobian, unit_values
+from odenet.confirm.words import Words
+from odenet.model.program import Model
+
+POINTS = 3
+SEED = 2018
+
+
+def confirm_certificate(model: Model, certificate: Certificate) -> None:
+    """Compare a verdict and an energy with numbers.
+
+    At each point: the unit form with the Jacobian of the formulas as they are written; the matrices
+    of the proof with each other; the eigenvalues with the verdict; and dE/dt with what the energy
+    says. The assumptions hold at the points.
+
+    Args:
+        model: the typed program.
+        certificate: of its dynamics.
+
+    Raises:
+        Disagreement: something is not as it is said to be.
+        NoNumbers: a formula has no numerical model, so that nothing can be said.
+    """
+    if not certificate.proved and certificate.energy is None:
+        return
+    reader = FormulaReader(model)
+    try:
+        systems = {s: None for s in (read_system(model, reader), read_system(model, reader, True))}
+    except OutsideTheorems as outside:
+        message = f"a verdict on what is outside all theorems: {outside}"
+        raise Disagreement(message, SEED, model.name) from None
+    for seed in range(SEED, SEED + POINTS):
+        point = draw(model, seed, _positive(certificate))
+        try:
+            failure = _failure(model, certificate, reader, list(systems), point)
+        except (ArithmeticError, ValueError) as error:
+            if isinstance(error, NoNumbers | OverflowError):
+                raise NoNumbers(str(error)) from None
+            failure = str(error)
+        if failure is not None:
+            raise Disagreement(failure, seed, model.name)
+
+
+def _positive(certificate: Certificate) -> set[str]:
+    """The parameters that the certificate takes to be >= 0."""
+    return {a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")}
+
+
+def _failure(
+    model: Model,
+    certificate: Certificate,
+    reader: FormulaReader,
+    systems: list[System],
+    point: Point,
+) -> str | None:
+    """What is not so at a point, if anything is."""
+    evaluation = Evaluation(model, point)
+    words, actual = Words(evaluation, reader), jacobian(evaluation)
+    for system in systems:
+        off = difference(system, words, actual)
+        if not off <= TOLERANCE:
+            return f"Σ L D R is not the Jacobian: they differ by {off:.2g} of the largest entry"
+    for part in certificate.parts:
+        failure = PartCheck(part, _with_slopes(words, part.absorbed)).failure()
+        if failure is not None:
+            return failure
+    if certificate.proved:
+        value = misplaced(actual, certificate.verdict)
+        if value is not None:
+            return f"an eigenvalue {value:.3g} of the Jacobian, but {certificate.summary}"
+    energy = certificate.energy
+    if energy is None:
+        return None
+    slopes = energy.part.absorbed if energy.part is not None else ()
+    return energy_failure(energy, energy.part, _with_slopes(words, slopes))
+
+
+def _with_slopes(words: Words, absorbed: tuple[tuple[str, Unit], ...]) -> Words:
+    """Words in which the slopes of units among the linear terms have their values."""
+    if not absorbed:
+        return words
+    slopes = {name: unit_values(unit, words).slopes for name, unit in absorbed}
+    return Words(words.evaluation, words.reader, slopes)
