@@ -29,7 +29,7 @@ from odenet.language.reading import read
 from odenet.language.tree import File
 from odenet.model.build import DEFAULT_SPACE
 from odenet.model.check import check
-from odenet.model.program import Model
+from odenet.model.program import Model, ends_in_classes
 from odenet.model.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Program:
     def classes(self) -> int | None:
         """The width of the last layer of the `net` when that is a dense one."""
         net = self.model.net
-        return int(net[-1].after.channels.constant) if net and net[-1].name == "dense" else None
+        return int(net[-1].after.channels.constant) if ends_in_classes(self.model) else None
 
     @cached_property
     def derivation(self) -> Derivation:

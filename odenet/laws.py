@@ -5,15 +5,17 @@ the compiler and the runtime, and say how large rounding is; proofs are made els
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from odenet import runtime
 from odenet.compiler import Program
-from odenet.runtime import Flow, adjoint_conv, adjoint_dense, conv, dense
+from odenet.model.parameters import Learned
+from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2
 FEW = 3  # cells along an axis in three dimensions
@@ -80,23 +82,31 @@ def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
     for name in flow.operators:
         learned = next(p for p in program.model.parameters.values() if p.name in (name, name[:-1]))
         K: Tensor = getattr(flow, name)[0].detach()
-        if learned.type == "diag":
+        if learned.is_diagonal:
             continue
-        groups = K.shape[0] if learned.type == "depthwise" else learned.options.get("groups", 1)
-        options = {"groups": groups, "dilation": learned.options.get("dilation", 1)}
-        x = torch.randn(BATCH, K.shape[1] * groups, *(SIZE,) * flow.space, dtype=K.dtype)
-        if learned.type == "dense":
-            image = dense(x, K)
-            y = torch.randn_like(image)
-            back = adjoint_dense(y, K)
-        else:
-            image = conv(x, K, **options)
-            y = torch.randn_like(image)
-            back = adjoint_conv(y, K, **options)
+        forward, backward = (
+            _function(learned, name)
+            for name in (learned.operator.function, learned.operator.adjoint)
+        )
+        keywords = learned.operator.keywords(learned.options, K.shape[0])
+        channels = flow.channels // program.model.dynamics.parts
+        reads = channels if learned.width_in is None else int(learned.width_in.at(channels))
+        x = torch.randn(BATCH, reads, *(SIZE,) * flow.space, dtype=K.dtype)
+        image = forward(x, K, **keywords)
+        y = torch.randn_like(image)
+        back = backward(y, K, **keywords)
         gap = (image * y).sum() - (x * back).sum()
         worst = max(worst, float(gap.abs() / (image.norm() * y.norm())))
     if flow.operators:
         yield _below("adjoints", worst, SLACK * EPS, "relative gap of ⟨Kx, y⟩ and ⟨x, Kᵀy⟩")
+
+
+def _function(learned: Learned, name: str) -> Callable[..., Tensor]:
+    """A function that generated code calls, of the runtime or of what a row imports."""
+    names = dict(vars(runtime))
+    for line in learned.kind.imports:
+        exec(line, names)
+    return names[name]
 
 
 def _reversal(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from odenet.analyse import latex, proof_text
+from odenet.analyse.conditions import Part
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.prove import Part
 from odenet.analyse.scaling import Weights
 from odenet.diagnostics import Span
 

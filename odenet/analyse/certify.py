@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
+from odenet.analyse.conditions import Part
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
-from odenet.analyse.prove import Activations, Part, Proof, prove
+from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone, read_system
 from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
@@ -26,13 +28,17 @@ def certify(model: Model) -> Certificate:
     """
     reader = FormulaReader(model)
     try:
-        readings = [read_system(model, reader), read_system(model, reader, whole=True)]
+        readings = [_read(model, reader, whole) for whole in (False, True)]
     except OutsideTheorems as obstacle:
         return Certificate("open", reason=str(obstacle), span=obstacle.span)
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best
     return max(best, _certificate(model, reader, readings[1]), key=_strength)
+
+
+def _read(model: Model, reader: FormulaReader, whole: bool) -> System:
+    return with_slopes(read_system(model, reader, whole), model, reader)
 
 
 def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
@@ -108,7 +114,7 @@ def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):
-            assert isinstance(target.node, Bias)
-            target, name = target.node.name, reader.spell(target.node.name)
+            assert isinstance(target.leaf, Bias)
+            target, name = target.leaf.name, reader.spell(target.leaf.name)
         found.append(Assumption("sign", target, f"{name} ≥ 0"))
     return found

@@ -1,6 +1,6 @@
 """The claims of `require`: proved, refuted, or neither."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
 from odenet.diagnostics import Span
+from odenet.model.claims import CLAIMS
 from odenet.model.program import Claim, Model
 
 IMPLIED_BY = {
@@ -99,7 +100,7 @@ def check_claims(
     facts = _Facts(model, derivation, certificate, trials, seed)
     found = []
     for claim in model.claims:
-        holds, reason, cause, witness = _JUDGES[claim.name](facts, claim)
+        holds, reason, cause, witness = CLAIMS[claim.name].judged(facts, claim)
         found.append(ClaimResult(claim, holds, reason, claim.span, cause, witness))
     return found
 
@@ -173,18 +174,6 @@ def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     tried = f"; no counterexample in {facts.trials} trials" if facts.trials else ""
     why = certificate.reason or f"proved is only that {MEANINGS[certificate.verdict]}"
     return None, why + tried, certificate.span, None
-
-
-_JUDGES: dict[str, Callable[[_Facts, Claim], _Answer]] = {
-    "reversible": _reversible,
-    "exact": _exact,
-    "order": _order,
-    "symmetric": _symmetric,
-    "volume_preserving": _volume_preserving,
-    "imaginary": _spectrum,
-    "real": _spectrum,
-    "stable": _spectrum,
-}
 
 
 def _written(claim: Claim) -> str:

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.analyse.laurent import ONE, Monomial, Scalar, factor_text, signed_sum
+from odenet.analyse.conditions import Part
+from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word, word_text
-from odenet.analyse.prove import Part
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
+from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Unit
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import Activation, State
+
+INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -64,22 +67,39 @@ def read_energy(part: Part, reader: FormulaReader) -> Energy:
         obstacle = obstacle or _no_code(unit, weight, reader)
         if not obstacle:
             terms.append(_term(unit, weight, reader))
-    formula = signed_sum(
-        (1, _text(unit, weight)) for unit, weight in zip(part.units, part.weights, strict=True)
-    )
     found = () if obstacle else tuple(terms)
-    return Energy(formula, _rate(part), not part.squares, found, obstacle, part)
+    return Energy(_formula(part), _rate(part), not part.squares, found, obstacle, part)
 
 
-def _text(unit: Unit, weight: Operator) -> str:
+def _formula(part: Part) -> str:
+    """`1ᵀΨ(K1 Z + b1) + ½ |Y|²`; a Ψ whose derivative is no activation by itself has a number."""
+    terms, notes = [], []
+    for i, (unit, weight) in enumerate(zip(part.units, part.weights, strict=True), start=1):
+        name = f"Ψ{str(i).translate(INDICES)}" if unit.composed else "Ψ"
+        if unit.composed:
+            notes.append(f"{name}'(t) = {unit.composed}")
+        terms.append((1, _text(unit, weight, name)))
+    noted = f" with {', '.join(notes)}" if notes else ""
+    return signed_sum(iter(terms)) + noted
+
+
+def _text(unit: Unit, weight: Operator, primitive: str) -> str:
     word, scalar = weight.terms[0]
     diagonal = word_text(word) + " " if word else ""
-    argument = unit.argument.span.text if unit.argument and unit.argument.span else unit.text
-    argument = " ".join(argument.split()).replace("^T", "ᵀ")
-    if unit.activations and unit.activations != (LINEAR,):
-        return f"{factor_text(scalar)}1ᵀ{diagonal}Ψ({argument})"
+    argument = _argument(unit)
+    if unit.stages and unit.stages != (LINEAR,):
+        return f"{factor_text(scalar)}1ᵀ{diagonal}{primitive}({argument})"
     half = "½ " if scalar == ONE else factor_text(Scalar.number(Fraction(1, 2)) * scalar)
     return f"{half}1ᵀ{diagonal}({argument})²" if word else f"{half}|{argument}|²"
+
+
+def _argument(unit: Unit) -> str:
+    match unit.argument:
+        case None:
+            return unit.text
+        case expr.Sum(((-1, inside),)) if unit.argument.span is None:
+            return f"-({text_of(inside)})"
+    return text_of(unit.argument)
 
 
 def _rate(part: Part) -> str:
@@ -111,7 +131,7 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     """Why a term cannot be generated; empty if it can."""
     if unit.norms:
         return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
-    if len(unit.stages) > 1 or not unit.exact:
+    if unit.composed:
         return f"{unit.text} is a chain of activations without a primitive in closed form"
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
@@ -137,7 +157,7 @@ def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
         activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
         powers += [(name, 2 * power) for name, power in roots]
     diagonal = tuple((str(reader.names[name]), int(power)) for name, power in powers)
-    return EnergyTerm(to_node(scalar, reader), diagonal, activation, argument)
+    return EnergyTerm(reader.node(scalar), diagonal, activation, argument)
 
 
 def _linear_argument(
@@ -165,22 +185,3 @@ def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
             for name, power in letter.powers:
                 factors += [expr.Param(str(names[name]))] * int(power)
     return factors
-
-
-def to_node(scalar: Scalar, reader: FormulaReader) -> expr.Node:
-    """A number as a formula."""
-    terms = [(1 if c > 0 else -1, _monomial(m, abs(c), reader)) for m, c in scalar.terms]
-    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else expr.Sum(tuple(terms))
-
-
-def _monomial(monomial: Monomial, coefficient: Fraction, reader: FormulaReader) -> expr.Node:
-    above = [reader.symbols[name] for name, power in monomial for _ in range(power)]
-    below = [reader.symbols[name] for name, power in monomial for _ in range(-power)]
-    if coefficient != 1 or not above:
-        above.insert(0, expr.Number(coefficient, str(coefficient)))
-    node = above[0]
-    for factor in above[1:]:
-        node = expr.Product(node, factor)
-    for divisor in below:
-        node = expr.Quotient(node, divisor)
-    return node

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from math import exp
+from math import exp, prod
 from random import Random
 
 from odenet.model.numbers import Width
-from odenet.model.parameters import CONVOLUTIONS, Learned
 from odenet.model.program import Model
+from odenet.model.tensors import Tensor
 
 MOST_UNKNOWNS = 16  # a Jacobian of this size takes a few milliseconds
 MOST_CHANNELS = 64
-POSITIVE = ("weight", "running_var")  # of a norm
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ def draw(model: Model, seed: int, positive: Iterable[str] = ()) -> Point:
     weights: dict[str, list[float]] = {}
     scale = rng.choice([0.5, 1.0, 2.0])
     for p in model.parameters.values():
-        if p.is_module:
-            weights |= _norm(p, channels, rng, p.name in positive or _is_positive(p))
-        else:
-            entries = [rng.gauss(0, scale) for _ in range(_entries(p, channels))]
-            weights[p.name] = [abs(x) for x in entries] if p.name in positive else entries
+        taken = p.name in positive or p.options.get("positive") == "positive"
+        reads, gives = count(p.width_in, channels), count(p.width_out, channels)
+        for key, tensor in p.kind.tensors(p.options, reads, gives, 1).items():
+            name = f"{p.name}.{key}" if key else p.name
+            weights[name] = _drawn(tensor, scale, taken, rng)
     unknowns = len(model.dynamics.system(1)) * channels * cells
     state = [rng.gauss(0, 1) for _ in range(unknowns)]
     input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.parts * cells)]
@@ -66,14 +65,10 @@ def count(width: Width | None, channels: int) -> int:
     return int(width.at(channels)) if width is not None else channels
 
 
-def _is_positive(p: Learned) -> bool:
-    return p.options.get("positive") == "positive"
-
-
 def _size(model: Model, seed: int) -> tuple[int, int]:
     """Channels and cells: two channels on two cells, or three where that is small enough."""
     states = len(model.dynamics.system(1))
-    convolved = any(p.type in CONVOLUTIONS for p in model.parameters.values())
+    convolved = any(p.kind.mixes_places for p in model.parameters.values())
     whole = (c for c in range(1, MOST_CHANNELS + 1) if _whole(model, c))
     fitting = list(islice(whole, 3)) or [1]
     least = next((c for c in fitting if c > 1), fitting[0])
@@ -97,27 +92,11 @@ def _whole(model: Model, channels: int) -> bool:
     return True
 
 
-def _entries(p: Learned, channels: int) -> int:
-    """How many numbers a parameter has, kernels on one axis."""
-    out, inner = count(p.width_out, channels), count(p.width_in, channels)
-    taps = int(p.options.get("k", 1))
-    match p.type:
-        case "scalar":
-            return 1
-        case "bias" | "diag":
-            return inner
-        case "depthwise":
-            return inner * taps
-    return out * (inner // p.groups) * taps
-
-
-def _norm(p: Learned, channels: int, rng: Random, positive: bool) -> dict[str, list[float]]:
-    """Stored statistics and gains; a gain that nobody took to be >= 0 is of either sign."""
-    width = count(p.width_in, channels)
-    found = {
-        f"{p.name}.{key}": [rng.gauss(0, 1) for _ in range(width)]
-        for key in ("weight", "bias", "running_mean", "running_var")
-    }
-    for key in POSITIVE[0 if positive else 1 :]:
-        found[f"{p.name}.{key}"] = [exp(x) for x in found[f"{p.name}.{key}"]]
-    return found
+def _drawn(tensor: Tensor, scale: float, positive: bool, rng: Random) -> list[float]:
+    """Entries; gains and weights are of either sign where nobody takes them to be >= 0."""
+    entries = [rng.gauss(0, 1) for _ in range(prod(tensor.shape))]
+    if tensor.draw == "variance" or (tensor.draw == "gain" and positive):
+        return [exp(x) for x in entries]
+    if tensor.draw == "weight":
+        return [scale * (abs(x) if positive else x) for x in entries]
+    return entries

@@ -7,6 +7,7 @@ from odenet.confirm.disagreement import Disagreement, NoNumbers
 from odenet.confirm.draw import Point, draw
 from odenet.confirm.energy import energy_failure
 from odenet.confirm.fields import Evaluation
+from odenet.confirm.matrices import Matrix, add, identity
 from odenet.confirm.parts import PartCheck
 from odenet.confirm.spectrum import misplaced
 from odenet.confirm.unit_form import TOLERANCE, difference, jacobian, unit_values
@@ -79,11 +80,24 @@ def _failure(
         value = misplaced(actual, certificate.verdict)
         if value is not None:
             return f"an eigenvalue {value:.3g} of the Jacobian, but {certificate.summary}"
+    failure = _rate_failure(certificate, words, actual)
     energy = certificate.energy
-    if energy is None:
-        return None
+    if failure is not None or energy is None:
+        return failure
     slopes = energy.part.absorbed if energy.part is not None else ()
     return energy_failure(energy, energy.part, _with_slopes(words, slopes))
+
+
+def _rate_failure(certificate: Certificate, words: Words, actual: Matrix) -> str | None:
+    """An eigenvalue to the right of -r, where every part says that there is none."""
+    rates = [part.rate for part in certificate.parts if part.rate is not None]
+    if not rates or len(rates) < len(certificate.parts):
+        return None
+    slowest = min(words.number(rate) for rate in rates)
+    value = misplaced(add(actual, identity(len(actual)), slowest), "stable")
+    if value is None:
+        return None
+    return f"an eigenvalue {value - slowest:.3g} of the Jacobian, but Re λ ≤ -{slowest:.3g}"
 
 
 def _with_slopes(words: Words, absorbed: tuple[tuple[str, Unit], ...]) -> Words:

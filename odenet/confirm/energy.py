@@ -1,7 +1,7 @@
 """dE/dt = ∇E · f along the flow, against what an energy says of it."""
 
+from odenet.analyse.conditions import Part
 from odenet.analyse.energy import Energy
-from odenet.analyse.prove import Part
 from odenet.confirm.fields import Evaluation
 from odenet.confirm.matrices import apply, dot, transpose
 from odenet.confirm.parts import PartCheck

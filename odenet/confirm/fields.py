@@ -15,10 +15,9 @@ from odenet.confirm.matrices import Matrix, apply, transpose
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
+from odenet.model.norms import EPS
 from odenet.model.parameters import Learned
 from odenet.model.program import Model
-
-EPS = 1e-5  # torch's, in every norm
 
 
 @dataclass(frozen=True)
@@ -236,13 +235,13 @@ class Evaluation:
 
 def operator_matrix(p: Learned, point: Point) -> Matrix:
     """A parameter as a matrix of flattened fields; kernels along one axis, zeros around the map."""
+    if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
+        return _by_its_row(p, point)
     entries, cells = point.weights[p.name], point.cells
     inner, out = count(p.width_in, point.channels), count(p.width_out, point.channels)
     matrix = [[0.0] * (inner * cells) for _ in range(out * cells)]
-    taps, groups = int(p.options.get("k", 1)), p.groups
-    if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
-        raise NoNumbers(f"a parameter of the type {p.type} has no numerical model")
-    groups = inner if p.type in ("depthwise", "diag") else groups
+    taps = int(p.options.get("k", 1))
+    groups = inner if p.type in ("depthwise", "diag") else p.groups
     read, made = inner // groups, out // groups
     dilation = int(p.options.get("dilation", 1))
     for number, entry in enumerate(entries):
@@ -253,3 +252,20 @@ def operator_matrix(p: Learned, point: Point) -> Matrix:
             if 0 <= cell + offset < cells:
                 matrix[o * cells + cell][column * cells + cell + offset] = entry
     return matrix
+
+
+def _by_its_row(p: Learned, point: Point) -> Matrix:
+    """The matrix of an operator that somebody added, from the numeric model in its row."""
+    import numpy as np
+
+    from odenet.analyse import dual_numbers
+
+    reads, gives = count(p.width_in, point.channels), count(p.width_out, point.channels)
+    shapes = p.kind.tensors(p.options, reads, gives, 1)
+    weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
+    size = reads * point.cells
+    x = dual_numbers.Jet(
+        np.zeros((reads, point.cells)), np.eye(size).reshape(reads, point.cells, size)
+    )
+    found = p.operator.numeric(p.options, weights, x, (point.cells,))
+    return found.slope.reshape(-1, size).tolist()

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from odenet.analyse.conditions import Part
 from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.prove import Part
 from odenet.analyse.units import Unit
 from odenet.confirm.matrices import Matrix, add, eigenvalues, largest, product, transpose
 from odenet.confirm.unit_form import TOLERANCE, places, unit_values
@@ -13,7 +13,7 @@ from odenet.model.expr import State
 
 # What a part of a kind that is known here says. One that says more is judged by eigenvalues alone.
 KNOWN = (
-    "units", "matrix", "weights", "scaling", "squares", "spectrum", "decay", "contracted",
+    "units", "matrix", "scaling", "squares", "spectrum", "decay", "contracted",
     "absorbed", "expanded", "allowance", "rate",
 )  # fmt: skip
 
@@ -45,7 +45,7 @@ class PartCheck:
 
     def _product(self) -> str | None:
         """M = R L, unless a change of variables made another matrix of it."""
-        if self.part.contracted is not None or getattr(self.part, "expanded", None):
+        if self.part.contracted is not None or self.part.expanded:
             return None
         at = places(self.words)
         for one, row in zip(self.part.units, self.part.matrix, strict=True):
@@ -76,10 +76,7 @@ class PartCheck:
 
     def scaling(self) -> Matrix:
         """C as one matrix."""
-        weights = self.part.weights
-        size = range(len(weights))
-        diagonal = [[weights[i] if i == j else None for j in size] for i in size]
-        return self._blocks(getattr(self.part, "scaling", None) or diagonal)
+        return self._blocks(self.part.scaling)
 
     def _squares(self) -> str | None:
         """C M + (C M)ᵀ = -Σ weight WᵀW, or the same of a symmetric C M for a real spectrum."""
@@ -107,8 +104,8 @@ class PartCheck:
     def _reduced(self) -> Matrix:
         """M, or M - A where the slopes' bounds and a decay allow it an A."""
         found = self._blocks(self.part.matrix)
-        allowance, start = getattr(self.part, "allowance", ()), 0
-        for amount, size in zip(allowance, self._sizes(), strict=False):
+        start = 0
+        for amount, size in zip(self.part.allowance, self._sizes(), strict=False):
             for i in range(start, start + size):
                 found[i][i] -= self.words.number(amount)
             start += size
@@ -117,7 +114,7 @@ class PartCheck:
     def _sizes(self) -> list[int]:
         return [len(unit_values(unit, self.words).value) for unit in self.part.units]
 
-    def _blocks(self, operators: Sequence[Sequence[Operator | None]]) -> Matrix:
+    def _blocks(self, operators: Sequence[Sequence[Operator]]) -> Matrix:
         """A matrix of operators, one row and column per unit, as one matrix."""
         sizes, found = self._sizes(), []
         for height, row in zip(sizes, operators, strict=True):

@@ -53,7 +53,7 @@ def unit_values(unit: Unit, words: Words) -> Values:
     Raises:
         ValueError: the formula mixes the entries of what it reads.
     """
-    known = (unit.formula, unit.sign, getattr(unit, "moved", None), *unit.row.items())
+    known = (unit.formula, unit.sign, unit.moved, unit.turned, *unit.row.items())
     if known not in words.units:
         words.units[known] = _unit_values(unit, words)
     return words.units[known]
@@ -69,11 +69,10 @@ def _unit_values(unit: Unit, words: Words) -> Values:
         found = Values(value, _own_slopes(unit, unit.formula, evaluation))
     except NoNumbers:
         found = Values(value, _seen_slopes(unit, unit.formula, words))
-    moved = getattr(unit, "moved", None)
-    if moved is None:
+    if unit.moved is None:
         return found
-    sign = -1 if getattr(unit, "turned", False) else 1
-    return Values(found.value, [sign * (slope - float(moved)) for slope in found.slopes])
+    sign, moved = -1 if unit.turned else 1, float(unit.moved)
+    return Values(found.value, [sign * (slope - moved) for slope in found.slopes])
 
 
 def _own_slopes(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[float]:

@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
+from odenet.analyse.functions import Applied, Times
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
 from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.fields import Evaluation
-from odenet.confirm.matrices import Matrix, add, identity, largest, product, scale_rows, transpose
+from odenet.confirm.matrices import (
+    Matrix,
+    add,
+    apply,
+    identity,
+    largest,
+    product,
+    scale_rows,
+    transpose,
+)
 
 
 class Words:
@@ -97,6 +107,10 @@ class Words:
         if name in self.slopes:
             return self.slopes[name]
         target = self.reader.names[name]
-        if isinstance(target, Gate):
-            return self.evaluation.field(target.node).value
-        return self.evaluation.spread(target)
+        if not isinstance(target, Gate):
+            return self.evaluation.spread(target)
+        node, sign = target.leaf, 1
+        if isinstance(node, Applied | Times):
+            node, sign = node.node, getattr(node, "sign", 1)
+        value = [sign * x for x in self.evaluation.field(node).value]
+        return apply(self._word(target.word, len(value)), value)

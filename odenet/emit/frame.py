@@ -11,7 +11,7 @@ from odenet.emit.names import Names
 from odenet.model import expr
 from odenet.model.expr import State
 from odenet.model.fit import reads, reads_input
-from odenet.model.program import Model
+from odenet.model.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 
@@ -32,7 +32,7 @@ class Frame:
     def __init__(self, model: Model):
         self.model = model
         self.scheme = model.scheme
-        self.names = Names()
+        self.names = Names(row_imports(model))
         self.pattern = {p.function: p for p in self.scheme.patterns}
         self.group = self._groups()
         for name in self.scheme_constants:  # first: they are arguments of the flow

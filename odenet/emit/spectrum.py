@@ -5,7 +5,7 @@ import re
 from odenet.analyse import Certificate, EnergyTerm
 from odenet.analyse.scheme_on_dynamics import stability_of
 from odenet.derive import Axis, Derivation, Stability
-from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
+from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
 from odenet.model import expr
@@ -147,7 +147,7 @@ class SpectrumWriter:
             return self.printer(node)
         return Code(f"abs({self.printer(node).text})")
 
-    def _norm(self, operator: expr.Node) -> Code:
+    def _norm(self, operator: expr.Node) -> Code | None:
         """A bound of an operator's norm, by power iteration on each kernel in it."""
         match operator:
             case expr.Identity():
@@ -155,14 +155,14 @@ class SpectrumWriter:
             case expr.Param(name) | expr.Adjoint(expr.Param(name)):
                 return self._kernel_norm(name, self.frame.at_step(name))
             case expr.Compose():
-                found = _product(self._norm(operator.left), self._norm(operator.right))
-                assert found is not None
-                return found
+                return _product(self._norm(operator.left), self._norm(operator.right))
             case expr.Product():
-                return _product(self._size(operator.left), self._norm(operator.right)) or ZERO
+                return _product(self._size(operator.left), self._norm(operator.right))
             case expr.Quotient():
-                below = self._size(operator.denominator).at(PRODUCT + 1)
-                return Code(f"{self._norm(operator.numerator).at(PRODUCT)} / {below}", PRODUCT)
+                above, below = self._norm(operator.numerator), self._size(operator.denominator)
+                if above is None:
+                    return None
+                return Code(f"{above.at(PRODUCT)} / {below.at(PRODUCT + 1)}", PRODUCT)
         assert isinstance(operator, expr.Sum)
         names = self.printer.kernel_names(operator)
         if names:
@@ -170,15 +170,15 @@ class SpectrumWriter:
             kernel = self.printer.assemble(operator, learned).text
             label = operator.span.text if operator.span else " ".join(names)
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
-        return _total([self._norm(term) for _, term in operator.terms]) or ZERO
+        return _total([self._norm(term) for _, term in operator.terms])
 
-    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
+    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code | None:
         learned = self.model.parameters[name]
-        if learned.type == "diag":
-            return self._named(f"{kernel}.abs().amax()")
-        shape = options(learned, self.frame.at_step(name))
+        if not learned.operator.norm:
+            return None
+        shape = keywords(learned, self.frame.at_step(name))
         quoted = (label or name).replace('"', "")
-        return self._named(f'self.norm("{quoted}", {kernel}, step{shape})')
+        return self._named(learned.operator.norm.format(K=kernel, label=quoted, keywords=shape))
 
     def _named(self, code: str) -> Code:
         """A norm, computed once and kept in a variable."""

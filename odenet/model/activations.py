@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.model.recipe_values import Number
+from odenet.model.recipe_values import Number, Parameter
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class ActivationKind:
         nonnegative: whether φ(x) >= 0 for every x.
         primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
             when torch has no closed form.
+        latex: its LaTeX; the name in upright letters where none is given.
+        imports: lines of import that the code needs besides torch and odenet.runtime.
     """
 
     name: str
@@ -69,6 +71,13 @@ class ActivationKind:
     odd: bool = False
     nonnegative: bool = False
     primitive: str = ""
+    latex: str = ""
+    imports: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, Parameter]:
+        """Its constants as arguments."""
+        return {name: Parameter(kind, "is its constant") for name, kind in self.constants.items()}
 
     def nondecreasing(self, *constants: Fraction | float) -> bool:
         """Whether the derivative is never negative."""
@@ -108,6 +117,7 @@ ROWS = (
         lambda x: 1 - math.tanh(x) ** 2,
         odd=True,
         primitive="torch.logaddexp({x}, -{x})",
+        latex="\\tanh",
     ),
     ActivationKind(
         "sigmoid",
@@ -202,6 +212,7 @@ ROWS = (
         least_slope=always("-1"),
         odd=True,
         primitive="1 - torch.cos({x})",
+        latex="\\sin",
     ),
 )
 

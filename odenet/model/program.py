@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from odenet.diagnostics import Source, Span
 from odenet.language import tree
-from odenet.model.expr import Node, Slot, State
-from odenet.model.layers import Layer, Shape
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.expr import Activation, Node, Slot, State
+from odenet.model.layers import LAYERS, Layer, Shape
 from odenet.model.numbers import Width
 from odenet.model.parameters import Learned
 from odenet.model.recipe import Recipe
@@ -107,10 +108,33 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
     """The flows of a pipeline, those inside other layers too."""
+    return (layer for layer in _inside(layers) if layer.name == "flow")
+
+
+def row_imports(model: "Model") -> tuple[str, ...]:
+    """The lines of import that the code of its activations, layers and parameters needs."""
+    dynamics = model.dynamics
+    formulas = (*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output)
+    activations = {n.name for f in formulas for n in f.walk() if isinstance(n, Activation)}
+    layers = [*model.net, *(layer for m in model.maps.values() for layer in m.layers)]
+    rows = [
+        *(ACTIVATIONS[name] for name in activations),
+        *(learned.kind for learned in model.parameters.values()),
+        *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+    ]
+    return tuple(sorted({line for row in rows for line in row.imports}))
+
+
+def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
     for layer in layers:
-        if layer.name == "flow":
-            yield layer
-        yield from flows_of(layer.inner)
+        yield layer
+        yield from _inside(layer.inner)
+
+
+def ends_in_classes(model: "Model") -> bool:
+    """Whether the width of the last layer of the net is the number of classes."""
+    last = model.net[-1].name if model.net else ""
+    return last in LAYERS and LAYERS[last].classes
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 from odenet.analyse import (
     certify,
     factorisations,
+    functions,
     laurent,
     operator_algebra,
     prove,
@@ -46,6 +47,9 @@ NEAR_MISSES = [
     "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
     "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
     "state Y, Z\nparam A, B : dense\nY' = B^T tanh(A Y + B Z)\nZ' = -A^T tanh(A Y + B Z) - 9 Z",
+    "state Y\nparam K : dense\n"
+    "Y' = K^T tanh(sigmoid(2 tanh(K Y))) - K^T tanh(2 sigmoid(tanh(K Y)))",
+    "state Y\nparam K : dense\nY' = K^T tanh(2 sigmoid(K Y)) - K^T tanh(3 sigmoid(K Y))",
 ]
 
 
@@ -149,8 +153,17 @@ def nothing_forced(model, found):
 units.read_system.original = units.read_system  # type: ignore[attr-defined]
 
 
-def any_norm(self, node):
-    return node.activation if hasattr(node, "activation") else node.function.name
+def any_norm(self, leaf):
+    stage = leaf.stage
+    return (stage, False) if hasattr(stage, "constants") else (stage.name, False)
+
+
+def without_numbers(form):
+    bare = {leaf: Operator.word(operator.terms[0][0]) for leaf, operator in form.items()}
+    return affine_of({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
+
+
+affine_of = functions.affine
 
 
 def letters_of_diagonals(self, name):
@@ -179,6 +192,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "C M needs not be dissipative": (prove._dissipative, accepting("stable")),
     "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
+    "numbers inside a chain do not matter": (functions.affine, without_numbers),
     "a forcing does no work": (units.read_system, nothing_forced),
     "every spectrum is that of the first block": (
         prove.together,
@@ -186,7 +200,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     ),
 }
 METHODS = {
-    "every norm is a diagonal": (units._Chain, "_stage", any_norm),
+    "every norm is a diagonal": (units._Chains, "_stage", any_norm),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
