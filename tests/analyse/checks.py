@@ -9,6 +9,7 @@ from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy, EnergyTerm
 from odenet.model import expr
+from odenet.model.program import Model
 from tests.analyse.oracle import Oracle
 
 FOUND = 1e-3  # the least distance of an eigenvalue, relative to ‖J‖, that counts
@@ -32,15 +33,15 @@ class Contradiction(AssertionError):
     """A certificate says what numpy refutes."""
 
 
-def oracle(text: str, certificate: Certificate, rng: Generator) -> Oracle:
+def oracle(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
     """The spec at a random point that meets the certificate's assumptions."""
     taken = {a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")}
-    return Oracle(text, rng, taken)
+    return Oracle(model.source.text, rng, taken)
 
 
-def check(text: str, certificate: Certificate, rng: Generator) -> None:
+def check(model: Model, certificate: Certificate, rng: Generator) -> None:
     """Raise Contradiction if eigenvalues or the energy at a random point refute the certificate."""
-    point = oracle(text, certificate, rng)
+    point = oracle(model, certificate, rng)
     if certificate.proved:
         worst = misplaced(point.jacobian, certificate.verdict)
         if worst is not None:

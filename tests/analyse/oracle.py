@@ -15,7 +15,7 @@ from numpy import ndarray
 from numpy.random import Generator
 
 STEP = 1e-30  # of the complex steps; nothing is lost by it
-TOKEN = re.compile(r"\s*(\d+\.\d+|\d+|[A-Za-z]\w*'?|\^T|[-+*/(),])")
+TOKEN = re.compile(r"\s*(\d+\.\d+|\d+|[^\W\d]\w*'?|\^T|\^2|[-+*/(),])")
 Value = float | ndarray | Callable
 
 
@@ -91,10 +91,10 @@ class Oracle:
         elif line.startswith("let "):
             name, value = line[4:].split(" = ")
             self.names[name] = Formula(value, self.names).value()
-        elif re.match(r"[A-Z]'' = ", line):
+        elif re.match(r"\w+'' = ", line):
             name, value = line.split("'' = ")
             self.equations |= {name: f"{name}'", f"{name}'": value}
-        elif re.match(r"[A-Z]' = ", line):
+        elif re.match(r"\w+' = ", line):
             name, value = line.split("' = ")
             self.equations[name] = value
 
@@ -105,7 +105,7 @@ class Oracle:
             drawn = self.scale * self.rng.standard_normal(shape)
             return abs(drawn) if name in self.positive else drawn
 
-        if type_ == "scalar":
+        if type_.startswith("scalar"):
             return float(numbers(1)[0])
         if type_ == "bias":
             return self._spread(numbers(c))
@@ -213,9 +213,8 @@ class Formula:
             found = self.names[token](self._factor())
         else:
             found = self.names[token]
-        if self.tokens and self.tokens[0] == "^T":
-            self.tokens.pop(0)
-            found = found.adjoint
+        while self.tokens and self.tokens[0] in ("^T", "^2"):
+            found = found.adjoint if self.tokens.pop(0) == "^T" else found * found
         return found
 
     def _activation(self, name: str):
