@@ -8,6 +8,7 @@ from numpy import ndarray
 from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy, EnergyTerm
+from odenet.analyse.laurent import Scalar
 from odenet.model import expr
 from odenet.model.program import Model
 from tests.analyse.oracle import Oracle
@@ -46,8 +47,23 @@ def check(model: Model, certificate: Certificate, rng: Generator) -> None:
         worst = misplaced(point.jacobian, certificate.verdict)
         if worst is not None:
             raise Contradiction(f"{certificate.verdict}, but {worst} is an eigenvalue")
+    rates = [part.rate for part in certificate.parts if part.rate is not None]
+    if rates and len(rates) == len(certificate.parts):
+        slowest = min(number(rate, point) for rate in rates)
+        worst = misplaced(point.jacobian + slowest * np.eye(len(point.state)), "stable")
+        if worst is not None:
+            raise Contradiction(f"Re λ <= -{slowest}, but {worst - slowest} is an eigenvalue")
     if certificate.energy is not None and certificate.energy.terms:
         check_energy(certificate.energy, point)
+
+
+def number(scalar: Scalar, point: Oracle) -> float:
+    """The value of a number in named symbols."""
+    total = 0.0
+    for monomial, coefficient in scalar.terms:
+        powers = [point.number(name) ** power for name, power in monomial]
+        total += float(coefficient) * float(np.prod(powers))
+    return total
 
 
 def misplaced(matrix: ndarray, verdict: str) -> complex | None:
