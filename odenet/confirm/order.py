@@ -7,26 +7,26 @@ that dies out or swings has died out, found as those that make them smooth from 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
 from random import Random
 from typing import Any
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.matrices import solve
+from odenet.confirm.matrices import eigenvalues, solve
 from odenet.confirm.problem import Problem, draw_problem
 from odenet.confirm.steps import WIDTH, Run, compiled, numbers_of
 from odenet.model import expr
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme, Update
 
-CLOSE = 0.35  # a slope this far from a whole number is that number
-FAR = 0.6  # a slope this far off contradicts
-FLOOR = 3e-13  # errors below are rounding
+CLOSE = 0.3  # slopes this near to a whole number are that number
+FLOOR = 1e-12  # errors below are rounding
 LARGE = 1e3  # errors above say nothing yet
-DOUBLINGS = 4
-FIRST = {1: 32, 2: 16, 3: 10, 4: 8, 5: 6}  # steps of the first measurement, by order; then 4
+FIRST = {1: 16, 2: 12, 3: 8, 4: 6, 5: 3}  # steps of the first measurement, by order; then 2
+LAST = 512  # steps, where the errors do not fall as they are said to
+SLOW = (1e-4, 0.05)  # what is multiplied by 1 - ε per step decides on the errors after 1/ε steps
 SMOOTH = 7  # the difference of the own unknowns that vanishes when they are smooth
 HISTORY = 4  # steps back from the beginning at which the solution is known
 
@@ -36,67 +36,68 @@ class Measured:
     """Slopes of the error between step sizes that are halved, the last one the finest.
 
     Args:
-        slopes: log2 of the ratio of errors.
-        exact: whether the errors are rounding from the first step size on.
+        slopes: log2 of the ratio of errors; none where errors are rounding, or too large.
     """
 
-    slopes: tuple[float, ...]
-    exact: bool = False
+    slopes: tuple[float, ...] = ()
 
-    def below(self, order: int) -> bool:
-        """Whether the errors fall slower than with an order, for certain."""
-        return not self.exact and bool(self.slopes) and self._settled(-1, order)
-
-    def above(self, order: int) -> bool:
-        """Whether the errors fall faster than with an order, for certain."""
-        return self.exact or (bool(self.slopes) and self._settled(1, order))
-
-    def _settled(self, side: int, order: int) -> bool:
+    @property
+    def order(self) -> int | None:
+        """The whole number that the last two slopes are; None where they are none, or differ."""
         last = self.slopes[-2:]
-        steady = len(last) < 2 or abs(last[0] - last[1]) < 0.4
-        return steady and all(side * (slope - order) > FAR for slope in last)
-
-    def near(self, order: int) -> bool:
-        """Whether the order is what was measured."""
-        return bool(self.slopes) and abs(self.slopes[-1] - order) < CLOSE
+        nearest = round(last[-1]) if last else 0
+        near = len(last) == 2 and all(abs(slope - nearest) < CLOSE for slope in last)
+        return nearest if near else None
 
 
-def measure(
-    scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random, at_least: bool = False
-) -> Measured:
-    """Slopes for the beginning that gives the best ones; no more of them than are needed.
+def measure(scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random) -> Measured:
+    """Slopes for the first beginning with which the errors fall as they are said to, or faster.
+
+    Where there is none, those of the beginning with which they fall fastest.
 
     Args:
         scheme: its text.
         order: what the slopes are expected to be.
         values: of the constants.
         rng: draws the problem.
-        at_least: whether more than the order is as good.
 
     Raises:
-        NoNumbers: the scheme has something that is not modelled here.
+        NoNumbers: the scheme has something that is not modelled here, or something in it settles
+            so slowly that no quick measurement sees the order.
     """
-    problem, best = draw_problem(scheme, rng), Measured(())
+    problem, best = draw_problem(scheme, rng), Measured()
+    _refuse_slow(scheme, problem, values)
     for beginning in _beginnings(scheme, problem):
         found = _slopes(scheme, problem, beginning, order, values)
-        if found.near(order) or (at_least and found.above(order - 1)):
+        if found.order is not None and found.order >= order:
             return found
-        if not best.slopes or found.exact or (found.slopes and found.slopes[-1] > best.slopes[-1]):
+        if found.order is not None and (best.order is None or found.order > best.order):
             best = found
     return best
+
+
+def _refuse_slow(scheme: Scheme, problem: Problem, values: Mapping[str, Any]) -> None:
+    """Raise NoNumbers if something dies out slowly from step to step, however small h is."""
+    numbers = numbers_of(scheme, float, 1e-12, values)
+    step, size = _step(scheme, problem, numbers), WIDTH * len(scheme.slots)
+    still = step([0.0] * size)
+    columns = [step([float(i == k) for i in range(size)]) for k in range(0, size, WIDTH)]
+    matrix = [[c[i] - still[i] for c in columns] for i in range(0, size, WIDTH)]
+    if any(SLOW[0] < abs(value - 1) < SLOW[1] for value in eigenvalues(matrix)):
+        raise NoNumbers("something in the scheme settles slowly")
 
 
 def _slopes(
     scheme: Scheme, problem: Problem, beginning: "_Beginning", order: int, values: Mapping[str, Any]
 ) -> Measured:
-    """Errors with ever more steps, until the slope is the expected one or nothing is learned."""
-    count, errors = FIRST.get(order, 4), []
-    for _ in range(DOUBLINGS):
+    """Errors with ever more steps, until the order is the expected one or nothing is learned."""
+    count, errors = FIRST.get(order, 2), []
+    while count <= LAST:
         error = _error(scheme, problem, beginning, count, values)
         if not FLOOR < error < LARGE:
-            return replace(_measured(errors), exact=not errors and error <= FLOOR)
+            break
         errors.append(error)
-        if len(errors) > 1 and _measured(errors).near(order):
+        if _measured(errors).order == order:
             break
         count *= 2
     return _measured(errors)

@@ -10,7 +10,7 @@ from odenet.confirm.steps import WIDTH, RightHandSides
 from odenet.model.scheme import Pattern, Scheme
 
 TERMS = 60
-MOST = 1.0  # the longest time
+MOST = 2.0  # the longest time
 INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
 KNOWN = ("variable", "order", "function", "reads")
 

@@ -12,8 +12,8 @@ from odenet.analyse import certificate, certify, energy, units
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.units import System, Unit
 from odenet.confirm import Disagreement, confirmed
-from odenet.confirm.dynamics import SEED
 from odenet.confirm.draw import Point, draw
+from odenet.confirm.dynamics import SEED
 from odenet.confirm.fields import Evaluation
 from odenet.confirm.unit_form import jacobian, rate
 from odenet.model.program import Model
@@ -199,5 +199,3 @@ def load(flow: torch.nn.Module, point: Point) -> None:
         key = f"{head}.0.{tail}" if tail else name
         value = torch.tensor(entries, dtype=torch.float64)
         state[key].copy_(value.reshape(state[key].shape))
-
-
