@@ -1,6 +1,7 @@
 """What is derived from a scheme is compared with its lines on numbers; wrong things are caught."""
 
 from dataclasses import replace
+from fractions import Fraction
 from random import Random
 
 import pytest
