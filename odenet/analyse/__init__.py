@@ -13,7 +13,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy, EnergyTerm
 
 if TYPE_CHECKING:
-    from odenet.analyse.advice import advise
+    from odenet.analyse.advice import Fitting, advise, fitting_schemes
     from odenet.analyse.claims import ClaimResult, check_claims
     from odenet.analyse.witness import decide, search_witness
 
@@ -23,16 +23,20 @@ __all__ = [
     "ClaimResult",
     "Energy",
     "EnergyTerm",
+    "Fitting",
     "Witness",
     "advise",
     "certify",
     "check_claims",
     "decide",
+    "fitting_schemes",
     "search_witness",
 ]
 
 _LATER = {
+    "Fitting": "advice",
     "advise": "advice",
+    "fitting_schemes": "advice",
     "ClaimResult": "claims",
     "check_claims": "claims",
     "decide": "witness",

@@ -12,6 +12,7 @@ from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone, read_system
 from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
+from odenet.model.parameters import Learned
 from odenet.model.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
@@ -50,7 +51,7 @@ def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
 def _certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
     """The certificate of one reading of the dynamics."""
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
-    signs = Signs(reader.values)
+    signs = Signs(reader.values, frozenset(reader.nonnegative))
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
     energy = _energy(proof.whole, system, reader)
     if proof.spectrum is None:
@@ -66,12 +67,13 @@ def _with_assumptions(
     plain = prove(system, signs, unfit)
     if plain.spectrum or not learned:
         return plain, frozenset()
-    found, needed = prove(system, replace(signs, assumed=learned), unfit), learned
+    known, needed = signs.assumed, learned
+    found = prove(system, replace(signs, assumed=known | learned), unfit)
     if found.spectrum is None:
         return plain, frozenset()
     for name in sorted(learned):
         fewer = needed - {name}
-        smaller = prove(system, replace(signs, assumed=fewer), unfit)
+        smaller = prove(system, replace(signs, assumed=known | fewer), unfit)
         if smaller.spectrum is not None:
             found, needed = smaller, fewer
     return found, needed
@@ -100,21 +102,41 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
     units = [unit for part in proof.parts for unit in part.monotone]
     found = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
-        spelling = model.spellings.get(name, name)
-        positive = model.parameters[name].options["positive"] == "positive"
-        text = f"the statistics of {spelling} are frozen, as in evaluation"
+        spelling, learned = model.spellings.get(name, name), model.parameters[name]
+        text = (
+            f"the statistics of {spelling} are frozen, as in evaluation: in training they come "
+            "from the batch, and the verdict is not about that Jacobian"
+        )
         found.append(Assumption("frozen statistics", name, text))
-        found.append(Assumption("gain", name, f"the gain of {spelling} is ≥ 0", positive))
+        gain, start = f"the gain of {spelling}", _start(learned)
+        start = start and f"{gain} {start}"
+        found.append(Assumption("gain", name, f"{gain} is ≥ 0", learned.is_positive, start))
     return found
 
 
 def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
-    """Signs of learned numbers and diagonals."""
+    """Signs of numbers and diagonals: those that are assumed, and those by construction."""
     found = []
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):
             assert isinstance(target.leaf, Bias)
             target, name = target.leaf.name, reader.spell(target.leaf.name)
-        found.append(Assumption("sign", target, f"{name} ≥ 0"))
+        start = _start(reader.model.parameters[target])
+        start = start and f"{name} {start}"
+        found.append(Assumption("sign", target, f"{name} ≥ 0", False, start))
+    for name in sorted(reader.nonnegative):
+        target = reader.names[name]
+        kind, subject = ("gate", "") if isinstance(target, Gate) else ("sign", target)
+        found.append(Assumption(kind, subject, f"{name} ≥ 0", by_construction=True))
     return found
+
+
+def _start(learned: Learned) -> str:
+    """How a parameter begins, if not at values that are >= 0; empty if it does."""
+    init = learned.options["init"]
+    if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:
+        return ""
+    if init.name == "constant":
+        return f"starts at {float(init.kwargs['value']):g}"
+    return "starts at random values of either sign"

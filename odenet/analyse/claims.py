@@ -158,6 +158,8 @@ def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
 def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     certificate = facts.certificate
     if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
+        if certificate.broken:
+            return _broken(facts)
         under = ", ".join(certificate.conditions)
         reason = f"{MEANINGS[claim.name]}" + (f", provided that {under}" if under else "")
         return True, reason, None, None
@@ -174,6 +176,19 @@ def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     tried = f"; no counterexample in {facts.trials} trials" if facts.trials else ""
     why = certificate.reason or f"proved is only that {MEANINGS[certificate.verdict]}"
     return None, why + tried, certificate.span, None
+
+
+def _broken(facts: _Facts) -> _Answer:
+    """A proof that rests on a sign with which training does not begin."""
+    reasons = []
+    for assumption in facts.certificate.broken:
+        learned = facts.model.parameters[assumption.subject]
+        fix = f"; {learned.type}(positive) keeps it" if "positive" in learned.options else ""
+        fix = fix.replace("norm(", f"norm({learned.options.get('kind')}, ")
+        reasons.append(f"{assumption.start}, where this does not hold{fix}")
+    conditions = " and ".join(facts.certificate.conditions)
+    cause = facts.model.parameters[facts.certificate.broken[0].subject].span
+    return None, f"proved if {conditions}; {'; '.join(reasons)}", cause, None
 
 
 def _written(claim: Claim) -> str:

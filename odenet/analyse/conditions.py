@@ -88,7 +88,9 @@ def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
     """C M."""
     columns = tuple(zip(*matrix, strict=True))
     return tuple(
-        tuple(total(a @ b for a, b in zip(row, column, strict=True) if a) for column in columns)
+        tuple(
+            total(a @ b for a, b in zip(row, column, strict=True) if a and b) for column in columns
+        )
         for row in c
     )
 
@@ -125,18 +127,15 @@ def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part |
     return None if squares is None else Part(units, matrix, c, squares, "stable")
 
 
-CHECKS = (
-    (Aim.ANTISYMMETRIC, antisymmetric),
-    (Aim.SYMMETRIC, symmetric),
-    (Aim.DISSIPATIVE, dissipative),
-)
-
-
 def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
     """The strongest of the three that a diagonal C gives."""
     if _hopeless(matrix, signs):
         return None
-    for aim, check in CHECKS:
+    for aim, check in (
+        (Aim.ANTISYMMETRIC, antisymmetric),
+        (Aim.SYMMETRIC, symmetric),
+        (Aim.DISSIPATIVE, dissipative),
+    ):
         weights = find_weights(matrix, aim, signs)
         for choice in (without_inverses(weights), weights) if weights else ():
             part = check(units, matrix, diagonal(choice), signs)

@@ -119,7 +119,7 @@ class Jet:
         Args:
             causal: whether row i has the entries up to i only.
         """
-        seen = np.tri(*self.shape) if causal else np.ones(self.shape)
+        seen = np.tri(len(self)) if causal else np.ones(self.shape)
         highest = np.where(seen > 0, self.value, -np.inf).max(1, keepdims=True)
         # What is not seen may be larger than all that is, and must not overflow.
         weights = (self * seen - highest * seen).exp() * seen

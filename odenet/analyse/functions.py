@@ -11,6 +11,7 @@ from functools import cached_property
 from odenet.analyse.laurent import ZERO, factor_text, signed_sum
 from odenet.analyse.operator_algebra import NOTHING, Operator, Word, word_text
 from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,13 @@ def reads_state(leaf: Leaf) -> bool:
     if isinstance(leaf, Applied | Times):
         return leaf.reads_state
     return isinstance(leaf, expr.State)
+
+
+def never_negative(leaf: Leaf) -> bool:
+    """Whether a function is >= 0 whatever it is applied to."""
+    if not isinstance(leaf, Applied) or not isinstance(leaf.stage, expr.Activation):
+        return False
+    return ACTIVATIONS[leaf.stage.name].nonnegative
 
 
 def affine(form: Form) -> Affine:

@@ -1,11 +1,10 @@
 """Theorem 14: linear units that read each other by numbers are scaled by a matrix of numbers."""
 
 from odenet.analyse import lyapunov
-from odenet.analyse.conditions import CHECKS, Part, Units
+from odenet.analyse.conditions import Part, Units, antisymmetric, dissipative, symmetric
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import Scalar, Signs
+from odenet.analyse.laurent import Scalar, Signs, rational
 from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.slopes import rational
 
 
 def of_numbers(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
@@ -15,7 +14,7 @@ def of_numbers(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
         if not lyapunov.positive_definite(c):
             continue
         scaling = tuple(tuple(Operator.word((), Scalar.number(x)) for x in row) for row in c)
-        for _, check in CHECKS:
+        for check in (antisymmetric, symmetric, dissipative):
             part = check(units, matrix, scaling, signs)
             if part is not None:
                 return part

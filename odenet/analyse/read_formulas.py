@@ -12,6 +12,7 @@ from odenet.analyse.functions import (
     affine,
     leading_sign,
     leaf_key,
+    never_negative,
     reads_state,
     scaled,
     times,
@@ -105,9 +106,10 @@ class FormulaReader(NumberReader):
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
-        if not self.model.parameters[name].is_diagonal:
+        learned = self.model.parameters[name]
+        if not learned.is_diagonal:
             return Letter(spelling)
-        self.learned.add(spelling)
+        self._note_sign(spelling, learned)
         return Diagonal(((spelling, 1),))
 
     # fields
@@ -197,6 +199,8 @@ class FormulaReader(NumberReader):
         self.names[name] = Gate(leaf, word)
         if isinstance(leaf, expr.Bias) and not word:
             self.learned.add(name)
+        if never_negative(leaf) and not word:
+            self.nonnegative.add(name)
         return Operator.word((Diagonal(((name, 1),)),))
 
     def leaf_text(self, leaf: Leaf) -> str:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model import expr
 from odenet.model.numbers import NotANumber, Width, evaluate
+from odenet.model.parameters import Learned
 from odenet.model.program import Model
 
 
@@ -15,6 +16,7 @@ class NumberReader:
     Attributes:
         values: of the `let`s, by their spelling.
         learned: spellings of the learned scalars and diagonals: their sign is not known.
+        nonnegative: names of numbers and diagonals that are never negative by construction.
         symbols: the formula behind each symbol of a number.
     """
 
@@ -22,6 +24,7 @@ class NumberReader:
         self.model = model
         self.values: dict[str, Fraction] = {}
         self.learned: set[str] = set()
+        self.nonnegative: set[str] = set()
         self.symbols: dict[str, expr.Node] = {}
         self._named: dict[Hashable, str] = {}
         self._numbers: Mapping[str, Fraction | float | Width] = model.constants
@@ -39,7 +42,7 @@ class NumberReader:
                 return self._symbol(self.spell(node.name), node)
             case expr.Learned():
                 spelling = self.spell(node.name)
-                self.learned.add(spelling)
+                self._note_sign(spelling, self.model.parameters[node.name])
                 self.symbols[spelling] = node
                 return Scalar.symbol(spelling)
             case expr.Sum():
@@ -58,6 +61,9 @@ class NumberReader:
                     product = product * factor
                 return product
         return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
+
+    def _note_sign(self, spelling: str, learned: Learned) -> None:
+        (self.nonnegative if learned.is_positive else self.learned).add(spelling)
 
     def inverse(self, node: expr.Node) -> Scalar:
         """One over a number; what is no monomial is 1/(…) by name, common factors taken out."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from odenet.analyse.laurent import Scalar, Signs, factor_text
+from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
@@ -46,19 +46,18 @@ def _bounds(unit: Unit, model: Model, reader: FormulaReader) -> Bounds:
     if any(least is None or least < 0 for least, _ in found):
         return UNKNOWN
     product = Fraction(1)
-    between = [rational(number.at(reader.values)) for number in unit.between]
-    for number in [most for _, most in found] + between:
+    for number in [most for _, most in found] + _between(unit, reader):
         if number is None:
             return Fraction(0), None
         product *= abs(number)
     return Fraction(0), product
 
 
-def rational(scalar: Scalar) -> Fraction | None:
-    """A number without symbols as a fraction."""
-    if scalar.symbols:
-        return None
-    return scalar.terms[0][1] if scalar.terms else Fraction(0)
+def _between(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
+    """The numbers between the stages of a chain; None for one not known."""
+    return [
+        None if number is None else rational(number.at(reader.values)) for number in unit.between
+    ]
 
 
 def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from odenet.analyse.functions import Affine, Applied, Leaf, Times, affine_text, reads_state
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import Operator
+from odenet.analyse.operator_algebra import Diagonal, Operator
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, OutsideTheorems
 from odenet.analyse.read_numbers import text_of
 from odenet.diagnostics import Span
@@ -42,7 +42,7 @@ class Unit:
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
             linear unit.
         sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
-        between: the numbers between its stages.
+        between: the numbers between its stages, None for a diagonal.
         least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
         moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
         turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.
@@ -58,7 +58,7 @@ class Unit:
     span: Span | None = field(default=None, compare=False, repr=False)
     formula: expr.Node | None = field(default=None, compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
-    between: tuple[Scalar, ...] = ()
+    between: tuple[Scalar | None, ...] = ()
     least: Fraction | None = field(default=None, compare=False, repr=False)
     most: Fraction | None = field(default=None, compare=False, repr=False)
     moved: Fraction | None = None
@@ -159,7 +159,7 @@ class _Chain:
     argument: expr.Node
     argued: int
     text: str
-    between: tuple[Scalar, ...] = ()
+    between: tuple[Scalar | None, ...] = ()
 
 
 class _Chains:
@@ -168,7 +168,7 @@ class _Chains:
     def __init__(self, reader: FormulaReader, model: Model):
         self.reader = reader
         self.model = model
-        self.signs = Signs(reader.values)
+        self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
     def unit(self, leaf: Applied | Times, column: Row) -> Unit:
         """The unit of a function that stands in the rates behind some operators.
@@ -240,20 +240,30 @@ class _Chains:
             )
         return stage.name, False
 
-    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, Scalar, int]:
-        """The one function inside another, the number between them and its sign."""
+    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, Scalar | None, int]:
+        """The one function inside another, the number between them and the sign of the factor."""
         leaf = inner[0]
         assert isinstance(leaf, Applied | Times)
-        number = dict(outer.argument)[leaf].scalar
-        sign = self.signs.of(number) if number is not None else None
+        factor = dict(outer.argument)[leaf]
+        sign = self._sign(factor)
         states = any(isinstance(k, State) for k, _ in outer.argument)
-        if len(inner) > 1 or states or number is None or not sign:
+        if len(inner) > 1 or states or not sign:
             raise OutsideTheorems(
                 "this activation stands inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
                 leaf.node.span or outer.node.span,
             )
-        return self._chain(leaf), number, sign
+        return self._chain(leaf), factor.scalar, sign
+
+    def _sign(self, factor: Operator) -> int | None:
+        """The sign of a number, or of one times a diagonal that is never negative."""
+        if len(factor.terms) != 1:
+            return None
+        word, number = factor.terms[0]
+        powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
+        known = all(power % 2 == 0 or name in self.signs.assumed for name, power in powers)
+        diagonal = all(isinstance(letter, Diagonal) for letter in word)
+        return self.signs.of(number) if diagonal and known else None
 
 
 def _signed(sign: int, operator: Operator) -> Operator:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 if TYPE_CHECKING:
     from odenet.analyse.claims import ClaimResult
@@ -27,6 +27,7 @@ def check(
     seed: Annotated[int, typer.Option(help="Of the search and the measurements.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     set_: Settings = None,
+    plugin: Plugins = None,
 ) -> None:
     """Prove or refute what specifications claim; exit code 1 if a claim or a law fails."""
     reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 
 class Emit(StrEnum):
@@ -34,6 +34,7 @@ def compile_spec(
         Emit | None, typer.Option(help="Print one form on the standard output and write nothing.")
     ] = None,
     set_: Settings = None,
+    plugin: Plugins = None,
 ) -> None:
     """Compile a specification into a torch module, and print what was derived from it."""
     from odenet.compiler import load

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 if TYPE_CHECKING:
     from odenet.train.records import Options
@@ -73,6 +73,7 @@ def train(
     strategy: Annotated[
         str | None, typer.Option(help="How devices share the work: ddp, fsdp, … [default: auto].")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Train the network of a specification by its recipe, or go on with a run."""
     if spec is None and resume is None:
@@ -132,6 +133,7 @@ def evaluate(
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's."""
     given = {"data_root": data_root, "download": download or None}
@@ -179,6 +181,7 @@ def study(
         Path | None,
         typer.Option("-o", "--output", help="Folder of the pictures [default: RUN/study]."),
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 

@@ -65,7 +65,8 @@ def measure(scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random) 
         NoNumbers: the scheme has something that is not modelled here, or something in it settles
             so slowly that no quick measurement sees the order.
     """
-    problem, best = draw_problem(scheme, rng), Measured()
+    known = numbers_of(scheme, float, 1.0, values)
+    problem, best = draw_problem(scheme, known, rng), Measured()
     _refuse_slow(scheme, problem, values)
     for beginning in _beginnings(scheme, problem):
         found = _slopes(scheme, problem, beginning, order, values)

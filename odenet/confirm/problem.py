@@ -12,7 +12,7 @@ from odenet.model.scheme import Pattern, Scheme
 TERMS = 60
 MOST = 2.0  # the longest time
 INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
-KNOWN = ("variable", "order", "function", "reads")
+KNOWN = ("variable", "order", "function", "reads", "decay")
 
 Series = list[float]  # the coefficients of an entry, lowest power first
 
@@ -50,8 +50,13 @@ class Problem:
         return found
 
 
-def draw_problem(scheme: Scheme, rng: Random) -> Problem:
+def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Problem:
     """A problem for a scheme's pattern.
+
+    Args:
+        scheme: its text.
+        values: of its constants.
+        rng: gives all random numbers.
 
     Raises:
         NoNumbers: the pattern says more than is modelled here.
@@ -72,9 +77,13 @@ def draw_problem(scheme: Scheme, rng: Random) -> Problem:
         for force in forces:
             force.extend(k)
         for pattern, force in zip(scheme.patterns, forces, strict=True):
-            below = k + 1 if pattern.order == 1 else (k + 1) * (k + 2)
+            decay = values[pattern.decay] if pattern.decay else 0.0
             for series, value in zip(solution[pattern.variable], force.value(k), strict=True):
-                series.append(value / below)
+                if pattern.order == 1:
+                    series.append((value - decay * series[k]) / (k + 1))
+                else:
+                    damping = decay * (k + 1) * series[k + 1]
+                    series.append((value - damping) / ((k + 1) * (k + 2)))
     return Problem(rates, solution)
 
 

@@ -43,7 +43,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     for name, value in model.scheme.lets:
         body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
     body += _conditions(frame, derivation)
-    body += [f"{frame.constant(name)} = {number(v)}" for name, v in _numbers(frame).items()]
+    body += [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
     body += [_parameter(frame, p, space) for p in model.parameters.values()]
     body += [_map(frame, m) for m in model.maps.values()]
     starred = ["*", *keywords] if keywords else []
@@ -54,7 +54,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
 def _numbers(frame: Frame) -> dict:
     """The `let` numbers that formulas of the flow read."""
     dynamics = frame.model.dynamics
-    values = [*frame.model.system.values(), *dynamics.initial.values(), dynamics.output]
+    values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
     return {name: value for name, value in frame.model.constants.items() if name in names}
 

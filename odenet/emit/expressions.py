@@ -24,9 +24,12 @@ class Code:
         return self.text if self.level >= level else f"({self.text})"
 
 
+LARGEST_INTEGER = 2**53  # beyond it torch takes integers by their float value, or not at all
+
+
 def number(value: Fraction | float) -> str:
     """A number as a Python literal."""
-    if isinstance(value, Fraction) and value.denominator == 1:
+    if isinstance(value, Fraction) and value.denominator == 1 and abs(value) < LARGEST_INTEGER:
         return str(value.numerator)
     return repr(float(value))
 
@@ -84,14 +87,16 @@ class Printer:
         return Code(f"{base.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
 
     def _sum(self, node: expr.Sum) -> Code:
-        text = ""
+        text, code = "", Code("")
         for sign, term in node.terms:
             code = self(term)
             if not text:
                 text = ("" if sign > 0 else "-") + code.at(PRODUCT)
             else:
                 text += f" {'+' if sign > 0 else '-'} {code.at(PRODUCT)}"
-        return Code(text, SIGN if len(node.terms) == 1 else SUM)
+        if len(node.terms) > 1:
+            return Code(text, SUM)
+        return Code(text, min(SIGN, code.level))  # `-a / b` binds like `a / b`
 
     def _product(self, left: Code, right: Code) -> Code:
         return Code(f"{left.at(PRODUCT)} * {right.at(SIGN)}", PRODUCT)

@@ -140,6 +140,8 @@ class FlowWriter:
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = self.model.spellings[state.name] + "'" * order
             text = f"{left} = {notation.written(rate.span)}."
+            if self._decay(state):
+                text = f"{left} = {notation.written(rate.span)}, without its decay."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
             code = self._field_printer()(rate).text
@@ -158,7 +160,8 @@ class FlowWriter:
         frame = self.frame
 
         def param(name: str) -> str:
-            return frame.names("spec", name) if step is None else frame.at_step(name, step)
+            stored = frame.names("spec", name) if step is None else frame.at_step(name, step)
+            return frame.value_of(name, stored)
 
         def leaf(node: expr.Node) -> Code:
             match node:
@@ -167,7 +170,7 @@ class FlowWriter:
                 case expr.Input():
                     return Code("u")
                 case expr.Constant():
-                    return Code(frame.constant(node.name))
+                    return Code(frame.let(node.name))
                 case expr.Bias() | expr.Learned():
                     return Code(param(node.name))
             raise AssertionError(node)
@@ -225,15 +228,25 @@ class FlowWriter:
     def _field(self) -> list[str]:
         """The right-hand sides at a state, whatever the scheme."""
         frame = self.frame
+        first = self.model.scheme.patterns[0].order == 1
         rates = []
         for state in self.model.system:
             arguments = [frame.state(read) for read in frame.rate_reads(state)]
             arguments += ["u"] if frame.rate_input(state) else []
             arguments += [frame.at_step(name) for name in frame.rate_params(state)]
-            rates.append(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
-        text = "The right-hand sides of the equations, one tensor each."
+            rate = f"self.{frame.rate_name(state)}({', '.join(arguments)})"
+            decay = self._decay(state)
+            rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
+        left_out = "" if first or not self.model.scheme.decays else " without their decay"
+        text = f"The right-hand sides of the equations{left_out}, one tensor each."
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
         return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+
+    def _decay(self, state: State) -> str | None:
+        """The code of the decay that the scheme takes out of an equation."""
+        groups = self.model.discretisation.groups
+        (pattern,) = (p for p in self.model.scheme.patterns if state in groups[p.variable])
+        return self.frame.constant(pattern.decay) if pattern.decay else None
 
     def _spectrum(self) -> list[list[str]]:
         """What the certificate gives at run time."""
@@ -243,6 +256,10 @@ class FlowWriter:
         if energy is not None:
             text = f"{self.certificate.energy}, per sample."
             found.append(self._method("energy", "state, step=0", text, energy))
+        conditions = writer.conditions(self.certificate)
+        if conditions:
+            text = "What the proof assumes of the weights, and whether it holds for these."
+            found.append(self._method("conditions", "", text, conditions))
         bound = writer.frequency_bound()
         if bound is not None:
             text = "A bound of the Jacobian's eigenvalues, from operator norms."

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from odenet.analyse import Certificate
-from odenet.analyse.scheme_on_dynamics import stability_of
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import docstring
 from odenet.emit.names import class_name
 from odenet.emit.network import network
-from odenet.emit.spectrum import axis_text, certified_axis
+from odenet.emit.spectrum import certified_axis
 from odenet.model.program import Model, row_imports
 
 _RUNTIME = (
@@ -76,9 +75,8 @@ def properties(model: Model, derivation: Derivation, certificate: Certificate) -
     facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
     if model.discretisation.tolerance is not None:
         return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
-    stability = stability_of(model, derivation)
-    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
-    return facts if axis is None else [*facts, f"On that axis the scheme is {axis_text(axis)}."]
+    axis = certified_axis(model, derivation, certificate)
+    return facts if axis is None else [*facts, f"On that axis the scheme is {axis.verdict}."]
 
 
 def _imports(text: str, more: Iterable[str]) -> list[str]:

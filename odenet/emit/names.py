@@ -30,8 +30,8 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels compiled drift encode energy evolve evolve_exactly exact field
-    frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
+    advance anchors channels compiled conditions drift encode energy evolve evolve_exactly exact
+    field frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
     obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
     width

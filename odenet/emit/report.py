@@ -7,6 +7,7 @@ from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
+from odenet.model.fit import takes
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
@@ -61,14 +62,10 @@ def scheme_facts() -> list[dict[str, Any]]:
 def _facts(name: str) -> dict[str, Any]:
     scheme = library_scheme(name)
     derivation = derive(scheme)
-    pattern = ", ".join(
-        f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
-        for p in scheme.patterns
-    )
     plain = derivation.to_json()
     return {
         "scheme": name,
-        "takes": pattern,
+        "takes": takes(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
         "symmetric": "yes" if derivation.symmetric else "no",

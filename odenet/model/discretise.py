@@ -6,6 +6,7 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
+from odenet.model.decay import decays_of
 from odenet.model.declarations import Declarations
 from odenet.model.fit import fit, shape
 from odenet.model.meaning import Rejected
@@ -52,12 +53,34 @@ def read_discretisation(
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
+    try:
+        constants |= _decays(scheme, dynamics, fitted, declared, report)
+    except Rejected:
+        return None
     h, horizon = constants.pop("h"), constants.pop("T")
     rtol, atol = constants.pop("rtol", None), constants.pop("atol", None)
     return Discretisation(
         scheme, h, horizon, constants, starts, fitted, line.exact, line.span,
         None if rtol is None else (rtol, rtol if atol is None else atol),
     )  # fmt: skip
+
+
+def _decays(
+    scheme: Scheme,
+    dynamics: Dynamics,
+    groups: Mapping[str, tuple[expr.State, ...]],
+    declared: Declarations,
+    report: Report,
+) -> dict[str, Any]:
+    """The values that the equations give to the decays of a scheme; raises Rejected."""
+    found = {}
+    for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
+        if any(isinstance(node, expr.Learned) for node in decay.walk()):
+            message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
+            report.error(message, decay.span, help="write it as a number, or `let γ = 0.1`")
+            raise Rejected
+        found[name] = declared.scope.evaluate(decay)
+    return found
 
 
 def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
@@ -98,7 +121,8 @@ class _Constants:
         self.scheme = scheme
         self.report = report
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
-        self.form = {**{name: CONSTANT for name, _ in scheme.constants}, **self.steps}
+        free = [name for name, _ in scheme.constants if name not in scheme.decays]
+        self.form = {**dict.fromkeys(free, CONSTANT), **self.steps}
         if scheme.name in ADAPTIVE:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
@@ -120,7 +144,7 @@ class _Constants:
                 about = Subject(self.shown[name], meaning, place, self._problem)
                 found[name] = value if parameter.kind.check(value, about) is not None else None
         for name, default in self.scheme.constants:
-            if name not in given:
+            if name in self.form and name not in given:
                 found[name] = self._default(name, default)
         if self.steps and not self.failed and ("h" in given) == ("T" in given):
             wrong = (

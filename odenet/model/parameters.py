@@ -9,7 +9,7 @@ from odenet.model.arguments import COUNT, Forms, channels, init
 from odenet.model.norms import NORMS
 from odenet.model.numbers import C, Width
 from odenet.model.recipe_values import Call, Choice, Number, Parameter, Word
-from odenet.model.tensors import Array, Dual, Space, Tensor, Tensors
+from odenet.model.tensors import Array, Draw, Dual, Space, Tensor, Tensors
 
 Options = Mapping[str, Any]
 
@@ -78,6 +78,7 @@ class ParameterKind:
         needs_image: whether it cannot stand on plain vectors.
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall, from the options.
+        value: torch code of its value, from the options and the code of its stored tensor.
         problem: what is wrong with a choice of arguments, each by itself fine, and what to write
             instead; empty texts if nothing is.
         imports: lines of import that the code needs besides torch and odenet.runtime.
@@ -94,6 +95,7 @@ class ParameterKind:
     needs_image: bool = False
     mixes_places: bool = False
     groups: Callable[[Options], int] = lambda options: 1
+    value: Callable[[Options, str], str] = lambda options, stored: stored
     problem: Callable[[Options], tuple[str, str]] = lambda options: ("", "")
     imports: tuple[str, ...] = ()
 
@@ -113,6 +115,39 @@ def _kernel(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
         return {"": Tensor((gives, reads // groups(options, reads), *sizes))}
 
     return tensors
+
+
+def is_positive(options: Options) -> bool:
+    """Whether its values, or the gain of a norm, are above 0 by construction."""
+    return options.get("positive") == "positive"
+
+
+def _positive(what: str) -> Parameter:
+    return Parameter(Word(("positive", "free")), f"says whether {what} kept above 0", "free")
+
+
+def _softplus(options: Options, stored: str) -> str:
+    return f"functional.softplus({stored})" if is_positive(options) else stored
+
+
+def _draw(options: Options) -> Draw:
+    return "gain" if is_positive(options) else "weight"
+
+
+def _positive_code(options: Options) -> str:
+    return ", positive=True" if is_positive(options) else ""
+
+
+def _begins_above_zero(options: Options) -> tuple[str, str]:
+    """Random rules give values of either sign."""
+    init: Call = options["init"]
+    if not is_positive(options) or init.name == "ones" or init.kwargs.get("value", 0) > 0:
+        return "", ""
+    return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
+
+
+def _per_diagonal(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
 
 
 def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
@@ -151,14 +186,13 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
 def _norm_code(options: Options, make: Construction) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
-    positive = ", positive=True" if options["positive"] == "positive" else ""
-    form = f"space={make.space}{groups}{positive}{make.init('ones')}"
+    form = f"space={make.space}{groups}{_positive_code(options)}{make.init('ones')}"
     return f'norm_layers({make.steps}, "{kind}", {make.reads}, {form})'
 
 
 def _which_norm(options: Options) -> tuple[str, str]:
     if NORMS[options["kind"]].grouped == (options["group"] > 0):
-        return "", ""
+        return _begins_above_zero(options)
     return "which norm?", "write norm(batch), norm(layer) or norm(group = 8)"
 
 
@@ -233,12 +267,15 @@ ROWS = (
     ParameterKind(
         "diag",
         "operator",
-        "one factor per channel: a symmetric operator",
-        {"init": init("ones")},
-        _per_channel,
+        "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
+        {"positive": _positive("they are"), "init": init("ones")},
+        _per_diagonal,
         lambda options, make: (
-            f"diagonal({make.steps}, {make.reads}, space={make.space}{make.init('ones')})"
+            f"diagonal({make.steps}, {make.reads}, space={make.space}"
+            f"{_positive_code(options)}{make.init('ones')})"
         ),
+        value=_softplus,
+        problem=_begins_above_zero,
         operator=Operator(
             "diag",
             "diag",
@@ -260,11 +297,13 @@ ROWS = (
     ParameterKind(
         "scalar",
         "scalar",
-        "one learned number",
-        {"init": init("ones")},
-        lambda options, reads, gives, axes: {"": Tensor(())},
-        lambda options, make: f"scalar({make.steps}{make.init('ones')})",
+        "one learned number; `scalar(positive)` keeps it above 0",
+        {"positive": _positive("it is"), "init": init("ones")},
+        lambda options, reads, gives, axes: {"": Tensor((), _draw(options))},
+        lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
         width="none",
+        value=_softplus,
+        problem=_begins_above_zero,
     ),
     ParameterKind(
         "norm",
@@ -273,9 +312,7 @@ ROWS = (
         "`norm(batch, positive)` keeps its gain above 0; `init` is the gain",
         {
             "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
-            "positive": Parameter(
-                Word(("positive", "free")), "says whether the gain is kept above 0", "free"
-            ),
+            "positive": _positive("the gain is"),
             "group": Parameter(Number(0, whole=True), "counts its groups", 0),
             "init": init("ones"),
         },
@@ -336,6 +373,11 @@ class Learned:
     def is_module(self) -> bool:
         """Whether it is a layer rather than a tensor."""
         return self.kind.role == "norm"
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether its values, or the gain of a norm, are above 0 by construction."""
+        return is_positive(self.options)
 
     @property
     def is_diagonal(self) -> bool:

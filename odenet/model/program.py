@@ -7,6 +7,7 @@ from fractions import Fraction
 from odenet.diagnostics import Source, Span
 from odenet.language import tree
 from odenet.model.activations import ACTIVATIONS
+from odenet.model.decay import without_decay
 from odenet.model.expr import Activation, Node, Slot, State
 from odenet.model.layers import LAYERS, Layer, Shape
 from odenet.model.numbers import Width
@@ -177,5 +178,8 @@ class Model:
 
     @property
     def system(self) -> dict[State, Node]:
-        """The unknowns and their rates as the scheme sees them."""
-        return self.dynamics.system(self.scheme.patterns[0].order)
+        """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
+        chosen = self.discretisation
+        return without_decay(
+            self.dynamics.system(self.scheme.patterns[0].order), self.scheme, chosen.groups
+        )

@@ -94,7 +94,8 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
         )
         return torch.cat([part.flatten() for part in pulled]).double().cpu().numpy()
 
-    values = _eigenvalues(product, sum(sizes), count)
+    # numpy's eigenvalues are real numbers where all happen to be
+    values = _eigenvalues(product, sum(sizes), count).astype(np.complex128)
     return torch.from_numpy(values[np.argsort(-np.abs(values))])
 
 

@@ -15,6 +15,7 @@ import odenet
 from odenet.compiler import Program, read
 from odenet.diagnostics import render
 from odenet.language.tree import Use
+from odenet.plugins import loaded
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
     apply_options,
@@ -105,6 +106,7 @@ def resume(
     if spec is not None:
         _require_same(Path(spec), folder.spec)
     settings = {**record.settings, **(set or {})}
+    folder.require_plugins()
     program = odenet.load(folder.spec, set=settings)
     path = folder.checkpoint("last")
     checkpoint = read_checkpoint(path)
@@ -163,6 +165,7 @@ def restore(
     folder = RunFolder(Path(run))
     record = folder.read_record()
     options = options or record.options
+    folder.require_plugins()
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
@@ -199,6 +202,8 @@ def _write_inputs(
     for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
         if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
             folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
+    for plugin in loaded():
+        folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}

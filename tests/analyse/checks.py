@@ -36,8 +36,13 @@ class Contradiction(AssertionError):
 
 def oracle(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
     """The spec at a random point that meets the certificate's assumptions."""
-    taken = {a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")}
-    return Oracle(model.source.text, rng, taken)
+    spelling = model.spellings
+    taken = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
+    point = Oracle(model.source.text, rng, {spelling.get(name, name) for name in taken})
+    point.names |= {
+        name: point.names[spelt] for name, spelt in spelling.items() if spelt in point.names
+    }
+    return point
 
 
 def check(model: Model, certificate: Certificate, rng: Generator) -> None:

@@ -107,9 +107,9 @@ class Oracle:
 
         if type_.startswith("scalar"):
             return float(numbers(1)[0])
-        if type_ == "bias":
+        if type_.startswith("bias"):
             return self._spread(numbers(c))
-        if type_ == "diag":
+        if type_.startswith("diag"):
             return Operator(np.diag(self._spread(numbers(c))[:, 0]))
         if type_.startswith("norm(group"):
             return lambda x: (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).mean(0) + 1e-5)
@@ -119,7 +119,7 @@ class Oracle:
             mean, spread = self.rng.standard_normal(c), np.exp(self.rng.standard_normal(c))
             factor = self._spread(gain / np.sqrt(spread + 1e-5))
             return lambda x: factor * (x - self._spread(mean)) + self._spread(shift)
-        taps = int(type_[5:-1]) if type_.startswith("conv") else 1
+        taps = int(type_[5]) if type_.startswith("conv") else 1
         return Operator(self._convolution(numbers(c, c, taps)))
 
     def _spread(self, channels: ndarray) -> ndarray:

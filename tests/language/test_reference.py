@@ -12,7 +12,7 @@ from odenet.model.scope import FIXED
 from tests.language.texts import ROOT, SCHEMES, tree_of
 
 TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = re.findall(r"```(?:python)?\n(.*?)```", TEXT, re.DOTALL)
 
 
 def table(heading):
