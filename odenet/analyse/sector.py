@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from odenet.analyse.certificate import Certificate
+from odenet.analyse.conditions import Part, multiplied, symmetric_part
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY
-from odenet.analyse.prove import Part, scaled, symmetric_part
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import Tested
@@ -104,7 +104,7 @@ def _inside(part: Part, values: Mapping[str, Fraction]) -> tuple[float, str] | N
         tuple(entry + scalars[0] * IDENTITY if i == j else entry for j, entry in enumerate(row))
         for i, row in enumerate(part.matrix)
     )
-    if any(entry for row in symmetric_part(scaled(part.weights, undamped)) for entry in row):
+    if any(entry for row in symmetric_part(multiplied(part.scaling, undamped)) for entry in row):
         return None
     return decay, str(undamped[0][0]) if len(undamped) == 1 else _text(part, f" + {scalars[0]} I")
 
