@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import odenet
 from odenet import analyse
-from odenet.analyse import Certificate, certify
+from odenet.analyse import Certificate
+from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
@@ -77,26 +78,49 @@ class Program:
         net = self.model.net
         return int(net[-1].after.channels.constant) if ends_in_classes(self.model) else None
 
+    @property
+    def discretised(self) -> bool:
+        """Whether the file has a `discretise` line; without one there are no steps, no module."""
+        return self.model.discretisation_or_none is not None
+
     @cached_property
     def derivation(self) -> Derivation:
-        """What follows from the scheme's text: forward, inverse, order, symmetry, volume."""
+        """What follows from the scheme's text: forward, inverse, order, symmetry, volume.
+
+        Raises:
+            SpecError: the file has no `discretise` line.
+        """
         return confirmed_derivation(self.model, derive(self.model.scheme))
 
     @cached_property
     def certificate(self) -> Certificate:
-        """What is proved about the spectrum of the dynamics."""
-        return confirmed(self.model, certify(self.model))
+        """The verdict on the spectrum of the dynamics: proved, refuted, or open after a search."""
+        return self.decide()
+
+    @cached_property
+    def claims(self) -> list[ClaimResult]:
+        """What became of every `require`: proved, refuted or open."""
+        return self.judge(self.certificate)
+
+    def judge(
+        self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
+    ) -> list[ClaimResult]:
+        """The claims under a certificate of `decide`, with searches as long as its own."""
+        derivation = self.derivation if self.discretised else None
+        return check_claims(self.model, derivation, certificate, trials, seed)
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
         """What speaks against this scheme on the proved spectrum, with what to use instead."""
+        if not self.discretised:
+            return []
         return analyse.advise(self.model, self.derivation, self.certificate)
 
-    def decide(self, trials: int, seed: int = 0) -> Certificate:
-        """The certificate, after a search for a counterexample where nothing is proved.
+    def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
+        """The certificate after a search of another length, or with another seed.
 
         Args:
-            trials: starts of the search.
+            trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
         return confirmed(self.model, analyse.decide(self.model, trials, seed))
@@ -159,7 +183,8 @@ class Program:
         return network() if classes is None or self.classes is None else network(classes)
 
     def __str__(self) -> str:
-        return f"{self.derivation}\n\n{self.certificate}"
+        parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]
+        return "\n\n".join(map(str, parts))
 
 
 def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Program:
@@ -182,7 +207,7 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
     program = Program(*check(source, settings))
-    if program.model.discretisation.exact:
+    if program.discretised and program.model.discretisation.exact:
         refused = exact_refused(program.model, program.derivation)
         if refused is not None:
             raise SpecError([refused])

@@ -1,7 +1,7 @@
 """Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
 
-`certify` is symbolic and quick. What searches for counterexamples needs numpy, which is imported
-when it is first used.
+`certify` is symbolic and quick. `decide` also searches for a counterexample where nothing is
+proved. That needs numpy, which is imported when it is first used.
 """
 
 from importlib import import_module
@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.certify import certify
+from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.counterexample import Witness
+from odenet.analyse.decide import TRIALS, decide
 from odenet.analyse.energy import Energy, EnergyTerm
 
 if TYPE_CHECKING:
     from odenet.analyse.advice import Fitting, advise, fitting_schemes
-    from odenet.analyse.claims import ClaimResult, check_claims
-    from odenet.analyse.witness import decide, search_witness
+    from odenet.analyse.witness import search_witness
 
 __all__ = [
+    "TRIALS",
     "Assumption",
     "Certificate",
     "ClaimResult",
@@ -37,9 +39,6 @@ _LATER = {
     "Fitting": "advice",
     "advise": "advice",
     "fitting_schemes": "advice",
-    "ClaimResult": "claims",
-    "check_claims": "claims",
-    "decide": "witness",
     "search_witness": "witness",
 }
 

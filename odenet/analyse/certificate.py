@@ -61,6 +61,7 @@ class Certificate:
         span: the piece of the text that is to blame.
         witness: a Jacobian with an eigenvalue in the right half plane.
         trials: how many weights and inputs were tried without finding one.
+        unsearched: why none could be tried.
     """
 
     verdict: Verdict
@@ -71,6 +72,7 @@ class Certificate:
     span: Span | None = field(default=None, compare=False, repr=False)
     witness: Witness | None = None
     trials: int = 0
+    unsearched: str = ""
 
     @property
     def proved(self) -> bool:
@@ -127,9 +129,15 @@ class Certificate:
             )
             return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
         if self.witness is not None:
-            return f"spectrum not stable: {self.witness}"
-        tried = f"; no counterexample in {self.trials} trials" if self.trials else ""
-        return f"spectrum open: {self.reason}{tried}"
+            return f"spectrum refuted: not stable, {self.witness}"
+        return f"spectrum open: {self.reason}{self.tried}"
+
+    @property
+    def tried(self) -> str:
+        """What a search for a counterexample came to that found none, to end a sentence with."""
+        if self.unsearched:
+            return f"; not searched for a counterexample: {self.unsearched}"
+        return f"; no counterexample in {self.trials} trials" if self.trials else ""
 
     @property
     def proof(self) -> tuple[str, ...]:
@@ -170,4 +178,5 @@ class Certificate:
             "place": place,
             "witness": self.witness.to_json() if self.witness else None,
             "trials": self.trials,
+            "unsearched": self.unsearched,
         }

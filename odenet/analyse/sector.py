@@ -19,8 +19,6 @@ from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import Tested
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.numbers import evaluate
 from odenet.model.program import Model
 
 GRID = 33  # points along a side of the triangle where stability is sampled
@@ -69,10 +67,10 @@ def is_euler(tested: Tested) -> bool:
 def damped_sector(model: Model, certificate: Certificate) -> Sector | None:
     """The triangle of a proved spectrum; None where no decay by a known number bounds it."""
     moving = [part for part in certificate.parts if not part.nilpotent or part.decay]
-    if len(moving) != 1 or moving[0].absorbed or moving[0].contracted is not None:
+    if len(moving) != 1 or not _plain(moving[0]):
         return None
     part = moving[0]
-    slope = max((_slope(unit, model) for unit in part.units), default=1.0)
+    slope = max(map(_slope, part.units), default=1.0)
     values = {
         model.spellings.get(name, name): Fraction(value) for name, value in model.constants.items()
     }
@@ -126,12 +124,15 @@ def _number(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None:
     return None if monomial or others else float(coefficient)
 
 
-def _slope(unit: Unit, model: Model) -> float:
-    """A bound of φ', infinite where gains or numbers inside the chain are not looked at."""
-    if unit.norms or not unit.exact:
-        return float("inf")
-    bound = 1.0
-    for activation in unit.activations:
-        constants = [float(evaluate(c, model.constants)) for c in activation.constants]  # type: ignore[arg-type]
-        bound *= float(ACTIVATIONS[activation.name].slope(*constants))
-    return bound
+def _plain(part: Part) -> bool:
+    """Whether the proof is about the units as they stand in the text."""
+    changed = part.contracted is not None or part.expanded is not None
+    moved = any(unit.moved is not None for unit in part.units)
+    return not (part.absorbed or part.allowance or changed or moved)
+
+
+def _slope(unit: Unit) -> float:
+    """A bound of φ', infinite where none is known."""
+    if unit.linear:
+        return 1.0
+    return float("inf") if unit.most is None else float(unit.most)

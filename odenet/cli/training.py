@@ -65,6 +65,10 @@ def train(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile flows by torch.compile.")
     ] = False,
+    unchecked: Annotated[
+        bool,
+        typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
@@ -75,7 +79,10 @@ def train(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Train the network of a specification by its recipe, or go on with a run."""
+    """Train the network of a specification by its recipe, or go on with a run.
+
+    What the specification claims by `require` has to be proved; else nothing is written.
+    """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
     settings = read_settings(set_, spec)
@@ -113,9 +120,9 @@ def train(
     console = Console(quiet=not first_process())
     try:
         if resume is None:
-            result = start(spec or "", settings, _options(None, given), out, console)
+            result = start(spec or "", settings, _options(None, given), out, console, unchecked)
         else:
-            result = go_on(resume, settings, _options(resume, given), spec, console)
+            result = go_on(resume, settings, _options(resume, given), spec, console, unchecked)
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         console.print(f"stopped; go on with: odenet train --resume {folder}", soft_wrap=True)

@@ -17,24 +17,25 @@ from odenet.model.program import Model
 __all__ = ["Disagreement", "NoNumbers", "confirm", "confirmed", "confirmed_derivation"]
 
 
-def confirm(model: Model, derivation: Derivation, certificate: Certificate) -> None:
+def confirm(model: Model, derivation: Derivation | None, certificate: Certificate) -> None:
     """Compare everything that was derived with numbers.
 
     Args:
         model: the typed program.
-        derivation: of its scheme.
+        derivation: of its scheme; None in a file without one.
         certificate: of its dynamics.
 
     Raises:
         Disagreement: something is not as it is said to be.
         NoNumbers: a proof is about a formula that has no numerical model.
     """
-    confirm_derivation(derivation, model.discretisation.constants)
+    if derivation is not None:
+        confirm_derivation(derivation, model.discretisation.constants)
     confirm_certificate(model, certificate)
 
 
 def confirmed(model: Model, certificate: Certificate) -> Certificate:
-    """A certificate that numbers agree with; an open one where there are no numbers.
+    """A certificate that numbers agree with; without what they cannot be compared with.
 
     Raises:
         Disagreement: something is not as it is said to be.
@@ -42,6 +43,8 @@ def confirmed(model: Model, certificate: Certificate) -> Certificate:
     try:
         confirm_certificate(model, certificate)
     except NoNumbers as error:
+        if not certificate.proved:
+            return replace(certificate, energy=None)
         reason = f"a proof was found, but not confirmed by numbers: {error}"
         return replace(certificate, verdict="open", parts=(), energy=None, reason=reason)
     return certificate

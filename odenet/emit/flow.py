@@ -11,6 +11,7 @@ from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
 from odenet.model import expr
 from odenet.model.expr import State
+from odenet.model.fit import reads, reads_input
 from odenet.model.layers import LAYERS
 from odenet.model.program import Model
 from odenet.model.scheme import ADAPTIVE
@@ -169,6 +170,8 @@ class FlowWriter:
                     return Code(frame.state(node))
                 case expr.Input():
                     return Code("u")
+                case expr.Zero():
+                    return Code("torch.zeros(())")
                 case expr.Constant():
                     return Code(frame.let(node.name))
                 case expr.Bias() | expr.Learned():
@@ -193,7 +196,9 @@ class FlowWriter:
             if isinstance(value, expr.Zero):
                 body.append(f"{frame.state(state)} = torch.zeros_like({model_tensor})")
             elif not isinstance(value, expr.Split):
-                body.append(f"{frame.state(state)} = {printer(value).text}")
+                # What does not read the input has none of its axes but the channels.
+                axes = "" if reads_input(value) else "torch.zeros_like(u[:, :1]) + "
+                body.append(f"{frame.state(state)} = {axes}{printer(value).text}")
         body += self._starts()
         text = "The state before the first step, from the flow's input."
         return self._method(
@@ -213,12 +218,19 @@ class FlowWriter:
             for i, state in enumerate(frame.components(slot.name)):
                 like = f"torch.zeros_like({frame.state(state)})"
                 code = like if isinstance(value, expr.Zero) else printer(value, i).text
-                if _is_constant(value):
+                if _is_constant(value) or self._shapeless(value, i):
                     code = f"{like} + {code}"
                 name = frame.value(slot.name, slot.offset, i)
                 current[slot.name, slot.offset, i] = name
                 lines.append(f"{name} = {code}")
         return lines
+
+    def _shapeless(self, value: expr.Node, component: int) -> bool:
+        """Whether a rate in a start value reads neither state nor input, as in Z' = b."""
+        rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
+        groups = [self.frame.components(self.frame.pattern[r.function].variable) for r in rates]
+        read = [self.model.system[group[component]] for group in groups]
+        return any(not reads(rate) and not reads_input(rate) for rate in read)
 
     def _readout(self) -> list[str]:
         code = self._field_printer("-1")(self.model.dynamics.output).text

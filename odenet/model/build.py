@@ -62,21 +62,22 @@ def build(
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, report)
-    if discretisation is not None:
+    if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()
-    assert discretisation is not None
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     return Model(
         source, PurePath(source.name).stem, description, constants, scope.parameters, maps,
         dynamics, discretisation, claims, net, input_shape, recipe,
-        spellings | discretisation.scheme.spellings,
+        spellings | (scheme.spellings if scheme else {}),
         tuple(let for name, let in scope.lets.items() if name in scope.used),
     )  # fmt: skip
 
 
-def _settable(discretisation: Discretisation) -> list[str]:
+def _settable(discretisation: Discretisation | None) -> list[str]:
+    if discretisation is None:
+        return list(recipe_keys())
     steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
     return [*steps, *discretisation.constants, *recipe_keys()]
 

@@ -29,7 +29,7 @@ CONSTANT = Parameter(Number(float("-inf")), "is a constant of the scheme")
 def read_discretisation(
     declared: Declarations, dynamics: Dynamics | None, outside: Settings, report: Report
 ) -> Discretisation | None:
-    """The discretisation of a file; None after reporting why there is none.
+    """The discretisation of a file; None without the line, or after reporting what is wrong.
 
     Args:
         declared: what the file declares.
@@ -84,15 +84,10 @@ def _decays(
 
 
 def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
-    """The one `discretise` line; None after reporting that there is none, or more than one."""
+    """The one `discretise` line; None without one, or after reporting that there are more."""
     lines = declared.file.of(tree.Discretise)
-    lost = any(statement.kind.startswith("discreti") for statement in declared.lost)
     for extra in lines[1:]:
         report.error("a file has one `discretise` line", extra.span, help="remove one")
-    if not lines and not lost:
-        name = declared.file.span.source.name
-        help_ = "add a line such as `discretise verlet(h = 0.1)`"
-        report.add(Diagnostic("this file has no discretisation", help=help_, file=name))
     return lines[0] if len(lines) == 1 else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.diagnostics import Source, Span
+from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.decay import without_decay
@@ -101,6 +101,12 @@ class Claim:
     span: Span = field(compare=False, repr=False)
 
 
+def undiscretised(file: str) -> Diagnostic:
+    """What is said where steps are asked for and the file has none."""
+    help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
+    return Diagnostic("this file has no discretisation", help=help_, file=file)
+
+
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
     """Spatial axes of the maps that the flows of a net work on; None where no net says it."""
     shape = next((layer.before for layer in flows_of(net)), input_shape)
@@ -145,6 +151,7 @@ class Model:
     Args:
         name: the file's name without its ending.
         constants: the values of the `let` numbers, by canonical name.
+        discretisation_or_none: what `discretise` says, None in a file without that line.
         spellings: canonical name -> how the author first wrote it.
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
@@ -158,7 +165,7 @@ class Model:
     parameters: Mapping[str, Learned]
     maps: Mapping[str, MapDefinition]
     dynamics: Dynamics
-    discretisation: Discretisation
+    discretisation_or_none: Discretisation | None
     claims: tuple[Claim, ...]
     net: tuple[Layer, ...]
     input_shape: Shape | None
@@ -167,8 +174,15 @@ class Model:
     lets: tuple[tree.Let, ...]
 
     @property
+    def discretisation(self) -> Discretisation:
+        """What `discretise` says; raises SpecError in a file without that line."""
+        if self.discretisation_or_none is None:
+            raise SpecError([undiscretised(self.source.name)])
+        return self.discretisation_or_none
+
+    @property
     def scheme(self) -> Scheme:
-        """The scheme in use."""
+        """The scheme in use; raises SpecError in a file without one."""
         return self.discretisation.scheme
 
     @property

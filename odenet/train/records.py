@@ -52,6 +52,7 @@ class Record:
         mean: of the training pixels, per channel; what evaluation standardises with.
         deviation: likewise.
         versions: of odenet, torch and lightning.
+        verdicts: on the spectrum and on the claims of the spec.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Record:
     mean: Sequence[float]
     deviation: Sequence[float]
     versions: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class TransformerFlow(Flow):
     verlet, h = 1.
     Reversible; order 1; volume preserving.
     Spectrum open: the map `attend` is opaque: none of its operators has its adjoint
-    beside it, so nothing cancels.
+    beside it, so nothing cancels; not searched for a counterexample: the layer
+    layernorm has no numerical model.
     """
 
     slots = ("Y", "Z")
