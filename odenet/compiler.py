@@ -2,6 +2,8 @@
 
 text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
                                                           └─ emit ─► torch source ─► module
+
+A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
 """
 
 import linecache
@@ -19,6 +21,7 @@ from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.scheme_on_dynamics import exact_refused
+from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -87,7 +90,7 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        return derive(self.model.scheme)
+        return confirmed_derivation(self.model, derive(self.model.scheme))
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -120,7 +123,7 @@ class Program:
             trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
-        return analyse.decide(self.model, trials, seed)
+        return confirmed(self.model, analyse.decide(self.model, trials, seed))
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.

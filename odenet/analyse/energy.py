@@ -1,7 +1,7 @@
 """The energy that the same condition proves conserved or decreasing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from odenet.analyse.conditions import Part
@@ -44,6 +44,7 @@ class Energy:
         conserved: whether dE/dt = 0.
         terms: what to sum; empty when there is no code for it.
         obstacle: why there is none.
+        part: the statement that it follows from.
     """
 
     formula: str
@@ -51,6 +52,7 @@ class Energy:
     conserved: bool
     terms: tuple[EnergyTerm, ...]
     obstacle: str = ""
+    part: Part | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         sign = "" if self.conserved else " ≤ 0"
@@ -66,7 +68,7 @@ def read_energy(part: Part, reader: FormulaReader) -> Energy:
         if not obstacle:
             terms.append(_term(unit, weight, reader))
     found = () if obstacle else tuple(terms)
-    return Energy(_formula(part), _rate(part), not part.squares, found, obstacle)
+    return Energy(_formula(part), _rate(part), not part.squares, found, obstacle, part)
 
 
 def _formula(part: Part) -> str:

@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import certify, decide
@@ -216,7 +216,7 @@ class Near(Drawn):
         return [f"Y'' = - {self.adjoint(word)} {word} {unit} {friction}"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_no_verdict_near_the_conditions_is_contradicted(rnd: Random, seed: int):
     program = model(Near(rnd).text())

@@ -198,3 +198,18 @@ def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):
     monkeypatch.setattr("odenet.compiler.check", broken)
     code, _, err = odenet("compile", SPECS / "digits.ode")
     assert code == 70 and "fault of odenet" in err
+
+
+def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
+    odenet, monkeypatch, tmp_path
+):
+    import odenet.analyse.certificate as certificates
+
+    def wrong(*_):
+        return certificates.Certificate("real")
+
+    monkeypatch.setattr("odenet.analyse.decide", wrong)
+    code, out, err = odenet("compile", SPECS / "hamiltonian.ode", "-o", tmp_path / "h.py")
+    assert code == 70 and not out and not (tmp_path / "h.py").exists()
+    assert "odenet contradicts itself" in err and "drawn with seed 2018" in err
+    assert "fault of odenet" in err and "Traceback" not in err
