@@ -146,7 +146,7 @@ def _function(learned: Learned, name: str) -> Callable[..., Tensor]:
 
 
 def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
-    """Retreat undoes advance, and the memory-free gradient is the stored one."""
+    """Retreat undoes advance, and the gradient by rebuilt states is that by stored ones."""
     if not flow.reversible:
         return
     flow.eval()
@@ -185,7 +185,7 @@ def _gradient(flow: Flow, u: Tensor, bound: float) -> Law:
     error = _length(a - b for a, b in zip(free, stored, strict=True)) / _length(stored)
     if not all(bool(t.isfinite().all()) for t in stored):
         return _unmeasured("gradient", "gradients leave the range of numbers")
-    return _below("gradient", error, bound, "relative difference of memory-free and stored")
+    return _below("gradient", error, bound, "relative difference of rebuilt and stored")
 
 
 def _amplification(flow: Flow, end: tuple[Tensor, ...], rebuilt: tuple[Tensor, ...]) -> float:

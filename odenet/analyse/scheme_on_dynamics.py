@@ -165,7 +165,7 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
     found = undone(model, derivation, steps)
     if found is None or found.fine:
         return None
-    message = f"{found}; gradients of a memory-free backward are as wrong"
+    message = f"{found}; gradients by rebuilt states are as wrong"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
     return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
 

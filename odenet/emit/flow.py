@@ -285,9 +285,7 @@ class FlowWriter:
     def _shears(self) -> list[str]:
         shears = self.step.shears()
         body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
-        return self._method(
-            "shears", "", "The step as shears, for the memory-free backward.", [body]
-        )
+        return self._method("shears", "", "The step as shears, by which it is undone.", [body])
 
 
 def _is_constant(value: expr.Node) -> bool:

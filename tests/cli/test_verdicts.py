@@ -97,6 +97,15 @@ def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
     assert code == 1 and "spectrum open: " in out and "? stable: open: " in out
 
 
+def test_the_readme_shows_what_compile_says(run):
+    readme = (SPECS.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme[readme.index("```\nforward") + 4 :]
+    shown = shown[: shown.index("```")].splitlines()
+    out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile")[1].splitlines()
+    rest = iter(out)
+    assert [line for line in shown if line not in rest] == []  # all of them, in this order
+
+
 # --- a file without a `discretise` line ---
 
 

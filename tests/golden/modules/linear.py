@@ -89,7 +89,7 @@ class LinearFlow(Flow):
         return spectral_radius([[norm_1]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "v",

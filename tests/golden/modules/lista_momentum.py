@@ -100,7 +100,7 @@ class ListaMomentumFlow(Flow):
         return spectral_radius([[norm_1 + 1.0]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "v",

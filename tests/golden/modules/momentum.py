@@ -91,7 +91,7 @@ class MomentumFlow(Flow):
         return (self.rate_x(x, self.f[step]),)
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "v",

@@ -104,7 +104,7 @@ class RevnetFlow(Flow):
         return (self.rate_Y(Z, self.f[step]), self.rate_Z(Y, self.g[step]))
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("f",)),)),
             Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("g",)),)),

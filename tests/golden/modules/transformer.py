@@ -97,7 +97,7 @@ class TransformerFlow(Flow):
         return (self.rate_Y(Z, self.attend[step]), self.rate_Z(Y, self.digest[step]))
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("attend",)),)),
             Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("digest",)),)),
