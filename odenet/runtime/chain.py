@@ -22,7 +22,7 @@ from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
 
 
-def memory_free_steps(flow: Stepwise, state: State, steps: range, undo: bool = True) -> State:
+def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = True) -> State:
     """Steps of a flow, differentiable, with no activations stored.
 
     Args:
@@ -49,7 +49,7 @@ def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
         # Gradients go past autograd's list, and yet the backward has to come by here.
         state = (state[0].detach().requires_grad_(), *state[1:])
         tensors = (*state, *weights, *flow.context.tensors)
-    end = MemoryFreeSteps.apply(forward, *tensors)
+    end = RecomputedSteps.apply(forward, *tensors)
     slots = len(flow.slots)
     flow.collect(dict(zip(forward.further, end[slots:], strict=True)))
     return end[:slots]
@@ -95,7 +95,7 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
             )
 
 
-class MemoryFreeSteps(torch.autograd.Function):
+class RecomputedSteps(torch.autograd.Function):
     """Differentiates some steps of a flow at once; see the module's text."""
 
     @staticmethod
@@ -146,6 +146,6 @@ def _executed(node: Any) -> bool:
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f'a memory-free backward cannot be {what}; set flow.memory = "stored", which uses plain '
-        "autograd and can"
+        f"a backward without stored activations cannot be {what}; "
+        'set flow.memory = "stored", which uses plain autograd and can'
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from odenet.runtime.chain import memory_free_steps
+from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Autocast, streams_preserved
@@ -29,7 +29,7 @@ def all_steps(flow: Stepwise, state: State, memory: Memory) -> State:
     if memory == "stored":
         return plain_steps(flow, state, steps)
     if memory in ("reversible", "checkpoint"):
-        return memory_free_steps(flow, state, steps, undo=memory == "reversible")
+        return recomputed_steps(flow, state, steps, undo=memory == "reversible")
     return budgeted_steps(flow, state, memory)
 
 
@@ -58,7 +58,7 @@ def budgeted_steps(flow: Stepwise, state: State, budget: int) -> State:
     stored = min(flow.steps, budget // max(1, bytes_per_step(flow, state)))
     undone = flow.steps - stored
     if undone:
-        state = memory_free_steps(flow, state, range(undone))
+        state = recomputed_steps(flow, state, range(undone))
     return plain_steps(flow, state, range(undone, flow.steps))
 
 
@@ -95,7 +95,7 @@ def _stored_by(flow: Stepwise, state: State) -> int:
 
 def recomputed(module: nn.Module, input: Tensor) -> Tensor:
     """A module of which the backward stores the input, and runs it again, on a copy."""
-    return memory_free_steps(_OneModule(module), (input,), range(1), undo=False)[0]
+    return recomputed_steps(_OneModule(module), (input,), range(1), undo=False)[0]
 
 
 class _OneModule:
