@@ -13,6 +13,7 @@ from odenet.runtime.replay import Autocast, Recorder
 from odenet.runtime.replica import Snapshot
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.steps import Rate, advance
+from odenet.runtime.watch import warn_of_hooks
 from odenet.runtime.weights import Weights
 
 
@@ -44,6 +45,7 @@ class ForwardPass:
         self.undone = {new: old for old, new in flow.relabel.items()}
         self.weights = Weights(flow, flow.learned())
         self.autocast = Autocast.here(device)
+        warn_of_hooks(self.weights.parts)
         self.recorder = Recorder(device, flow.stochastic)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.

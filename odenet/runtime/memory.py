@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,15 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
-from odenet.runtime.protocol import State, Stepwise
+from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replay import Autocast, streams_preserved
 from odenet.runtime.replica import Snapshot
+from odenet.runtime.shear import Shear
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
 
 
-def all_steps(flow: Stepwise, state: State, memory: Memory) -> State:
+def all_steps(flow: Planned, state: State, memory: Memory) -> State:
     """All steps of a flow; plain tensor code where nothing is to be differentiated."""
     steps = range(flow.steps)
     tensors = (*state, *flow.parameters(), *flow.context.tensors)
@@ -50,7 +51,7 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
     return state
 
 
-def budgeted_steps(flow: Stepwise, state: State, budget: int) -> State:
+def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
     """As many steps with stored activations as fit into a budget of bytes, the rest reversed.
 
     The last ones are stored: the backward pass is done with them before it needs memory to undo.
@@ -62,7 +63,7 @@ def budgeted_steps(flow: Stepwise, state: State, budget: int) -> State:
     return plain_steps(flow, state, range(undone, flow.steps))
 
 
-def bytes_per_step(flow: Stepwise, state: State) -> int:
+def bytes_per_step(flow: Planned, state: State) -> int:
     """What autograd would store of one step, in bytes; runs step 0 once, on a copy, to see.
 
     Neither the random streams nor the modules notice. The answer for a kind of input is kept.
@@ -75,7 +76,7 @@ def bytes_per_step(flow: Stepwise, state: State) -> int:
     return flow.step_bytes[key]
 
 
-def _stored_by(flow: Stepwise, state: State) -> int:
+def _stored_by(flow: Planned, state: State) -> int:
     own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
     stored: dict[int, int] = {}
 
@@ -101,13 +102,12 @@ def recomputed(module: nn.Module, input: Tensor) -> Tensor:
 class _OneModule:
     """A module as the only step of a flow without an inverse."""
 
-    slots = ("x",)
+    slots: ClassVar[tuple[str, ...]] = ("x",)
     steps = 1
     relabel: ClassVar[dict[str, str]] = {}
     anchors = 0
     exact = False
-    reversible = False
-    stochastic = True
+    stochastic: ClassVar[bool] = True
     compiled = None
 
     def __init__(self, module: nn.Module):
@@ -115,7 +115,7 @@ class _OneModule:
         self.context = NOTHING
         self.collected: dict[str, Tensor] = {}
 
-    def view(self) -> _OneModule:
+    def view(self) -> Self:
         return copy.copy(self)
 
     def learned(self) -> tuple[str, ...]:
@@ -124,8 +124,15 @@ class _OneModule:
     def advance(self, state: State, step: int = 0) -> State:
         return (self.module[step](*state),)
 
+    def shears(self) -> tuple[Shear, ...]:
+        """None: it is not undone."""
+        return ()
+
     def collect(self, values: Mapping[str, Tensor]) -> None:
-        """It gives none."""
+        """It gives no further results."""
+
+    def note_drift(self, drift: Tensor) -> None:
+        """Nothing is rebuilt."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self.module[0].named_parameters()

@@ -182,7 +182,7 @@ class Snapshot:
             if holder[name] is tensor and tensor._version != version:
                 raise RuntimeError(
                     f"the tensor {name!r} of {type(module).__name__} was changed between the "
-                    "forward and the backward pass of a memory-free flow, which reads it in both"
+                    "forward and the backward pass of rebuilt steps, which read it in both"
                 )
         return self._replica.renewed(self._scratch)
 

@@ -39,9 +39,10 @@ def retreat(
         settled: called with each slot as soon as it has its value from before the step.
     """
     earliest = _earliest(shears)
-    for slot in state.slots if settled else ():
-        if slot not in earliest:
-            settled(slot)
+    if settled:
+        for slot in state.slots:
+            if slot not in earliest:
+                settled(slot)
     for index, shear in reversed(list(enumerate(shears))):
         for term in reversed(shear.terms):
             state.increase(shear.target, rate(term, shear.target), -term.factor)

@@ -1,4 +1,4 @@
-"""What a memory-free backward cannot see is said by name, rather than differentiated wrongly."""
+"""What a rebuilding backward pass cannot see is said by name, not differentiated wrongly."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor
         if captured is not None and id(captured) not in mine:
             raise RuntimeError(
                 f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
-                "needs a gradient, past its inputs, so that a memory-free backward does not see "
-                "it: hand it over with the state, flow(u, tensor), as a parameter of the step's "
-                'own module, or set flow.memory = "stored"'
+                "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
+                "over with the state, flow(u, tensor), make it a parameter of the step's own module, or "
+                'set flow.memory = "stored"'
             )
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
@@ -60,7 +60,7 @@ def _tell(module: nn.Module, name: str) -> None:
     if (kind, name) not in _told:
         _told.add((kind, name))
         warnings.warn(
-            f"{kind} keeps `{name}`, a result of its evaluation, on itself: memory-free steps "
+            f"{kind} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
             f'give it no gradient. Let the block return it as well, (y, {{"{name}": value}}), and '
             f'read the sum over all steps from flow.collected["{name}"]',
             stacklevel=2,
@@ -74,19 +74,14 @@ def _name(flow: Any, tensor: Tensor) -> str:
     return f"a tensor of shape {tuple(tensor.shape)}"
 
 
-def hooked(module: nn.Module) -> list[str]:
-    """The parts of a module whose results a forward hook sees."""
-    return [type(m).__name__ for m in module.modules() if m._forward_hooks]
-
-
-def warn_of_hooks(module: nn.Module) -> None:
-    """Warns that results seen by a forward hook have no gradient in memory-free steps."""
-    for kind in hooked(module):
+def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
+    """Warns that results seen by a forward hook have no gradient in rebuilt steps."""
+    for kind in (type(module).__name__ for module in modules if module._forward_hooks):
         if (kind, "") not in _told:
             _told.add((kind, ""))
             warnings.warn(
-                f"a forward hook on {kind} is called in both passes of memory-free steps, and "
-                "what it keeps has no gradient: let the block return it, or set flow.memory = "
-                '"stored"',
+                f"a forward hook on {kind} is called in both passes of rebuilt steps, and what it "
+                "keeps in the forward pass has no gradient: let the block return it, or set "
+                'flow.memory = "stored"',
                 stacklevel=2,
             )

@@ -67,8 +67,13 @@ class Weights:
     @property
     def stateless(self) -> bool:
         """Whether the modules hold no tensors but parameters and the statistics of norms."""
-        modules = [m for several in self._modules.values() for one in several for m in one.parts]
-        return all(isinstance(m, _NormBase) or not m._buffers for m in modules)
+        return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """The modules of all steps and all within them, but those that FSDP2 has hooks on."""
+        modules = [one for several in self._modules.values() for one in several]
+        return [part for one in modules if one.places is not None for part in one.parts]
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
         """What some attributes hold for a step: slices of stacks, and modules as they are."""
