@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import streams_preserved
@@ -70,7 +71,7 @@ class BackwardPass:
             return
         self._state = self._kept.get(step + 1, self._state)
         if passed.compiled and start is None:
-            self._undo_compiled(step)
+            self._undo_compiled(passed.compiled, step)
         else:
             self._state.rename(passed.undone)
             self._grads.rename(passed.undone)
@@ -99,11 +100,11 @@ class BackwardPass:
 
         return rate
 
-    def _undo_compiled(self, step: int) -> None:
+    def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         passed = self._passed
         values, addresses = passed.weights.functional(step, self._weights, self._wanted)
         ends = self._state.tensors(), self._grads.tensors()
-        state, grads, sums = passed.compiled.pull_back(passed.flow, *ends, values)
+        state, grads, sums = compiled.pull_back(passed.flow, *ends, values)
         self._state.replace(state)
         self._grads.replace(grads)
         for key, gradient in sums.items():
