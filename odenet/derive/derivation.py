@@ -173,7 +173,16 @@ class Derivation:
         found = self.stability_at({**(values or {}), "h": h})
         if self.shears is None or isinstance(found, str) or self.violated(values or {}):
             return None
-        return predict_roundtrip(found, self.shears, self.relabel, steps, h, eps, frequency)
+        given = (*sorted((values or {}).items()), steps, h, eps, frequency)
+        if given not in self._roundtrips:
+            self._roundtrips[given] = predict_roundtrip(
+                found, self.shears, self.relabel, steps, h, eps, frequency
+            )
+        return self._roundtrips[given]
+
+    @cached_property
+    def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:
+        return {}
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""
