@@ -177,7 +177,16 @@ class Derivation:
             or self.violated({**(values or {}), "h": h})
         ):
             return None
-        return predict_roundtrip(found, self.shears, self.relabel, steps, h, eps, frequency)
+        given = (*sorted((values or {}).items()), steps, h, eps, frequency)
+        if given not in self._roundtrips:
+            self._roundtrips[given] = predict_roundtrip(
+                found, self.shears, self.relabel, steps, h, eps, frequency
+            )
+        return self._roundtrips[given]
+
+    @cached_property
+    def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:
+        return {}
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""
