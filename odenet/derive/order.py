@@ -15,6 +15,7 @@ import mpmath
 import sympy
 
 from odenet.derive.coefficients import H, Value, as_mpf, constants
+from odenet.derive.damped_order import damped_order
 from odenet.derive.h_series import WORKING_DIGITS, NoSeries, Scales, is_zero
 from odenet.derive.linear_step import one_step
 from odenet.derive.power_bounded import bounded_powers, index_of_one
@@ -66,6 +67,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
         for name in free:
             given[name] = Fraction(draws.randint(50, 99), 101)
         try:
+            if scheme.decays:
+                return Order(*damped_order(scheme, constants(scheme, given)))
             return _Accuracy(scheme, constants(scheme, given)).order()
         except NoSeries as error:
             place = f"`{notation(scheme).show(error.node)}`: " if error.node else ""

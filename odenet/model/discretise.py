@@ -269,7 +269,8 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
         if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
             takers.setdefault(shape(scheme), []).append(scheme)
     lines = []
-    for form, schemes in takers.items():
+    damped_first = sorted(takers.items(), key=lambda taken: not taken[1][0].decays)
+    for form, schemes in damped_first:
         names = [s.name for s in sorted(schemes, key=_cost)]
         more = ", …" if len(names) > MOST_NAMED else ""
         verb = "takes" if len(names) == 1 else "take"

@@ -8,13 +8,14 @@ from odenet.derive import derive
 from odenet.derive.order import derive_order
 from odenet.model import expr
 from odenet.model.expr import Slot
-from tests.derive.numeric import SCHEMES, Network, numbers_of, read_scheme, step, value
+from tests.derive.numeric import DECAY, SCHEMES, Network, numbers_of, read_scheme, step, value
 
 ORDERS = {
     "euler": 1, "heun": 2, "rk4": 4, "verlet": 1, "stormer_verlet": 2, "midpoint": 2, "leapfrog": 2,
     "yoshida4": 4, "ruth3": 3, "reversible_rk2": 2, "asynchronous_leapfrog": 2,
     "asynchronous_leapfrog_in_two_lines": 2, "velocity_verlet": 2, "ring": 1, "quinlan": 4,
     "adams_bashforth2": 2, "kutta3": 3, "nystrom4": 4, "divided_velocity": 1, "coupled": 2,
+    "damped_midpoint": 2, "damped_leapfrog": 2, "damped_verlet": 2, "explicit_decay": 1,
 }  # fmt: skip
 # steps over a time of 1, so that the error is neither rounding nor far from its first term
 STEPS = {1: (800, 1600), 2: (100, 200), 3: (50, 100), 4: (20, 40)}
@@ -43,6 +44,7 @@ class Problem:
         found = []
         for p in self.patterns:
             rate = self.rates[p.function](*(at[name, 0] for name in p.reads))
+            rate = rate - (DECAY * at[p.variable, p.order - 1] if p.decay else 0)
             found += [rate] if p.order == 1 else [at[p.variable, 1], rate]
         return np.concatenate(found)
 

@@ -8,7 +8,8 @@ from odenet.model.expr import Slot
 from tests.derive.numeric import SCHEMES, Network, as_vector, numbers_of, read_scheme, step
 
 SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous_leapfrog",
-             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun"]  # fmt: skip
+             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun",
+             "damped_midpoint", "damped_leapfrog", "damped_verlet"]  # fmt: skip
 
 
 def turned(scheme, state):
