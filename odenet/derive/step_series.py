@@ -1,0 +1,87 @@
+"""The values of one step as series over trees, read from its linear forms."""
+
+from collections.abc import Callable
+
+from sympy.polys.fields import FracElement
+
+from odenet.derive.h_series import NoSeries, Powers, add, multiply
+from odenet.derive.linear_forms import Algebra, Form
+from odenet.derive.trees import Forest, Key, Tree
+from odenet.model.expr import Slot
+
+
+class StepSeries:
+    """The coefficient of any form on any tree, from those of the stored values.
+
+    Args:
+        algebra: the right-hand sides that forms name.
+        forest: the trees.
+        read: a coefficient of the scheme as a power series in h.
+        stored: the coefficient of a stored value on a tree.
+        limit: the highest power of h that is kept.
+    """
+
+    def __init__(
+        self,
+        algebra: Algebra,
+        forest: Forest,
+        read: Callable[[FracElement], Powers],
+        stored: Callable[[Slot, Key], Powers],
+        limit: int,
+    ):
+        self.algebra = algebra
+        self.forest = forest
+        self.read = read
+        self.stored = stored
+        self.limit = limit
+        self._rates: dict[tuple[int, Tree], Powers] = {}
+        self._near: set[int] = set()
+
+    def value(self, form: Form, key: Key) -> Powers:
+        """A form's coefficient on a tree.
+
+        Raises:
+            NoSeries: a right-hand side is evaluated away from the solution.
+        """
+        total: Powers = {}
+        for name, factor in form.items():
+            inner = self._rate(name, key) if isinstance(name, int) else self.stored(name, key)
+            if inner:
+                total = add(total, multiply(self.read(factor), inner, self.limit))
+        return total
+
+    def _rate(self, index: int, key: Key) -> Powers:
+        """F(value) has on [t1 … tk] the coefficient a(t1) … a(tk)."""
+        atom = self.algebra.atoms[index]
+        if isinstance(key, str) or key[0] != atom.function:
+            return {}
+        if (index, key) not in self._rates:
+            self._check_near(index)
+            found: Powers = {0: 1}
+            for place, child in key[1]:
+                inner = self.value(atom.arguments[place], child)
+                if inner and min(inner) < self.forest.weight(child):
+                    where = atom.node.arguments[place]
+                    raise NoSeries("this moves by more than a multiple of h in a step", where)
+                found = multiply(found, inner, self.limit)
+                if not found:
+                    break
+            self._rates[index, key] = found
+        return self._rates[index, key]
+
+    def _check_near(self, index: int) -> None:
+        """Every argument has to tend to the unknown that stands there, and to leave it by F only."""
+        if index in self._near:
+            return
+        atom = self.algebra.atoms[index]
+        reads = self.forest.of_function[atom.function].reads
+        for place, (name, argument) in enumerate(zip(reads, atom.arguments, strict=True)):
+            for other in self.forest.of_variable:
+                found = self.value(argument, other)
+                if found == ({0: 1} if other == name else {}):
+                    continue
+                where = atom.node.arguments[place]
+                if found.get(0, 0) != (1 if other == name else 0) or min(found) < 0:
+                    raise NoSeries(f"this does not tend to {name} as h tends to 0", where)
+                raise NoSeries(f"this is not {name} and a sum of right-hand sides", where)
+        self._near.add(index)
