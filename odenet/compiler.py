@@ -77,7 +77,7 @@ class Program:
     @cached_property
     def derivation(self) -> Derivation:
         """What follows from the scheme's text: forward, inverse, order, symmetry, volume."""
-        return derive(self.model.scheme)
+        return derive(self.model.scheme, self.model.discretisation.numbers)
 
     @cached_property
     def certificate(self) -> Certificate:

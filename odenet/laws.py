@@ -121,8 +121,10 @@ def _reversal(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     for memory in ("reversible", "stored"):
         torch.manual_seed(0)  # of dropout
         flow.memory = memory
-        loss = flow(u).square().sum()
-        gradients.append(torch.autograd.grad(loss, list(flow.parameters())))
+        inputs = [u.detach().clone().requires_grad_(), *flow.parameters()]
+        loss = flow(inputs[0]).square().sum()
+        found = torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)
+        gradients.append(found)
     pairs = list(zip(*gradients, strict=True))
     size = math.sqrt(sum(float(b.square().sum()) for _, b in pairs))
     error = math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))

@@ -42,8 +42,7 @@ class Undone:
 def stability_of(model: Model, derivation: Derivation) -> Stability | str:
     """The stability at the constants of the file; why there is none where there is none."""
     chosen = model.discretisation
-    step = {"h": chosen.h} if chosen.h is not None else {}
-    return derivation.stability_at({**chosen.constants, **step})
+    return derivation.stability_at(chosen.numbers)
 
 
 def depth(model: Model) -> int:
@@ -88,7 +87,7 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
     """Why the steps have no inverse at the constants of the file, where they have none."""
     if derivation.obstacle is not None:
         return derivation.obstacle.message
-    if derivation.violated(model.discretisation.constants):
+    if derivation.violated(model.discretisation.numbers):
         return f"it has an inverse only where {' and '.join(conditions(derivation))}"
     return None
 

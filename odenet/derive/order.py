@@ -13,7 +13,15 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.coefficients import H, Scalars, Value, constants
+from odenet.derive.coefficients import (
+    H,
+    Scalars,
+    Value,
+    as_sympy,
+    as_value,
+    constants,
+    put_in,
+)
 from odenet.derive.consistency import consistency_factors, solved_equations
 from odenet.derive.h_series import WORKING_DIGITS, NoSeries, Number
 from odenet.derive.order_conditions import OrderConditions
@@ -101,26 +109,32 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
-    given = {name: _as_written(value) for name, value in (values or {}).items() if name != "h"}
-    draws = random.Random(7)
     with mpmath.workdps(WORKING_DIGITS):
-        for name, default in scheme.constants:
-            if default is None and name not in given:
-                given[name] = Fraction(draws.randint(50, 99), 101)
         try:
-            return _derive(scheme, given)
+            return _derive(scheme, _known(scheme, values))
         except NoSeries as error:
             place = f"`{notation(scheme).show(error.node)}`: " if error.node else ""
             return Order(None, f"{place}{error.reason}")
 
 
-def _as_written(value: Any) -> Any:
-    """A float as the decimal it was most likely written as."""
-    return Fraction(repr(value)) if isinstance(value, float) else value
+def conditions_at(
+    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None
+) -> OrderConditions:
+    """The order conditions at given values of the constants, as in `derive_order`."""
+    return _conditions(scheme, _known(scheme, values), None, tolerant=False)
 
 
-def _derive(scheme: Scheme, given: Mapping[str, Value]) -> Order:
-    known = constants(scheme, given)
+def _known(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:
+    """The values of all constants and lets; what has none is drawn at random."""
+    given: dict[str, Value] = {name: v for name, v in (values or {}).items() if name != "h"}
+    draws = random.Random(7)
+    for name, default in scheme.constants:
+        if default is None and name not in given:
+            given[name] = Fraction(draws.randint(50, 99), 101)
+    return constants(scheme, given)
+
+
+def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     printed = decimals(scheme, {name: known[name] for name, _ in scheme.constants})
     exact = _conditions(scheme, known, printed, tolerant=False)
     if not bounded_powers(exact.matrix(), at_one=max(p.order for p in scheme.patterns)):
@@ -230,11 +244,15 @@ def _inconsistent(
         reason = f"a step changes {found.key} even where all right-hand sides are 0"
         return Order(0, reason, parasitic=beside)
     factors = consistency_factors(scheme)
-    if factors is None:
-        if conditions.undetermined:
-            names = ", ".join(notation(scheme).name(name) for name in conditions.aux)
-            return Order(None, f"the start lines do not say what {names} approximates")
-        return Order(0, _violated(found, conditions), parasitic=beside)
-    equations = solved_equations(scheme, factors)
-    return Order(0, f"it solves {equations}", factors=factors, equations=equations,
-                 parasitic=beside)  # fmt: skip
+    if factors is not None:
+        symbols = {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
+        numbers = {name: as_value(put_in(f, symbols)) for name, f in factors.items()}
+        order = search(_conditions(scheme, known, None, tolerant=False, factors=numbers)).order
+        if order > 0:
+            equations = f"{solved_equations(scheme, factors)}, to order {order}"
+            return Order(0, f"it solves {equations}", "", factors=factors, equations=equations,
+                         parasitic=beside)  # fmt: skip
+    if conditions.undetermined:
+        names = ", ".join(notation(scheme).name(name) for name in conditions.aux)
+        return Order(None, f"the start lines do not say what {names} approximates")
+    return Order(0, _violated(found, conditions), parasitic=beside)

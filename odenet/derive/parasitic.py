@@ -11,6 +11,7 @@ from odenet.derive.coefficients import DIGITS
 from odenet.derive.growth import plain
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.power_bounded import NEAR, eigenvalues
+from odenet.model.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
 NUMBERS = {2: "two", 3: "three", 4: "four"}
@@ -30,7 +31,8 @@ def parasitic(conditions: OrderConditions) -> str:
         return ""
     places = ", ".join(sorted({_show(value) for value in found}))
     several = "the eigenvalues" if len(found) > 1 else "the eigenvalue"
-    cycle = _cycle(rows)
+    slots = conditions.slots
+    cycle = _cycle(rows, slots.index(Slot(conditions.scheme.patterns[0].variable, 0)))
     if cycle:
         number, nth = NUMBERS.get(cycle, str(cycle)), ORDINALS.get(cycle, f"{cycle}th")
         return (
@@ -50,8 +52,8 @@ def _show(value) -> str:
     return f"exp(±{float(mpmath.atan2(imaginary, real)):.4g} i)"
 
 
-def _cycle(rows: list) -> int:
-    """How many steps it takes until a step continues the same value, if it only passes them on."""
+def _cycle(rows: list, first: int) -> int:
+    """After how many steps a value is continued, if at h = 0 a step only passes values on."""
     places = []
     for row in rows:
         ones = [i for i, entry in enumerate(row) if abs(entry - 1) < NEAR]
@@ -60,7 +62,7 @@ def _cycle(rows: list) -> int:
         places.append(ones[0])
     if sorted(places) != list(range(len(rows))):
         return 0
-    last, length = places[len(rows) - 1], 1
-    while last != len(rows) - 1:
-        last, length = places[last], length + 1
+    place, length = places[first], 1
+    while place != first:
+        place, length = places[place], length + 1
     return length if length > 1 else 0

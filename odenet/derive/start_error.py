@@ -41,7 +41,7 @@ def start_note(conditions: OrderConditions, order: int) -> str:
     if reached is None:
         return ""
     shown, slot = notation(conditions.scheme), reached.slot
-    value = shown.show(conditions.starts[slot])
+    value = shown.show(conditions.starts[slot]).replace("[n]", "[0]")
     line = f"start {shown.name(slot.name)}[{slot.offset}] = {value}"
     limit = f"at least order {reached.order}" if reached.at_least else f"order {reached.order} only"
     return f"with `{line}` the equation's solution is followed to {limit}"

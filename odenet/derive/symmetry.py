@@ -1,8 +1,17 @@
-"""Whether a step is its own inverse when time runs backwards."""
+"""Whether a step is its own inverse when time runs backwards, exactly or up to an order."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import mpmath
 
 from odenet.derive.coefficients import Scalars
+from odenet.derive.h_series import WORKING_DIGITS, NoSeries, add, backwards
 from odenet.derive.inverse import Undo
 from odenet.derive.linear_forms import Algebra, Form, read_step
+from odenet.derive.order import HIGHEST, MOST_TREES, conditions_at
+from odenet.derive.order_conditions import OrderConditions
+from odenet.derive.step_series import StepSeries
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
 
@@ -35,3 +44,48 @@ def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
     """The slot that takes a slot's place when time runs backwards."""
     oldest = min(scheme.history(slot.name))
     return Slot(slot.name, oldest - slot.offset)
+
+
+def symmetry_order(
+    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None
+) -> int | None:
+    """The q up to which a step with -h undoes one with h: what is left is O(h^(q+1)).
+
+    Euler's step has q = 1; the effectively symmetric schemes EES(2, q) have more than their order
+    asks for (Shmelev, Ebrahimi-Fard, Tapia & Salvi 2025, arXiv 2507.21006). History is taken on the
+    exact solution.
+
+    Returns:
+        None where nothing is said: for schemes with unknowns of their own, and where there is no
+        series in h. A q of 8 is at least that.
+    """
+    if scheme.aux or not scheme.uses_step_size:
+        return None
+    with mpmath.workdps(WORKING_DIGITS):
+        try:
+            return _undone_up_to(conditions_at(scheme, values))
+        except NoSeries:
+            return None
+
+
+def _undone_up_to(there: OrderConditions) -> int:
+    mirror = {slot: _mirrored(there.scheme, slot) for slot in there.slots}
+    back = StepSeries(
+        there.algebra,
+        there.forest,
+        backwards(there.reader.read),
+        lambda slot, key: there.series.value(there.after[mirror[slot]], key),
+        there.limit,
+    )
+    lowest, trees = HIGHEST + 1, 0
+    for weight in range(HIGHEST + 1):
+        keys = there.forest.keys(weight)
+        trees += len(keys)
+        if lowest <= weight or trees > MOST_TREES:
+            break
+        for key in keys:
+            for slot in there.slots:
+                returned = back.value(there.after[slot], key)
+                off = add(returned, there.stored(mirror[slot], key), -1)
+                lowest = min([lowest, *off])
+    return max(lowest - 1, 0)

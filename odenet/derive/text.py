@@ -56,6 +56,10 @@ class Notation:
         """A number that sympy computed."""
         if isinstance(value, sympy.Abs):
             return f"|{self.number(value.args[0])}|"
+        if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
+            rest, absolute = value.as_independent(sympy.Abs)
+            inside = sympy.Mul(*(part.args[0] for part in sympy.Mul.make_args(absolute)))
+            return f"|{self.number(rest * inside)}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
 
     def equation(self, update: Update) -> str:

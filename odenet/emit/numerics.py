@@ -29,8 +29,10 @@ def _axes(stability: Stability) -> Iterator[str]:
 
 def _kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
-    bits = derivation.bits(model.discretisation.constants)
+    bits = derivation.bits(model.discretisation.numbers)
     always = "every step is undone bit for bit, in fixed point"
+    if bits is None:
+        return f"{always}; the bits it keeps depend on h"
     if not bits:
         return always
     steps = depth(model)
