@@ -86,16 +86,23 @@ class Reader:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:
-        scalars: the field the coefficients are elements of.
-        values: of its symbols other than h.
+        scalars: the field the coefficients are elements of. A `let` that is a symbol of its own
+            may depend on h.
+        values: of its symbols other than h and `let`s.
         limit: the highest degree that is kept.
     """
 
     def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], limit: int):
-        self.values = [values.get(symbol) for symbol in scalars.field.symbols]
-        self.place = scalars.field.symbols.index(H)
+        symbols = scalars.field.symbols
+        self.values: list[Powers | None] = [
+            number(values[symbol]) if symbol in values else None for symbol in symbols
+        ]
+        self.values[symbols.index(H)] = {1: Fraction(1)}
         self.limit = limit
         self._known: dict[FracElement, Powers] = {}
+        if not scalars.expand:
+            for name, value in scalars.scheme.lets:
+                self.values[symbols.index(sympy.Symbol(name))] = self.read(scalars.read(value))
 
     def read(self, element: FracElement) -> Powers:
         """An element of the field as a power series.
@@ -115,11 +122,13 @@ class Reader:
     def _polynomial(self, polynomial: Any) -> Powers:
         total: Powers = {}
         for powers, coefficient in polynomial.terms():
-            term: Number = Fraction(int(coefficient.numerator), int(coefficient.denominator))
-            for index, (value, power) in enumerate(zip(self.values, powers, strict=True)):
-                if power and index != self.place:
-                    term = term * value**power
-            total = add(total, {powers[self.place]: term})
+            exact = Fraction(int(coefficient.numerator), int(coefficient.denominator))
+            term: Powers = {0: exact}
+            for value, power in zip(self.values, powers, strict=True):
+                for _ in range(power):
+                    assert value is not None
+                    term = multiply(term, value, self.limit)
+            total = add(total, term)
         return total
 
 

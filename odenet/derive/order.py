@@ -14,7 +14,6 @@ import mpmath
 import sympy
 
 from odenet.derive.coefficients import (
-    H,
     Scalars,
     Value,
     as_sympy,
@@ -113,7 +112,7 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
         try:
             return _derive(scheme, _known(scheme, values))
         except NoSeries as error:
-            place = f"`{notation(scheme).show(error.node)}`: " if error.node else ""
+            place = f"`{notation(scheme).quote(error.node)}`: " if error.node else ""
             return Order(None, f"{place}{error.reason}")
 
 
@@ -168,11 +167,10 @@ def _conditions(
     if printed is not None:
         scheme = printed.scheme
         names |= {key: p if tolerant else p.value for key, p in printed.values.items()}
-    scalars = Scalars(scheme, expand=True)
+    scalars = Scalars(scheme)
     plain = {name: value for name, value in known.items() if name != "h"}
     symbols: dict[sympy.Symbol, Any] = dict(scalars.numbers(plain))
     symbols |= {sympy.Symbol(name): value for name, value in names.items()}
-    symbols.pop(H, None)
     limit = HIGHEST + max(p.order for p in scheme.patterns) + 1
     return OrderConditions(scheme, scalars, symbols, limit, factors)
 

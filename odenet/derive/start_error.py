@@ -35,13 +35,13 @@ def start_note(conditions: OrderConditions, order: int) -> str:
             try:
                 found = _reached(conditions, key, order if reached is None else reached.order)
             except NoSeries as error:
-                line = f"`{notation(conditions.scheme).show(error.node)}`" if error.node else "it"
-                return f"how far the start is from the solution is open: {line}: {error.reason}"
+                place = notation(conditions.scheme).quote(error.node) if error.node else "a start"
+                return f"nothing is known of the start from `{place}`: {error.reason}"
             reached = found or reached
     if reached is None:
         return ""
     shown, slot = notation(conditions.scheme), reached.slot
-    value = shown.show(conditions.starts[slot]).replace("[n]", "[0]")
+    value = shown.quote(conditions.starts[slot]).replace("[n]", "[0]")
     line = f"start {shown.name(slot.name)}[{slot.offset}] = {value}"
     limit = f"at least order {reached.order}" if reached.at_least else f"order {reached.order} only"
     return f"with `{line}` the equation's solution is followed to {limit}"

@@ -12,6 +12,11 @@ from odenet.model import expr
 from odenet.model.expr import Node
 from odenet.model.scheme import Scheme, Update
 
+_OF_SCHEMES = (
+    expr.Number, expr.Constant, expr.Stage, expr.Zero, expr.Slot, expr.Rate, expr.Sum,
+    expr.Product, expr.Quotient, expr.Power,
+)  # fmt: skip
+
 # How tightly an expression binds.
 SUM, QUOTIENT, PRODUCT, POWER, ATOM = range(5)
 
@@ -61,6 +66,12 @@ class Notation:
             inside = sympy.Mul(*(part.args[0] for part in sympy.Mul.make_args(absolute)))
             return f"|{self.number(rest * inside)}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
+
+    def quote(self, node: Node) -> str:
+        """An expression of the scheme, or what else stands in the author's text."""
+        if all(isinstance(inner, _OF_SCHEMES) for inner in node.walk()):
+            return self.show(node)
+        return node.span.text if node.span else "…"
 
     def equation(self, update: Update) -> str:
         """`target = value`."""
