@@ -67,18 +67,17 @@ class OrderConditions:
 
     def _relevant(self) -> tuple[str, ...]:
         """The pattern's unknowns, and those that they read, directly or through others."""
-        found = {p.variable for p in self.scheme.patterns}
+        found: set[str | int] = {p.variable for p in self.scheme.patterns}
         waiting = list(found)
         while waiting:
             name = waiting.pop()
-            forms = [form for slot, form in self.after.items() if slot.name == name]
-            while forms:
-                for key in forms.pop():
-                    if isinstance(key, int):
-                        forms += self.algebra.atoms[key].arguments
-                    elif key.name not in found:
-                        found.add(key.name)
-                        waiting.append(key.name)
+            if isinstance(name, int):
+                forms = list(self.algebra.atoms[name].arguments)
+            else:
+                forms = [form for slot, form in self.after.items() if slot.name == name]
+            read = {key.name if isinstance(key, Slot) else key for form in forms for key in form}
+            waiting += read - found
+            found |= read
         return tuple(name for name in self.scheme.unknowns if name in found)
 
     def _equations(self) -> dict[str, dict[str, Powers]]:

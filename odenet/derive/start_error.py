@@ -9,7 +9,7 @@ in the meantime, which h multiplies.
 from dataclasses import dataclass
 
 from odenet.derive.growth import growth
-from odenet.derive.h_series import NoSeries, Number, Powers, add
+from odenet.derive.h_series import NoSeries, Number, Powers, add, multiply
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.text import notation
 from odenet.derive.trees import Key, moving
@@ -94,7 +94,7 @@ def _effect(
             degree = growth(matrix, 4, start, places, seen)
             if degree is not None:
                 orders.append(power + (0 if block == 2 else 1) - degree)
-    return (min(orders), False) if orders else (power + 1, True)
+    return (min(orders), False) if orders else (power + 2, True)
 
 
 def _joint(
@@ -139,9 +139,10 @@ def _derivative(
         row: dict[Slot, Number] = {}
         for index, factor in conditions.after[to].items():
             if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
-                outer = read(factor).get(power, 0)
+                outer = read(factor)
                 for slot, inner in conditions.algebra.atoms[index].arguments[place].items():
                     if isinstance(slot, Slot):
-                        row[slot] = row.get(slot, 0) + outer * read(inner).get(0, 0)
+                        both = multiply(outer, read(inner), power)
+                        row[slot] = row.get(slot, 0) + both.get(power, 0)
         rows.append([row.get(slot, 0) for slot in conditions.slots])
     return rows

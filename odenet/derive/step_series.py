@@ -6,6 +6,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.h_series import NoSeries, Powers, add, multiply
 from odenet.derive.linear_forms import Algebra, Form
+from odenet.derive.linear_forms import add as plus
 from odenet.derive.trees import Forest, Key, Tree
 from odenet.model.expr import Slot
 
@@ -35,6 +36,8 @@ class StepSeries:
         self.stored = stored
         self.limit = limit
         self._rates: dict[tuple[int, Tree], Powers] = {}
+        self._arguments: dict[tuple[int, int, Key], Powers] = {}
+        self._changes: dict[tuple[int, int], tuple[int | None, Form]] = {}
         self._near: set[int] = set()
 
     def value(self, form: Form, key: Key) -> Powers:
@@ -59,7 +62,7 @@ class StepSeries:
             self._check_near(index)
             found: Powers = {0: 1}
             for place, child in key[1]:
-                inner = self.value(atom.arguments[place], child)
+                inner = self._argument(index, place, child)
                 if inner and min(inner) < self.forest.weight(child):
                     where = atom.node.arguments[place]
                     raise NoSeries("this moves by more than a multiple of h in a step", where)
@@ -69,15 +72,38 @@ class StepSeries:
             self._rates[index, key] = found
         return self._rates[index, key]
 
+    def _argument(self, index: int, place: int, key: Key) -> Powers:
+        """An argument's coefficient: that of the stage before, and what the stages differ in."""
+        if (index, place, key) not in self._arguments:
+            before, change = self._change(index, place)
+            found = self.value(change, key)
+            if before is not None:
+                found = add(found, self._argument(before, place, key))
+            self._arguments[index, place, key] = found
+        return self._arguments[index, place, key]
+
+    def _change(self, index: int, place: int) -> tuple[int | None, Form]:
+        if (index, place) not in self._changes:
+            atoms = self.algebra.atoms
+            form, before = atoms[index].arguments[place], None
+            for other in reversed(range(index)):
+                if atoms[other].function == atoms[index].function:
+                    change = plus(form, atoms[other].arguments[place], -1)
+                    if len(change) < len(form):
+                        form, before = change, other
+                    break
+            self._changes[index, place] = (before, form)
+        return self._changes[index, place]
+
     def _check_near(self, index: int) -> None:
         """Every argument has to tend to the unknown that stands there, and to leave it by F only."""
         if index in self._near:
             return
         atom = self.algebra.atoms[index]
         reads = self.forest.of_function[atom.function].reads
-        for place, (name, argument) in enumerate(zip(reads, atom.arguments, strict=True)):
+        for place, name in enumerate(reads):
             for other in self.forest.of_variable:
-                found = self.value(argument, other)
+                found = self._argument(index, place, other)
                 if found == ({0: 1} if other == name else {}):
                     continue
                 where = atom.node.arguments[place]
