@@ -35,9 +35,7 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     return found
 
 
-def _factor(
-    scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern
-) -> Number | None:
+def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern) -> Number | None:
     """κ of one function."""
     key = (pattern.function, ())
     limit = pattern.order + 2

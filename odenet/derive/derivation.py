@@ -141,7 +141,9 @@ class Derivation:
         scales = [self._number(abs(shear.scale), values) for shear in self.shears or ()]
         if any(scale is None for scale in scales):
             return None
-        return sum((-math.log2(x) if x else math.inf for x in scales if x is not None and x < 1), 0.0)
+        return sum(
+            (-math.log2(x) if x else math.inf for x in scales if x is not None and x < 1), 0.0
+        )
 
     def volume_at(self, values: Mapping[str, Number] | None = None) -> float | None:
         """`volume` as a number; None where it depends on something that has no value."""

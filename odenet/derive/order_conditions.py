@@ -54,9 +54,7 @@ class OrderConditions:
         self.unknowns = self._relevant()
         self.aux = tuple(name for name in scheme.aux if name in self.unknowns)
         self.slots = tuple(slot for slot in scheme.slots if slot.name in self.unknowns)
-        self.series = StepSeries(
-            self.algebra, self.forest, self.reader.read, self.stored, limit
-        )
+        self.series = StepSeries(self.algebra, self.forest, self.reader.read, self.stored, limit)
         self.starts = dict(scheme.starts)
         self._begin = StepSeries(self.algebra, self.forest, self.reader.read, self.begin, limit)
         self._begun: dict[tuple[Slot, Key], Powers] = {}
@@ -193,8 +191,7 @@ class OrderConditions:
         if (slot, key) not in self._begun:
             line = self.starts[slot]
             now = {
-                Slot(name, 0): self.algebra.register(Slot(name, 0))
-                for name in self.scheme.unknowns
+                Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
             }
             try:
                 form = self.algebra.read(line, dict(now))

@@ -76,7 +76,9 @@ def _effect(
     slots = conditions.slots
     size = len(slots)
     first = [off[slot].get(power, 0) for slot in slots]
-    now = [i for i, s in enumerate(slots) if s.name in conditions.forest.of_variable and not s.offset]
+    now = [
+        i for i, s in enumerate(slots) if s.name in conditions.forest.of_variable and not s.offset
+    ]
     degree = growth(conditions.matrix(), 1, first, range(size), now)
     if degree is not None:
         return power - degree, False

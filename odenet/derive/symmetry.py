@@ -1,6 +1,6 @@
 """Whether a step is its own inverse when time runs backwards, exactly or up to an order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import mpmath
@@ -16,11 +16,15 @@ from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
 
 
+MOST_KEPT = 5  # unknowns whose pairings are tried
+
+
 def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
     """Whether the inverse is the same step with -h, for every right-hand side.
 
     Both are written in the values after the step and compared term by term. Backwards in time the
     newest value is the oldest: Y[n+1], Y[n] of a two-step scheme take the places of Y[n-1], Y[n].
+    Where an unknown of the scheme's own keeps an earlier value, it changes places likewise.
 
     Args:
         scheme: its text.
@@ -30,14 +34,42 @@ def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
     scalars = Scalars(scheme, expand=True)
     if scalars.powers_of_h:
         return False
+    return any(_undone(scheme, undone, scalars, mirror) for mirror in _mirrors(scheme))
+
+
+def _undone(
+    scheme: Scheme, undone: tuple[Undo, ...], scalars: Scalars, mirror: Mapping[Slot, Slot]
+) -> bool:
+    """Whether the inverse is the step with -h, where slots change places backwards in time."""
     algebra = Algebra(scalars)
-    mirror = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
     values: dict[Node, Form] = {
         Slot(slot.name, slot.offset + 1): algebra.register(mirror[slot]) for slot in scheme.slots
     }
     algebra.run((undo.backward for undo in undone), values)
     reversed_step = read_step(scheme, algebra.in_scalars(scalars.backwards()))
     return all(values[slot] == reversed_step.after[mirror[slot]] for slot in scheme.slots)
+
+
+def _mirrors(scheme: Scheme) -> Iterator[dict[Slot, Slot]]:
+    """Which slot may take a slot's place when time runs backwards."""
+    usual = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
+    kept = [name for name in scheme.unknowns if len(scheme.history(name)) == 1]
+    for pairs in _pairings(kept if len(kept) <= MOST_KEPT else []):
+        if all(one in scheme.aux or other in scheme.aux for one, other in pairs):
+            swapped = {Slot(one, 0): Slot(other, 0) for one, other in pairs}
+            yield {**usual, **swapped, **{b: a for a, b in swapped.items()}}
+
+
+def _pairings(names: list[str]) -> Iterator[list[tuple[str, str]]]:
+    """All ways of pairing some of the names, none first."""
+    if not names:
+        yield []
+        return
+    first, *others = names
+    yield from _pairings(others)
+    for other in others:
+        for rest in _pairings([name for name in others if name != other]):
+            yield [(first, other), *rest]
 
 
 def _mirrored(scheme: Scheme, slot: Slot) -> Slot:

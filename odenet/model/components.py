@@ -62,9 +62,7 @@ def _leaves(node: Node) -> Iterator[Node]:
             yield from _leaves(child)
 
 
-def _sums(
-    scheme: Scheme, update: Update, owners: Mapping[str, str]
-) -> Iterator[tuple[str, Node]]:
+def _sums(scheme: Scheme, update: Update, owners: Mapping[str, str]) -> Iterator[tuple[str, Node]]:
     """What is added, each with the unknown whose states it is added to."""
     for leaf in _leaves(update.value):
         if update.target.name in owners and _name(scheme, leaf) in owners:
