@@ -1,10 +1,12 @@
 """Which equations a scheme solves where these are its pattern's only up to factors.
 
 A step that is consistent with Y' = κ F(Y) instead of Y' = F(Y) has the order 0, though nothing is
-wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n]), has κ = 1/(1 - β).
+wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n]), has
+κ = 1/(1 - β).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import sympy
 
@@ -22,7 +24,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     symbols.
     """
     scalars = Scalars(scheme, expand=True)
-    symbols = {symbol: scalars.symbol(symbol) for symbol in scalars.field.symbols if symbol != H}
+    named: tuple[Any, ...] = scalars.field.symbols
+    symbols = {symbol: scalars.symbol(symbol) for symbol in named if symbol != H}
     found: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:

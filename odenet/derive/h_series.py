@@ -93,7 +93,7 @@ class Reader:
     """
 
     def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], limit: int):
-        symbols = scalars.field.symbols
+        symbols: tuple[Any, ...] = scalars.field.symbols
         self.values: list[Powers | None] = [
             number(values[symbol]) if symbol in values else None for symbol in symbols
         ]

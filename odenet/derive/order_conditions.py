@@ -15,11 +15,11 @@ from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
 from odenet.derive.growth import Matrix, loss
 from odenet.derive.h_series import NoSeries, Number, Powers, Reader, add, shift
-from odenet.derive.linear_forms import Algebra, read_step
+from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key
 from odenet.diagnostics import SpecError
-from odenet.model.expr import Slot
+from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
 
 
@@ -190,11 +190,11 @@ class OrderConditions:
             return self._exact(slot, key)
         if (slot, key) not in self._begun:
             line = self.starts[slot]
-            now = {
+            now: dict[Node, Form] = {
                 Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
             }
             try:
-                form = self.algebra.read(line, dict(now))
+                form = self.algebra.read(line, now)
             except (SpecError, KeyError):
                 raise NoSeries("it is not a sum of values and right-hand sides", line) from None
             self._begun[slot, key] = self._begin.value(form, key)

@@ -15,7 +15,6 @@ from odenet.derive.step_series import StepSeries
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
 
-
 MOST_KEPT = 5  # unknowns whose pairings are tried
 
 
