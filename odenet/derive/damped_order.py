@@ -16,8 +16,8 @@ from typing import Any
 
 import sympy
 
-from odenet.derive.coefficients import H, Value, as_mpf
-from odenet.derive.h_series import Powers, Scales, add, multiply
+from odenet.derive.coefficients import H, Scalars, Value, as_mpf
+from odenet.derive.h_series import Powers, Reader, add, multiply
 from odenet.derive.linear_step import one_step
 from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.text import notation
@@ -25,7 +25,7 @@ from odenet.model import expr
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Pattern, Scheme
 
-HIGHEST = 6  # the order up to which is searched
+DAMPED_HIGHEST = 6  # the order up to which is searched
 DIMENSION = 2
 DRAWN = 10**6  # size of the coefficients
 Vector = list[Powers]
@@ -45,8 +45,10 @@ class DampedStep:
         self, scheme: Scheme, values: Mapping[str, Any], limit: int, resting: bool = False
     ):
         self.scheme, self.limit = scheme, limit
-        self.scales = Scales(scheme, values, limit)
-        self.decay = {name: self.scales.read(expr.Constant(name)) for name in scheme.decays}
+        self.scalars = Scalars(scheme, expand=True)
+        known = self.scalars.numbers({name: v for name, v in values.items() if name != "h"})
+        self.reader = Reader(self.scalars, known, limit)
+        self.decay = {name: self._factor(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
         draws = random.Random(11)
         self.start = {
@@ -137,6 +139,9 @@ class DampedStep:
             found.append(multiply(found[-1], part, self.limit))
         return found
 
+    def _factor(self, node: Node) -> Powers:
+        return self.reader.read(self.scalars.read(node))
+
     def _read(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
         match node:
             case expr.Slot() | expr.Stage():
@@ -147,11 +152,11 @@ class DampedStep:
                     total = _plus(total, self._read(term, values), sign)
                 return total
             case expr.Product():
-                factor = self.scales.read(node.left)
+                factor = self._factor(node.left)
                 return _scaled(self._read(node.right, values), factor, self.limit)
             case expr.Quotient():
                 one = expr.Quotient(expr.Number(Fraction(1), "1"), node.denominator, span=node.span)
-                factor = self.scales.read(one)
+                factor = self._factor(one)
                 return _scaled(self._read(node.numerator, values), factor, self.limit)
             case expr.Rate():
                 arguments = [self._read(argument, values) for argument in node.arguments]
@@ -160,7 +165,7 @@ class DampedStep:
 
 
 def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str]:
-    """The order, at most HIGHEST; why there is none; and what the start lines do to it.
+    """The order, at most DAMPED_HIGHEST; why there is none; and what the start lines do to it.
 
     Args:
         scheme: its text.
@@ -178,11 +183,11 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
     if not bounded_powers(whole, at_one=max(p.order for p in scheme.patterns)):
         return None, "errors of earlier steps grow from step to step, however small h is", ""
     loss = index_of_one(whole)
-    for limit in (3, 4, HIGHEST + loss):  # few powers where few suffice
+    for limit in (3, 4, DAMPED_HIGHEST + loss):  # few powers where few suffice
         least = min(DampedStep(scheme, values, limit).errors().values())
         if least <= limit:
             break
-    order = min(max(least - loss, 0), HIGHEST)
+    order = min(max(least - loss, 0), DAMPED_HIGHEST)
     starts = DampedStep(scheme, values, order + loss, resting=True).start_errors()
     shown = notation(scheme)
     for slot, value in scheme.starts:

@@ -1,11 +1,13 @@
 """The `discretise` line: the scheme, its constants, and how it fits the equations."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
+from odenet.model.components import mixed_groups
 from odenet.model.decay import decays_of
 from odenet.model.declarations import Declarations
 from odenet.model.fit import fit, shape
@@ -49,9 +51,14 @@ def read_discretisation(
         return None
     if dynamics is None:
         return None
+    scheme = replace(scheme, starts=starts)
     fitted = fit(scheme, dynamics, line.scheme.span)
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
+        return None
+    mixed = mixed_groups(scheme, fitted, line.scheme.span)
+    if mixed is not None:
+        report.add(mixed)
         return None
     try:
         constants |= _decays(scheme, dynamics, fitted, declared, report)
