@@ -90,7 +90,8 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        return confirmed_derivation(self.model, derive(self.model.scheme))
+        numbers = self.model.discretisation.numbers
+        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
 
     @cached_property
     def certificate(self) -> Certificate:

@@ -101,6 +101,8 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
         ValueError: if an equation reads more than one unknown.
     """
     for pattern in scheme.patterns:
+        if pattern.decay:
+            raise ValueError(f"{scheme.name} takes no module: its decay stands in the equation")
         if len(pattern.reads) != 1:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"

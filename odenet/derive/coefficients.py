@@ -261,12 +261,14 @@ def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[st
 
 
 def as_value(number: Any) -> Value:
-    """A Fraction if the number is rational (a float is), else its first digits."""
+    """A Fraction if the number is rational, else its first digits; a float as it is written."""
     if isinstance(number, sympy.Rational):
         return Fraction(int(number.p), int(number.q))
     if isinstance(number, sympy.Expr):
         digits: Any = number.evalf(DIGITS)
         return mpmath.mp.make_mpf(digits._mpf_)
+    if isinstance(number, float):
+        return Fraction(repr(float(number)))  # 0.1 is a tenth: 1 - 10 h is zero there
     return number if isinstance(number, mpmath.mpf) else Fraction(number)
 
 

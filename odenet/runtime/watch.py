@@ -32,8 +32,8 @@ def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor
             raise RuntimeError(
                 f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
                 "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
-                "over with the state, flow(u, tensor), make it a parameter of the step's own module, "
-                'or set flow.memory = "stored"'
+                "over with the state, flow(u, tensor), make it a parameter of the step's own "
+                'module, or set flow.memory = "stored"'
             )
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
