@@ -118,6 +118,11 @@ class Derivation:
         return None if self.symmetric else symmetry_order(self.scheme, self.values)
 
     @property
+    def effectively_symmetric(self) -> bool:
+        """Whether a step with -h undoes one with h further than the order of accuracy promises."""
+        return (self.symmetry_order or 0) > (self.order or 0)
+
+    @property
     def volume(self) -> sympy.Expr | None:
         """By what factor a step changes volume, per value of a state; None if not invertible."""
         if self.shears is None:

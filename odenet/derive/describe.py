@@ -50,8 +50,9 @@ def _symmetric(derivation: Derivation) -> str:
     """Whether a step with -h undoes one with h; to which order, where not exactly."""
     if derivation.symmetric:
         return "yes"
-    q = derivation.symmetry_order
-    return "no" if q is None else f"no; a step is undone by -h to order {q}"
+    if not derivation.effectively_symmetric:
+        return "no"
+    return f"no; a step is undone by -h to order {derivation.symmetry_order}"
 
 
 def _volume(derivation: Derivation, shown: Notation) -> str:

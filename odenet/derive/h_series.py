@@ -134,4 +134,11 @@ class Reader:
 
 def backwards(read: Callable[[FracElement], Powers]) -> Callable[[FracElement], Powers]:
     """The same coefficients for steps of size -h."""
-    return lambda element: {k: a * (-1) ** k for k, a in read(element).items()}
+    known: dict[FracElement, Powers] = {}
+
+    def reversed_(element: FracElement) -> Powers:
+        if element not in known:
+            known[element] = {k: a * (-1) ** k for k, a in read(element).items()}
+        return known[element]
+
+    return reversed_

@@ -122,8 +122,7 @@ def _symmetric(derivation: Derivation) -> str:
     """`yes`, `no`, or the order to which a step is undone by one with -h."""
     if derivation.symmetric:
         return "yes"
-    q = derivation.symmetry_order
-    return f"to order {q}" if q else "no"
+    return f"to order {derivation.symmetry_order}" if derivation.effectively_symmetric else "no"
 
 
 def _indented(lines: list[str]) -> list[str]:

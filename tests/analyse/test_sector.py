@@ -70,7 +70,7 @@ def test_no_step_of_midpoint_is_said_to_be_stable_on_a_damped_spectrum():
     "text",
     [
         "state Y\nparam K : dense\nparam γ : scalar\nY' = tanh((K - K^T - γ I) Y)\n",
-        "state Y\nparam K : dense\nlet γ = 1\nY' = tanh(2 tanh((K - K^T - γ I) Y))\n",
+        "state Y\nparam K : dense\nparam N : norm(batch)\nY' = tanh(N((K - K^T - I) Y))\n",
         "state Y\nparam K, L : dense\nY' = tanh((K - K^T - L^T L) Y)\n",
         "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n",
     ],

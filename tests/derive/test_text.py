@@ -24,7 +24,7 @@ proof that it is the inverse
     Z[n] + h G(Y[n+1]) - h G(Y[n+1]) - Z[n] = 0
     Y[n] + h F(Z[n]) - h F(Z[n]) - Y[n] = 0
 order      1
-symmetric  no; a step is undone by -h to order 1
+symmetric  no
 volume     preserved"""
 
 MOMENTUM = """\

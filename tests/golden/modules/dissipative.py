@@ -114,7 +114,7 @@ class DissipativeFlow(Flow):
         return spectral_radius([[norm_1 + abs(self.gamma)]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "Y_prev",
