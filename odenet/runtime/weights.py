@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
+from odenet.runtime.protocol import Stepwise
 from odenet.runtime.replica import Replica, parts
 from odenet.runtime.shear import Term
-
-if TYPE_CHECKING:
-    from odenet.runtime.protocol import Stepwise
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
