@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from odenet.runtime import Flow
+from odenet.runtime.context import Context
 
 
 class AdoptedFlow(Flow):
@@ -26,7 +26,6 @@ class AdoptedFlow(Flow):
     stochastic = True  # what modules of others draw is not known
     residual: bool = False
     _borrowed: bool = False
-    _extras: tuple[tuple, dict[str, Any]] = ((), {})
 
     def adopt(self, columns: dict[str, Sequence[nn.Module]], owner: bool = True) -> None:
         """Takes over a module per step for each map.
@@ -55,14 +54,7 @@ class AdoptedFlow(Flow):
         Raises:
             ValueError: if a module does not keep the shape, or changes its input in place.
         """
-        if not (args or kwargs):
-            return self.readout(self.evolve(self.initial(u)))
-        self._refuse_gradients((*args, *kwargs.values()))
-        # The backward may come after the next call: each has its own view of the same flow.
-        call = copy.copy(self)
-        call._extras = (args, kwargs)
-        call.__dict__["note_drift"] = self.note_drift
-        return call.readout(call.evolve(call.initial(u)))
+        return self._called(u, Context(args, kwargs))
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -96,9 +88,11 @@ class AdoptedFlow(Flow):
     def evaluate(self, *values: Any) -> Tensor:
         """The right-hand side: what it reads, then this step's module."""
         *reads, module = values
-        args, kwargs = self._extras
         versions = _versions(reads)
-        rate = module(*reads, *args, **kwargs)
+        rate = module(*reads, *self.context.args, **self.context.kwargs)
+        if isinstance(rate, tuple) and len(rate) == 2 and isinstance(rate[1], Mapping):
+            rate, further = rate
+            self.collect(further)
         if _versions(reads) != versions:
             raise ValueError(
                 f"{_name(module)} changes its input in place, which the step needs unchanged; "
@@ -111,14 +105,6 @@ class AdoptedFlow(Flow):
                 "the steps of a flow keep the shape"
             )
         return rate - reads[0] if self.residual else rate
-
-    def _refuse_gradients(self, extras: tuple) -> None:
-        wanted = any(isinstance(extra, Tensor) and extra.requires_grad for extra in extras)
-        if wanted and torch.is_grad_enabled() and self.memory not in ("stored", "checkpoint"):
-            raise ValueError(
-                "a reversible backward gives no gradient to the further inputs of a flow; "
-                'set flow.memory = "stored"'
-            )
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:

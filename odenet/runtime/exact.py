@@ -106,11 +106,6 @@ class Fixed(Registers):
         tensors, rebuild = self._take_apart()
         return Packed(tensors, len(tensors), rebuild)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the integers are."""
-        return next(iter(self._values.values())).device
-
     def copy(self) -> Fixed:
         """The same state; changing one leaves the other alone."""
         tensors, rebuild = self._take_apart()

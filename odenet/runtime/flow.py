@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, overload
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, overload
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.ambient import Autocast
-from odenet.runtime.chain import exact_steps, exact_steps_undone
+from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.context import NOTHING, Context
+from odenet.runtime.drift import DriftNote
 from odenet.runtime.exact import Fixed
-from odenet.runtime.layout import as_before, channels_innermost
 from odenet.runtime.memory import Memory, all_steps, plain_steps
+from odenet.runtime.memory_format import as_before, channels_innermost
 from odenet.runtime.refinement import refined
-from odenet.runtime.shear import Shear, like
+from odenet.runtime.replay import Autocast
+from odenet.runtime.shear import Registers, Shear, like
 from odenet.runtime.spectra import jacobian_spectrum, operator_norm
 
 State = tuple[Tensor, ...]
@@ -33,7 +36,12 @@ class Flow(nn.Module):
 
     Attributes:
         anchors: keep the true state every so many steps, for the reversible backward to start
-            again from where rebuilding drifts; 0 keeps the last one only.
+            again from where rebuilding drifts; 0 keeps the first and the last one only.
+        context: further inputs of a call, read by every right-hand side.
+        collected: further results that right-hand sides gave in the last call, summed over its
+            evaluations, by name.
+        compiled: one step forward and one back, compiled.
+        step_bytes: what autograd stores of a step, by kind of input.
 
     Raises:
         ValueError: if a count is out of range.
@@ -63,10 +71,12 @@ class Flow(nn.Module):
         self.steps = steps
         self.space = space
         self.anchors = 0
-        self._step_bytes: dict[tuple, int] = {}
+        self.step_bytes: dict[tuple, int] = {}
+        self.context: Context = NOTHING
+        self.collected: dict[str, Tensor] = {}
+        self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._compiled: CompiledSteps | None = None
-        self._drift: Tensor | None = None
+        self._drift = DriftNote()
         self._directions: dict[tuple[str, int], Tensor] = {}
 
     def width(self, parts: int) -> int:
@@ -133,10 +143,25 @@ class Flow(nn.Module):
                 f"{type(self).__name__} takes (batch, {self.channels}"
                 f"{', size' * self.space}), but got {tuple(u.shape)}"
             )
-        return self.readout(self.evolve(self.initial(u)))
+        return self._called(u)
+
+    def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
+        """The flow of an input and its context, on a view of the flow that is this call's own."""
+        call = self.view()
+        call.context, call.collected = context, {}
+        end = call.evolve(call.initial(u))
+        out = call.readout(end)
+        if any(out is tensor for tensor in end) and out.requires_grad:
+            # The backward begins from the last state, which a layer in place after this one must
+            # not change.
+            out = out.clone()
+        self.collected = call.collected
+        return out
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self._drift.tell(type(self).__name__, self.steps)
         state = self._settled(state)
         end = all_steps(self, like(state, map(channels_innermost, state)), self.memory)
         return like(state, map(as_before, end, state))
@@ -154,10 +179,19 @@ class Flow(nn.Module):
             ValueError: if an output does not hold all of the last state.
         """
         if not isinstance(end, Tensor):
+            return self._undone(end)
+        return self.readout(self._undone(self._only_state(end)))
+
+    def _undone(self, end: State) -> State:
+        if not self.reversible:
+            raise NotImplementedError(self._irreversible())
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)
             return end
-        return self.readout(self.inverse(self._only_state(end)))
+        state = Registers(self.slots, tuple(end))
+        undo_steps(self, state, range(self.steps))
+        return like(end, state.tensors())
 
     def trajectory(self, u: Tensor) -> list[State]:
         """The N + 1 states from the first to the last."""
@@ -208,7 +242,7 @@ class Flow(nn.Module):
 
         Measured on one sample, where the flow began and at each of the ``anchors``.
         """
-        return None if self._drift is None else self._drift.item()
+        return self._drift.read()
 
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
@@ -216,7 +250,7 @@ class Flow(nn.Module):
         Args:
             options: of ``torch.compile``.
         """
-        self._compiled = CompiledSteps(options)
+        self.compiled = CompiledSteps(options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
@@ -279,7 +313,38 @@ class Flow(nn.Module):
 
     def note_drift(self, drift: Tensor) -> None:
         """Called by the backward pass, with what ``drift`` reports."""
-        self._drift = drift
+        self._drift.write(drift)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins without what the last call left behind."""
+        return {**self.__dict__, "collected": {}, "step_bytes": {}, "_drift": DriftNote()}
+
+    # What the passes ask of a flow (odenet/runtime/protocol.py).
+
+    def view(self) -> Self:
+        """The same flow over the same parameters, with attributes of its own to set.
+
+        Calls that set any do so on a view, so that several may run at once.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def learned(self) -> tuple[str, ...]:
+        """The attributes that hold stacked parameters, or a module per step."""
+        if self.reversible:
+            terms = (term for shear in self.shears() for term in shear.terms)
+            return tuple(dict.fromkeys(name for term in terms for name in term.params))
+        stacks = [name for name, _ in self.named_parameters(recurse=False)]
+        modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
+        computed = getattr(self, "parametrizations", {})
+        return (*stacks, *computed, *modules)
+
+    def collect(self, values: Mapping[str, Tensor]) -> None:
+        """Adds further results of a right-hand side, scalars by name, to those of this call."""
+        for name, value in values.items():
+            found = self.collected.get(name)
+            self.collected[name] = value if found is None else found + value
 
     def _step_size(self) -> float:
         return getattr(self, "h", 1.0)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.runtime.ambient import evaluating
 from odenet.runtime.operators import adjoint_conv, adjoint_dense, conv, dense
+from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 
 if TYPE_CHECKING:

@@ -66,10 +66,21 @@ def sharded(net):
     return net, net.set_requires_gradient_sync
 
 
+def sharded_by_block(net):
+    """FSDP2 with a unit per block, as large models are sharded."""
+    mesh = init_device_mesh("cpu", (2,))
+    for part in (*net.second.f, net):
+        fully_shard(part, mesh=mesh)
+    return net, net.set_requires_gradient_sync
+
+
+WRAPS = (distributed, sharded, sharded_by_block)
+
+
 def work(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
-    for wrap in (distributed, sharded):
+    for wrap in WRAPS:
         net, batches = build()
         net, sync = wrap(net)
         found = gradients(net, batches[:, 2 * rank : 2 * rank + 2], sync)
@@ -86,7 +97,7 @@ def results(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("kind", ["distributed", "sharded"])
+@pytest.mark.parametrize("kind", [wrap.__name__ for wrap in WRAPS])
 def test_two_processes_give_the_gradients_of_one(kind, results):
     found = torch.load(results / f"{kind}.pt")
     expected = gradients(*build())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+_ONEDNN = torch.backends.mkldnn.is_available()
 
 
 def channels_innermost(x: Tensor) -> Tensor:
@@ -30,5 +31,5 @@ def in_order_of(y: Tensor, x: Tensor) -> Tensor:
 
 
 def _reordered(x: Tensor) -> bool:
-    on_cpu = x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    on_cpu = x.device.type == "cpu" and _ONEDNN
     return on_cpu and x.ndim in _FORMATS and x.dtype in (torch.float32, torch.bfloat16)
