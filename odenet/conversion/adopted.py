@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from contextlib import nullcontext
+from functools import cache
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from odenet.conversion.borrowed import Blocks, within_flow
 from odenet.runtime import Flow
 from odenet.runtime.context import Context
 
@@ -20,28 +23,56 @@ class AdoptedFlow(Flow):
     Attributes:
         maps: the attributes that hold a module per step.
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
+        blocks: where the modules are registered, if not by the flow.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
     stochastic = True  # what modules of others draw is not known
     residual: bool = False
-    _borrowed: bool = False
+    blocks: Blocks | None = None
 
-    def adopt(self, columns: dict[str, Sequence[nn.Module]], owner: bool = True) -> None:
-        """Takes over a module per step for each map.
-
-        Args:
-            columns: of the maps by name.
-            owner: whether the flow registers them; if not, another module has them already, and
-                keeps the names of their parameters.
-        """
-        self._borrowed = not owner
+    def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
+        """Takes over a module per step for each map."""
         for name, modules in columns.items():
-            delattr(self, name)
-            if owner:
-                setattr(self, name, nn.ModuleList(modules))
-            else:
-                self.__dict__[name] = nn.ModuleList(modules)
+            setattr(self, name, nn.ModuleList(modules))
+        return self
+
+    def borrow(self, blocks: Blocks) -> Self:
+        """Looks up a module per step of its one map, at every call, where they are registered."""
+        (name,) = self.maps
+        self._modules.pop(name, None)
+        self.__dict__.pop(name, None)  # what a view has looked up
+        self.__dict__["blocks"] = blocks
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        blocks = self.__dict__.get("blocks")
+        if blocks is not None and name in self.maps:
+            found = nn.ModuleList(blocks.read())
+            found.training = self.training
+            return found
+        return super().__getattr__(name)
+
+    def view(self) -> Self:
+        """As every flow's, with the modules that there are now."""
+        twin = super().view()
+        if self.blocks is not None and self.maps[0] not in self.__dict__:
+            twin.__dict__[self.maps[0]] = getattr(self, self.maps[0])
+        return twin
+
+    def evolve(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """As every flow's, with the modules looked up once."""
+        call = self.view()
+        end = super(AdoptedFlow, call).evolve(state)
+        self.collected = call.collected
+        return end
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module's; borrowed modules change their mode too."""
+        super().train(mode)
+        for module in () if self.blocks is None else self.blocks.read():
+            module.train(mode)
+        return self
 
     def forward(self, u: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The flow of an input.
@@ -62,11 +93,9 @@ class AdoptedFlow(Flow):
         """As every module's; borrowed modules are among them, since norms must be found."""
         memo = set() if memo is None else memo
         yield from super().named_modules(memo, prefix, remove_duplicate)
-        if self._borrowed:
-            for name in self.maps:
-                for step, module in enumerate(getattr(self, name)):
-                    inner = f"{prefix}{'.' if prefix else ''}{name}.{step}"
-                    yield from module.named_modules(memo, inner, remove_duplicate)
+        if self.blocks is not None:
+            inner = f"{prefix}{'.' if prefix else ''}{self.maps[0]}"
+            yield from getattr(self, self.maps[0]).named_modules(memo, inner, remove_duplicate)
 
     def refine(self) -> Flow:
         """As every flow's, where the flow has its modules to itself.
@@ -74,7 +103,7 @@ class AdoptedFlow(Flow):
         Raises:
             ValueError: if they belong to a converted model.
         """
-        if self._borrowed:
+        if self.blocks is not None:
             raise ValueError(
                 "the blocks of a converted model cannot be doubled: their parameters have the "
                 "names that they had; odenet.reversible makes a flow of copies of them that can"
@@ -89,10 +118,7 @@ class AdoptedFlow(Flow):
         """The right-hand side: what it reads, then this step's module."""
         *reads, module = values
         versions = _versions(reads)
-        rate = module(*reads, *self.context.args, **self.context.kwargs)
-        if isinstance(rate, tuple) and len(rate) == 2 and isinstance(rate[1], Mapping):
-            rate, further = rate
-            self.collect(further)
+        rate = self._rate_of(module, reads)
         if _versions(reads) != versions:
             raise ValueError(
                 f"{_name(module)} changes its input in place, which the step needs unchanged; "
@@ -105,6 +131,24 @@ class AdoptedFlow(Flow):
                 "the steps of a flow keep the shape"
             )
         return rate - reads[0] if self.residual else rate
+
+    def _rate_of(self, module: Any, reads: list[Tensor]) -> Any:
+        """What a module gives; of several results the first, beside named scalars to collect."""
+        with nullcontext() if torch.compiler.is_compiling() else within_flow():
+            rate = module(*reads, *self.context.args, **self.context.kwargs)
+        if isinstance(rate, tuple | list) and rate and isinstance(rate[0], Tensor):
+            if len(rate) == 2 and isinstance(rate[1], Mapping):
+                self.collect(rate[1])
+            return rate[0]
+        return rate
+
+
+@cache
+def adopted_class(generated: type[Flow], maps: tuple[str, ...]) -> type[AdoptedFlow]:
+    """A generated class with modules of others in the place of its maps."""
+    rates = [name for name in dir(generated) if name.startswith("rate_")]
+    members = {name: AdoptedFlow.evaluate for name in rates}
+    return type(generated.__name__, (AdoptedFlow, generated), {**members, "maps": maps})
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:
