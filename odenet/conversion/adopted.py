@@ -9,10 +9,14 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from odenet.conversion.borrowed import Blocks, within_flow
 from odenet.runtime import Flow
 from odenet.runtime.context import Context
+from odenet.runtime.protocol import State
+from odenet.runtime.replay import evaluating, streams_preserved
+from odenet.runtime.shear import like
 
 
 class AdoptedFlow(Flow):
@@ -24,12 +28,15 @@ class AdoptedFlow(Flow):
         maps: the attributes that hold a module per step.
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
         blocks: where the modules are registered, if not by the flow.
+        dim: the axis along which pairs of modules share the input; None is not known.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
     stochastic = True  # what modules of others draw is not known
     residual: bool = False
     blocks: Blocks | None = None
+    dim: int | None = None
+    _made: bool = False  # lazy parameters were looked for
 
     def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
         """Takes over a module per step for each map."""
@@ -60,7 +67,7 @@ class AdoptedFlow(Flow):
             twin.__dict__[self.maps[0]] = getattr(self, self.maps[0])
         return twin
 
-    def evolve(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def evolve(self, state: State) -> State:
         """As every flow's, with the modules looked up once."""
         call = self.view()
         end = super(AdoptedFlow, call).evolve(state)
@@ -85,7 +92,17 @@ class AdoptedFlow(Flow):
         Raises:
             ValueError: if a module does not keep the shape, or changes its input in place.
         """
-        return self._called(u, Context(args, kwargs))
+        context = Context(args, kwargs)
+        if not self._made:
+            self._make_lazy(u, context)
+        return self._called(u, context)
+
+    def _make_lazy(self, u: Tensor, context: Context) -> None:
+        """Lets lazy modules make their parameters, in a call that nothing else notices."""
+        if any(map(is_lazy, self.parameters())):
+            with torch.no_grad(), evaluating(self), streams_preserved(u.device):
+                self._called(u, context)
+        self._made = True
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -109,6 +126,37 @@ class AdoptedFlow(Flow):
                 "names that they had; odenet.reversible makes a flow of copies of them that can"
             )
         return super().refine()
+
+    def initial(self, u: Tensor) -> State:
+        """The state before the first step; pairs of modules have parts along ``dim`` each.
+
+        Raises:
+            ValueError: if that axis is not known.
+        """
+        if len(self.maps) == 1:
+            return super().initial(u)
+        dim = self._axis(u)
+        state = super().initial(u.movedim(dim, 1))
+        return like(state, [tensor.movedim(1, dim) for tensor in state])
+
+    def readout(self, state: State) -> Tensor:
+        """What the flow hands on, in the order of the input."""
+        if len(self.maps) == 1:
+            return super().readout(state)
+        values = dict(zip(self.slots, state, strict=True))
+        return torch.cat([values[name] for name in self.states], self._axis(state[0]))
+
+    def _axis(self, u: Tensor) -> int:
+        dim = 1 if self.dim is None and u.ndim == 2 else self.dim
+        if dim is None:
+            raise ValueError(
+                f"the layers of the blocks do not tell which axis of {tuple(u.shape)} has the "
+                f"channels that {' and '.join(self.maps)} share: say odenet.reversible(…, dim=1) "
+                "for maps (batch, channels, …), dim=-1 for tokens (batch, tokens, channels)"
+            )
+        if not -u.ndim <= dim < u.ndim or dim % u.ndim == 0:
+            raise ValueError(f"dim={dim} is not an axis of channels of {tuple(u.shape)}")
+        return dim
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""

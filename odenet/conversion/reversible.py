@@ -12,6 +12,7 @@ from torch import nn
 from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow, adopted_class
+from odenet.conversion.axes import channel_axis
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
 from odenet.runtime import Flow
@@ -49,6 +50,7 @@ def reversible(
     residual: bool = False,
     v0: Speed = None,
     exact: bool = False,
+    dim: int | None = None,
     **constants: float,
 ) -> AdoptedFlow:
     """A flow whose step n evaluates the n-th of given modules.
@@ -61,6 +63,8 @@ def reversible(
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
+        dim: the axis that pairs share: 1 for maps (batch, channels, …), -1 for tokens (batch,
+            tokens, channels). By default that of their layers, where these agree.
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
 
     Warns:
@@ -78,7 +82,10 @@ def reversible(
         if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
             raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
+    if dim is not None and len(maps) == 1:
+        raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
     flow = new_flow(len(rows), Options(scheme, residual, v0, constants, exact))
+    flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
