@@ -6,12 +6,9 @@ text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivatio
 A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
 """
 
-import linecache
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -140,16 +137,9 @@ class Program:
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""
-        source = self.source(space)
-        digest = sha256(source.encode()).hexdigest()[:12]
-        name = f"odenet.generated.{class_name(self.name)}_{digest}"
-        if name not in sys.modules:
-            file = f"<odenet {self.name} {digest}>"
-            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-            module = ModuleType(name)
-            sys.modules[name] = module
-            exec(compile(source, file, "exec"), module.__dict__)
-        return sys.modules[name]
+        from odenet.runtime.generated import load_generated
+
+        return load_generated(class_name(self.name), self.source(space))
 
     def flow(
         self, channels: int, steps: int, *, space: int | None = None, **constants: float

@@ -14,8 +14,9 @@ from torch.nn.parameter import is_lazy
 from odenet.conversion.borrowed import Blocks, within_flow
 from odenet.runtime import Flow
 from odenet.runtime.context import Context
+from odenet.runtime.generated import find_class, origin
 from odenet.runtime.protocol import State
-from odenet.runtime.replay import evaluating, streams_preserved
+from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 
 
@@ -26,12 +27,14 @@ class AdoptedFlow(Flow):
 
     Attributes:
         maps: the attributes that hold a module per step.
+        generated: the class of a spec that has the scheme.
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
         blocks: where the modules are registered, if not by the flow.
         dim: the axis along which pairs of modules share the input; None is not known.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
+    generated: ClassVar[type[Flow]]
     stochastic = True  # what modules of others draw is not known
     residual: bool = False
     blocks: Blocks | None = None
@@ -59,6 +62,10 @@ class AdoptedFlow(Flow):
             found.training = self.training
             return found
         return super().__getattr__(name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For pickle: its class is made again from the text of the generated module."""
+        return _bare, (origin(self.generated), self.maps), self.__getstate__()
 
     def view(self) -> Self:
         """As every flow's, with the modules that there are now."""
@@ -98,9 +105,9 @@ class AdoptedFlow(Flow):
         return self._called(u, context)
 
     def _make_lazy(self, u: Tensor, context: Context) -> None:
-        """Lets lazy modules make their parameters, in a call that nothing else notices."""
+        """Lets lazy modules make their parameters, in a call that is not counted."""
         if any(map(is_lazy, self.parameters())):
-            with torch.no_grad(), evaluating(self), streams_preserved(u.device):
+            with torch.no_grad(), evaluating(self):
                 self._called(u, context)
         self._made = True
 
@@ -196,7 +203,13 @@ def adopted_class(generated: type[Flow], maps: tuple[str, ...]) -> type[AdoptedF
     """A generated class with modules of others in the place of its maps."""
     rates = [name for name in dir(generated) if name.startswith("rate_")]
     members = {name: AdoptedFlow.evaluate for name in rates}
-    return type(generated.__name__, (AdoptedFlow, generated), {**members, "maps": maps})
+    members |= {"maps": maps, "generated": generated}
+    return type(generated.__name__, (AdoptedFlow, generated), members)
+
+
+def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> AdoptedFlow:
+    found = adopted_class(find_class(*origin), maps)
+    return found.__new__(found)
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:
