@@ -25,6 +25,7 @@ from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.language.reading import read
 from odenet.language.tree import File
+from odenet.model.axes import on_axes
 from odenet.model.build import DEFAULT_SPACE
 from odenet.model.check import check
 from odenet.model.program import Model, ends_in_classes
@@ -128,12 +129,14 @@ class Program:
 
         Args:
             space: number of spatial axes of the maps; by default that of the flows of the `net`.
+
+        Raises:
+            SpecError: a layer or a parameter does not exist on so many axes.
         """
         axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space
-        return module_source(
-            self.model, self.derivation, self.certificate, odenet.__version__, space
-        )
+        model = self.model if space == axes else on_axes(self.model, space)
+        return module_source(model, self.derivation, self.certificate, odenet.__version__, space)
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""
@@ -149,7 +152,8 @@ class Program:
         Args:
             channels: of its input.
             steps: how many.
-            space: number of spatial axes.
+            space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
+                0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
             constants: `h`, `T` and the scheme's constants, in place of those of the file.
         """
         module = self.module(space)

@@ -18,6 +18,7 @@ from odenet.runtime.generated import find_class, origin
 from odenet.runtime.protocol import State
 from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
+from odenet.runtime.tracing import as_node
 
 
 class AdoptedFlow(Flow):
@@ -99,6 +100,8 @@ class AdoptedFlow(Flow):
         Raises:
             ValueError: if a module does not keep the shape, or changes its input in place.
         """
+        if not isinstance(u, Tensor):
+            return as_node(self, u, args, kwargs)
         context = Context(args, kwargs)
         if not self._made:
             self._make_lazy(u, context)
@@ -209,7 +212,7 @@ def adopted_class(generated: type[Flow], maps: tuple[str, ...]) -> type[AdoptedF
 
 def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> AdoptedFlow:
     found = adopted_class(find_class(*origin), maps)
-    return found.__new__(found)
+    return object.__new__(found)
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:

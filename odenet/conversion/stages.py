@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.borrowed import Blocks, changed
 from odenet.runtime.memory import recomputed
+from odenet.runtime.tracing import as_node
 
 
 def _refused(stage: nn.Module, *_: Any) -> NoReturn:
@@ -39,6 +40,8 @@ class Stage(nn.Sequential):
         Raises:
             RuntimeError: if blocks were added or removed.
         """
+        if not isinstance(input, Tensor):
+            return as_node(self, input)
         if self._block_names() != self._planned():
             raise RuntimeError(changed(self))
         for name in self.plan:
@@ -128,6 +131,8 @@ class Encoder(nn.TransformerEncoder):
         """
         if len(self.layers) != self.flow.steps:
             raise RuntimeError(changed(self))
+        if not isinstance(src, Tensor):
+            return as_node(self, src, (mask, src_key_padding_mask, is_causal))
         given: dict[str, Any] = {
             "src_mask": mask,
             "src_key_padding_mask": src_key_padding_mask,

@@ -51,7 +51,7 @@ def _reduce(instance: Any, protocol: Any) -> Any:
 
 def _bare(name: str, source: str, kind: str) -> Any:
     found = find_class(name, source, kind)
-    return found.__new__(found)
+    return object.__new__(found)
 
 
 def _reduce_tuple(state: Any, protocol: Any) -> Any:

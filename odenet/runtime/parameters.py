@@ -170,7 +170,7 @@ def before_softplus(value: Tensor) -> Tensor:
 
 def _with_positive_gain(layer: nn.Module) -> nn.Module:
     parametrize.register_parametrization(layer, "weight", _Positive())
-    type(layer).__reduce_ex__ = _reduce_positive  # type: ignore[method-assign]
+    type(layer).__reduce_ex__ = _reduce_positive
     return layer
 
 
