@@ -293,8 +293,8 @@ def _fraction(scale: float) -> Fraction:
     if not ratio:
         raise ValueError(f"exact arithmetic has no fraction for a scale as small as {scale}")
     raise ValueError(
-        f"exact arithmetic multiplies by fractions of numbers up to {_DENOMINATORS[-1]}, and {scale} is none: "
-        f"take, say, {float(ratio) if abs(ratio) != 1 else 0.99999}"
+        "exact arithmetic multiplies by fractions of whole numbers up to "
+        f"{_DENOMINATORS[-1]}, and {scale} is not close to one"
     )
 
 

@@ -19,7 +19,7 @@ from odenet.runtime.memory_format import as_before, channels_innermost
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
 from odenet.runtime.shear import Registers, Shear, like
-from odenet.runtime.spectra import jacobian_spectrum, operator_norm
+from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
 from odenet.runtime.tracing import as_node
 
 State = tuple[Tensor, ...]
@@ -60,7 +60,7 @@ class Flow(nn.Module):
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
     stability_limit: ClassVar[float | None] = None  # of h ω
-    _iterations: int | None = None  # of a power iteration, while `stability` is given them
+    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -79,7 +79,7 @@ class Flow(nn.Module):
         self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
         self._drift = DriftNote()
-        self._directions: dict[tuple[str, int], Tensor] = {}
+        self._directions: Directions = {}
 
     def width(self, parts: int) -> int:
         """Channels of each of so many equal parts of the input.
@@ -311,9 +311,12 @@ class Flow(nn.Module):
         """
         if self.stability_limit is None:
             raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
-        self._iterations = iterations
-        bounds = [torch.as_tensor(self.frequency_bound(step)) for step in range(self.steps)]
-        self._iterations = None
+        call = self.view()
+        call._norms = Norms(self._directions, iterations)
+        for step in range(self.steps):
+            call.frequency_bound(step)
+        call._norms.settle()
+        bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
         return self._step_size() * torch.stack(bounds) / self.stability_limit
 
     def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
@@ -331,11 +334,10 @@ class Flow(nn.Module):
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
-        """The norm of a step's operator; the next call for that name and step starts from there."""
-        if self._iterations is not None:
-            return operator_norm(K, None, limit=self._iterations, **options)[0]
-        start = self._directions.get((name, step))
-        norm, direction = operator_norm(K, start, **options)
+        """The norm of a step's operator, on its own or among those of all steps."""
+        if self._norms is not None:
+            return self._norms.read(name, K, step, options)
+        norm, direction = operator_norm(K, self._directions.get((name, step)), **options)
         self._directions[name, step] = direction
         return norm
 
