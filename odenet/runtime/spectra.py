@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SIZE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # of the map that a kernel acts on
 _FEW = 20  # iterations that come as close on a map half as wide, which costs a quarter
 _SMALL = 512  # up to this size all eigenvalues are cheaper than a few
+_SETTLED = 1e-3  # residual of eigenvalues, relative to the largest
 
 Directions = dict[tuple[str, int], Tensor]
 
@@ -224,18 +225,37 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
     if n <= max(_SMALL, count + 2):
         matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
         return np.linalg.eigvals(matrix).astype(complex)  # numpy gives real ones as real numbers
-    # Only this needs scipy, which takes as long to import as the rest of the runtime.
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+    return _arnoldi(product, n, count)
 
-    operator = LinearOperator(shape=(n, n), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    options = {"v0": np.ones(n), "ncv": min(n, 8 * count), "maxiter": 50, "tol": 1e-4}
-    found = []
-    for which in ("LM", "LR"):
-        try:
-            found.append(eigs(operator, count, which=which, return_eigenvectors=False, **options))
-        except ArpackNoConvergence as short:  # a cluster: some of it tells where it is
-            found.append(short.eigenvalues)
-    return np.concatenate(found)
+
+def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    """Ritz values of largest modulus and of largest real part, from one Krylov space for both.
+
+    It grows until their residuals are small, or to 40 products per value: extreme eigenvalues of
+    these Jacobians lie so close together that restarts would go on for ever.
+    """
+    most = min(n - 1, 40 * count)
+    basis, H = np.zeros((most + 1, n)), np.zeros((most + 1, most))
+    basis[0] = 1 / np.sqrt(n)
+    values = np.zeros(0)
+    for j in range(most):
+        image = product(basis[j])
+        for _ in range(2):
+            shares = basis[: j + 1] @ image
+            image -= shares @ basis[: j + 1]
+            H[: j + 1, j] += shares
+        H[j + 1, j] = size = float(np.linalg.norm(image))
+        exhausted = size <= 1e-10 * np.abs(H).max()
+        if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
+            found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
+            chosen = {*np.argsort(-np.abs(found))[:count], *np.argsort(-found.real)[:count]}
+            wanted = sorted(chosen)
+            values = found[wanted]
+            residual = size * np.abs(vectors[-1, wanted]).max()
+            if exhausted or residual <= _SETTLED * np.abs(values).max():
+                break
+        basis[j + 1] = image / size
+    return values
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
