@@ -51,15 +51,13 @@ class AdoptedFlow(Flow):
 
     def borrow(self, blocks: Blocks) -> Self:
         """Looks up a module per step of its one map, at every call, where they are registered."""
-        (name,) = self.maps
-        self._modules.pop(name, None)
-        self.__dict__.pop(name, None)  # what a view has looked up
+        self._modules.pop(self.maps[0], None)
         self.__dict__["blocks"] = blocks
         return self
 
     def __getattr__(self, name: str) -> Any:
         blocks = self.__dict__.get("blocks")
-        if blocks is not None and name in self.maps:
+        if blocks is not None and name in self.maps and name not in self._modules:
             found = nn.ModuleList(blocks.read())
             found.training = self.training
             return found
@@ -70,10 +68,11 @@ class AdoptedFlow(Flow):
         return _bare, (origin(self.generated), self.maps), self.__getstate__()
 
     def view(self) -> Self:
-        """As every flow's, with the modules that there are now."""
+        """As every flow's, with the modules that there are now, which are its own children."""
         twin = super().view()
-        if self.blocks is not None and self.maps[0] not in self.__dict__:
-            twin.__dict__[self.maps[0]] = getattr(self, self.maps[0])
+        if self.blocks is not None:
+            name = self.maps[0]
+            twin.__dict__["_modules"] = {**self._modules, name: getattr(self, name)}
         return twin
 
     def evolve(self, state: State) -> State:
@@ -121,7 +120,7 @@ class AdoptedFlow(Flow):
         """As every module's; borrowed modules are among them, since norms must be found."""
         memo = set() if memo is None else memo
         yield from super().named_modules(memo, prefix, remove_duplicate)
-        if self.blocks is not None:
+        if self.blocks is not None and self.maps[0] not in self._modules:
             inner = f"{prefix}{'.' if prefix else ''}{self.maps[0]}"
             yield from getattr(self, self.maps[0]).named_modules(memo, inner, remove_duplicate)
 

@@ -249,6 +249,7 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
         exhausted = size <= 1e-10 * np.abs(H).max()
         if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
             found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
+            found = found.astype(complex)  # numpy gives real ones as real numbers
             by_size, by_part = np.argsort(-np.abs(found)), np.argsort(-np.real(found))
             wanted = sorted({*by_size[:count], *by_part[:count]})
             values, residuals = found[wanted], size * np.abs(vectors[-1, wanted])
