@@ -43,7 +43,7 @@ class Fixed(Registers):
 
     def __init__(self, slots: tuple[str, ...], tensors: Sequence[Tensor]):
         peaks = _peaks([tensor.detach() for tensor in tensors])
-        if not peaks.is_meta and not bool(peaks.isfinite().all()):
+        if not peaks.is_meta and bool((~peaks.isfinite()).any()):
             raise ValueError("exact arithmetic needs a finite state, but it holds inf or nan")
         self._prepare(_grid(peaks), tensors[0].dtype)
         super().__init__(slots, tuple(tensors))
