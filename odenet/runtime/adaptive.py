@@ -68,6 +68,11 @@ class AdaptiveFlow(Flow):
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
+        if torch.compiler.is_exporting():
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot be exported: how many steps its solver takes "
+                "depends on the input; leave rtol out, for steps of a fixed size"
+            )
         self._counts.update(steps=0, evaluations=0)
         if self.memory != "adjoint":
             return super().evolve(state)

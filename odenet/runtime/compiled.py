@@ -34,8 +34,9 @@ class CompiledSteps:
         self._advance: Callable = torch.compile(_advance, **options)
         self._pull_back: Callable = torch.compile(_pull_back, **options)
 
-    def __deepcopy__(self, memo: dict) -> CompiledSteps:
-        return CompiledSteps(self._options)
+    def __reduce__(self) -> tuple:
+        """Copies, here or in another process, compile for themselves."""
+        return CompiledSteps, (self._options,)
 
     def advance(self, flow: Stepwise, state: State, weights: StepWeights) -> State:
         """One step forward."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.budget import Share, as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import Memory, all_steps, plain_steps
+from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
 from odenet.runtime.shear import Registers, Shear, like
-from odenet.runtime.spectra import jacobian_spectrum, operator_norm
+from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
+from odenet.runtime.tracing import as_node
 
 State = tuple[Tensor, ...]
 
@@ -58,7 +60,7 @@ class Flow(nn.Module):
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
     stability_limit: ClassVar[float | None] = None  # of h ω
-    _iterations: int | None = None  # of a power iteration, while `stability` is given them
+    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -77,7 +79,7 @@ class Flow(nn.Module):
         self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
         self._drift = DriftNote()
-        self._directions: dict[tuple[str, int], Tensor] = {}
+        self._directions: Directions = {}
 
     def width(self, parts: int) -> int:
         """Channels of each of so many equal parts of the input.
@@ -94,7 +96,14 @@ class Flow(nn.Module):
 
     def give_up_reversing(self, obstacle: str) -> None:
         """Called while being built with constants for which the scheme has no inverse."""
+        if self.exact:
+            raise ValueError(f"{type(self).__name__} cannot be exact: {obstacle}")
         self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "exact" and value and not self.reversible:
+            raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
+        super().__setattr__(name, value)
 
     # What a generated class provides.
 
@@ -138,12 +147,21 @@ class Flow(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """The flow of an input ``(batch, channels, *space)``."""
+        if not isinstance(u, Tensor):
+            return as_node(self, u)
         if u.ndim != 2 + self.space or u.shape[1] != self.channels:
             raise ValueError(
                 f"{type(self).__name__} takes (batch, {self.channels}"
-                f"{', size' * self.space}), but got {tuple(u.shape)}"
+                f"{', size' * self.space}), but got {tuple(u.shape)}{self._other_axes(u)}"
             )
         return self._called(u)
+
+    def _other_axes(self, u: Tensor) -> str:
+        space = u.ndim - 2
+        if space == self.space or not 0 <= space <= 3:
+            return ""
+        kind = ("vectors", "sequences", "images", "volumes")[space]
+        return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
 
     def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
@@ -162,9 +180,17 @@ class Flow(nn.Module):
         """All steps, with gradients as ``memory`` says."""
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._drift.tell(type(self).__name__, self.steps)
-        state = self._settled(state)
-        end = all_steps(self, like(state, map(channels_innermost, state)), self.memory)
-        return like(state, map(as_before, end, state))
+        before = self._settled(state)
+        state = like(before, map(channels_innermost, before))
+        end = all_steps(self, state, self._memory_of(state))
+        return like(before, map(as_before, end, before))
+
+    def _memory_of(self, state: State) -> Memory:
+        """The mode of this call: of a budget for several flows, the part of this one."""
+        memory = self.memory
+        if isinstance(memory, Share) and torch.is_grad_enabled():
+            return memory.of(self.steps * bytes_per_step(self, state))
+        return memory
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -219,22 +245,24 @@ class Flow(nn.Module):
         """What the backward works from: how time is traded for memory.
 
         "reversible" stores nothing and rebuilds states by undoing steps; "stored" is plain
-        autograd; "checkpoint" stores one state per step; a number is a budget in bytes, filled with
-        stored steps, the rest being reversed.
+        autograd; "checkpoint" stores one state per step; a number, or a size such as "2GB", is a
+        budget in bytes, filled with stored steps, the rest being reversed.
         """
         return self._memory
 
     @memory.setter
-    def memory(self, memory: Memory) -> None:
-        known = isinstance(memory, int) and not isinstance(memory, bool) and memory >= 0
-        if not known and memory not in ("reversible", "stored", "checkpoint"):
-            raise ValueError(
-                f'memory is "reversible", "stored", "checkpoint" or a number of bytes, '
-                f"not {memory!r}"
-            )
+    def memory(self, memory: Memory | str) -> None:
+        if memory not in ("reversible", "stored", "checkpoint"):
+            try:
+                memory = memory if isinstance(memory, Share) else as_bytes(memory)
+            except ValueError:
+                raise ValueError(
+                    'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
+                    f'"2GB", not {memory!r}'
+                ) from None
         if not self.reversible and memory not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
-        self._memory = memory
+        self._memory = cast(Memory, memory)
 
     @property
     def drift(self) -> float | None:
@@ -283,9 +311,12 @@ class Flow(nn.Module):
         """
         if self.stability_limit is None:
             raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
-        self._iterations = iterations
-        bounds = [torch.as_tensor(self.frequency_bound(step)) for step in range(self.steps)]
-        self._iterations = None
+        call = self.view()
+        call._norms = Norms(self._directions, iterations)
+        for step in range(self.steps):
+            call.frequency_bound(step)
+        call._norms.settle()
+        bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
         return self._step_size() * torch.stack(bounds) / self.stability_limit
 
     def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
@@ -303,11 +334,10 @@ class Flow(nn.Module):
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
-        """The norm of a step's operator; the next call for that name and step starts from there."""
-        if self._iterations is not None:
-            return operator_norm(K, None, limit=self._iterations, **options)[0]
-        start = self._directions.get((name, step))
-        norm, direction = operator_norm(K, start, **options)
+        """The norm of a step's operator, on its own or among those of all steps."""
+        if self._norms is not None:
+            return self._norms.read(name, K, step, options)
+        norm, direction = operator_norm(K, self._directions.get((name, step)), **options)
         self._directions[name, step] = direction
         return norm
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _ONEDNN = torch.backends.mkldnn.is_available()
@@ -31,5 +32,7 @@ def in_order_of(y: Tensor, x: Tensor) -> Tensor:
 
 
 def _reordered(x: Tensor) -> bool:
+    if not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack():
+        return False  # within torch.func, where vmap knows no memory formats
     on_cpu = x.device.type == "cpu" and _ONEDNN
     return on_cpu and x.ndim in _FORMATS and x.dtype in (torch.float32, torch.bfloat16)
