@@ -172,7 +172,7 @@ class BackwardPass:
             torch.autograd.backward(values, fitted, inputs=None)
             pulled = [leaf.grad for leaf in leaves]
         else:
-            refuse_captured(passed.source, values, leaves)
+            refuse_captured(passed.source, values, [*leaves, *again.unwanted])
             warn_of_kept(again.custom)
             pulled = torch.autograd.grad(values, leaves, fitted, allow_unused=True)
         for address, gradient in zip(again.addresses, pulled[len(reads) :], strict=True):

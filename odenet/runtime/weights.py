@@ -98,7 +98,7 @@ class Weights:
             wanted: which of them to differentiate by.
             replicas: of the modules, to be given the leaves in place of their parameters.
         """
-        found = Again([], [], [], [])
+        found = Again([], [], [], [], [])
         for name in names:
             if name in self._stacks:
                 stack = self._stacks[name]
@@ -177,13 +177,22 @@ class Again(NamedTuple):
     leaves: list[Tensor]
     addresses: list[Address]
     custom: list[nn.Module]  # parts of modules whose classes are not torch's own
+    unwanted: list[Tensor]  # leaves whose gradients nobody asks for
 
     def leaf(self, address: Address, tensor: Tensor, wanted: bool) -> Tensor:
-        """A tensor apart from its graph, to differentiate by if that is wanted."""
-        tensor = tensor.detach()
+        """A tensor apart from its graph, to differentiate by if that is wanted.
+
+        It needs a gradient wherever the original does: torch may take another way through a layer
+        where nothing needs one, and give other last bits.
+        """
+        needed, tensor = tensor.requires_grad, tensor.detach()
+        if needed:
+            tensor.requires_grad_()
         if wanted:
-            self.leaves.append(tensor.requires_grad_())
+            self.leaves.append(tensor)
             self.addresses.append(address)
+        elif needed:
+            self.unwanted.append(tensor)
         return tensor
 
 
