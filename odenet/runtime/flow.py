@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast, overload
+from typing import Any, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -13,23 +13,19 @@ from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
+from odenet.runtime.equations import Equations, State
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
-from odenet.runtime.shear import Registers, Shear, like
+from odenet.runtime.shear import Registers, like
 from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
 from odenet.runtime.tracing import as_node
 
-State = tuple[Tensor, ...]
 
-
-class Flow(nn.Module):
+class Flow(Equations):
     """u -> initial -> advance, N times -> readout.
-
-    Generated classes give ``initial``, ``advance``, ``readout``, ``field``, and where the scheme is
-    reversible ``retreat`` and ``shears``; everything else is here.
 
     Args:
         channels: of the input u, ``(batch, channels, *space)``.
@@ -49,17 +45,7 @@ class Flow(nn.Module):
         ValueError: if a count is out of range.
     """
 
-    h: float  # the step size, of schemes that have one
-    slots: ClassVar[tuple[str, ...]]  # the stored values of a state, in order
-    states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
-    operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
-    shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
-    relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
-    reversible: bool = True
-    obstacle: str = ""  # why it is not
-    stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
-    stability_limit: ClassVar[float | None] = None  # of h ω
     _norms: Norms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
@@ -104,44 +90,6 @@ class Flow(nn.Module):
         if name == "exact" and value and not self.reversible:
             raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
         super().__setattr__(name, value)
-
-    # What a generated class provides.
-
-    def initial(self, u: Tensor) -> State:
-        """The state before the first step."""
-        raise NotImplementedError
-
-    def advance(self, state: State, step: int = 0) -> State:
-        """One step."""
-        raise NotImplementedError
-
-    def retreat(self, state: State, step: int = 0) -> State:
-        """One step undone."""
-        raise NotImplementedError(self._irreversible())
-
-    def readout(self, state: State) -> Tensor:
-        """What the flow hands on."""
-        raise NotImplementedError
-
-    def field(self, state: State, step: int = 0) -> State:
-        """The right-hand sides of the equations, one per unknown."""
-        raise NotImplementedError
-
-    def shears(self) -> tuple[Shear, ...]:
-        """One step as shears."""
-        raise NotImplementedError(self._irreversible())
-
-    def energy(self, state: State, step: int = 0) -> Tensor:
-        """The quantity that the certificate proves conserved or decreasing, per sample."""
-        raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
-
-    def conditions(self) -> list[tuple[str, bool]]:
-        """What the certificate assumes of the weights, and whether it holds for these."""
-        return []
-
-    def frequency_bound(self, step: int = 0) -> Tensor:
-        """An upper bound of the largest frequency ω of one step's field, from operator norms."""
-        raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
 
     # The passes over all steps.
 
@@ -378,12 +326,6 @@ class Flow(nn.Module):
 
     def _step_size(self) -> float:
         return getattr(self, "h", 1.0)
-
-    def _irreversible(self) -> str:
-        return (
-            f"{type(self).__name__} cannot be reversed: {self.obstacle}; "
-            'it trains with memory "stored" or "checkpoint"'
-        )
 
     def _settled(self, state: State) -> State:
         """Under autocast the state stays in single precision: its rounding would add up."""
