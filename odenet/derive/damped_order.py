@@ -23,6 +23,7 @@ from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.text import notation
 from odenet.model import expr
 from odenet.model.expr import Node, Slot
+from odenet.model.fold import combination
 from odenet.model.scheme import Pattern, Scheme
 
 DAMPED_HIGHEST = 6  # the order up to which is searched
@@ -146,22 +147,14 @@ class DampedStep:
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
-            case expr.Sum():
-                total: Vector = [{} for _ in range(DIMENSION)]
-                for sign, term in node.terms:
-                    total = _plus(total, self._read(term, values), sign)
-                return total
-            case expr.Product():
-                factor = self._factor(node.left)
-                return _scaled(self._read(node.right, values), factor, self.limit)
-            case expr.Quotient():
-                one = expr.Quotient(expr.Number(Fraction(1), "1"), node.denominator, span=node.span)
-                factor = self._factor(one)
-                return _scaled(self._read(node.numerator, values), factor, self.limit)
             case expr.Rate():
                 arguments = [self._read(argument, values) for argument in node.arguments]
                 return self._rate(self.patterns[node.function], arguments)
-        return [{} for _ in range(DIMENSION)]
+        total: Vector = [{} for _ in range(DIMENSION)]
+        if isinstance(node, expr.Sum | expr.Product | expr.Quotient):
+            for factor, part in combination(node, self._factor):
+                total = _plus(total, _scaled(self._read(part, values), factor, self.limit))
+        return total
 
 
 def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str]:

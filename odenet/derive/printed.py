@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import mpmath
 
 from odenet.model import expr
+from odenet.model.fold import rebuilt
 from odenet.model.scheme import Scheme
 
 # Decimals with fewer digits are meant exactly: 0.5, 0.125, 0.9.
@@ -106,8 +108,8 @@ def decimals(scheme: Scheme, values: Mapping[str, Any]) -> Decimals | None:
     """
     found: dict[str, Decimal] = {}
 
-    def name(node: expr.Node) -> expr.Node:
-        decimal = _long(node.text) if isinstance(node, expr.Number) else None
+    def name(node: expr.Number) -> expr.Node:
+        decimal = _long(node.text)
         if decimal is None:
             return node
         found[f"decimal {len(found)}"] = decimal
@@ -125,21 +127,13 @@ def decimals(scheme: Scheme, values: Mapping[str, Any]) -> Decimals | None:
     return Decimals(renamed, min(map(_digits, found.values())), printed)
 
 
-def _map(node: expr.Node, change: Callable[[expr.Node], expr.Node]) -> expr.Node:
+def _map(node: expr.Node, change: Callable[[expr.Number], expr.Node]) -> expr.Node:
     """A scheme's expression with its numbers changed."""
-    match node:
-        case expr.Sum():
-            return replace(node, terms=tuple((s, _map(term, change)) for s, term in node.terms))
-        case expr.Product():
-            return replace(node, left=_map(node.left, change), right=_map(node.right, change))
-        case expr.Quotient():
-            above, below = _map(node.numerator, change), _map(node.denominator, change)
-            return replace(node, numerator=above, denominator=below)
-        case expr.Power():
-            return replace(node, base=_map(node.base, change))
-        case expr.Rate():
-            return replace(node, arguments=tuple(_map(a, change) for a in node.arguments))
-    return change(node)
+    if isinstance(node, expr.Power):
+        return replace(node, base=_map(node.base, change))
+    if isinstance(node, expr.Number):
+        return change(node)
+    return rebuilt(node, partial(_map, change=change))
 
 
 def _long(text: str) -> Decimal | None:
