@@ -35,7 +35,7 @@ _FLOW = """
     inverse_exactly learned memory norm note_drift
     obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
-    view width
+    view warns_of_drift width
 """
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(

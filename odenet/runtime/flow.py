@@ -35,6 +35,7 @@ class Flow(Equations):
     Attributes:
         anchors: keep the true state every so many steps, for the reversible backward to start
             again from where rebuilding drifts; 0 keeps the first and the last one only.
+        warns_of_drift: warn once where rebuilt states were visibly off, at the next forward pass.
         context: further inputs of a call, read by every right-hand side.
         collected: further results that right-hand sides gave in the last call, summed over its
             evaluations, by name.
@@ -59,6 +60,7 @@ class Flow(Equations):
         self.steps = steps
         self.space = space
         self.anchors = 0
+        self.warns_of_drift = True
         self.step_bytes: dict[tuple, int] = {}
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
@@ -126,7 +128,8 @@ class Flow(Equations):
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        told = self.warns_of_drift and not torch.compiler.is_compiling()
+        if told and torch.is_grad_enabled():
             self._drift.tell(type(self).__name__, self.steps)
         before = self._settled(state)
         state = like(before, map(channels_innermost, before))
