@@ -77,11 +77,12 @@ def bytes_per_step(flow: Planned, state: State) -> int:
 
 
 def _stored_by(flow: Planned, state: State) -> int:
-    own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
+    # Storages by identity: without values none has an address.
+    own = {p.untyped_storage()._cdata for p in flow.parameters()}
     stored: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage().data_ptr()
+        place = tensor.untyped_storage()._cdata
         if place not in own:
             stored[place] = max(stored.get(place, 0), tensor.nbytes)
         return tensor

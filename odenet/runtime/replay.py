@@ -58,7 +58,8 @@ class Streams(NamedTuple):
     def read(cls, device: torch.device) -> Streams:
         """Where they are now."""
         accelerator = None
-        if device.type not in ("cpu", "meta"):
+        # Without one, tensors that say they are on it have no values, and nothing draws.
+        if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
             accelerator = torch.get_device_module(device).get_rng_state(device)
         return cls(torch.get_rng_state(), accelerator, random.getstate(), np.random.get_state())
 
