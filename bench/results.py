@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -67,15 +67,13 @@ class Results:
     Attributes:
         findings: of the comparison.
         deep: of the deep networks.
-        scale: the shape of inputs, without their channels.
-        channels: of inputs; None for those of each network at full size.
+        shapes: of the input of each network.
         repeats: turns per contender.
     """
 
     findings: Sequence[Finding]
     deep: Sequence[Deep]
-    scale: str
-    channels: int | None
+    shapes: Mapping[str, str]
     repeats: int
 
     def of(self, network: str) -> dict[str, dict[int, Finding]]:
@@ -122,15 +120,19 @@ def _table(results: Results, name: str) -> str:
     columns += ["MiB per step", "F", "batch norm", "gradient error"]
     rows = [_row(found, plain, depths) for found in table.values()]
     seconds = ", ".join(f"{statistics.median(plain[n].seconds):.3g} s at N = {n}" for n in depths)
-    size = results.scale.format(results.channels or network.channels)
+    speed = ""
+    if network.sequence:
+        batch, tokens, _ = map(int, results.shapes[name].split("×"))
+        rate = batch * tokens / statistics.median(plain[depths[-1]].seconds)
+        speed = f", {rate:,.0f} tokens/s"
     lines = [
-        f"## {network.title}; input {size}",
+        f"## {network.title}; input {results.shapes[name]}",
         "",
         _cells(columns),
         _cells(["---"] + ["---:"] * (len(columns) - 1)),
         *map(_cells, rows),
         "",
-        f"Plain autograd takes {seconds}.",
+        f"Plain autograd takes {seconds}{speed}.",
         "",
     ]
     return "\n".join(lines)

@@ -11,13 +11,19 @@ import odenet
 
 
 def bench(
-    depths: Annotated[str, typer.Option(help="Numbers of steps N.")] = "4,16,64",
-    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per contender.")] = 7,
-    batch: Annotated[int, typer.Option(min=2, help="Samples.")] = 32,
-    channels: Annotated[
-        int | None, typer.Option(min=2, help="Of the input [default: 64 and 32].")
+    depths: Annotated[
+        str | None, typer.Option(help="Numbers of steps N [default: each network's own].")
     ] = None,
-    side: Annotated[int, typer.Option(min=1, help="Height and width of the input.")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per contender.")] = 7,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Samples [default: each network's own].")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=2, help="Of the input [default: each network's own].")
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(min=1, help="Height and width, or tokens [default: its own].")
+    ] = None,
     layers: Annotated[
         str, typer.Option(help="Depths of single deep networks, in layers.")
     ] = "14,1202,12002",
@@ -39,7 +45,7 @@ def bench(
         raise typer.Exit(1)
     sys.path.insert(0, str(checkout))
     import_module("bench.run").run(
-        _counts(depths, "--depths"),
+        _counts(depths, "--depths") if depths else [],
         repeats,
         batch,
         channels,
