@@ -53,7 +53,7 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_all_compute_the_same_network(network, tmp_path):
-    size = Size(2, 4, 6, 3)
+    size = Size(2, 12, 6, 3)
     child.perform(child.Job("truth", str(tmp_path), network, (size,)))
     for name in SAME:
         (found,) = child.perform(child.Job("details", str(tmp_path), network, (size,), (name,)))
