@@ -317,8 +317,7 @@ def test_gradients_share_memory_with_nothing():
         def forward(self, x):
             return x + self.a + self.b.view(-1).view(5, 6) - torch.tanh(self.c)
 
-    flow = reversible(blocks(Shifted))
-    x = torch.randn(5, 6, requires_grad=True)
+    flow, x = reversible(blocks(Shifted)).double(), torch.randn(5, 6).double().requires_grad_()
     out = flow(x)
     out.retain_grad()
     out.square().sum().backward()
