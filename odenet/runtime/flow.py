@@ -14,11 +14,12 @@ from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory import Memory, all_steps, plain_steps
-from odenet.runtime.memory_format import as_before, channels_innermost
+from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
 from odenet.runtime.shear import Registers, Shear, like
 from odenet.runtime.spectra import jacobian_spectrum, operator_norm
+from odenet.runtime.tokens import Tokens
 
 State = tuple[Tensor, ...]
 
@@ -163,8 +164,10 @@ class Flow(nn.Module):
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._drift.tell(type(self).__name__, self.steps)
         state = self._settled(state)
-        end = all_steps(self, like(state, map(channels_innermost, state)), self.memory)
-        return like(state, map(as_before, end, state))
+        order = tokens_apart if self._reads_tokens() else channels_innermost
+        ordered = like(state, map(order, state))
+        end = all_steps(self, ordered, self.memory)
+        return like(state, map(as_before, end, state, ordered))
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -348,6 +351,11 @@ class Flow(nn.Module):
 
     def _step_size(self) -> float:
         return getattr(self, "h", 1.0)
+
+    def _reads_tokens(self) -> bool:
+        """Whether its steps see maps as sequences."""
+        lists = (child for child in self.children() if isinstance(child, nn.ModuleList))
+        return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
 
     def _irreversible(self) -> str:
         return (
