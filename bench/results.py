@@ -15,6 +15,7 @@ import torch
 
 from bench.contenders import BASELINE
 from bench.depth import Deep
+from bench.instruments import Setting
 from bench.networks import NETWORKS
 
 MIB = 2**20
@@ -95,9 +96,11 @@ def write_results(results: Results, folder: Path) -> None:
 
 
 def _heading(results: Results) -> str:
+    setting = Setting.here()
+    how = "float32" if setting.device == "cpu" else "channels-last, bfloat16 autocast"
     return f"""# Measured
 
-{date.today():%d %B %Y}, {_machine()}, torch {torch.__version__}; {_peers()}.
+{date.today():%d %B %Y}, {machine(setting.device)}, {how}, torch {torch.__version__}; {peers()}.
 Written by `odenet bench`; {results.repeats} interleaved turns, medians.
 
 - Time: of a training step without the optimizer, relative to plain autograd in the same turn.
@@ -128,9 +131,9 @@ def _table(results: Results, name: str) -> str:
     lines = [
         f"## {network.title}; input {results.shapes[name]}",
         "",
-        _cells(columns),
-        _cells(["---"] + ["---:"] * (len(columns) - 1)),
-        *map(_cells, rows),
+        cells(columns),
+        cells(["---"] + ["---:"] * (len(columns) - 1)),
+        *map(cells, rows),
         "",
         f"Plain autograd takes {seconds}{speed}.",
         "",
@@ -173,15 +176,16 @@ def _depth_table(deep: Sequence[Deep]) -> str:
         "",
         "Peak without parameters and gradients; drift: error of the rebuilt first state.",
         "",
-        _cells(columns),
-        _cells(["---:"] * len(columns)),
-        *map(_cells, rows),
+        cells(columns),
+        cells(["---:"] * len(columns)),
+        *map(cells, rows),
         "",
     ]
     return "\n".join(lines)
 
 
-def _cells(values: Sequence[str]) -> str:
+def cells(values: Sequence[str]) -> str:
+    """A line of a table in Markdown."""
     return f"| {' | '.join(values)} |"
 
 
@@ -210,20 +214,21 @@ def _draw(results: Results, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _machine() -> str:
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, channels-last, bfloat16 autocast"
+def machine(device: str) -> str:
+    """The card, or the processor and how much of it is used."""
+    if device == "cuda":
+        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
+        return f"{torch.cuda.get_device_name()}, {free:.0f} of {whole:.0f} GiB free"
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
-    return (
-        f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads, float32"
-    )
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def _peers() -> str:
+def peers() -> str:
+    """The versions of the other libraries."""
     return ", ".join(f"{name} {_version(name)}" for name in PEERS)
 
 
