@@ -19,6 +19,20 @@ from bench.instruments import Setting
 from bench.networks import NETWORKS
 
 MIB = 2**20
+DEPTH = "Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU"
+FRONT = """# Measured
+
+Written by `odenet bench`, each part with its machine.
+
+- Time: of a training step without the optimizer, relative to plain autograd in the same turn.
+- Peak: the most that the allocator held at once, without weights, their gradients and the input.
+- MiB per step: by how much the peak grows with each further step of the network.
+- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
+- Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
+- Gradient error: of all weights together, relative to float64, at the largest N.
+
+![time against memory](time_memory.svg)
+"""
 PEERS = ("momentumnet", "memcnn", "revlib", "revtorch")
 
 
@@ -87,31 +101,39 @@ class Results:
 
 
 def write_results(results: Results, folder: Path) -> None:
-    """RESULTS.md, and time_memory.svg beside it."""
-    parts = [_heading(results), *(_table(results, name) for name in NETWORKS)]
+    """RESULTS.md, with what it has of networks that were not measured now, and its plot."""
+    names = [name for name in NETWORKS if results.of(name)]
+    parts = [_table(results, name) for name in names]
     if results.deep:
         parts.append(_depth_table(results.deep))
-    (folder / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
-    _draw(results, folder / "time_memory.svg")
+    file = folder / "RESULTS.md"
+    before = file.read_text("utf-8") if file.is_file() else ""
+    file.write_text(_merged(before, parts), encoding="utf-8")
+    if len(names) == len(NETWORKS):
+        _draw(results, folder / "time_memory.svg")
 
 
-def _heading(results: Results) -> str:
+def _merged(before: str, parts: Sequence[str]) -> str:
+    """The text with these parts in place of those of the same networks."""
+    new = {_title(part): part for part in parts}
+    old = {_title(part): f"## {part}" for part in before.split("\n## ")[1:]}
+    order = [*(network.title for network in NETWORKS.values()), DEPTH]
+    found = old | new
+    return "\n".join([FRONT, *(found[title].rstrip() + "\n" for title in order if title in found)])
+
+
+def _title(part: str) -> str:
+    """Of a part, without the sizes that follow in its first line."""
+    return part.removeprefix("## ").partition("\n")[0].partition("; input")[0]
+
+
+def _conditions(results: Results) -> str:
     setting = Setting.here()
     how = "float32" if setting.device == "cpu" else "channels-last, bfloat16 autocast"
-    return f"""# Measured
-
-{date.today():%d %B %Y}, {machine(setting.device)}, {how}, torch {torch.__version__}; {peers()}.
-Written by `odenet bench`; {results.repeats} interleaved turns, medians.
-
-- Time: of a training step without the optimizer, relative to plain autograd in the same turn.
-- Peak: the most that the allocator held at once, without weights, their gradients and the input.
-- MiB per step: by how much the peak grows with each further step of the network.
-- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
-- Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
-- Gradient error: of all weights together, relative to float64, at the largest N.
-
-![time against memory](time_memory.svg)
-"""
+    return (
+        f"{date.today():%d %B %Y}, {machine(setting.device)}, {how}, torch {torch.__version__}; "
+        f"{peers()}; {results.repeats} interleaved turns, medians."
+    )
 
 
 def _table(results: Results, name: str) -> str:
@@ -135,7 +157,7 @@ def _table(results: Results, name: str) -> str:
         cells(["---"] + ["---:"] * (len(columns) - 1)),
         *map(cells, rows),
         "",
-        f"Plain autograd takes {seconds}{speed}.",
+        f"Plain autograd takes {seconds}{speed}. {_conditions(results)}",
         "",
     ]
     return "\n".join(lines)
@@ -172,9 +194,10 @@ def _depth_table(deep: Sequence[Deep]) -> str:
         for d in deep
     ]
     lines = [
-        "## Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU",
+        f"## {DEPTH}",
         "",
-        "Peak without parameters and gradients; drift: error of the rebuilt first state.",
+        "Peak without parameters and gradients; drift: error of the rebuilt first state. "
+        f"{date.today():%d %B %Y}, {machine('cpu')}.",
         "",
         cells(columns),
         cells(["---:"] * len(columns)),

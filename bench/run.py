@@ -32,6 +32,7 @@ def run(
     side: int | None,
     layers: Sequence[int],
     only: Sequence[str],
+    networks: Sequence[str],
     output: Path,
 ) -> None:
     """Measure everything and write it down.
@@ -44,25 +45,26 @@ def run(
         side: height and width, or tokens.
         layers: depths of the last table, in layers.
         only: contenders besides plain autograd; all when empty.
+        networks: to measure; all when empty.
         output: the folder for RESULTS.md and the plot.
     """
     console = Console()
     names = [name for name in CONTENDERS if not only or name in (BASELINE, *only)]
     found, shapes = [], {}
     with TemporaryDirectory() as folder:
-        for network in NETWORKS.values():
+        for network in (NETWORKS[name] for name in networks or NETWORKS):
             given = (batch, channels, side)
             own = [mine or full for mine, full in zip(given, network.full, strict=True)]
             sizes = tuple(Size(*own, steps) for steps in depths or network.depths)
             shapes[network.name] = "×".join(map(str, network.shape(sizes[0])))
             job = Job("", folder, network.name, sizes, tuple(names), repeats)
             found += _compare(job, console)
-        deep = _run_child(Job("depth", folder, layers=tuple(layers)))
+        deep = _run_child(Job("depth", folder, layers=tuple(layers))) if layers else []
     if isinstance(deep, dict):
         raise RuntimeError(f"the deep networks: {deep['missing']}")
     output.mkdir(parents=True, exist_ok=True)
     write_results(Results(found, [Deep(**row) for row in deep], shapes, repeats), output)
-    console.print(f"wrote {output / 'RESULTS.md'} and {output / 'time_memory.svg'}")
+    console.print(f"wrote {output / 'RESULTS.md'}")
 
 
 def _compare(job: Job, console: Console) -> list[Finding]:

@@ -30,6 +30,10 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option(help="A contender to measure [default: all]; repeatable.")
     ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="hamiltonian, momentum or transformer [default: all]; repeatable."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of RESULTS.md [default: bench].")
     ] = None,
@@ -52,8 +56,19 @@ def bench(
         side,
         _counts(layers, "--layers") if layers else [],
         only or [],
+        _networks(network or []),
         output or checkout / "bench",
     )
+
+
+def _networks(names: list[str]) -> list[str]:
+    """The names; a usage error where the benchmark has no such network."""
+    known = import_module("bench.networks").NETWORKS
+    for name in names:
+        if name not in known:
+            hint = f"no network {name}: {', '.join(known)}"
+            raise typer.BadParameter(hint, param_hint="--network")
+    return names
 
 
 def _counts(text: str, option: str) -> list[int]:

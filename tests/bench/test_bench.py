@@ -49,6 +49,13 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
         assert text.count(f"| {name} |") == len(NETWORKS)
     assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
+    again = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
+    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *again)
+    assert code == 0
+    before, after = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
+    assert [part.partition(";")[0] for part in after] == [part.partition(";")[0] for part in before]
+    changed = [new for new, old in zip(after, before, strict=True) if new.strip() != old.strip()]
+    assert len(changed) == 1 and "input 2×5×12" in changed[0]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -77,6 +84,12 @@ def test_an_installed_package_says_where_the_benchmark_is(command, monkeypatch, 
     code, _ = command()
     assert code == 1
     assert "pip install -e '.[bench]'" in capsys.readouterr().err
+
+
+def test_an_unknown_network_is_refused(command, capsys):
+    code, _ = command("--network", "diffusion")
+    assert code == 2
+    assert "hamiltonian, momentum, transformer" in capsys.readouterr().err
 
 
 def test_depths_that_are_no_numbers_are_refused(command, capsys):

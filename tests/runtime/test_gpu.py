@@ -33,7 +33,12 @@ def hamiltonian(dtype=torch.float32):
 
 def convolutions():
     torch.manual_seed(0)
-    layers = [nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3)]
+    layers = [
+        nn.Conv2d(8, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+    ]
     return nn.Sequential(*layers, nn.Conv2d(8, 8, 3, padding=1))
 
 
