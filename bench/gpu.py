@@ -27,10 +27,11 @@ import torch  # noqa: E402
 from bench.networks import NETWORKS  # noqa: E402
 from bench.paper import PAPER, Trained, trained  # noqa: E402
 from bench.results import cells, machine, peers  # noqa: E402
-from bench.stacks import Stack  # noqa: E402
+from bench.stacks import NO_TIME, Stack  # noqa: E402
 
 MIB = 2**20
 TESTS, STACKS = 0.25, 0.4  # of the minutes, at most; the rest is for training
+LEAST = 20  # seconds without which no training is begun
 # Batch, channels, side or tokens, and steps.
 SIZES = {
     "hamiltonian": (128, 64, 32, 16),
@@ -128,7 +129,7 @@ class Report:
 
 def tests(given: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
     """The tests marked gpu."""
-    command = ["pytest", "-m", "gpu", "-q", "-rfE", "--no-header", str(ROOT / "tests" / "runtime")]
+    command = ["pytest", "-m", "gpu", "-rfE", "--no-header", str(ROOT / "tests" / "runtime")]
     code, text = call(command, TESTS * report.left)
     last = text.strip().splitlines()[-40:]
     yield "```\n" + "\n".join(last) + "\n```\n"
@@ -160,7 +161,7 @@ def _stack_table(network: str, size: Sequence[int], found: Sequence[Stack]) -> s
     unit = "tokens/s" if NETWORKS[network].sequence else "pictures/s"
     rows = [["precision", "", "ms per step", "of plain", unit, "peak MiB", "gradients off"]]
     rows.append(["---"] * 2 + ["---:"] * 5)
-    for stack in found:
+    for stack in (stack for stack in found if stack.missing != NO_TIME):
         if stack.missing:
             rows.append([stack.precision, stack.name, stack.missing, "", "", "", ""])
             continue
@@ -173,7 +174,9 @@ def _stack_table(network: str, size: Sequence[int], found: Sequence[Stack]) -> s
         )  # fmt: skip
     shape = "×".join(map(str, size[:3]))
     title = f"### {NETWORKS[network].title}\n\nInput {shape}, {size[3]} steps; medians.\n"
-    return "\n".join([title, *map(cells, rows), ""])
+    late = ", ".join(f"{s.name} {s.precision}" for s in found if s.missing == NO_TIME)
+    more = [f"{NO_TIME.capitalize()}: {late}.\n"] if late else []
+    return "\n".join([title, *map(cells, rows), "", *more])
 
 
 def _plain(found: Sequence[Stack], precision: str) -> Stack | None:
@@ -205,6 +208,10 @@ def training(given: argparse.Namespace, report: Report, folder: Path) -> Iterato
 
     for place, name in enumerate(given.networks):
         share = report.left / (len(given.networks) - place)
+        if share < LEAST:
+            report.shorten(f"{name}: no time was left to train it")
+            yield f"No time was left to train {name}.\n"
+            continue
         try:
             done = trained(name, given.data, settings, folder, share, train)
         except Exception as error:
@@ -213,8 +220,9 @@ def training(given: argparse.Namespace, report: Report, folder: Path) -> Iterato
         rows.append(_trained_row(done))
         accuracy = 100 * done.result.accuracy
         report.shorten(f"{name}: {accuracy:.2f} % after {done.epochs} epochs, {PAPER[name]} in 160")
-    yield "The paper's batch, optimizer and penalties, its epochs and cuts compressed.\n"
-    yield "\n".join([*map(cells, rows), ""])
+    if len(rows) > 2:
+        yield "The paper's batch, optimizer and penalties, its epochs and cuts compressed.\n"
+        yield "\n".join([*map(cells, rows), ""])
 
 
 def _trained_row(done: Trained) -> list[str]:

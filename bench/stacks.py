@@ -27,6 +27,9 @@ COMPILED = ("plain autograd, compiled", "activation_memory_budget, compiled", "o
 PRECISIONS = {"cuda": ("bf16", "tf32", "float32"), "cpu": ("float32", "bf16")}
 
 
+NO_TIME = "not reached in the time given"
+
+
 @dataclass(frozen=True)
 class Stack:
     """What one contender's training step takes.
@@ -68,7 +71,7 @@ def measure(network: str, size: Size, device: str, repeats: int, end: float) -> 
             for name in names:
                 stack = Stack(network, precision, name)
                 if time.time() > end:
-                    yield _without(stack, "not reached in the time given")
+                    yield _without(stack, NO_TIME)
                     continue
                 try:
                     yield _measured(stack, size, Setting(device, precision), repeats, plain)

@@ -17,6 +17,7 @@ def script(monkeypatch, tmp_path):
     monkeypatch.setattr(stacks, "EAGER", SOME)
     monkeypatch.setattr(stacks, "COMPILED", ())
     monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
+    monkeypatch.setattr(gpu, "LEAST", 0)
     monkeypatch.chdir(tmp_path)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -70,12 +71,16 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
     )
 
 
-def test_what_there_is_no_time_for_is_said(script):
+def test_what_there_is_no_time_for_is_said(script, monkeypatch):
+    monkeypatch.setattr(gpu, "LEAST", 10)
+
     def nothing(command, seconds):
         return called(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
 
     _, text = script(nothing)
-    assert text.count("not reached in the time given") == len(SOME) * len(gpu.SIZES)
+    late = "Not reached in the time given: plain autograd float32, revlib float32, odenet float32."
+    assert text.count(late) == len(gpu.SIZES)
+    assert "No time was left to train resnet-32" in text
 
 
 def test_without_a_card_one_line_says_so(monkeypatch, capsys):
