@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from bench.contenders import CONTENDERS, Unable, plain
+from bench.contender import Unable
+from bench.contenders import CONTENDERS, plain
 from bench.depth import measure_depth
 from bench.instruments import Setting, Step
 from bench.networks import NETWORKS, Size

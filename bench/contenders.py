@@ -8,41 +8,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import odenet
 from bench.by_hand import ByHand
+from bench.contender import Adapter, Contender, Unable, of_steps
 from bench.networks import GAMMA, Network, Size
-from odenet.runtime import Flow
-from odenet.runtime.memory import bytes_per_step
+from bench.own import own, own_compiled, own_half
 
 BUDGET = 0.5  # of what plain autograd stores, for torch's own partitioner
-HALF = 0.45  # of what plain autograd stores, which leaves room for the working memory of a step
-
-
-class Unable(Exception):
-    """The library has no way to write this network."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A network as one library trains it.
-
-    Attributes:
-        module: input -> output.
-        gradients: those of the weights after a backward pass, in the order of the steps' own.
-    """
-
-    module: nn.Module
-    gradients: Callable[[], list[Tensor]]
-
-
-Adapter = Callable[[Network, nn.ModuleList, Size], Contender]
 
 
 class Plain(nn.Module):
@@ -92,7 +69,7 @@ class MomentumStep(nn.Module):
 
 def plain(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """Autograd, which stores every activation."""
-    return _of_steps(Plain(network, steps), steps)
+    return of_steps(Plain(network, steps), steps)
 
 
 def plain_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -100,7 +77,7 @@ def plain_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Conten
     module = Plain(network, steps)
     for step in module.steps:
         step.compile()
-    return _of_steps(module, steps)
+    return of_steps(module, steps)
 
 
 def checkpointed(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -109,7 +86,7 @@ def checkpointed(network: Network, steps: nn.ModuleList, size: Size) -> Contende
     def run(step: nn.Module, *state: Tensor) -> tuple[Tensor, ...]:
         return checkpoint(step, *state, use_reentrant=False, preserve_rng_state=False)
 
-    return _of_steps(Plain(network, steps, run), steps)
+    return of_steps(Plain(network, steps, run), steps)
 
 
 def budgeted(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -124,7 +101,7 @@ def budgeted(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     for step in module.steps:
         step.__class__ = kind
         step.compile()
-    return _of_steps(Budgeted(module), steps)
+    return of_steps(Budgeted(module), steps)
 
 
 class Budgeted(nn.Module):
@@ -145,65 +122,7 @@ class Budgeted(nn.Module):
 def by_hand(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """A reversible chain written for these couplings alone."""
     chain = ByHand(_couplings(network, steps), network.axis)
-    return _of_steps(Paired(network, chain), steps)
-
-
-def own(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """A compiled specification, with nothing stored; or a flow of the modules."""
-    if network.spec is None:
-        return _of_steps(OfModules([tuple(row) for row in steps], network.axis), steps)
-    flow = odenet.loads(network.spec).flow(channels=size.channels, steps=size.steps)
-    if network.name == "momentum":
-        for mine, (block,) in zip(flow.f, steps, strict=True):
-            mine.load_state_dict(block.state_dict())
-        return Contender(flow, lambda: [p.grad for module in flow.f for p in module.parameters()])
-    stacks = [flow.K1, flow.b1, flow.K2, flow.b2]
-    with torch.no_grad():
-        for n, row in enumerate(steps):
-            for stack, weight in zip(stacks, row.parameters(), strict=True):
-                stack[n] = weight.view_as(stack[n])
-    return Contender(flow, lambda: [s.grad[n].squeeze() for n in range(size.steps) for s in stacks])
-
-
-class OfModules(nn.Module):
-    """A flow whose steps evaluate pairs of modules, on the halves of an axis."""
-
-    def __init__(self, pairs: list[tuple[nn.Module, ...]], axis: int):
-        super().__init__()
-        self.flow = odenet.reversible(pairs, "verlet")
-        self.axis = axis
-
-    def initial(self, u: Tensor) -> tuple[Tensor, ...]:
-        """The halves."""
-        return u.chunk(2, self.axis)
-
-    def forward(self, u: Tensor) -> Tensor:
-        """All steps."""
-        return torch.cat(self.flow.evolve(self.initial(u)), self.axis)
-
-
-def own_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """The same with one step forward and one back compiled."""
-    if network.spec is None:
-        raise Unable("compiles specifications, not modules")
-    contender = own(network, steps, size)
-    contender.module.compile()
-    return contender
-
-
-def own_half(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """As many steps stored as fit into half the memory of plain autograd, the rest reversed."""
-    contender = own(network, steps, size)
-
-    def set_budget(module: Flow | OfModules, inputs: tuple[Tensor]) -> None:
-        """At the first call, when device and precision are those of the measurement."""
-        flow = module.flow if isinstance(module, OfModules) else module
-        if flow.memory == "reversible":
-            per_step = bytes_per_step(flow, module.initial(*inputs))
-            flow.memory = int(HALF * size.steps * per_step)
-
-    contender.module.register_forward_pre_hook(set_budget)
-    return contender
+    return of_steps(Paired(network, chain), steps)
 
 
 def channels_last(adapter: Adapter) -> Adapter:
@@ -240,7 +159,7 @@ def memcnn(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     pairs = [AdditiveCoupling(f, g) for f, g in _couplings(network, steps)]
     chain = nn.Sequential(*(InvertibleModuleWrapper(pair) for pair in pairs))
     # It frees the memory of its input, which the caller still needs.
-    return _of_steps(Paired(network, chain, torch.clone), steps)
+    return of_steps(Paired(network, chain, torch.clone), steps)
 
 
 def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -249,7 +168,7 @@ def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
 
     halves = [half for pair in _couplings(network, steps) for half in pair]
     chain = ReversibleSequential(*halves, split_dim=network.axis)
-    return _of_steps(Paired(network, chain), steps)
+    return of_steps(Paired(network, chain), steps)
 
 
 def revtorch(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -258,7 +177,7 @@ def revtorch(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
 
     axis = network.axis
     blocks = [ReversibleBlock(f, g, axis) for f, g in _couplings(network, steps)]
-    return _of_steps(Paired(network, ReversibleSequence(nn.ModuleList(blocks))), steps)
+    return of_steps(Paired(network, ReversibleSequence(nn.ModuleList(blocks))), steps)
 
 
 def momentumnet(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -268,7 +187,7 @@ def momentumnet(network: Network, steps: nn.ModuleList, size: Size) -> Contender
     from momentumnet import MomentumNet
 
     blocks = [block for (block,) in steps]
-    return _of_steps(MomentumNet(blocks, gamma=GAMMA, use_backprop=False), steps)
+    return of_steps(MomentumNet(blocks, gamma=GAMMA, use_backprop=False), steps)
 
 
 class Scaled(nn.Module):
@@ -312,10 +231,6 @@ def _couplings(network: Network, steps: nn.ModuleList) -> list[tuple[nn.Module, 
         (Scaled(block, (1 - GAMMA) / power), Scaled(nn.Identity(), power))
         for (block,), power in zip(steps, powers, strict=True)
     ]
-
-
-def _of_steps(module: nn.Module, steps: nn.ModuleList) -> Contender:
-    return Contender(module, lambda: [p.grad for p in steps.parameters()])
 
 
 BASELINE = "plain autograd"

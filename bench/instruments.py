@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.contenders import Contender
+from bench.contender import Contender
 from bench.networks import Network, Size
 from odenet.footprint.allocator import Peak
 

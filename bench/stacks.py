@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.contenders import BASELINE, CONTENDERS, Unable
+from bench.contender import Unable
+from bench.contenders import BASELINE, CONTENDERS
 from bench.instruments import Setting, Step
 from bench.networks import NETWORKS, Size
 
