@@ -41,8 +41,8 @@ class BackwardPass:
         rest, count = list(tensors), len(passed.weights.tensors)
         self._weights, self._context = rest[:count], rest[count:]
         self._wanted, self._context_wanted = wanted[:count], wanted[count:]
-        self._sums = GradientSums(self._weights)
-        self._context_sums = GradientSums(self._context)
+        self._sums = GradientSums(rest)
+        self._sums.avoid((*gradients, *rest))
         slots = passed.flow.slots
         ends = gradients[: len(slots)]
         if passed.undo:
@@ -62,7 +62,7 @@ class BackwardPass:
                 self._step(step)
         if self._drifts:
             passed.source.note_drift(torch.stack(self._drifts).amax())
-        return (*self._grads.tensors(), *self._sums.values, *self._context_sums.values)
+        return (*self._grads.tensors(), *self._sums.values)
 
     def _step(self, step: int) -> None:
         passed, start = self._passed, self._kept.get(step)
@@ -92,7 +92,10 @@ class BackwardPass:
             with torch.enable_grad():
                 value = term.rate(*reads, *again.values)
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
-            pulled = self._pull([value], [self._grads.read(target) * term.factor], reads, again)
+            cotangent = self._grads.read(target)
+            if term.factor != 1:
+                cotangent = cotangent * term.factor
+            pulled = self._pull([value], [cotangent], reads, again)
             for slot, gradient in zip(term.reads, pulled, strict=True):
                 if gradient is not None:
                     self._grads.increase(slot, gradient, 1.0)
@@ -175,17 +178,11 @@ class BackwardPass:
             refuse_captured(passed.source, values, [*leaves, *again.unwanted])
             warn_of_kept(again.custom)
             pulled = torch.autograd.grad(values, leaves, fitted, allow_unused=True)
+        self._sums.avoid((*fitted, *leaves, *pulled[: len(reads)]))
         for address, gradient in zip(again.addresses, pulled[len(reads) :], strict=True):
             if gradient is not None:
-                self._add(address, gradient)
+                self._sums.add(address, gradient)
         return list(pulled[: len(reads)])
-
-    def _add(self, address: Address, gradient: Tensor) -> None:
-        beyond = address.place - len(self._weights)
-        if beyond >= 0:
-            self._context_sums.add(Address(beyond, None), gradient)
-        else:
-            self._sums.add(address, gradient)
 
 
 class _Drift:

@@ -31,6 +31,8 @@ class Context:
 
     def put(self, tensors: Sequence[Tensor]) -> Context:
         """The same with other tensors."""
+        if not tensors:
+            return self
         leaves, spec = self._flat()
         given = iter(tensors)
         filled = [next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves]

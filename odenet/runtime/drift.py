@@ -20,7 +20,8 @@ class DriftNote:
 
     def write(self, drift: Tensor) -> None:
         """Called by a backward pass."""
-        if drift.is_cuda:
+        self._arrived = None
+        if drift.is_cuda and not torch.cuda.is_current_stream_capturing():
             host = torch.empty((), dtype=drift.dtype, pin_memory=True)
             drift = host.copy_(drift, non_blocking=True)
             self._arrived = torch.cuda.Event()
@@ -35,10 +36,12 @@ class DriftNote:
 
     def tell(self, name: str, steps: int) -> None:
         """Warns once of a large drift, with causes and cures, if the number has arrived."""
-        if self._told or self._drift is None or self._drift.is_meta:
-            return
-        if self._arrived is not None and not self._arrived.query():
-            return
+        if self._told or self._drift is None or self._drift.device.type != "cpu":
+            return  # captured in a CUDA graph, or without a value
+        if self._arrived is not None:
+            # A stream that is being captured must not be asked for anything.
+            if torch.cuda.is_current_stream_capturing() or not self._arrived.query():
+                return
         drift = self._drift.item()
         if drift <= LARGE:
             return

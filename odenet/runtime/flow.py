@@ -16,11 +16,12 @@ from odenet.runtime.drift import DriftNote
 from odenet.runtime.equations import Equations, State
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
-from odenet.runtime.memory_format import as_before, channels_innermost
+from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
 from odenet.runtime.shear import Registers, like
 from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
+from odenet.runtime.tokens import Tokens
 from odenet.runtime.tracing import as_node
 
 
@@ -131,10 +132,11 @@ class Flow(Equations):
         told = self.warns_of_drift and not torch.compiler.is_compiling()
         if told and torch.is_grad_enabled():
             self._drift.tell(type(self).__name__, self.steps)
-        before = self._settled(state)
-        state = like(before, map(channels_innermost, before))
-        end = all_steps(self, state, self._memory_of(state))
-        return like(before, map(as_before, end, before))
+        state = self._settled(state)
+        order = tokens_apart if self._reads_tokens() else channels_innermost
+        ordered = like(state, map(order, state))
+        end = all_steps(self, ordered, self._memory_of(ordered))
+        return like(state, map(as_before, end, state, ordered))
 
     def _memory_of(self, state: State) -> Memory:
         """The mode of this call: of a budget for several flows, the part of this one."""
@@ -329,6 +331,11 @@ class Flow(Equations):
 
     def _step_size(self) -> float:
         return getattr(self, "h", 1.0)
+
+    def _reads_tokens(self) -> bool:
+        """Whether its steps see maps as sequences."""
+        lists = (child for child in self.children() if isinstance(child, nn.ModuleList))
+        return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
 
     def _settled(self, state: State) -> State:
         """Under autocast the state stays in single precision: its rounding would add up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -23,7 +24,7 @@ Memory = Literal["reversible", "stored", "checkpoint"] | int
 def all_steps(flow: Planned, state: State, memory: Memory) -> State:
     """All steps of a flow; plain tensor code where nothing is to be differentiated."""
     steps = range(flow.steps)
-    tensors = (*state, *flow.parameters(), *flow.context.tensors)
+    tensors = chain(state, flow.context.tensors, flow.parameters())  # which take a while to find
     differentiable = any(t.requires_grad for t in tensors)
     if not (differentiable and torch.is_grad_enabled()) or torch.compiler.is_exporting():
         return plain_steps(flow, state, steps)
@@ -77,11 +78,12 @@ def bytes_per_step(flow: Planned, state: State) -> int:
 
 
 def _stored_by(flow: Planned, state: State) -> int:
-    own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
+    # Storages by identity: without values none has an address.
+    own = {p.untyped_storage()._cdata for p in flow.parameters()}
     stored: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage().data_ptr()
+        place = tensor.untyped_storage()._cdata
         if place not in own:
             stored[place] = max(stored.get(place, 0), tensor.nbytes)
         return tensor

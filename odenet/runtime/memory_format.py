@@ -1,4 +1,4 @@
-"""The order of a map's values in memory: the one that convolutions like, and back."""
+"""The order of a map's values in memory: the one that its layers read as it lies, and back."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ def channels_innermost(x: Tensor) -> Tensor:
     return x
 
 
-def as_before(y: Tensor, x: Tensor) -> Tensor:
-    """A map made from ``channels_innermost(x)``, in the order of x itself."""
-    return y.contiguous() if _reordered(x) and x.stride(1) != 1 else y
+def tokens_apart(x: Tensor) -> Tensor:
+    """The map with the channels of a place side by side, as layers of sequences read it."""
+    if x.ndim < 3 or x.stride(1) == 1:
+        return x
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def as_before(y: Tensor, x: Tensor, ordered: Tensor) -> Tensor:
+    """A map made from ``ordered``, in the order of the x that this was made from."""
+    return y if ordered is x or x.stride(1) == 1 else y.contiguous()
 
 
 def in_order_of(y: Tensor, x: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ class Streams(NamedTuple):
     def read(cls, device: torch.device) -> Streams:
         """Where they are now."""
         accelerator = None
-        if device.type not in ("cpu", "meta"):
+        # Without one, tensors that say they are on it have no values, and nothing draws.
+        if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
             accelerator = torch.get_device_module(device).get_rng_state(device)
         return cls(torch.get_rng_state(), accelerator, random.getstate(), np.random.get_state())
 
@@ -135,10 +136,14 @@ class Recorder:
     def recording(self, modules: list[nn.Module]) -> Iterator[None]:
         """Around an evaluation that calls these modules."""
         evaluation = Evaluation(tuple(map(Snapshot, modules)), None)
-        before = Streams.read(self.device) if self._stochastic else None
+        if self._stochastic and self._streams is None:
+            self._streams = Streams.read(self.device)
         yield
-        if before is not None and not before.same(Streams.read(self.device)):
-            evaluation.streams = before
+        if self._streams is not None:
+            # Nothing draws between two evaluations, so that one reading serves both.
+            before, self._streams = self._streams, Streams.read(self.device)
+            if not before.same(self._streams):
+                evaluation.streams = before
         for snapshot in evaluation.modules:
             snapshot.settle()
         self.evaluations.append(evaluation)

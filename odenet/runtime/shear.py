@@ -176,11 +176,14 @@ class Registers:
     def _add(self, slot: str, amount: Tensor, factor: float) -> None:
         # The product is rounded, as it is where a step is written out: `add` with a factor rounds
         # once, and training would differ from evaluation in the last bit.
-        amount = amount if factor == 1 else amount * factor
-        if slot in self._owned:
-            self._values[slot].add_(amount)
+        value, owned = self._values[slot], slot in self._owned
+        if factor == -1:
+            changed = value.sub_(amount) if owned else value - amount
         else:
-            self._set(slot, self._values[slot] + amount)
+            amount = amount if factor == 1 else amount * factor
+            changed = value.add_(amount) if owned else value + amount
+        if not owned:
+            self._set(slot, changed)
 
     def _set(self, slot: str, value: Tensor) -> None:
         self._values[slot] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -251,11 +251,20 @@ class StepWeights:
 
 
 class GradientSums:
-    """The gradients of the tensors of ``Weights``, filled slice by slice."""
+    """The gradients of some tensors, filled slice by slice.
+
+    Args:
+        tensors: those of ``Weights``, then those of the context.
+    """
 
     def __init__(self, tensors: Sequence[Tensor]):
         self.tensors = tensors
         self.values: list[Tensor | None] = [None] * len(tensors)
+        self._storages: set[int] = set()  # of tensors that others hold, or that are values
+
+    def avoid(self, tensors: Iterable[Tensor | None]) -> None:
+        """No value is to share its memory with these."""
+        self._storages.update(t.untyped_storage()._cdata for t in tensors if t is not None)
 
     def add(self, address: Address, gradient: Tensor) -> None:
         """Adds a gradient to a tensor's, or to its slice of a stack's."""
@@ -266,9 +275,20 @@ class GradientSums:
                 total = self.values[place] = torch.zeros_like(self.tensors[place])
             total[index].add_(gradient)
         elif total is None:
-            self.values[place] = gradient.clone()  # which may be somebody else's tensor
+            self.values[place] = self._own(gradient)
         else:
             total.add_(gradient)
+
+    def _own(self, gradient: Tensor) -> Tensor:
+        """A gradient to add to and to hand out.
+
+        Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
+        """
+        storage = gradient.untyped_storage()
+        if storage.nbytes() != gradient.nbytes or storage._cdata in self._storages:
+            return gradient.clone()
+        self._storages.add(storage._cdata)
+        return gradient
 
 
 def _index(stack: Tensor, step: int) -> int:

@@ -308,6 +308,24 @@ def test_recurrent_blocks_and_tied_weights():
     assert_as_stored(reversible(blocks(Tied)), u())
 
 
+def test_gradients_share_memory_with_nothing():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (nn.Parameter(torch.randn(5, 6)) for _ in range(3))
+
+        def forward(self, x):
+            return x + self.a + self.b.view(-1).view(5, 6) - torch.tanh(self.c)
+
+    flow, x = reversible(blocks(Shifted)).double(), torch.randn(5, 6).double().requires_grad_()
+    out = flow(x)
+    out.retain_grad()
+    out.square().sum().backward()
+    gradients = [out.grad, x.grad, *(p.grad for p in flow.parameters())]
+    assert len({g.untyped_storage().data_ptr() for g in gradients}) == len(gradients)
+    assert_as_stored(flow, x)
+
+
 class Mixture(nn.Module):
     """Gives a balancing loss besides its value."""
 
