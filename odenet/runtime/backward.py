@@ -200,7 +200,8 @@ class _Drift:
     def settle(self, slot: str) -> None:
         """A slot has been rebuilt."""
         true = self._true.read(slot)
-        self._errors.append(torch.linalg.vector_norm(self._rebuilt.read(slot)[:1] - true[:1]))
+        error = _sample(self._rebuilt.read(slot)) - _sample(true)
+        self._errors.append(torch.linalg.vector_norm(error))
         self._rebuilt.put(slot, true)
 
     def relative(self) -> Tensor:
@@ -208,10 +209,14 @@ class _Drift:
         if not self._errors:  # fixed point, which was left as it was rebuilt
             for slot in self._true.slots:
                 self.settle(slot)
-        sizes = [torch.linalg.vector_norm(t[:1]) for t in self._true.tensors()]
+        sizes = [torch.linalg.vector_norm(_sample(t)) for t in self._true.tensors()]
         size = torch.linalg.vector_norm(torch.stack(sizes))
         error = torch.linalg.vector_norm(torch.stack(self._errors))
         return error / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    return tensor[:1] if tensor.ndim else tensor
 
 
 def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:

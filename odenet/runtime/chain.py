@@ -9,9 +9,10 @@ inverse, it begins each step from a state that was kept instead.
 from __future__ import annotations
 
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
@@ -49,10 +50,32 @@ def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
         # Gradients go past autograd's list, and yet the backward has to come by here.
         state = (state[0].detach().requires_grad_(), *state[1:])
         tensors = (*state, *weights, *flow.context.tensors)
+    if forward.weights.sharded:
+        _refuse_overlap(forward)
     end = RecomputedSteps.apply(forward, *tensors)
     slots = len(flow.slots)
     flow.collect(dict(zip(forward.further, end[slots:], strict=True)))
     return end[:slots]
+
+
+# Unit of FSDP2 -> the passes over it that have a graph.
+_open: WeakKeyDictionary[nn.Module, WeakSet[ForwardPass]] = WeakKeyDictionary()
+
+
+def _refuse_overlap(forward: ForwardPass) -> None:
+    """FSDP2 ends a unit's backward with the first pass back over it: a second one comes too late.
+
+    Raises:
+        RuntimeError: if a pass over the same units still waits for its backward.
+    """
+    passes = _open.setdefault(forward.weights.units[0], WeakSet())
+    if any(not other.spent for other in passes):
+        raise RuntimeError(
+            "a flow whose blocks are units of FSDP2 is called once per backward pass, and this one "
+            "is called again before the backward of its last call: shard the flow as a whole, "
+            'fully_shard(flow), or set flow.memory = "stored"'
+        )
+    passes.add(forward)
 
 
 @torch.no_grad()
@@ -102,8 +125,8 @@ class RecomputedSteps(torch.autograd.Function):
     def forward(passed: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Runs the steps."""
         slots, weights = len(passed.flow.slots), len(passed.weights.tensors)
-        # Views, since autograd cannot save an input that comes out as it went in.
-        state = tuple(tensor.view_as(tensor) for tensor in tensors[:slots])
+        # Others, since autograd cannot save an input that comes out as it went in.
+        state = tuple(tensor.detach() for tensor in tensors[:slots])
         return passed.run(state, tensors[slots : slots + weights], tensors[slots + weights :])
 
     @staticmethod
@@ -123,6 +146,7 @@ class RecomputedSteps(torch.autograd.Function):
             needed and (node is None or _executed(node))
             for needed, (node, _) in zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
         ]
+        ctx.passed.spent = True
         back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, wanted[slots:])
         return (None, *back.run())
 

@@ -32,6 +32,7 @@ class ForwardPass:
         recorder: the evaluations that called modules, as they found these and the random streams.
         compiled: compiled steps to use, if any.
         kept: true states, by the number of steps done.
+        spent: whether a backward pass has gone back over it.
         further: names of the further results that rates gave, such as a balancing loss.
     """
 
@@ -55,6 +56,7 @@ class ForwardPass:
         )
         self.kept: dict[int, Packed] = {}
         self.further: tuple[str, ...] = ()
+        self.spent = False
         self._kind = type(state)
 
     def run(
@@ -87,12 +89,17 @@ class ForwardPass:
         else:
             with self.recorder.recording(self.weights.modules(self.weights.names, step)):
                 state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            if self.flow.context:
+                self.flow.context.refuse_written()
 
     def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
         def rate(term: Term, target: str) -> Tensor:
             values = self.weights.values(term.params, step, weights)
             with self.recorder.recording(self.weights.modules(term.params, step)):
-                return term.rate(*(state.read(slot) for slot in term.reads), *values)
+                value = term.rate(*(state.read(slot) for slot in term.reads), *values)
+            if self.flow.context:
+                self.flow.context.refuse_written()
+            return value
 
         return rate
 

@@ -17,6 +17,7 @@ from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replay import Autocast, streams_preserved
 from odenet.runtime.replica import Snapshot
 from odenet.runtime.shear import Shear
+from odenet.runtime.weights import Weights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
 
@@ -78,6 +79,11 @@ def bytes_per_step(flow: Planned, state: State) -> int:
 
 
 def _stored_by(flow: Planned, state: State) -> int:
+    if Weights(flow, flow.learned()).sharded:
+        raise ValueError(
+            "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
+            'set flow.memory = "reversible", or shard the flow as a whole'
+        )
     # Storages by identity: without values none has an address.
     own = {p.untyped_storage()._cdata for p in flow.parameters()}
     stored: dict[int, int] = {}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 _STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
+_HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
 _SMALL = 4096  # entries of a tensor that is copied rather than watched
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
 _INERT = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype})
@@ -104,6 +105,8 @@ class Replica:
         own["_parameters"] = parameters = dict(original._parameters)
         own["_buffers"] = buffers = dict(original._buffers)
         own["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
+        for name in _HOOKS:
+            own[name] = own[name].copy()
         own.pop("_compiled_call_impl", None)  # which is bound to the original
         if not type(original).__module__.startswith("torch.nn.modules."):
             self.custom.append(twin)
@@ -141,6 +144,30 @@ class Replica:
         if isinstance(value, torch.Generator):
             return value.clone_state()
         return copy.deepcopy(value) if isinstance(value, _GENERATORS) else value
+
+
+class Lent:
+    """A module that has hooks of an engine on it, and so is repeated itself, not a copy of it.
+
+    For the time of an evaluation it has the modes, buffers and attributes of a replica.
+    """
+
+    def __init__(self, module: nn.Module, replica: Replica):
+        self._pairs = list(zip(parts(module), parts(replica.module), strict=True))
+        self._module = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """An evaluation."""
+        before = []
+        for module, twin in self._pairs:
+            own = [n for n in twin.__dict__ if n not in _STANDARD or n in ("training", "_buffers")]
+            before.append({name: module.__dict__[name] for name in own if name in module.__dict__})
+            module.__dict__.update({name: twin.__dict__[name] for name in own})
+        try:
+            return self._module(*args, **kwargs)
+        finally:
+            for (module, _), own in zip(self._pairs, before, strict=True):
+                module.__dict__.update(own)
 
 
 class Snapshot:

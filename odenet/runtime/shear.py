@@ -176,7 +176,9 @@ class Registers:
     def _add(self, slot: str, amount: Tensor, factor: float) -> None:
         # The product is rounded, as it is where a step is written out: `add` with a factor rounds
         # once, and training would differ from evaluation in the last bit.
-        value, owned = self._values[slot], slot in self._owned
+        value = self._values[slot]
+        widened = torch.promote_types(value.dtype, amount.dtype) != value.dtype
+        owned = slot in self._owned and not widened
         if factor == -1:
             changed = value.sub_(amount) if owned else value - amount
         else:

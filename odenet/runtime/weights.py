@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.protocol import Stepwise
-from odenet.runtime.replica import Replica, parts
+from odenet.runtime.replica import Lent, Replica, parts
 from odenet.runtime.shear import Term
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
@@ -60,7 +60,13 @@ class Weights:
     @property
     def sharded(self) -> bool:
         """Whether gradients of some modules go to their parameters past autograd's list."""
-        return any(m.places is None for several in self._modules.values() for m in several)
+        return bool(self.units)
+
+    @property
+    def units(self) -> list[nn.Module]:
+        """The modules whose gradients go to their parameters past autograd's list."""
+        modules = [one for several in self._modules.values() for one in several]
+        return [one.module for one in modules if one.places is None]
 
     @property
     def stateless(self) -> bool:
@@ -107,7 +113,7 @@ class Weights:
                 continue
             one, replica = self._at(name, step), next(replicas)
             if one.places is None:
-                found.values.append(one.module)
+                found.values.append(Lent(one.module, replica))
                 continue
             replica.put(
                 {
@@ -185,7 +191,7 @@ class Again(NamedTuple):
         It needs a gradient wherever the original does: torch may take another way through a layer
         where nothing needs one, and give other last bits.
         """
-        needed, tensor = tensor.requires_grad, tensor.detach()
+        needed, tensor = wanted or tensor.requires_grad, tensor.detach()
         if needed:
             tensor.requires_grad_()
         if wanted:

@@ -488,3 +488,103 @@ def test_cotangents_in_half_precision_do_not_overflow():
     (expected,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
     assert found.isfinite().all()
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
+
+
+def test_a_hook_that_is_removed_before_the_backward():
+    flow = reversible(blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh())))
+    found = {}
+    for mode in ("stored", "reversible", "checkpoint"):
+        flow.memory = mode
+        hooks = [block.register_forward_pre_hook(lambda m, x: (2 * x[0],)) for block in flow.f]
+        out = flow(u())
+        for hook in hooks:
+            hook.remove()
+        found[mode] = torch.autograd.grad(out.square().sum(), list(flow.parameters()))
+    for mode in ("reversible", "checkpoint"):
+        for a, b in zip(found[mode], found["stored"], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_containers_of_the_context_are_those_of_the_call_and_not_written_to():
+    class Listing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x, numbers):
+            return torch.tanh(self.linear(x)) * numbers[0]
+
+    flow, numbers = reversible(blocks(Listing)), [2.0]
+    (expected,) = torch.autograd.grad(flow(u(), [2.0]).square().sum(), flow.f[0].linear.weight)
+    out = flow(u(), numbers)
+    numbers[0] = 100.0
+    (found,) = torch.autograd.grad(out.square().sum(), flow.f[0].linear.weight)
+    torch.testing.assert_close(found, expected)
+
+    class Passing(Listing):
+        def forward(self, x, side):
+            y = torch.tanh(self.linear(x) + side.get("h", 0))
+            side["h"] = y
+            return y
+
+    with pytest.raises(RuntimeError, match="wrote to a container"):
+        reversible(blocks(Passing))(u(), {})
+
+
+def test_weights_frozen_between_the_passes_still_have_had_a_gradient():
+    flow = reversible(blocks(lambda: nn.Linear(6, 6)))
+    x = u().requires_grad_()
+    (expected,) = torch.autograd.grad(flow(x).square().sum(), x)
+    for mode in ("reversible", "checkpoint"):
+        flow.memory = mode
+        out = flow(x)
+        flow.requires_grad_(False)
+        (found,) = torch.autograd.grad(out.square().sum(), x)
+        flow.requires_grad_(True)
+        torch.testing.assert_close(found, expected)
+
+
+def test_blocks_that_differentiate_within():
+    class Force(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            with torch.enable_grad():
+                x = x if x.requires_grad else x.detach().requires_grad_()
+                energy = torch.tanh(self.linear(x)).square().sum()
+                (force,) = torch.autograd.grad(energy, x, create_graph=True)
+            return -force
+
+    assert_as_stored(reversible(blocks(Force)), u(), modes=("reversible", "checkpoint"))
+
+
+def test_the_type_of_the_output_does_not_depend_on_the_mode():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.linear(x.float())
+
+    flow = reversible([Wide() for _ in range(3)])
+    types = set()
+    for mode in ("stored", "reversible", "checkpoint"):
+        flow.memory = mode
+        types.add(flow(u().bfloat16()).dtype)
+    assert types == {torch.float32}
+
+
+def test_a_state_without_axes():
+    class Scaling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor(0.3))
+
+        def forward(self, x):
+            return torch.tanh(self.weight * x)
+
+    assert_as_stored(reversible(blocks(Scaling)), torch.tensor(0.7, dtype=torch.float64),
+                     modes=("reversible", "checkpoint"))  # fmt: skip
