@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import odenet
 from odenet import analyse
 from odenet.analyse import Certificate, certify
+from odenet.analyse.export import certificate_json
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
@@ -109,6 +110,10 @@ class Program:
         return module_source(
             self.model, self.derivation, self.certificate, odenet.__version__, space
         )
+
+    def certificate_json(self) -> str:
+        """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
+        return certificate_json(self.model, self.certificate, odenet.__version__)
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""

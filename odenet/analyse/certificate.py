@@ -9,6 +9,7 @@ from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.prove import Part
 from odenet.analyse.scaling import Weights
+from odenet.analyse.units import System
 from odenet.diagnostics import Span
 
 Verdict = Literal["imaginary", "real", "stable", "open", "refuted"]
@@ -56,6 +57,8 @@ class Certificate:
         span: the piece of the text that is to blame.
         witness: a Jacobian with an eigenvalue in the right half plane.
         trials: how many weights and inputs were tried without finding one.
+        system: the dynamics as s' = L φ(R s + b); None if they are not of that form.
+        whole: what the energy rests on, a piece about all units at once.
     """
 
     verdict: Verdict
@@ -66,6 +69,8 @@ class Certificate:
     span: Span | None = field(default=None, compare=False, repr=False)
     witness: Witness | None = None
     trials: int = 0
+    system: System | None = field(default=None, compare=False, repr=False)
+    whole: Part | None = field(default=None, compare=False, repr=False)
 
     @property
     def proved(self) -> bool:

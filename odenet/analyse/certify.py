@@ -48,9 +48,11 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
     energy = _energy(proof.whole, system, reader)
     if proof.spectrum is None:
-        return _open(system, signs, unfit, energy)
-    assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
-    return Certificate(proof.spectrum, proof.parts, energy, assumptions)
+        found = _open(system, signs, unfit, energy)
+    else:
+        assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
+        found = Certificate(proof.spectrum, proof.parts, energy, assumptions)
+    return replace(found, system=system, whole=proof.whole if energy else None)
 
 
 def _with_assumptions(

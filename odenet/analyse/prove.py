@@ -15,7 +15,7 @@ from odenet.analyse.reductions import Decay, absorptions, components, parts, wit
 from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import System, Unit
-from odenet.model.expr import Activation
+from odenet.model.expr import Activation, State
 
 Spectrum = Literal["imaginary", "real", "stable"]
 Activations = frozenset[Activation]
@@ -34,6 +34,7 @@ class Part:
         decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
         contracted: the unit that was replaced in a change of variables.
         absorbed: units whose slopes stand in the matrix, by the name they have there.
+        states: the block of a block triangular J that this is about; none for all of J.
     """
 
     units: tuple[Unit, ...]
@@ -44,6 +45,7 @@ class Part:
     decay: Decay = field(default_factory=dict, hash=False)
     contracted: int | None = None
     absorbed: tuple[tuple[str, Unit], ...] = ()
+    states: tuple[State, ...] = ()
 
     @property
     def nilpotent(self) -> bool:
@@ -163,7 +165,7 @@ def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None
         for variant in (left, *absorptions(left)):
             found = _strongest(variant, signs, unfit)
             if found is not None:
-                return [replace(part, decay=decay) for part in found]
+                return [replace(part, decay=decay, states=system.states) for part in found]
     return None
 
 

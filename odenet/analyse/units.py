@@ -71,7 +71,8 @@ class System:
         units: the activations, in the order of the text, equal ones merged.
         linear: (i, j) -> the operator from state j to the rate of i.
         forced: whether a rate has a term that reads no state, outside all units.
-        absorbed: units whose slopes stand among the linear operators, by the name they have there.
+        absorbed: units whose slopes stand among the linear operators, by the name they have there,
+            with the state through which each is read there.
     """
 
     states: tuple[State, ...]
