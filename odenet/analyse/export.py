@@ -15,7 +15,7 @@ from odenet.analyse.factorisations import multiply
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Letter, Operator, Word
 from odenet.analyse.prove import Part
-from odenet.analyse.read_formulas import FormulaReader, Gate, reads_state
+from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate, reads_state
 from odenet.analyse.units import Row, System, Unit
 from odenet.model import expr
 from odenet.model.expr import State
@@ -62,10 +62,12 @@ class _Export:
         rates = model.dynamics.system(1)
         equations = {self.state(state): self.tree(rate) for state, rate in rates.items()}
         units = self.units(found.system) if found.system else {}
+        forcing = {self.state(s): self.forcing(rate) for s, rate in rates.items()} if units else {}
+        forcing = {state: tree for state, tree in forcing.items() if tree != _NOTHING}
         blocks = [self.block(parts) for parts in _by_block(found.parts)] if found.proved else []
         energy = self.block((found.whole,)) if found.whole is not None else None
         if energy is not None and found.energy is not None:
-            energy = {"conserved": found.energy.conserved, **energy}
+            energy = dict(energy)
         conditions = [self.condition(a.kind, a.subject) for a in found.assumptions]
         return {
             "format": FORMAT,
@@ -73,10 +75,11 @@ class _Export:
             "spec": {"name": model.name, "sha256": sha256(model.source.text.encode()).hexdigest()},
             "verdict": found.verdict,
             "conditions": [one for several in conditions for one in several],
-            "kinds": {**self.parameters(), **dict(sorted(self.kinds.items()))},
-            "values": dict(sorted(self.values.items())),
+            "kinds": self.parameters() | self.kinds,
+            "values": dict(sorted(self.values.items(), key=self.rank)),
             "equations": equations,
             "units": units,
+            "forcing": forcing,
             "blocks": blocks,
             "energy": energy,
         }
@@ -88,6 +91,10 @@ class _Export:
             norm = f"{parameter.options['kind']} norm" if parameter.type == "norm" else ""
             found[self.spell(name)] = norm or parameter.type
         return found
+
+    def rank(self, item: tuple[str, Tree]) -> tuple[bool, str]:
+        """Numbers first; formulas refer to them."""
+        return self.kinds[item[0]] != "number", item[0]
 
     def condition(self, kind: str, subject: str) -> list[Plain]:
         """An assumption, by the names its subject has in operators."""
@@ -102,9 +109,9 @@ class _Export:
     # the dynamics
 
     def units(self, system: System) -> Plain:
-        """The terms of s' = L φ(R s); those without an activation have the map `x`."""
+        """The terms of s' = L φ(R s); those without an activation have the map `·`."""
         linear = {
-            f"linear {k}": {"map": "x", "row": self.row({j: op}), "column": self.row({i: IDENTITY})}
+            f"linear {k}": {"map": "·", "row": self.row({j: op}), "column": self.row({i: IDENTITY})}
             for k, ((i, j), op) in enumerate(system.linear.items(), start=1)
         }
         units = {
@@ -115,10 +122,12 @@ class _Export:
             }
             for unit in system.units
         }
-        return units | linear
+        state = self.name(system.states[0])
+        idle = {"map": "·", "row": {state: _ZERO}, "column": {state: _ZERO}}
+        return units | linear or {"nothing": idle}
 
     def map(self, unit: Unit) -> Tree:
-        """φ, what is done to x = R s; biases and all that reads no state are a part of it."""
+        """φ, what is done to · = R s; biases and all that reads no state are a part of it."""
         assert unit.formula is not None
         steps: list[Any] = [["*", "-1"]] if unit.sign < 0 else []
         node, form = unit.formula, {}
@@ -135,7 +144,7 @@ class _Export:
         row = {self.reader.state(k): v for k, v in form.items() if isinstance(k, State)}
         if row != unit.row and row == {k: -v for k, v in unit.row.items()}:
             steps.append(["*", "-1"])
-        tree: Tree = "x"
+        tree: Tree = "·"
         for step in reversed(steps):
             tree = [*step, tree]
         return tree
@@ -152,7 +161,14 @@ class _Export:
         return _sum([
             self.tree(node) if op == IDENTITY else _product([self.operator(op), self.tree(node)])
             for node, op in form.items()
-        ])  # fmt: skip
+        ], _NOTHING)  # fmt: skip
+
+    def forcing(self, rate: expr.Node) -> Tree:
+        """What reads no state and stands outside the units."""
+        system = self.certificate.system
+        whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
+        form = self.reader.form(rate, whole)
+        return self.field({k: v for k, v in form.items() if not reads_state(k)})
 
     # the proof
 
@@ -172,28 +188,29 @@ class _Export:
         return {
             "states": [self.name(state) for state in states],
             "decay": {self.name(state): self.scalar(s) for state, s in first.decay.items()},
-            **self.arranged(units, changed),
-            "groups": [self.group(part, start) for part, start in pairs if part.units],
+            **self.arranged(self.name(states[0]), units, changed),
+            "groups": [self.group(part, start) for part, start in pairs],
         }
 
-    def arranged(self, units: list[Unit], changed: list[int]) -> Plain:
+    def arranged(self, state: str, units: list[Unit], changed: list[int]) -> Plain:
         """The terms L D R of a block, and M with T R L = M T for a change of variables T."""
-        change = None
+        change = {}
         for v in changed:
             ((state, factor),) = units[v].row.items()
             ((suffix, _),) = factor.terms
             units[v] = Unit((), {state: IDENTITY}, units[v].column, units[v].text)
-            change = {"unit": v, "by": self.operator(factor)}
+            change = {str(v): self.operator(factor)}
         matrix = [list(row) for row in multiply(tuple(units))]
         for v in changed:
             for k in range(len(units)):
                 if k != v:
                     matrix[v][k] = factor @ matrix[v][k]
                     matrix[k][v] = _without(matrix[k][v], suffix)
+        nothing = {"slope": "I", "row": {state: _ZERO}, "column": {}}
         return {
-            "factors": [self.factor(unit) for unit in units],
+            "factors": [self.factor(unit) for unit in units] or [nothing],
             "change": change,
-            "M": [[self.operator(operator) for operator in row] for row in matrix],
+            "M": [[self.operator(operator) for operator in row] for row in matrix] or [[_ZERO]],
         }
 
     def factor(self, unit: Unit) -> Plain:
@@ -204,16 +221,13 @@ class _Export:
     def group(self, part: Part, start: int) -> Plain:
         """The proof about a diagonal block of M."""
         squares = [
-            {"weight": self.scalar(square.weight), "row": list(map(self.operator, square.row))}
+            [self.scalar(square.weight), list(map(self.operator, square.row))]
             for square in part.squares
         ]
         return {
             "kind": KINDS[part.spectrum],
-            "units": list(range(start, start + len(part.units))),
-            "weights": [
-                self.operator(weight) if weight.scalar is None else self.scalar(weight.scalar)
-                for weight in part.weights
-            ],
+            "units": list(range(start, start + max(len(part.units), 1))),
+            "weights": list(map(self.weight, part.weights)),
             "squares": squares,
         }
 
@@ -224,11 +238,17 @@ class _Export:
         return {self.name(state): self.operator(operator) for state, operator in row.items()}
 
     def scalar(self, scalar: Scalar) -> Tree:
-        """A number."""
-        return _sum([
-            _product([str(coefficient), *self.powers(monomial, self.number)])
-            for monomial, coefficient in scalar.terms
-        ])  # fmt: skip
+        """A number, with the values of the `let`s in it."""
+        return self.weight(Operator.word((), scalar))
+
+    def weight(self, operator: Operator) -> Tree:
+        """A sum of numbers times diagonals, in a form that shows its sign."""
+        terms = [
+            ["*", str(x), *self.powers(m, self.number), *(self.word(word) if word else [])]
+            for word, scalar in operator.terms
+            for m, x in scalar.at(self.reader.values).terms
+        ]
+        return ["+", *terms]
 
     def operator(self, operator: Operator) -> Tree:
         """A sum of words."""
@@ -251,11 +271,10 @@ class _Export:
     def powers(
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors; a whole power is written out."""
+        """Factors."""
         found: list[Tree] = []
         for own, power in powers:
-            whole = power == int(power) and power > 0
-            found += [name(own)] * int(power) if whole else [["^", name(own), str(power)]]
+            found.append(name(own) if power == 1 else ["^", name(own), str(power)])
         return found
 
     def diagonal(self, name: str) -> str:
@@ -310,10 +329,14 @@ class _Export:
                 return self.state(node)
             case expr.Learned() | expr.Param() | expr.Bias():
                 return self.spell(node.name)
-            case expr.Identity() | expr.Zero() | expr.Input():
-                return {expr.Identity: "I", expr.Zero: "0", expr.Input: "u"}[type(node)]
+            case expr.Identity() | expr.Input():
+                return "I" if isinstance(node, expr.Identity) else "u"
+            case expr.Zero():
+                return _NOTHING
             case expr.Sum():
                 return _sum([_product([str(s), self.tree(term)]) for s, term in node.terms])
+            case expr.Power() if not any(isinstance(n, expr.Learned) for n in node.walk()):
+                return self.constant(node)
             case expr.Quotient():
                 below = ["^", self.tree(node.denominator), "-1"]
                 return _product([below, self.tree(node.numerator)])
@@ -321,6 +344,8 @@ class _Export:
                 return _product([self.tree(node.left), self.tree(node.right)])
             case expr.Apply():
                 return _product([self.tree(node.operator), self.tree(node.operand)])
+            case expr.Hadamard():  # a sum of one term, so that what stands before it stays apart
+                return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
             case expr.Activate() | expr.Call():
                 return [*self.stage(node), self.tree(node.operand)]
         return [_TREES[type(node)], *map(self.tree, node.children())]
@@ -329,13 +354,16 @@ class _Export:
 _TREES: dict[type[expr.Node], str] = {
     expr.Power: "^",
     expr.Adjoint: "T",
-    expr.Hadamard: "hadamard",
     expr.Concat: "concat",
 }
 
 
-def _sum(terms: list[Tree]) -> Tree:
-    return ["+", *terms] if len(terms) > 1 else terms[0] if terms else "0"
+_ZERO: Tree = ["*", "0", "I"]
+_NOTHING: Tree = ["*", "0", "u"]
+
+
+def _sum(terms: list[Tree], zero: Tree = _ZERO) -> Tree:
+    return ["+", *terms] if len(terms) > 1 else terms[0] if terms else zero
 
 
 def _product(factors: list[Tree]) -> Tree:
