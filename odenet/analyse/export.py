@@ -13,7 +13,7 @@ from typing import Any
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.factorisations import multiply
 from odenet.analyse.laurent import Scalar
-from odenet.analyse.operator_algebra import IDENTITY, Letter, Operator, Word
+from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.prove import Part
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate, reads_state
 from odenet.analyse.units import Row, System, Unit
@@ -194,12 +194,12 @@ class _Export:
 
     def arranged(self, state: str, units: list[Unit], changed: list[int]) -> Plain:
         """The terms L D R of a block, and M with T R L = M T for a change of variables T."""
-        change = {}
+        change: list[Tree] = ["I"] * max(len(units), 1)
         for v in changed:
             ((state, factor),) = units[v].row.items()
             ((suffix, _),) = factor.terms
             units[v] = Unit((), {state: IDENTITY}, units[v].column, units[v].text)
-            change = {str(v): self.operator(factor)}
+            change[v] = self.operator(factor)
         matrix = [list(row) for row in multiply(tuple(units))]
         for v in changed:
             for k in range(len(units)):
@@ -209,27 +209,36 @@ class _Export:
         nothing = {"slope": "I", "row": {state: _ZERO}, "column": {}}
         return {
             "factors": [self.factor(unit) for unit in units] or [nothing],
-            "change": change,
+            "T": change,
             "M": [[self.operator(operator) for operator in row] for row in matrix] or [[_ZERO]],
         }
 
-    def factor(self, unit: Unit) -> Plain:
-        """L D R, where D is the slope of a unit of the dynamics, or the identity."""
+    def factor(self, unit: Unit) -> str | Plain:
+        """L D R, where D is the slope of a unit of the dynamics, or the identity.
+
+        A unit that stands in the block as it is in the dynamics is called by its name.
+        """
+        for whole in self.certificate.system.units if self.certificate.system else ():
+            if whole.formula is unit.formula and (whole.row, whole.column) == (
+                unit.row,
+                unit.column,
+            ):
+                return self.names[id(unit.formula)]
         slope = "I" if unit.formula is None else f"{self.names[id(unit.formula)]}'"
         return {"slope": slope, "row": self.row(unit.row), "column": self.row(unit.column)}
 
-    def group(self, part: Part, start: int) -> Plain:
+    def group(self, part: Part, start: int) -> list[Any]:
         """The proof about a diagonal block of M."""
         squares = [
             [self.scalar(square.weight), list(map(self.operator, square.row))]
             for square in part.squares
         ]
-        return {
-            "kind": KINDS[part.spectrum],
-            "units": list(range(start, start + max(len(part.units), 1))),
-            "weights": list(map(self.weight, part.weights)),
-            "squares": squares,
-        }
+        return [
+            KINDS[part.spectrum],
+            list(range(start, start + max(len(part.units), 1))),
+            list(map(self.weight, part.weights)),
+            squares,
+        ]
 
     # operators
 
@@ -237,18 +246,22 @@ class _Export:
         """Operators by state."""
         return {self.name(state): self.operator(operator) for state, operator in row.items()}
 
-    def scalar(self, scalar: Scalar) -> Tree:
+    def scalar(self, scalar: Scalar) -> list[Any]:
         """A number, with the values of the `let`s in it."""
         return self.weight(Operator.word((), scalar))
 
-    def weight(self, operator: Operator) -> Tree:
+    def weight(self, operator: Operator) -> list[Any]:
         """A sum of numbers times diagonals, in a form that shows its sign."""
-        terms = [
-            ["*", str(x), *self.powers(m, self.number), *(self.word(word) if word else [])]
+        return [
+            [str(x), {self.number(n): str(p) for n, p in m} | self.diagonals(word)]
             for word, scalar in operator.terms
             for m, x in scalar.at(self.reader.values).terms
         ]
-        return ["+", *terms]
+
+    def diagonals(self, word: Word) -> dict[str, str]:
+        """The powers of diagonals in a word of nothing else."""
+        letters = [letter for letter in word if isinstance(letter, Diagonal)]
+        return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
     def operator(self, operator: Operator) -> Tree:
         """A sum of words."""
