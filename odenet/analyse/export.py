@@ -227,18 +227,18 @@ class _Export:
         slope = "I" if unit.formula is None else f"{self.names[id(unit.formula)]}'"
         return {"slope": slope, "row": self.row(unit.row), "column": self.row(unit.column)}
 
-    def group(self, part: Part, start: int) -> list[Any]:
+    def group(self, part: Part, start: int) -> Plain:
         """The proof about a diagonal block of M."""
         squares = [
             [self.scalar(square.weight), list(map(self.operator, square.row))]
             for square in part.squares
         ]
-        return [
-            KINDS[part.spectrum],
-            list(range(start, start + max(len(part.units), 1))),
-            list(map(self.weight, part.weights)),
-            squares,
-        ]
+        return {
+            "kind": KINDS[part.spectrum],
+            "units": list(range(start, start + max(len(part.units), 1))),
+            "weights": list(map(self.weight, part.weights)),
+            "squares": squares,
+        }
 
     # operators
 
