@@ -75,7 +75,7 @@ class _Export:
             "spec": {"name": model.name, "sha256": sha256(model.source.text.encode()).hexdigest()},
             "verdict": found.verdict,
             "conditions": [one for several in conditions for one in several],
-            "kinds": self.parameters() | self.kinds,
+            "kinds": self.parameters() | dict(sorted(self.kinds.items(), key=self.rank)),
             "values": dict(sorted(self.values.items(), key=self.rank)),
             "equations": equations,
             "units": units,
