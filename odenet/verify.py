@@ -32,7 +32,8 @@ def demand(holds, otherwise, error: type = Unproved):
 
 
 def number(text) -> Any:
-    return Fraction(text) if not text.strip("-/0123456789") and len(text) < 2600 else None
+    known = not text.strip("-/0123456789") and len(text) < 2600
+    return (Fraction if "/" in text else int)(text) if known else None
 
 
 def power(x, p):

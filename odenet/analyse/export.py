@@ -6,6 +6,7 @@ A formula is a name as the author spells it, a number `"-1/3"`, or a list `[kind
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -195,20 +196,19 @@ class _Export:
     def arranged(self, state: str, units: list[Unit], changed: list[int]) -> Plain:
         """The terms L D R of a block, and M with T R L = M T for a change of variables T."""
         change: list[Tree] = ["I"] * max(len(units), 1)
+        plain = list(units)
+        for v in changed:  # a contracted unit has p in the place of the identity
+            plain[v] = replace(units[v], row=dict.fromkeys(units[v].row, IDENTITY))
+        matrix = [list(row) for row in multiply(tuple(plain))]
         for v in changed:
-            ((state, factor),) = units[v].row.items()
-            ((suffix, _),) = factor.terms
-            units[v] = Unit((), {state: IDENTITY}, units[v].column, units[v].text)
-            change[v] = self.operator(factor)
-        matrix = [list(row) for row in multiply(tuple(units))]
-        for v in changed:
+            (by,) = units[v].row.values()
+            change[v] = self.operator(by)
             for k in range(len(units)):
                 if k != v:
-                    matrix[v][k] = factor @ matrix[v][k]
-                    matrix[k][v] = _without(matrix[k][v], suffix)
+                    matrix[v][k], matrix[k][v] = by @ matrix[v][k], _without(matrix[k][v], by)
         nothing = {"slope": "I", "row": {state: _ZERO}, "column": {}}
         return {
-            "factors": [self.factor(unit) for unit in units] or [nothing],
+            "factors": [self.factor(unit) for unit in plain] or [nothing],
             "T": change,
             "M": [[self.operator(operator) for operator in row] for row in matrix] or [[_ZERO]],
         }
@@ -394,8 +394,9 @@ def _bias(target: object) -> str | None:
     return node.name if isinstance(node, expr.Bias) else None
 
 
-def _without(operator: Operator, suffix: Word) -> Operator:
+def _without(operator: Operator, word: Operator) -> Operator:
     """B with operator = B p."""
+    ((suffix, _),) = word.terms
     return Operator.of({word[: -len(suffix)]: scalar for word, scalar in operator.terms})
 
 

@@ -59,7 +59,9 @@ def compile_spec(
     print(as_text(program.model, program.derivation, program.certificate))
     target = output or Path(f"{program.name}.py")
     _write(target, source, chosen=output is not None)
-    print(f"\nwrote {target}")
+    proof = target.with_suffix(".certificate.json")
+    _write(proof, program.certificate_json(), chosen=output is not None)
+    print(f"\nwrote {target} and {proof}")
     for warning in program.warnings:
         print(f"\n{render(warning)}", file=sys.stderr)
 
