@@ -23,7 +23,7 @@ RISING_FROM_ZERO, ODD = {"leaky_relu", "shrink"}, {"tanh", "hardtanh", "sin", "s
 DIAGONAL, SIGNED = {"diag", "gate", "slope"}, {"scalar", "diag", "gate"}
 ALL = {"imaginary", "real", "stable"}
 GIVES = dict(antisymmetric=ALL - {"real"}, symmetric=ALL - {"imaginary"}, dissipative={"stable"})
-Unproved = type("Unproved", (Exception,), {})
+Unproved = type("Unproved", (Exception,), {"__repr__": Exception.__str__})
 
 
 def demand(holds, otherwise, error: type = Unproved):
@@ -126,7 +126,7 @@ class Checker:
             for s, a in unit["column"].items():
                 rates[s] = rates[s] + self.value(a, self.free) @ φ
         for s, tree in equations.items():
-            demand(np.all(self.value(tree, at) == rates[s]), f"the units differ from {s}'")
+            demand(np.all(self.value(tree, at) == rates[s]), f"the units do not give {s}'")
 
     def block(self, done, states, decay, factors, T, M, groups):  # about a diagonal block of J
         own = [unit for unit in self.units.values() if unit["column"].keys() & {*states}]
@@ -180,20 +180,20 @@ def main(path):
             gives, done = gives & checker.block(done, **block), done + block["states"]
         whole, units = {*data["equations"]}, checker.units.items()
         if energy:  # no slope is part of its proof: D = I, and the names of slopes mean nothing
-            named = all(k in energy["factors"] for k, unit in units if unit["map"] != "·")
-            named = named and {*energy["states"]} == whole and not data["forcing"] | energy["decay"]
+            left = (whole - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
+            left |= {k for k, unit in units if unit["map"] != "·" and k not in energy["factors"]}
+            demand(not left, f"the energy leaves out {left}")
             checker.point, checker.units = checker.free, {k: {**u, "slope": "I"} for k, u in units}
             kept = "imaginary" in checker.block([], **energy)
-            demand(named, "the energy is not that of all terms")
             print("proved: the energy", "is conserved" if kept else "never grows")
-        proved = {*done} == whole and verdict in gives
-        demand(proved and ("constant weights", None) in checker.conditions, f"that it is {verdict}")
-        print(f"proved: the spectrum is {verdict}, if {sorted(checker.conditions, key=str)}")
+        conditions = sorted(" of ".join(filter(None, pair)) for pair in checker.conditions)
+        demand({*done} == whole and verdict in gives and "constant weights" in conditions, verdict)
+        print(f"proved: the spectrum is {verdict}, given {', '.join(conditions)}")
         return 0
     except Exception as error:
-        unproved = isinstance(error, Unproved)
-        print(f"not proved: {error}" if unproved else f"no certificate: {error!r:.200}")
-        return 1 if unproved else 2
+        code = 1 if isinstance(error, Unproved) else 2
+        print("no certificate:" if code == 2 else "not proved:", f"{error!r:.200}")
+        return code
 
 
 if __name__ == "__main__":
