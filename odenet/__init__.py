@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from odenet.compiler import Program, load, loads
     from odenet.conversion import convert, reversible
     from odenet.diagnostics import SpecError
+    from odenet.plugins import (
+        load_plugin,
+        register_activation,
+        register_claim,
+        register_layer,
+        register_parameter,
+    )
 
 # Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
@@ -21,10 +28,18 @@ _HOMES = {
     "convert": "odenet.conversion",
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
+    "load_plugin": "odenet.plugins",
+    "register_activation": "odenet.plugins",
+    "register_claim": "odenet.plugins",
+    "register_layer": "odenet.plugins",
+    "register_parameter": "odenet.plugins",
     "reversible": "odenet.conversion",
 }
 
-__all__ = ["Program", "SpecError", "convert", "load", "loads", "reversible"]
+__all__ = [
+    "Program", "SpecError", "convert", "load", "load_plugin", "loads", "register_activation",
+    "register_claim", "register_layer", "register_parameter", "reversible",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
                                                           └─ emit ─► torch source ─► module
+
+A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
 """
 
 import linecache
@@ -16,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import odenet
 from odenet import analyse
-from odenet.analyse import Certificate, certify
+from odenet.analyse import Certificate
+from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.export import certificate_json
 from odenet.analyse.scheme_on_dynamics import exact_refused
+from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.emit.module import module_source
@@ -27,7 +31,7 @@ from odenet.language.reading import read
 from odenet.language.tree import File
 from odenet.model.build import DEFAULT_SPACE
 from odenet.model.check import check
-from odenet.model.program import Model
+from odenet.model.program import Model, ends_in_classes
 from odenet.model.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -73,31 +77,54 @@ class Program:
     def classes(self) -> int | None:
         """The width of the last layer of the `net` when that is a dense one."""
         net = self.model.net
-        return int(net[-1].after.channels.constant) if net and net[-1].name == "dense" else None
+        return int(net[-1].after.channels.constant) if ends_in_classes(self.model) else None
+
+    @property
+    def discretised(self) -> bool:
+        """Whether the file has a `discretise` line; without one there are no steps, no module."""
+        return self.model.discretisation_or_none is not None
 
     @cached_property
     def derivation(self) -> Derivation:
-        """What follows from the scheme's text: forward, inverse, order, symmetry, volume."""
-        return derive(self.model.scheme)
+        """What follows from the scheme's text: forward, inverse, order, symmetry, volume.
+
+        Raises:
+            SpecError: the file has no `discretise` line.
+        """
+        return confirmed_derivation(self.model, derive(self.model.scheme))
 
     @cached_property
     def certificate(self) -> Certificate:
-        """What is proved about the spectrum of the dynamics."""
-        return certify(self.model)
+        """The verdict on the spectrum of the dynamics: proved, refuted, or open after a search."""
+        return self.decide()
+
+    @cached_property
+    def claims(self) -> list[ClaimResult]:
+        """What became of every `require`: proved, refuted or open."""
+        return self.judge(self.certificate)
+
+    def judge(
+        self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
+    ) -> list[ClaimResult]:
+        """The claims under a certificate of `decide`, with searches as long as its own."""
+        derivation = self.derivation if self.discretised else None
+        return check_claims(self.model, derivation, certificate, trials, seed)
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
         """What speaks against this scheme on the proved spectrum, with what to use instead."""
+        if not self.discretised:
+            return []
         return analyse.advise(self.model, self.derivation, self.certificate)
 
-    def decide(self, trials: int, seed: int = 0) -> Certificate:
-        """The certificate, after a search for a counterexample where nothing is proved.
+    def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
+        """The certificate after a search of another length, or with another seed.
 
         Args:
-            trials: starts of the search.
+            trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
-        return analyse.decide(self.model, trials, seed)
+        return confirmed(self.model, analyse.decide(self.model, trials, seed))
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.
@@ -161,7 +188,8 @@ class Program:
         return network() if classes is None or self.classes is None else network(classes)
 
     def __str__(self) -> str:
-        return f"{self.derivation}\n\n{self.certificate}"
+        parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]
+        return "\n\n".join(map(str, parts))
 
 
 def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Program:
@@ -184,7 +212,7 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
     program = Program(*check(source, settings))
-    if program.model.discretisation.exact:
+    if program.discretised and program.model.discretisation.exact:
         refused = exact_refused(program.model, program.derivation)
         if refused is not None:
             raise SpecError([refused])

@@ -1,6 +1,7 @@
 """The laws that `odenet check` measures: they hold of what is right, and not of what is wrong."""
 
 import pytest
+import torch
 
 import odenet
 from odenet import laws
@@ -37,6 +38,56 @@ def test_all_laws_hold_of_a_proved_system_in_any_dimension(operator, shape):
 
 def test_both_gradients_are_taken_with_the_same_dropout():
     assert measured(DROPOUT)["gradient"].measured < 1e-12
+
+
+DAMPED = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\ndiscretise euler(h = 0.1)\n"
+LINEAR = "state Y, Z\nlet a = 2\nlet b = -1\nY' = b Z\nZ' = a Y\ndiscretise verlet(h = 0.1)\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DAMPED,  # all eigenvalues real, and of a symmetric matrix
+        "state Y\nparam K : dense\nY'' = -K^T tanh(K Y)\ndiscretise leapfrog(h = 0.1)\n",
+        LINEAR,  # nothing learned
+        "state Z\nZ' = -Z\ndiscretise midpoint(h = 0.1)\n",
+        "state Z\nparam b : bias\nZ' = b\ndiscretise midpoint(h = 0.1)\n",  # reads no state
+        "state Y, Z\nparam b : bias\nY' = Z\nZ' = b\ndiscretise verlet(h = 0.1)\n",
+        "state Z\nZ' = 0\ndiscretise asynchronous_leapfrog(h = 0.1)\n",
+        "state Z\nparam b : bias\nZ' = b\ndiscretise asynchronous_leapfrog(h = 0.1)\n",
+        "state Z\nparam b : bias\nZ' = -Z\nZ(0) = b\ndiscretise midpoint(h = 0.1)\n",
+        "state Z\nZ' = u\ndiscretise midpoint(h = 0.1)\n",
+        "state Y, Z\nparam K : dense\nY' = 0\nZ' = tanh(K Y)\ndiscretise midpoint(h = 0.1)\n",
+        # the verdict holds where a learned number is not negative
+        "state Z\nparam g : scalar(init = -1)\nZ' = -g Z\ndiscretise rk4(h = 0.1)\n",
+        "state Z\nparam d : diag(init = zeros)\nZ' = -d Z\ndiscretise rk4(h = 0.1)\n",
+    ],
+)
+def test_the_laws_hold_of_flows_with_little_in_them(text):
+    found = measured(text)
+    assert found["spectrum"].holds
+    assert all(law.holds for law in found.values())
+
+
+def test_the_flow_without_parameters_has_a_gradient_by_its_input():
+    assert measured(LINEAR)["gradient"].measured < 1e-12
+
+
+@pytest.mark.parametrize("h", ["1e6", "1e19", "1e100", "1e300"])
+def test_steps_too_long_to_be_undone_are_said_not_to_be_measured(h):
+    text = HAMILTONIAN.format(operator="conv(3)", shape="4, 9").replace("h = 0.1", f"h = {h}")
+    found = measured(text.replace("yoshida4", "verlet"))
+    assert found["round trip"].holds is None and found["gradient"].holds is None
+    assert found["energy"].holds and found["spectrum"].holds
+    assert "not measured" in found["round trip"].text
+    assert found["round trip"].to_json()["measured"] is None
+
+
+def test_the_spectrum_of_a_second_order_equation_is_compared_by_its_roots():
+    text = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y)\ndiscretise leapfrog(h = 0.1)\n"
+    flow = odenet.loads(text).flow(4, 1)
+    values = flow.spectrum(torch.randn(1, 4, 2, 2))
+    assert values.is_complex() and bool((values.real <= 0).all())
 
 
 def test_an_inverse_that_is_slightly_wrong_is_found(monkeypatch):

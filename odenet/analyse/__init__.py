@@ -1,7 +1,7 @@
 """Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
 
-`certify` is symbolic and quick. What searches for counterexamples needs numpy, which is imported
-when it is first used.
+`certify` is symbolic and quick. `decide` also searches for a counterexample where nothing is
+proved. That needs numpy, which is imported when it is first used.
 """
 
 from importlib import import_module
@@ -9,33 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.certify import certify
+from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.counterexample import Witness
+from odenet.analyse.decide import TRIALS, decide
 from odenet.analyse.energy import Energy, EnergyTerm
 
 if TYPE_CHECKING:
-    from odenet.analyse.advice import advise
-    from odenet.analyse.claims import ClaimResult, check_claims
-    from odenet.analyse.witness import decide, search_witness
+    from odenet.analyse.advice import Fitting, advise, fitting_schemes
+    from odenet.analyse.witness import search_witness
 
 __all__ = [
+    "TRIALS",
     "Assumption",
     "Certificate",
     "ClaimResult",
     "Energy",
     "EnergyTerm",
+    "Fitting",
     "Witness",
     "advise",
     "certify",
     "check_claims",
     "decide",
+    "fitting_schemes",
     "search_witness",
 ]
 
 _LATER = {
+    "Fitting": "advice",
     "advise": "advice",
-    "ClaimResult": "claims",
-    "check_claims": "claims",
-    "decide": "witness",
+    "fitting_schemes": "advice",
     "search_witness": "witness",
 }
 

@@ -4,16 +4,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from odenet.analyse import latex, proof_text
+from odenet.analyse.conditions import Part
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.prove import Part
+from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.scaling import Weights
 from odenet.analyse.units import System
 from odenet.diagnostics import Span
 
 Verdict = Literal["imaginary", "real", "stable", "open", "refuted"]
-AssumptionKind = Literal["constant weights", "frozen statistics", "gain", "sign"]
+AssumptionKind = Literal["constant weights", "frozen statistics", "gain", "sign", "gate"]
 
 MEANINGS = {
     "imaginary": "every eigenvalue of the Jacobian is imaginary",
@@ -28,19 +29,23 @@ class Assumption:
 
     Args:
         kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), "gain" (of
-            a norm) or "sign" (of a learned number or diagonal): the last two are never negative.
+            a norm), "sign" (of a learned number or diagonal) or "gate" (a function of what is no
+            state): the last three are never negative.
         subject: canonical name of the parameter, empty for all.
         text: in words.
         by_construction: whether the generated module cannot violate it.
+        start: how the parameter begins, where the assumption does not hold there; else empty.
     """
 
     kind: AssumptionKind
     subject: str
     text: str
     by_construction: bool = False
+    start: str = ""
 
     def __str__(self) -> str:
-        return self.text + (" (by construction)" if self.by_construction else "")
+        begins = f" ({self.start}, where this does not hold)" if self.start else ""
+        return self.text + (" (by construction)" if self.by_construction else begins)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,8 @@ class Certificate:
         span: the piece of the text that is to blame.
         witness: a Jacobian with an eigenvalue in the right half plane.
         trials: how many weights and inputs were tried without finding one.
+        unsearched: why none could be tried.
         system: the dynamics as s' = L φ(R s + b); None if they are not of that form.
-        whole: what the energy rests on, a piece about all units at once.
     """
 
     verdict: Verdict
@@ -69,8 +74,8 @@ class Certificate:
     span: Span | None = field(default=None, compare=False, repr=False)
     witness: Witness | None = None
     trials: int = 0
+    unsearched: str = ""
     system: System | None = field(default=None, compare=False, repr=False)
-    whole: Part | None = field(default=None, compare=False, repr=False)
 
     @property
     def proved(self) -> bool:
@@ -93,6 +98,16 @@ class Certificate:
         return self.parts[0].weights if len(self.parts) == 1 else None
 
     @property
+    def rate(self) -> Scalar | None:
+        """An r > 0 with Re λ <= -r for all eigenvalues, if one is proved."""
+        rates = {part.rate for part in self.parts}
+        if len(rates) == 1:
+            return rates.pop()
+        numbers = [rational(rate) for rate in rates if rate is not None]
+        known = [number for number in numbers if number is not None]
+        return Scalar.number(min(known)) if known and len(known) == len(rates) else None
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """The assumptions that training can violate: signs of gains, numbers and diagonals."""
         return tuple(
@@ -102,16 +117,30 @@ class Certificate:
         )
 
     @property
+    def broken(self) -> tuple[Assumption, ...]:
+        """The assumptions that do not hold where training begins."""
+        return tuple(assumption for assumption in self.assumptions if assumption.start)
+
+    @property
     def summary(self) -> str:
         """The verdict in one line."""
         if self.proved:
             where = {"real": "real and at most 0", "stable": "in the closed left half plane"}
             under = f", if {' and '.join(self.conditions)}" if self.conditions else ""
+            under += "".join(
+                f"; {assumption.start}, where this does not hold" for assumption in self.broken
+            )
             return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
         if self.witness is not None:
-            return f"spectrum not stable: {self.witness}"
-        tried = f"; no counterexample in {self.trials} trials" if self.trials else ""
-        return f"spectrum open: {self.reason}{tried}"
+            return f"spectrum refuted: not stable, {self.witness}"
+        return f"spectrum open: {self.reason}{self.tried}"
+
+    @property
+    def tried(self) -> str:
+        """What a search for a counterexample came to that found none, to end a sentence with."""
+        if self.unsearched:
+            return f"; not searched for a counterexample: {self.unsearched}"
+        return f"; no counterexample in {self.trials} trials" if self.trials else ""
 
     @property
     def proof(self) -> tuple[str, ...]:
@@ -120,6 +149,8 @@ class Certificate:
 
     def __str__(self) -> str:
         lines = [self.summary, *(f"  {line}" for line in self.proof)]
+        if len(self.parts) > 1 and self.rate is not None:
+            lines.append(f"  No eigenvalue of J has a real part above {-self.rate}.")
         if self.energy is not None:
             lines.append(f"  energy: {self.energy}")
         if self.proved:
@@ -142,6 +173,7 @@ class Certificate:
             "verdict": self.verdict,
             "summary": self.summary,
             "parts": [proof_text.plain(part) for part in self.parts],
+            "rate": None if self.rate is None else str(self.rate),
             "energy": str(self.energy) if self.energy else None,
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
             "proof": list(self.proof),
@@ -149,4 +181,5 @@ class Certificate:
             "place": place,
             "witness": self.witness.to_json() if self.witness else None,
             "trials": self.trials,
+            "unsearched": self.unsearched,
         }

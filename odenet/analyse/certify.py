@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
+from odenet.analyse.conditions import Part
+from odenet.analyse.descent import falling
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
-from odenet.analyse.prove import Activations, Part, Proof, prove
+from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone, read_system
 from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
+from odenet.model.parameters import Learned
 from odenet.model.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
@@ -26,13 +30,17 @@ def certify(model: Model) -> Certificate:
     """
     reader = FormulaReader(model)
     try:
-        readings = [read_system(model, reader), read_system(model, reader, whole=True)]
+        readings = [_read(model, reader, whole) for whole in (False, True)]
     except OutsideTheorems as obstacle:
         return Certificate("open", reason=str(obstacle), span=obstacle.span)
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best
     return max(best, _certificate(model, reader, readings[1]), key=_strength)
+
+
+def _read(model: Model, reader: FormulaReader, whole: bool) -> System:
+    return with_slopes(read_system(model, reader, whole), model, reader)
 
 
 def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
@@ -44,15 +52,15 @@ def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
 def _certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
     """The certificate of one reading of the dynamics."""
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
-    signs = Signs(reader.values)
+    signs = Signs(reader.values, frozenset(reader.nonnegative))
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
-    energy = _energy(proof.whole, system, reader)
+    energy = _energy(proof.whole, system, signs, reader)
     if proof.spectrum is None:
         found = _open(system, signs, unfit, energy)
     else:
         assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
         found = Certificate(proof.spectrum, proof.parts, energy, assumptions)
-    return replace(found, system=system, whole=proof.whole if energy else None)
+    return replace(found, system=system)
 
 
 def _with_assumptions(
@@ -62,22 +70,26 @@ def _with_assumptions(
     plain = prove(system, signs, unfit)
     if plain.spectrum or not learned:
         return plain, frozenset()
-    found, needed = prove(system, replace(signs, assumed=learned), unfit), learned
+    known, needed = signs.assumed, learned
+    found = prove(system, replace(signs, assumed=known | learned), unfit)
     if found.spectrum is None:
         return plain, frozenset()
     for name in sorted(learned):
         fewer = needed - {name}
-        smaller = prove(system, replace(signs, assumed=fewer), unfit)
+        smaller = prove(system, replace(signs, assumed=known | fewer), unfit)
         if smaller.spectrum is not None:
             found, needed = smaller, fewer
     return found, needed
 
 
-def _energy(whole: Part | None, system: System, reader: FormulaReader) -> Energy | None:
+def _energy(
+    whole: Part | None, system: System, signs: Signs, reader: FormulaReader
+) -> Energy | None:
     """The energy of a statement about all units; a forcing outside of them does work of its own."""
-    if whole is None or not whole.units or system.forced:
+    if system.forced:
         return None
-    return read_energy(whole, reader)
+    found = whole or falling(system, signs)
+    return read_energy(found, reader) if found is not None and found.units else None
 
 
 def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:
@@ -96,21 +108,41 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
     units = [unit for part in proof.parts for unit in part.monotone]
     found = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
-        spelling = model.spellings.get(name, name)
-        positive = model.parameters[name].options["positive"] == "positive"
-        text = f"the statistics of {spelling} are frozen, as in evaluation"
+        spelling, learned = model.spellings.get(name, name), model.parameters[name]
+        text = (
+            f"the statistics of {spelling} are frozen, as in evaluation: in training they come "
+            "from the batch, and the verdict is not about that Jacobian"
+        )
         found.append(Assumption("frozen statistics", name, text))
-        found.append(Assumption("gain", name, f"the gain of {spelling} is ≥ 0", positive))
+        gain, start = f"the gain of {spelling}", _start(learned)
+        start = start and f"{gain} {start}"
+        found.append(Assumption("gain", name, f"{gain} is ≥ 0", learned.is_positive, start))
     return found
 
 
 def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
-    """Signs of learned numbers and diagonals."""
+    """Signs of numbers and diagonals: those that are assumed, and those by construction."""
     found = []
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):
-            assert isinstance(target.node, Bias)
-            target, name = target.node.name, reader.spell(target.node.name)
-        found.append(Assumption("sign", target, f"{name} ≥ 0"))
+            assert isinstance(target.leaf, Bias)
+            target, name = target.leaf.name, reader.spell(target.leaf.name)
+        start = _start(reader.model.parameters[target])
+        start = start and f"{name} {start}"
+        found.append(Assumption("sign", target, f"{name} ≥ 0", False, start))
+    for name in sorted(reader.nonnegative):
+        target = reader.names[name]
+        kind, subject = ("gate", "") if isinstance(target, Gate) else ("sign", target)
+        found.append(Assumption(kind, subject, f"{name} ≥ 0", by_construction=True))
     return found
+
+
+def _start(learned: Learned) -> str:
+    """How a parameter begins, if not at values that are >= 0; empty if it does."""
+    init = learned.options["init"]
+    if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:
+        return ""
+    if init.name == "constant":
+        return f"starts at {float(init.kwargs['value']):g}"
+    return "starts at random values of either sign"

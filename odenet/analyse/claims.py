@@ -1,16 +1,16 @@
-"""The claims of `require`: proved, refuted, or neither."""
+"""The claims of `require`: proved, refuted, or open."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
-from odenet.analyse.jacobian import CannotEvaluate
+from odenet.analyse.decide import TRIALS
 from odenet.analyse.scheme_on_dynamics import irreversible
-from odenet.analyse.witness import TRIALS, Against, search_witness
 from odenet.derive import Derivation
-from odenet.diagnostics import Span
+from odenet.diagnostics import Diagnostic, Span
+from odenet.model.claims import CLAIMS
 from odenet.model.program import Claim, Model
 
 IMPLIED_BY = {
@@ -18,6 +18,8 @@ IMPLIED_BY = {
     "imaginary": ("imaginary",),
     "real": ("real",),
 }
+WORDS = {True: "proved", False: "refuted", None: "open"}
+SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ClaimResult:
 
     Args:
         claim: as it stands in the file.
-        holds: True if proved, False if refuted, None if neither.
+        holds: True if proved, False if refuted, None if it is open.
         reason: why, in a sentence.
         span: the line of the claim; for a refutation with a place of its own, see `cause`.
         cause: the piece of text that refutes it or stands in the way of a proof.
@@ -45,14 +47,37 @@ class ClaimResult:
         """`order(2)`, as it is written."""
         return _written(self.claim)
 
+    @property
+    def verdict(self) -> str:
+        """`proved`, `refuted` or `open`."""
+        return WORDS[self.holds]
+
+    @property
+    def line(self) -> str:
+        """The claim and what became of it, in one line with a sign before it."""
+        return f"{SIGNS[self.holds]} {self}"
+
+    def failure(self, help: str = "", severity: str = "error") -> Diagnostic:
+        """A claim that is not proved, as a diagnostic at its own line.
+
+        Args:
+            help: what to do about it.
+            severity: "error" or "warning".
+        """
+        message = f"`require {self.name}` is {self.verdict}: {self.reason}"
+        place = self.cause or self.span
+        see = f"see line {place.line}: {place.text}" if place != self.span else ""
+        advice = "; ".join(part for part in (see, help) if part)
+        return Diagnostic(message, self.span, "claimed here", advice, severity)
+
     def __str__(self) -> str:
-        word = {True: "proved", False: "refuted", None: "not proved"}[self.holds]
-        return f"{self.name}: {word}: {self.reason}"
+        return f"{self.name}: {self.verdict}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
         return {
             "claim": self.name,
+            "verdict": self.verdict,
             "holds": self.holds,
             "reason": self.reason,
             "line": self.span.line,
@@ -66,10 +91,16 @@ class _Facts:
     """All that claims are judged by."""
 
     model: Model
-    derivation: Derivation
+    derived: Derivation | None
     certificate: Certificate
     trials: int
     seed: int
+
+    @property
+    def derivation(self) -> Derivation:
+        """Of the scheme; claims about steps are judged only where there are some."""
+        assert self.derived is not None
+        return self.derived
 
     @property
     def constants(self) -> Mapping[str, Any]:
@@ -82,7 +113,7 @@ _Answer = tuple[bool | None, str, Span | None, Witness | None]
 
 def check_claims(
     model: Model,
-    derivation: Derivation,
+    derivation: Derivation | None,
     certificate: Certificate,
     trials: int = TRIALS,
     seed: int = 0,
@@ -91,7 +122,7 @@ def check_claims(
 
     Args:
         model: the typed program.
-        derivation: of its scheme.
+        derivation: of its scheme; None in a file without one.
         certificate: of its dynamics.
         trials: starts of the search for a counterexample; 0 for proofs only.
         seed: of the search.
@@ -99,9 +130,16 @@ def check_claims(
     facts = _Facts(model, derivation, certificate, trials, seed)
     found = []
     for claim in model.claims:
-        holds, reason, cause, witness = _JUDGES[claim.name](facts, claim)
+        kind = CLAIMS[claim.name]
+        without = derivation is None and kind.of_steps
+        answer = _without_steps(facts, claim) if without else kind.judged(facts, claim)
+        holds, reason, cause, witness = answer
         found.append(ClaimResult(claim, holds, reason, claim.span, cause, witness))
     return found
+
+
+def _without_steps(facts: _Facts, claim: Claim) -> _Answer:
+    return None, "this is about steps, and the file has no `discretise` line", None, None
 
 
 def _reversible(facts: _Facts, claim: Claim) -> _Answer:
@@ -157,34 +195,43 @@ def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
 def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     certificate = facts.certificate
     if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
+        if certificate.broken:
+            return _broken(facts)
         under = ", ".join(certificate.conditions)
         reason = f"{MEANINGS[claim.name]}" + (f", provided that {under}" if under else "")
         return True, reason, None, None
     witness = certificate.witness
-    if witness is None and facts.trials:
-        against: Against = claim.name  # type: ignore[assignment]
-        try:
-            witness = search_witness(facts.model, facts.trials, facts.seed, against)
-        except CannotEvaluate as error:
-            return None, f"{certificate.reason}; not searched: {error}", certificate.span, None
+    if witness is None and (claim.name != "stable" or certificate.trials < facts.trials):
+        certificate = _searched(facts, claim)
+        witness = certificate.witness
     if witness is not None:
         reason = f"{witness}, {witness.size} per state"
         return False, reason, certificate.span, witness
-    tried = f"; no counterexample in {facts.trials} trials" if facts.trials else ""
     why = certificate.reason or f"proved is only that {MEANINGS[certificate.verdict]}"
-    return None, why + tried, certificate.span, None
+    return None, why + certificate.tried, certificate.span, None
 
 
-_JUDGES: dict[str, Callable[[_Facts, Claim], _Answer]] = {
-    "reversible": _reversible,
-    "exact": _exact,
-    "order": _order,
-    "symmetric": _symmetric,
-    "volume_preserving": _volume_preserving,
-    "imaginary": _spectrum,
-    "real": _spectrum,
-    "stable": _spectrum,
-}
+def _searched(facts: _Facts, claim: Claim) -> Certificate:
+    """The certificate after a search against what is claimed, if there is to be one."""
+    if facts.certificate.unsearched or not facts.trials:
+        return facts.certificate
+    from odenet.analyse.witness import Against, searched  # numpy, which proofs do without
+
+    against = cast(Against, claim.name)
+    return searched(facts.certificate, facts.model, facts.trials, facts.seed, against)
+
+
+def _broken(facts: _Facts) -> _Answer:
+    """A proof that rests on a sign with which training does not begin."""
+    reasons = []
+    for assumption in facts.certificate.broken:
+        learned = facts.model.parameters[assumption.subject]
+        fix = f"; {learned.type}(positive) keeps it" if "positive" in learned.options else ""
+        fix = fix.replace("norm(", f"norm({learned.options.get('kind')}, ")
+        reasons.append(f"{assumption.start}, where this does not hold{fix}")
+    conditions = " and ".join(facts.certificate.conditions)
+    cause = facts.model.parameters[facts.certificate.broken[0].subject].span
+    return None, f"proved if {conditions}; {'; '.join(reasons)}", cause, None
 
 
 def _written(claim: Claim) -> str:

@@ -1,97 +1,166 @@
 """Fields with their derivatives: numpy values that carry their Jacobian along.
 
-A jet holds a field of shape (channels, cells) and its derivative with respect to all unknowns. The
-layers and activations here repeat what torch computes, in evaluation.
+A jet holds an array and its derivative with respect to all unknowns, and takes part in array code
+as numpy's own arrays do: `d * x`, `K @ x`, `x.mean(0)`. The rows of layers and parameters
+(odenet/model) are written in these operations.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import erf, pi, prod, sqrt
+from math import nan, prod
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-EPS = 1e-5  # torch's, in every norm
+Function = Callable[[float], float]
 
 
 @dataclass(frozen=True)
 class Jet:
-    """A field and its derivative.
+    """An array and its derivative.
 
     Args:
-        value: (channels, cells).
-        slope: (channels, cells, unknowns).
+        value: (channels, cells) for a field, or of any other shape.
+        slope: the same shape and (unknowns,).
     """
 
     value: ndarray
     slope: ndarray
 
-    def __add__(self, other: "Jet") -> "Jet":
-        return Jet(self.value + other.value, self.slope + other.slope)
+    __array_ufunc__ = None  # `array * jet` and `array @ jet` are left to the jet
 
-    def scaled(self, factor: float) -> "Jet":
-        """Factor * self."""
-        return Jet(factor * self.value, factor * self.slope)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value."""
+        return self.value.shape
 
-    def times(self, other: "Jet") -> "Jet":
-        """The element-wise product."""
+    def __len__(self) -> int:
+        return len(self.value)
+
+    # arithmetic, with jets, arrays and numbers
+
+    def __add__(self, other: Any) -> "Jet":
+        if isinstance(other, Jet):
+            return Jet(self.value + other.value, self.slope + other.slope)
+        value = self.value + other
+        return Jet(value, np.broadcast_to(self.slope, (*value.shape, self.slope.shape[-1])))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Jet":
+        return Jet(-self.value, -self.slope)
+
+    def __sub__(self, other: Any) -> "Jet":
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> "Jet":
+        return other + (-self)
+
+    def __mul__(self, other: Any) -> "Jet":
+        if not isinstance(other, Jet):
+            factor = np.asarray(other)
+            return Jet(self.value * factor, self.slope * factor[..., None])
         slope = self.value[..., None] * other.slope + other.value[..., None] * self.slope
         return Jet(self.value * other.value, slope)
 
-    def through(self, matrix: ndarray, channels: int) -> "Jet":
-        """A linear map (channels * cells, own channels * cells) of the flattened field."""
-        cells = self.value.shape[1]
-        value = matrix @ self.value.reshape(-1)
-        slope = matrix @ self.slope.reshape(matrix.shape[1], -1)
-        return Jet(value.reshape(channels, cells), slope.reshape(channels, cells, -1))
+    __rmul__ = __mul__
 
-    def pointwise(self, value: ndarray, slope: ndarray) -> "Jet":
-        """A function of each value, from its values and derivatives here."""
+    def __truediv__(self, other: Any) -> "Jet":
+        return self * (other.through(lambda x: 1 / x, lambda x: -1 / x**2)
+                       if isinstance(other, Jet) else 1 / np.asarray(other))  # fmt: skip
+
+    def __matmul__(self, other: Any) -> "Jet":
+        """A matrix product of two jets."""
+        slope = np.einsum("iku,kj->iju", self.slope, other.value)
+        slope = slope + np.einsum("ik,kju->iju", self.value, other.slope)
+        return Jet(self.value @ other.value, slope)
+
+    def __rmatmul__(self, matrix: ndarray) -> "Jet":
+        return Jet(matrix @ self.value, np.tensordot(matrix, self.slope, axes=1))
+
+    def __getitem__(self, index: Any) -> "Jet":
+        return Jet(self.value[index], self.slope[index])
+
+    def reshape(self, *shape: int) -> "Jet":
+        """The same entries in another shape."""
+        value = self.value.reshape(*shape)
+        return Jet(value, self.slope.reshape(*value.shape, -1))
+
+    @property
+    def T(self) -> "Jet":
+        """The transpose of a matrix."""
+        return Jet(self.value.T, self.slope.swapaxes(0, 1))
+
+    def sum(self, axis: int) -> "Jet":
+        """The sum along an axis, which stays with length 1."""
+        return Jet(self.value.sum(axis, keepdims=True), self.slope.sum(axis, keepdims=True))
+
+    def mean(self, axis: int) -> "Jet":
+        """The mean along an axis, which stays with length 1."""
+        return self.sum(axis) / self.value.shape[axis]
+
+    def through(self, function: Callable, derivative: Callable) -> "Jet":
+        """A function of arrays, with its derivative, of each value."""
+        return Jet(function(self.value), derivative(self.value)[..., None] * self.slope)
+
+    def exp(self) -> "Jet":
+        """Its exponential."""
+        return self.through(np.exp, np.exp)
+
+    def sqrt(self) -> "Jet":
+        """Its square root."""
+        return self.through(np.sqrt, lambda x: 0.5 / np.sqrt(x))
+
+    def softmax(self, causal: bool = False) -> "Jet":
+        """Positive weights that add up to 1 in every row, as exponentials of its entries.
+
+        Args:
+            causal: whether row i has the entries up to i only.
+        """
+        seen = np.tri(len(self)) if causal else np.ones(self.shape)
+        highest = np.where(seen > 0, self.value, -np.inf).max(1, keepdims=True)
+        # What is not seen may be larger than all that is, and must not overflow.
+        weights = (self * seen - highest * seen).exp() * seen
+        return weights / weights.sum(1)
+
+    def stacked(self, others: Sequence["Jet"]) -> "Jet":
+        """Itself and others, one below the other."""
+        parts = (self, *others)
+        return Jet(np.concatenate([p.value for p in parts]),
+                   np.concatenate([p.slope for p in parts]))  # fmt: skip
+
+    # functions of fields
+
+    def convolved(
+        self, kernel: ndarray, space: tuple[int, ...], groups: int = 1, dilation: int = 1
+    ) -> "Jet":
+        """A convolution with zeros around the map, see `conv_matrix`."""
+        matrix = conv_matrix(kernel, space, groups, dilation)
+        return (matrix @ self.reshape(-1)).reshape(len(kernel), -1)
+
+    def pointwise(self, function: Function, derivative: Function) -> "Jet":
+        """A function of floats, with its derivative, of each value; nan where it has none."""
+        points = self.value.reshape(-1).tolist()
+        value, slope = (
+            np.array([_at(f, x) for x in points]).reshape(self.value.shape)
+            for f in (function, derivative)
+        )
         return Jet(value, slope[..., None] * self.slope)
 
 
-# --- activations ---------------------------------------------------------------------------------
-
-Function = Callable[..., tuple[ndarray, ndarray]]
-
-
-def _sigmoid(x: ndarray) -> ndarray:
-    return 0.5 * (1 + np.tanh(x / 2))
+def _at(function: Function, x: float) -> float:
+    try:
+        return float(function(x))
+    except (ValueError, ArithmeticError):  # outside its domain, or out of reach
+        return nan
 
 
-def _elu(x: ndarray) -> tuple[ndarray, ndarray]:
-    low = np.exp(np.minimum(x, 0))
-    return np.where(x > 0, x, low - 1), np.where(x > 0, 1, low)
-
-
-def _gelu(x: ndarray) -> tuple[ndarray, ndarray]:
-    normal = 0.5 * (1 + np.vectorize(erf, otypes=[float])(x / sqrt(2)))
-    return x * normal, normal + x * np.exp(-(x**2) / 2) / sqrt(2 * pi)
-
-
-def _silu(x: ndarray) -> tuple[ndarray, ndarray]:
-    s = _sigmoid(x)
-    return x * s, s + x * s * (1 - s)
-
-
-ACTIVATIONS: Mapping[str, Function] = {
-    "relu": lambda x: (np.maximum(x, 0), 1.0 * (x > 0)),
-    "tanh": lambda x: (np.tanh(x), 1 - np.tanh(x) ** 2),
-    "sigmoid": lambda x: (_sigmoid(x), _sigmoid(x) * _sigmoid(-x)),
-    "softplus": lambda x: (np.logaddexp(x, 0), _sigmoid(x)),
-    "elu": _elu,
-    "leaky_relu": lambda x, a: (np.where(x > 0, x, a * x), np.where(x > 0, 1, a)),
-    "hardtanh": lambda x: (np.clip(x, -1, 1), 1.0 * (np.abs(x) < 1)),
-    "identity": lambda x: (x, np.ones_like(x)),
-    "shrink": lambda x, a: (x - np.clip(x, -a, a), 1.0 * (np.abs(x) > a)),
-    "gelu": _gelu,
-    "silu": _silu,
-    "sin": lambda x: (np.sin(x), np.cos(x)),
-}
-
-
-# --- operators and norms -------------------------------------------------------------------------
+def unknown(shape: tuple[int, ...]) -> Jet:
+    """Zero, all of whose entries are the unknowns, in order."""
+    size = prod(shape)
+    return Jet(np.zeros(shape), np.eye(size).reshape(*shape, size))
 
 
 def conv_matrix(
@@ -131,26 +200,3 @@ def _shifts(space: tuple[int, ...], lengths: tuple[int, ...], dilation: int) -> 
             shift = np.kron(shift, np.eye(size, k=dilation * (offset - (length - 1) // 2)))
         found.append(shift)
     return np.array(found)
-
-
-def frozen_batch_norm(x: Jet, weights: Mapping[str, ndarray], name: str) -> Jet:
-    """A batch norm with stored statistics: one factor and one shift per channel."""
-    gain = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + EPS)
-    shift = weights[f"{name}.bias"] - gain * weights[f"{name}.running_mean"]
-    return Jet(gain[:, None] * x.value + shift[:, None], gain[:, None, None] * x.slope)
-
-
-def group_norm(x: Jet, weights: Mapping[str, ndarray], name: str, groups: int) -> Jet:
-    """A norm over groups of channels and all cells, with the statistics of the field itself."""
-    shape, unknowns = x.value.shape, x.slope.shape[-1]
-    value = x.value.reshape(groups, -1)
-    slope = x.slope.reshape(groups, -1, unknowns)
-    centred = value - value.mean(1, keepdims=True)
-    scale = np.sqrt((centred**2).mean(1) + EPS)[:, None]
-    unit = centred / scale
-    slope = slope - slope.mean(1, keepdims=True)
-    slope = slope - unit[..., None] * (unit[..., None] * slope).mean(1, keepdims=True)
-    slope = slope / scale[..., None]
-    gain, shift = weights[f"{name}.weight"][:, None], weights[f"{name}.bias"][:, None]
-    unit = gain * unit.reshape(shape) + shift
-    return Jet(unit, gain[..., None] * slope.reshape(*shape, unknowns))

@@ -1,17 +1,20 @@
 """The energy that the same condition proves conserved or decreasing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.analyse.laurent import ONE, Monomial, Scalar, factor_text, signed_sum
+from odenet.analyse.conditions import Part
+from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word, word_text
-from odenet.analyse.prove import Part
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
+from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Unit
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import Activation, State
+
+INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Energy:
         conserved: whether dE/dt = 0.
         terms: what to sum; empty when there is no code for it.
         obstacle: why there is none.
+        part: the statement that it follows from.
     """
 
     formula: str
@@ -48,6 +52,7 @@ class Energy:
     conserved: bool
     terms: tuple[EnergyTerm, ...]
     obstacle: str = ""
+    part: Part | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         sign = "" if self.conserved else " ≤ 0"
@@ -62,22 +67,41 @@ def read_energy(part: Part, reader: FormulaReader) -> Energy:
         obstacle = obstacle or _no_code(unit, weight, reader)
         if not obstacle:
             terms.append(_term(unit, weight, reader))
-    formula = signed_sum(
-        (1, _text(unit, weight)) for unit, weight in zip(part.units, part.weights, strict=True)
-    )
     found = () if obstacle else tuple(terms)
-    return Energy(formula, _rate(part), not part.squares, found, obstacle)
+    return Energy(_formula(part), _rate(part), not part.squares, found, obstacle, part)
 
 
-def _text(unit: Unit, weight: Operator) -> str:
+def _formula(part: Part) -> str:
+    """`1ᵀΨ(K1 Z + b1) + ½ |Y|²`; a Ψ whose derivative is no activation by itself has a number."""
+    terms, notes = [], []
+    for i, (unit, weight) in enumerate(zip(part.units, part.weights, strict=True), start=1):
+        name = f"Ψ{str(i).translate(INDICES)}" if unit.composed else "Ψ"
+        if unit.composed:
+            notes.append(f"{name}'(t) = {unit.composed}")
+        scalar = weight.terms[0][1]
+        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
+        terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
+    noted = f" with {', '.join(notes)}" if notes else ""
+    return signed_sum(iter(terms)) + noted
+
+
+def _text(unit: Unit, weight: Operator, primitive: str) -> str:
     word, scalar = weight.terms[0]
     diagonal = word_text(word) + " " if word else ""
-    argument = unit.argument.span.text if unit.argument and unit.argument.span else unit.text
-    argument = " ".join(argument.split()).replace("^T", "ᵀ")
-    if unit.activations and unit.activations != (LINEAR,):
-        return f"{factor_text(scalar)}1ᵀ{diagonal}Ψ({argument})"
+    argument = _argument(unit)
+    if unit.stages and unit.stages != (LINEAR,):
+        return f"{factor_text(scalar)}1ᵀ{diagonal}{primitive}({argument})"
     half = "½ " if scalar == ONE else factor_text(Scalar.number(Fraction(1, 2)) * scalar)
     return f"{half}1ᵀ{diagonal}({argument})²" if word else f"{half}|{argument}|²"
+
+
+def _argument(unit: Unit) -> str:
+    match unit.argument:
+        case None:
+            return unit.text
+        case expr.Sum(((-1, inside),)) if unit.argument.span is None:
+            return f"-({text_of(inside)})"
+    return text_of(unit.argument)
 
 
 def _rate(part: Part) -> str:
@@ -89,8 +113,14 @@ def _rate(part: Part) -> str:
 
 def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
     numbered = enumerate(row, start=1)
-    inside = signed_sum((1, applied(operator, f"φ{i}")) for i, operator in numbered if operator)
+    inside = signed_sum(_signed(operator, f"φ{i}") for i, operator in numbered if operator)
     return f"{factor_text(weight)}|{inside}|²"
+
+
+def _signed(operator: Operator, what: str) -> tuple[int, str]:
+    """A term with its sign apart, where it is one word."""
+    negative = len(operator.terms) == 1 and str(operator).startswith("-")
+    return (-1, applied(-operator, what)) if negative else (1, applied(operator, what))
 
 
 def applied(operator: Operator, what: str) -> str:
@@ -109,7 +139,7 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     """Why a term cannot be generated; empty if it can."""
     if unit.norms:
         return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
-    if len(unit.stages) > 1 or not unit.exact:
+    if unit.composed:
         return f"{unit.text} is a chain of activations without a primitive in closed form"
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
@@ -118,7 +148,8 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     if any(power < 0 for letter in letters for _, power in letter.powers):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
-    if not unit.stages and any(isinstance(reader.names[name], Gate) for name in names):
+    gated = any(isinstance(reader.names[name], Gate) for name in names)
+    if not unit.stages and (gated or _has_roots(unit)):
         return f"{unit.text} has no formula in the file"
     if any(isinstance(reader.names[name], Gate) for name in weight.diagonals):
         return "a weight of the energy is a field"
@@ -135,22 +166,43 @@ def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
         activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
         powers += [(name, 2 * power) for name, power in roots]
     diagonal = tuple((str(reader.names[name]), int(power)) for name, power in powers)
-    return EnergyTerm(to_node(scalar, reader), diagonal, activation, argument)
+    return EnergyTerm(reader.node(scalar), diagonal, activation, argument)
 
 
-def _linear_argument(
-    unit: Unit, reader: FormulaReader
-) -> tuple[expr.Node, tuple[tuple[str, int | Fraction], ...]]:
-    """The field a linear unit reads; the root of a diagonal before it is handed back apart."""
-    ((state, operator),) = unit.row.items()
-    ((word, _),) = operator.terms
-    roots: tuple[tuple[str, int | Fraction], ...] = ()
-    if word and isinstance(word[0], Diagonal):
-        roots, word = word[0].powers, word[1:]
-    node: expr.Node = State(str(reader.names[state.name]), state.order)
-    for factor in reversed(_factors(word, reader.names)):
-        node = expr.Apply(factor, node)
-    return node, roots
+Roots = tuple[tuple[str, int | Fraction], ...]
+
+
+def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Roots]:
+    """The field a linear unit reads; a diagonal before all of it is handed back apart."""
+    roots = _common_diagonal(unit)
+    terms: list[tuple[int, expr.Node]] = []
+    for state, operator in unit.row.items():
+        for word, scalar in operator.terms:
+            node: expr.Node = State(str(reader.names[state.name]), state.order)
+            for factor in reversed(_factors(word[1:] if roots else word, reader.names)):
+                node = expr.Apply(factor, node)
+            sign = -1 if scalar.terms[0][1] < 0 else 1
+            size = scalar if sign > 0 else -scalar
+            node = node if size == ONE else expr.Product(reader.node(size), node)
+            terms.append((sign, node))
+    alone = len(terms) == 1 and terms[0][0] > 0
+    return (terms[0][1] if alone else expr.Sum(tuple(terms))), roots
+
+
+def _common_diagonal(unit: Unit) -> Roots:
+    """The diagonal that all words of a row begin with."""
+    words = [word for operator in unit.row.values() for word, _ in operator.terms]
+    heads = {word[0] if word and isinstance(word[0], Diagonal) else None for word in words}
+    head = heads.pop() if len(heads) == 1 else None
+    return head.powers if head is not None else ()
+
+
+def _has_roots(unit: Unit) -> bool:
+    """Whether roots of diagonals are left in a row."""
+    words = [word for operator in unit.row.values() for word, _ in operator.terms]
+    letters = [letter for word in words for letter in word[bool(_common_diagonal(unit)) :]]
+    powers = [p for letter in letters if isinstance(letter, Diagonal) for _, p in letter.powers]
+    return any(power != int(power) or power < 0 for power in powers)
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
@@ -163,22 +215,3 @@ def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
             for name, power in letter.powers:
                 factors += [expr.Param(str(names[name]))] * int(power)
     return factors
-
-
-def to_node(scalar: Scalar, reader: FormulaReader) -> expr.Node:
-    """A number as a formula."""
-    terms = [(1 if c > 0 else -1, _monomial(m, abs(c), reader)) for m, c in scalar.terms]
-    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else expr.Sum(tuple(terms))
-
-
-def _monomial(monomial: Monomial, coefficient: Fraction, reader: FormulaReader) -> expr.Node:
-    above = [reader.symbols[name] for name, power in monomial for _ in range(power)]
-    below = [reader.symbols[name] for name, power in monomial for _ in range(-power)]
-    if coefficient != 1 or not above:
-        above.insert(0, expr.Number(coefficient, str(coefficient)))
-    node = above[0]
-    for factor in above[1:]:
-        node = expr.Product(node, factor)
-    for divisor in below:
-        node = expr.Quotient(node, divisor)
-    return node

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
+from odenet.analyse.functions import affine_text
+from odenet.analyse.gram import factored
 from odenet.analyse.laurent import Signs
 from odenet.analyse.operator_algebra import (
     IDENTITY,
@@ -40,12 +42,23 @@ class Arrangement:
         matrix: M_ij = R_i L_j, operators from what unit j gives to what unit i reads.
         contracted: the unit that was replaced in a change of variables.
         absorbed: units whose slopes stand in the matrix, by the name they have there.
+        expanded: the unit v whose state was written as q times a new one, and q.
     """
 
     units: tuple[Unit, ...]
     matrix: Matrix
     contracted: int | None = None
     absorbed: tuple[tuple[str, Unit], ...] = ()
+    expanded: tuple[int, Word] | None = None
+
+    def block(self, group: list[int]) -> "Arrangement":
+        """Some of the units."""
+        units = tuple(self.units[i] for i in group)
+        matrix = tuple(tuple(self.matrix[i][j] for j in group) for i in group)
+        changed = group.index(self.contracted) if self.contracted in group else None
+        v, word = self.expanded or (None, ())
+        expanded = (group.index(v), word) if v in group else None
+        return Arrangement(units, matrix, changed, self.absorbed, expanded)
 
 
 def arrangements(system: System, signs: Signs) -> Iterator[Arrangement]:
@@ -67,7 +80,38 @@ def arrangements(system: System, signs: Signs) -> Iterator[Arrangement]:
             for piece, halves in pieces.items()
         }
         yield arrange(system, {piece: found[0] for piece, found in fitting.items() if found})
+    yield from _of_several_states(system, signs)
     yield from contractions(arrange(system))
+    yield from expansions(arrange(system))
+
+
+def _of_several_states(system: System, signs: Signs) -> Iterator[Arrangement]:
+    """Linear units that read several states, as odenet/analyse/gram.py finds them."""
+    found: dict[State, list[Word]] = {state: [] for state in system.states}
+    for (_, j), operator in system.linear.items():
+        found[j] += [p for word, _ in operator.terms for p in tails(word, signs)]
+    longest = {
+        state: sorted(dict.fromkeys(ps), key=len, reverse=True) for state, ps in found.items()
+    }
+    for mixed in (False, True):
+        units, left = factored(system.linear, longest, mixed)
+        if not any(len(unit.row) > 1 for unit in units):
+            continue
+        linear = _linear_units(replace(system, linear=left), {})
+        linear += [Unit((), unit.row, unit.column, _row_text(unit.row)) for unit in units]
+        if _products(linear) == system.linear:
+            ordered = _in_order(system, linear)
+            yield Arrangement(ordered, multiply(ordered), None, system.absorbed)
+
+
+def _products(units: list[Unit]) -> dict[tuple[State, State], Operator]:
+    """L R of linear units, multiplied out."""
+    found: dict[tuple[State, State], Operator] = {}
+    for unit in units:
+        for i, back in unit.column.items():
+            for j, read in unit.row.items():
+                found[i, j] = found.get((i, j), NOTHING) + back @ read
+    return {place: operator for place, operator in found.items() if operator}
 
 
 def tails(word: Word, signs: Signs) -> list[Word]:
@@ -121,11 +165,24 @@ def _argument(row: Word, state: State) -> str:
     return f"{word_text(row)} {name}" if row else name
 
 
+def _row_text(row: Row) -> str:
+    """`A Y - A Z`."""
+    return affine_text(tuple(row.items()), {state: _argument((), state) for state in row})
+
+
 def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
-    """Units by the first equation they stand in, linear ones first."""
+    """Units by the first equation they stand in, linear ones first, then by what they read.
+
+    The order of the text is not kept: no verdict may depend on it.
+    """
     order = {state: i for i, state in enumerate(system.states)}
-    units = [*linear, *system.units]
-    return tuple(sorted(units, key=lambda u: min(order[state] for state in u.column)))
+
+    def place(unit: Unit) -> tuple:
+        read = sorted((order[state], str(operator)) for state, operator in unit.row.items())
+        first = min(order[state] for state in unit.column)
+        return first, bool(unit.stages), read, str(unit.stages), unit.text
+
+    return tuple(sorted([*linear, *system.units], key=place))
 
 
 # --- changes of variables ------------------------------------------------------------------------
@@ -138,17 +195,21 @@ def contractions(plain: Arrangement) -> Iterator[Arrangement]:
     satisfy T M = M̂ T, where M̂ has B_k in column v and p M_vk in row v. The eigenvalues of D M are
     those of D M̂ on the range of T, and μ, which stands in M̂ as well.
     """
-    for v, unit in enumerate(plain.units):
-        if unit.stages or any(op != IDENTITY for op in unit.row.values()):
-            continue
-        if plain.matrix[v][v].scalar is None:
-            continue
+    for v in _replaceable(plain):
         words = [w for k, row in enumerate(plain.matrix) if k != v for w, _ in row[v].terms]
         longest = max(words, key=len, default=())
         for start in range(1, len(longest)):
             suffix = longest[start:]
             if all(word[-len(suffix) :] == suffix for word in words):
                 yield _contract(plain, v, suffix)
+
+
+def _replaceable(plain: Arrangement) -> Iterator[int]:
+    """The linear units of one state that read themselves by a number only."""
+    for v, unit in enumerate(plain.units):
+        is_state = not unit.stages and all(op == IDENTITY for op in unit.row.values())
+        if is_state and plain.matrix[v][v].scalar is not None:
+            yield v
 
 
 def _contract(plain: Arrangement, v: int, suffix: Word) -> Arrangement:
@@ -169,3 +230,36 @@ def _contract(plain: Arrangement, v: int, suffix: Word) -> Arrangement:
     seen = replace(unit, row={state: factor}, text=_argument(suffix, state))
     units = (*plain.units[:v], seen, *plain.units[v + 1 :])
     return Arrangement(units, matrix, v, plain.absorbed)
+
+
+def expansions(plain: Arrangement) -> Iterator[Arrangement]:
+    """A linear unit moved only through a word q, seen as q of another state: V as Aᵀ W.
+
+    If M_vk = q B_k for all k, and M_vv is a number μ, then with T = q on unit v the matrices
+    satisfy M T = T M̂, where M̂ has B_k in row v and M_kv q in column v. The eigenvalues of D M are
+    those of D M̂, from left eigenvectors x with Tᵀ x ≠ 0, and μ, which stands in M̂ as well.
+    """
+    for v in _replaceable(plain):
+        words = [w for k, op in enumerate(plain.matrix[v]) if k != v for w, _ in op.terms]
+        longest = max(words, key=len, default=())
+        for end in range(1, len(longest)):
+            prefix = longest[:end]
+            if all(word[:end] == prefix for word in words):
+                yield _expand(plain, v, prefix)
+
+
+def _expand(plain: Arrangement, v: int, prefix: Word) -> Arrangement:
+    factor = Operator.word(prefix)
+
+    def entry(i: int, j: int, operator: Operator) -> Operator:
+        if j == v != i:
+            return operator @ factor
+        if i == v != j:
+            return Operator.of({word[len(prefix) :]: scalar for word, scalar in operator.terms})
+        return operator
+
+    matrix = tuple(
+        tuple(entry(i, j, operator) for j, operator in enumerate(row))
+        for i, row in enumerate(plain.matrix)
+    )
+    return replace(plain, matrix=matrix, expanded=(v, prefix))

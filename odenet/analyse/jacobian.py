@@ -8,17 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from odenet.analyse.dual_numbers import (
-    ACTIVATIONS,
-    Jet,
-    conv_matrix,
-    frozen_batch_norm,
-    group_norm,
-)
+from odenet.analyse.dual_numbers import Jet, unknown
 from odenet.analyse.sampling import Point, Size
 from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
-from odenet.model.layers import Layer
+from odenet.model.layers import LAYERS, Layer
+from odenet.model.norms import NORMS
 from odenet.model.program import Model
 
 
@@ -76,9 +72,9 @@ class Evaluation:
             case expr.Sum():
                 return self._sum([(sign, self.field(term)) for sign, term in node.terms])
             case expr.Product():
-                return self.field(node.right).scaled(self.number(node.left))
+                return self.number(node.left) * self.field(node.right)
             case expr.Quotient():
-                return self.field(node.numerator).scaled(1 / self.number(node.denominator))
+                return self.field(node.numerator) / self.number(node.denominator)
             case expr.Apply():
                 return self.apply(node.operator, self.field(node.operand))
             case expr.Activate():
@@ -87,7 +83,7 @@ class Evaluation:
             case expr.Call():
                 return self._call(node.function.name, self.field(node.operand))
             case expr.Hadamard():
-                return self.field(node.left).times(self.field(node.right))
+                return self.field(node.left) * self.field(node.right)
         raise CannotEvaluate(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
@@ -115,40 +111,36 @@ class Evaluation:
             case expr.Identity():
                 return x
             case expr.Param():
-                matrix = self._matrix(operator.name)
-                return x.through(matrix, len(matrix) // self.size.cells)
+                return self._multiply(self._matrix(operator.name), x)
             case expr.Adjoint(expr.Param(name)):
-                matrix = self._matrix(name).T
-                return x.through(matrix, len(matrix) // self.size.cells)
+                return self._multiply(self._matrix(name).T, x)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, x))
             case expr.Product():
-                return self.apply(operator.right, x).scaled(self.number(operator.left))
+                return self.number(operator.left) * self.apply(operator.right, x)
             case expr.Quotient():
-                return self.apply(operator.numerator, x).scaled(
-                    1 / self.number(operator.denominator)
-                )
+                return self.apply(operator.numerator, x) / self.number(operator.denominator)
             case expr.Sum():
                 return self._sum([(sign, self.apply(term, x)) for sign, term in operator.terms])
         raise CannotEvaluate(f"{type(operator).__name__} has no numerical model")
 
     def _matrix(self, name: str) -> ndarray:
+        """An operator on flattened fields: what it makes of every entry of a field."""
         if name not in self._matrices:
-            p, tensor = self.model.parameters[name], self.weights[name]
-            if p.type == "diag":
-                matrix = np.diag(np.repeat(tensor.reshape(-1), self.size.cells))
-            else:
-                groups = int(p.options.get("groups", 1))
-                groups = len(tensor) if p.type == "depthwise" else groups
-                dilation = int(p.options.get("dilation", 1))
-                matrix = conv_matrix(tensor, self.size.space, groups, dilation)
-            self._matrices[name] = matrix
+            p = self.model.parameters[name]
+            reads = self.size.count(p.width_in)
+            field = unknown((reads, self.size.cells))
+            made = p.operator.numeric(p.options, self.weights[name], field, self.size.space)
+            self._matrices[name] = made.slope.reshape(-1, reads * self.size.cells)
         return self._matrices[name]
 
+    def _multiply(self, matrix: ndarray, x: Jet) -> Jet:
+        return (matrix @ x.reshape(-1)).reshape(-1, self.size.cells)
+
     def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
-        total = terms[0][1].scaled(terms[0][0])
+        total = terms[0][0] * terms[0][1]
         for sign, jet in terms[1:]:
-            total = total + jet.scaled(sign)
+            total = total + sign * jet
         return total
 
     def _constant(self, value: ndarray) -> Jet:
@@ -160,43 +152,34 @@ class Evaluation:
         )
 
     def _activate(self, name: str, constants: list[float], x: Jet) -> Jet:
-        return x.pointwise(*ACTIVATIONS[name](x.value, *constants))
+        row = ACTIVATIONS[name]
+        return x.pointwise(
+            lambda value: row.value(value, *constants),
+            lambda value: row.derivative(value, *constants),
+        )
 
     def _call(self, name: str, x: Jet) -> Jet:
         if name in self.model.maps:
             for i, layer in enumerate(self.model.maps[name].layers):
                 x = self._layer(f"{name}.{i}", layer, x)
             return x
-        options = self.model.parameters[name].options
-        if options["kind"] == "batch":
-            return frozen_batch_norm(x, self.weights, name)
-        groups = int(options["group"]) if options["kind"] == "group" else 1
-        return group_norm(x, self.weights, name, groups)
+        p = self.model.parameters[name]
+        return NORMS[p.options["kind"]].numeric(self._within(name), x, p.groups)
 
     def _layer(self, name: str, layer: Layer, x: Jet) -> Jet:
-        arguments = layer.arguments
-        match layer.name:
-            case "bn":
-                return frozen_batch_norm(x, self.weights, name)
-            case "gn":
-                return group_norm(x, self.weights, name, int(arguments["g"]))
-            case "dropout":
-                return x
-            case "conv" | "dense":
-                return self._linear(name, layer, x)
-        if layer.name in ACTIVATIONS:
-            return self._activate(layer.name, [float(v) for v in arguments.values()], x)
-        raise CannotEvaluate(f"the layer {layer.name} has no numerical model")
+        numeric = LAYERS[layer.name].numeric
+        if numeric is None:
+            raise CannotEvaluate(f"the layer {layer.name} has no numerical model")
+        return numeric(layer, self._within(name), x, self.size.space)
 
-    def _linear(self, name: str, layer: Layer, x: Jet) -> Jet:
-        if layer.arguments.get("stride", 1) != 1:
-            raise CannotEvaluate("a strided convolution has no numerical model")
-        kernel = self.weights[f"{name}.weight"]
-        groups = int(layer.arguments.get("groups", 1))
-        dilation = int(layer.arguments.get("dilation", 1))
-        x = x.through(conv_matrix(kernel, self.size.space, groups, dilation), len(kernel))
-        bias = self.weights.get(f"{name}.bias")
-        return x if bias is None else Jet(x.value + bias[:, None], x.slope)
+    def _within(self, name: str) -> Mapping[str, ndarray]:
+        """The tensors of a layer, by their names in it."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): tensor
+            for key, tensor in self.weights.items()
+            if key.startswith(prefix)
+        }
 
 
 def jacobian(model: Model, point: Point, size: Size) -> ndarray:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
+from odenet.analyse.conditions import Part
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Monomial, Scalar, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
-from odenet.analyse.prove import Part
 from odenet.analyse.squares import Square
 from odenet.language.names import canonical
 
@@ -52,10 +52,24 @@ def _part(part: Part) -> Iterable[str]:
     yield f"M = R L &= {matrix(part.matrix)}"
     if part.nilpotent:
         return
-    weights = ", ".join(operator(w) if w.scalar is None else scalar(w.scalar) for w in part.weights)
-    yield f"C &= \\operatorname{{diag}}({weights}) \\succ 0"
-    left = "C M = (C M)^\\top" if part.spectrum == "real" else "C M + (C M)^\\top"
+    yield f"C &= {_scaling(part)} \\succ 0"
+    product = "C M"
+    if part.allowance:
+        product = "C (M - A)"
+        numbers = ", ".join(map(scalar, part.allowance))
+        rate = "" if part.rate is None else f", \\quad r = {scalar(part.rate)}"
+        decay = "\\Gamma" if part.rate is None else "(\\Gamma - r)"
+        yield f"A &= {decay} S^{{-1}} = \\operatorname{{diag}}({numbers}){rate}"
+    left = f"{product} + ({product})^\\top"
+    left = f"{product} = ({product})^\\top" if part.spectrum == "real" else left
     yield f"{left} &= {_squares(part.squares)}"
+
+
+def _scaling(part: Part) -> str:
+    if any(op for i, row in enumerate(part.scaling) for j, op in enumerate(row) if i != j):
+        return matrix(part.scaling)
+    weights = ", ".join(operator(w) if w.scalar is None else scalar(w.scalar) for w in part.weights)
+    return f"\\operatorname{{diag}}({weights})"
 
 
 def matrix(entries: Matrix) -> str:

@@ -139,6 +139,13 @@ class Signs:
         return 1 if coefficient > 0 else -1
 
 
+def rational(scalar: Scalar) -> Fraction | None:
+    """A number without symbols as a fraction."""
+    if scalar.symbols:
+        return None
+    return scalar.terms[0][1] if scalar.terms else Fraction(0)
+
+
 def common_factor(scalars: list[Scalar]) -> Scalar:
     """The largest monomial that divides all of them, denominators cleared.
 

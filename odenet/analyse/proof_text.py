@@ -1,12 +1,13 @@
 """A proof as text."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
+from odenet.analyse.conditions import Part
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import factor_text
-from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.prove import Part
+from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
 from odenet.model.expr import State
@@ -16,6 +17,7 @@ SOURCES = {
     "real": "parabolic networks, Ruthotto & Haber 2020",
     "stable": "dissipation, Chang et al. 2019; port-Hamiltonian form, Galimberti et al. 2023",
 }
+BOUNDED = "slopes of at most s: monotone equilibrium networks, Winston & Kolter 2020"
 SYMMETRY = {
     "imaginary": "antisymmetric",
     "real": "symmetric and negative semidefinite",
@@ -36,7 +38,9 @@ def proof(parts: tuple[Part, ...], verdict: str) -> Iterator[str]:
         name = str(number) if len(parts) > 1 else ""
         yield from _part(part, name)
     kinds = {part.spectrum for part in parts if not part.nilpotent} or {"imaginary"}
-    cited = "; ".join(SOURCES[kind] for kind in SOURCES if kind in kinds)
+    sources = [SOURCES[kind] for kind in SOURCES if kind in kinds]
+    sources += [BOUNDED] if any(part.allowance for part in parts) else []
+    cited = "; ".join(sources)
     yield f"({cited}. Theorems in docs/certificates.md.)"
 
 
@@ -53,30 +57,81 @@ def _part(part: Part, name: str) -> Iterator[str]:
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit, part.units), start=1))
     for name, one in part.absorbed:
         yield f"{name} = diag(φ') ≥ 0 of {one.text} stands with the linear terms."
-    if part.contracted is not None:
-        yield f"φ{part.contracted + 1} stands for its state, which the others read only through it."
-    yield from grid("M = R L = ", part.matrix)
+    yield from _matrix(part)
     if part.nilpotent:
         yield f"No unit reads another in a circle: all eigenvalues of {jacobian} are 0."
         return
     yield from _condition(part)
+    if part.allowance:
+        yield from _bounded(part)
+        return
     yield f"{jacobian} = L D R with D = diag(φ') ≥ 0{_slopes(part.monotone)}."
     yield "Its nonzero eigenvalues are those of D^½ M D^½, which the similarity C^½ · C^-½ makes"
     yield f"{SYMMETRY[part.spectrum]}: {ENDS[part.spectrum]}."
     if part.decay:
         yield "No unit reads states of different decay, so that Γ only adds decay to the units:"
-        yield f"of J, {ENDS[part.of_jacobian]}."
+        yield f"of J, {_end(part)}."
+
+
+def _matrix(part: Part) -> Iterator[str]:
+    if part.contracted is not None:
+        yield f"φ{part.contracted + 1} stands for its state, which the others read only through it."
+    if part.expanded is None:
+        yield from grid("M = R L = ", part.matrix)
+        return
+    v, word = part.expanded
+    q = word_text(word)
+    yield f"φ{v + 1} is moved only through {q}: with {q} w in its place,"
+    yield from grid("M = ", part.matrix)
 
 
 def _condition(part: Part) -> Iterator[str]:
-    weights = f"C = diag({', '.join(_weight(w) for w in part.weights)}) > 0"
+    if _is_diagonal(part.scaling):
+        weights = f"C = diag({', '.join(_weight(w) for w in part.weights)}) > 0"
+    else:
+        yield from grid("C = ", part.scaling)
+        weights = "C > 0 commutes with D, which is I here, and"
+    product = "C M"
+    if part.allowance:
+        product = "C (M - A)"
+        name = "Γ" if part.rate is None else "(Γ - r)"
+        known = "" if part.rate is None else f" and r = {part.rate}"
+        numbers = ", ".join(map(str, part.allowance))
+        unbounded = "" if all(part.allowance) else "; 0 where there is no bound or no decay"
+        yield f"A = {name} S⁻¹ = diag({numbers}) with D ≤ S{known}{unbounded}."
     if part.spectrum == "imaginary":
         yield f"{weights} gives C M + (C M)ᵀ = 0."
         return
-    left = "C M = (C M)ᵀ" if part.spectrum == "real" else "C M + (C M)ᵀ"
+    left = f"{product} = ({product})ᵀ" if part.spectrum == "real" else f"{product} + ({product})ᵀ"
     yield f"{weights} gives {left} = {squares(part.squares)} ≤ 0" + (
         f" with {rows(part.squares)}." if part.squares else "."
     )
+
+
+def _bounded(part: Part) -> Iterator[str]:
+    """The end of a proof that rests on D <= S."""
+    yield f"J₀ = L D R with 0 ≤ D = diag(φ') ≤ S{_slopes(part.units)}"
+    bounds = [f"φ{i}' ≤ {bound}" for i, one in enumerate(part.units, 1) if (bound := one.most)]
+    symmetry = (
+        "symmetric and at most" if part.spectrum == "real" else "at most, but for a skew part,"
+    )
+    yield f"and {', '.join(bounds)}. The similarity C^½ · C^-½ makes D^½ M D^½"
+    yield f"{symmetry} D A ≤ {'Γ' if part.rate is None else 'Γ - r'}, and the eigenvalues of J are"
+    yield f"among those of D^½ M D^½ - Γ and of -Γ: {_end(part)}."
+
+
+def _end(part: Part) -> str:
+    """What is so of the eigenvalues of J."""
+    if part.rate is None:
+        return ENDS[part.of_jacobian]
+    below = str(-part.rate) if len(part.rate.terms) == 1 else f"-({part.rate})"
+    if part.of_jacobian == "real":
+        return f"all are real and at most {below}"
+    return f"none has a real part above {below}"
+
+
+def _is_diagonal(matrix: Matrix) -> bool:
+    return not any(op for i, row in enumerate(matrix) for j, op in enumerate(row) if i != j)
 
 
 def squares(found: tuple[Square, ...]) -> str:
@@ -135,6 +190,10 @@ def plain(part: Part) -> dict[str, Any]:
             {"weight": str(square.weight), "row": [str(operator) for operator in square.row]}
             for square in part.squares
         ],
+        "scaling": [[str(operator) for operator in row] for row in part.scaling],
+        "slopes": [[_bound(one.least), _bound(one.most)] for one in part.units],
+        "allowance": [str(number) for number in part.allowance],
+        "rate": None if part.rate is None else str(part.rate),
         "spectrum": part.of_jacobian,
         "decay": {_name(state): str(number) for state, number in part.decay.items()},
     }
@@ -146,12 +205,23 @@ def _weight(weight: Operator) -> str:
     return str(weight) if number is None else str(number)
 
 
+def _bound(number: Fraction | None) -> str | None:
+    return None if number is None else str(number)
+
+
 def _slopes(units: tuple[Unit, ...]) -> str:
-    found = [a.name for unit in units for a in unit.activations if a.name != "identity"]
-    names = list(dict.fromkeys(found))
-    if not names:
-        return ""
-    return f" since {' and '.join(names)} {'is' if len(names) == 1 else 'are'} nondecreasing"
+    """Why D >= 0: ` since relu is nondecreasing and the slopes of gelu are at least -129/1000`."""
+    reasons = []
+    found = [a.name for one in units if one.moved is None for a in one.activations]
+    names = [name for name in dict.fromkeys(found) if name != "identity"]
+    if names:
+        reasons.append(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} nondecreasing")
+    for one in units:
+        if one.moved is not None:
+            chain = " ".join(activation.name for activation in one.activations)
+            side = "most" if one.turned else "least"
+            reasons.append(f"the slopes of {chain} are at {side} {one.moved}")
+    return f" since {' and '.join(dict.fromkeys(reasons))}" if reasons else ""
 
 
 def _sub(name: str) -> str:

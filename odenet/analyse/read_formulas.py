@@ -1,17 +1,37 @@
 """From typed formulas to the algebra: numbers, operators, right-hand sides as sums of leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
-from odenet.analyse.laurent import ONE, Scalar
-from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Letter, Operator
+from odenet.analyse.functions import (
+    Applied,
+    Form,
+    Leaf,
+    Times,
+    added,
+    affine,
+    leading_sign,
+    leaf_key,
+    never_negative,
+    reads_state,
+    scaled,
+    times,
+)
+from odenet.analyse.laurent import Scalar
+from odenet.analyse.operator_algebra import (
+    IDENTITY,
+    NOTHING,
+    Diagonal,
+    Letter,
+    Operator,
+    Word,
+    word_text,
+)
+from odenet.analyse.read_numbers import NumberReader, text_of
 from odenet.diagnostics import Span
 from odenet.model import expr
-from odenet.model.numbers import NotANumber, Width, evaluate
+from odenet.model.activations import ACTIVATIONS
 from odenet.model.program import Model
-
-Form = dict[expr.Node, Operator]
 
 
 class OutsideTheorems(Exception):
@@ -28,88 +48,37 @@ class OutsideTheorems(Exception):
 
 @dataclass(frozen=True)
 class Gate:
-    """A diagonal made of a field without states: `b * Y`."""
+    """A diagonal made of a field without states: `b * Y`.
 
-    node: expr.Node
+    Args:
+        leaf: the field.
+        word: operators before it.
+    """
+
+    leaf: Leaf
+    word: Word
 
 
-class FormulaReader:
+class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        values: of the `let`s, by their spelling.
-        learned: spellings of the learned scalars and diagonals: their sign is not known.
         names: spelling -> canonical name of a parameter, or the Gate it stands for.
-        symbols: the formula behind each symbol of a number.
     """
 
     def __init__(self, model: Model):
-        self.model = model
-        self.values: dict[str, Fraction] = {}
-        self.learned: set[str] = set()
+        super().__init__(model)
         self.names: dict[str, str | Gate] = {}
-        self.symbols: dict[str, expr.Node] = {}
-        self._numbers: Mapping[str, Fraction | float | Width] = model.constants
 
     def spell(self, name: str) -> str:
         """A name as the author wrote it."""
-        spelling = self.model.spellings.get(name, name)
+        spelling = super().spell(name)
         self.names[spelling] = name
         return spelling
 
     def state(self, state: expr.State) -> expr.State:
         """A state under its author's spelling."""
         return expr.State(self.spell(state.name), state.order)
-
-    # numbers
-
-    def scalar(self, node: expr.Node) -> Scalar:
-        """A formula for a number; what is no sum of monomials is a symbol of its own."""
-        match node:
-            case expr.Number():
-                return Scalar.number(node.value)
-            case expr.Constant():
-                return self._symbol(self.spell(node.name), node)
-            case expr.Learned():
-                spelling = self.spell(node.name)
-                self.learned.add(spelling)
-                self.symbols[spelling] = node
-                return Scalar.symbol(spelling)
-            case expr.Sum():
-                total = Scalar()
-                for sign, term in node.terms:
-                    total += Scalar.number(sign) * self.scalar(term)
-                return total
-            case expr.Product():
-                return self.scalar(node.left) * self.scalar(node.right)
-            case expr.Quotient():
-                return self.scalar(node.numerator) * self.inverse(node.denominator)
-            case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
-                factor = self.scalar(base) if value > 0 else self.inverse(base)
-                product = ONE
-                for _ in range(abs(int(value))):
-                    product = product * factor
-                return product
-        return self._symbol(f"({_text(node)})", node)
-
-    def inverse(self, node: expr.Node) -> Scalar:
-        """One over a number."""
-        below = self.scalar(node)
-        quotient = ONE.over(below) if below else None
-        return quotient or self._symbol(f"1/({_text(node)})", expr.Quotient(_ONE, node))
-
-    def _symbol(self, name: str, node: expr.Node) -> Scalar:
-        """A number by name; its value is kept if it has one, and a zero is a zero."""
-        self.symbols[name] = node
-        try:
-            value = evaluate(node, self._numbers)
-        except NotANumber:
-            return Scalar.symbol(name)
-        assert not isinstance(value, Width)
-        if value == 0:
-            return Scalar()
-        self.values[name] = Fraction(value)
-        return Scalar.symbol(name)
 
     # operators
 
@@ -137,25 +106,16 @@ class FormulaReader:
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
-        if self.model.parameters[name].type != "diag":
+        learned = self.model.parameters[name]
+        if not learned.is_diagonal:
             return Letter(spelling)
-        self.learned.add(spelling)
+        self._note_sign(spelling, learned)
         return Diagonal(((spelling, 1),))
-
-    def _gate(self, node: expr.Node) -> Operator:
-        """The diagonal that a field without states multiplies with."""
-        name = f"[{_text(node)}]"
-        self.names[name] = Gate(node)
-        if isinstance(node, expr.Bias):
-            self.learned.add(name)
-        return Operator.word((Diagonal(((name, 1),)),))
 
     # fields
 
     def form(self, node: expr.Node, whole: bool = False) -> Form:
-        """A field as operators applied to leaves.
-
-        Leaves are states, whatever reads no state, and activations, norms and maps of what does.
+        """A field as operators applied to leaves: states, `u`, biases, and functions of such sums.
 
         Args:
             node: the formula.
@@ -163,75 +123,105 @@ class FormulaReader:
                 `identity(…)` of it, instead of falling into its states.
 
         Raises:
-            OutsideTheorems: two fields that depend on the states are multiplied or stacked.
+            OutsideTheorems: states are stacked along the channels.
         """
-        if isinstance(node, expr.Zero):
-            return {}
-        if isinstance(node, expr.State) or not reads_state(node):
-            return {node: IDENTITY}
         match node:
+            case expr.Zero():
+                return {}
+            case expr.State():
+                return {self.state(node): IDENTITY}
             case expr.Sum():
                 total: Form = {}
                 for sign, term in node.terms:
                     factor = Operator.word((), Scalar.number(sign))
-                    total = _add(total, _scaled(factor, self.form(term, whole)))
+                    total = added(total, scaled(factor, self.form(term, whole)))
                 return total
             case expr.Product():
                 factor = Operator.word((), self.scalar(node.left))
-                return _scaled(factor, self.form(node.right, whole))
+                return scaled(factor, self.form(node.right, whole))
             case expr.Quotient():
                 factor = Operator.word((), self.inverse(node.denominator))
-                return _scaled(factor, self.form(node.numerator, whole))
+                return scaled(factor, self.form(node.numerator, whole))
             case expr.Apply():
-                return _scaled(self.operator(node.operator), self._operand(node.operand, whole))
+                return scaled(self.operator(node.operator), self._operand(node.operand, whole))
             case expr.Activate() if node.activation == LINEAR:
                 return self._operand(node.operand, whole)
             case expr.Activate() | expr.Call():
-                return {node: IDENTITY}
+                return self._applied(node)
             case expr.Hadamard():
                 return self._product(node, whole)
-        raise OutsideTheorems("states stacked along the channels have no operator word", node.span)
+        if any(isinstance(inside, expr.State) for inside in node.walk()):
+            message = "states stacked along the channels have no operator word"
+            raise OutsideTheorems(message, node.span)
+        return {node: IDENTITY}
+
+    def _applied(self, node: expr.Activate | expr.Call) -> Form:
+        """A function; an odd one is read with the sign of its argument that is canonical."""
+        stage = node.activation if isinstance(node, expr.Activate) else _map(node)
+        argument = self.form(node.operand)
+        odd = isinstance(stage, expr.Activation) and ACTIVATIONS[stage.name].odd
+        sign = leading_sign(affine(argument)) if odd else 1
+        factor = Operator.word((), Scalar.number(sign))
+        return {Applied(stage, affine(scaled(factor, argument)), node, sign): factor}
 
     def _operand(self, node: expr.Node, whole: bool) -> Form:
         form = self.form(node, whole)
         states = [leaf for leaf in form if isinstance(leaf, expr.State)]
         others = [leaf for leaf in form if reads_state(leaf) and leaf not in states]
         if whole and states and not others and len(form) > 1:
-            return {expr.Activate(LINEAR, node, span=node.span): IDENTITY}
+            return self._applied(expr.Activate(LINEAR, node, span=node.span))
         return form
 
     def _product(self, node: expr.Hadamard, whole: bool) -> Form:
-        free = [part for part in (node.left, node.right) if not reads_state(part)]
-        if not free:
-            raise OutsideTheorems(
-                "a product of two fields that both depend on the states has a Jacobian whose sign "
-                "changes with the state", node.span,
-            )  # fmt: skip
-        other = node.right if free[0] is node.left else node.left
-        return _scaled(self._gate(free[0]), self.form(other, whole))
+        """Term by term; where one of two does not depend on the states, it is a diagonal."""
+        total: Form = {}
+        found: Form
+        for one, a, leaf in _terms(self.form(node.left, whole)):
+            for two, b, other in _terms(self.form(node.right, whole)):
+                if reads_state(leaf) == reads_state(other):
+                    found = {times([(leaf, one), (other, two)], node): IDENTITY}
+                elif reads_state(other):
+                    found = {other: self._gate(leaf, one) @ Operator.word(two)}
+                else:
+                    found = {leaf: self._gate(other, two) @ Operator.word(one)}
+                total = added(total, scaled(Operator.word((), a * b), found))
+        return total
+
+    def _gate(self, leaf: Leaf, word: Word) -> Operator:
+        """The diagonal that a field without states multiplies with."""
+        if isinstance(leaf, Times) and not word:
+            product = IDENTITY
+            for factor in leaf.factors:
+                product = product @ self._gate(*factor)
+            return product
+        letters = f"{word_text(word)} " if word else ""
+        name = self._name_of((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
+        self.names[name] = Gate(leaf, word)
+        if isinstance(leaf, expr.Bias) and not word:
+            self.learned.add(name)
+        if never_negative(leaf) and not word:
+            self.nonnegative.add(name)
+        return Operator.word((Diagonal(((name, 1),)),))
+
+    def leaf_text(self, leaf: Leaf) -> str:
+        """A leaf as its author wrote it."""
+        if isinstance(leaf, Applied):
+            return ("-" if leaf.sign < 0 else "") + text_of(leaf.node)
+        if isinstance(leaf, expr.Bias):
+            return self.spell(leaf.name)
+        return "u" if isinstance(leaf, expr.Input) else leaf_key(leaf)
 
 
 LINEAR = expr.Activation("identity")
-_ONE = expr.Number(Fraction(1), "1")
 
 
-def reads_state(node: expr.Node) -> bool:
-    """Whether a formula depends on the states."""
-    return any(isinstance(inside, expr.State) for inside in node.walk())
+def _map(node: expr.Call) -> expr.Map:
+    assert isinstance(node.function, expr.Map)
+    return node.function
 
 
-def _add(one: Form, other: Form) -> Form:
-    total = dict(one)
-    for leaf, operator in other.items():
-        total[leaf] = total.get(leaf, NOTHING) + operator
-    return {leaf: operator for leaf, operator in total.items() if operator}
-
-
-def _scaled(factor: Operator, form: Form) -> Form:
-    products = {leaf: factor @ operator for leaf, operator in form.items()}
-    return {leaf: operator for leaf, operator in products.items() if operator}
-
-
-def _text(node: expr.Node) -> str:
-    """A formula as it was written."""
-    return " ".join(node.span.text.split()) if node.span else repr(node)
+def _terms(form: Form) -> Iterator[tuple[Word, Scalar, Leaf]]:
+    """The single words of a form."""
+    for leaf, operator in form.items():
+        for word, scalar in operator.terms:
+            yield word, scalar, leaf

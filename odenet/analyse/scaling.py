@@ -3,7 +3,8 @@
 Each pair of units gives a linear equation: a word a·w in M_ij and its partner b·wᵀ in M_ji cancel
 in C M + (C M)ᵀ exactly if c_i a + c_j b = 0, and are equal in C M and (C M)ᵀ exactly if
 c_i a - c_j b = 0. Following the pairs from unit to unit gives every c up to a common factor. A c is
-a positive number, or one times a diagonal: both commute with the slopes D.
+a positive number, or one times a diagonal: both commute with the slopes D. A unit's own block gives
+its diagonal: d² (K - Kᵀ) is antisymmetric after division by d².
 """
 
 from collections.abc import Iterable, Iterator
@@ -70,8 +71,13 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> Weights | None:
             equations += [found] if found else []
     equations.sort(key=lambda e: not e.binding)
     weights: dict[int, Operator] = {}
-    for start in sorted(range(len(matrix)), key=lambda i: not _first_diagonal(i, equations)):
-        if start not in weights and not _follow(start, equations, weights, signs):
+    own = {i: word for i, row in enumerate(matrix) if (word := _own_diagonal(row[i])) is not None}
+    first = {i: own.get(i, _first_diagonal(i, equations)) for i in range(len(matrix))}
+    for start in sorted(first, key=lambda i: (i not in own, not first[i])):
+        if start in weights:
+            continue
+        weights[start] = Operator.word(first[start])
+        if not _follow(equations, weights, signs):
             return None
     return _normal([weights[i] for i in range(len(matrix))], signs)
 
@@ -116,11 +122,8 @@ def _without_square(matrix: Matrix, i: int, j: int, squares: Vector) -> set[Word
     return {word for word in present if word not in products}
 
 
-def _follow(
-    start: int, equations: list[_Equation], weights: dict[int, Operator], signs: Signs
-) -> bool:
-    """Weights of all units that equations tie to one; False if a binding one cannot be met."""
-    weights[start] = Operator.word(_first_diagonal(start, equations))
+def _follow(equations: list[_Equation], weights: dict[int, Operator], signs: Signs) -> bool:
+    """Weights of all units that equations tie to known ones; False if a binding one fails."""
     grown = True
     while grown:
         grown = False
@@ -133,6 +136,19 @@ def _follow(
             if equation.binding:
                 return False
     return True
+
+
+def _own_diagonal(block: Operator) -> Word | None:
+    """The diagonal c for which c M_ii can be symmetric or antisymmetric; None if any can.
+
+    A word a w b of M_ii and one b′ w a′ of its adjoint are partners in c M_ii and its adjoint
+    exactly if c a = b′ and b = a′ c.
+    """
+    for word, partner in _partners(block, block.adjoint):
+        (before, rest, _), (other, _, _) = core(word), core(partner)
+        if rest:
+            return join(other, invert(before))
+    return None
 
 
 def _first_diagonal(start: int, equations: list[_Equation]) -> Word:

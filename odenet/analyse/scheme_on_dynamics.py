@@ -1,49 +1,135 @@
 """A scheme at the constants of a spec: where its steps are stable, and how exactly undone."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from odenet.analyse.certificate import Certificate
+from odenet.analyse.certify import certify
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import conditions
+from odenet.derive.linear_tests import Kind
+from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.program import Model, flows_of
+from odenet.model.decay import without_decay
+from odenet.model.expr import State
+from odenet.model.fit import reads
+from odenet.model.program import Dynamics, Model, flows_of
+from odenet.model.scheme import Scheme
 
-SINGLE = 2.0**-23  # spacing of the numbers next to 1 in float32
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
 DEPTH = 100  # steps of a flow where no network says how many
 NEAR = 0.5  # part of the stable interval, from 0, that the round trip is predicted for
 LARGE = 1e-2  # a relative error of rebuilt states at which gradients are visibly others
+VISIBLE = 2.0  # times the estimate from which on unequal weights are mentioned
 
 
 @dataclass(frozen=True)
 class Undone:
-    """A prediction for a number of steps in float32.
+    """A prediction for a number of steps.
 
     Attributes:
         steps: forward, and back.
         axis: on which the spectrum is assumed to lie.
         reach: up to where on it.
-        error: of the rebuilt state; None where it grows without bound.
+        error: of the rebuilt state in float32; infinite where it overflows.
     """
 
     steps: int
     axis: Axis
     reach: float
-    error: RoundTrip | None
+    error: RoundTrip
+
+    @property
+    def fine(self) -> bool:
+        """Whether float32 states are rebuilt well enough to train by."""
+        return self.error.estimate <= LARGE
+
+    def lines(self) -> list[str]:
+        """The estimate in each precision, and what unequal weights may do to it."""
+        errors = {
+            name: self.error.times(eps / EPS["float32"]).estimate for name, eps in EPS.items()
+        }
+        fine = [f"{error:.1e} in {name}" for name, error in errors.items() if error <= LARGE]
+        coarse = [f"{name} ({error:.1e})" for name, error in errors.items() if not error <= LARGE]
+        under = f"while {self.axis.variable} ≤ {self.reach:.3g} and all steps have equal weights"
+        begin = f"{self.steps} steps are undone"
+        text = f"{begin} to an estimated {', '.join(fine)}, relative to the first state, {under}"
+        bad = f"too coarse to train by: {', '.join(coarse)}"
+        if not fine:
+            return [f"{begin} too coarsely to train by, {under}: in {', '.join(coarse)}"]
+        found = [f"{text}; {bad}" if coarse else text]
+        return [*found, *self._unequal()]
+
+    def _unequal(self) -> list[str]:
+        error = self.error
+        if error.uneven <= VISIBLE * error.estimate:
+            return []
+        large = "without bound" if error.uneven > 1 else f"to {error.uneven:.1e}"
+        return [
+            f"weights that differ from step to step can resonate: errors grew {large} in float32 "
+            "in the worst of the patterns tried"
+        ]
 
     def __str__(self) -> str:
-        if self.error is None:
-            return f"{self.steps} steps are not undone in float32: errors grow without bound"
-        return (
-            f"{self.steps} steps are undone in float32 to {self.error}, relative to the state, "
-            f"while {self.axis.variable} ≤ {self.reach:.3g}"
-        )
+        return "; ".join(self.lines())
 
 
 def stability_of(model: Model, derivation: Derivation) -> Stability | str:
-    """The stability at the constants of the file; why there is none where there is none."""
+    """The stability at the constants of the file; why there is none where there is none.
+
+    Where one of the test equations has the form of the file's own, the others are left out.
+    """
     chosen = model.discretisation
     step = {"h": chosen.h} if chosen.h is not None else {}
-    return derivation.stability_at({**chosen.constants, **step})
+    found = derivation.stability_at({**chosen.constants, **step})
+    if isinstance(found, str):
+        return found
+    kind = form_of(model.scheme, model.dynamics, chosen.groups)
+    return (found.on(kind) if kind else None) or found
+
+
+def decisive(
+    stability: Stability,
+    scheme: Scheme,
+    dynamics: Dynamics,
+    groups: Mapping[str, tuple[State, ...]],
+) -> Tested | None:
+    """The one test equation that has the form of the dynamics; None if none or several do."""
+    kind = form_of(scheme, dynamics, groups)
+    found = stability.on(kind) if kind else None
+    return found.tested[0] if found is not None and len(found.tested) == 1 else None
+
+
+def form_of(
+    scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
+) -> Kind | None:
+    """Whether the groups of states read only themselves or, being two, only each other."""
+    system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
+    group = {state: name for name, states in groups.items() for state in states}
+    pairs = {(group[state], group[read]) for state in group for read in reads(system[state])}
+    if all(reader == read for reader, read in pairs):
+        return "own"
+    if len(groups) == 2 and all(reader != read for reader, read in pairs):
+        return "coupled"
+    return None
+
+
+def tested_spectrum(
+    model: Model,
+    certificate: Certificate,
+    scheme: Scheme,
+    groups: Mapping[str, tuple[State, ...]],
+) -> Certificate:
+    """What is proved about λ in the test equation: about F where a scheme takes a decay apart."""
+    if not scheme.decays:
+        return certificate
+    order = scheme.patterns[0].order
+    system = without_decay(model.dynamics.system(order), scheme, groups)
+    if set(model.dynamics.states) != {state.name for state in system if not state.order}:
+        return certificate
+    rates = {state.name: rate for state, rate in system.items()}
+    return certify(replace(model, dynamics=replace(model.dynamics, rates=rates)))
 
 
 def depth(model: Model) -> int:
@@ -52,7 +138,7 @@ def depth(model: Model) -> int:
 
 
 def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
-    """How far rebuilt states are from the true ones, at frequencies well inside the limit.
+    """How far rebuilt states are estimated to be from the true ones, well inside the limit.
 
     None where nothing is rebuilt, or not in floating point, or no axis has stable steps.
     """
@@ -68,18 +154,18 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     reach = min(1.0, NEAR * axis.limit)
     h = float(chosen.h or 1.0)
     per_step = h if model.scheme.uses_step_size else 1.0
-    found = derivation.roundtrip_error(steps, h, SINGLE, reach / per_step, chosen.constants)
-    if found is None:
+    if not math.isfinite(reach / per_step):
         return None
-    return Undone(steps, axis, reach, found if math.isfinite(found.bound) else None)
+    found = derivation.roundtrip_error(steps, h, EPS["float32"], reach / per_step, chosen.constants)
+    return None if found is None else Undone(steps, axis, reach, found)
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
     """What to do where so many steps are not undone well enough to train by."""
     found = undone(model, derivation, steps)
-    if found is None or (found.error is not None and found.error.estimate <= LARGE):
+    if found is None or found.fine:
         return None
-    message = f"{found}; gradients of a memory-free backward are as wrong"
+    message = f"{found}; gradients by rebuilt states are as wrong"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
     return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
 

@@ -8,14 +8,26 @@ state to state; odenet/analyse/factorisations.py makes units of it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
-from odenet.analyse.laurent import Signs
-from odenet.analyse.operator_algebra import NOTHING, Operator
-from odenet.analyse.read_formulas import Form, FormulaReader, OutsideTheorems, reads_state
+from odenet.analyse.functions import (
+    Affine,
+    Applied,
+    Leaf,
+    Times,
+    affine_text,
+    never_negative,
+    reads_state,
+)
+from odenet.analyse.laurent import Scalar, Signs
+from odenet.analyse.operator_algebra import Diagonal, Operator
+from odenet.analyse.read_formulas import LINEAR, FormulaReader, OutsideTheorems
+from odenet.analyse.read_numbers import text_of
 from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
+from odenet.model.norms import NORMS
 from odenet.model.numbers import NotANumber, evaluate
 from odenet.model.program import Model
 
@@ -34,10 +46,14 @@ class Unit:
         text: how the author wrote it.
         argument: R s + b as a formula, None where no formula for it stands in the file.
         offset: whether there is a b.
-        exact: whether the stages follow each other directly, without numbers or biases between.
+        composed: φ(t) as a text, `relu(-2 tanh(t) + b)`, unless it is one activation of t.
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
             linear unit.
         sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
+        between: the numbers between its stages, None for a diagonal.
+        least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
+        moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
+        turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.
     """
 
     stages: tuple[expr.Activation | str, ...]
@@ -46,10 +62,20 @@ class Unit:
     text: str
     argument: expr.Node | None = None
     offset: bool = False
-    exact: bool = True
+    composed: str = ""
     span: Span | None = field(default=None, compare=False, repr=False)
     formula: expr.Node | None = field(default=None, compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
+    between: tuple[Scalar | None, ...] = ()
+    least: Fraction | None = field(default=None, compare=False, repr=False)
+    most: Fraction | None = field(default=None, compare=False, repr=False)
+    moved: Fraction | None = None
+    turned: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Whether φ is the identity."""
+        return all(stage == LINEAR for stage in self.stages)
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -68,7 +94,7 @@ class System:
 
     Args:
         states: the unknowns, named as their author spelled them.
-        units: the activations, in the order of the text, equal ones merged.
+        units: the activations, equal ones merged.
         linear: (i, j) -> the operator from state j to the rate of i.
         forced: whether a rate has a term that reads no state, outside all units.
         absorbed: units whose slopes stand among the linear operators, by the name they have there,
@@ -102,91 +128,176 @@ def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> Sys
     Raises:
         OutsideTheorems: they are not of the form s' = L φ(R s + b).
     """
-    rates = model.dynamics.system(1)
-    units: dict[object, Unit] = {}
-    columns: dict[object, Row] = {}
+    columns: dict[Applied | Times, Row] = {}
     linear: dict[tuple[State, State], Operator] = {}
-    forced = False
-    for rated, rate in rates.items():
-        state = reader.state(rated)
+    forced, states = False, []
+    for rated, rate in model.dynamics.system(1).items():
+        states.append(reader.state(rated))
         for leaf, operator in reader.form(rate, whole).items():
             if isinstance(leaf, State):
-                linear[state, reader.state(leaf)] = operator
-            elif not reads_state(leaf):
-                forced = True
+                linear[states[-1], leaf] = operator
+            elif isinstance(leaf, Applied | Times) and leaf.reads_state:
+                columns.setdefault(leaf, {})[states[-1]] = operator
             else:
-                sign, key, unit = _Chain(reader, model).read(leaf)
-                units.setdefault(key, unit)
-                column = columns.setdefault(key, {})
-                column[state] = column.get(state, NOTHING) + (operator if sign > 0 else -operator)
-    found = [replace(unit, column=columns[key]) for key, unit in units.items()]
-    return System(tuple(map(reader.state, rates)), (), linear, forced).with_units(found)
+                forced = True
+    chains = _Chains(reader, model)
+    units = [chains.unit(leaf, column) for leaf, column in columns.items()]
+    linear = dict(sorted(linear.items(), key=lambda item: tuple(map(states.index, item[0]))))
+    return System(tuple(states), (), linear, forced).with_units(units)
 
 
+@dataclass(frozen=True)
 class _Chain:
-    """Reads an activation, norm or chain of them."""
+    """A function of the states as a function of one affine form of them, value by value.
+
+    Args:
+        stages: see Unit.
+        sign: 1 if it never decreases in the form, -1 if it never increases.
+        odd: whether it is odd in the form.
+        form: the form.
+        argument: the author's formula of it, up to a sign.
+        argued: that sign.
+        text: the function of t.
+        between: see Unit.
+    """
+
+    stages: tuple[expr.Activation | str, ...]
+    sign: int
+    odd: bool
+    form: Affine
+    argument: expr.Node
+    argued: int
+    text: str
+    between: tuple[Scalar | None, ...] = ()
+
+
+class _Chains:
+    """Reads activations, norms and chains of them."""
 
     def __init__(self, reader: FormulaReader, model: Model):
         self.reader = reader
         self.model = model
-        self.signs = Signs(reader.values)
+        self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
-    def read(self, leaf: expr.Node) -> tuple[int, object, Unit]:
-        """The unit, a key that equal units share, and -1 if its φ is the negative."""
-        stages: list[expr.Activation | str] = []
-        between: list[object] = []
-        sign, node, argument = 1, leaf, leaf
-        while isinstance(node, expr.Activate | expr.Call):
-            stages.append(self._stage(node))
-            argument = node.operand
-            form = self.reader.form(node.operand)
-            inner = [k for k in form if reads_state(k) and not isinstance(k, State)]
-            if not inner:
-                break
-            node, factor = self._inner(node, inner, form)
-            sign *= factor
-            offsets = frozenset((k, v) for k, v in form.items() if k != node)
-            if offsets or form[node].scalar is None or str(form[node]) != "I":
-                between.append((str(form[node]), offsets))
-        row = {self.reader.state(k): v for k, v in form.items() if isinstance(k, State)}
-        offset = {k: v for k, v in form.items() if not isinstance(k, State)}
-        key = (*stages, *between, frozenset(row.items()), frozenset(offset.items()))
-        text = " ".join(leaf.span.text.split()).replace("^T", "ᵀ") if leaf.span else "?"
-        return sign, key, Unit(
-            tuple(stages), row, {}, text, argument, bool(offset), not between, leaf.span, leaf, sign
-        )  # fmt: skip
+    def unit(self, leaf: Applied | Times, column: Row) -> Unit:
+        """The unit of a function that stands in the rates behind some operators.
 
-    def _stage(self, node: expr.Activate | expr.Call) -> expr.Activation | str:
-        if isinstance(node, expr.Activate):
-            return node.activation
-        name = node.function.name
-        if name in self.model.maps:
-            raise OutsideTheorems(
-                f"the map `{self.reader.spell(name)}` is opaque: none of its operators has its "
-                "adjoint beside it, so nothing cancels",
-                node.span,
-            )
-        kind = self.model.parameters[name].options["kind"]
-        if kind != "batch":
-            raise OutsideTheorems(
-                f"a {kind} norm computes its statistics from the state: no diagonal Jacobian",
-                node.span,
-            )
-        return name
-
-    def _inner(self, outer: expr.Node, inner: list[expr.Node], form: Form) -> tuple[expr.Node, int]:
-        """The one activation inside another, and the sign of the number between them."""
-        states = [k for k in form if isinstance(k, State)]
-        number = form[inner[0]].scalar
-        sign = self.signs.of(number) if number is not None else None
-        if len(inner) == 1 and not states and sign:
-            return inner[0], sign
-        span = inner[0].span
-        raise OutsideTheorems(
-            "this activation stands inside another with more than a number between them: the "
-            "Jacobian has two diagonals with an operator between, not one",
-            span or outer.span,
+        φ is chain.sign times the function, so that it never decreases. The normal form may have
+        turned the sign of what the author wrote: where φ is odd, R and L are turned back with it.
+        """
+        chain = self._chain(leaf)
+        sign = chain.sign * (leaf.sign if isinstance(leaf, Applied) else 1)
+        turn = -1 if sign < 0 and chain.odd else 1
+        row = {k: _signed(turn, v) for k, v in chain.form if isinstance(k, State)}
+        argument = chain.argument
+        if chain.argued != turn:
+            argument = expr.Sum(((-1, argument),))
+        plain = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
+        return Unit(
+            chain.stages,
+            row,
+            {state: _signed(chain.sign * turn, operator) for state, operator in column.items()},
+            ("-" if sign * turn < 0 else "") + text_of(leaf.node),
+            argument,
+            any(not isinstance(k, State) for k, _ in chain.form),
+            "" if plain else ("-" if chain.sign < 0 else "") + chain.text,
+            leaf.span if isinstance(leaf, Times) else leaf.node.span,
+            leaf.node,
+            sign * turn,
+            chain.between,
         )
+
+    def _chain(self, leaf: Applied | Times) -> _Chain:
+        if isinstance(leaf, Times):
+            return self._power(leaf)
+        stage, odd = self._stage(leaf)
+        inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
+        if not inner:
+            name = f"{stage_text(stage, self.reader)}(t)"
+            node = leaf.node.operand
+            return _Chain((stage,), 1, odd, leaf.argument, node, leaf.sign, name)
+        below, number, sign = self._inner(leaf, inner)
+        names = {leaf_: self.reader.leaf_text(leaf_) for leaf_, _ in leaf.argument}
+        inside = affine_text(leaf.argument, names | {inner[0]: below.text})
+        return replace(
+            below,
+            stages=(stage, *below.stages),
+            sign=sign * below.sign,
+            odd=odd and below.odd and len(leaf.argument) == 1,
+            text=f"{stage_text(stage, self.reader)}({inside})",
+            between=(number, *below.between),
+        )
+
+    def _power(self, leaf: Times) -> _Chain:
+        """A product of functions of one form, all >= 0 and all rising or all falling."""
+        plain = [inner for inner, word in leaf.factors if never_negative(inner) and not word]
+        if len(plain) == len(leaf.factors):
+            chains = [self._chain(inner) for inner in plain if isinstance(inner, Applied)]
+            first = chains[0]
+            if all((c.form, c.sign) == (first.form, first.sign) for c in chains):
+                stages = tuple(stage for chain in chains for stage in chain.stages)
+                text = " * ".join(chain.text for chain in chains)
+                return replace(first, stages=stages, odd=False, text=text, between=(None,))
+        raise OutsideTheorems(
+            "a product of two fields that both depend on the states has a Jacobian whose sign "
+            "changes with the state",
+            leaf.span,
+        )
+
+    def _stage(self, leaf: Applied) -> tuple[expr.Activation | str, bool]:
+        """What is applied, and whether it is odd."""
+        stage, span = leaf.stage, leaf.node.span
+        if isinstance(stage, expr.Activation):
+            return stage, ACTIVATIONS[stage.name].odd
+        if stage.name in self.model.maps:
+            raise OutsideTheorems(
+                f"the map `{self.reader.spell(stage.name)}` is opaque: none of its operators has "
+                "its adjoint beside it, so nothing cancels",
+                span,
+            )
+        kind = self.model.parameters[stage.name].options["kind"]
+        if not NORMS[kind].pointwise:
+            raise OutsideTheorems(
+                f"a {kind} norm computes its statistics from the state: no diagonal Jacobian", span
+            )
+        return stage.name, False
+
+    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, Scalar | None, int]:
+        """The one function inside another, the number between them and the sign of the factor."""
+        leaf = inner[0]
+        assert isinstance(leaf, Applied | Times)
+        factor = dict(outer.argument)[leaf]
+        sign = self._sign(factor)
+        states = any(isinstance(k, State) for k, _ in outer.argument)
+        if len(inner) > 1 or states or not sign:
+            raise OutsideTheorems(
+                "this activation stands inside another with more than a number between them: the "
+                "Jacobian has two diagonals with an operator between, not one",
+                leaf.node.span or outer.node.span,
+            )
+        return self._chain(leaf), factor.scalar, sign
+
+    def _sign(self, factor: Operator) -> int | None:
+        """The sign of a number, or of one times a diagonal that is never negative."""
+        if len(factor.terms) != 1:
+            return None
+        word, number = factor.terms[0]
+        powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
+        known = all(power % 2 == 0 or name in self.signs.assumed for name, power in powers)
+        diagonal = all(isinstance(letter, Diagonal) for letter in word)
+        return self.signs.of(number) if diagonal and known else None
+
+
+def _signed(sign: int, operator: Operator) -> Operator:
+    return operator if sign > 0 else -operator
+
+
+def stage_text(stage: expr.Activation | str, reader: FormulaReader) -> str:
+    """`tanh`, `leaky_relu(0.1)`, `N`."""
+    if isinstance(stage, str):
+        return reader.spell(stage)
+    constants = ", ".join(map(text_of, stage.constants))
+    return f"{stage.name}({constants})" if constants else stage.name
 
 
 def not_monotone(unit: Unit, model: Model) -> expr.Activation | None:

@@ -1,9 +1,9 @@
 """Why the theorems do not apply: the first block of M that resists, with its place in the text."""
 
+from odenet.analyse.conditions import symmetric_part
 from odenet.analyse.factorisations import Arrangement, arrange
 from odenet.analyse.laurent import Signs
 from odenet.analyse.operator_algebra import Operator
-from odenet.analyse.prove import symmetric_part
 from odenet.analyse.squares import negative_squares
 from odenet.analyse.units import System
 from odenet.diagnostics import Span

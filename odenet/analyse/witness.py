@@ -8,15 +8,14 @@ import numpy as np
 from numpy import ndarray
 
 from odenet.analyse.certificate import Certificate
-from odenet.analyse.certify import certify
 from odenet.analyse.counterexample import Witness
+from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.model.program import Model
 
 Against = Literal["stable", "imaginary", "real"]
 
-TRIALS = 200
 CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
 CLIMB = 40  # steps of hill climbing from a start that is not clear
 FOUND = 1e-3  # the least relative distance that counts as a find
@@ -67,21 +66,14 @@ def search_witness(
     return None
 
 
-def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
-    """The certificate, and for what it leaves open a search for a counterexample.
-
-    Args:
-        model: the typed program.
-        trials: how many starts.
-        seed: of the search.
-    """
-    certificate = certify(model)
-    if certificate.proved:
-        return certificate
+def searched(
+    certificate: Certificate, model: Model, trials: int, seed: int, against: Against = "stable"
+) -> Certificate:
+    """A certificate after a search for a counterexample: refuted by it, or as open as before."""
     try:
-        witness = search_witness(model, trials, seed)
+        witness = search_witness(model, trials, seed, against)
     except CannotEvaluate as error:
-        return replace(certificate, reason=f"{certificate.reason}; not searched: {error}")
+        return replace(certificate, unsearched=str(error))
     if witness is None:
         return replace(certificate, trials=trials)
     return replace(certificate, verdict="refuted", witness=witness, trials=witness.trial + 1)

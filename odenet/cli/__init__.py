@@ -59,9 +59,18 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        version = odenet.__version__
-        print(f"\nThis is a fault of odenet {version} itself. Please report the text above "
-              "together with the specification.", file=sys.stderr)  # fmt: skip
+    except Exception as error:
+        _report_fault(error)
         sys.exit(70)
+
+
+def _report_fault(error: Exception) -> None:
+    """Print what is needed to find a fault of our own."""
+    from odenet.confirm import Disagreement
+
+    if isinstance(error, Disagreement):
+        print(f"odenet contradicts itself, so nothing is reported: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    print(f"\nThis is a fault of odenet {odenet.__version__} itself. Please report the text above "
+          "together with the specification.", file=sys.stderr)  # fmt: skip

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 if TYPE_CHECKING:
-    from odenet.analyse.claims import ClaimResult
     from odenet.compiler import Program
-
-SIGNS = {True: "✓", False: "✗", None: "?"}
+    from odenet.laws import Law
 
 
 def check(
@@ -22,13 +20,21 @@ def check(
         bool, typer.Option("--numeric/--no-numeric", help="Also measure the laws on the module.")
     ] = True,
     trials: Annotated[
-        int, typer.Option(min=0, help="Starts of the search for a counterexample.")
-    ] = 64,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Starts of the search for a counterexample [default: those of odenet compile].",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the search and the measurements.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     set_: Settings = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Prove or refute what specifications claim; exit code 1 if a claim or a law fails."""
+    """Prove or refute what specifications claim; exit code 1 if a claim or a law fails.
+
+    The laws are measured on the steps: a file without a `discretise` line has none.
+    """
     reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
         print(json.dumps(reports, indent=2))
@@ -37,38 +43,40 @@ def check(
 
 
 def _check(
-    file: Path, set_: list[str] | None, numeric: bool, trials: int, seed: int, quiet: bool
+    file: Path, set_: list[str] | None, numeric: bool, trials: int | None, seed: int, quiet: bool
 ) -> dict[str, Any]:
     """One file: its lines printed unless quiet, and its report as plain values."""
-    from odenet.analyse.claims import check_claims
+    from odenet.analyse import TRIALS
+    from odenet.analyse.claims import SIGNS
     from odenet.compiler import load
     from odenet.diagnostics import SpecError, render
 
     try:
         program = load(file, read_settings(set_, file))
-        model, derivation = program.model, program.derivation
+        if program.discretised:
+            _ = program.derivation
     except SpecError as error:
         if not quiet:
             print(error, file=sys.stderr)
         found = [diagnostic.to_json() for diagnostic in error.diagnostics]
         return {"file": str(file), "holds": False, "errors": found}
+    trials = TRIALS if trials is None else trials
     certificate = program.decide(trials, seed)
-    claims = check_claims(model, derivation, certificate, trials, seed)
-    laws = _laws(program, seed) if numeric else []
+    claims = program.judge(certificate, trials, seed)
+    laws = _laws(program, seed) if numeric and program.discretised else []
     if not quiet:
         print(f"{file}: {certificate.summary}")
         for claim in claims:
-            print(f"  {SIGNS[claim.holds]} {claim}")
+            print(f"  {claim.line}")
         for law in laws:
             print(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
-        for diagnostic in [
-            *program.warnings,
-            *map(_failure, filter(lambda c: not c.holds, claims)),
-        ]:
+        failed = [claim.failure() for claim in claims if not claim.holds]
+        for diagnostic in [*program.warnings, *failed]:
             print(f"\n{render(diagnostic)}\n", file=sys.stderr)
     return {
         "file": str(file),
-        "holds": all(claim.holds for claim in claims) and all(law.holds for law in laws),
+        "holds": all(claim.holds for claim in claims)
+        and not any(law.holds is False for law in laws),
         "certificate": certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "laws": [law.to_json() for law in laws],
@@ -76,19 +84,7 @@ def _check(
     }
 
 
-def _laws(program: "Program", seed: int) -> list:
-    from odenet.laws import measure
+def _laws(program: "Program", seed: int) -> list["Law"]:
+    from odenet.laws import measure  # torch, which proofs do without
 
     return measure(program, seed)
-
-
-def _failure(result: "ClaimResult"):
-    """A claim that does not hold, as a diagnostic at its own line."""
-    from odenet.diagnostics import Diagnostic
-
-    word = "refuted" if result.holds is False else "not proved"
-    place = result.cause or result.span
-    help_ = f"see line {place.line}: {place.text}" if place != result.span else ""
-    return Diagnostic(
-        f"`require {result.name}` is {word}: {result.reason}", result.span, "claimed here", help_
-    )

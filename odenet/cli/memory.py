@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 
 def memory(
@@ -20,6 +20,7 @@ def memory(
         bool, typer.Option("--run/--no-run", help="Run a step in each mode and measure it.")
     ] = True,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Print how much memory a training step takes in each memory mode."""
     import torch

@@ -16,6 +16,25 @@ Settings = Annotated[
 ]
 
 
+def _load_plugins(paths: list[Path] | None) -> list[Path]:
+    from odenet.plugins import load_plugin
+
+    for path in paths or []:
+        load_plugin(path)
+    return paths or []
+
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_load_plugins,
+        help="Run a Python file that registers activations, layers, parameters or claims.",
+    ),
+]
+
+
 def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, str]:
     """`["h=0.05"]` as a mapping; of two values for a name the later counts.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.settings import Settings, read_settings
+from odenet.cli.settings import Plugins, Settings, read_settings
 
 if TYPE_CHECKING:
     from odenet.train.records import Options
@@ -65,6 +65,10 @@ def train(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile flows by torch.compile.")
     ] = False,
+    unchecked: Annotated[
+        bool,
+        typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
@@ -73,8 +77,12 @@ def train(
     strategy: Annotated[
         str | None, typer.Option(help="How devices share the work: ddp, fsdp, … [default: auto].")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Train the network of a specification by its recipe, or go on with a run."""
+    """Train the network of a specification by its recipe, or go on with a run.
+
+    What the specification claims by `require` has to be proved; else nothing is written.
+    """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
     settings = read_settings(set_, spec)
@@ -112,9 +120,9 @@ def train(
     console = Console(quiet=not first_process())
     try:
         if resume is None:
-            result = start(spec or "", settings, _options(None, given), out, console)
+            result = start(spec or "", settings, _options(None, given), out, console, unchecked)
         else:
-            result = go_on(resume, settings, _options(resume, given), spec, console)
+            result = go_on(resume, settings, _options(resume, given), spec, console, unchecked)
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         console.print(f"stopped; go on with: odenet train --resume {folder}", soft_wrap=True)
@@ -132,6 +140,7 @@ def evaluate(
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's."""
     given = {"data_root": data_root, "download": download or None}
@@ -179,6 +188,7 @@ def study(
         Path | None,
         typer.Option("-o", "--output", help="Folder of the pictures [default: RUN/study]."),
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 

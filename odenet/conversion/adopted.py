@@ -116,7 +116,7 @@ class AdoptedFlow(Flow):
         wanted = any(isinstance(extra, Tensor) and extra.requires_grad for extra in extras)
         if wanted and torch.is_grad_enabled() and self.memory not in ("stored", "checkpoint"):
             raise ValueError(
-                "a memory-free backward gives no gradient to the further inputs of a flow; "
+                "a reversible backward gives no gradient to the further inputs of a flow; "
                 'set flow.memory = "stored"'
             )
 

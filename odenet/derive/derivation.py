@@ -158,7 +158,7 @@ class Derivation:
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
     ) -> RoundTrip | None:
-        """The expected error of an initial state rebuilt from the final one.
+        """The estimated error of an initial state rebuilt from the final one.
 
         Args:
             steps: forward, and back.
@@ -171,9 +171,22 @@ class Derivation:
             None where there is no inverse at these values, or no test equation for the scheme.
         """
         found = self.stability_at({**(values or {}), "h": h})
-        if self.shears is None or isinstance(found, str) or self.violated(values or {}):
+        if (
+            self.shears is None
+            or isinstance(found, str)
+            or self.violated({**(values or {}), "h": h})
+        ):
             return None
-        return predict_roundtrip(found, self.shears, steps, h, eps, frequency)
+        given = (*sorted((values or {}).items()), steps, h, eps, frequency)
+        if given not in self._roundtrips:
+            self._roundtrips[given] = predict_roundtrip(
+                found, self.shears, self.relabel, steps, h, eps, frequency
+            )
+        return self._roundtrips[given]
+
+    @cached_property
+    def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:
+        return {}
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""

@@ -10,13 +10,14 @@ changes, so one test in each gap and one at each s decide everything.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import mpmath
 import sympy
 
-from odenet.derive.coefficients import put_in, tidy
+from odenet.derive.coefficients import as_mpf, put_in, tidy
 
 XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
 REAL = mpmath.mpf(10) ** -25
@@ -89,24 +90,49 @@ def _without_s(poly: Poly) -> Poly:
     return sympy.Poly(sympy.expand(poly.as_expr() / S**lowest), *poly.gens, domain=poly.domain)
 
 
+class Undecided(Exception):
+    """The zeros of a polynomial were not found to the precision at work."""
+
+
 def positive_roots(poly: Poly, values: Values) -> list[Real]:
-    """The positive real zeros in s, ascending, with the precision at work."""
+    """The positive real zeros in s, ascending, with the precision at work.
+
+    Args:
+        poly: in s and the constants.
+        values: of the constants, as fractions where they are rational.
+
+    Raises:
+        Undecided: the zeros are not found, as of constants of very different size.
+    """
+    poly = _simple(poly, values)
     place = poly.gens.index(S)
     coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) + 1)
     for powers, coefficient in poly.terms():
         term = _number(coefficient)
         for index, power in enumerate(powers):
             if index != place and power:
-                term *= values[poly.gens[index]] ** power
+                term *= as_mpf(values[poly.gens[index]]) ** power
         coefficients[-1 - powers[place]] += term
     while coefficients and abs(coefficients[0]) < REAL:
         coefficients.pop(0)
     if len(coefficients) < 2:
         return []
-    roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
+    try:
+        roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
+    except mpmath.mp.NoConvergence:
+        raise Undecided from None
     return sorted(
         mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL and mpmath.re(root) > REAL
     )
+
+
+def _simple(poly: Poly, values: Values) -> Poly:
+    """The polynomial in s alone, each zero once, if its constants are rational numbers."""
+    known = {symbol: values[symbol] for symbol in poly.gens if symbol != S}
+    if not known or not all(isinstance(value, Fraction) for value in known.values()):
+        return poly
+    found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
+    return poly if found.degree(S) < 1 else found.quo(found.gcd(found.diff(S)))
 
 
 def _number(coefficient: Any) -> Real:

@@ -39,6 +39,7 @@ class OneStep:
 
     scalars: Scalars
     matrix: DomainMatrix
+    algebra: Algebra  # reads further formulas of the scheme on the same equations
 
     @cached_property
     def characteristic(self) -> list[FracElement]:
@@ -74,7 +75,7 @@ def one_step(scheme: Scheme, rates: Rates) -> OneStep:
     zero = scalars.field.zero
     rows = [[after[slot].get(column, zero) for column in scheme.slots] for slot in scheme.slots]
     size = len(rows)
-    return OneStep(scalars, DomainMatrix(rows, (size, size), scalars.field))
+    return OneStep(scalars, DomainMatrix(rows, (size, size), scalars.field), algebra)
 
 
 def characteristic(scheme: Scheme, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:

@@ -1,113 +1,224 @@
-"""How far a state rebuilt by inverse steps is from the one the steps began with.
+"""How far a state rebuilt by inverse steps is from the one the steps began with: an estimate.
 
-Every shear rounds once on its way forward and once when it is undone, by at most eps/2 of the value
-it changes. An error made k steps after the beginning reaches it through k inverse steps. On the
-scheme's test equation these are powers of one matrix, so that the growth is read off it: bounded
-for a stable scheme with simple eigenvalues, linear for the second difference of leapfrog at low
-frequencies (a double eigenvalue 1), γ^-k for momentum. Assumed are: values of size 1 throughout,
-right-hand sides whose Jacobian has the frequencies of the test equation, and that evaluating a
-right-hand side twice gives the same value, as it does on one machine.
+Every shear rounds on its way forward and when it is undone, by about eps of the state at that
+point. An error made n steps after the beginning reaches it through n inverse steps. On the scheme's
+test equation both the state, from the scheme's own start lines, and the transport of errors are
+products of one small matrix: bounded for a stable scheme with simple eigenvalues, linear for the
+second difference of leapfrog at low frequencies (a double eigenvalue 1), γ^-n for momentum.
+
+It is an estimate and not a bound: roundings are taken as independent, right-hand sides as those of
+the test equation, evaluated twice with equal results. The frequency is the same in every step, as
+with equal weights; the worst of some frequencies counts. Where frequencies differ from step to
+step, products of stable steps can grow (parametric resonance, as in Hill's equation): `uneven` is
+the worst of some periodic patterns, and no bound either.
 """
 
+import cmath
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle, islice, product
 
 import mpmath
 import sympy
 
 from odenet.derive.coefficients import H, Value, as_mpf, put_in
+from odenet.derive.intervals import S
+from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.shears import Shear
-from odenet.derive.stability import S, Stability
+from odenet.derive.stability import Stability, Tested
+from odenet.diagnostics import SpecError
+from odenet.model.expr import Node, Slot
 
-SAMPLES = 9  # frequencies that are tried, 0 included
+SAMPLES = 9  # equal frequencies that are tried, 0 included
+RUNS = (1, 2, 3, 5)  # lengths of the runs of high and low frequencies that are tried
+LOW = (0.0, 0.35)  # the low ones, as a part of the high
 HUGE = 1e100  # errors beyond which nothing more is to be learned
+ROUNDING = 1.0  # error of a shear and of its inverse, in eps of the state; see tests
+PRECISION = 60  # digits of a matrix and its inverse
 
 Matrix = list[list[complex]]
 
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """The error of a rebuilt initial state, relative to the size of the state.
+    """The estimated error of a rebuilt initial state, relative to the size of that state.
 
     Args:
-        bound: if all roundings conspire.
-        estimate: if they are independent: the root of the sum of squares.
+        estimate: with the same weights in every step.
+        uneven: for the worst of some patterns in which frequencies change from step to step.
     """
 
-    bound: float
     estimate: float
+    uneven: float
 
     def __str__(self) -> str:
-        return f"about {self.estimate:.1e}, at most {self.bound:.1e}"
+        return f"an estimated {self.estimate:.1e}"
+
+    def times(self, factor: float) -> "RoundTrip":
+        """The same in another precision: both numbers are proportional to eps."""
+        return RoundTrip(self.estimate * factor, self.uneven * factor)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step at a frequency: its matrix and its inverse; None where that is not a number."""
+
+    forward: Matrix
+    back: Matrix
 
 
 def predict_roundtrip(
     stability: Stability,
     shears: tuple[Shear, ...],
+    relabel: Mapping[Slot, Slot],
     steps: int,
     h: float,
     eps: float,
     frequency: float,
 ) -> RoundTrip:
-    """The error after a number of steps forward and as many back.
+    """The error after a number of steps forward and as many back; infinite where it overflows.
 
     Args:
         stability: of the scheme, for its test equation and constants.
         shears: of the scheme.
+        relabel: register -> the slot it holds after a step, for those that change places.
         steps: forward, and back.
         h: step size; not read by schemes without one.
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
-        frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian; the
-            worst of some frequencies up to it counts.
+        frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
     """
-    values = {symbol: sympy.Float(v.real) for symbol, v in _values(stability, h).items()}
-    slots = stability.scheme.slots
-    targets = [(slots.index(s.target), float(put_in(s.scale, values))) for s in shears]
-    worst = RoundTrip(0.0, 0.0)
-    for sample in range(SAMPLES):
-        matrix = _matrix(stability, h, frequency * sample / (SAMPLES - 1))
-        total, squares = _grown(matrix, targets, steps)
-        bound, estimate = eps * total, eps * math.sqrt(squares / 6)
-        worst = RoundTrip(max(worst.bound, bound), max(worst.estimate, estimate))
-    return worst
+    travel = _Travel(stability.tested[0], shears, relabel, h)
+    equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
+    uneven = [
+        [frequency] * high + [frequency * low] * lower
+        for high, lower, low in product(RUNS, RUNS, LOW)
+    ]
+    estimate = max(travel.error(pattern, steps) for pattern in equal)
+    worst = max((travel.error(pattern, steps) for pattern in uneven), default=0.0)
+    return RoundTrip(eps * estimate, eps * max(estimate, worst))
 
 
-def _matrix(stability: Stability, h: float, frequency: float) -> Matrix:
-    """One step on the test equation, on an axis on which the scheme is stable."""
-    values = _values(stability, h)
-    slope = h if stability.scheme.uses_step_size else 1.0
-    on_axis = 1j if stability.imaginary.limit or stability.real is None else -1.0
-    return stability.step.at(values | {S: on_axis * frequency * slope}, _complex)
+class _Travel:
+    """The errors of steps on a test equation, on their way back to the beginning."""
+
+    def __init__(
+        self, tested: Tested, shears: tuple[Shear, ...], relabel: Mapping[Slot, Slot], h: float
+    ):
+        self.tested, self.h = tested, h
+        self.values = {
+            symbol: as_mpf(value) for symbol, value in tested.step.scalars.numbers(
+                tested.values
+            ).items()
+        } | {H: mpmath.mpf(h)}  # fmt: skip
+        slots = tested.scheme.slots
+        scales = {s: sympy.Float(v, PRECISION) for s, v in self.values.items()}
+        self.made = [slots.index(relabel.get(s.target, s.target)) for s in shears]
+        self.undone = [
+            (slots.index(s.target), 1 / abs(complex(put_in(s.scale, scales)))) for s in shears
+        ]
+        self._known: dict[float, _Step | None] = {}
+
+    def error(self, pattern: list[float], steps: int) -> float:
+        """The root of the sum of squares, per eps and per size of the initial state.
+
+        Args:
+            pattern: frequencies of one step after the other, repeated.
+            steps: how many.
+        """
+        size = range(len(self.tested.scheme.slots))
+        state = self._start(pattern[0])
+        back: Matrix = [[complex(i == j) for j in size] for i in size]
+        first = before = _norm(state)
+        squares = 0.0
+        for frequency in islice(cycle(pattern), steps):
+            step = self._step(frequency)
+            if step is None:
+                return math.inf
+            squares += before**2 * sum((g * _column(back, row)) ** 2 for row, g in self.undone)
+            state, back = _times(step.forward, state), _times(back, step.back)
+            before = _norm(state)
+            squares += before**2 * sum(_column(back, row) ** 2 for row in self.made)
+            if not squares <= HUGE:
+                return math.inf
+        return ROUNDING * math.sqrt(squares) / first
+
+    def _step(self, frequency: float) -> _Step | None:
+        if frequency not in self._known:
+            with mpmath.workdps(PRECISION):
+                self._known[frequency] = self._invert(frequency)
+        return self._known[frequency]
+
+    def _invert(self, frequency: float) -> _Step | None:
+        try:
+            matrix = self.tested.step.at(self.values | {S: self._slope(frequency)}, as_mpf)
+            inverse = mpmath.inverse(mpmath.matrix(matrix)).tolist()
+            return _Step(_complex(matrix), _complex(inverse))
+        except (ZeroDivisionError, OverflowError):
+            return None
+
+    def _slope(self, frequency: float):
+        """The value of s = hλ on an axis on which the scheme is stable."""
+        tested = self.tested
+        factor = self.h if tested.scheme.uses_step_size else 1.0
+        on_axis = mpmath.mpc(0, 1) if tested.imaginary.limit or tested.real is None else -1
+        return on_axis * mpmath.mpf(frequency) * factor
+
+    def _start(self, frequency: float) -> Matrix:
+        """Slots by unknowns of the pattern: where the scheme's start lines put each of them."""
+        scheme = self.tested.scheme
+        unknowns = [pattern.variable for pattern in scheme.patterns]
+        rows: dict[Slot, list[complex]] = {
+            Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
+        }
+        for slot, row in _started(self.tested, self.values, self._slope(frequency), unknowns):
+            rows[slot] = row
+        unknown = [1.0 + 0j] * len(unknowns)
+        return [rows.get(slot, unknown) for slot in scheme.slots]
 
 
-def _values(stability: Stability, h: float) -> dict[sympy.Symbol, complex]:
-    numbers = stability.step.scalars.numbers(stability.values)
-    return {symbol: _complex(value) for symbol, value in numbers.items()} | {H: complex(h)}
+def _started(tested: Tested, values, slope, unknowns: list[str]) -> Iterator[tuple[Slot, list]]:
+    """The start lines that can be read as linear functions of the unknowns at step 0."""
+    algebra: Algebra = tested.step.algebra
+    known: dict[Node, Form] = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}
+    for slot, value in tested.scheme.starts:
+        try:
+            form = algebra.read(value, known)
+            yield (
+                slot,
+                [
+                    _number(tested.step.scalars.value(form[key], values | {S: slope}, as_mpf))
+                    if (key := Slot(name, 0)) in form
+                    else 0j
+                    for name in unknowns
+                ],
+            )
+        except (SpecError, ZeroDivisionError, OverflowError):
+            continue
 
 
-def _complex(value: Value) -> complex:
+def _number(value: Value) -> complex:
     return complex(as_mpf(value))
 
 
-def _grown(matrix: Matrix, targets: list[tuple[int, float]], steps: int) -> tuple[float, float]:
-    """What errors that are made in every step grow to when all steps are undone.
+def _complex(matrix: list[list[Value]]) -> Matrix:
+    found = [[_number(entry) for entry in row] for row in matrix]
+    if not all(cmath.isfinite(entry) for row in found for entry in row):
+        raise OverflowError
+    return found
 
-    Args:
-        matrix: of one step.
-        targets: for each shear the row it changes, and its scale.
-        steps: how many.
 
-    Returns:
-        The sum and the sum of squares, for errors of size 1.
-    """
-    size = range(len(matrix))
-    back = [[complex(x) for x in row] for row in mpmath.inverse(mpmath.matrix(matrix)).tolist()]
-    errors = [[1 / abs(scale) * (i == row) for i in size] for row, scale in targets]
-    total = squares = 0.0
-    for _ in range(steps):
-        lengths = [math.hypot(*map(abs, error)) for error in errors]
-        total, squares = total + sum(lengths), squares + sum(length**2 for length in lengths)
-        if total > HUGE:
-            return math.inf, math.inf
-        errors = [[sum(back[i][j] * error[j] for j in size) for i in size] for error in errors]
-    return total, squares
+def _times(left: Matrix, right: Matrix) -> Matrix:
+    columns = list(zip(*right, strict=True))
+    return [
+        [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns]
+        for row in left
+    ]  # fmt: skip
+
+
+def _norm(matrix: Matrix) -> float:
+    return math.hypot(*(abs(entry) for row in matrix for entry in row))
+
+
+def _column(matrix: Matrix, place: int) -> float:
+    return math.hypot(*(abs(row[place]) for row in matrix))

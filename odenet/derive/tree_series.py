@@ -34,6 +34,12 @@ def plus(one: Series, other: Series, sign: int = 1) -> Series:
     return total
 
 
+def _derivative(series: Series) -> Series:
+    """By time, of a series in powers of it."""
+    slopes = {key: {k - 1: a * k for k, a in powers.items() if k} for key, powers in series.items()}
+    return {key: powers for key, powers in slopes.items() if powers}
+
+
 def lowest(series: Series) -> int | None:
     """The lowest power of h with a coefficient, None for zero."""
     return min((min(powers) for powers in series.values()), default=None)
@@ -55,6 +61,8 @@ class Expansion:
 
     def __post_init__(self) -> None:
         self._patterns = {p.function: p for p in self.scheme.patterns}
+        # under `Y' = F(Y) - γ Y` a value moves along Y itself: one more kind of leaf, "Y·"
+        self._decaying = {p.variable: p.decay and p.order == 1 for p in self.scheme.patterns}
         self._weights: dict[Tree, int] = {}
         self._exact = self._solve()
 
@@ -80,6 +88,11 @@ class Expansion:
         """The right-hand side along values in time, integrated as often as its order says."""
         arguments = tuple(values[name] for name in pattern.reads)
         rate = self.apply(pattern, arguments, None, heaviest)
+        if pattern.decay is not None:
+            own = values[pattern.variable]
+            damped = own if pattern.order == 1 else _derivative(own)
+            factor = self.scales.read(expr.Constant(pattern.decay))
+            rate = plus(rate, self._scaled(damped, factor), -1)
         for _ in range(pattern.order):
             rate = {t: {k + 1: a / (k + 1) for k, a in p.items()} for t, p in rate.items()}
         return rate
@@ -94,11 +107,10 @@ class Expansion:
 
     def velocity(self, name: str, offset: int) -> Series:
         """The solution's derivative at time offset * h."""
-        slopes = {
-            key: {k - 1: a * k * Fraction(offset) ** (k - 1) for k, a in powers.items() if k}
-            for key, powers in self._exact[name].items()
+        return {
+            key: {k: a * Fraction(offset) ** k for k, a in powers.items() if offset or not k}
+            for key, powers in _derivative(self._exact[name]).items()
         }
-        return plus({}, {key: add({}, powers) for key, powers in slopes.items()})
 
     # values of the scheme
 
@@ -149,6 +161,11 @@ class Expansion:
         branches: list[tuple[tuple, Powers, int]] = []
         for place, (name, argument) in enumerate(zip(pattern.reads, arguments, strict=True)):
             around = {key: p for key, p in argument.items() if isinstance(key, str)}
+            if self._decaying.get(name) and around.get(name, {}).get(0) == 1:
+                moved = {k: a for k, a in around[name].items() if k}
+                around = {**around, name: {0: Fraction(1)}}
+                leaf: Tree = (f"{name}·", ())
+                argument = {**argument, name: {0: Fraction(1)}, **({leaf: moved} if moved else {})}
             if around != {name: {0: 1}}:
                 where = node.arguments[place] if node else None
                 raise NoSeries(f"this does not tend to {name} as h tends to 0", where)

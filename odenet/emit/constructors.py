@@ -9,7 +9,7 @@ from odenet.emit.layout import lay_out, quoted
 from odenet.model import expr
 from odenet.model.layers import LAYERS, Layer
 from odenet.model.numbers import Width
-from odenet.model.parameters import Learned
+from odenet.model.parameters import Construction, Learned
 from odenet.model.program import MapDefinition
 from odenet.model.recipe_values import Call
 
@@ -24,7 +24,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     """
     model, chosen = frame.model, frame.model.discretisation
     keywords, body = [], [f"super().__init__(channels, steps, space={space})"]
-    if model.maps or any(p.type != "scalar" for p in model.parameters.values()):
+    if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.parts})")
     if chosen.horizon is not None:
         keywords.append(f"T={number(chosen.horizon)}")
@@ -43,7 +43,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     for name, value in model.scheme.lets:
         body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
     body += _conditions(frame, derivation)
-    body += [f"{frame.constant(name)} = {number(v)}" for name, v in _numbers(frame).items()]
+    body += [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
     body += [_parameter(frame, p, space) for p in model.parameters.values()]
     body += [_map(frame, m) for m in model.maps.values()]
     starred = ["*", *keywords] if keywords else []
@@ -54,7 +54,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
 def _numbers(frame: Frame) -> dict:
     """The `let` numbers that formulas of the flow read."""
     dynamics = frame.model.dynamics
-    values = [*frame.model.system.values(), *dynamics.initial.values(), dynamics.output]
+    values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
     return {name: value for name, value in frame.model.constants.items() if name in names}
 
@@ -100,26 +100,8 @@ def parameter_code(learned: Learned, space: int) -> str:
     """The constructor of a parameter."""
     steps = "1" if learned.shared else "steps"
     reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
-    options = learned.options
-    init = _init_code(options["init"])
-    match learned.type:
-        case "conv" | "depthwise" | "pointwise":
-            kernel = f"kernel={options.get('k', 1)}, space={space}"
-            groups = reads if learned.type == "depthwise" else str(options.get("groups", 1))
-            kernel += f", groups={groups}" if groups != "1" else ""
-            return f"conv_kernel({steps}, {reads}, {gives}, {kernel}{init('he')})"
-        case "dense":
-            return f"dense_matrix({steps}, {reads}, {gives}{init('he')})"
-        case "diag":
-            return f"diagonal({steps}, {reads}, space={space}{init('ones')})"
-        case "bias":
-            return f"bias({steps}, {reads}, space={space}{init('zeros')})"
-        case "scalar":
-            return f"scalar({steps}{init('ones')})"
-    kind = options["kind"]
-    groups = f", groups={options['group']}" if kind == "group" else ""
-    positive = ", positive=True" if options["positive"] == "positive" else ""
-    return f'norm_layers({steps}, "{kind}", {reads}, space={space}{groups}{positive}{init("ones")})'
+    init = _init_code(learned.options["init"])
+    return learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
 
 
 def _init_code(call: Call):

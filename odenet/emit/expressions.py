@@ -24,9 +24,12 @@ class Code:
         return self.text if self.level >= level else f"({self.text})"
 
 
+LARGEST_INTEGER = 2**53  # beyond it torch takes integers by their float value, or not at all
+
+
 def number(value: Fraction | float) -> str:
     """A number as a Python literal."""
-    if isinstance(value, Fraction) and value.denominator == 1:
+    if isinstance(value, Fraction) and value.denominator == 1 and abs(value) < LARGEST_INTEGER:
         return str(value.numerator)
     return repr(float(value))
 
@@ -84,14 +87,16 @@ class Printer:
         return Code(f"{base.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
 
     def _sum(self, node: expr.Sum) -> Code:
-        text = ""
+        text, code = "", Code("")
         for sign, term in node.terms:
             code = self(term)
             if not text:
                 text = ("" if sign > 0 else "-") + code.at(PRODUCT)
             else:
                 text += f" {'+' if sign > 0 else '-'} {code.at(PRODUCT)}"
-        return Code(text, SIGN if len(node.terms) == 1 else SUM)
+        if len(node.terms) > 1:
+            return Code(text, SUM)
+        return Code(text, min(SIGN, code.level))  # `-a / b` binds like `a / b`
 
     def _product(self, left: Code, right: Code) -> Code:
         return Code(f"{left.at(PRODUCT)} * {right.at(SIGN)}", PRODUCT)
@@ -130,11 +135,8 @@ class Printer:
 
     def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         learned = self.parameters[name]
-        if learned.type == "diag":
-            return Code(f"diag({operand.text}, {kernel})")
-        function = "dense" if learned.type == "dense" else "conv"
-        function = f"adjoint_{function}" if adjoint else function
-        return Code(f"{function}({operand.text}, {kernel}{options(learned, kernel)})")
+        function = learned.operator.adjoint if adjoint else learned.operator.function
+        return Code(f"{function}({operand.text}, {kernel}{keywords(learned, kernel)})")
 
     def _apply_sum(self, operator: expr.Sum, operand: Code) -> Code:
         """A sum of operators: one convolution with an assembled kernel where that is the same."""
@@ -142,9 +144,8 @@ class Printer:
         if names:
             learned = self.parameters[names[0]]
             kernel = self.assemble(operator, learned).text
-            function = "dense" if learned.type == "dense" else "conv"
-            form = options(learned, self.kernel(names[0]))
-            return Code(f"{function}({operand.text}, {kernel}{form})")
+            form = keywords(learned, self.kernel(names[0]))
+            return Code(f"{learned.operator.function}({operand.text}, {kernel}{form})")
         terms = tuple((sign, _Applied(term, operand)) for sign, term in operator.terms)
         inner = Printer(self._applied, self.kernel, self.parameters)
         return inner(expr.Sum(terms))
@@ -177,7 +178,7 @@ class Printer:
                 return Code(f"eye_kernel({first}{_groups(learned, first)})")
             case expr.Param():
                 kernel = self.kernel(operator.name)
-                even = learned.type in ("conv", "depthwise") and learned.options["k"] % 2 == 0
+                even = learned.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
             case expr.Adjoint(expr.Param(name)):
                 kernel = self.kernel(name)
@@ -219,7 +220,7 @@ class _Assembled(expr.Field):
 
 def _form(learned: Learned) -> tuple | None:
     """What must agree for kernels to be added; None for an operator that has no such kernel."""
-    if learned.type == "diag" or learned.width_in != learned.width_out:
+    if not learned.operator.kernel or learned.width_in != learned.width_out:
         return None
     options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out")}
     return learned.type, tuple(sorted(options.items())), learned.width_in
@@ -227,13 +228,15 @@ def _form(learned: Learned) -> tuple | None:
 
 def _groups(learned: Learned, kernel: str) -> str:
     """The `groups` argument, where it is not 1."""
-    if learned.type == "depthwise":
-        return f", groups={kernel}.shape[0]"
-    groups = learned.options.get("groups", 1)
-    return f", groups={groups}" if groups != 1 else ""
+    return _written(learned, kernel, only="groups")
 
 
-def options(learned: Learned, kernel: str) -> str:
-    """The arguments of a convolution that are not the usual ones."""
-    dilation = learned.options.get("dilation", 1)
-    return _groups(learned, kernel) + (f", dilation={dilation}" if dilation != 1 else "")
+def keywords(learned: Learned, kernel: str) -> str:
+    """The keywords of an operator's functions that are not the usual ones."""
+    return _written(learned, kernel)
+
+
+def _written(learned: Learned, kernel: str, only: str = "") -> str:
+    found = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
+    shown = [f", {name}={value}" for name, value in found.items() if only in ("", name)]
+    return "".join(shown)

@@ -11,6 +11,7 @@ from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
 from odenet.model import expr
 from odenet.model.expr import State
+from odenet.model.fit import reads, reads_input
 from odenet.model.layers import LAYERS
 from odenet.model.program import Model
 from odenet.model.scheme import ADAPTIVE
@@ -140,6 +141,8 @@ class FlowWriter:
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = self.model.spellings[state.name] + "'" * order
             text = f"{left} = {notation.written(rate.span)}."
+            if self._decay(state):
+                text = f"{left} = {notation.written(rate.span)}, without its decay."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
             code = self._field_printer()(rate).text
@@ -158,7 +161,8 @@ class FlowWriter:
         frame = self.frame
 
         def param(name: str) -> str:
-            return frame.names("spec", name) if step is None else frame.at_step(name, step)
+            stored = frame.names("spec", name) if step is None else frame.at_step(name, step)
+            return frame.value_of(name, stored)
 
         def leaf(node: expr.Node) -> Code:
             match node:
@@ -166,8 +170,10 @@ class FlowWriter:
                     return Code(frame.state(node))
                 case expr.Input():
                     return Code("u")
+                case expr.Zero():
+                    return Code("torch.zeros(())")
                 case expr.Constant():
-                    return Code(frame.constant(node.name))
+                    return Code(frame.let(node.name))
                 case expr.Bias() | expr.Learned():
                     return Code(param(node.name))
             raise AssertionError(node)
@@ -190,7 +196,9 @@ class FlowWriter:
             if isinstance(value, expr.Zero):
                 body.append(f"{frame.state(state)} = torch.zeros_like({model_tensor})")
             elif not isinstance(value, expr.Split):
-                body.append(f"{frame.state(state)} = {printer(value).text}")
+                # What does not read the input has none of its axes but the channels.
+                axes = "" if reads_input(value) else "torch.zeros_like(u[:, :1]) + "
+                body.append(f"{frame.state(state)} = {axes}{printer(value).text}")
         body += self._starts()
         text = "The state before the first step, from the flow's input."
         return self._method(
@@ -210,12 +218,19 @@ class FlowWriter:
             for i, state in enumerate(frame.components(slot.name)):
                 like = f"torch.zeros_like({frame.state(state)})"
                 code = like if isinstance(value, expr.Zero) else printer(value, i).text
-                if _is_constant(value):
+                if _is_constant(value) or self._shapeless(value, i):
                     code = f"{like} + {code}"
                 name = frame.value(slot.name, slot.offset, i)
                 current[slot.name, slot.offset, i] = name
                 lines.append(f"{name} = {code}")
         return lines
+
+    def _shapeless(self, value: expr.Node, component: int) -> bool:
+        """Whether a rate in a start value reads neither state nor input, as in Z' = b."""
+        rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
+        groups = [self.frame.components(self.frame.pattern[r.function].variable) for r in rates]
+        read = [self.model.system[group[component]] for group in groups]
+        return any(not reads(rate) and not reads_input(rate) for rate in read)
 
     def _readout(self) -> list[str]:
         code = self._field_printer("-1")(self.model.dynamics.output).text
@@ -225,15 +240,25 @@ class FlowWriter:
     def _field(self) -> list[str]:
         """The right-hand sides at a state, whatever the scheme."""
         frame = self.frame
+        first = self.model.scheme.patterns[0].order == 1
         rates = []
         for state in self.model.system:
             arguments = [frame.state(read) for read in frame.rate_reads(state)]
             arguments += ["u"] if frame.rate_input(state) else []
             arguments += [frame.at_step(name) for name in frame.rate_params(state)]
-            rates.append(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
-        text = "The right-hand sides of the equations, one tensor each."
+            rate = f"self.{frame.rate_name(state)}({', '.join(arguments)})"
+            decay = self._decay(state)
+            rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
+        left_out = "" if first or not self.model.scheme.decays else " without their decay"
+        text = f"The right-hand sides of the equations{left_out}, one tensor each."
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
         return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+
+    def _decay(self, state: State) -> str | None:
+        """The code of the decay that the scheme takes out of an equation."""
+        groups = self.model.discretisation.groups
+        (pattern,) = (p for p in self.model.scheme.patterns if state in groups[p.variable])
+        return self.frame.constant(pattern.decay) if pattern.decay else None
 
     def _spectrum(self) -> list[list[str]]:
         """What the certificate gives at run time."""
@@ -243,6 +268,10 @@ class FlowWriter:
         if energy is not None:
             text = f"{self.certificate.energy}, per sample."
             found.append(self._method("energy", "state, step=0", text, energy))
+        conditions = writer.conditions(self.certificate)
+        if conditions:
+            text = "What the proof assumes of the weights, and whether it holds for these."
+            found.append(self._method("conditions", "", text, conditions))
         bound = writer.frequency_bound()
         if bound is not None:
             text = "A bound of the Jacobian's eigenvalues, from operator norms."
@@ -256,9 +285,7 @@ class FlowWriter:
     def _shears(self) -> list[str]:
         shears = self.step.shears()
         body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
-        return self._method(
-            "shears", "", "The step as shears, for the memory-free backward.", [body]
-        )
+        return self._method("shears", "", "The step as shears, by which it is undone.", [body])
 
 
 def _is_constant(value: expr.Node) -> bool:

@@ -11,7 +11,7 @@ from odenet.emit.names import Names
 from odenet.model import expr
 from odenet.model.expr import State
 from odenet.model.fit import reads, reads_input
-from odenet.model.program import Model
+from odenet.model.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 
@@ -32,7 +32,7 @@ class Frame:
     def __init__(self, model: Model):
         self.model = model
         self.scheme = model.scheme
-        self.names = Names()
+        self.names = Names(row_imports(model))
         self.pattern = {p.function: p for p in self.scheme.patterns}
         self.group = self._groups()
         for name in self.scheme_constants:  # first: they are arguments of the flow
@@ -108,6 +108,10 @@ class Frame:
         space = "scheme" if name in self.scheme_constants else "spec"
         return f"self.{self.names(f'{space} constant', name)}"
 
+    def let(self, name: str) -> str:
+        """A number of a `let` in formulas of the dynamics, whatever the scheme calls its own."""
+        return f"self.{self.names('spec constant', name)}"
+
     @property
     def scheme_constants(self) -> tuple[str, ...]:
         """The names of the scheme's constants and lets, and `h`."""
@@ -118,6 +122,11 @@ class Frame:
         """A parameter or map of one step, as an attribute."""
         learned = self.model.parameters.get(name) or self.model.maps[name]
         return f"self.{self.names('spec', name)}[{'0' if learned.shared else step}]"
+
+    def value_of(self, name: str, stored: str) -> str:
+        """The value of a parameter, from the code of what the module stores for it."""
+        learned = self.model.parameters.get(name)
+        return stored if learned is None else learned.kind.value(learned.options, stored)
 
     def scalar(self, node: expr.Node) -> Code:
         """The code of a formula of the scheme's constants."""
@@ -181,10 +190,13 @@ class StepPrinter:
                 case expr.Rate():
                     return self.rate(inner, component)
                 case expr.Bias() | expr.Learned():
-                    return Code(self.param(inner.name))
+                    return Code(value(inner.name))
             raise AssertionError(inner)
 
-        return Printer(leaf, self.param, frame.model.parameters)(node)
+        def value(name: str) -> str:
+            return frame.value_of(name, self.param(name))
+
+        return Printer(leaf, value, frame.model.parameters)(node)
 
     def param(self, name: str) -> str:
         """A parameter or map of the step."""

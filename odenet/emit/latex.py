@@ -2,6 +2,7 @@
 
 from odenet.language.names import GREEK
 from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
 from odenet.model.program import Model
 from odenet.model.scheme import Scheme
 
@@ -79,7 +80,8 @@ def _leaf(node: expr.Node) -> str:
 
 def _activation(node: expr.Activation) -> str:
     constants = ", ".join(formula(constant) for constant in node.constants)
-    base = f"\\mathrm{{{node.name.replace('_', '-')}}}"
+    own = ACTIVATIONS[node.name].latex
+    base = own or f"\\mathrm{{{node.name.replace('_', '-')}}}"
     return f"{base}_{{{constants}}}" if constants else base
 
 

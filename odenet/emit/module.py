@@ -1,18 +1,18 @@
 """The generated module: a torch file one can read in a paper's appendix."""
 
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 
 from odenet.analyse import Certificate
-from odenet.analyse.scheme_on_dynamics import stability_of
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import docstring
 from odenet.emit.names import class_name
 from odenet.emit.network import network
-from odenet.emit.spectrum import axis_text, certified_axis
-from odenet.model.program import Model
+from odenet.emit.spectrum import certified_axis
+from odenet.model.program import Model, row_imports
 
 _RUNTIME = (
     "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Tokens", "Widen",
@@ -46,7 +46,9 @@ def module_source(
     if model.net:
         body += ["", "", *network(model, f"{stem}Network", f"{stem}Flow")]
     text = "\n".join(body)
-    return "\n".join([*_header(model, version), "", *_imports(text), "", "", text, ""])
+    return "\n".join(
+        [*_header(model, version), "", *_imports(text, row_imports(model)), "", "", text, ""]
+    )
 
 
 def _header(model: Model, version: str) -> list[str]:
@@ -73,13 +75,12 @@ def properties(model: Model, derivation: Derivation, certificate: Certificate) -
     facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
     if model.discretisation.tolerance is not None:
         return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
-    stability = stability_of(model, derivation)
-    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
-    return facts if axis is None else [*facts, f"On that axis the scheme is {axis_text(axis)}."]
+    axis = certified_axis(model, derivation, certificate)
+    return facts if axis is None else [*facts, f"On that axis the scheme is {axis.verdict}."]
 
 
-def _imports(text: str) -> list[str]:
-    """Exactly what the body uses, sorted as ruff sorts it."""
+def _imports(text: str, more: Iterable[str]) -> list[str]:
+    """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
 
     def used(name: str) -> bool:
         return re.search(rf"(?<![\w.]){name}\b(?!=)", text) is not None
@@ -99,4 +100,4 @@ def _imports(text: str) -> list[str]:
         single = "\n".join(["from odenet.runtime import (", *(f"    {n}," for n in names), ")"])
     adaptive = "from odenet.runtime.adaptive import AdaptiveFlow"
     ours = [single] if names else []
-    return [*lines, "", *ours, *([adaptive] if used("AdaptiveFlow") else [])]
+    return [*lines, "", *ours, *([adaptive] if used("AdaptiveFlow") else []), *more]

@@ -6,6 +6,8 @@ the same whatever its parameters are called.
 """
 
 import keyword
+import re
+from collections.abc import Iterable
 
 # What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
 # (kept complete by tests/emit/test_names.py).
@@ -28,8 +30,8 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels compiled drift encode energy evolve evolve_exactly exact field
-    frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
+    advance anchors channels compiled conditions drift encode energy evolve evolve_exactly exact
+    field frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
     obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
     width
@@ -48,11 +50,15 @@ RESERVED = frozenset(
 
 
 class Names:
-    """Hands out distinct Python names."""
+    """Hands out distinct Python names.
 
-    def __init__(self) -> None:
+    Args:
+        imports: lines of import whose names are taken.
+    """
+
+    def __init__(self, imports: Iterable[str] = ()) -> None:
         self._names: dict[tuple[str, str], str] = {}
-        self._taken: set[str] = set(RESERVED)
+        self._taken: set[str] = {*RESERVED, *re.findall(r"\w+", " ".join(imports))}
 
     def __call__(self, space: str, name: str, wanted: str = "") -> str:
         """The Python name of a name.

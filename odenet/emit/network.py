@@ -4,7 +4,7 @@ from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.layout import docstring, lay_out
 from odenet.model.layers import Layer
-from odenet.model.program import Model
+from odenet.model.program import Model, ends_in_classes
 
 
 def network(model: Model, name: str, flow: str) -> list[str]:
@@ -16,7 +16,7 @@ def network(model: Model, name: str, flow: str) -> list[str]:
         flow: the class of its flows.
     """
     last = model.net[-1]
-    classes = last.name == "dense"
+    classes = ends_in_classes(model)
     width = str(last.after.channels)
     head = f"{model.input_shape} -> {last.after}"
     lines = [f"class {name}(nn.Sequential):", *docstring([f"{head}."], 4), ""]

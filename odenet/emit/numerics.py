@@ -1,11 +1,10 @@
 """A discretisation in numbers: where its steps are stable, and how exactly they are undone."""
 
 import math
-from collections.abc import Iterator
 
+from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
-from odenet.derive import Derivation, Stability
-from odenet.emit.spectrum import axis_text
+from odenet.derive import Derivation
 from odenet.model.program import Model
 
 
@@ -14,22 +13,20 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     if model.discretisation.tolerance is not None:
         return []
     stability = stability_of(model, derivation)
-    lines = [] if isinstance(stability, str) else list(_axes(stability))
+    lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
+    exactly = numbers_only(model)
+    lines += [] if exactly is None else [str(exactly)]
     if model.discretisation.exact:
         return [*lines, _kept(model, derivation)]
     found = undone(model, derivation, depth(model))
-    return lines if found is None else [*lines, str(found)]
-
-
-def _axes(stability: Stability) -> Iterator[str]:
-    yield f"{axis_text(stability.imaginary)} on the imaginary axis"
-    if stability.real is not None:
-        yield f"{axis_text(stability.real)} on the negative real axis"
+    return lines if found is None else [*lines, *found.lines()]
 
 
 def _kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
-    bits = derivation.bits(model.discretisation.constants)
+    chosen = model.discretisation
+    step = {} if chosen.h is None else {"h": chosen.h}
+    bits = derivation.bits({**chosen.constants, **step})
     always = "every step is undone bit for bit, in fixed point"
     if not bits:
         return always

@@ -1,54 +1,95 @@
-"""What the compiler says about a program: as text, as LaTeX, as plain values."""
+"""What the compiler says about a program: as text, as LaTeX, as plain values.
 
+A file without a `discretise` line has no derivation; its equations, its certificate and its claims
+are shown all the same, and then the schemes that fit.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
-from odenet.analyse import Certificate
+from odenet.analyse import Certificate, ClaimResult, fitting_schemes
 from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
+from odenet.model.fit import takes
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
 
-def as_text(model: Model, derivation: Derivation, certificate: Certificate) -> str:
-    """Equations, discretisation, forward, inverse, properties, numbers and certificate."""
+def as_text(
+    model: Model,
+    derivation: Derivation | None,
+    certificate: Certificate,
+    claims: Sequence[ClaimResult],
+) -> str:
+    """Equations, discretisation, forward, inverse, properties, numbers, certificate and claims."""
     parts = [model.description or model.name, ""]
     parts += _indented(notation.equations(model))
     if model.lets:
         parts.append(f"with {', '.join(notation.where(model))}")
-    parts += ["", f"discretised by {notation.discretisation(model)}", "", str(derivation)]
-    if lines := numerics(model, derivation):
-        parts += ["in numbers", *_indented(lines)]
+    if derivation is not None:
+        parts += ["", f"discretised by {notation.discretisation(model)}", "", str(derivation)]
+        if lines := numerics(model, derivation):
+            parts += ["in numbers", *_indented(lines)]
     parts += ["", str(certificate)]
+    if claims:
+        parts += ["", "claims", *_indented([claim.line for claim in claims])]
+    if derivation is None:
+        parts += ["", *_choices(model, certificate)]
     return "\n".join(parts)
 
 
-def as_latex(model: Model, derivation: Derivation, certificate: Certificate) -> str:
+def _choices(model: Model, certificate: Certificate) -> list[str]:
+    """The lines one could write to have steps."""
+    found = fitting_schemes(model, certificate)
+    if not found:
+        return ["no discretisation, and no scheme of the library fits: write one in the file"]
+    width = max(len(fitting.line) for fitting in found)
+    lines = [
+        f"{fitting.line:{width}}  # {'' if fitting.reversible else 'not '}reversible, "
+        f"stable for {fitting.limits}"
+        for fitting in found
+    ]
+    where = "" if certificate.proved else ", if the spectrum is stable"
+    return [f"no discretisation: add one of these lines{where}", *_indented(lines)]
+
+
+def as_latex(model: Model, derivation: Derivation | None, certificate: Certificate) -> str:
     """The equations, the step, its inverse and the proof, for a paper."""
-    scheme = notation.discretisation(model).replace("_", "\\_")
-    return "\n\n".join(
-        [
-            f"\\[\n{latex.equations(model)}\n\\]",
-            f"discretised by {scheme}:",
-            f"\\[\n{latex.rule(model.scheme)}\n\\]",
-            derivation.latex(),
-            certificate.latex(),
-        ]
-    )
+    parts = [f"\\[\n{latex.equations(model)}\n\\]"]
+    if derivation is not None:
+        scheme = notation.discretisation(model).replace("_", "\\_")
+        parts += [f"discretised by {scheme}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
+        parts.append(derivation.latex())
+    return "\n\n".join([*parts, certificate.latex()])
 
 
-def as_json(model: Model, derivation: Derivation, certificate: Certificate) -> dict[str, Any]:
-    """Everything as plain values, for programs."""
+def as_json(
+    model: Model,
+    derivation: Derivation | None,
+    certificate: Certificate,
+    claims: Sequence[ClaimResult],
+) -> dict[str, Any]:
+    """Everything as plain values, for programs; what is about steps is null where there are none.
+
+    `certificate` and `claims` are what `odenet check --json` gives for the file.
+    """
+    steps: dict[str, Any] = dict.fromkeys(("scheme", "rule", "derivation", "numerics"))
+    if derivation is not None:
+        steps = {
+            "scheme": model.scheme.name,
+            "rule": notation.rule(model.scheme),
+            "derivation": derivation.to_json(),
+            "numerics": numerics(model, derivation),
+        }
     return {
         "name": model.name,
         "description": model.description,
         "equations": notation.equations(model),
-        "scheme": model.scheme.name,
-        "rule": notation.rule(model.scheme),
-        "derivation": derivation.to_json(),
-        "numerics": numerics(model, derivation),
+        **steps,
         "certificate": certificate.to_json(),
+        "claims": [claim.to_json() for claim in claims],
         "recipe": {key: str(value) for key, value in model.recipe.items()},
     }
 
@@ -61,14 +102,10 @@ def scheme_facts() -> list[dict[str, Any]]:
 def _facts(name: str) -> dict[str, Any]:
     scheme = library_scheme(name)
     derivation = derive(scheme)
-    pattern = ", ".join(
-        f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
-        for p in scheme.patterns
-    )
     plain = derivation.to_json()
     return {
         "scheme": name,
-        "takes": pattern,
+        "takes": takes(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
         "symmetric": "yes" if derivation.symmetric else "no",

@@ -3,9 +3,9 @@
 import re
 
 from odenet.analyse import Certificate, EnergyTerm
-from odenet.analyse.scheme_on_dynamics import stability_of
-from odenet.derive import Axis, Derivation, Stability
-from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, number, options
+from odenet.analyse.scheme_on_dynamics import decisive, stability_of, tested_spectrum
+from odenet.derive import Axis, Derivation
+from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
 from odenet.model import expr
@@ -19,26 +19,27 @@ ZERO = Code("0.0")
 
 def stability_limit(model: Model, derivation: Derivation, certificate: Certificate) -> float | None:
     """The largest hω at which the scheme is stable on the certified axis; None if there is none."""
-    stability = stability_of(model, derivation)
-    axis = None if isinstance(stability, str) else certified_axis(stability, certificate)
+    axis = certified_axis(model, derivation, certificate)
     return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
 
 
-def certified_axis(stability: Stability, certificate: Certificate) -> Axis | None:
-    """The axis on which the spectrum was proved to lie."""
+def certified_axis(model: Model, derivation: Derivation, certificate: Certificate) -> Axis | None:
+    """The axis on which the spectrum was proved to lie, of the test equation that has its form."""
+    stability = stability_of(model, derivation)
+    if isinstance(stability, str):
+        return None
+    tested = decisive(stability, model.scheme, model.dynamics, model.discretisation.groups)
+    if tested is None:
+        return None
+    groups = model.discretisation.groups
+    certificate = tested_spectrum(model, certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
-        return stability.imaginary
-    return stability.real if certificate.verdict == "real" else None
-
-
-def axis_text(axis: Axis) -> str:
-    """`stable for hω < 2`."""
-    text = str(axis)
-    return text if "stable" in text else f"stable for {text}"
+        return tested.imaginary
+    return tested.real if certificate.verdict == "real" else None
 
 
 class SpectrumWriter:
-    """Writes `energy` and `frequency_bound`.
+    """Writes `energy`, `conditions` and `frequency_bound`.
 
     Args:
         frame: the names of the step.
@@ -80,7 +81,7 @@ class SpectrumWriter:
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
         code = Code(re.sub(r"(?<![\w.)])([a-zA-Z_]\w*) \*\* (\d)", r"\1**\2", text), SUM)
-        factors = [self.frame.at_step(d) for d, power in term.diagonal for _ in range(power)]
+        factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
 
     def _weighted(self, term: EnergyTerm, total: str) -> str:
@@ -97,6 +98,21 @@ class SpectrumWriter:
                 return None
             lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
         return lines
+
+    # the conditions
+
+    def conditions(self, certificate: Certificate) -> list[str]:
+        """The lines of `conditions`; empty where the verdict rests on none."""
+        found = []
+        for assumption in certificate.assumptions:
+            if assumption.kind not in ("sign", "gain") or assumption.by_construction:
+                continue
+            stored = f"self.{self.frame.names('spec', assumption.subject)}"
+            holds = f"bool(({stored} >= 0).all())"
+            if self.model.parameters[assumption.subject].is_module:
+                holds = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
+            found.append(f'("{assumption.text}", {holds})')
+        return [f"return [{', '.join(found)}]"] if found else []
 
     # the bound of the spectral radius
 
@@ -137,7 +153,7 @@ class SpectrumWriter:
                 )
             case expr.Activate():
                 constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
-                slope = ACTIVATIONS[node.activation.name].slope(*map(float, constants))  # type: ignore[arg-type]
+                slope = ACTIVATIONS[node.activation.name].slope(*constants)  # type: ignore[arg-type]
                 return _product(Code(number(slope)), self._slope(node.operand, state))
         return None
 
@@ -147,22 +163,22 @@ class SpectrumWriter:
             return self.printer(node)
         return Code(f"abs({self.printer(node).text})")
 
-    def _norm(self, operator: expr.Node) -> Code:
+    def _norm(self, operator: expr.Node) -> Code | None:
         """A bound of an operator's norm, by power iteration on each kernel in it."""
         match operator:
             case expr.Identity():
                 return Code("1.0")
             case expr.Param(name) | expr.Adjoint(expr.Param(name)):
-                return self._kernel_norm(name, self.frame.at_step(name))
+                return self._kernel_norm(name, self.printer.kernel(name))
             case expr.Compose():
-                found = _product(self._norm(operator.left), self._norm(operator.right))
-                assert found is not None
-                return found
+                return _product(self._norm(operator.left), self._norm(operator.right))
             case expr.Product():
-                return _product(self._size(operator.left), self._norm(operator.right)) or ZERO
+                return _product(self._size(operator.left), self._norm(operator.right))
             case expr.Quotient():
-                below = self._size(operator.denominator).at(PRODUCT + 1)
-                return Code(f"{self._norm(operator.numerator).at(PRODUCT)} / {below}", PRODUCT)
+                above, below = self._norm(operator.numerator), self._size(operator.denominator)
+                if above is None:
+                    return None
+                return Code(f"{above.at(PRODUCT)} / {below.at(PRODUCT + 1)}", PRODUCT)
         assert isinstance(operator, expr.Sum)
         names = self.printer.kernel_names(operator)
         if names:
@@ -170,15 +186,15 @@ class SpectrumWriter:
             kernel = self.printer.assemble(operator, learned).text
             label = operator.span.text if operator.span else " ".join(names)
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
-        return _total([self._norm(term) for _, term in operator.terms]) or ZERO
+        return _total([self._norm(term) for _, term in operator.terms])
 
-    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
+    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code | None:
         learned = self.model.parameters[name]
-        if learned.type == "diag":
-            return self._named(f"{kernel}.abs().amax()")
-        shape = options(learned, self.frame.at_step(name))
+        if not learned.operator.norm:
+            return None
+        shape = keywords(learned, self.frame.at_step(name))
         quoted = (label or name).replace('"', "")
-        return self._named(f'self.norm("{quoted}", {kernel}, step{shape})')
+        return self._named(learned.operator.norm.format(K=kernel, label=quoted, keywords=shape))
 
     def _named(self, code: str) -> Code:
         """A norm, computed once and kept in a variable."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from odenet.compiler import load
 from odenet.footprint.step import Footprint, counted
+from odenet.plugins import load_plugin, loaded
 
 
 def measured(
@@ -33,8 +34,9 @@ def measured(
         device: "cpu" or "cuda".
     """
     found = {}
+    plugins = [str(plugin.path) for plugin in loaded()]
     for mode in modes:
-        job = json.dumps([str(spec), dict(settings), batch, mode, device])
+        job = json.dumps([str(spec), dict(settings), batch, mode, device, plugins])
         child = subprocess.run(
             [sys.executable, "-m", "odenet.footprint.measure"],
             input=job,
@@ -48,6 +50,8 @@ def measured(
 
 
 if __name__ == "__main__":
-    spec, settings, batch, mode, device = json.load(sys.stdin)
+    spec, settings, batch, mode, device, plugins = json.load(sys.stdin)
+    for plugin in plugins:
+        load_plugin(plugin)
     footprint = counted(load(spec, set=settings), batch, mode, device)
     print(json.dumps(asdict(footprint)))

@@ -114,8 +114,8 @@ class Builder:
     def takes(self, span, *patterns):
         return tree.For(patterns, span=span)
 
-    def pattern(self, span, name, primes, function, arguments):
-        return tree.Pattern(name, len(primes), function, arguments, span=span)
+    def pattern(self, span, name, primes, function, arguments, _minus, decay, damped):
+        return tree.Pattern(name, len(primes), function, arguments, decay, damped, span=span)
 
     def update(self, span, target, value):
         return tree.Update(target, value, span=span)

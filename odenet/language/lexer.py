@@ -10,7 +10,7 @@ from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
 
 from odenet.diagnostics import Report, Source, Span
-from odenet.language import messages
+from odenet.language import messages, tables
 
 MOST_STRAYS = 50
 
@@ -54,14 +54,9 @@ def grammar_text() -> str:
 
 @cache
 def parser() -> Lark:
-    """The LALR parser of the language, for whole files and for a single setting."""
-    return Lark(
-        grammar_text(),
-        parser="lalr",
-        lexer="basic",
-        start=["file", "setting"],
-        propagate_positions=True,
-    )
+    """The parser of the language, from its tables where they are those of the grammar."""
+    grammar = grammar_text()
+    return tables.restore(grammar) or tables.build(grammar)
 
 
 def tokens(source: Source) -> list[Token]:

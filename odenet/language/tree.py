@@ -164,12 +164,14 @@ class Train(Node):
 
 @dataclass(frozen=True)
 class Pattern(Node):
-    """`Y' = F(Z)` in a scheme's `for` line: the dynamics it takes."""
+    """`Y' = F(Z)` in a scheme's `for` line, perhaps with a decay: `Y'' = F(Y) - γ Y'`."""
 
     name: Name
     order: int
     function: Name
     arguments: Group
+    decay: Name | None
+    damped: Name | Derivative | None
 
 
 @dataclass(frozen=True)

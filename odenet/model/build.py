@@ -8,6 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Report, Source, suggest
 from odenet.language import tree
+from odenet.model.claims import CLAIMS
 from odenet.model.declarations import Declarations
 from odenet.model.discretise import read_discretisation
 from odenet.model.dynamics import read_dynamics
@@ -18,10 +19,6 @@ from odenet.model.program import Claim, Discretisation, MapDefinition, Model, fl
 from odenet.model.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.settings import Settings
 
-CLAIMS = (
-    "reversible", "imaginary", "real", "stable", "order(2)", "symmetric", "volume_preserving",
-    "exact",
-)  # fmt: skip
 DEFAULT_SPACE = 2
 
 # Statements whose loss leaves the equations as they are.
@@ -65,21 +62,22 @@ def build(
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, report)
-    if discretisation is not None:
+    if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()
-    assert discretisation is not None
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     return Model(
         source, PurePath(source.name).stem, description, constants, scope.parameters, maps,
         dynamics, discretisation, claims, net, input_shape, recipe,
-        spellings | discretisation.scheme.spellings,
+        spellings | (scheme.spellings if scheme else {}),
         tuple(let for name, let in scope.lets.items() if name in scope.used),
     )  # fmt: skip
 
 
-def _settable(discretisation: Discretisation) -> list[str]:
+def _settable(discretisation: Discretisation | None) -> list[str]:
+    if discretisation is None:
+        return list(recipe_keys())
     steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
     return [*steps, *discretisation.constants, *recipe_keys()]
 
@@ -91,17 +89,17 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             call = declared.values.call(line.claim, "a claim")
         except Rejected:
             continue
-        form = next((c for c in CLAIMS if c.partition("(")[0] == call.name), None)
-        if form is None:
-            near = suggest(call.name, CLAIMS)
-            help_ = near or f"known: {', '.join(CLAIMS)}"
+        row = CLAIMS.get(call.name)
+        if row is None:
+            known = [kind.form for kind in CLAIMS.values()]
+            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
             report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
             continue
-        number = _order(call.args) if "(" in form and not call.kwargs else None
-        if (number is None) != ("(" not in form) or (
-            "(" not in form and (call.args or call.kwargs)
-        ):
-            report.error(f"`{call}` is no claim", line.claim.span, help=f"write `require {form}`")
+        number = _order(call.args) if row.example and not call.kwargs else None
+        bare = not call.args and not call.kwargs
+        if number is None if row.example else not bare:
+            help_ = f"write `require {row.form}`"
+            report.error(f"`{call}` is no claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from odenet.diagnostics import Report
 from odenet.language import tree
 from odenet.model.meaning import Rejected
-from odenet.model.parameters import TYPES, declare
+from odenet.model.parameters import PARAMETERS, TYPES, declare
 from odenet.model.recipe_values import Call
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import elaborate_scheme, library
@@ -115,9 +115,9 @@ class Declarations:
         call = self.values.checked(
             self.values.call(statement.type, "a type of parameter"), TYPES, ""
         )
-        if call.name == "norm" and (call["kind"] == "group") != (call["group"] > 0):
-            help_ = "write norm(batch), norm(layer) or norm(group = 8)"
-            self.report.error("which norm?", statement.type.span, help=help_)
+        problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
+        if problem:
+            self.report.error(problem, statement.type.span, help=help_)
             raise Rejected
         return call
 

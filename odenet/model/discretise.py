@@ -6,6 +6,7 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
+from odenet.model.decay import decays_of
 from odenet.model.declarations import Declarations
 from odenet.model.fit import fit, shape
 from odenet.model.meaning import Rejected
@@ -28,7 +29,7 @@ CONSTANT = Parameter(Number(float("-inf")), "is a constant of the scheme")
 def read_discretisation(
     declared: Declarations, dynamics: Dynamics | None, outside: Settings, report: Report
 ) -> Discretisation | None:
-    """The discretisation of a file; None after reporting why there is none.
+    """The discretisation of a file; None without the line, or after reporting what is wrong.
 
     Args:
         declared: what the file declares.
@@ -52,6 +53,10 @@ def read_discretisation(
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
+    try:
+        constants |= _decays(scheme, dynamics, fitted, declared, report)
+    except Rejected:
+        return None
     h, horizon = constants.pop("h"), constants.pop("T")
     rtol, atol = constants.pop("rtol", None), constants.pop("atol", None)
     return Discretisation(
@@ -60,16 +65,29 @@ def read_discretisation(
     )  # fmt: skip
 
 
+def _decays(
+    scheme: Scheme,
+    dynamics: Dynamics,
+    groups: Mapping[str, tuple[expr.State, ...]],
+    declared: Declarations,
+    report: Report,
+) -> dict[str, Any]:
+    """The values that the equations give to the decays of a scheme; raises Rejected."""
+    found = {}
+    for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
+        if any(isinstance(node, expr.Learned) for node in decay.walk()):
+            message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
+            report.error(message, decay.span, help="write it as a number, or `let γ = 0.1`")
+            raise Rejected
+        found[name] = declared.scope.evaluate(decay)
+    return found
+
+
 def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
-    """The one `discretise` line; None after reporting that there is none, or more than one."""
+    """The one `discretise` line; None without one, or after reporting that there are more."""
     lines = declared.file.of(tree.Discretise)
-    lost = any(statement.kind.startswith("discreti") for statement in declared.lost)
     for extra in lines[1:]:
         report.error("a file has one `discretise` line", extra.span, help="remove one")
-    if not lines and not lost:
-        name = declared.file.span.source.name
-        help_ = "add a line such as `discretise verlet(h = 0.1)`"
-        report.add(Diagnostic("this file has no discretisation", help=help_, file=name))
     return lines[0] if len(lines) == 1 else None
 
 
@@ -98,7 +116,8 @@ class _Constants:
         self.scheme = scheme
         self.report = report
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
-        self.form = {**{name: CONSTANT for name, _ in scheme.constants}, **self.steps}
+        free = [name for name, _ in scheme.constants if name not in scheme.decays]
+        self.form = {**dict.fromkeys(free, CONSTANT), **self.steps}
         if scheme.name in ADAPTIVE:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
@@ -120,7 +139,7 @@ class _Constants:
                 about = Subject(self.shown[name], meaning, place, self._problem)
                 found[name] = value if parameter.kind.check(value, about) is not None else None
         for name, default in self.scheme.constants:
-            if name not in given:
+            if name in self.form and name not in given:
                 found[name] = self._default(name, default)
         if self.steps and not self.failed and ("h" in given) == ("T" in given):
             wrong = (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from odenet.diagnostics import Diagnostic, Span
+from odenet.model.decay import decay, rest
 from odenet.model.expr import Input, Node, State
 from odenet.model.program import Dynamics
 from odenet.model.scheme import Pattern, Scheme
@@ -25,14 +26,34 @@ def fit(
         name = next(name for name, own in dynamics.states.items() if own == 1)
         rate = dynamics.rates[name]
         return Diagnostic(
-            f"{scheme.name} needs second-order equations {_pattern(scheme)}",
+            f"{scheme.name} needs second-order equations {takes(scheme)}",
             rate.span, f"this is {name}', of first order",
         )  # fmt: skip
     system = dynamics.system(order)
+    if scheme.decays and (missing := _undamped(scheme, system)) is not None:
+        return missing
     found = _assign(list(system), {}, scheme.patterns, system)
     if found is None:
         return _misfit(scheme, system, span)
     return {p.variable: tuple(s for s in system if found[s] == p.variable) for p in scheme.patterns}
+
+
+def _undamped(scheme: Scheme, system: Mapping[State, Node]) -> Diagnostic | None:
+    """What is wrong where a scheme with a decay meets equations without one, or with several."""
+    if len(scheme.patterns) > 1:
+        return None  # which states have one is known when they are assigned
+    (pattern,) = scheme.patterns
+    found = {state: decay(rate, state, pattern) for state, rate in system.items()}
+    first = next(iter(found.values()))
+    for state, own in found.items():
+        if own is None or own != first:
+            shown = f"{str_state(state)}{chr(39) * pattern.order}"
+            wrong = "has no such decay" if own is None else "has another decay"
+            return Diagnostic(
+                f"{scheme.name} takes {takes(scheme)}, with one decay for all",
+                system[state].span, f"{shown} {wrong}",
+            )  # fmt: skip
+    return None
 
 
 def reads(rate: Node) -> dict[State, Node]:
@@ -76,7 +97,7 @@ def _violations(
     found = []
     for state, variable in chosen.items():
         pattern = by_variable[variable]
-        for other, place in reads(system[state]).items():
+        for other, place in reads(rest(system[state], state, pattern)).items():
             if other in chosen and chosen[other] not in pattern.reads:
                 found.append((state, place, pattern))
             elif other not in system:
@@ -91,13 +112,13 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     if len(states) < len(variables):
         return Diagnostic(
             f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
-            span, f"takes {_pattern(scheme)}",
+            span, f"takes {takes(scheme)}",
         )  # fmt: skip
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(chosen, scheme.patterns, system)
     if not violations or len(states) > len(variables):
         return Diagnostic(
-            f"{scheme.name} takes {_pattern(scheme)}, and these equations cannot be grouped so",
+            f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
             span,
         )  # fmt: skip
     state, place, pattern = violations[0]
@@ -127,13 +148,16 @@ def shape(scheme: Scheme) -> str:
     return ", ".join(
         f"{names[p.variable]}{chr(39) * p.order} = "
         f"{names[p.function]}({', '.join(names[r] for r in p.reads)})"
+        + (f" - γ {names[p.variable]}{chr(39) * (p.order - 1)}" if p.decay else "")
         for p in scheme.patterns
     )
 
 
-def _pattern(scheme: Scheme) -> str:
+def takes(scheme: Scheme) -> str:
     """The `for` line of a scheme."""
+    spelled = scheme.spellings
     return ", ".join(
         f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
+        + (f" - {spelled[p.decay]} {p.variable}{chr(39) * (p.order - 1)}" if p.decay else "")
         for p in scheme.patterns
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from odenet.diagnostics import Report
 from odenet.model.layers import Layer, LayerError
 from odenet.model.numbers import Width, fixed
-from odenet.model.parameters import CONVOLUTIONS, Learned
+from odenet.model.parameters import Learned
 from odenet.model.pipelines import FlowShape
 from odenet.model.program import Dynamics, MapDefinition, flows_of
 from odenet.model.scheme import Scheme
@@ -62,7 +62,7 @@ class Flows:
     def _place(self, layer: Layer, first: Layer) -> None:
         """Report a flow whose values have another number of axes than its equations."""
         here, there = layer.before.space, first.before.space
-        convolutions = [p for p in self.parameters.values() if p.type in CONVOLUTIONS]
+        convolutions = [p for p in self.parameters.values() if p.kind.needs_image]
         if len(here) != len(there):
             message = f"this flow would work on {layer.before}, and the first on {first.before}"
             self.report.error(message, layer.span, help="flows have the same number of axes")

@@ -3,87 +3,19 @@
 A row says what a layer takes, what it does to a shape, and its torch code.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from odenet.diagnostics import Span
+from odenet.model import layer_numerics as numerics
 from odenet.model.activations import ACTIVATIONS, ActivationKind
+from odenet.model.arguments import COUNT, YES, ChannelCount, Forms
+from odenet.model.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.numbers import Width, fixed
-from odenet.model.parameters import ChannelCount
-from odenet.model.recipe_values import Choice, Number, Parameter, Word
+from odenet.model.recipe_values import Choice, Number, Parameter
 
-COUNT = Number(1, whole=True)
+__all__ = ["LAYERS", "NAMES", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
+
 SAME = fixed(-1)  # stands for "as many as come in"
-
-
-_GROUPS = ("groups", "g", "heads")  # the arguments that count equal parts of the channels
-
-
-class LayerError(ValueError):
-    """A layer that does not fit where it stands; the text says why, `help` what to do."""
-
-    def __init__(self, message: str, help_: str = ""):
-        super().__init__(message)
-        self.help = help_
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The shape of one sample: channels, then the sizes of its axes.
-
-    In a map the sizes are not known and stand as zeros.
-    """
-
-    channels: Width
-    space: tuple[int, ...]
-
-    def __str__(self) -> str:
-        sizes = [str(self.channels), *(str(n) if n else "·" for n in self.space)]
-        return f"({', '.join(sizes)})"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a pipeline, its arguments complete and its shapes known."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(hash=False)
-    before: Shape
-    after: Shape
-    inner: tuple["Layer", ...] = ()
-    span: Span | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def groups(self) -> int:
-        """Into how many equal parts its channels fall."""
-        return max(int(self.arguments.get(key, 1)) for key in _GROUPS)
-
-
-Arguments = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LayerKind:
-    """One kind of layer.
-
-    Args:
-        parameters: its arguments.
-        shape: the shape after it, from its arguments and the shape before; raises LayerError.
-        code: its torch code, from the layer and a printer of widths.
-        in_map: whether it may stand in a `map`.
-        random: whether it draws random numbers in training.
-    """
-
-    parameters: Mapping[str, Parameter]
-    shape: Callable[[Arguments, Shape], Shape]
-    code: Callable[[Layer, Callable[[Width], str]], str]
-    in_map: bool = True
-    random: bool = False
-
-
-def _same(_: Arguments, shape: Shape) -> Shape:
-    return shape
 
 
 def _with_space(name: str, shape: Shape) -> None:
@@ -195,70 +127,168 @@ def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str
 
 def _activation(row: ActivationKind) -> LayerKind:
     return LayerKind(
-        {name: Parameter(Number(float("-inf")), "is its constant") for name in row.constants},
-        _same,
-        lambda layer, _: row.module.format(*(f"{v:g}" for v in layer.arguments.values())),
+        row.name,
+        "",
+        row.arguments,
+        lambda layer, _: row.module.format(*(repr(v) for v in layer.arguments.values())),
+        numeric=numerics.activation(row),
+        imports=row.imports,
     )
+
+
+def _strided(arguments: Arguments) -> str:
+    return "a stride" if arguments["stride"] != 1 else ""
 
 
 _CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME)
 _SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
-_YES = Word(("yes", "no"))
+_BIAS = "says whether a bias is added"
 
-LAYERS: dict[str, LayerKind] = {
-    "conv": LayerKind(
+ROWS = (
+    LayerKind(
+        "conv",
+        'convolution with "same" padding; in a `map` without a stride',
         {
             "k": Parameter(COUNT, "is the kernel's size along each axis"),
             "C": _CHANNELS,
             "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
             "groups": Parameter(COUNT, "counts the groups of channels", 1),
             "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
-            "bias": Parameter(_YES, "says whether a bias is added", "no"),
+            "bias": Parameter(YES, _BIAS, "no"),
         },
-        _conv_shape,
         _conv_code,
+        _conv_shape,
+        numerics.linear_tensors,
+        numerics.linear,
+        not_in_map=_strided,
+        mixes_places=True,
+        groups=lambda arguments: arguments["groups"],
     ),
-    "dense": LayerKind(
-        {"D": _CHANNELS, "bias": Parameter(_YES, "says whether a bias is added", "yes")},
-        _dense_shape,
+    LayerKind(
+        "dense",
+        "full matrix, on vectors",
+        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes")},
         _dense_code,
+        _dense_shape,
+        numerics.linear_tensors,
+        numerics.linear,
+        classes=True,
     ),
-    "bn": LayerKind({}, _same, _bn_code),
-    "gn": LayerKind(
-        {"g": Parameter(COUNT, "counts its groups")}, _group_shape("g", "groups"), _gn_code
+    LayerKind(
+        "bn",
+        "batch normalisation",
+        {},
+        _bn_code,
+        tensors=numerics.norm_tensors("batch"),
+        numeric=numerics.norm("batch"),
     ),
-    "layernorm": LayerKind(
-        {}, _same, lambda layer, width: f"Tokens(nn.LayerNorm({width(layer.before.channels)}))"
+    LayerKind(
+        "gn",
+        "normalisation over g groups of channels",
+        {"g": Parameter(COUNT, "counts its groups")},
+        _gn_code,
+        _group_shape("g", "groups"),
+        numerics.norm_tensors("group"),
+        numerics.norm("group"),
+        mixes_places=True,
+        groups=lambda arguments: arguments["g"],
     ),
-    "attention": LayerKind(
+    LayerKind(
+        "layernorm",
+        "normalisation of the channels of every place",
+        {},
+        lambda layer, width: f"Tokens(nn.LayerNorm({width(layer.before.channels)}))",
+        tensors=numerics.token_norm_tensors,
+        numeric=numerics.token_norm,
+    ),
+    LayerKind(
+        "attention",
+        "self-attention; every place is a token",
         {
             "heads": Parameter(COUNT, "counts its heads", 1),
-            "causal": Parameter(_YES, "says whether a token sees only those before it", "no"),
+            "causal": Parameter(YES, "says whether a token sees only those before it", "no"),
         },
-        _group_shape("heads", "heads"),
         _attention_code,
+        _group_shape("heads", "heads"),
+        numerics.attention_tensors,
+        numerics.attention,
+        mixes_places=True,
+        groups=lambda arguments: arguments["heads"],
     ),
-    "mlp": LayerKind(
-        {"ratio": Parameter(COUNT, "is how much wider the layer inside is", 4)}, _same, _mlp_code
+    LayerKind(
+        "mlp",
+        "at every place: dense to `ratio` times the channels, GELU, dense back",
+        {"ratio": Parameter(COUNT, "is how much wider the layer inside is", 4)},
+        _mlp_code,
+        tensors=numerics.mlp_tensors,
+        numeric=numerics.mlp,
     ),
-    "pool": LayerKind({"s": _SIZE}, _pool_shape("pool"), _pool_code("AvgPool"), in_map=False),
-    "maxpool": LayerKind({"s": _SIZE}, _pool_shape("maxpool"), _pool_code("MaxPool"), in_map=False),
-    "widen": LayerKind(
-        {"C": Parameter(ChannelCount(), "counts the channels it gives")},
-        _widen_shape,
-        lambda layer, width: f"Widen({width(layer.after.channels)})",
+    LayerKind(
+        "pool",
+        "average over squares of side s",
+        {"s": _SIZE},
+        _pool_code("AvgPool"),
+        _pool_shape("pool"),
         in_map=False,
     ),
-    "mean": LayerKind({}, _mean_shape, lambda *_: "Mean()", in_map=False),
-    "flatten": LayerKind({}, _flatten_shape, lambda *_: "nn.Flatten()", in_map=False),
-    "dropout": LayerKind(
+    LayerKind(
+        "maxpool",
+        "maximum over squares of side s",
+        {"s": _SIZE},
+        _pool_code("MaxPool"),
+        _pool_shape("maxpool"),
+        in_map=False,
+    ),
+    LayerKind(
+        "widen",
+        "adds zero channels up to C",
+        {"C": Parameter(ChannelCount(), "counts the channels it gives")},
+        lambda layer, width: f"Widen({width(layer.after.channels)})",
+        _widen_shape,
+        in_map=False,
+    ),
+    LayerKind(
+        "mean", "average over the whole image", {}, lambda *_: "Mean()", _mean_shape, in_map=False
+    ),
+    LayerKind(
+        "flatten",
+        "an image as one vector",
+        {},
+        lambda *_: "nn.Flatten()",
+        _flatten_shape,
+        in_map=False,
+    ),
+    LayerKind(
+        "dropout",
+        "zeros with chance p",
         {"p": Parameter(Number(0, 1, open_high=True), "is the chance of a zero")},
-        _same,
         lambda layer, _: f"nn.Dropout({layer.arguments['p']:g})",
+        numeric=lambda layer, weights, x, space: x,
         random=True,
     ),
-    **{name: _activation(row) for name, row in ACTIVATIONS.items()},
-}
+)
+
+
+class _Layers(Mapping[str, LayerKind]):
+    """The rows of layers, and every activation as a layer."""
+
+    def __init__(self, rows: Mapping[str, LayerKind], activations: Mapping[str, ActivationKind]):
+        self.rows = rows
+        self.activations = activations
+
+    def __getitem__(self, name: str) -> LayerKind:
+        return self.rows[name] if name in self.rows else _activation(self.activations[name])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.rows
+        yield from self.activations
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.activations)
+
+
+OWN_LAYERS = {row.name: row for row in ROWS}
+LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
 
 # `input`, `flow` and `residual` stand in pipelines too; they are more than a row of code
 # (odenet/model/pipelines.py).
@@ -269,4 +299,4 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     },
 }
 
-NAMES = Choice("layer", {**{n: k.parameters for n, k in LAYERS.items()}, **STRUCTURAL})
+NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))

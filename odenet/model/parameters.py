@@ -1,111 +1,330 @@
-"""The types of `param`, and what a declared parameter is."""
+"""The types of `param`: one row each, and nothing else to touch to add one."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from odenet.diagnostics import Span
-from odenet.model.numbers import C, Width, fixed
-from odenet.model.recipe_values import Call, Choice, Number, Parameter, Subject, Word, describe
+from odenet.model.arguments import COUNT, Forms, channels, init
+from odenet.model.norms import NORMS
+from odenet.model.numbers import C, Width
+from odenet.model.recipe_values import Call, Choice, Number, Parameter, Word
+from odenet.model.tensors import Array, Draw, Dual, Space, Tensor, Tensors
 
-COUNT = Number(1, whole=True)
-
-
-@dataclass(frozen=True)
-class ChannelCount:
-    """A width: a whole number of channels, or a multiple of `c`."""
-
-    def words(self) -> str:
-        """What to write."""
-        return "a number of channels such as `2c` or `16`"
-
-    def check(self, value: Any, subject: Subject) -> Any:
-        """A Width."""
-        if isinstance(value, Width):
-            good = value.multiple >= 0 and value.constant == int(value.constant)
-            return value if good else subject.refuse(self, "no number of channels")
-        number = Number(1, whole=True).check(value, subject)
-        return None if number is None else fixed(number)
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Initialisation:
-    """How a parameter begins: a named rule or a number."""
+class Construction:
+    """Code for the constructor of a parameter.
 
-    rules: Choice
+    Args:
+        steps: of the leading axis.
+        reads, gives: channels.
+        space: number of spatial axes.
+        init: the argument `, init=…`; empty where it is the rule that it is handed.
+    """
 
-    def words(self) -> str:
-        """What to write."""
-        return f"a number, or {self.rules.words()}"
-
-    def check(self, value: Any, subject: Subject) -> Any:
-        """The Call of a rule; a number is `constant(number)`."""
-        if isinstance(value, Call):
-            return self.rules.check(value, subject)
-        if isinstance(value, str | tuple):
-            return subject.refuse(self, f"this is {describe(value)}")
-        number = Number(float("-inf")).check(value, subject)
-        return None if number is None else Call("constant", (), {"value": number})
+    steps: str
+    reads: str
+    gives: str
+    space: int
+    init: Callable[[str], str]
 
 
-_ANY = Number(float("-inf"))
-RULES = Choice(
-    "initialisation",
-    {
-        "he": {},
-        "xavier": {},
-        "orthogonal": {},
-        "zeros": {},
-        "ones": {},
-        "normal": {"std": Parameter(Number(0), "is the standard deviation")},
-        "uniform": {"a": Parameter(Number(0), "bounds the values by ± a")},
-        "constant": {"value": Parameter(_ANY, "is the value")},
-    },
-)
+@dataclass(frozen=True)
+class Operator:
+    """What a parameter that is a linear operator does to a field.
+
+    Args:
+        function, adjoint: names of functions `f(x, K, **keywords)` for K x and Kᵀ x, of
+            odenet.runtime or of the row's imports.
+        numeric: K x for the numeric checks, from the options, one step's tensor, x and the sizes
+            of the map.
+        keywords: the keywords of these functions that are not the usual ones, from the options and
+            the number of channels that K gives.
+        norm: torch code of a bound of the operator's norm, of `{K}`, `{label}` and `{keywords}`;
+            empty where there is none.
+        kernel: whether a sum of such operators is one kernel that `function` takes.
+        diagonal: whether it multiplies every channel by the value of its tensor, and so is its own
+            adjoint.
+    """
+
+    function: str
+    adjoint: str
+    numeric: Callable[[Options, Array, Dual, Space], Dual]
+    keywords: Callable[[Options, Any], Mapping[str, Any]] = lambda options, channels: {}
+    norm: str = ""
+    kernel: bool = False
+    diagonal: bool = False
 
 
-def _init(rule: str) -> Parameter:
-    return Parameter(Initialisation(RULES), "says how it begins", Call(rule))
+@dataclass(frozen=True)
+class ParameterKind:
+    """One type of parameter.
+
+    Args:
+        name: its name in the language.
+        role: what it is in a formula: an operator, a value added to a field, a number, or a norm,
+            which is applied as a function.
+        meaning: in words, for the documentation.
+        arguments: its arguments.
+        tensors: its tensors for one step, by name ("" for the only one), from the options, the
+            channels it reads and gives, and the number of spatial axes.
+        construct: torch code that makes it for all steps, from the options.
+        width: where its channels come from: its arguments `in` and `out`, those of a state, where
+            it first stands, or it has none.
+        operator: what an operator does.
+        needs_image: whether it cannot stand on plain vectors.
+        mixes_places: whether it reads other places of a map than the one it gives.
+        groups: into how many equal parts its channels fall, from the options.
+        value: torch code of its value, from the options and the code of its stored tensor.
+        problem: what is wrong with a choice of arguments, each by itself fine, and what to write
+            instead; empty texts if nothing is.
+        imports: lines of import that the code needs besides torch and odenet.runtime.
+    """
+
+    name: str
+    role: Literal["operator", "bias", "scalar", "norm"]
+    meaning: str
+    arguments: Mapping[str, Parameter]
+    tensors: Callable[[Options, int, int, int], Tensors]
+    construct: Callable[[Options, Construction], str]
+    width: Literal["arguments", "state", "use", "none"] = "use"
+    operator: Operator | None = None
+    needs_image: bool = False
+    mixes_places: bool = False
+    groups: Callable[[Options], int] = lambda options: 1
+    value: Callable[[Options, str], str] = lambda options, stored: stored
+    problem: Callable[[Options], tuple[str, str]] = lambda options: ("", "")
+    imports: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.operator is None) == (self.role == "operator"):
+            raise ValueError(f"`{self.name}` is an operator exactly if its row says what it does")
 
 
-def _width(meaning: str) -> Parameter:
-    return Parameter(ChannelCount(), meaning, C)
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def _kernel(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
+    """A convolution's tensor, (gives, reads / groups, k, …)."""
+
+    def tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+        sizes = (int(options.get("k", 1)),) * axes
+        return {"": Tensor((gives, reads // groups(options, reads), *sizes))}
+
+    return tensors
+
+
+def is_positive(options: Options) -> bool:
+    """Whether its values, or the gain of a norm, are above 0 by construction."""
+    return options.get("positive") == "positive"
+
+
+def _positive(what: str) -> Parameter:
+    return Parameter(Word(("positive", "free")), f"says whether {what} kept above 0", "free")
+
+
+def _softplus(options: Options, stored: str) -> str:
+    return f"functional.softplus({stored})" if is_positive(options) else stored
+
+
+def _draw(options: Options) -> Draw:
+    return "gain" if is_positive(options) else "weight"
+
+
+def _positive_code(options: Options) -> str:
+    return ", positive=True" if is_positive(options) else ""
+
+
+def _begins_above_zero(options: Options) -> tuple[str, str]:
+    """Random rules give values of either sign."""
+    init: Call = options["init"]
+    if not is_positive(options) or init.name == "ones" or init.kwargs.get("value", 0) > 0:
+        return "", ""
+    return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
+
+
+def _per_diagonal(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
+
+
+def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes))}
+
+
+def _conv_code(options: Options, make: Construction, groups: str) -> str:
+    kernel = f"kernel={options.get('k', 1)}, space={make.space}"
+    kernel += f", groups={groups}" if groups != "1" else ""
+    return f"conv_kernel({make.steps}, {make.reads}, {make.gives}, {kernel}{make.init('he')})"
+
+
+def _convolved(options: Options, K: Array, x: Dual, space: Space) -> Dual:
+    return x.convolved(K, space, len(x) // K.shape[1], int(options.get("dilation", 1)))
+
+
+def _keywords(groups: Callable[[Options, Any], Any]) -> Callable[[Options, Any], Mapping[str, Any]]:
+    """`groups` and `dilation`, where they are not 1."""
+
+    def keywords(options: Options, channels: Any) -> Mapping[str, Any]:
+        found = {"groups": groups(options, channels), "dilation": options.get("dilation", 1)}
+        return {name: value for name, value in found.items() if value != 1}
+
+    return keywords
+
+
+_POWER_ITERATION = 'self.norm("{label}", {K}, step{keywords})'
+
+
+def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
+    return Operator(
+        "conv", "adjoint_conv", _convolved, _keywords(groups), _POWER_ITERATION, kernel=True
+    )
+
+
+def _norm_code(options: Options, make: Construction) -> str:
+    kind = options["kind"]
+    groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
+    form = f"space={make.space}{groups}{_positive_code(options)}{make.init('ones')}"
+    return f'norm_layers({make.steps}, "{kind}", {make.reads}, {form})'
+
+
+def _which_norm(options: Options) -> tuple[str, str]:
+    if NORMS[options["kind"]].grouped == (options["group"] > 0):
+        return _begins_above_zero(options)
+    return "which norm?", "write norm(batch), norm(layer) or norm(group = 8)"
 
 
 _KERNEL = Parameter(COUNT, "is the kernel's size along each axis")
 _DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1)
-_IN = _width("counts the channels it reads")
-_OUT = _width("counts the channels it gives")
+_IN = channels("counts the channels it reads")
+_OUT = channels("counts the channels it gives")
 
-TYPES = Choice(
-    "type of parameter",
-    {
-        "conv": {
+ROWS = (
+    ParameterKind(
+        "conv",
+        "operator",
+        'convolution, `k` points per axis, "same" padding, no bias. Its transpose is the exact '
+        "adjoint, whatever the padding",
+        {
             "k": _KERNEL,
             "out": _OUT,
             "groups": Parameter(COUNT, "counts the groups of channels", 1),
             "dilation": _DILATION,
             "in": _IN,
-            "init": _init("he"),
+            "init": init("he"),
         },
-        "depthwise": {"k": _KERNEL, "dilation": _DILATION, "init": _init("he")},
-        "pointwise": {"out": _OUT, "in": _IN, "init": _init("he")},
-        "dense": {"out": _OUT, "in": _IN, "init": _init("he")},
-        "diag": {"init": _init("ones")},
-        "bias": {"init": _init("zeros")},
-        "scalar": {"init": _init("ones")},
-        "norm": {
-            "kind": Parameter(Word(("batch", "layer", "group")), "is its kind", "group"),
-            "positive": Parameter(
-                Word(("positive", "free")), "says whether the gain is kept above 0", "free"
-            ),
+        _kernel(lambda options, reads: int(options["groups"])),
+        lambda options, make: _conv_code(options, make, str(options["groups"])),
+        width="arguments",
+        operator=_convolution(lambda options, channels: options["groups"]),
+        needs_image=True,
+        mixes_places=True,
+        groups=lambda options: int(options["groups"]),
+    ),
+    ParameterKind(
+        "depthwise",
+        "operator",
+        "convolution of every channel by itself",
+        {"k": _KERNEL, "dilation": _DILATION, "init": init("he")},
+        _kernel(lambda options, reads: reads),
+        lambda options, make: _conv_code(options, make, make.reads),
+        width="state",
+        operator=_convolution(lambda options, channels: channels),
+        needs_image=True,
+        mixes_places=True,
+    ),
+    ParameterKind(
+        "pointwise",
+        "operator",
+        "convolution with one point",
+        {"out": _OUT, "in": _IN, "init": init("he")},
+        _kernel(lambda options, reads: 1),
+        lambda options, make: _conv_code(options, make, "1"),
+        width="arguments",
+        operator=_convolution(lambda options, channels: 1),
+        needs_image=True,
+    ),
+    ParameterKind(
+        "dense",
+        "operator",
+        "full matrix on the channel axis",
+        {"out": _OUT, "in": _IN, "init": init("he")},
+        lambda options, reads, gives, axes: {"": Tensor((gives, reads))},
+        lambda options, make: (
+            f"dense_matrix({make.steps}, {make.reads}, {make.gives}{make.init('he')})"
+        ),
+        width="arguments",
+        operator=Operator(
+            "dense",
+            "adjoint_dense",
+            lambda options, K, x, space: K @ x,
+            norm=_POWER_ITERATION,
+            kernel=True,
+        ),
+    ),
+    ParameterKind(
+        "diag",
+        "operator",
+        "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
+        {"positive": _positive("they are"), "init": init("ones")},
+        _per_diagonal,
+        lambda options, make: (
+            f"diagonal({make.steps}, {make.reads}, space={make.space}"
+            f"{_positive_code(options)}{make.init('ones')})"
+        ),
+        value=_softplus,
+        problem=_begins_above_zero,
+        operator=Operator(
+            "diag",
+            "diag",
+            lambda options, K, x, space: K.reshape(-1, 1) * x,
+            norm="{K}.abs().amax()",
+            diagonal=True,
+        ),
+    ),
+    ParameterKind(
+        "bias",
+        "bias",
+        "one value per channel of whatever it is added to",
+        {"init": init("zeros")},
+        _per_channel,
+        lambda options, make: (
+            f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
+        ),
+    ),
+    ParameterKind(
+        "scalar",
+        "scalar",
+        "one learned number; `scalar(positive)` keeps it above 0",
+        {"positive": _positive("it is"), "init": init("ones")},
+        lambda options, reads, gives, axes: {"": Tensor((), _draw(options))},
+        lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
+        width="none",
+        value=_softplus,
+        problem=_begins_above_zero,
+    ),
+    ParameterKind(
+        "norm",
+        "norm",
+        "a normalisation, applied as `N(K Z)`: `norm(batch)`, `norm(layer)` or `norm(group = 8)`; "
+        "`norm(batch, positive)` keeps its gain above 0; `init` is the gain",
+        {
+            "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
+            "positive": _positive("the gain is"),
             "group": Parameter(Number(0, whole=True), "counts its groups", 0),
-            "init": _init("ones"),
+            "init": init("ones"),
         },
-    },
+        lambda options, reads, gives, axes: NORMS[options["kind"]].tensors(reads),
+        _norm_code,
+        groups=lambda options: int(options["group"]) or 1,
+        problem=_which_norm,
+    ),
 )
 
-CONVOLUTIONS = ("conv", "depthwise", "pointwise")
-OPERATORS = (*CONVOLUTIONS, "dense", "diag")
+PARAMETERS = {row.name: row for row in ROWS}
+TYPES = Choice("type of parameter", Forms(PARAMETERS))
 
 
 @dataclass(frozen=True)
@@ -114,11 +333,11 @@ class Learned:
 
     Args:
         name: canonical name.
-        type: one of TYPES.
+        type: one of PARAMETERS.
         shared: one value for all steps of a flow, instead of one for each.
         options: the type's arguments, complete.
-        width_in, width_out: channels it reads and gives; None for a scalar. Those of `bias`, `diag`
-            and `norm` are found from where they stand (odenet/model/widths.py).
+        width_in, width_out: channels it reads and gives; None for a scalar. Those that come from
+            its first use are found later (odenet/model/widths.py).
     """
 
     name: str
@@ -130,25 +349,50 @@ class Learned:
     span: Span = field(compare=False, repr=False)
 
     @property
+    def kind(self) -> ParameterKind:
+        """The row of its type."""
+        return PARAMETERS[self.type]
+
+    @property
     def groups(self) -> int:
         """Into how many equal parts its channels fall."""
-        return int(self.options.get("groups") or self.options.get("group") or 1)
+        return self.kind.groups(self.options)
+
+    @property
+    def operator(self) -> Operator:
+        """What it does, if it is an operator."""
+        assert self.kind.operator is not None
+        return self.kind.operator
 
     @property
     def is_operator(self) -> bool:
         """Whether it is a linear operator."""
-        return self.type in OPERATORS
+        return self.kind.role == "operator"
 
     @property
     def is_module(self) -> bool:
         """Whether it is a layer rather than a tensor."""
-        return self.type == "norm"
+        return self.kind.role == "norm"
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether its values, or the gain of a norm, are above 0 by construction."""
+        return is_positive(self.options)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether it is an operator that multiplies every channel by a number."""
+        return self.kind.operator is not None and self.kind.operator.diagonal
 
 
 def declare(name: str, call: Call, shared: bool, span: Span) -> Learned:
     """A parameter of a checked type."""
     options = dict(call.kwargs)
-    fixed = call.name in ("conv", "pointwise", "dense")
-    width_in = options.get("in") if fixed else C if call.name == "depthwise" else None
-    width_out = options.get("out") if fixed else width_in
-    return Learned(name, call.name, shared, options, width_in, width_out, span)
+    match PARAMETERS[call.name].width:
+        case "arguments":
+            reads, gives = options["in"], options["out"]
+        case "state":
+            reads = gives = C
+        case _:
+            reads = gives = None
+    return Learned(name, call.name, shared, options, reads, gives, span)

@@ -13,7 +13,6 @@ from odenet.model.recipe_values import Call
 from odenet.model.values import Values
 
 FlowShape = Callable[[Width], Width | LayerError]
-KNOWN = sorted({*NAMES.forms, "residual"})
 
 
 class Pipelines:
@@ -104,13 +103,17 @@ class Pipelines:
         if call.name == "input":
             self._fail(node, "`input` stands only at the beginning of a net", "remove it")
         if call.name not in NAMES.forms:
-            help_ = suggest(call.name, KNOWN) or f"known: {', '.join(KNOWN)}"
+            known = sorted({*NAMES.forms, "residual"})
+            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
             self.report.error(f"unknown layer `{call.name}`", call.word, help=help_)
             raise Rejected
         call = self.values.checked(call, NAMES, call.name)
-        if in_map and (not LAYERS[call.name].in_map or call.kwargs.get("stride", 1) != 1):
-            what = f"`{call.name}`" if not LAYERS[call.name].in_map else "a stride"
-            self._fail(node, f"{what} cannot stand in a map", "a map keeps the shape of the states")
+        if in_map:
+            row = LAYERS[call.name]
+            what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"
+            if what:
+                help_ = "a map keeps the shape of the states"
+                self._fail(node, f"{what} cannot stand in a map", help_)
         if shape is None:
             return None
         try:
@@ -121,7 +124,8 @@ class Pipelines:
             self._fail(
                 node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
             )
-        return Layer(call.name, call.kwargs, shape, after, (), node.span)
+        groups = 1 if call.name == "flow" else LAYERS[call.name].groups(call.kwargs)
+        return Layer(call.name, call.kwargs, shape, after, (), node.span, groups)
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
         if call.name != "flow":

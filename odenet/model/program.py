@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.diagnostics import Source, Span
+from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expr import Node, Slot, State
-from odenet.model.layers import Layer, Shape
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.decay import without_decay
+from odenet.model.expr import Activation, Node, Slot, State
+from odenet.model.layers import LAYERS, Layer, Shape
 from odenet.model.numbers import Width
 from odenet.model.parameters import Learned
 from odenet.model.recipe import Recipe
@@ -99,6 +101,12 @@ class Claim:
     span: Span = field(compare=False, repr=False)
 
 
+def undiscretised(file: str) -> Diagnostic:
+    """What is said where steps are asked for and the file has none."""
+    help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
+    return Diagnostic("this file has no discretisation", help=help_, file=file)
+
+
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
     """Spatial axes of the maps that the flows of a net work on; None where no net says it."""
     shape = next((layer.before for layer in flows_of(net)), input_shape)
@@ -107,10 +115,33 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
     """The flows of a pipeline, those inside other layers too."""
+    return (layer for layer in _inside(layers) if layer.name == "flow")
+
+
+def row_imports(model: "Model") -> tuple[str, ...]:
+    """The lines of import that the code of its activations, layers and parameters needs."""
+    dynamics = model.dynamics
+    formulas = (*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output)
+    activations = {n.name for f in formulas for n in f.walk() if isinstance(n, Activation)}
+    layers = [*model.net, *(layer for m in model.maps.values() for layer in m.layers)]
+    rows = [
+        *(ACTIVATIONS[name] for name in activations),
+        *(learned.kind for learned in model.parameters.values()),
+        *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+    ]
+    return tuple(sorted({line for row in rows for line in row.imports}))
+
+
+def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
     for layer in layers:
-        if layer.name == "flow":
-            yield layer
-        yield from flows_of(layer.inner)
+        yield layer
+        yield from _inside(layer.inner)
+
+
+def ends_in_classes(model: "Model") -> bool:
+    """Whether the width of the last layer of the net is the number of classes."""
+    last = model.net[-1].name if model.net else ""
+    return last in LAYERS and LAYERS[last].classes
 
 
 @dataclass(frozen=True)
@@ -120,6 +151,7 @@ class Model:
     Args:
         name: the file's name without its ending.
         constants: the values of the `let` numbers, by canonical name.
+        discretisation_or_none: what `discretise` says, None in a file without that line.
         spellings: canonical name -> how the author first wrote it.
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
@@ -133,7 +165,7 @@ class Model:
     parameters: Mapping[str, Learned]
     maps: Mapping[str, MapDefinition]
     dynamics: Dynamics
-    discretisation: Discretisation
+    discretisation_or_none: Discretisation | None
     claims: tuple[Claim, ...]
     net: tuple[Layer, ...]
     input_shape: Shape | None
@@ -142,8 +174,15 @@ class Model:
     lets: tuple[tree.Let, ...]
 
     @property
+    def discretisation(self) -> Discretisation:
+        """What `discretise` says; raises SpecError in a file without that line."""
+        if self.discretisation_or_none is None:
+            raise SpecError([undiscretised(self.source.name)])
+        return self.discretisation_or_none
+
+    @property
     def scheme(self) -> Scheme:
-        """The scheme in use."""
+        """The scheme in use; raises SpecError in a file without one."""
         return self.discretisation.scheme
 
     @property
@@ -153,5 +192,8 @@ class Model:
 
     @property
     def system(self) -> dict[State, Node]:
-        """The unknowns and their rates as the scheme sees them."""
-        return self.dynamics.system(self.scheme.patterns[0].order)
+        """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
+        chosen = self.discretisation
+        return without_decay(
+            self.dynamics.system(self.scheme.patterns[0].order), self.scheme, chosen.groups
+        )

@@ -18,12 +18,14 @@ class Pattern:
         order: of the time derivative, 1 or 2.
         function: the name the right-hand side has in the scheme.
         reads: the unknowns the right-hand side may read, in the order of its arguments.
+        decay: the constant γ of a decay, `- γ Y` or `- γ Y'`, that is not part of `F`.
     """
 
     variable: str
     order: int
     function: str
     reads: tuple[str, ...]
+    decay: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Scheme:
 
     Args:
         name: canonical name.
-        constants: names and default values (None: must be given), in order, without `h` and `T`.
+        constants: names and default values (None: must be given), in order, without `h` and `T`;
+            those of decays last, which the equations give.
         lets: local names for numbers, in order; their values read constants and earlier lets.
         patterns: the dynamics it takes, one per unknown.
         aux: further unknowns that only the discretisation has.
@@ -61,6 +64,11 @@ class Scheme:
     spellings: dict[str, str] = field(compare=False, repr=False)
     span: Span = field(compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """The constants that are read off the equations: the decays of the `for` line."""
+        return tuple(dict.fromkeys(p.decay for p in self.patterns if p.decay is not None))
 
     @property
     def unknowns(self) -> tuple[str, ...]:

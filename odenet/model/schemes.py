@@ -62,6 +62,8 @@ class SchemeReader(SchemeScope):
         for name in aux:
             self._declare(name)
             self.unknowns.append(name.id)
+        decays = dict.fromkeys(pattern.decay for pattern in typed if pattern.decay is not None)
+        constants += tuple((name, None) for name in decays)
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
         scheme = Scheme(
@@ -116,9 +118,26 @@ class SchemeReader(SchemeScope):
             self._error(
                 "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
             )
-        typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads))
+        decay = self._decay(pattern)
+        typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads), decay)
         self.functions[typed.function] = typed
         return typed
+
+    def _decay(self, pattern: tree.Pattern) -> str | None:
+        """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""
+        if pattern.decay is None or pattern.damped is None:
+            return None
+        damped = pattern.damped
+        derived = isinstance(damped, tree.Derivative)
+        name, order = (damped.name, damped.order) if derived else (damped, 0)
+        if (name.id, order) != (pattern.name.id, pattern.order - 1):
+            own = pattern.name.spelling + "'" * (pattern.order - 1)
+            self._error("a decay is one of the equation's own unknown", pattern.damped.span,
+                        f"write `- {pattern.decay.spelling} {own}`")  # fmt: skip
+        if pattern.decay.id not in self.numbers:
+            self._declare(pattern.decay)
+            self.numbers.add(pattern.decay.id)
+        return pattern.decay.id
 
     def _lines(self) -> tuple[tuple[tuple[str, expr.Node], ...], tuple[Update, ...]]:
         """The lets and the update lines, in order."""

@@ -13,15 +13,20 @@ from odenet.model.elaborate import Elaborator
 from odenet.model.meaning import Function, Rejected
 from odenet.model.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.parameters import Learned
+from odenet.model.recipe_values import Problem, Subject
 
 FIXED = {
     "I": "the identity operator",
     "u": "the flow's input",
     "split": "the split of the input",
     "concat": "the concatenation of fields",
-    **{name: "an activation of the language" for name in ACTIVATIONS},
 }
 MOST_NODES = 10_000
+
+
+def fixed_names() -> dict[str, str]:
+    """The names that no file can redefine, with what they mean."""
+    return FIXED | dict.fromkeys(ACTIVATIONS, "an activation of the language")
 
 
 class SpecScope:
@@ -61,8 +66,8 @@ class SpecScope:
             message = f"`{name.spelling}` is defined twice"
             where = f"first defined{alias} in {_line_of(first, name)}"
             self.report.error(message, name.span, where, "remove one, or choose another name")
-        elif name.id in FIXED:
-            message = f"`{name.spelling}` is {FIXED[name.id]} and cannot be redefined"
+        elif name.id in fixed_names():
+            message = f"`{name.spelling}` is {fixed_names()[name.id]} and cannot be redefined"
             self.report.error(message, name.span, help="choose another name")
         else:
             self.declared[name.id] = name
@@ -78,7 +83,7 @@ class SpecScope:
         for other in self.declared.values():
             if confusable(name.spelling, other.spelling):
                 return f"`{other.spelling}` of {_line_of(other, name)}"
-        for other, meaning in FIXED.items():
+        for other, meaning in fixed_names().items():
             if confusable(name.spelling, other):
                 return f"`{other}`, {meaning},"
         return ""
@@ -176,16 +181,29 @@ class SpecScope:
                 return None
             if any(isinstance(n, expr.Learned) for a in arguments for n in a.walk()):
                 self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
+            self._check_constants(row, arguments)
             return expr.Activation(row.name, arguments, span=span)
 
         return Function(row.name, takes, call)
+
+    def _check_constants(self, row: ActivationKind, arguments: tuple[expr.Node, ...]) -> None:
+        """Refuse constants that are out of their range."""
+        problems: list[Problem] = []
+        for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
+            about = Subject(f"{name} in {row.name}", "is its constant", argument.span,
+                            problems.append)  # fmt: skip
+            kind.check(self.evaluate(argument), about)
+        for problem in problems:
+            self.report.error(problem.message, problem.span, problem.label, problem.help)
+        if problems:
+            raise Rejected
 
     def _parameter(self, learned: Learned, span: Span) -> expr.Node:
         if learned.is_operator:
             return expr.Param(learned.name, span=span)
         if learned.is_module:
             return expr.Map(learned.name, span=span)
-        if learned.type == "scalar":
+        if learned.kind.role == "scalar":
             return expr.Learned(learned.name, span=span)
         return expr.Bias(learned.name, span=span)
 
@@ -256,14 +274,14 @@ class SpecScope:
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
         """The adjoint, moved inwards to the parameters."""
-        return adjoint(operator, lambda name: self.parameters[name].type == "diag")
+        return adjoint(operator, lambda name: self.parameters[name].is_diagonal)
 
     def unknown(self, node: tree.Name) -> NoReturn:
         """Report a name that nothing defines, once."""
         if self.incomplete:
             raise Rejected
         self.broken.add(node.id)
-        known = [*(name.spelling for name in self.declared.values()), *FIXED]
+        known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
         twin = next((k for k in known if confusable(node.spelling, k)), "")
         if twin:
             self.used.add(canonical(twin))

@@ -100,7 +100,7 @@ class Widths:
         param = node.of if isinstance(node, expr.Adjoint) else node
         assert isinstance(param, expr.Param)
         learned = self.parameters[param.name]
-        if learned.type == "diag":
+        if learned.kind.width == "use":
             return self._flexible(param.name, width, operand)
         reads, gives = learned.width_in, learned.width_out
         if adjoint:

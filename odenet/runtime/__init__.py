@@ -1,4 +1,4 @@
-"""What generated modules import: operators, parameters, flows and their memory-free backward."""
+"""What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen

@@ -1,4 +1,4 @@
-"""The memory-free backward of a whole flow, as one autograd function.
+"""The backward of a whole flow without stored activations, as one autograd function.
 
 The forward pass keeps the last state alone. The backward pass walks the shears in reverse: undoing
 a shear needs its right-hand sides, and so do their vector-Jacobian products, so that one evaluation
@@ -254,6 +254,6 @@ def _distance(rebuilt: tuple[Tensor, ...], true: tuple[Tensor, ...]) -> Tensor:
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f'a memory-free backward cannot be {what}; set flow.memory = "stored", which uses plain '
-        "autograd and can"
+        f"a backward without stored activations cannot be {what}; "
+        'set flow.memory = "stored", which uses plain autograd and can'
     )

@@ -116,6 +116,10 @@ class Flow(nn.Module):
         """The quantity that the certificate proves conserved or decreasing, per sample."""
         raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
 
+    def conditions(self) -> list[tuple[str, bool]]:
+        """What the certificate assumes of the weights, and whether it holds for these."""
+        return []
+
     def frequency_bound(self, step: int = 0) -> Tensor:
         """An upper bound of the largest frequency ω of one step's field, from operator norms."""
         raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")

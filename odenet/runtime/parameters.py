@@ -58,9 +58,14 @@ def dense_matrix(steps: int, c_in: int, c_out: int, init: Init = "he") -> nn.Par
     return _stacked((steps, c_out, c_in), init)
 
 
-def diagonal(steps: int, c: int, space: int = 2, init: Init = "ones") -> nn.Parameter:
-    """One factor per channel, ``(steps, c, 1, …)`` with as many ones as spatial axes."""
-    return _stacked((steps, c, *(1,) * space), init)
+def diagonal(
+    steps: int, c: int, space: int = 2, *, positive: bool = False, init: Init = "ones"
+) -> nn.Parameter:
+    """One factor per channel, ``(steps, c, 1, …)`` with as many ones as spatial axes.
+
+    Where it is positive, the factors are the softplus of what is stored.
+    """
+    return _stacked((steps, c, *(1,) * space), init, positive)
 
 
 def bias(steps: int, c: int, space: int = 2, init: Init = "zeros") -> nn.Parameter:
@@ -68,9 +73,9 @@ def bias(steps: int, c: int, space: int = 2, init: Init = "zeros") -> nn.Paramet
     return _stacked((steps, c, *(1,) * space), init)
 
 
-def scalar(steps: int, init: Init = "ones") -> nn.Parameter:
-    """One number per step, ``(steps,)``."""
-    return _stacked((steps,), init)
+def scalar(steps: int, *, positive: bool = False, init: Init = "ones") -> nn.Parameter:
+    """One number per step, ``(steps,)``; the softplus of what is stored where it is positive."""
+    return _stacked((steps,), init, positive)
 
 
 def layers(steps: int, factory: Callable[[], nn.Module]) -> nn.ModuleList:
@@ -152,11 +157,16 @@ def initialise(weight: Tensor, init: Init) -> None:
             raise ValueError(f"unknown way to initialise a parameter: {init!r}")
 
 
-def _stacked(shape: tuple[int, ...], init: Init) -> nn.Parameter:
+def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.Parameter:
     stack = torch.empty(shape)
     for weight in stack:
         initialise(weight, init)
-    return nn.Parameter(stack)
+    return nn.Parameter(before_softplus(stack) if positive else stack)
+
+
+def before_softplus(value: Tensor) -> Tensor:
+    """What has a value > 0 as its softplus, log(eᵛ - 1) without overflow."""
+    return value + torch.log(-torch.expm1(-value))
 
 
 class _Positive(nn.Module):
@@ -166,4 +176,4 @@ class _Positive(nn.Module):
         return nn.functional.softplus(raw)
 
     def right_inverse(self, gain: Tensor) -> Tensor:
-        return gain.expm1().log()
+        return before_softplus(gain)

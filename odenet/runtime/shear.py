@@ -1,4 +1,4 @@
-"""A step as a sequence of shears: what the memory-free backward and exact arithmetic run on.
+"""A step as a sequence of shears: what the reversible backward and exact arithmetic run on.
 
 A shear changes one stored value by the others,
 

@@ -83,7 +83,9 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
     unknowns = [leaves[flow.slots.index(name)] for name in flow.states]
     sizes = [tensor.numel() for tensor in unknowns]
     with evaluating(flow), torch.enable_grad():
-        rates = flow.field(leaves, step)
+        # What reads no state has the shape of what it reads, and a derivative all the same: zero.
+        pairs = zip(flow.field(leaves, step), unknowns, strict=True)
+        rates = [rate + torch.zeros_like(unknown) * unknown for rate, unknown in pairs]
 
     def product(vector: np.ndarray) -> np.ndarray:
         flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(unknowns[0])
@@ -94,13 +96,15 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
         )
         return torch.cat([part.flatten() for part in pulled]).double().cpu().numpy()
 
-    values = _eigenvalues(product, sum(sizes), count)
+    # numpy's eigenvalues are real numbers where all happen to be
+    values = _eigenvalues(product, sum(sizes), count).astype(np.complex128)
     return torch.from_numpy(values[np.argsort(-np.abs(values))])
 
 
 def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
     if n <= max(_SMALL, count + 2):
-        return np.linalg.eigvals(np.stack([product(unit) for unit in np.eye(n)], axis=1))
+        matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
+        return np.linalg.eigvals(matrix).astype(complex)  # numpy gives real ones as real numbers
     # Only this needs scipy, which takes as long to import as the rest of the runtime.
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 

@@ -5,9 +5,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from odenet.plugins import loaded
 from odenet.train.errors import TrainingError
 
 
@@ -50,6 +52,7 @@ class Record:
         mean: of the training pixels, per channel; what evaluation standardises with.
         deviation: likewise.
         versions: of odenet, torch and lightning.
+        verdicts: on the spectrum and on the claims of the spec.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Record:
     mean: Sequence[float]
     deviation: Sequence[float]
     versions: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class RunFolder:
     def certificate(self) -> Path:
         """What was proved of the spec."""
         return self.path / "certificate.txt"
+
+    @property
+    def plugins(self) -> Path:
+        """Copies of the plugins that the spec needs."""
+        return self.path / "plugins"
 
     @property
     def record(self) -> Path:
@@ -147,6 +156,20 @@ class RunFolder:
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 "name a folder that `odenet train` has written, as in runs/digits-1",
             ) from error
+
+    def require_plugins(self) -> None:
+        """Refuse a run whose plugins have not been run; a run never runs its own copies.
+
+        Raises:
+            TrainingError: says what to give.
+        """
+        known = {plugin.digest for plugin in loaded()}
+        for copy in sorted(self.plugins.glob("*.py")):
+            if sha256(copy.read_bytes()).hexdigest() not in known:
+                raise TrainingError(
+                    f"{self.path} was trained with the plugin {copy.name}",
+                    f"give --plugin {copy}, which runs it as Python, if you trust it",
+                )
 
     def rows(self) -> list[dict[str, float]]:
         """The rows of the metrics, one per epoch, in order."""

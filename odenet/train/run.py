@@ -15,6 +15,7 @@ import odenet
 from odenet.compiler import Program, read
 from odenet.diagnostics import render
 from odenet.language.tree import Use
+from odenet.plugins import loaded
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
     apply_options,
@@ -33,6 +34,7 @@ from odenet.train.records import Options, Record, RunFolder, new_folder
 from odenet.train.report import Result, draw_curves, time_saved
 from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
+from odenet.train.verdicts import judged
 
 
 def train(
@@ -41,6 +43,7 @@ def train(
     options: Options | None = None,
     out: str | None = None,
     console: Console | None = None,
+    unchecked: bool = False,
 ) -> Result | None:
     """Train the network of a spec by its recipe.
 
@@ -50,19 +53,21 @@ def train(
         options: where it runs.
         out: the run's folder; by default the next free one under `runs/`.
         console: where progress is shown.
+        unchecked: train it also if a claim of the spec is refuted or open.
 
     Returns:
         The closing numbers, which are also in the run's folder; None in all but the first of
         several processes.
 
     Raises:
-        SpecError: if the spec cannot be compiled.
+        SpecError: if the spec cannot be compiled, or claims what does not hold.
         TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
     settings, options = dict(set or {}), options or Options()
     console = console or Console()
     program = odenet.load(spec, set=settings)
+    verdicts = judged(program, unchecked)
     for warning in program.warnings:
         console.print(render(warning), markup=False, highlight=False, soft_wrap=True)
     shape = input_shape(program)
@@ -72,7 +77,7 @@ def train(
     task = new_task(program, data_set.classes, data.watched_name)
     trainer = _trainer(folder, task, options, console)
     if first_process():  # and only now that nothing is known to stand in the way
-        _write_inputs(folder, Path(spec), program, settings, options, data)
+        _write_inputs(folder, Path(spec), program, settings, options, data, verdicts)
     return _fit(trainer, folder, task, data)
 
 
@@ -82,6 +87,7 @@ def resume(
     options: Options | None = None,
     spec: str | Path | None = None,
     console: Console | None = None,
+    unchecked: bool = False,
 ) -> Result | None:
     """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
 
@@ -91,11 +97,13 @@ def resume(
         options: where it runs from here on; as before if None.
         spec: the file it began with, to be sure that it is still the same.
         console: where progress is shown.
+        unchecked: as for `train`; a run that began so goes on so.
 
     Returns:
         As `train`.
 
     Raises:
+        SpecError: if the spec claims what does not hold with the settings of now.
         TrainingError: if there is nothing to go on from, or the spec is another one now.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
     """
@@ -105,7 +113,9 @@ def resume(
     if spec is not None:
         _require_same(Path(spec), folder.spec)
     settings = {**record.settings, **(set or {})}
+    folder.require_plugins()
     program = odenet.load(folder.spec, set=settings)
+    verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
     path = folder.checkpoint("last")
     checkpoint = read_checkpoint(path)
     shape = input_shape(program)
@@ -118,7 +128,8 @@ def resume(
     kept = [row for row in folder.rows() if row["epoch"] <= done]
     trainer = _trainer(folder, task, options, console, kept)
     if first_process():
-        folder.write_record(replace(record, settings=settings, options=options))
+        record = replace(record, settings=settings, options=options, verdicts=verdicts)
+        folder.write_record(record)
     return _fit(trainer, folder, task, data, path)
 
 
@@ -163,6 +174,7 @@ def restore(
     folder = RunFolder(Path(run))
     record = folder.read_record()
     options = options or record.options
+    folder.require_plugins()
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
@@ -193,12 +205,15 @@ def _write_inputs(
     settings: Mapping[str, Any],
     options: Options,
     data: Data,
+    verdicts: Mapping[str, Any],
 ) -> None:
     """Everything that reproduces the run, before it starts."""
     folder.write(folder.spec, program.text)
     for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
         if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
             folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
+    for plugin in loaded():
+        folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
     folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
@@ -213,6 +228,7 @@ def _write_inputs(
             mean=mean,
             deviation=deviation,
             versions={"odenet": odenet.__version__, **versions},
+            verdicts=verdicts,
         )
     )
 

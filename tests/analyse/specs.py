@@ -10,7 +10,7 @@ from odenet.model.program import Model
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "softplus", "elu", "leaky_relu(0.2)", "identity"]
 ACTIVATIONS += ["hardtanh", "shrink(0.3)"]
 WIGGLY = ["gelu", "silu", "sin", "leaky_relu(-0.5)"]
-STATES = ("Y", "Z", "X")
+STATES = ("Y", "Z", "X", "V")
 
 
 def model(text: str, scheme: str = "euler") -> Model:
@@ -23,6 +23,9 @@ def model(text: str, scheme: str = "euler") -> Model:
 class Drawn:
     """A random spec: dynamics near the theorems' conditions, some of them spoilt.
 
+    Chains of activations with numbers, biases and norms between, products of fields, learned
+    numbers and gains of either sign, `u`, one to four states of first or second order.
+
     Args:
         rnd: gives the choices.
     """
@@ -30,11 +33,13 @@ class Drawn:
     def __init__(self, rnd: Random):
         self.rnd = rnd
         self.type = rnd.choice(["dense", "dense", "conv(3)", "conv(2)", "pointwise"])
-        self.states = STATES[: rnd.choice([1, 1, 2, 2, 3])]
+        self.states = STATES[: rnd.choice([1, 1, 1, 2, 2, 3, 4])]
         self.spoil = rnd.random() < 0.35
-        families = [self.ports, self.ports, self.layers, self.second, self.cascade, self.free]
-        kind = rnd.choice(families)
-        self.equations = kind()
+        families = [
+            self.ports, self.ports, self.layers, self.second, self.cascade, self.free, self.twins,
+            self.oscillators,
+        ]  # fmt: skip
+        self.equations = rnd.choice(families)()
 
     def chance(self, share: float) -> bool:
         return self.rnd.random() < share
@@ -45,11 +50,15 @@ class Drawn:
         letters = sorted(used & {"K1", "K2", "W1"})
         lines = [f"state {', '.join(self.states)}"]
         lines += [f"param {', '.join(letters)} : {self.type}"] if letters else []
-        types = {"d1": "diag", "b1": "bias", "b2": "bias", "g1": "scalar", "N1": "norm(batch)"}
+        types = {
+            "d1": "diag", "b1": "bias", "b2": "bias", "g1": "scalar", "g2": "scalar",
+            "N1": "norm(batch)", "N2": "norm(batch)",
+        }  # fmt: skip
         lines += [f"param {name} : {types[name]}" for name in types if name in used]
         lets = {"a": "0.5", "e": "1/3", "n": "-0.7"}
         lines += [f"let {name} = {value}" for name, value in lets.items() if name in used]
-        return "\n".join([*lines, *self.equations, "discretise euler(h = 0.1)"])
+        starts = [f"{state}(0) = u" for state in self.states] if "u" in used else []
+        return "\n".join([*lines, *self.equations, *starts, "discretise euler(h = 0.1)"])
 
     # pieces
 
@@ -68,7 +77,7 @@ class Drawn:
 
     def number(self) -> str:
         choices = ["", "", "2 ", "1/2 ", "3 "] + [f"{n} " for n in "ae"]
-        return self.rnd.choice(choices + (["g1 ", "n "] if self.chance(0.3) else []))
+        return self.rnd.choice(choices + (["g1 ", "g2 ", "n "] if self.chance(0.3) else []))
 
     def sign(self, wanted: int) -> str:
         flipped = self.spoil and self.chance(0.15)
@@ -77,15 +86,31 @@ class Drawn:
     def activation(self) -> str:
         return self.rnd.choice(WIGGLY if self.chance(0.06) else ACTIVATIONS)
 
+    def offset(self) -> str:
+        return self.rnd.choice(["b1", "b2", "b1", "b2", "u", "tanh(b1)", "K1 u"])
+
     def unit(self, argument: str) -> str:
-        if self.chance(0.4):
-            argument = f"{argument} + {self.rnd.choice(['b1', 'b2'])}"
+        if self.chance(0.35):
+            argument = f"{argument} {self.rnd.choice('+-')} {self.offset()}"
         if self.chance(0.1):
             argument = f"N1({argument})"
-        if self.chance(0.05):
-            argument = f"{self.activation()}({argument})"
         unit = f"{self.activation()}({argument})"
-        return f"(b1 * {unit})" if self.chance(0.05) else unit
+        while self.chance(0.2):
+            unit = self.around(unit)
+        if self.chance(0.06):
+            gate = self.rnd.choice(["b1", "sigmoid(b2)", "softplus(K1 u)", "g1 b1", "relu(u)"])
+            return f"({gate} * {unit})"
+        if self.chance(0.03):
+            other = unit if self.chance(0.5) else f"{self.activation()}({argument})"
+            return f"({unit} * {other})"
+        return unit
+
+    def around(self, inner: str) -> str:
+        """One more activation around a function, with something between."""
+        between = self.rnd.choice(
+            ["{}", "2 {}", "-{}", "a {}", "{} + b1", "b2 - {}", "N2({})", "-1/2 {} + b2", "n {}"]
+        )
+        return f"{self.activation()}({between.format(inner)})"
 
     # families of systems
 
@@ -170,6 +195,48 @@ class Drawn:
             "no": "",
         }
         return [f"Y'' = {rate} {self.rnd.choice(list(choices.values()))}"]
+
+    def twins(self) -> list[str]:
+        """Chains of the same pieces, in the same places or not, that would cancel if they were."""
+        self.states = self.states[:2]
+        word, other = self.word(), self.states[-1]
+        one, two = self.chain(f"{word} {other}")
+        number = self.rnd.choice(["", "", "1/2 ", "2 "])
+        rate = f"{self.adjoint(word)} {one} - {number}{self.adjoint(word)} {two}"
+        if len(self.states) == 1:
+            return [f"Y' = {rate}"]
+        back = one.replace(f" {other}", " Y") if self.chance(0.5) else two.replace(other, "Y")
+        return [f"Y' = {rate}", f"Z' = {self.sign(-1)} {self.adjoint(word)} {back}"]
+
+    def chain(self, argument: str) -> tuple[str, str]:
+        """Two chains of the same two or three activations, with the same numbers and biases."""
+        names = [self.activation() for _ in range(self.rnd.choice([2, 2, 3]))]
+        pieces = [self.rnd.choice(["", "2 ", "-", "1/2 "]) for _ in names]
+        ends = [self.rnd.choice(["", "", " + b1", " + b2"]) for _ in names]
+
+        def build() -> str:
+            built = argument
+            for name, piece, end in zip(names, pieces, ends, strict=True):
+                built = f"{name}({piece}{built}{end})"
+            return built
+
+        one = build()
+        for kind in (pieces, ends):
+            if self.chance(0.5):
+                self.rnd.shuffle(kind)
+        return one, build()
+
+    def oscillators(self) -> list[str]:
+        """Second-order equations of several states, coupled through one potential."""
+        self.states = self.states[:2]
+        words = {state: self.word() for state in self.states}
+        unit = self.unit(" + ".join(f"{word} {state}" for state, word in words.items()))
+        rates = []
+        for state, word in words.items():
+            damping = f"{self.sign(-1)} {self.number()}{state}'" if self.chance(0.4) else ""
+            rate = f"{self.sign(-1)} {self.adjoint(word)} {unit} {damping}"
+            rates.append(f"{state}'' = {joined([rate])}")
+        return rates
 
     def cascade(self) -> list[str]:
         """One system drives another that does not act back, unless it is spoilt."""

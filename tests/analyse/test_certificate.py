@@ -120,9 +120,13 @@ def test_plain_values_hold_the_same():
     found = certify(model(text)).to_json()
     assert found["verdict"] == "stable"
     assert found["parts"][0]["matrix"] == [["K - Kᵀ - g I"]]
-    assert {"kind": "sign", "subject": "g", "text": "g ≥ 0", "by_construction": False} in found[
-        "assumptions"
-    ]
+    assert {
+        "kind": "sign",
+        "subject": "g",
+        "text": "g ≥ 0",
+        "by_construction": False,
+        "start": "",
+    } in found["assumptions"]
 
 
 # --- assumptions ---
@@ -160,6 +164,7 @@ def test_norms_are_frozen_and_have_gains_that_are_not_negative():
     certificate = certify(model(text))
     kinds = [a.kind for a in certificate.assumptions]
     assert kinds == ["constant weights", "frozen statistics", "gain"]
+    assert "in training they come from the batch" in str(certificate)
     assert certificate.conditions == ("the gain of N is ≥ 0",)
     assert conditions(text.replace("batch", "batch, positive")) == ()
     assert certificate.energy is not None and certificate.energy.terms == ()

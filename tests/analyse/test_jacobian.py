@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.analyse.dual_numbers import ACTIVATIONS, conv_matrix
+from odenet.analyse.dual_numbers import conv_matrix
 from odenet.analyse.jacobian import Evaluation, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.model import activations
@@ -49,11 +49,9 @@ def test_activations_are_those_of_torch(name: str):
     names = {"torch": torch, "functional": torch.nn.functional, "x": x}
     y = eval(code, {**vars(operators), **vars(torch.nn.functional), **names})
     (slope,) = torch.autograd.grad(y.sum(), x)
-    value, derivative = ACTIVATIONS[name](x.detach().numpy(), *constants)
-    assert np.allclose(value, y.detach().numpy())
-    assert np.allclose(derivative, slope.numpy())
-    assert abs(derivative).max() <= row.slope(*constants) + 1e-9
-    assert row.nondecreasing(*constants) == (derivative.min() >= 0)
+    points = x.detach().numpy()
+    assert np.allclose([row.value(point, *constants) for point in points], y.detach().numpy())
+    assert np.allclose([row.derivative(point, *constants) for point in points], slope.numpy())
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3])

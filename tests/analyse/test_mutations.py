@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -10,17 +11,23 @@ import numpy as np
 import pytest
 
 from odenet.analyse import (
+    bounded_slopes,
     certify,
+    conditions,
     factorisations,
+    functions,
     laurent,
+    lyapunov,
     operator_algebra,
     prove,
     read_formulas,
     reductions,
+    scaling,
+    slopes,
     squares,
     units,
 )
-from odenet.analyse.laurent import Signs
+from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator
 from tests.analyse.checks import Contradiction, check
 from tests.analyse.specs import Drawn, model
@@ -46,6 +53,28 @@ NEAR_MISSES = [
     "state Y\nparam K : dense\nparam d : diag\nY'' = -K^T d K Y",
     "state Y\nparam K : dense\nY' = tanh((K - K) Y) - Y",
     "state Y, Z\nparam A, B : dense\nY' = B^T tanh(A Y + B Z)\nZ' = -A^T tanh(A Y + B Z) - 9 Z",
+    "state Y\nparam K : dense\n"
+    "Y' = K^T tanh(sigmoid(2 tanh(K Y))) - K^T tanh(2 sigmoid(tanh(K Y)))",
+    "state Y\nparam K : dense\nY' = K^T tanh(2 sigmoid(K Y)) - K^T tanh(3 sigmoid(K Y))",
+    "state Y\nY' = -2 Y + leaky_relu(0.9)(Y)",
+    "state Y\nY' = -Y + leaky_relu(3)(Y)",
+    "state Y\nY' = -2 Y + leaky_relu(3)(Y)",
+    "state Y\nY' = -Y + leaky_relu(0.9)(5 leaky_relu(0.9)(Y))",
+    "state Y\nY' = -2 Y + 4 sigmoid(4 Y)",
+    "state Y\nparam K : dense\nY' = -Y + 3 relu((K - K^T) Y + Y)",
+    "state Y, Z\nY' = -Y + 2 relu(Y)\nZ' = -3 Z + relu(Y)",
+    "state Y, Z\nY' = -5 Y + leaky_relu(0.9)(Z)\nZ' = 3 tanh(Y) + 3 leaky_relu(0.9)(Z)",
+    "state Y\nparam K : dense\nY' = -K^T (gelu(K Y) + 0.05 K Y)",
+    "state Y\nY' = -Y - 15 silu(Y)",
+    "state Y\nparam K : dense\nY'' = -K^T (K Y - leaky_relu(3)(K Y)) - Y'",
+    "state Y\nparam K : dense\nparam d : diag\nY' = d (K - K^T) tanh(Y)",
+    "state Y\nparam K : dense\nparam d : diag\nY' = -d K^T K tanh(Y)",
+    "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) + A^T K Y' - Y'",
+    "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) + 2 Y'",
+    "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) - A^T K tanh(Y)",
+    "state X, V, A\nX' = V\nV' = A\nA' = -A - V - 2 X",
+    "state X, Y\nX' = X - 2 Y\nY' = X + 2 Y",
+    "state Y, Z\nparam A, B : dense\nY' = B^T A Y + B^T B Z\nZ' = -A^T A Y - A^T B Z - 2 Z",
 ]
 
 
@@ -133,7 +162,7 @@ right_decay = reductions.without_decay
 
 def accepting(spectrum: str) -> Callable:
     def wrong(units, matrix, weights, signs):
-        return prove.Part(units, matrix, weights, (), spectrum)
+        return conditions.Part(units, matrix, weights, (), spectrum)
 
     return wrong
 
@@ -149,12 +178,81 @@ def nothing_forced(model, found):
 units.read_system.original = units.read_system  # type: ignore[attr-defined]
 
 
-def any_norm(self, node):
-    return node.activation if hasattr(node, "activation") else node.function.name
+def any_norm(self, leaf):
+    stage = leaf.stage
+    return (stage, False) if hasattr(stage, "constants") else (stage.name, False)
+
+
+def without_numbers(form):
+    bare = {leaf: Operator.word(operator.terms[0][0]) for leaf, operator in form.items()}
+    return affine_of({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
+
+
+affine_of = functions.affine
 
 
 def letters_of_diagonals(self, name):
     return Diagonal(((self.spell(name), 1),))
+
+
+def slopes_of_at_most_one(activation, found):
+    least, _ = slopes.activation_bounds.original(activation, found)  # type: ignore[attr-defined]
+    return least, Fraction(1)
+
+
+def slopes_without_numbers(unit, reader):
+    return [Fraction(1) for _ in unit.between]
+
+
+def half_the_fall(activation, found):
+    least, most = slopes.activation_bounds.original(activation, found)  # type: ignore[attr-defined]
+    return least and least / 2, most
+
+
+for function in (slopes.activation_bounds, slopes._all_moved):
+    function.original = function  # type: ignore[attr-defined]
+
+
+def moved_and_kept(system, turned):
+    """The linear part is added to nothing: ψ takes the place of φ all the same."""
+    moved = slopes._all_moved.original(system, turned)  # type: ignore[attr-defined]
+    return replace(moved, linear=system.linear)
+
+
+def products_with_slopes(units_, decay, rate):
+    """γ s in the place of γ/s."""
+    found = []
+    for unit in units_:
+        gamma = next((decay[s] for s in unit.row if s in decay), Scalar())
+        bound = bounded_slopes.largest(unit) or Fraction(1)
+        found.append(Scalar.number(bound) * (gamma - rate))
+    return tuple(found)
+
+
+def decay_of_the_first(units_, decay, rate):
+    """Every unit is given the decay of the first state that has one."""
+    gamma = next(iter(decay.values()))
+    bounds = [bounded_slopes.largest(unit) or Fraction(1) for unit in units_]
+    return tuple(Scalar.number(1 / bound) * (gamma - rate) for bound in bounds)
+
+
+def any_rate(part, slowest, signs):
+    return replace(part, rate=slowest)
+
+
+def any_sign(weights, signs):
+    return tuple(weights)
+
+
+def any_prefix(plain):
+    """A change of variables from the left although unit v reads itself through operators."""
+    for v, unit in enumerate(plain.units):
+        if not unit.stages:
+            for word, _ in [t for j, op in enumerate(plain.matrix[v]) if j != v for t in op.terms]:
+                if len(word) > 1:
+                    row = [op if j != v else Operator() for j, op in enumerate(plain.matrix[v])]
+                    matrix = (*plain.matrix[:v], tuple(row), *plain.matrix[v + 1 :])
+                    yield factorisations._expand(replace(plain, matrix=matrix), v, word[:1])
 
 
 MUTANTS: dict[str, tuple[Any, Any]] = {
@@ -170,23 +268,37 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "roots are taken of diagonals of any sign": (factorisations.tails, tails_of_any_sign),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
     "growth is taken for decay": (reductions.without_decay, growth_as_decay),
-    "a unit may read states of different decay": (
-        reductions._read_together,
-        every_state_its_own_decay,
+    "a linear unit may read states of different decay": (
+        prove._reads_one_decay,
+        lambda arrangement, decay: True,
     ),
-    "C M needs not be antisymmetric": (prove._antisymmetric, accepting("imaginary")),
-    "C M needs not be symmetric": (prove._symmetric, accepting("real")),
-    "C M needs not be dissipative": (prove._dissipative, accepting("stable")),
+    "C M needs not be antisymmetric": (conditions.antisymmetric, accepting("imaginary")),
+    "C M needs not be symmetric": (conditions.symmetric, accepting("real")),
+    "C M needs not be dissipative": (conditions.dissipative, accepting("stable")),
     "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
+    "numbers inside a chain do not matter": (functions.affine, without_numbers),
     "a forcing does no work": (units.read_system, nothing_forced),
+    "slopes are at most 1 always": (slopes.activation_bounds, slopes_of_at_most_one),
+    "numbers in a chain do not change its slope": (slopes._between, slopes_without_numbers),
+    "the least slope is half of what it is": (slopes.activation_bounds, half_the_fall),
+    "what is moved to the linear terms is lost": (slopes._all_moved, moved_and_kept),
+    "larger slopes are allowed more": (bounded_slopes.allowances, products_with_slopes),
+    "the decay of one state is that of all": (bounded_slopes.allowances, decay_of_the_first),
+    "what decay leaves over is all of it": (bounded_slopes._with_rate, any_rate),
+    "diagonal weights have any sign": (scaling._normal, any_sign),
+    "a state moved through an operator may read itself": (
+        factorisations.expansions,
+        any_prefix,
+    ),
+    "an indefinite scaling is fine": (lyapunov.positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
         prove.together,
         lambda found: found[0].of_jacobian,
     ),
 }
 METHODS = {
-    "every norm is a diagonal": (units._Chain, "_stage", any_norm),
+    "every norm is a diagonal": (units._Chains, "_stage", any_norm),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
@@ -213,6 +325,13 @@ def caught() -> bool:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch):
     plant(monkeypatch, *MUTANTS[name])
+    assert caught()
+
+
+def test_a_unit_that_reads_states_of_different_decay_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """Two rules keep it out: where decay is taken off, and where units are arranged."""
+    plant(monkeypatch, reductions._read_together, every_state_its_own_decay)
+    plant(monkeypatch, prove._reads_one_decay, lambda arrangement, decay: True)
     assert caught()
 
 

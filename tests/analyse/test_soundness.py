@@ -1,26 +1,24 @@
-"""No proved verdict is contradicted by numpy, over thousands of specs, weights and inputs."""
+"""No proved verdict is contradicted by numpy, over hundreds of specs, weights and inputs."""
 
 from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from odenet.analyse import certify
-from odenet.analyse.jacobian import Evaluation
-from odenet.analyse.sampling import Point
-from tests.analyse.checks import PRIMITIVES, check, sample, value
+from odenet.model.activations import ACTIVATIONS
+from tests.analyse.checks import PRIMITIVES, oracle, value
+from tests.analyse.soundness import drawn
 from tests.analyse.specs import Drawn, model
 
-EXAMPLES = 2000
+SPECS = 300  # `python -m tests.analyse.soundness` goes on from there; see CONTRIBUTING.md
+EACH = 50
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
-def test_no_verdict_and_no_energy_is_contradicted(rnd: Random, seed: int):
-    program = model(Drawn(rnd).text())
-    check(program, certify(program), np.random.default_rng(seed))
+@pytest.mark.parametrize("first", range(0, SPECS, EACH))
+def test_no_verdict_and_no_energy_is_contradicted(first: int):
+    for seed in range(first, first + EACH):
+        drawn(seed)
 
 
 def test_the_drawn_specs_reach_every_verdict():
@@ -33,12 +31,20 @@ def test_the_drawn_specs_reach_every_verdict():
     assert any(len(c.parts) > 1 for c in found)
 
 
+def test_the_drawn_specs_reach_everything_that_units_are_made_of():
+    texts = [Drawn(Random(seed)).text() for seed in range(300)]
+    for piece in ("N1(", "N2(", " u", "g1 ", "d1", "''", "state Y, Z, X, V", ") * ", "b2 - "):
+        assert sum(piece in text for text in texts) >= 3, piece
+    nested = [text for text in texts if any(f"{name}(2 " in text for name in ACTIVATIONS)]
+    assert len(nested) >= 10
+
+
 SMOOTH = {
     "conserved": """
         state Y, Z
         param K1, K2 : dense
         param b1, b2 : bias
-        Y' =  2 K1^T tanh(K1 Z + b1)
+        Y' = 2 K1^T tanh(K1 Z + b1)
         Z' = -1/3 K2^T sigmoid(K2 Y + b2)""",
     "coupled oscillators": """
         state Y
@@ -62,13 +68,11 @@ def test_the_integrated_energy_is_conserved_or_falls(name: str):
     certificate = certify(program)
     assert certificate.energy is not None
     for seed in range(20):
-        point, size = sample(program, certificate, np.random.default_rng(seed))
-        weights = {key: tensor / 16 for key, tensor in point.weights.items()}
-
-        def at(state: np.ndarray, weights=weights, point=point, size=size) -> Evaluation:
-            return Evaluation(program, Point(weights, state, point.input), size)
-
-        energies = [value(certificate.energy, at(s)) for s in integrate(at, point.state)]
+        point = oracle(program, certificate, np.random.default_rng(seed))
+        energies = []
+        for state in integrate(point.rate, point.state):
+            point.state = state
+            energies.append(value(certificate.energy, point))
         changes = np.diff(energies)
         slack = 1e-6 * max(map(abs, energies))
         assert (
@@ -78,23 +82,26 @@ def test_the_integrated_energy_is_conserved_or_falls(name: str):
         )
 
 
-def integrate(at, state: np.ndarray, h: float = 0.02, steps: int = 25):
+def integrate(rate, state: np.ndarray, h: float = 0.005, steps: int = 25):
     """The classical Runge-Kutta method."""
+
+    def at(state: np.ndarray) -> np.ndarray:
+        return rate(state[:, None].astype(complex)).real[:, 0]
+
     yield state
     for _ in range(steps):
-        k1 = at(state).rates()[0]
-        k2 = at(state + h / 2 * k1).rates()[0]
-        k3 = at(state + h / 2 * k2).rates()[0]
-        k4 = at(state + h * k3).rates()[0]
+        k1 = at(state)
+        k2 = at(state + h / 2 * k1)
+        k3 = at(state + h / 2 * k2)
+        k4 = at(state + h * k3)
         state = state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         yield state
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_primitives_have_the_activation_as_derivative(name: str):
-    from odenet.analyse.dual_numbers import ACTIVATIONS
-
     x = np.linspace(-2, 2, 81) + 0.0123
     constants = (0.3,) if name in ("leaky_relu", "shrink") else ()
     rise = PRIMITIVES[name](x + 1e-5, *constants) - PRIMITIVES[name](x - 1e-5, *constants)
-    assert np.allclose(rise / 2e-5, ACTIVATIONS[name](x, *constants)[0], atol=1e-8)
+    activation = [ACTIVATIONS[name].value(point, *constants) for point in x]
+    assert np.allclose(rise / 2e-5, activation, atol=1e-8)

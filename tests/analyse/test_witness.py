@@ -101,3 +101,13 @@ def test_rounding_is_no_counterexample():
 
 def test_a_proof_is_not_searched_against():
     assert decide(model(ANTISYMMETRIC)).trials == 0
+
+
+@pytest.mark.parametrize(
+    "layer", ["layernorm", "attention(2)", "attention(causal = yes)", "mlp(2)"]
+)
+def test_layers_of_transformers_are_searched(layer):
+    text = f"state Y\nmap f = layernorm -> {layer}\nY' = f(Y)\ndiscretise euler(h = 0.1)\n"
+    model = odenet.loads(text).model
+    witness = search_witness(model, trials=20)
+    assert witness is not None and witness.eigenvalue.real > 0

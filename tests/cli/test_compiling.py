@@ -138,7 +138,7 @@ def test_check_prints_a_line_a_claim(odenet):
     code, out, _ = odenet("check", SPECS / "leapfrog.ode", SPECS / "revnet.ode")
     assert code == 0
     assert "✓ imaginary: proved" in out and "✓ round trip" in out
-    assert "revnet.ode: spectrum not stable: eigenvalue" in out
+    assert "revnet.ode: spectrum refuted: not stable, eigenvalue" in out
 
 
 def test_check_names_the_line_of_a_wrong_claim(odenet, tmp_path):
@@ -164,7 +164,7 @@ def test_check_warns_of_a_scheme_that_is_never_stable(odenet, tmp_path):
     text = (SPECS / "dissipative.ode").read_text().replace("rk4", "midpoint")
     (tmp_path / "damped.ode").write_text(text)
     code, _, err = odenet("check", "--no-numeric", tmp_path / "damped.ode")
-    assert code == 0 and "midpoint is unstable for every h on a dissipative spectrum" in err
+    assert code == 0 and "midpoint is unstable for every h at negative real eigenvalues" in err
 
 
 def test_schemes_lists_the_library(odenet):
@@ -209,3 +209,18 @@ def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):
     monkeypatch.setattr("odenet.compiler.check", broken)
     code, _, err = odenet("compile", SPECS / "digits.ode")
     assert code == 70 and "fault of odenet" in err
+
+
+def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
+    odenet, monkeypatch, tmp_path
+):
+    import odenet.analyse.certificate as certificates
+
+    def wrong(*_):
+        return certificates.Certificate("real")
+
+    monkeypatch.setattr("odenet.analyse.decide", wrong)
+    code, out, err = odenet("compile", SPECS / "hamiltonian.ode", "-o", tmp_path / "h.py")
+    assert code == 70 and not out and not (tmp_path / "h.py").exists()
+    assert "odenet contradicts itself" in err and "drawn with seed 2018" in err
+    assert "fault of odenet" in err and "Traceback" not in err

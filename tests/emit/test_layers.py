@@ -66,8 +66,12 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
     x = torch.linspace(-6, 6, 4001, dtype=torch.float64, requires_grad=True)
     value = eval(row.code.format(*constants, x="x"))
     (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=True)
-    assert slope.max() <= row.slope(*constants) + 1e-9
+    bound, least = float(row.slope(*constants)), float(row.least_slope(*constants))
+    assert slope.abs().max() - 1e-9 <= bound <= slope.abs().max() + 0.01
+    assert slope.min() - 0.01 <= least <= slope.min()
     assert (slope.min() >= 0) == row.nondecreasing(*constants)
+    assert row.odd == torch.allclose(value, -value.flip(0))
+    assert row.nonnegative == bool((value >= 0).all())
     module = eval(row.module.format(*constants))
     assert isinstance(module, nn.Module)
     torch.testing.assert_close(module(x), value)

@@ -1,24 +1,18 @@
 """docs/language.md says what the code does: its samples load, its tables are those of the code."""
 
 import re
-from fractions import Fraction
 
 import pytest
 
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model.activations import ROWS
-from odenet.model.build import CLAIMS
+from odenet.model import reference
 from odenet.model.check import check
-from odenet.model.layers import LAYERS, NAMES, SAME
-from odenet.model.numbers import Width
-from odenet.model.parameters import RULES, TYPES
-from odenet.model.recipe_values import Call
 from odenet.model.scope import FIXED
 from tests.language.texts import ROOT, SCHEMES, tree_of
 
 TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = re.findall(r"```(?:python)?\n(.*?)```", TEXT, re.DOTALL)
 
 
 def table(heading):
@@ -32,67 +26,27 @@ def first_column(heading):
     return [row[0].strip("`") for row in table(heading)]
 
 
-def shown(value):
-    """A default as it is written in a file."""
-    if isinstance(value, Call):
-        return value.name
-    if isinstance(value, Width):
-        return str(value)
-    return f"{value:g}" if isinstance(value, float | Fraction) else str(value)
-
-
-def signature(name, form):
-    """A form as it is documented: what must be given, then what may be."""
-    arguments = [
-        key if parameter.default in (None, SAME) else f"{key} = {shown(parameter.default)}"
-        for key, parameter in form.items()
-    ]
-    return f"{name}({', '.join(arguments)})" if arguments else name
-
-
-def test_the_types_of_parameters_are_those_of_the_table():
-    assert first_column("type") == [signature(name, form) for name, form in TYPES.forms.items()]
+@pytest.mark.parametrize(
+    ("heading", "rows"),
+    [
+        ("type", reference.types),
+        ("activation", reference.activations),
+        ("layer", reference.layers),
+        ("claim", reference.claims),
+    ],
+)
+def test_a_table_is_that_of_the_rows(heading, rows):
+    start = TEXT.index(f"| {heading} |")
+    assert TEXT[start : TEXT.find("\n\n", start)].splitlines() == rows()
 
 
 def test_the_initialisations_are_those_of_the_table():
-    assert first_column("`init`") == [signature(name, form) for name, form in RULES.forms.items()]
-
-
-def test_the_layers_are_those_of_the_table():
-    activations = {row.name for row in ROWS}
-    forms = {name: form for name, form in NAMES.forms.items() if name not in activations}
-    expected = [signature(name, form) for name, form in forms.items()] + ["residual(LAYERS)"]
-    assert first_column("layer") == expected
-    in_map = {row[0].strip("`").partition("(")[0]: row[1] for row in table("layer")}
-    for name, kind in LAYERS.items():
-        if name not in activations:
-            assert in_map[name] == ("yes" if kind.in_map else "no")
-
-
-def test_the_activations_are_those_of_the_table():
-    rows = [[row[0].strip("`"), row[1], row[2]] for row in table("activation")]
-    assert [row[0] for row in rows] == [
-        f"{row.name}({', '.join(row.constants)})" if row.constants else row.name for row in ROWS
-    ]
-    for (_, slope, nondecreasing), row in zip(rows, ROWS, strict=True):
-        if row.name == "leaky_relu":
-            assert (slope, nondecreasing) == ("max(1, a)", "for a ≥ 0")
-            assert (row.slope(2.0), row.slope(0.1)) == (2.0, 1.0)
-            assert row.nondecreasing(0.0) and not row.nondecreasing(-0.1)
-        else:
-            constants = [0.1] * len(row.constants)
-            assert float(slope) == row.slope(*constants)
-            assert (nondecreasing == "yes") == row.nondecreasing(*constants)
-
-
-def test_the_claims_are_those_of_the_table():
-    (line,) = [row for row in table("statement") if row[0] == "`require CLAIM`"]
-    assert tuple(re.findall(r"`([\w()]+)`", line[1].partition(":")[2])) == CLAIMS
+    assert first_column("`init`") == reference.initialisations()
 
 
 def test_the_names_that_cannot_be_redefined_are_listed():
     listed = set(re.findall(r"`(\w+)`", TEXT[TEXT.index("A name of the language's own") :]))
-    assert set(FIXED) - {row.name for row in ROWS} <= listed
+    assert set(FIXED) <= listed
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "discretise" in b])

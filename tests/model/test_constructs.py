@@ -6,10 +6,11 @@ import pytest
 
 from odenet.language.reading import read
 from odenet.model import expr
+from odenet.model.arguments import RULES
 from odenet.model.check import check
 from odenet.model.expr import Slot, State
 from odenet.model.numbers import C, Width, fixed
-from odenet.model.parameters import RULES, TYPES
+from odenet.model.parameters import TYPES
 from odenet.model.recipe_values import Call
 from tests.language.texts import GOOD, ROOT, SPECS
 from tests.model.texts import errors_of, model_of, one_state

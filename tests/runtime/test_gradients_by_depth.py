@@ -2,7 +2,7 @@
 
 The tolerances are predicted, not fitted: to first order a gradient is linear in the states that it
 is evaluated at, so that it is off by as much as rebuilt states are, for which the scheme's
-round-trip bound is known, and by what rounding costs plain autograd as well, eps for every step.
+round-trip error is estimated, and by what rounding costs plain autograd as well, eps for every step.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def gradients(flow: Flow, u: Tensor, memory: str, around: str) -> Tensor:
 def predicted_error(scheme: str, steps: int, dtype: torch.dtype, around: str = "") -> float:
     """Of the memory-free gradients, relative."""
     eps = torch.finfo(dtype).eps
-    bound = program(scheme, around, steps).derivation.roundtrip_error(
+    found = program(scheme, around, steps).derivation.roundtrip_error(
         steps, TIME / steps, eps, frequency=1.0
     )
-    return bound.bound + steps * eps
+    return 4 * found.estimate + steps * eps
 
 
 def distance(found: Tensor, true: Tensor) -> float:

@@ -39,8 +39,7 @@ class CrossingResnetFlow(Flow):
     Not reversible: Y[n] also stands inside F(Y[n]), in the line that would have to
     give it.
     Order 1.
-    Spectrum open: W1 W2ᵀ of tanh(W1 x + b) is neither antisymmetric nor minus a sum
-    of squares.
+    Spectrum refuted: not stable, eigenvalue 0.473 + 0i at seed 0.
     """
 
     slots = ("x",)

@@ -119,7 +119,7 @@ class HamiltonianFlow(Flow):
         return spectral_radius([[0.0, norm_1 * norm_1], [norm_2 * norm_2, 0.0]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("K1", "b1")),)),
             Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("K2", "b2")),)),

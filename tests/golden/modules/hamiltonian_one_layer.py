@@ -117,7 +117,7 @@ class HamiltonianOneLayerFlow(Flow):
         return spectral_radius([[0.0, norm_1], [norm_1, 0.0]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("K", "b")),)),
             Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("K", "b")),)),

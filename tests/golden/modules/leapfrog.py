@@ -107,7 +107,7 @@ class LeapfrogFlow(Flow):
         return spectral_radius([[0.0, 1.0], [norm_1 * norm_1, 0.0]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "Y_prev",

@@ -105,7 +105,7 @@ class MidpointFlow(Flow):
         return spectral_radius([[norm_1]])
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear(
                 "Y_prev",

@@ -34,7 +34,8 @@ class TransformerFlow(Flow):
     verlet, h = 1.
     Reversible; order 1; volume preserving.
     Spectrum open: the map `attend` is opaque: none of its operators has its adjoint
-    beside it, so nothing cancels.
+    beside it, so nothing cancels; not searched for a counterexample: the layer
+    layernorm has no numerical model.
     """
 
     slots = ("Y", "Z")
@@ -96,7 +97,7 @@ class TransformerFlow(Flow):
         return (self.rate_Y(Z, self.attend[step]), self.rate_Z(Y, self.digest[step]))
 
     def shears(self):
-        """The step as shears, for the memory-free backward."""
+        """The step as shears, by which it is undone."""
         return (
             Shear("Y", 1.0, terms=(Term(self.h, self.rate_Y, ("Z",), ("attend",)),)),
             Shear("Z", 1.0, terms=(Term(self.h, self.rate_Z, ("Y",), ("digest",)),)),

@@ -1,0 +1,166 @@
+"""What a proof rests on: a `Part`, and the conditions of the theorems, checked as identities.
+
+A `Part` is made by the functions below only, which multiply C M out and compare sums of words.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from odenet.analyse.factorisations import Arrangement, Matrix
+from odenet.analyse.laurent import Scalar, Signs
+from odenet.analyse.operator_algebra import NOTHING, Word, total
+from odenet.analyse.reductions import Decay
+from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
+from odenet.analyse.squares import Square, negative_squares
+from odenet.analyse.units import Unit
+from odenet.model.expr import State
+
+Units = tuple[Unit, ...]
+Spectrum = Literal["imaginary", "real", "stable"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A proof about some units.
+
+    Args:
+        units: the units; the linear ones among them.
+        matrix: M = R L.
+        scaling: C.
+        squares: C M + (C M)ᵀ = -Σ weight Wᵀ W; for a real spectrum the same of C M. None for zero.
+            With an allowance A, M - A is in the place of M.
+        spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal, or, with an
+            allowance, for those of D M - Γ.
+        decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
+        contracted: the unit that was replaced in a change of variables.
+        absorbed: units whose slopes stand in the matrix, by the name they have there.
+        expanded: the unit v whose state was written as q times a new one, and q.
+        allowance: a_k = (γ_k - rate)/s_k for units with slopes of at most s_k that read states of
+            decay γ_k; empty where the slopes' bounds were not used.
+        rate: an r > 0 with Re λ <= -r for the eigenvalues λ of J.
+        states: the block of a block triangular J that this is about; none for all of J.
+    """
+
+    units: tuple[Unit, ...]
+    matrix: Matrix
+    scaling: Matrix
+    squares: tuple[Square, ...]
+    spectrum: Spectrum
+    decay: Decay = field(default_factory=dict, hash=False)
+    contracted: int | None = None
+    absorbed: tuple[tuple[str, Unit], ...] = ()
+    expanded: tuple[int, Word] | None = None
+    allowance: tuple[Scalar, ...] = ()
+    rate: Scalar | None = None
+    states: tuple[State, ...] = ()
+
+    @property
+    def nilpotent(self) -> bool:
+        """Whether M = 0, so that all eigenvalues are zero."""
+        return not any(operator for row in self.matrix for operator in row)
+
+    @property
+    def of_jacobian(self) -> Spectrum:
+        """What follows for J."""
+        if not self.decay:
+            return self.spectrum
+        return "real" if self.spectrum == "real" or self.nilpotent else "stable"
+
+    @property
+    def monotone(self) -> tuple[Unit, ...]:
+        """The units of which D >= 0 was used."""
+        absorbed = tuple(unit for _, unit in self.absorbed)
+        return absorbed if self.nilpotent else (*self.units, *absorbed)
+
+    @property
+    def weights(self) -> Weights:
+        """The diagonal of C: all of C, but where Theorem 14 scales linear units."""
+        return tuple(row[i] for i, row in enumerate(self.scaling))
+
+
+# --- C M -----------------------------------------------------------------------------------------
+
+
+def diagonal(weights: Weights) -> Matrix:
+    """C as a matrix."""
+    size = range(len(weights))
+    return tuple(tuple(weights[i] if i == j else NOTHING for j in size) for i in size)
+
+
+def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
+    """C M."""
+    columns = tuple(zip(*matrix, strict=True))
+    return tuple(
+        tuple(
+            total(a @ b for a, b in zip(row, column, strict=True) if a and b) for column in columns
+        )
+        for row in c
+    )
+
+
+def symmetric_part(matrix: Matrix) -> Matrix:
+    """A + Aᵀ."""
+    size = range(len(matrix))
+    return tuple(tuple(matrix[i][j] + matrix[j][i].adjoint for j in size) for i in size)
+
+
+# --- Theorems 1 to 3 -----------------------------------------------------------------------------
+
+
+def antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
+    """C M + (C M)ᵀ = 0."""
+    if any(operator for row in symmetric_part(multiplied(c, matrix)) for operator in row):
+        return None
+    return Part(units, matrix, c, (), "imaginary")
+
+
+def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
+    """C M = (C M)ᵀ = -Σ WᵀW."""
+    product = multiplied(c, matrix)
+    size = range(len(matrix))
+    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
+        return None
+    squares = negative_squares(product, signs)
+    return None if squares is None else Part(units, matrix, c, squares, "real")
+
+
+def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
+    """C M + (C M)ᵀ = -Σ WᵀW."""
+    squares = negative_squares(symmetric_part(multiplied(c, matrix)), signs)
+    return None if squares is None else Part(units, matrix, c, squares, "stable")
+
+
+def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
+    """The strongest of the three that a diagonal C gives."""
+    if _hopeless(matrix, signs):
+        return None
+    for aim, check in (
+        (Aim.ANTISYMMETRIC, antisymmetric),
+        (Aim.SYMMETRIC, symmetric),
+        (Aim.DISSIPATIVE, dissipative),
+    ):
+        weights = find_weights(matrix, aim, signs)
+        for choice in (without_inverses(weights), weights) if weights else ():
+            part = check(units, matrix, diagonal(choice), signs)
+            if part is not None:
+                return part
+    return None
+
+
+def _hopeless(matrix: Matrix, signs: Signs) -> bool:
+    """Whether a diagonal block alone rules out all scalings by numbers."""
+    if any(operator.diagonals for row in matrix for operator in row):
+        return False
+    blocks = (matrix[i][i] for i in range(len(matrix)))
+    return any(negative_squares(symmetric_part(((b,),)), signs) is None for b in blocks)
+
+
+def as_arranged(part: Part, arrangement: Arrangement) -> Part:
+    """A statement about M, with how M came about."""
+    return replace(
+        part,
+        matrix=arrangement.matrix,
+        contracted=arrangement.contracted,
+        absorbed=arrangement.absorbed,
+        expanded=arrangement.expanded,
+    )

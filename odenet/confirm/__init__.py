@@ -1,0 +1,60 @@
+"""A second pair of eyes: no verdict, energy, inverse or order is reported that numbers contradict.
+
+Everything the compiler says is compared with the author's text at points drawn at random, with a
+fixed seed and in milliseconds. Nothing here is shared with the proofs but the statements
+themselves. A disagreement is a fault of odenet's own, and never becomes a verdict.
+"""
+
+from dataclasses import replace
+
+from odenet.analyse.certificate import Certificate
+from odenet.confirm.disagreement import Disagreement, NoNumbers
+from odenet.confirm.dynamics import confirm_certificate
+from odenet.confirm.scheme import confirm_derivation
+from odenet.derive import Derivation
+from odenet.model.program import Model
+
+__all__ = ["Disagreement", "NoNumbers", "confirm", "confirmed", "confirmed_derivation"]
+
+
+def confirm(model: Model, derivation: Derivation | None, certificate: Certificate) -> None:
+    """Compare everything that was derived with numbers.
+
+    Args:
+        model: the typed program.
+        derivation: of its scheme; None in a file without one.
+        certificate: of its dynamics.
+
+    Raises:
+        Disagreement: something is not as it is said to be.
+        NoNumbers: a proof is about a formula that has no numerical model.
+    """
+    if derivation is not None:
+        confirm_derivation(derivation, model.discretisation.constants)
+    confirm_certificate(model, certificate)
+
+
+def confirmed(model: Model, certificate: Certificate) -> Certificate:
+    """A certificate that numbers agree with; without what they cannot be compared with.
+
+    Raises:
+        Disagreement: something is not as it is said to be.
+    """
+    try:
+        confirm_certificate(model, certificate)
+    except NoNumbers as error:
+        if not certificate.proved:
+            return replace(certificate, energy=None)
+        reason = f"a proof was found, but not confirmed by numbers: {error}"
+        return replace(certificate, verdict="open", parts=(), energy=None, reason=reason)
+    return certificate
+
+
+def confirmed_derivation(model: Model, derivation: Derivation) -> Derivation:
+    """A derivation that numbers agree with, at the constants of the file.
+
+    Raises:
+        Disagreement: something is not as it was derived.
+    """
+    confirm_derivation(derivation, model.discretisation.constants)
+    return derivation

@@ -1,0 +1,271 @@
+"""The author's formulas on numbers, with derivatives: dual numbers, in plain Python.
+
+This is what everything that is said about the dynamics is compared with. It reads the typed
+formulas as they stand and shares no code with the algebra of words or with the search for
+counterexamples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.draw import Point, count
+from odenet.confirm.matrices import Matrix, apply, transpose
+from odenet.model import expr
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.expr import State
+from odenet.model.norms import EPS
+from odenet.model.parameters import Learned
+from odenet.model.program import Model
+
+
+@dataclass(frozen=True)
+class Jet:
+    """A field and its derivatives.
+
+    Args:
+        value: the field, flattened: channels, and the cells of each.
+        slopes: its derivative in each direction, a field each.
+    """
+
+    value: list[float]
+    slopes: list[list[float]]
+
+    def through(self, matrix: Matrix) -> "Jet":
+        """A linear map of it."""
+        return Jet(apply(matrix, self.value), [apply(matrix, slope) for slope in self.slopes])
+
+    def scaled(self, factor: float) -> "Jet":
+        """Factor times it."""
+        return self.gated([factor] * len(self.value))
+
+    def gated(self, factors: list[float]) -> "Jet":
+        """Each entry times a number of its own."""
+        return Jet(_times(factors, self.value), [_times(factors, slope) for slope in self.slopes])
+
+    def plus(self, other: "Jet") -> "Jet":
+        """The sum."""
+        slopes = [_plus(a, b) for a, b in zip(self.slopes, other.slopes, strict=True)]
+        return Jet(_plus(self.value, other.value), slopes)
+
+    def times(self, other: "Jet") -> "Jet":
+        """The element-wise product."""
+        left, right = self.gated(other.value), other.gated(self.value)
+        slopes = [_plus(a, b) for a, b in zip(left.slopes, right.slopes, strict=True)]
+        return Jet(left.value, slopes)
+
+
+def _times(one: list[float], other: list[float]) -> list[float]:
+    return [a * b for a, b in zip(one, other, strict=True)]
+
+
+def _plus(one: list[float], other: list[float]) -> list[float]:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+class Evaluation:
+    """Formulas of a model at one point.
+
+    Args:
+        model: the typed program.
+        point: weights, state and input.
+        given: formulas whose values are given; by default the states, each with its derivative
+            in the direction of every unknown.
+    """
+
+    def __init__(self, model: Model, point: Point, given: Mapping[expr.Node, Jet] | None = None):
+        self.model = model
+        self.point = point
+        self.given = dict(given) if given is not None else self._states()
+        self.directions = len(next(iter(self.given.values())).slopes)
+        self._matrices: dict[str, Matrix] = {}
+        self._unmodelled: dict[expr.Node, Jet] = {}
+
+    def _states(self) -> dict[expr.Node, Jet]:
+        unknowns, each = len(self.point.state), self.point.channels * self.point.cells
+        found: dict[expr.Node, Jet] = {}
+        for i, state in enumerate(self.model.dynamics.system(1)):
+            own = range(i * each, (i + 1) * each)
+            slopes = [[float(j == k) for j in own] for k in range(unknowns)]
+            found[state] = Jet(self.point.state[i * each : (i + 1) * each], slopes)
+        return found
+
+    def with_given(self, given: Mapping[expr.Node, Jet]) -> "Evaluation":
+        """The same point, with derivatives with respect to something else."""
+        other = Evaluation(self.model, self.point, given)
+        other._matrices = self._matrices
+        other._unmodelled = {
+            node: other._constant(jet.value) for node, jet in self._unmodelled.items()
+        }
+        return other
+
+    def field(self, node: expr.Node) -> Jet:
+        """A formula for a field.
+
+        Raises:
+            NoNumbers: it reads the states through something that has no numerical model.
+        """
+        if node in self.given:
+            return self.given[node]
+        match node:
+            case expr.Input():
+                return self._constant(self.point.input)
+            case expr.Split():
+                return self._constant(self.point.input[: self.point.channels * self.point.cells])
+            case expr.Zero():
+                return self._constant([0.0] * (self.point.channels * self.point.cells))
+            case expr.Bias():
+                return self._constant(self.spread(node.name))
+            case expr.Sum():
+                return self._sum([(sign, self.field(term)) for sign, term in node.terms])
+            case expr.Product():
+                return self.field(node.right).scaled(self.number(node.left))
+            case expr.Quotient():
+                return self.field(node.numerator).scaled(1 / self.number(node.denominator))
+            case expr.Apply():
+                return self._apply(node.operator, self.field(node.operand))
+            case expr.Activate():
+                return self._activate(node.activation, self.field(node.operand))
+            case expr.Hadamard():
+                return self.field(node.left).times(self.field(node.right))
+            case expr.Concat():
+                return self._concat([self.field(part) for part in node.parts])
+            case expr.Call():
+                return self._call(node)
+        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+
+    def number(self, node: expr.Node) -> float:
+        """A formula for a number."""
+        match node:
+            case expr.Number():
+                return float(node.value)
+            case expr.Constant():
+                return float(self.model.constants[node.name])
+            case expr.Learned():
+                return self.point.weights[node.name][0]
+            case expr.Sum():
+                return sum(sign * self.number(term) for sign, term in node.terms)
+            case expr.Product():
+                return self.number(node.left) * self.number(node.right)
+            case expr.Quotient():
+                return self.number(node.numerator) / self.number(node.denominator)
+            case expr.Power():
+                return self._power(self.number(node.base), self.number(node.exponent))
+        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+
+    def _power(self, base: float, exponent: float) -> float:
+        if base < 0 and exponent != int(exponent):
+            raise NoNumbers("a power of a negative number has no real value")
+        return base**exponent
+
+    def spread(self, name: str) -> list[float]:
+        """One number per channel, at each of its cells."""
+        return [x for x in self.point.weights[name] for _ in range(self.point.cells)]
+
+    def matrix(self, name: str) -> Matrix:
+        """An operator as a matrix of flattened fields."""
+        if name not in self._matrices:
+            p = self.model.parameters[name]
+            self._matrices[name] = operator_matrix(p, self.point)
+        return self._matrices[name]
+
+    def _apply(self, operator: expr.Node, x: Jet) -> Jet:
+        match operator:
+            case expr.Identity():
+                return x
+            case expr.Param():
+                return x.through(self.matrix(operator.name))
+            case expr.Adjoint(of=expr.Param(name)):
+                return x.through(transpose(self.matrix(name)))
+            case expr.Compose():
+                return self._apply(operator.left, self._apply(operator.right, x))
+            case expr.Product():
+                return self._apply(operator.right, x).scaled(self.number(operator.left))
+            case expr.Quotient():
+                found = self._apply(operator.numerator, x)
+                return found.scaled(1 / self.number(operator.denominator))
+            case expr.Sum():
+                return self._sum([(sign, self._apply(term, x)) for sign, term in operator.terms])
+        raise NoNumbers(f"{type(operator).__name__} has no numerical model")
+
+    def _activate(self, activation: expr.Activation, x: Jet) -> Jet:
+        row = ACTIVATIONS[activation.name]
+        constants = [self.number(constant) for constant in activation.constants]
+        slopes = [row.derivative(v, *constants) for v in x.value]
+        value = [row.value(v, *constants) for v in x.value]
+        return Jet(value, [_times(slopes, slope) for slope in x.slopes])
+
+    def _call(self, node: expr.Call) -> Jet:
+        """A frozen batch norm; whatever else reads no state is some constant."""
+        name = node.function.name
+        p = self.model.parameters.get(name)
+        if p is not None and p.options.get("kind") == "batch":
+            mean, variance, gain, bias = (
+                self.spread(f"{name}.{key}")
+                for key in ("running_mean", "running_var", "weight", "bias")
+            )
+            factors = [g / sqrt(v + EPS) for g, v in zip(gain, variance, strict=True)]
+            shift = [b - f * m for b, f, m in zip(bias, factors, mean, strict=True)]
+            return self.field(node.operand).gated(factors).plus(self._constant(shift))
+        if any(isinstance(inside, State) for inside in node.walk()):
+            raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
+        if node not in self._unmodelled:
+            width = p.width_out if p else self.model.maps[name].layers[-1].after.channels
+            entries = count(width, self.point.channels) * self.point.cells
+            self._unmodelled[node] = self._constant(
+                [self.point.rng.gauss(0, 1) for _ in range(entries)]
+            )
+        return self._unmodelled[node]
+
+    def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
+        total = terms[0][1].scaled(terms[0][0])
+        for sign, jet in terms[1:]:
+            total = total.plus(jet.scaled(sign) if sign < 0 else jet)
+        return total
+
+    def _concat(self, parts: list[Jet]) -> Jet:
+        value = [x for part in parts for x in part.value]
+        columns = zip(*(part.slopes for part in parts), strict=True)
+        return Jet(value, [[x for piece in pieces for x in piece] for pieces in columns])
+
+    def _constant(self, value: list[float]) -> Jet:
+        return Jet(value, [[0.0] * len(value)] * self.directions)
+
+
+def operator_matrix(p: Learned, point: Point) -> Matrix:
+    """A parameter as a matrix of flattened fields; kernels along one axis, zeros around the map."""
+    if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
+        return _by_its_row(p, point)
+    entries, cells = point.weights[p.name], point.cells
+    inner, out = count(p.width_in, point.channels), count(p.width_out, point.channels)
+    matrix = [[0.0] * (inner * cells) for _ in range(out * cells)]
+    taps = int(p.options.get("k", 1))
+    groups = inner if p.type in ("depthwise", "diag") else p.groups
+    read, made = inner // groups, out // groups
+    dilation = int(p.options.get("dilation", 1))
+    for number, entry in enumerate(entries):
+        channel, tap = divmod(number, taps)
+        o, i = divmod(channel, read)
+        column, offset = o // made * read + i, dilation * (tap - (taps - 1) // 2)
+        for cell in range(cells):
+            if 0 <= cell + offset < cells:
+                matrix[o * cells + cell][column * cells + cell + offset] = entry
+    return matrix
+
+
+def _by_its_row(p: Learned, point: Point) -> Matrix:
+    """The matrix of an operator that somebody added, from the numeric model in its row."""
+    import numpy as np
+
+    from odenet.analyse import dual_numbers
+
+    reads, gives = count(p.width_in, point.channels), count(p.width_out, point.channels)
+    shapes = p.kind.tensors(p.options, reads, gives, 1)
+    weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
+    size = reads * point.cells
+    x = dual_numbers.Jet(
+        np.zeros((reads, point.cells)), np.eye(size).reshape(reads, point.cells, size)
+    )
+    found = p.operator.numeric(p.options, weights, x, (point.cells,))
+    return found.slope.reshape(-1, size).tolist()

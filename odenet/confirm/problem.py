@@ -1,0 +1,123 @@
+"""An initial value problem for the pattern of a scheme, with its solution as a Taylor series."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import cos, sin
+from random import Random
+
+from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.steps import WIDTH, RightHandSides
+from odenet.model.scheme import Pattern, Scheme
+
+TERMS = 60
+MOST = 2.0  # the longest time
+INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
+KNOWN = ("variable", "order", "function", "reads", "decay")
+
+Series = list[float]  # the coefficients of an entry, lowest power first
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Right-hand sides B sin(Σ A x + b), and the solution from a random start.
+
+    Args:
+        rates: the right-hand sides.
+        solution: unknown -> the series of each of its entries.
+    """
+
+    rates: RightHandSides
+    solution: Mapping[str, list[Series]]
+
+    @property
+    def time(self) -> float:
+        """The time, and minus the time, up to which the series can be summed."""
+        last = [(abs(a), k) for entries in self.solution.values() for s in entries
+                for k, a in list(enumerate(s))[-10:]]  # fmt: skip
+        growth = max(a ** (1 / k) for a, k in last)
+        return min(MOST, INSIDE / growth) if growth else MOST
+
+    def at(self, name: str, time: float, derivative: int = 0) -> list[float]:
+        """The entries of an unknown, or of a derivative of it, at a time."""
+        found = []
+        for series in self.solution[name]:
+            for _ in range(derivative):
+                series = [k * a for k, a in enumerate(series)][1:]
+            total = 0.0
+            for a in reversed(series):
+                total = total * time + a
+            found.append(total)
+        return found
+
+
+def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Problem:
+    """A problem for a scheme's pattern.
+
+    Args:
+        scheme: its text.
+        values: of its constants.
+        rng: gives all random numbers.
+
+    Raises:
+        NoNumbers: the pattern says more than is modelled here.
+    """
+    for pattern in scheme.patterns:
+        if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in KNOWN):
+            raise NoNumbers("the pattern has more than a right-hand side")
+    rates = RightHandSides.draw(scheme, rng, sin)
+    orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
+    if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
+        raise NoNumbers("a right-hand side reads what is no unknown of the pattern")
+    solution = {
+        name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(WIDTH)]
+        for name, order in orders.items()
+    }
+    forces = [_Force(pattern, rates, solution) for pattern in scheme.patterns]
+    for k in range(TERMS):
+        for force in forces:
+            force.extend(k)
+        for pattern, force in zip(scheme.patterns, forces, strict=True):
+            decay = values[pattern.decay] if pattern.decay else 0.0
+            for series, value in zip(solution[pattern.variable], force.value(k), strict=True):
+                if pattern.order == 1:
+                    series.append((value - decay * series[k]) / (k + 1))
+                else:
+                    damping = decay * (k + 1) * series[k + 1]
+                    series.append((value - damping) / ((k + 1) * (k + 2)))
+    return Problem(rates, solution)
+
+
+class _Force:
+    """The series of one right-hand side on the solution, by s' = c u', c' = -s u'."""
+
+    def __init__(self, pattern: Pattern, rates: RightHandSides, solution: Mapping):
+        self.reads = [solution[name] for name in pattern.reads]
+        self.inner = rates.inner[pattern.function]
+        self.outer = rates.outer[pattern.function]
+        self.shift = rates.shift[pattern.function]
+        self.u: list[Series] = [[] for _ in range(WIDTH)]
+        self.s: list[Series] = [[] for _ in range(WIDTH)]
+        self.c: list[Series] = [[] for _ in range(WIDTH)]
+
+    def extend(self, k: int) -> None:
+        """The coefficients of order k."""
+        for i in range(WIDTH):
+            u, s, c = self.u[i], self.s[i], self.c[i]
+            u.append(
+                (self.shift[i] if k == 0 else 0.0)
+                + sum(
+                    matrix[i][j] * read[j][k]
+                    for matrix, read in zip(self.inner, self.reads, strict=True)
+                    for j in range(WIDTH)
+                )
+            )
+            if k == 0:
+                s.append(sin(u[0]))
+                c.append(cos(u[0]))
+                continue
+            s.append(sum(m * u[m] * c[k - m] for m in range(1, k + 1)) / k)
+            c.append(-sum(m * u[m] * s[k - m] for m in range(1, k + 1)) / k)
+
+    def value(self, k: int) -> list[float]:
+        """The right-hand side's coefficient of order k."""
+        return [sum(row[j] * self.s[j][k] for j in range(WIDTH)) for row in self.outer]

@@ -1,0 +1,73 @@
+"""The claims of `require`: one row each, and nothing else to touch to add one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClaimKind:
+    """One claim.
+
+    Args:
+        name: its name in the language.
+        meaning: what it says, in words, for the documentation.
+        judge: whether it holds, from the facts (model, derivation, certificate, …) and the claim; a
+            function, or where to find one. It returns True if proved, False if refuted, None if
+            neither, and the reason in a sentence; then, where there are any, the piece of text that
+            is to blame and a counterexample.
+        example: a number to write it with, where it takes one; 0 for a claim without.
+        of_steps: whether it is about the steps of the scheme, not the equations alone.
+    """
+
+    name: str
+    meaning: str
+    judge: str | Callable[[Any, Any], tuple]
+    example: int = 0
+    of_steps: bool = True
+
+    @property
+    def form(self) -> str:
+        """How it is written: `order(2)`."""
+        return f"{self.name}({self.example})" if self.example else self.name
+
+    def judged(self, facts: Any, claim: Any) -> tuple:
+        """The answer of its judge: four values, None for what it does not say."""
+        judge = self.judge
+        if isinstance(judge, str):
+            module, _, name = judge.partition(":")
+            judge = getattr(import_module(module), name)
+        return (*judge(facts, claim), None, None)[:4]
+
+
+_HOME = "odenet.analyse.claims"
+_SPECTRUM = f"{_HOME}:_spectrum"
+
+ROWS = (
+    ClaimKind("reversible", "every step has an inverse in closed form", f"{_HOME}:_reversible"),
+    ClaimKind(
+        "imaginary",
+        "all eigenvalues of the Jacobian are imaginary",
+        _SPECTRUM,
+        of_steps=False,
+    ),
+    ClaimKind(
+        "real",
+        "all eigenvalues of the Jacobian are real and at most 0",
+        _SPECTRUM,
+        of_steps=False,
+    ),
+    ClaimKind(
+        "stable",
+        "no eigenvalue of the Jacobian has a positive real part",
+        _SPECTRUM,
+        of_steps=False,
+    ),
+    ClaimKind("order", "the scheme has at least this order", f"{_HOME}:_order", example=2),
+    ClaimKind("symmetric", "a step with −h undoes a step with h", f"{_HOME}:_symmetric"),
+    ClaimKind("volume_preserving", "a step keeps volume", f"{_HOME}:_volume_preserving"),
+    ClaimKind("exact", "steps are undone bit for bit", f"{_HOME}:_exact"),
+)
+
+CLAIMS = {row.name: row for row in ROWS}

@@ -1,0 +1,218 @@
+"""The door for activations, layers, types of parameter and claims of one's own.
+
+A row is registered while the program runs and holds until it is removed:
+
+    with odenet.register_activation(row):
+        odenet.load("mine.ode")
+
+A plugin is a Python file that registers rows, for the command line: `--plugin mine.py`. It is run
+as Python, with all that Python may do; a specification never is.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from odenet.diagnostics import Diagnostic, SpecError
+from odenet.language import canonical
+from odenet.language.statements import INNER, TOP
+from odenet.model.activations import ACTIVATIONS, ActivationKind, Bound, always
+from odenet.model.arguments import COUNT, YES, ChannelCount, channels, init
+from odenet.model.claims import CLAIMS, ClaimKind
+from odenet.model.layers import LAYERS, OWN_LAYERS, STRUCTURAL, LayerKind
+from odenet.model.parameters import PARAMETERS, Construction, Operator, ParameterKind
+from odenet.model.recipe_values import Number, Parameter, Word
+from odenet.model.reference import tables
+from odenet.model.scope import FIXED
+from odenet.model.tensors import Tensor
+
+__all__ = [
+    "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
+    "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Plugin", "Registration",
+    "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded", "register_activation",
+    "register_claim", "register_layer", "register_parameter", "tables",
+]  # fmt: skip
+
+_PIPELINE = {"input", "residual", *STRUCTURAL}
+_loaded: dict[str, "Plugin"] = {}  # by digest
+_registered: list["Registration"] = []
+
+
+class Registration:
+    """A row that was registered; leaving it as a context manager removes the row."""
+
+    def __init__(self, table: dict[str, Any], name: str):
+        self._table = table
+        self._name = name
+        _registered.append(self)
+
+    def remove(self) -> None:
+        """Take the row out again."""
+        if self in _registered:
+            _registered.remove(self)
+            del self._table[self._name]
+
+    def __enter__(self) -> "Registration":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def register_activation(row: ActivationKind) -> Registration:
+    """Add an activation; it is a layer as well.
+
+    Its value is compared with its derivative, its bounds, what it says of itself and its torch
+    code, at many points. That catches mistakes and is no proof: the theorems believe the row.
+
+    Raises:
+        ValueError: if the name is taken, or the row contradicts itself.
+    """
+    from odenet.row_checks import check_activation
+
+    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_PIPELINE))}
+    return _register(row, ACTIVATIONS, taken, "activation", check_activation)
+
+
+def register_layer(row: LayerKind) -> Registration:
+    """Add a layer of `net` and `map`.
+
+    Its torch code is compared with the shape, the tensors and the numeric model of the row.
+
+    Raises:
+        ValueError: if the name is taken, or the row contradicts itself.
+    """
+    from odenet.row_checks import check_layer
+
+    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_PIPELINE))}
+    return _register(row, OWN_LAYERS, taken, "layer", check_layer)
+
+
+def register_parameter(row: ParameterKind) -> Registration:
+    """Add a type of `param`: an operator, a bias or a scalar.
+
+    The torch code of an operator is compared with its adjoint and the numeric model of the row.
+
+    Raises:
+        ValueError: if the name is taken, or the row contradicts itself.
+    """
+    from odenet.row_checks import check_parameter
+
+    return _register(row, PARAMETERS, PARAMETERS, "type of parameter", check_parameter)
+
+
+def register_claim(row: ClaimKind) -> Registration:
+    """Add a claim of `require`. Its judge is believed: nothing here can test it.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    return _register(row, CLAIMS, CLAIMS, "claim", lambda _: None)
+
+
+def _register(
+    row: Any, table: dict[str, Any], taken: Any, what: str, check: Callable[[Any], None]
+) -> Registration:
+    name = row.name
+    words = {word.lower() for word in TOP | INNER}
+    ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()
+    if not ascii_name or canonical(name) != name or name in words:
+        raise ValueError(f"`{name}` is no name for {_a(what)}: write Latin letters, digits and _")
+    if name in taken:
+        raise ValueError(f"`{name}` is taken: the language has it, or it is registered already")
+    check(row)
+    table[name] = row
+    return Registration(table, name)
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A Python file that was run; leaving it as a context manager removes what it registered.
+
+    Args:
+        path: the file.
+        digest: SHA-256 of its text.
+        rows: what it registered.
+    """
+
+    path: Path
+    digest: str
+    rows: tuple[Registration, ...]
+
+    def remove(self) -> None:
+        """Take out all that it registered."""
+        for row in self.rows:
+            row.remove()
+        _loaded.pop(self.digest, None)
+        sys.modules.pop(self.path.stem, None)
+
+    def __enter__(self) -> "Plugin":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def load_plugin(path: str | Path) -> Plugin:
+    """Run a Python file that registers rows; once, however often it is asked for.
+
+    Raises:
+        SpecError: if it cannot be read or stops with an error; nothing stays registered then.
+    """
+    path = Path(path)
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _refused(path, f"this plugin cannot be read: {error.strerror}") from None
+    if digest not in _loaded:
+        _loaded[digest] = Plugin(path, digest, _run(path))
+    return _loaded[digest]
+
+
+def _run(path: Path) -> tuple[Registration, ...]:
+    """Run a file; what it registered."""
+    if not path.stem.isidentifier() or path.stem in sys.modules:
+        raise _refused(path, f"a plugin cannot be called `{path.stem}`", "give it another name")
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise _refused(path, "a plugin is a Python file", "name one that ends in .py")
+    before = len(_registered)
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module  # so that generated modules can import from it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[path.stem]
+        for registration in _registered[before:]:
+            registration.remove()
+        raise _refused(path, f"{_place(error, path)}{type(error).__name__}: {error}") from error
+    return tuple(_registered[before:])
+
+
+def loaded() -> list[Plugin]:
+    """The plugins that were run."""
+    return list(_loaded.values())
+
+
+def _place(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _refused(path: Path, message: str, help_: str = "") -> SpecError:
+    return SpecError([Diagnostic(message, file=str(path), help=help_)])

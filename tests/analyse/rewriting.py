@@ -1,0 +1,66 @@
+"""Formulas rewritten at random by distributivity, sign and order of terms, their meaning kept."""
+
+from dataclasses import fields, replace
+from random import Random
+
+from odenet.model import expr
+from odenet.model.program import Model
+
+ODD = ("tanh", "hardtanh", "shrink", "sin", "identity")
+
+
+def rewritten(model: Model, rnd: Random, times: int = 3) -> Model:
+    """The same dynamics, spelled otherwise."""
+    rates = dict(model.dynamics.rates)
+    for _ in range(times):
+        rates = {state: _inside(rate, rnd) for state, rate in rates.items()}
+    return replace(model, dynamics=replace(model.dynamics, rates=rates))
+
+
+def _inside(node: expr.Node, rnd: Random) -> expr.Node:
+    """A formula with its parts rewritten, and then itself."""
+    parts = {f.name: _value(getattr(node, f.name), rnd) for f in fields(node) if f.name != "span"}
+    return _here(replace(node, **parts), rnd)
+
+
+def _value(value, rnd: Random):
+    if isinstance(value, expr.Node):
+        return _inside(value, rnd)
+    if isinstance(value, tuple):
+        return tuple(_value(item, rnd) for item in value)
+    return value
+
+
+def _here(node: expr.Node, rnd: Random) -> expr.Node:
+    if rnd.random() < 0.5:
+        return node
+    match node:
+        case expr.Sum(terms) if len(terms) > 1:
+            return expr.Sum(tuple(rnd.sample(terms, len(terms))), span=node.span)
+        case expr.Apply(operator, expr.Sum(terms)):
+            return _sum((sign, expr.Apply(operator, term)) for sign, term in terms)
+        case expr.Apply(expr.Sum(terms), operand):
+            return _sum((sign, expr.Apply(term, operand)) for sign, term in terms)
+        case expr.Apply(expr.Compose(left, right), operand):
+            return expr.Apply(left, expr.Apply(right, operand))
+        case expr.Compose(expr.Sum(terms), right):
+            return _sum((sign, expr.Compose(term, right)) for sign, term in terms)
+        case expr.Compose(left, expr.Sum(terms)):
+            return _sum((sign, expr.Compose(left, term)) for sign, term in terms)
+        case expr.Adjoint(expr.Sum(terms)):
+            return _sum((sign, expr.Adjoint(term)) for sign, term in terms)
+        case expr.Product(left, expr.Sum(terms)):
+            return _sum((sign, expr.Product(left, term)) for sign, term in terms)
+        case expr.Product(expr.Sum(terms), right):
+            return _sum((sign, expr.Product(term, right)) for sign, term in terms)
+        case expr.Hadamard(left, right):
+            return expr.Hadamard(right, left, span=node.span)
+        case expr.Activate(activation, operand) if activation.name in ODD:
+            return _sum([(-1, expr.Activate(activation, _sum([(-1, operand)]), span=node.span))])
+        case expr.Apply() | expr.State() | expr.Activate():
+            return _sum([(-1, _sum([(-1, node)]))])
+    return node
+
+
+def _sum(terms) -> expr.Node:
+    return expr.Sum(tuple(terms))

@@ -1,0 +1,194 @@
+"""Verdicts that rest on a sign: assumed, compared with how training begins, or kept by construction."""
+
+import numpy as np
+import pytest
+import torch
+
+import odenet
+from odenet.analyse import certify
+from odenet.analyse.claims import check_claims
+from odenet.analyse.jacobian import Evaluation
+from odenet.analyse.sampling import draw, sizes
+from odenet.diagnostics import SpecError
+from odenet.runtime.parameters import before_softplus, diagonal, scalar
+from tests.analyse.checks import check
+from tests.analyse.specs import model
+
+K = "state Y\nparam K : dense\n"
+DAMPED = "Y' = tanh((K - K^T - γ I) Y)\ndiscretise euler(h = 0.1)\nrequire stable"
+
+
+def claim(text: str):
+    program = odenet.loads(text)
+    (found,) = check_claims(program.model, program.derivation, program.certificate, trials=4)
+    return found
+
+
+# --- conditions come before counterexamples ---
+
+CONDITIONAL = {
+    "a diagonal before": ("d : diag", "d (K - K^T) tanh(Y)", "imaginary", ("d ≥ 0",)),
+    "a diagonal twice": ("d : diag", "d d (K - K^T) tanh(Y)", "imaginary", ()),
+    "a diagonal inside": ("d : diag", "tanh((K - K^T) d Y)", "imaginary", ("d ≥ 0",)),
+    "a diagonal before diffusion": ("d : diag", "-d K K^T tanh(Y)", "real", ("d ≥ 0",)),
+    "a number before": ("d : scalar", "d (K - K^T) tanh(Y)", "imaginary", ()),
+    "a number before diffusion": ("d : scalar", "-d K^T tanh(K Y)", "real", ("d ≥ 0",)),
+    "a gate": ("d : bias", "d * ((K - K^T) tanh(Y))", "imaginary", ("d ≥ 0",)),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_single_unit_is_proved_under_its_condition_and_not_refuted(name: str):
+    param, rate, verdict, conditions = CONDITIONAL[name]
+    program = model(f"{K}param {param}\nY' = {rate}")
+    certificate = certify(program)
+    assert (certificate.verdict, certificate.conditions) == (verdict, conditions)
+    for seed in range(20):
+        check(program, certificate, np.random.default_rng(seed))
+
+
+# --- how training begins ---
+
+
+@pytest.mark.parametrize(
+    ("init", "start"),
+    [
+        ("-1", "γ starts at -1"),
+        ("-1/2", "γ starts at -0.5"),
+        ("normal(1)", "γ starts at random values of either sign"),
+        ("uniform(1)", "γ starts at random values of either sign"),
+    ],
+)
+def test_a_condition_that_does_not_hold_at_the_start_proves_no_claim(init: str, start: str):
+    found = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    assert found.holds is None
+    assert found.reason == (
+        f"proved if γ ≥ 0; {start}, where this does not hold; scalar(positive) keeps it"
+    )
+    assert found.cause is not None and found.cause.text == "γ"
+
+
+@pytest.mark.parametrize("init", ["zeros", "ones", "0", "1/2"])
+def test_a_condition_that_holds_at_the_start_is_named(init: str):
+    found = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    assert found.holds and found.reason.endswith("provided that γ ≥ 0")
+
+
+def test_the_verdict_says_where_it_does_not_hold():
+    certificate = certify(model(f"{K}param γ : scalar(init = -1)\n{DAMPED}"))
+    assert certificate.summary == (
+        "spectrum in the closed left half plane "
+        "(proved, if γ ≥ 0; γ starts at -1, where this does not hold)"
+    )
+
+
+def test_a_gain_that_begins_below_zero_proves_no_claim():
+    text = f"{K}param N : norm(batch, init = -1)\nY' = -K^T tanh(N(K Y))\n"
+    found = claim(f"{text}discretise euler(h = 0.1)\nrequire real")
+    assert found.holds is None and "norm(batch, positive) keeps it" in found.reason
+
+
+# --- by construction ---
+
+POSITIVE = f"{K}param γ : scalar(positive, init = 1/4)\nparam d : diag(positive)\n"
+
+
+def test_what_is_positive_by_construction_is_no_condition():
+    text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y)\ndiscretise euler(h = 0.1)\nrequire stable"
+    assert claim(text).holds
+    certificate = certify(model(text))
+    assert certificate.conditions == ()
+    assert [a.text for a in certificate.assumptions if a.by_construction] == ["d ≥ 0", "γ ≥ 0"]
+    for seed in range(20):
+        check(model(text), certificate, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("kind", ["scalar", "diag", "norm(batch)"])
+@pytest.mark.parametrize("init", ["-1", "0", "zeros", "normal(1)", "he"])
+def test_what_is_kept_positive_cannot_begin_elsewhere(kind: str, init: str):
+    kind = kind.replace("(batch)", "(batch, positive") if "(" in kind else f"{kind}(positive"
+    rate = "N(Y)" if "norm" in kind else "N Y"
+    with pytest.raises(SpecError, match="begins above 0"):
+        model(f"state Y\nparam N : {kind}, init = {init})\nY' = {rate}")
+
+
+def test_the_module_begins_at_the_stated_value_and_computes_with_positive_values():
+    text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y) - γ Y\ndiscretise euler(h = 0.1)"
+    program = odenet.loads(text)
+    flow = program.flow(4, 1).double()
+    stored, softplus = flow.state_dict(), torch.nn.functional.softplus
+    assert torch.allclose(softplus(stored["gamma"]), torch.full((1,), 0.25).double(), atol=1e-6)
+    assert torch.allclose(softplus(stored["d"]), torch.ones(1, 4).double(), atol=1e-6)
+    size = sizes(program.model)[-1]
+    flow = program.flow(size.channels, 1, space=0).double()
+    for seed in range(5):
+        point = draw(program.model, size, np.random.default_rng(seed))
+        assert point.weights["gamma"] > 0 and (point.weights["d"] > 0).all()
+        with torch.no_grad():
+            stored = {name: torch.as_tensor(value) for name, value in point.weights.items()}
+            stored |= {name: before_softplus(stored[name]) for name in ("gamma", "d")}
+            for name, value in flow.state_dict().items():
+                value.copy_(stored[name])
+        rates = Evaluation(program.model, point, size).rates()[0]
+        found = flow.field((torch.as_tensor(point.state).reshape(1, -1),))[0]
+        assert np.allclose(found.detach().numpy().reshape(-1), rates)
+
+
+def test_positive_values_are_inverted_without_overflow():
+    values = torch.tensor([1e-6, 0.25, 1.0, 50.0, 1e4], dtype=torch.float64)
+    stored = before_softplus(values)
+    assert torch.allclose(torch.nn.functional.softplus(stored), values)
+    assert (
+        scalar(3, positive=True, init=("constant", 2.0)) == before_softplus(torch.tensor(2.0))
+    ).all()
+    assert diagonal(2, 3, positive=True).shape == (2, 3, 1, 1)
+
+
+# --- on the real weights ---
+
+
+def test_a_flow_tells_whether_its_weights_meet_the_conditions():
+    text = f"{K}param γ : scalar\nparam N : norm(batch)\nY' = tanh(N((K - K^T - γ I) Y))\n"
+    flow = odenet.loads(f"{text}discretise euler(h = 0.1)").flow(4, 3)
+    assert flow.conditions() == [("the gain of N is ≥ 0", True), ("γ ≥ 0", True)]
+    state = flow.state_dict()
+    state["gamma"][1], state["N.2.weight"][0] = -0.1, -1
+    assert flow.conditions() == [("the gain of N is ≥ 0", False), ("γ ≥ 0", False)]
+    assert (
+        odenet.loads(f"{K}Y' = tanh((K - K^T) Y)\ndiscretise euler(h = 0.1)")
+        .flow(4, 3)
+        .conditions()
+        == []
+    )
+
+
+# --- gates ---
+
+GATES = {
+    "a step size of its own": ("-(softplus(V u) * (a a Y)) + softplus(V u) * (B u)", "real"),
+    "a liquid time constant": ("-Y - sigmoid(V u + b) * Y", "real"),
+    "a gate before diffusion": ("-relu(V u) * (K K^T tanh(Y))", "real"),
+    "a gate before a rotation": ("sigmoid(V u) * ((K - K^T) tanh(Y))", "imaginary"),
+    "a product of gates": ("-(sigmoid(V u) * softplus(b)) * Y", "real"),
+    "a sum of gates": ("-(sigmoid(V u) + 2 softplus(b)) * Y", "real"),
+    "a gate times itself": ("-(V u * V u) * Y", "real"),
+    "a gate of any sign": ("-tanh(V u) * Y", "open"),
+    "a gate in a chain": ("-K^T tanh(sigmoid(V u) * tanh(K Y))", "real"),
+    "a gate of any sign in a chain": ("-K^T tanh(tanh(V u) * tanh(K Y))", "open"),
+    "a growing gate": ("sigmoid(V u) * Y", "open"),
+    "a difference of gates": ("-(sigmoid(V u) - softplus(b)) * Y", "open"),
+}
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_gates_that_are_never_negative_need_no_condition(name: str):
+    rate, verdict = GATES[name]
+    types = {"K": "dense", "V": "dense", "B": "dense", "a": "diag", "b": "bias"}
+    used = [
+        f"param {n} : {t}" for n, t in types.items() if f"{n} " in rate + " " or f"{n})" in rate
+    ]
+    program = model("\n".join(["state Y", *used, f"Y' = {rate}"]))
+    certificate = certify(program)
+    assert certificate.verdict == verdict and certificate.conditions == ()
+    for seed in range(20):
+        check(program, certificate, np.random.default_rng(seed))

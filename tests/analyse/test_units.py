@@ -1,0 +1,360 @@
+"""The units of a system are the dynamics: Σ L φ(R s + b) has the Jacobian of the text."""
+
+import re
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from odenet.analyse import Certificate, certify
+from odenet.analyse.jacobian import Evaluation
+from odenet.analyse.operator_algebra import Letter, Operator
+from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.sampling import draw, sizes
+from odenet.analyse.units import System, read_system
+from odenet.analyse.witness import FOUND, worst_eigenvalue
+from odenet.model import expr
+from tests.analyse.checks import check
+from tests.analyse.specs import joined, model
+
+
+class Numeric:
+    """Operators of the algebra as matrices, at one point."""
+
+    def __init__(self, reader: FormulaReader, evaluation: Evaluation):
+        self.reader = reader
+        self.at = evaluation
+
+    def operator(self, operator: Operator) -> np.ndarray:
+        total = 0
+        for word, scalar in operator.terms:
+            matrix = np.eye(self.at.size.channels * self.at.size.cells)
+            for letter in reversed(word):
+                matrix = self.letter(letter, matrix)
+            total = total + self.at.number(self.reader.node(scalar)) * matrix
+        return total  # type: ignore[return-value]
+
+    def letter(self, letter, matrix: np.ndarray) -> np.ndarray:
+        if isinstance(letter, Letter):
+            found = self.at._matrix(str(self.reader.names[letter.name]))
+            return (found.T if letter.adjoint else found) @ matrix
+        for name, power in letter.powers:
+            target = self.reader.names[name]
+            if isinstance(target, Gate):
+                assert not target.word
+                leaf = target.leaf
+                node = leaf if isinstance(leaf, expr.Node) else leaf.node
+                values = self.at.field(node).value.reshape(-1)
+                values = values * (getattr(leaf, "sign", 1))
+            else:
+                values = np.diag(self.at._matrix(str(target)))
+            matrix = (values ** int(power))[:, None] * matrix
+        return matrix
+
+
+def compare(program, system: System, reader: FormulaReader, seed: int) -> None:
+    """Σ_k L_k d(± formula_k)/ds plus the linear terms is the Jacobian, and each is D R, D >= 0."""
+    rng = np.random.default_rng(seed)
+    available = sizes(program)
+    size = available[int(rng.integers(len(available)))]
+    point = draw(program, size, rng)
+    evaluation = Evaluation(program, point, size)
+    numeric, width = Numeric(reader, evaluation), size.channels * size.cells
+    jacobian = evaluation.rates()[1]
+    place = {state: i * width for i, state in enumerate(system.states)}
+    total = np.zeros_like(jacobian)
+    for (i, j), operator in system.linear.items():
+        here = np.s_[place[i] : place[i] + width, place[j] : place[j] + width]
+        total[here] += numeric.operator(operator)
+    for unit in system.units:
+        assert unit.formula is not None
+        slopes = unit.sign * evaluation.field(unit.formula).slope.reshape(width, -1)
+        for i, operator in unit.column.items():
+            total[place[i] : place[i] + width] += numeric.operator(operator) @ slopes
+        read = np.zeros((width, len(jacobian)))
+        for state, operator in unit.row.items():
+            read[:, place[state] : place[state] + width] = numeric.operator(operator)
+        sizes_ = (read**2).sum(1)
+        ratios = (read * slopes).sum(1) / np.where(sizes_ > 0, sizes_, 1)
+        scale = 1 + abs(slopes).max()
+        assert (ratios > -1e-9 * scale).all(), f"{unit.text} decreases"
+        assert np.allclose(ratios[:, None] * read, slopes, atol=1e-8 * scale), unit.text
+    assert np.allclose(total, jacobian, atol=1e-8 * (1 + abs(jacobian).max())), program.source.text
+
+
+class Chains:
+    """A random spec of one state or two whose terms are chains that differ in few places."""
+
+    def __init__(self, rnd: Random):
+        self.rnd = rnd
+
+    def text(self) -> str:
+        states = ["Y", "Z"][: self.rnd.choice([1, 2])]
+        lines = [f"state {', '.join(states)}", "param K : dense", "param d : diag",
+                 "param b1, b2 : bias", "param g : scalar", "let a = -0.7",
+                 "param N : norm(batch)"]  # fmt: skip
+        used = []
+        for state in states:
+            terms = [self.term(self.rnd.choice(states)) for _ in range(self.rnd.randint(1, 4))]
+            used.append(f"{state}' = {joined(terms)}")
+        if len(states) > 1:  # u is as wide as all states together
+            used = [re.sub(r"\bu\b", "b2", line) for line in used]
+        body = " ".join(used)
+        keep = [
+            line for line in lines
+            if not line.startswith(("param", "let"))
+            or any(_used(name, body) for name in _names(line))
+        ]  # fmt: skip
+        keep = [_only(line, body) for line in keep]
+        return "\n".join([*keep, *used])
+
+    def term(self, state: str) -> str:
+        gate = self.rnd.choice(["", "", "", "b1 * ", "tanh(u + b2) * ", "sigmoid(b1 + u) * "])
+        before = self.rnd.choice(["", "K^T ", "2 K^T ", "g K ", "d K^T "])
+        return f"{self.rnd.choice('+-')} {before}({gate}{self.chain(state)})"
+
+    def chain(self, state: str) -> str:
+        inside = self.rnd.choice([f"K {state}", f"-K {state}", f"K {state} + b1", state])
+        for _ in range(self.rnd.randint(1, 3)):
+            name = self.rnd.choice(["tanh", "tanh", "sigmoid", "relu", "leaky_relu(0.1)",
+                                    "leaky_relu(0.2)", "N", "identity"])  # fmt: skip
+            number = self.rnd.choice(["", "", "2 ", "-2 ", "a ", "1/2 "])
+            offset = self.rnd.choice(["", "", "", " + b1", " - b2", " + u", " + 2 b1"])
+            inside = f"{number}{name}({inside}){offset}".replace("- -", "+ ")
+        return f"({inside})"
+
+
+def _names(line: str) -> list[str]:
+    head = line.split(":")[0].split("=")[0]
+    return head.replace("param", "").replace("let", "").replace(" ", "").split(",")
+
+
+def _used(name: str, body: str) -> bool:
+    return re.search(rf"\b{name}\b", body) is not None
+
+
+def _only(line: str, body: str) -> str:
+    if not line.startswith("param"):
+        return line
+    kind = line.split(":")[1]
+    return f"param {', '.join(n for n in _names(line) if _used(n, body))} :{kind}"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
+def test_units_add_up_to_the_dynamics(rnd: Random, seed: int):
+    program = model(Chains(rnd).text())
+    for whole in (False, True):
+        reader = FormulaReader(program)
+        try:
+            system = read_system(program, reader, whole)
+        except OutsideTheorems:
+            return
+        compare(program, system, reader, seed)
+    check(program, certify(program), np.random.default_rng(seed))
+
+
+def test_most_drawn_chains_are_inside_the_theorems():
+    inside = 0
+    for seed in range(60):
+        program = model(Chains(Random(seed)).text())
+        try:
+            read_system(program, FormulaReader(program))
+            inside += 1
+        except OutsideTheorems:
+            pass
+    assert inside >= 40
+
+
+ONE = "tanh(sigmoid(2 tanh(K Y)))"
+UNEQUAL = {
+    "numbers": (ONE, "tanh(2 sigmoid(tanh(K Y)))"),
+    "numbers outside": (ONE, "2 tanh(sigmoid(tanh(K Y)))"),
+    "offsets": ("tanh(sigmoid(K Y) + b)", "tanh(sigmoid(K Y + b))"),
+    "offsets of an inner stage": ("tanh(relu(tanh(K Y) + b))", "tanh(relu(tanh(K Y)) + b)"),
+    "numbers of offsets": ("tanh(sigmoid(K Y) + 2 b)", "tanh(2 sigmoid(K Y) + b)"),
+    "signs": ("tanh(2 sigmoid(K Y) - b)", "tanh(2 sigmoid(K Y) + b)"),
+    "stages": ("tanh(sigmoid(K Y))", "sigmoid(tanh(K Y))"),
+    "constants": ("leaky_relu(0.1)(K Y)", "leaky_relu(0.2)(K Y)"),
+    "norms": ("relu(N(tanh(K Y)))", "N(relu(tanh(K Y)))"),
+    "two norms": ("relu(N(P(K Y)))", "relu(P(N(K Y)))"),
+    "the input": ("tanh(relu(K Y) + u)", "tanh(relu(K Y + u))"),
+    "functions of the input": ("tanh(K Y + tanh(u + b))", "tanh(K Y + tanh(u) + b)"),
+    "a sign inside what is not odd": ("sigmoid(K Y)", "sigmoid(-K Y)"),
+}
+
+
+def between(one: str, two: str) -> str:
+    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)", "P : norm(batch)")
+             if _used(n[0], one + two)]  # fmt: skip
+    params = "\n".join(f"param {name}" for name in names)
+    return f"state Y\n{params}\nY' = K^T ({one}) - K^T ({two})"
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_functions_that_differ_are_two_units(name: str):
+    program = model(between(*UNEQUAL[name]))
+    system = read_system(program, FormulaReader(program))
+    assert len(system.units) == 2
+    assert not certify(program).proved
+
+
+def conserved(certificate: Certificate) -> bool:
+    return certificate.energy is not None and certificate.energy.conserved
+
+
+def test_a_difference_of_two_chains_is_not_antisymmetric():
+    text = between("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
+    program = model(text)
+    certificate = certify(program)
+    assert not certificate.proved and not conserved(certificate)
+    size = sizes(program)[0]
+    found = [
+        worst_eigenvalue(Evaluation(program, draw(program, size, np.random.default_rng(seed)),
+                                    size).rates()[1], "imaginary").excess
+        for seed in range(10)
+    ]  # fmt: skip
+    assert max(found) > FOUND
+
+
+def test_two_chains_conserve_no_energy_together():
+    text = "state Y, Z\nparam K : dense\n"
+    text += "Y' = K^T tanh(sigmoid(2 tanh(K Z)))\nZ' = -K^T tanh(2 sigmoid(tanh(K Y)))"
+    program = model(text)
+    assert "Ψ₁'(t) = tanh(sigmoid(2 tanh(t)))" in str(certify(program).energy)
+    assert "Ψ₂'(t) = tanh(2 sigmoid(tanh(t)))" in str(certify(program).energy)
+    same = "state Y, Z\nparam K : dense\nY' = K^T tanh(2 sigmoid(tanh(K Y + K Z)))\n"
+    other = same + "Z' = -K^T tanh(sigmoid(2 tanh(K Y + K Z)))"
+    assert not certify(model(other)).proved and not conserved(certify(model(other)))
+    equal = certify(model(same + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
+    assert equal.verdict == "imaginary" and len(equal.parts[0].units) == 1
+
+
+EQUAL = {
+    "order": ("tanh(K Y + b)", "tanh(b + K Y)"),
+    "distribution": ("tanh(2 (K Y + b))", "tanh(2 b + 2 K Y)"),
+    "oddness": ("tanh(K Y)", "-tanh(-K Y)"),
+    "oddness with an offset": ("tanh(K Y + b)", "-tanh(-b - K Y)"),
+    "oddness inside": ("relu(-2 tanh(K Y))", "relu(2 tanh(-K Y))"),
+    "oddness through a chain": ("tanh(3 tanh(K Y))", "-tanh(-3 tanh(K Y))"),
+    "functions of the input": ("tanh(K Y + relu(u - b))", "tanh(relu(-b + u) + K Y)"),
+    "products without states": ("tanh(K Y + u * b)", "tanh(b * u + K Y)"),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_functions_that_are_equal_are_one_unit(name: str):
+    program = model(between(*EQUAL[name]))
+    system = read_system(program, FormulaReader(program))
+    assert system.units == () and not system.linear
+
+
+def test_a_unit_is_shown_as_it_was_written():
+    found = {}
+    for rate in ("tanh(-K Y)", "relu(-2 tanh(K Y))", "tanh(-2 tanh(K Y) + b)"):
+        names = "\n".join(f"param {n}" for n in ("K : dense", "b : bias") if _used(n[0], rate))
+        program = model(f"state Y\n{names}\nY' = K^T {rate}")
+        (unit,) = read_system(program, FormulaReader(program)).units
+        found[rate] = (unit.text, str(next(iter(unit.column.values()))))
+        assert unit.sign == (-1 if unit.text.startswith("-") else 1)
+    assert found == {
+        "tanh(-K Y)": ("tanh(-K Y)", "Kᵀ"),
+        "relu(-2 tanh(K Y))": ("-relu(-2 tanh(K Y))", "-Kᵀ"),
+        "tanh(-2 tanh(K Y) + b)": ("-tanh(-2 tanh(K Y) + b)", "-Kᵀ"),
+    }
+
+
+# --- the energy of a chain ---
+
+
+def energy_of(unit: str) -> str:
+    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _used(n[0], unit + "K")]
+    params = "\n".join(f"param {name}" for name in names)
+    energy = certify(model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
+    assert energy is not None
+    assert bool(energy.terms) != bool(energy.obstacle)
+    return energy.formula
+
+
+def test_the_energy_of_a_chain_names_its_own_primitive():
+    assert energy_of("N(K Y)") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = N(t)"
+    assert energy_of("relu(N(K Y) + b)") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = relu(N(t) + b)"
+    assert energy_of("(2 N(K Y + b))") == "1ᵀΨ₁(K Y + b) with Ψ₁'(t) = N(t)"
+    assert energy_of("tanh(2 sigmoid(K Y))") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = tanh(2 sigmoid(t))"
+    assert energy_of("tanh(K Y + b)") == "1ᵀΨ(K Y + b)"
+    assert energy_of("(K Y)") == "½ |Y|²"
+
+
+# --- products ---
+
+PRODUCTS = {
+    "a function times itself": ("-K^T (relu(K Y) * relu(K Y))", "real"),
+    "two functions of one argument": ("-K^T (relu(K Y) * sigmoid(K Y))", "real"),
+    "falling functions": ("K^T (relu(-K Y) * softplus(-K Y))", "real"),
+    "three, inside another": ("-K^T tanh(relu(K Y) * relu(K Y) * relu(K Y))", "real"),
+    "a sum times a function": ("-K^T ((relu(K Y) + 2 sigmoid(K Y)) * softplus(K Y))", "real"),
+    "a chain among them": ("-K^T (relu(tanh(K Y)) * sigmoid(K Y))", "real"),
+    "functions that have both signs": ("-K^T (tanh(K Y) * tanh(K Y))", "open"),
+    "a rising and a falling one": ("-K^T (relu(K Y) * relu(-K Y))", "open"),
+    "different arguments": ("-K^T (relu(K Y) * relu(2 K Y))", "open"),
+    "different operators": ("-K^T (relu(K Y) * relu(Y))", "open"),
+    "a state": ("-K^T (Y * Y)", "open"),
+    "one that is not monotone": ("-K^T (relu(gelu(K Y)) * sigmoid(K Y))", "open"),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_one_unit_where_it_is_monotone(name: str):
+    rate, verdict = PRODUCTS[name]
+    program = model(f"state Y\nparam K : dense\nY' = {rate}")
+    certificate = certify(program)
+    assert certificate.verdict == verdict
+    for seed in range(10):
+        check(program, certificate, np.random.default_rng(seed))
+        if verdict != "open":
+            reader = FormulaReader(program)
+            compare(program, read_system(program, reader), reader, seed)
+
+
+def test_the_slope_of_a_product_has_no_bound():
+    program = model("state Y\nY' = -9 Y + relu(Y) * relu(Y)")
+    assert certify(program).verdict == "open"
+
+
+# --- energies of weights of any sign ---
+
+FALLING = {
+    "Hopfield": ("Y' = -Y + K^T tanh(K Y)", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "a gradient ascent": ("Y' = K^T tanh(K Y)", "open", "-1ᵀΨ(K Y)"),
+    "with an offset": ("Y' = -2 Y + 3 K^T sigmoid(K Y + b)", "open", "½ |Y|² - 3/2 1ᵀΨ(K Y + b)"),
+    "not monotone": ("Y' = -Y + K^T sin(K Y)", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "preconditioned": ("Y' = -W^T W (Y - K^T tanh(K Y))", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
+    "stable as well": ("Y' = -Y + tanh(Y)", "real", "½ |Y|² - 1ᵀΨ(Y)"),
+}
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
+    equation, verdict, formula = FALLING[name]
+    types = {"K": "dense", "W": "dense", "b": "bias"}
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    program = model(f"state Y\n{params}\n{equation}")
+    certificate = certify(program)
+    assert certificate.verdict == verdict
+    energy = certificate.energy
+    assert energy is not None and energy.terms and not energy.conserved
+    assert energy.formula == formula
+    for seed in range(20):
+        check(program, certificate, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["Y' = -Y + W^T tanh(K Y)", "Y' = -Y + K tanh(K Y)", "Y' = -Y + K^T tanh(K Y) + b"],
+)
+def test_no_energy_falls_where_the_flow_is_no_gradient(equation: str):
+    types = {"K": "dense", "W": "dense", "b": "bias"}
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    assert certify(model(f"state Y\n{params}\n{equation}")).energy is None

@@ -1,0 +1,163 @@
+"""One word for one state of knowledge: what compile, check, Python and JSON say of the same file."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import odenet
+from odenet import cli
+from odenet.diagnostics import SpecError
+
+SPECS = Path(__file__).parents[2] / "specs"
+DIFFUSION = "state Y\nparam K : conv(3)\nY' = -K^T relu(K Y)\n"
+RESIDUAL = "state Y\nparam K1, K2 : conv(3)\nY' = K2^T relu(K1 Y)\n"
+NET = "net = input(1, 8, 8) -> conv(3, 4) -> flow(4) -> mean -> dense(10)\n"
+TEXTS = {
+    "proved": f"{DIFFUSION}discretise euler(h = 0.1)\nrequire real\n",
+    "refuted": f"{RESIDUAL}discretise euler(h = 0.1)\n",
+    "claims": f"{DIFFUSION}discretise euler(h = 0.1)\n"
+    "require real\nrequire imaginary\nrequire reversible\n",
+    "without_steps": f"{DIFFUSION}require real\nrequire reversible\n",
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """A command on a text, as a user runs it: exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def odenet_(text, command, *options):
+        Path("spec.ode").write_text(text)
+        monkeypatch.setattr(sys, "argv", ["odenet", command, "spec.ode", *options])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return odenet_
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_compile_says_is_what_was_recorded(run, golden, name):
+    code, out, err = run(TEXTS[name], "compile")
+    assert code == 0
+    golden(f"compile/{name}.txt", f"{out}--- errors ---\n{err}")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [(DIFFUSION, "real"), (RESIDUAL, "refuted")],
+)
+def test_every_way_to_ask_gives_the_same_word(run, word, text):
+    text = f"{text}discretise rk4(h = 0.1)\n"
+    program = odenet.loads(text)
+    assert program.certificate.verdict == word
+    summary = program.certificate.summary
+    assert word in summary and str(program.certificate).startswith(summary)
+    assert summary in run(text, "compile")[1]
+    assert summary in run(text, "check", "--no-numeric")[1]
+    assert run(text, "compile", "--emit", "certificate")[1].startswith(summary)
+    latex = run(text, "compile", "--emit", "latex")[1]
+    assert f"Spectrum {word}" in latex
+    compiled = json.loads(run(text, "compile", "--emit", "json")[1])
+    (checked,) = json.loads(run(text, "check", "--no-numeric", "--json")[1])
+    assert compiled["certificate"] == checked["certificate"]
+    assert compiled["certificate"]["verdict"] == word
+    assert f"Spectrum {word}" in " ".join(program.source().split())
+
+
+def test_compile_searches_as_long_as_check_before_it_leaves_a_verdict_open(run):
+    text = "state Y, Z\nparam K : dense\nY' = K^T tanh(Z)\nZ' = -tanh(K Y)\n"
+    compiled = json.loads(run(text, "compile", "--emit", "json")[1])["certificate"]
+    assert compiled["verdict"] == "open" and compiled["trials"] > 0
+    assert f"no counterexample in {compiled['trials']} trials" in compiled["summary"]
+    (checked,) = json.loads(run(text, "check", "--json")[1])
+    assert compiled == checked["certificate"]
+
+
+def test_compile_and_check_judge_claims_alike_and_only_check_fails(run):
+    code, _, err = run(TEXTS["claims"], "compile")
+    compiled = json.loads(run(TEXTS["claims"], "compile", "--emit", "json")[1])
+    failed, out, _ = run(TEXTS["claims"], "check", "--no-numeric", "--json")
+    (checked,) = json.loads(out)
+    assert (code, failed) == (0, 1)
+    assert compiled["claims"] == checked["claims"]
+    assert [claim["verdict"] for claim in checked["claims"]] == ["proved", "refuted", "refuted"]
+    assert err.count("warning: `require") == 2 and "spec.ode:6:1" in err
+
+
+def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
+    text = f"{TEXTS['refuted']}require stable\n"
+    code, out, _ = run(text, "check", "--no-numeric", "--trials", "0")
+    assert code == 1 and "spectrum open: " in out and "? stable: open: " in out
+
+
+def test_the_readme_shows_what_compile_says(run):
+    readme = (SPECS.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme[readme.index("```\nforward") + 4 :]
+    shown = shown[: shown.index("```")].splitlines()
+    out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile")[1].splitlines()
+    rest = iter(out)
+    assert [line for line in shown if line not in rest] == []  # all of them, in this order
+
+
+# --- a file without a `discretise` line ---
+
+
+def test_without_steps_there_is_a_certificate_and_no_module(run):
+    code, out, _ = run(DIFFUSION, "compile")
+    assert code == 0 and [path.name for path in Path().iterdir()] == ["spec.ode"]
+    assert "spectrum real and at most 0 (proved)" in out
+    assert run(DIFFUSION, "check")[0] == 0
+    program = odenet.loads(DIFFUSION)
+    assert not program.discretised and program.warnings == [] and "proved" in str(program)
+
+
+@pytest.mark.parametrize("text", [DIFFUSION, RESIDUAL, "state Y\nparam K : dense\nY'' = -K Y\n"])
+def test_every_line_that_is_offered_can_be_pasted(run, text):
+    out = run(text, "compile")[1]
+    lines = [line.strip() for line in out.splitlines() if line.startswith("    discretise ")]
+    assert len(lines) > 3
+    for line in lines:
+        program = odenet.loads(f"{text}{line}\n")
+        assert program.derivation.reversible == ("# reversible" in line), line
+    kinds = ["# reversible" in line for line in lines]
+    assert kinds[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compile", "-o", "module.py"],
+        ["compile", "--emit", "py"],
+        ["compile", "--emit", "derivation"],
+        ["memory", "--no-run"],
+        ["train", "--data", "digits"],
+    ],
+)
+def test_what_needs_steps_says_that_there_are_none(run, command):
+    code, _, err = run(DIFFUSION + NET, *command)
+    assert code == 1 and "this file has no discretisation" in err
+    assert "discretise verlet(h = 0.1)" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("form", ["tree", "program", "certificate", "latex", "json"])
+def test_every_form_without_steps_prints(run, form):
+    assert run(DIFFUSION + NET, "compile", "--emit", form)[0] == 0
+
+
+def test_python_asks_for_steps_by_a_diagnostic():
+    program = odenet.loads(DIFFUSION + NET)
+    for use in (
+        lambda: program.derivation,
+        lambda: program.source(),
+        lambda: program.flow(4, 2),
+        lambda: program.network(),
+    ):
+        with pytest.raises(SpecError, match="this file has no discretisation"):
+            use()

@@ -1,0 +1,202 @@
+"""What is derived from a scheme is compared with its lines on numbers; wrong things are caught."""
+
+from dataclasses import replace
+from fractions import Fraction
+from random import Random
+
+import pytest
+
+import odenet
+from odenet.confirm import Disagreement, NoNumbers
+from odenet.confirm.order import measure
+from odenet.confirm.problem import draw_problem
+from odenet.confirm.scheme import confirm_derivation, confirm_order
+from odenet.derive import Derivation, Order, derive
+from odenet.model import expr
+from odenet.model.schemes import library
+from tests.derive.numeric import SCHEMES, read_scheme
+
+# schemes of the literature and their orders, none of them derived here
+LITERATURE = {
+    "Forest-Ruth like, 16 digits (PEFRL)": (4, """scheme s {
+        for Y' = F(Z), Z' = G(Y)
+        let x = 0.1786178958448091
+        let l = -0.2123418310626054
+        let k = -0.06626458266981849
+        Y1 = Y[n] + x h F(Z[n])
+        Z1 = Z[n] + (1 - 2 l)/2 h G(Y1)
+        Y2 = Y1 + k h F(Z1)
+        Z2 = Z1 + l h G(Y2)
+        Y3 = Y2 + (1 - 2 (k + x)) h F(Z2)
+        Z3 = Z2 + l h G(Y3)
+        Y4 = Y3 + k h F(Z3)
+        Z[n+1] = Z3 + (1 - 2 l)/2 h G(Y4)
+        Y[n+1] = Y4 + x h F(Z[n+1])
+    }"""),
+    "momentum, rightly scaled": (1, """scheme s {
+        for Y' = F(Y)
+        aux v
+        start v[0] = 0
+        v[n+1] = 1/2 v[n] + h/2 F(Y[n])
+        Y[n+1] = Y[n] + v[n+1]
+    }"""),
+    "midpoint with its history in an unknown of its own": (2, """scheme s {
+        for Y' = F(Y)
+        aux W
+        start W[0] = Y[0] - h F(Y[0])
+        Y[n+1] = W[n] + 2 h F(Y[n])
+        W[n+1] = Y[n]
+    }"""),
+    "Adams-Bashforth 3": (3, """scheme s {
+        for Y' = F(Y)
+        start Y[-1] = Y[0] - h F(Y[0])
+        start Y[-2] = Y[0] - 2 h F(Y[0])
+        Y[n+1] = Y[n] + h/12 (23 F(Y[n]) - 16 F(Y[n-1]) + 5 F(Y[n-2]))
+    }"""),
+    "Newmark with stored acceleration": (2, """scheme s {
+        for Y'' = F(Y)
+        aux V, A
+        start V[0] = 0
+        start A[0] = F(Y[0])
+        Y[n+1] = Y[n] + h V[n] + h^2/2 A[n]
+        A[n+1] = F(Y[n+1])
+        V[n+1] = V[n] + h/2 (A[n] + A[n+1])
+    }"""),
+    "Milne": (4, """scheme s {
+        for Y' = F(Y)
+        start Y[-1] = 0
+        start Y[-2] = 0
+        start Y[-3] = 0
+        Y[n+1] = Y[n-3] + 4 h/3 (2 F(Y[n]) - F(Y[n-1]) + 2 F(Y[n-2]))
+    }"""),
+    "Robert and Asselin's filter": (1, """scheme s {
+        for Y' = F(Y)
+        aux W
+        start W[0] = Y[0] - h F(Y[0])
+        Y1 = W[n] + 2 h F(Y[n])
+        W[n+1] = Y[n] + 1/20 (W[n] - 2 Y[n] + Y1)
+        Y[n+1] = Y1
+    }"""),
+}  # fmt: skip
+HEAVY_BALL = """scheme s {
+    for Y' = F(Y)
+    aux v
+    start v[0] = 0
+    v[n+1] = 1/2 v[n] + h F(Y[n])
+    Y[n+1] = Y[n] + v[n+1]
+}"""
+# with λ = 0.99 no slope is reached in so few steps; the errors of the last are soon rounding
+UNSEEN = ("coupled_euler", "coupled_heun", "coupled_rk4", "reversible_rk2", "dopri5")
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_what_is_derived_is_confirmed(name: str):
+    derivation = derive(SCHEMES[name])
+    confirm_derivation(derivation)
+    confirm_order(derivation.scheme, derivation.accuracy, {})
+
+
+def test_every_scheme_of_the_library_is_among_them():
+    assert set(library()) <= set(SCHEMES)
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_the_order_of_the_literature_is_measured(name: str):
+    order, text = LITERATURE[name]
+    scheme = read_scheme(text)
+    confirm_order(scheme, Order(order), {})
+    for wrong in {max(order - 1, 1), order + 1} - {order}:
+        with pytest.raises(Disagreement, match=r"errors fall as h\^"):
+            confirm_order(scheme, Order(wrong), {})
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in UNSEEN])
+def test_an_order_that_is_off_by_one_is_caught(name: str):
+    scheme = SCHEMES[name]
+    order = derive(scheme).order
+    if order is None:
+        return
+    values = {name: Fraction(2, 3) for name, default in scheme.constants if default is None}
+    confirm_order(scheme, Order(order), values)
+    for wrong in {max(order - 1, 1), order + 1} - {order}:
+        with pytest.raises(Disagreement):
+            confirm_order(scheme, Order(wrong), values)
+
+
+def test_the_solution_of_another_equation_has_no_order():
+    with pytest.raises(Disagreement):
+        confirm_order(read_scheme(HEAVY_BALL), Order(1), {})
+
+
+def test_an_order_that_no_quick_measurement_sees_is_not_judged():
+    with pytest.raises(NoNumbers, match="settles slowly"):
+        measure(SCHEMES["coupled_euler"], 3, {}, Random(1))
+    confirm_order(SCHEMES["coupled_euler"], Order(3), {})
+
+
+def test_the_series_solves_the_equations():
+    scheme = SCHEMES["ring"]
+    problem = draw_problem(scheme, {}, Random(0))
+    h, time = 1e-5, 0.7 * problem.time
+    for pattern in scheme.patterns:
+        read = [x for name in pattern.reads for x in problem.at(name, time)]
+        rate = problem.rates.function(pattern.function)(*read)
+        before, after = (problem.at(pattern.variable, time + s * h) for s in (-1, 1))
+        slopes = [(b - a) / (2 * h) for a, b in zip(before, after, strict=True)]
+        assert slopes == pytest.approx(rate, abs=1e-8)
+        assert problem.at(pattern.variable, time, 1) == pytest.approx(rate, abs=1e-10)
+
+
+# --- planted faults ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["verlet", "leapfrog", "momentum", "asynchronous_leapfrog"])
+def test_an_inverse_with_a_wrong_coefficient_is_caught(name: str):
+    derivation = derive(SCHEMES[name])
+    first, *others = derivation._undone
+    little = expr.Number(Fraction(1, 10**9), "1/1000000000")
+    read = next(n for n in first.backward.value.walk() if isinstance(n, expr.Slot))
+    value = expr.Sum(((1, first.backward.value), (1, expr.Product(little, read))))
+    wrong = replace(first, backward=replace(first.backward, value=value))
+    with pytest.raises(Disagreement, match="the inverse of a step"):
+        confirm_derivation(replace(derivation, _undone=(wrong, *others)), {"gamma": 0.9})
+
+
+@pytest.mark.parametrize(("name", "said"), [("verlet", True), ("leapfrog", False)])
+def test_a_wrong_symmetry_is_caught(name: str, said: bool):
+    class Wrong(Derivation):
+        symmetric = said  # type: ignore[assignment]
+
+    right = derive(SCHEMES[name])
+    wrong = Wrong(*(getattr(right, field) for field in right.__dataclass_fields__))
+    with pytest.raises(Disagreement, match="a step with -h"):
+        confirm_derivation(wrong)
+
+
+def test_a_wrong_volume_is_caught():
+    right = derive(SCHEMES["momentum"])
+    first, *others = right.shears or ()
+    wrong = replace(right, shears=(replace(first, scale=2 * first.scale), *others))
+    with pytest.raises(Disagreement, match="changes volume"):
+        confirm_derivation(wrong, {"gamma": 0.9})
+
+
+def test_an_exchange_of_values_is_a_symmetry_of_schemes_with_unknowns_of_their_own():
+    class Symmetric(Derivation):
+        symmetric = True  # type: ignore[assignment]
+
+    right = derive(read_scheme(LITERATURE["midpoint with its history in an unknown of its own"][1]))
+    found = Symmetric(*(getattr(right, field) for field in right.__dataclass_fields__))
+    found.__dict__["accuracy"] = Order(2)
+    confirm_derivation(found)
+
+
+# --- through the public door ---------------------------------------------------------------------
+
+
+def test_the_compiler_hands_out_nothing_that_numbers_contradict(monkeypatch: pytest.MonkeyPatch):
+    text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n"
+    text += HEAVY_BALL.replace("scheme s", "scheme ball") + "\ndiscretise ball(h = 0.1)\n"
+    monkeypatch.setattr("odenet.derive.derivation.derive_order", lambda *_: Order(1), raising=True)
+    with pytest.raises(Disagreement, match="the order is said to be 1"):
+        odenet.loads(text).derivation  # noqa: B018

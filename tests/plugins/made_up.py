@@ -1,0 +1,79 @@
+"""A plugin: one row of every kind."""
+
+import odenet
+from odenet.plugins import (
+    ActivationKind,
+    ClaimKind,
+    LayerKind,
+    Number,
+    Operator,
+    Parameter,
+    ParameterKind,
+    Tensor,
+    init,
+)
+
+
+def flipped(x, K):
+    """K x: the channels in the opposite order, one factor each."""
+    return K * x.flip(1)
+
+
+def adjoint_flipped(x, K):
+    """Kᵀ x."""
+    return (K * x).flip(1)
+
+
+SQUASH = ActivationKind(
+    "squash",
+    "functional.softsign({x})",
+    "nn.Softsign()",
+    lambda x: x / (1 + abs(x)),
+    lambda x: 1 / (1 + abs(x)) ** 2,
+    odd=True,
+    primitive="{x}.abs() - torch.log1p({x}.abs())",
+    latex="\\varsigma",
+)
+AMPLIFY = LayerKind(
+    "amplify",
+    "every channel times a factor, all by a",
+    {"a": Parameter(Number(0), "multiplies all", 2.0)},
+    lambda layer, width: (
+        f"Elementwise(lambda x: {layer.arguments['a']!r} * functional.softsign(x))"
+    ),
+    numeric=lambda layer, weights, x, space: (
+        layer.arguments["a"] * x.pointwise(SQUASH.value, SQUASH.derivative)
+    ),
+)
+FLIPPED = ParameterKind(
+    "flipped",
+    "operator",
+    "the channels in the opposite order, one factor each",
+    {"init": init("ones")},
+    lambda options, reads, gives, axes: {"": Tensor((reads, *(1,) * axes))},
+    lambda options, make: (
+        f"diagonal({make.steps}, {make.reads}, space={make.space}{make.init('ones')})"
+    ),
+    operator=Operator(
+        "flipped",
+        "adjoint_flipped",
+        lambda options, K, x, space: K.reshape(-1, 1) * x[::-1],
+        norm="{K}.abs().amax()",
+    ),
+    imports=("from made_up import adjoint_flipped, flipped",),
+)
+FRUGAL = ClaimKind(
+    "frugal",
+    "the equations learn at most so much",
+    lambda facts, claim: (
+        len(facts.model.parameters) <= claim.number,
+        f"{len(facts.model.parameters)} parameters are declared",
+    ),
+    example=3,
+    of_steps=False,
+)
+
+odenet.register_activation(SQUASH)
+odenet.register_layer(AMPLIFY)
+odenet.register_parameter(FLIPPED)
+odenet.register_claim(FRUGAL)

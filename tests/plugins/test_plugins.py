@@ -1,0 +1,335 @@
+"""Rows that are added at run time are compiled, checked, searched, trained and documented."""
+
+import ast
+import re
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import odenet
+from odenet.analyse.claims import check_claims
+from odenet.analyse.witness import search_witness
+from odenet.cli import app
+from odenet.diagnostics import Source, SpecError
+from odenet.language.format import format_source
+from odenet.laws import measure
+from odenet.model.activations import ACTIVATIONS
+from odenet.model.activations import ROWS as OWN_ACTIVATIONS
+from odenet.model.claims import ROWS as OWN_CLAIMS
+from odenet.model.layers import LAYERS
+from odenet.model.layers import ROWS as OWN_LAYERS
+from odenet.model.parameters import ROWS as OWN_PARAMETERS
+from odenet.plugins import Bound, Number, always, load_plugin, loaded, tables
+from odenet.row_checks import check_activation, check_layer, check_parameter
+
+ROOT = Path(__file__).parents[2]
+FILE = Path(__file__).parent / "made_up.py"
+PROVED = """\
+odenet 1
+
+state Y, Z
+param P : flipped
+param b : bias
+
+Y' =  P^T squash(P Z + b)
+Z' = -P^T squash(P Y)
+
+discretise verlet(h = 0.1)
+
+require imaginary
+require frugal(2)
+
+net = input(4, 6, 6) -> amplify(3) -> flow(2) -> squash -> mean -> dense(10)
+"""
+OPEN = """\
+state Y, Z
+param P : flipped
+map f = amplify -> squash
+Y' = f(Z)
+Z' = P Y
+discretise verlet(h = 0.1)
+"""
+
+
+@pytest.fixture
+def plugin():
+    with load_plugin(FILE) as found:
+        yield found
+
+
+@pytest.fixture
+def clean():
+    """No plugin is left behind, nor are command-line ones."""
+    yield
+    for found in loaded():
+        found.remove()
+
+
+def test_a_proof_an_energy_and_code_come_from_the_rows(plugin):
+    program = odenet.loads(PROVED)
+    assert program.certificate.verdict == "imaginary"
+    assert "squash is nondecreasing" in str(program.certificate)
+    source = program.source()
+    assert "from made_up import adjoint_flipped, flipped" in source
+    assert "log1p" in source and "functional.softsign" in source
+    assert program.network()(torch.randn(2, 4, 6, 6)).shape == (2, 10)
+    laws = measure(program)
+    assert {"adjoints", "gradient", "energy", "spectrum"} <= {law.name for law in laws}
+    assert all(law.holds for law in laws)
+
+
+def test_an_operator_without_a_bound_of_its_norm_leaves_out_the_bound_of_the_spectrum(plugin):
+    from made_up import FLIPPED
+
+    assert "def frequency_bound" in odenet.loads(PROVED).source()
+    unbounded = replace(FLIPPED, name="unbounded", operator=replace(FLIPPED.operator, norm=""))
+    with odenet.register_parameter(unbounded):
+        source = odenet.loads(PROVED.replace(": flipped", ": unbounded")).source()
+    assert "def frequency_bound" not in source
+
+
+def test_a_claim_is_judged_by_its_row(plugin):
+    program = odenet.loads(PROVED)
+    results = check_claims(program.model, program.derivation, program.certificate)
+    assert [result.holds for result in results] == [True, True]
+    assert results[1].reason == "2 parameters are declared"
+    program = odenet.loads(PROVED.replace("frugal(2)", "frugal(1)"))
+    results = check_claims(program.model, program.derivation, program.certificate)
+    assert results[1].holds is False
+    with pytest.raises(SpecError, match=r"write `require frugal\(3\)`"):
+        odenet.loads(PROVED.replace("frugal(2)", "frugal"))
+
+
+def test_a_witness_is_found_through_rows_and_rebuilt_by_the_module(plugin):
+    program = odenet.loads(OPEN)
+    witness = search_witness(program.model)
+    assert witness is not None and witness.eigenvalue.real > 0
+    space = len(witness.space)
+    flow = program.flow(2 * witness.channels, 1, space=space).double().eval()
+    flow.load_state_dict({"P": torch.tensor(witness.weights["P"])[None]}, strict=False)
+
+    def rates(state):
+        parts = state.reshape(1, 2 * witness.channels, *witness.space).chunk(2, 1)
+        return torch.cat(flow.field(parts)).reshape(-1)
+
+    state = torch.tensor(np.concatenate([v.reshape(-1) for v in witness.state.values()]))
+    eigenvalues = np.linalg.eigvals(torch.autograd.functional.jacobian(rates, state).numpy())
+    assert np.abs(eigenvalues - witness.eigenvalue).min() < 1e-6 * abs(witness.eigenvalue)
+
+
+def test_latex_the_formatter_and_the_tables_know_the_rows(plugin):
+    from odenet.emit.latex import equations
+
+    assert "\\varsigma" in equations(odenet.loads(PROVED).model)
+    assert format_source(Source("x.ode", PROVED)) == PROVED
+    text = tables()
+    for line in (
+        "| `squash` | 0 | 1 | yes | no |",
+        "| `amplify(a = 2)` | yes | every channel times a factor, all by a |",
+        "| `flipped(init = ones)` | the channels in the opposite order, one factor each |",
+        "| `frugal(3)` | the equations learn at most so much |",
+    ):
+        assert line in text.splitlines()
+
+
+def test_the_command_line_takes_plugins_and_a_run_keeps_them(tmp_path, monkeypatch, clean):
+    monkeypatch.chdir(tmp_path)
+    text = PROVED.replace("input(4, 6, 6)", "input(1, 8, 8) -> conv(3, 4)")
+    Path("mine.ode").write_text(text, encoding="utf-8")
+    recipe = ["--data", "digits", "--epochs", "1", "--fraction", "0.05", "--out", "run"]
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if isinstance(result.exception, Exception):
+            raise result.exception
+        return result
+
+    with pytest.raises(SpecError, match="unknown type of parameter `flipped`"):
+        run("compile", "mine.ode")
+    assert "wrote mine.py" in run("compile", "mine.ode", "--plugin", FILE).output
+    assert "✓ frugal(2)" in run("check", "mine.ode", "--plugin", FILE, "--no-numeric").output
+    run("train", "mine.ode", "--plugin", FILE, *recipe)
+    assert (tmp_path / "run" / "plugins" / "made_up.py").read_text() == FILE.read_text()
+    for found in loaded():
+        found.remove()
+    with pytest.raises(Exception, match=r"was trained with the plugin made_up\.py"):
+        run("eval", "run")
+    assert "accuracy" in run("eval", "run", "--plugin", "run/plugins/made_up.py").output
+
+
+def test_rows_are_gone_after_their_registration_ends():
+    with load_plugin(FILE):
+        assert "squash" in ACTIVATIONS and "squash" in LAYERS
+    assert "squash" not in ACTIVATIONS and "squash" not in LAYERS and "amplify" not in LAYERS
+    with pytest.raises(SpecError, match="unknown name `squash`"):
+        odenet.loads("state Y\nY' = squash(Y)\ndiscretise euler(h = 0.1)\n")
+
+
+# --- rows that are refused -------------------------------------------------------------------------
+
+
+def row(**changes):
+    from made_up import SQUASH
+
+    return replace(SQUASH, name="other", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"least_slope": always("0.1")}, "has slopes between .* and bounds 0.1 and 1"),
+        ({"slope": always("0.5")}, "and bounds 0 and 0.5"),
+        ({"nonnegative": True}, "is not never negative"),
+        ({"derivative": lambda x: 1 / (1 + abs(x))}, "has the slope"),
+        ({"code": "torch.tanh({x})"}, "its code gives"),
+        ({"module": "nn.Tanh()"}, "its module gives"),
+        ({"primitive": "{x} ** 2 / 2"}, "its derivative of the primitive gives"),
+        (
+            {"value": lambda x: x / (1 + abs(x)) - 0.1 * (x > 0), "odd": False},
+            "and bounds 0 and 1",  # a step down, of slope 0 on both sides
+        ),
+        ({"value": lambda x: 0.5 + x / (1 + abs(x))}, "is not odd"),
+    ],
+)
+def test_an_activation_that_contradicts_itself_is_refused(plugin, changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        odenet.register_activation(row(**changes))
+    assert "other" not in ACTIVATIONS
+
+
+def test_bounds_are_compared_for_several_constants(plugin):
+    leaky = next(row for row in OWN_ACTIVATIONS if row.name == "leaky_relu")
+    wrong = Bound("max(1, a)", lambda a: max(Fraction(1), a))
+    with pytest.raises(ValueError, match=r"leaking\(-2\) has slopes"):
+        odenet.register_activation(replace(leaky, name="leaking", slope=wrong))
+    ranged = replace(leaky, name="leaking", slope=wrong, constants={"a": Number(-1)})
+    with odenet.register_activation(ranged), pytest.raises(SpecError, match="at least -1"):
+        odenet.loads("state Y\nY' = leaking(-1.5)(Y)\ndiscretise euler(h = 0.1)\n")
+
+
+def test_operators_and_layers_that_contradict_themselves_are_refused(plugin):
+    from made_up import AMPLIFY, FLIPPED
+
+    unlike = replace(FLIPPED.operator, adjoint="flipped")
+    with pytest.raises(ValueError, match="its adjoint do not fit"):
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=unlike))
+    diagonal = replace(FLIPPED.operator, diagonal=True, adjoint="flipped")
+    with pytest.raises(ValueError):
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=diagonal))
+    bound = replace(FLIPPED.operator, norm="{K}.abs().amin()")
+    with pytest.raises(ValueError, match="larger norm than its bound"):
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=bound))
+    with pytest.raises(ValueError, match="and its numeric model differ"):
+        odenet.register_layer(replace(AMPLIFY, name="other", numeric=lambda *a: 2.1 * a[2]))
+
+
+@pytest.mark.parametrize("name", ["squash", "relu", "flow", "I", "2fast", "param", "σ2"])
+def test_names_that_are_taken_or_no_names_are_refused(plugin, name):
+    with pytest.raises(ValueError, match=r"is taken|is no name for an activation"):
+        odenet.register_activation(replace(row(), name=name))
+
+
+def test_a_plugin_that_fails_leaves_nothing_behind(tmp_path):
+    bad = tmp_path / "bad_plugin.py"
+    bad.write_text(FILE.read_text() + "\nodenet.register_claim(FRUGAL)\n", encoding="utf-8")
+    text = bad.read_text().replace("from made_up", "from bad_plugin")
+    bad.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=r"line \d+: ValueError: `frugal` is taken"):
+        load_plugin(bad)
+    assert "squash" not in ACTIVATIONS and loaded() == []
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_plugin(tmp_path / "missing.py")
+
+
+# --- the rows of the language ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", OWN_ACTIVATIONS, ids=lambda row: row.name)
+def test_an_activation_of_the_language_passes_its_own_checks(row):
+    check_activation(row)
+
+
+@pytest.mark.parametrize("row", OWN_LAYERS, ids=lambda row: row.name)
+def test_a_layer_of_the_language_passes_its_own_checks(row):
+    check_layer(row)
+    assert row.numeric is not None or not row.in_map
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in OWN_PARAMETERS if row.role != "norm"], ids=lambda row: row.name
+)
+def test_a_type_of_parameter_of_the_language_passes_its_own_checks(row):
+    check_parameter(row)
+
+
+# --- what docs/architecture.md and docs/language.md promise ----------------------------------------
+
+
+def _columns(page, heading):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    lines = text[text.index(f"| {heading} |") :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_a_row_needs_the_one_file_that_the_table_of_the_architecture_names():
+    """The names of rows stand in their table and in no other module of the compiler's."""
+    places = {what: where for what, where, _ in _columns("architecture.md", "what")}
+    tables_ = {
+        "an activation": OWN_ACTIVATIONS,
+        "a layer": OWN_LAYERS,
+        "a type of `param`": OWN_PARAMETERS,
+        "a claim": OWN_CLAIMS,
+    }
+    for what, rows in tables_.items():
+        (home,) = re.findall(r"`(odenet/[\w/]+\.py)`", places[what])
+        others = [
+            path
+            for part in ("language", "model", "derive", "analyse", "emit", "cli")
+            for path in sorted((ROOT / "odenet" / part).glob("*.py"))
+            # words such as "order" are keys of reports too
+            if path != ROOT / home and (what != "a claim" or path.name in ("build.py", "claims.py"))
+        ]
+        names = {row.name for row in rows}
+        for path in others:
+            found = {
+                text for text in _compared(path.read_text(encoding="utf-8")) if text in names
+            } - _KINDS_OF_OTHER_THINGS
+            assert not found, f"{path.name} tells {what} by name: {found}"
+
+
+# Words that name an optimizer, a verdict or a kind of norm as well.
+_KINDS_OF_OTHER_THINGS = {"identity", "real", "imaginary", "stable", "conv", "bias", "scalar"}
+
+
+def _compared(code):
+    """Texts that code compares with, or that are keys of a table of its own."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        else:
+            continue
+        for part in parts:
+            for inner in ast.walk(part):
+                if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                    yield inner.value
+
+
+def test_the_plugin_of_the_page_works(tmp_path):
+    text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# mine\.py\n.*?)```", text, re.DOTALL)
+    file = tmp_path / "mine_of_the_page.py"
+    file.write_text(code, encoding="utf-8")
+    with load_plugin(file):
+        program = odenet.loads(
+            "state Y\nparam K : conv(3)\nY' = softsign((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
+        )
+        assert program.certificate.verdict == "imaginary"
