@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from odenet.analyse.functions import Applied, Leaf, Times, reads_state
-from odenet.analyse.laurent import Scalar
+from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
 from odenet.analyse.units import Row
@@ -62,6 +62,13 @@ class FormulaWriter:
         """The powers of diagonals in a word of nothing else."""
         letters = [letter for letter in word if isinstance(letter, Diagonal)]
         return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
+
+    @staticmethod
+    def rational(operator: Operator) -> str:
+        """A multiple of the identity by a number without names."""
+        value = rational(operator.scalar or Scalar())
+        assert value is not None
+        return str(value)
 
     def operator(self, operator: Operator) -> Tree:
         """A sum of words."""
@@ -122,11 +129,8 @@ class FormulaWriter:
         if isinstance(leaf, Applied):
             return [*self.stage(leaf.node), self.field(dict(leaf.argument))]
         if isinstance(leaf, Times):
-            return product([
-                product([self.operator(Operator.word(word)), self.leaf(factor)])
-                if word else self.leaf(factor)
-                for factor, word in leaf.factors
-            ])  # fmt: skip
+            factors = [self.field({factor: Operator.word(word)}) for factor, word in leaf.factors]
+            return ["+", ["*", *(["+", factor] for factor in factors)]]  # kept apart from others
         return self.tree(leaf)
 
     def map(self, leaf: Leaf, start: Tree) -> Tree:
@@ -138,6 +142,16 @@ class FormulaWriter:
             return product([self.map(factor, start) for factor, _ in leaf.factors])
         assert isinstance(leaf, Applied)
         return [*self.stage(leaf.node), self.argument(dict(leaf.argument), start)]
+
+    def states(self, leaf: Leaf) -> Row:
+        """The affine form of the states that a function is one of, without offsets."""
+        if isinstance(leaf, Times):
+            return self.states(leaf.factors[0][0])
+        assert isinstance(leaf, Applied)
+        inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
+        if inner:
+            return self.states(inner[0])
+        return {k: operator for k, operator in leaf.argument if isinstance(k, State)}
 
     def argument(self, form: Mapping[Leaf, Operator], start: Tree) -> Tree:
         """What a function is applied to, as a function of the states' part of it."""
