@@ -4,16 +4,17 @@ The reader is odenet/verify.py; docs/certificates.md describes the form, "Certif
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
+from odenet.analyse import reductions
 from odenet.analyse.bounded_slopes import largest
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import Part
-from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree, product
+from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree
 from odenet.analyse.factorisations import multiply
 from odenet.analyse.functions import Form, reads_state
 from odenet.analyse.laurent import Scalar
@@ -46,15 +47,14 @@ class _Export:
     """Writes one certificate.
 
     Attributes:
-        named: the units of the certificate by their formula and what was moved out of them, with
-            their names there.
+        named: units with their names in a block, by their formula.
     """
 
     def __init__(self, model: Model, certificate: Certificate):
         self.model = model
         self.certificate = certificate
         self.write = FormulaWriter(model)
-        self.named: dict[tuple[int, Move], tuple[str, Unit]] = {}
+        self.named: dict[int, tuple[str, Unit]] = {}
         for rate in model.dynamics.system(1).values() if certificate.system else ():
             self.write.reader.form(rate)
 
@@ -63,14 +63,16 @@ class _Export:
         model, found, write = self.model, self.certificate, self.write
         rates = model.dynamics.system(1)
         equations = {write.state(state): write.tree(rate) for state, rate in rates.items()}
-        parts, energy, units, forcing = found.parts if found.proved else (), None, {}, {}
+        parts, energy, units, forcing, blocks = found.parts, None, {}, {}, []
         if found.system is not None:
             forcing = {write.state(s): self.forcing(rate) for s, rate in rates.items()}
-            energy = self.energy(found.system)
-            units = self.units(found.system, parts)
-            if energy is not None and energy["units"] == units:
-                del energy["units"]
-        blocks = [self.block(block) for block in _by_block(parts)]
+            units, whole = self.units(found.system), found.energy and found.energy.part
+            if whole:
+                energy = self.block((whole,), found.system)
+                energy["groups"][0]["weights"] = list(map(write.operator, whole.weights))
+            if parts:
+                grouped = _by_block(found.system, parts)
+                blocks = [self.block(block, found.system) for block in grouped]
         conditions = [one for assumed in found.assumptions for one in self.condition(assumed)]
         kinds = self.parameters() | dict(sorted(write.kinds.items(), key=self.rank))
         return {
@@ -118,48 +120,38 @@ class _Export:
     # the dynamics
 
     def units(self, system: System, parts: Iterable[Part] = ()) -> Plain:
-        """The terms of s' = L φ(R s); those without an activation have the map `·`.
+        """The terms of s' = L φ(R s); linear ones have no map.
 
         Args:
             system: the dynamics.
-            parts: of the proof; what they move from a unit to the linear terms is moved here.
+            parts: of a block of the proof; what they move to the linear terms is moved here.
         """
-        moved: dict[tuple[int, State], Move] = {
-            (id(unit.formula), state): (unit.moved, unit.turned)
+        moved: dict[int, Move] = {
+            id(unit.formula): (unit.moved, unit.turned)
             for part in parts
             for unit in (*part.units, *(unit for _, unit in part.absorbed))
-            for state in part.states
-            if unit.moved is not None
         }
         self.named, found = {}, {}
         for k, unit in enumerate(system.units, start=1):
-            columns: dict[Move, Row] = {}
-            for state, operator in unit.column.items():
-                move = moved.get((id(unit.formula), state), (None, False))
-                columns.setdefault(move, {})[state] = operator
-            for n, (move, column) in enumerate(columns.items()):
-                name, whole = f"φ{k}" + "′" * n, replace(unit, column=column)
-                found |= self.unit(name, whole, *move)
+            found |= self.unit(k, unit, *moved.get(id(unit.formula), (None, False)))
         for k, ((i, j), op) in enumerate(system.linear.items(), start=1):
-            found[f"linear {k}"] = self.term("·", {j: op}, {i: IDENTITY})
-        return found or {"nothing": {"map": "·", **self.nothing(system.states[0])}}
+            found[f"linear {k}"] = self.term([], {j: op}, {i: IDENTITY})
+        return found or {"nothing": {"map": [], **self.nothing(system.states[0])}}
 
-    def unit(self, name: str, unit: Unit, amount: Fraction | None, turned: bool) -> Plain:
-        """A unit φ; or φ - m · and m · apart; or m · - φ, its column turned, and m ·."""
-        tree, column = self.map(unit), unit.column
-        if amount is not None:
-            sign, scale = ("-1" if turned else "1"), amount if turned else -amount
-            tree = ["+", product([sign, tree]), ["*", str(scale), "·"]]
-            if turned:
-                column = {state: -operator for state, operator in column.items()}
-        self.named[id(unit.formula), (amount, turned)] = name, replace(unit, column=column)
-        found = {name: self.term(tree, unit.row, column)}
-        if amount is not None:
-            linear = {s: Scalar.number(amount) * operator for s, operator in unit.column.items()}
-            found[f"linear part of {name}"] = self.term("·", unit.row, linear)
-        return found
+    def unit(self, k: int, unit: Unit, amount: Fraction | None, turned: bool) -> Plain:
+        """A unit φ; or its rest ψ = ±(φ - m ·) and, apart, the linear part m ·."""
+        name = f"φ{k}" if amount is None else f"ψ{k}"
+        if amount is None:
+            self.named[id(unit.formula)] = name, unit
+            return {name: self.term(self.map(unit), unit.row, unit.column)}
+        sign = -1 if turned else 1
+        column = {state: Scalar.number(sign) * operator for state, operator in unit.column.items()}
+        linear = {s: Scalar.number(amount) * operator for s, operator in unit.column.items()}
+        self.named[id(unit.formula)] = name, replace(unit, column=column)
+        whole = self.term(self.map(unit), unit.row, column) | {"rest": [str(amount), str(sign)]}
+        return {name: whole} | {f"linear part of {name}": self.term([], unit.row, linear)}
 
-    def term(self, tree: Tree, row: Row, column: Row) -> Plain:
+    def term(self, tree: list[Tree], row: Row, column: Row) -> Plain:
         """L φ(R s)."""
         return {"map": tree, "row": self.write.row(row), "column": self.write.row(column)}
 
@@ -168,25 +160,21 @@ class _Export:
         name = self.write.name(state)
         return {"row": {name: ZERO}, "column": {name: ZERO}}
 
-    def map(self, unit: Unit) -> Tree:
-        """φ, what is done to · = R s; it is unit.sign times the formula of the unit."""
-        write, node = self.write, unit.formula
+    def map(self, unit: Unit) -> list[Tree]:
+        """φ, what is done to R s; it is unit.sign times the formula of the unit."""
+        write, node, minus = self.write, unit.formula, [["*", "-1"]]
         assert isinstance(node, expr.Activate | expr.Call | expr.Hadamard)
         if unit.stages == (LINEAR,):
             assert isinstance(node, expr.Activate)
             form, sign = write.reader.form(node.operand), unit.sign
-            start = self.start(unit, {k: v for k, v in form.items() if isinstance(k, State)})
-            tree = write.argument(form, start)
+            states = {k: v for k, v in form.items() if isinstance(k, State)}
+            stages = write.argument(form)
         else:
             ((leaf, factor),) = write.reader.form(node).items()
             sign = unit.sign if factor == IDENTITY else -unit.sign
-            tree = write.map(leaf, self.start(unit, write.states(leaf)))
-        return tree if sign > 0 else product(["-1", tree])
-
-    @staticmethod
-    def start(unit: Unit, states: Row) -> Tree:
-        """The form that a formula has of the states, by that of the unit."""
-        return "·" if states == unit.row else ["*", "-1", "·"]
+            stages, states = write.map(leaf), write.states(leaf)
+        start = [] if states == unit.row else minus
+        return [*start, *stages, *(minus if sign < 0 else [])]
 
     def forcing(self, rate: expr.Node) -> Tree:
         """What reads no state and stands outside the units."""
@@ -196,17 +184,11 @@ class _Export:
 
     # the proof
 
-    def energy(self, system: System) -> Plain | None:
-        """What the energy rests on: a piece about all units at once, nothing moved."""
-        part = self.certificate.energy.part if self.certificate.energy is not None else None
-        if part is None:
-            return None
-        units = self.units(system)
-        return {"units": units, **self.block((part,))}
-
-    def block(self, parts: tuple[Part, ...]) -> Plain:
-        """The proof about one diagonal block of J."""
+    def block(self, parts: tuple[Part, ...], system: System) -> Plain:
+        """The proof about one diagonal block of J, or an energy."""
         first, write = parts[0], self.write
+        units = self.units(system, parts)
+        own = {"units": units} if any(name.startswith("ψ") for name in units) else {}
         states = first.states or tuple(map(write.reader.state, self.model.dynamics.system(1)))
         write.slopes = {
             name: f"{self.name(unit)}'" for part in parts for name, unit in part.absorbed
@@ -214,6 +196,7 @@ class _Export:
         starts = [sum(len(part.units) for part in parts[:k]) for k in range(len(parts))]
         pairs = list(zip(parts, starts, strict=True))
         return {
+            **own,
             "states": [write.name(state) for state in states],
             "decay": {write.name(state): write.scalar(s) for state, s in first.decay.items()},
             **self.arranged(states[0], pairs),
@@ -246,7 +229,7 @@ class _Export:
 
     def name(self, unit: Unit) -> str:
         """The name of a unit in the certificate."""
-        return self.named[id(unit.formula), (unit.moved, unit.turned)][0]
+        return self.named[id(unit.formula)][0]
 
     def factor(self, unit: Unit) -> str | Plain:
         """L D R, where D is the slope of a unit of the dynamics, or the identity.
@@ -254,8 +237,10 @@ class _Export:
         A unit that stands in the block as it is in the dynamics is called by its name.
         """
         if unit.formula is not None:
-            name, whole = self.named[id(unit.formula), (unit.moved, unit.turned)]
-            if (whole.row, whole.column) == (unit.row, unit.column):
+            name, whole = self.named[id(unit.formula)]
+            values = self.write.reader.values
+            pairs = (whole.row, unit.row), (whole.column, unit.column)
+            if all(_at(one, values) == _at(other, values) for one, other in pairs):
                 return name
         slope = "I" if unit.linear else f"{self.name(unit)}'"
         row, column = self.write.row(unit.row), self.write.row(unit.column)
@@ -265,20 +250,26 @@ class _Export:
         """The proof about a diagonal block of M."""
         write, found = self.write, {"kind": KINDS[part.spectrum]}
         found["units"] = list(range(start, start + max(len(part.units), 1)))
-        if any(c for i, row in enumerate(part.scaling) for j, c in enumerate(row) if i != j):
-            found["scaling"] = [[write.rational(c) for c in row] for row in part.scaling]
+        mixed = any(c for i, row in enumerate(part.scaling) for j, c in enumerate(row) if i != j)
+        if mixed:
+            found |= write.decomposed(part.scaling)
         else:
             found["weights"] = list(map(write.weight, part.weights))
         if any(part.allowance):
-            bounds = [str(largest(unit) or 0) for unit in part.units]
-            allowed = map(write.scalar, part.allowance)
-            found["allowance"] = [list(pair) for pair in zip(allowed, bounds, strict=True)]
-            found["rest"] = write.scalar(part.rate or Scalar())
+            found["allowance"] = [self.allowed(part, k) for k in range(len(part.units))]
         found["squares"] = [
             [write.scalar(square.weight), list(map(write.operator, square.row))]
             for square in part.squares
         ]
         return found
+
+
+    def allowed(self, part: Part, k: int) -> list[Any]:
+        """a, r >= 0 and s with a s + r = γ, where s is a bound of the slopes if a is not 0."""
+        (decay,) = {part.decay.get(state, Scalar()) for state in part.units[k].row}
+        amount, bound = part.allowance[k], largest(part.units[k]) or Fraction(0)
+        rest = decay - Scalar.number(bound) * amount
+        return [self.write.scalar(amount), self.write.scalar(rest), str(bound)]
 
 
 def _change(matrix: list[list[Operator]], v: int, by: Operator, contracted: bool) -> None:
@@ -299,6 +290,11 @@ def _without(operator: Operator, by: Operator, last: bool) -> Operator:
     return Operator.of({w[:-size] if last else w[size:]: scalar for w, scalar in operator.terms})
 
 
+def _at(row: Row, values: Mapping[str, Fraction]) -> Row:
+    """A row at the values of the `let`s."""
+    return {state: operator.at(values) for state, operator in row.items()}
+
+
 def _without_states(form: Form) -> Form:
     return {leaf: operator for leaf, operator in form.items() if not reads_state(leaf)}
 
@@ -309,12 +305,14 @@ def _bias(target: object) -> str | None:
     return leaf.name if isinstance(leaf, expr.Bias) else None
 
 
-def _by_block(parts: Iterable[Part]) -> list[tuple[Part, ...]]:
-    """The parts of each diagonal block of J."""
-    blocks: dict[tuple[State, ...], list[Part]] = {}
-    for part in parts:
-        blocks.setdefault(part.states, []).append(part)
-    return [tuple(block) for block in blocks.values()]
+def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]:
+    """The parts of each diagonal block of J; of one that is 0, an empty one."""
+    if all(not part.states for part in parts):
+        return [parts]
+    blocks = [block.states for block in reductions.parts(system)]
+    empty = [Part((), (), (), (), "imaginary", states=states) for states in blocks]
+    found = [tuple(part for part in parts if part.states == states) for states in blocks]
+    return [some or (none,) for some, none in zip(found, empty, strict=True)]
 
 
 def _laid_out(value: Any, depth: int = 0) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from odenet.analyse.factorisations import Matrix
 from odenet.analyse.functions import Applied, Leaf, Times, reads_state
 from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
@@ -64,11 +65,15 @@ class FormulaWriter:
         return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
     @staticmethod
-    def rational(operator: Operator) -> str:
-        """A multiple of the identity by a number without names."""
-        value = rational(operator.scalar or Scalar())
-        assert value is not None
-        return str(value)
+    def decomposed(matrix: Matrix) -> Plain:
+        """A positive definite matrix of numbers as VᵀCV, with ones on the diagonal of V."""
+        c = [[rational(entry.scalar or Scalar()) or Fraction(0) for entry in row] for row in matrix]
+        size, mix, weights = range(len(c)), [], []
+        for k in size:
+            weights.append([[str(c[k][k]), {}]])
+            mix.append([c[k][j] / c[k][k] for j in size])
+            c = [[c[i][j] - c[i][k] * c[k][j] / c[k][k] for j in size] for i in size]
+        return {"weights": weights, "mix": [[["*", str(x), "I"] for x in row] for row in mix]}
 
     def operator(self, operator: Operator) -> Tree:
         """A sum of words."""
@@ -133,15 +138,15 @@ class FormulaWriter:
             return ["+", ["*", *(["+", factor] for factor in factors)]]  # kept apart from others
         return self.tree(leaf)
 
-    def map(self, leaf: Leaf, start: Tree) -> Tree:
-        """A function of the states as one of `start`, its affine form of them.
+    def map(self, leaf: Leaf) -> list[Tree]:
+        """A function of the states as what is done to its affine form of them, one by one.
 
         Biases and all that reads no state are a part of the function.
         """
         if isinstance(leaf, Times):
-            return product([self.map(factor, start) for factor, _ in leaf.factors])
+            return [["product", *(self.map(factor) for factor, _ in leaf.factors)]]
         assert isinstance(leaf, Applied)
-        return [*self.stage(leaf.node), self.argument(dict(leaf.argument), start)]
+        return [*self.argument(dict(leaf.argument)), self.stage(leaf.node)]
 
     def states(self, leaf: Leaf) -> Row:
         """The affine form of the states that a function is one of, without offsets."""
@@ -153,15 +158,17 @@ class FormulaWriter:
             return self.states(inner[0])
         return {k: operator for k, operator in leaf.argument if isinstance(k, State)}
 
-    def argument(self, form: Mapping[Leaf, Operator], start: Tree) -> Tree:
-        """What a function is applied to, as a function of the states' part of it."""
+    def argument(self, form: Mapping[Leaf, Operator]) -> list[Tree]:
+        """What is done to the states' part of an argument before the function is applied."""
         offset = {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
         inner = [k for k in form if reads_state(k) and not isinstance(k, State)]
+        stages: list[Tree] = []
         if inner:
-            factor = form[inner[0]].at(self.reader.values)
-            inside = self.map(inner[0], start)
-            start = inside if factor == IDENTITY else product([self.operator(factor), inside])
-        return ["+", self.field(offset), start] if offset else start
+            stages = self.map(inner[0])
+            factor = self.operator(form[inner[0]].at(self.reader.values))
+            factors = factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]
+            stages += [["*", part] for part in factors if part != "I"]
+        return [*stages, ["+", self.field(offset)]] if offset else stages
 
     def stage(self, node: expr.Activate | expr.Call) -> list[Any]:
         """An activation with its constants, or a norm, of what follows."""
