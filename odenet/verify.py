@@ -1,10 +1,9 @@
-"""Checks a certificate of odenet: `python verify.py certificate.json`.
+"""Checks a certificate of odenet: `python verify.py certificate.json`, and imports nothing of it.
 
-Imports nothing of odenet and can be copied alone. It takes the theorems of docs/certificates.md for
-granted, and nothing that the certificate says. All identities are tested exactly, at random integer
-matrices: the equations against s' = L φ(R s) + f, with random functions as activations; J + Γ =
-L D R; M = R L; C (M - A) and its squares. Different sums of words of fewer than N letters differ
-there, but for a chance below 10^-9. Exit codes: 0 proved, 1 not proved, 2 this is no certificate.
+It takes the theorems of docs/certificates.md for granted, and nothing that the certificate says.
+Identities are tested exactly, at random integer matrices and with random functions as activations;
+different sums of words of fewer than N letters differ there, but for a chance below 10^-9. The exit
+code is 0 if the verdict is proved, 1 if it is not proved or not checked, 2 for other files.
 """
 
 import json
@@ -18,11 +17,10 @@ import numpy as np
 
 N, LARGE, BYTES, ZERO, RANDOM = 9, 10**15, 10**6, ["*", "0", "I"], np.random.default_rng()
 TABLE = "relu 0 1,tanh 0 1,sigmoid 0 1/4,softplus 0 1,elu 0 1,hardtanh 0 1,shrink 0 1,sin -1 1,"
-TABLE += "identity 1 1,leaky_relu 1 1,gelu -13/100 113/100,silu -1/10 11/10"  # bounds of φ'
+TABLE += "leaky_relu 0 1,gelu -13/100 113/100,silu -1/10 11/10"  # bounds of φ'
 SLOPES = {name: [*map(Fraction, ends)] for name, *ends in map(str.split, TABLE.split(","))}
-POSITIVE, ODD = ("relu", "sigmoid", "softplus"), {"tanh", "hardtanh", "sin", "shrink"}
-DIAGONAL, SIGNED = {"diag", "gate", "slope"}, {"scalar", "diag", "gate"}
-ALL = {"imaginary", "real", "stable"}
+POSITIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]
+ODD, ALL = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}
 GIVES = dict(antisymmetric=ALL - {"real"}, symmetric=ALL - {"imaginary"}, dissipative={"stable"})
 Unproved = type("not proved", (Exception,), {"__repr__": Exception.__str__})
 Unchecked = type("not checked", (Unproved,), {})
@@ -31,10 +29,6 @@ Unchecked = type("not checked", (Unproved,), {})
 def demand(holds, otherwise, error: type = Unproved):
     if not holds:
         raise error(otherwise)
-
-
-def draw():
-    return int(RANDOM.integers(LARGE)) ** 2
 
 
 def number(text) -> Any:
@@ -59,79 +53,71 @@ class Checker:
         self.units, self.energy, self.functions = block.pop("units", data["units"]), energy, {}
         self.conditions = {(c["kind"], c.get("of")) for c in data["conditions"]}
         self.kind, values = data["kinds"] | {"u": "bias", "I": "identity"}, data["values"]
-        signs = {n for kind, n in self.conditions if kind == "sign" and self.kind[n] in SIGNED}
-        calls = [["call", name] for name in POSITIVE if name not in self.kind]
-        gates = {n for n, kind in self.kind.items() if kind == "gate" and values[n][:2] in calls}
-        self.bounds = {"I": (1, 1)}
-        for name, unit in self.units.items():
-            m, sign = map(Fraction, unit.get("rest", "01"))
-            slope = sorted(sign * (bound - m) for bound in self.slope(unit["map"]))
-            bounds = (1, 1) if energy else (*slope,)
-            unit["slope"] = "I" if bounds == (1, 1) else f"{name}'"
-            self.bounds[unit["slope"]] = bounds
-        self.known = signs | gates | {name for name, (low, _) in self.bounds.items() if low >= 0}
-        names = [*self.kind, *data["equations"], *self.bounds]
-        demand(len({*names}) == len(names) - 1, "a name is two things", ValueError)  # but for I
-        self.point: dict[str, Any] = {}
-        for name, kind in (dict.fromkeys(self.bounds, "slope") | self.kind).items():
-            A = RANDOM.integers(1, LARGE, (N, N)).astype(object) ** 2  # diagonals have roots
+        signs = {n for n, kind in self.kind.items() if ("sign", n) in self.conditions}
+        signs = {n for n in signs if self.kind[n] in ("scalar", "diag", "gate")}
+        gates = {n for n, kind in self.kind.items() if kind == "gate" and values[n][:2] in POSITIVE}
+        self.known, self.bounds, self.point = signs | gates | {"I"}, {"I": (1, 1)}, {}
+        names = [*self.kind, *data["equations"], *(f"{name}'" for name in self.units)]
+        demand(len({*names, *SLOPES}) == len(names) + len(SLOPES), "a name is two things")
+        for name in names:
+            A, kind = RANDOM.integers(1, LARGE, (N, N)).astype(object) ** 2, self.kind.get(name)
             drawn = {"bias": A[0], "scalar": A[0, 0], "identity": np.identity(N, object)}
-            self.point[name] = np.diag(A[0]) if kind in DIAGONAL else drawn.get(kind, A)
-        for name in (n for n, kind in self.kind.items() if kind in ("number", "formula", "gate")):
-            x = self.value(values[name], self.point)
-            self.point[name] = np.diag(x) if np.ndim(x) else x
-        at = {name: x for name, x in self.point.items() if name in self.kind}
-        s = {s: RANDOM.integers(-LARGE, LARGE, N).astype(object) for s in data["equations"]}
-        rates = {s: self.value(data["forcing"].get(s, "0"), at) for s in s}
-        for unit in self.units.values():  # F(s) = L φ(R s) + f at a random state
+            drawn |= dict.fromkeys(["diag", None], np.diag(A[0]))  # of squares: it has a root
+            self.point[name] = drawn.get(kind, A)
+            if kind in ("number", "formula", "gate"):
+                x = self.value(values[name], self.point)
+                self.point[name] = np.diag(x) if np.ndim(x) else x
+        at = {name: self.point[name] for name in self.kind}
+        s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}
+        rates = {i: self.value(data["forcing"].get(i, "0"), at) for i in s}
+        for name, unit in self.units.items():  # F(s) = L φ(R s) + f at a random state
             m, sign = map(Fraction, unit.get("rest", "01"))
+            low, high = sorted(sign * (bound - m) for bound in self.slope(unit["map"]))
+            unit["slope"] = "I" if energy or low == high == 1 else f"{name}'"
+            self.bounds.setdefault(unit["slope"], (low, high))
             x = sum(self.value(a, at) @ s[i] for i, a in unit["row"].items())
-            y = reduce(lambda x, stage: self.value([*stage, x], at), unit["map"], x)
-            y = sign * (y - m * x)
+            y = reduce(lambda y, stage: self.value([*stage, y], at), unit["map"], x)
             for i, a in unit["column"].items():
-                rates[i] = rates[i] + self.value(a, at) @ y
+                rates[i] = rates[i] + sign * self.value(a, at) @ (y - m * x)
+        self.known |= {name for name, (low, _) in self.bounds.items() if low >= 0}
         for i, tree in data["equations"].items():
             demand(np.all(self.value(tree, at | s) == rates[i]), f"the units do not give {i}'")
 
     def value(self, tree, point) -> Any:  # a formula is a name, a number, or a list [kind, part, …]
-        if not isinstance(tree, str | list):
-            return tree
-        if isinstance(tree, str):
-            return point[tree] if number(tree) is None else number(tree)
+        if not isinstance(tree, list):
+            x = number(tree) if isinstance(tree, str) else tree
+            return point[tree] if x is None else x
         kind, first, *rest = tree
         if kind != "call":
             demand(kind != "^" or "/" not in rest[0] or first in self.known, f"a root of {first}")
             return FORMULAS[kind](*(self.value(part, point) for part in tree[1:]))
-        (*constants, x), of = (self.value(part, point) for part in rest), self.kind.get(first)
-        if first == "identity" and not of:
-            return x
-        odd, whole = not of and first in ODD, x if of not in (None, "batch norm") else ()
-        keys = [(abs(t) if odd else t, i if of else 0, *whole) for i, t in enumerate(x)]
-        drawn = [self.functions.setdefault((first, *constants, *k), draw()) for k in keys]
-        return np.array(drawn, object) * [(t > 0) - (t < 0) if odd else 1 for t in x]
+        *constants, x = (self.value(part, point) for part in rest)
+        odd, own = first in ODD, first in self.kind  # what is learned has a function per value
+        keys = [(first, *constants, abs(t) if odd else t, i * own) for i, t in enumerate(x)]
+        drawn = RANDOM.integers(1, LARGE, len(x)).astype(object) ** 2
+        f = [self.functions.setdefault(k, y) for k, y in zip(keys, drawn, strict=True)]
+        return np.array(f, object) * [(t > 0) - (t < 0) if odd else 1 for t in x]
 
     def slope(self, stages) -> tuple:  # between what the derivative of a map lies
         low, high = 1, 1
         for kind, first, *rest in stages:
             if kind in ("*", "+"):
-                own = [Fraction(first) if kind == "*" else 1]
+                own = [Fraction(number(first)) if kind == "*" else 1] * (not rest)
             elif kind == "call" and self.kind.get(first) == "batch norm":
                 frozen = {("gain", first), ("frozen statistics", first)} <= self.conditions
                 own = [0 if frozen else -inf, inf]
             else:
-                known = kind == "call" and first in SLOPES.keys() - self.kind.keys()
-                demand(known, f"{kind} {first!r:.40} in a unit", Unchecked)
-                demand(first != "shrink" or number(rest[0]) >= 0, "shrink by less than 0")
-                own = SLOPES[first] + [*map(Fraction, rest[: first == "leaky_relu"])]
+                demand(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
+                own = SLOPES[first] + [*map(number, rest)]
             ends = [x * y if x and y else 0 for x in own for y in (low, high)]
             low, high = min(ends), max(ends)
         return low, high
 
-    def weight(self, terms):  # a sum of numbers > 0 times numbers and diagonals >= 0
+    def weight(self, terms, signed=False):  # a sum of numbers > 0 times numbers and diagonals >= 0
         for x, powers in terms:
             known = all(n in self.known or number(p) % 2 == 0 for n, p in powers.items())
-            demand(known and number(x) > 0, f"{terms} is not known to be positive")
-        words = [["*", x, *(["^", n, p] for n, p in powers.items())] for x, powers in terms]
+            demand(signed or (known and number(x) > 0), f"{terms} is not known to be positive")
+        words = [["*", x, *(["^", *power] for power in powers.items())] for x, powers in terms]
         return ["+", *words] if terms else "0"
 
     def grid(self, rows):
@@ -147,60 +133,40 @@ class Checker:
         R = self.grid([[term["row"].get(s, ZERO) for s in states] for term in terms])
         return L, self.diagonal([term["slope"] for term in terms]), R
 
-    def block(self, done, states, decay, factors, T, M, groups):  # of J; what it gives
-        units = [unit for unit in self.units.values() if unit["column"].keys() & {*states}]
-        seen = {state for unit in units for state in unit["row"]} - {*done} | {*states}
-        demand(sorted(seen) == sorted(states), "J is not triangular")
+    def block(self, done, states, decay, factors, T, M, kind, weights, squares, allowance=()):
+        demand(kind in GIVES, f"a part of the kind {kind!r:.40}", Unchecked)
+        seen = {s for u in self.units.values() if u["column"].keys() & {*states} for s in u["row"]}
+        demand(sorted(seen - {*done} | {*states}) == sorted(states), "J is not triangular")
         J = reduce(np.matmul, self.terms([*self.units.values()], states))
         factors = [self.units[f] if isinstance(f, str) else f for f in factors]
-        L, D, R = self.terms(factors, states)
+        slopes, (L, D, R) = [f["slope"] for f in factors], self.terms(factors, states)
         γ = {s: self.weight(decay.get(s, [])) for s in states}
         Γ, Γφ = self.diagonal([*γ.values()]), self.diagonal([γ[min(f["row"])] for f in factors])
         demand((J + Γ == L @ D @ R).all(), f"J is not that of the factors of {states}")
         demand((Γφ @ R == R @ Γ).all(), "a unit reads states of different decay")
-        changed, M, T = [v for v, by in enumerate(T) if by != "I"], self.grid(M), self.diagonal(T)
-        twin = not self.energy and (R @ L @ T == T @ M).all()
-        demand(twin or (T @ R @ L == M @ T).all(), "M is not R L")
-        for v in changed:
-            μ = M[v * N : v * N + N, v * N : v * N + N]
-            plain = (μ == μ[0, 0] * self.point["I"]).all() and factors[v]["slope"] == "I"
-            plain = plain and len(changed) == 1 and (T @ Γφ == Γφ @ T).all()
-            demand(plain, "no theorem allows this T")
-        gives, rest = ALL - {"imaginary" if decay else ""}, {*range(len(M))}
-        for group in groups:
-            own = [i * N + k for i in group["units"] for k in range(N)]
-            rest -= {*own}
-            demand(not M[np.ix_(own, [*rest])].any(), "M is not block triangular")
-            slopes = [factors[i]["slope"] for i in group["units"]]
-            if M[np.ix_(own, own)].any():
-                gives = gives & self.group(M[np.ix_(own, own)], Γφ[np.ix_(own, own)], slopes, group)
-        demand(not rest and (not self.energy or len(groups) == 1), "a unit has no proof")
-        return gives
-
-    def group(self, M, Γ, slopes, group):  # a diagonal block of M; what its eigenvalues are
-        kind, squares, C = group["kind"], group["squares"], group["weights"]
-        demand(kind in GIVES, f"a part of the kind {kind!r:.40}", Unchecked)
-        demand({*slopes} <= self.known, "a slope may be < 0")
-        if allowance := group.get("allowance"):  # A with A S <= A S + r = Γ
+        (v, by), M = T or (0, "I"), self.grid(M)
+        T = self.diagonal([by if i == v else "I" for i in range(len(factors))])
+        RL, at = R @ L, slice(v * N, v * N + N)
+        twin = not self.energy and (RL @ T == T @ M).all()
+        demand(twin or (T @ RL == M @ T).all(), "M is not R L")
+        plain = (M[at, at] == RL[at, at]).all() and (Γφ @ T == T @ Γφ).all() and slopes[v] == "I"
+        plain = plain and (M[at, at] == M[at, at][0, 0] * self.point["I"]).all()
+        demand(by == "I" or plain, "no theorem allows this T")
+        demand({*slopes} <= self.known or not M.any(), "a slope may be < 0")
+        gives = (GIVES[kind] if M.any() else ALL) - {"imaginary" if decay else ""}
+        if allowance:  # A with A S <= A S + r = Γ
             A, r = (self.diagonal([self.weight(row[i]) for row in allowance]) for i in (0, 1))
-            M, Sa = M - A, A @ self.diagonal([s for _, _, s in allowance])
-            bounds = [number(s) if a else inf for a, _, s in allowance]
-            bounded = all(self.bounds[n][1] <= s for n, s in zip(slopes, bounds, strict=True))
-            demand(bounded and (Sa + r == Γ).all(), "an allowance above a decay")
-        C = self.diagonal(C if self.energy else [*map(self.weight, C)])
-        demand((C == np.diag(np.diag(C))).all(), "C is not diagonal")
-        if "mix" in group:  # VᵀCV, with V invertible, where D = I and the decay is one
-            V = self.grid(group["mix"])
-            plain = {*slopes} == {"I"} and not self.energy and (Γ == Γ[0, 0] * np.eye(len(V))).all()
-            demand(plain and (np.tril(V) == np.eye(len(V))).all(), "no theorem allows this C")
-            C = V.T @ C @ V
+            M, AS = M - A, A @ self.diagonal([s for _, _, s in allowance])
+            limits = [number(s) if a else inf for a, _, s in allowance]
+            below = all(self.bounds[n][1] <= s for n, s in zip(slopes, limits, strict=True))
+            demand(below and (AS + r == Γφ).all(), "an allowance above a decay")
+        C = self.diagonal([self.weight(c, self.energy) for c in weights])
         S = C @ M if kind == "symmetric" else C @ M + (C @ M).T
-        demand((S == S.T).all(), "C M is not symmetric")
         for weight, row in squares:
             W = self.grid([row])
             S = S + W.T @ self.diagonal([self.weight(weight)]) @ W
         demand(not S.any() and not (squares and "anti" in kind), f"C M is not {kind}")
-        return GIVES[kind]
+        return gives
 
 
 def main(path):
@@ -210,20 +176,18 @@ def main(path):
         print(*(f"{s}' = {json.dumps(f)}" for s, f in data["equations"].items()), sep="\n")
         verdict, energy, gives, done = data["verdict"], data["energy"], ALL, []
         conditions, whole = [[*c.values()] for c in data["conditions"]], {*data["equations"]}
-        for block in filter(None, [energy, *data["blocks"]]):
-            checker = Checker(data, block, block is energy)
-            found = checker.block([] if block is energy else done, **block)
-            if block is not energy:
-                gives, done = gives & found, done + block["states"]
-                continue
-            left = {name for name, u in checker.units.items() if u["map"]} - {
-                *map(str, block["factors"])
-            }
-            left |= (whole - {*block["states"]}) | data["forcing"].keys() | block["decay"].keys()
+        if energy:
+            checker = Checker(data, energy, True)
+            kept, factors = "imaginary" in checker.block([], **energy), energy["factors"]
+            left = {n for n, u in checker.units.items() if u["map"] and factors.count(n) != 1}
+            left |= (whole - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
             demand(not left, f"the energy leaves out {left}")
-            print("proved: the energy", "is conserved" if "imaginary" in found else "never grows")
-        given = {*done} == whole and ["constant weights"] in conditions
-        demand(given and verdict in gives, f"the spectrum is {verdict}")
+            print("proved: the energy", "is conserved" if kept else "never grows")
+        for block in data["blocks"]:
+            gives = gives & Checker(data, block, False).block(done, **block)
+            done += block["states"]
+        done = {*done} == whole and ["constant weights"] in conditions
+        demand(done and verdict in gives, f"the spectrum is {verdict}")
         print(f"proved: the spectrum is {verdict}, given {', '.join(map(' of '.join, conditions))}")
         return 0
     except Exception as error:

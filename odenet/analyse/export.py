@@ -15,7 +15,7 @@ from odenet.analyse.bounded_slopes import largest
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import Part
 from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree
-from odenet.analyse.factorisations import multiply
+from odenet.analyse.export_scaling import with_diagonal_scaling
 from odenet.analyse.functions import Form, reads_state
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
@@ -69,7 +69,6 @@ class _Export:
             units, whole = self.units(found.system), found.energy and found.energy.part
             if whole:
                 energy = self.block((whole,), found.system)
-                energy["groups"][0]["weights"] = list(map(write.operator, whole.weights))
             if parts:
                 grouped = _by_block(found.system, parts)
                 blocks = [self.block(block, found.system) for block in grouped]
@@ -92,7 +91,8 @@ class _Export:
 
     def parameters(self) -> dict[str, str]:
         """The kind of what is learned; an opaque map is one as well."""
-        found = {self.write.spell(name): "map" for name in self.model.maps}
+        found = {"u": "bias", "I": "identity"}
+        found |= {self.write.spell(name): "map" for name in self.model.maps}
         for name, parameter in self.model.parameters.items():
             norm = f"{parameter.options['kind']} norm" if parameter.type == "norm" else ""
             found[self.write.spell(name)] = norm or parameter.type
@@ -185,46 +185,37 @@ class _Export:
     # the proof
 
     def block(self, parts: tuple[Part, ...], system: System) -> Plain:
-        """The proof about one diagonal block of J, or an energy."""
-        first, write = parts[0], self.write
-        units = self.units(system, parts)
-        own = {"units": units} if any(name.startswith("ψ") for name in units) else {}
-        states = first.states or tuple(map(write.reader.state, self.model.dynamics.system(1)))
-        write.slopes = {
-            name: f"{self.name(unit)}'" for part in parts for name, unit in part.absorbed
-        }
-        starts = [sum(len(part.units) for part in parts[:k]) for k in range(len(parts))]
-        pairs = list(zip(parts, starts, strict=True))
-        return {
-            **own,
-            "states": [write.name(state) for state in states],
-            "decay": {write.name(state): write.scalar(s) for state, s in first.decay.items()},
-            **self.arranged(states[0], pairs),
-            "groups": [self.group(part, start) for part, start in pairs],
-        }
+        """The proof about one diagonal block of J, or an energy.
 
-    def arranged(self, state: State, pairs: list[tuple[Part, int]]) -> Plain:
+        Of a block whose M is block triangular itself, no more than that is written.
+        """
+        part, write, units = parts[0], self.write, self.units(system, parts)
+        states = part.states or tuple(map(write.reader.state, self.model.dynamics.system(1)))
+        write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed}
+        found: Plain = {"units": units} if any(name.startswith("ψ") for name in units) else {}
+        found["states"] = [write.name(state) for state in states]
+        found["decay"] = {write.name(state): write.scalar(s) for state, s in part.decay.items()}
+        if len(parts) == 1:
+            part = with_diagonal_scaling(part)
+            return found | self.arranged(states[0], part) | self.statement(part)
+        nothing = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
+        return found | nothing | {"kind": "block triangular"}
+
+    def arranged(self, state: State, part: Part) -> Plain:
         """The terms L D R of a block, and M̂ with T R L = M̂ T or R L T = T M̂ for some T."""
-        plain = [unit for part, _ in pairs for unit in part.units]
-        change: list[Tree] = ["I"] * max(len(plain), 1)
-        changes = []
-        for part, start in pairs:
-            if part.contracted is not None:  # the unit has p in the place of the identity
-                v = start + part.contracted
-                (by,) = plain[v].row.values()
-                plain[v] = replace(plain[v], row=dict.fromkeys(plain[v].row, IDENTITY))
-                changes.append((v, by, True))
-            if part.expanded is not None:
-                changes.append((start + part.expanded[0], Operator.word(part.expanded[1]), False))
-        matrix = [list(row) for row in multiply(tuple(plain))]
-        for v, by, contracted in changes:
-            change[v] = self.write.operator(by)
-            _change(matrix, v, by, contracted)
-        nothing = {"slope": "I", **self.nothing(state)}
+        plain, write, change = list(part.units), self.write, []
+        matrix = part.matrix
+        if part.contracted is not None:  # the unit has p in the place of the identity
+            unit = plain[part.contracted]
+            (by,) = unit.row.values()
+            plain[part.contracted] = replace(unit, row=dict.fromkeys(unit.row, IDENTITY))
+            change = [part.contracted, write.operator(by)]
+        if part.expanded is not None:
+            change = [part.expanded[0], write.operator(Operator.word(part.expanded[1]))]
         return {
-            "factors": [self.factor(unit) for unit in plain] or [nothing],
+            "factors": [self.factor(u) for u in plain] or [{"slope": "I", **self.nothing(state)}],
             "T": change,
-            "M": [[self.write.operator(op) for op in row] for row in matrix] or [[ZERO]],
+            "M": [[write.operator(op) for op in row] for row in matrix] or [[ZERO]],
         }
 
     def name(self, unit: Unit) -> str:
@@ -246,23 +237,17 @@ class _Export:
         row, column = self.write.row(unit.row), self.write.row(unit.column)
         return {"slope": slope, "row": row, "column": column}
 
-    def group(self, part: Part, start: int) -> Plain:
-        """The proof about a diagonal block of M."""
+    def statement(self, part: Part) -> Plain:
+        """What is shown of C M."""
         write, found = self.write, {"kind": KINDS[part.spectrum]}
-        found["units"] = list(range(start, start + max(len(part.units), 1)))
-        mixed = any(c for i, row in enumerate(part.scaling) for j, c in enumerate(row) if i != j)
-        if mixed:
-            found |= write.decomposed(part.scaling)
-        else:
-            found["weights"] = list(map(write.weight, part.weights))
-        if any(part.allowance):
-            found["allowance"] = [self.allowed(part, k) for k in range(len(part.units))]
+        found["weights"] = list(map(write.weight, part.weights or (IDENTITY,)))
         found["squares"] = [
             [write.scalar(square.weight), list(map(write.operator, square.row))]
             for square in part.squares
         ]
+        if any(part.allowance):
+            found["allowance"] = [self.allowed(part, k) for k in range(len(part.units))]
         return found
-
 
     def allowed(self, part: Part, k: int) -> list[Any]:
         """a, r >= 0 and s with a s + r = γ, where s is a bound of the slopes if a is not 0."""
@@ -270,24 +255,6 @@ class _Export:
         amount, bound = part.allowance[k], largest(part.units[k]) or Fraction(0)
         rest = decay - Scalar.number(bound) * amount
         return [self.write.scalar(amount), self.write.scalar(rest), str(bound)]
-
-
-def _change(matrix: list[list[Operator]], v: int, by: Operator, contracted: bool) -> None:
-    """M̂ in the place of M, Theorem 9 or 13."""
-    for k in range(len(matrix)):
-        if k == v:
-            continue
-        if contracted:
-            matrix[v][k], matrix[k][v] = by @ matrix[v][k], _without(matrix[k][v], by, True)
-        else:
-            matrix[v][k], matrix[k][v] = _without(matrix[v][k], by, False), matrix[k][v] @ by
-
-
-def _without(operator: Operator, by: Operator, last: bool) -> Operator:
-    """B with operator = B p, or operator = p B."""
-    ((word, _),) = by.terms
-    size = len(word)
-    return Operator.of({w[:-size] if last else w[size:]: scalar for w, scalar in operator.terms})
 
 
 def _at(row: Row, values: Mapping[str, Fraction]) -> Row:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from odenet.analyse.factorisations import Matrix
 from odenet.analyse.functions import Applied, Leaf, Times, reads_state
-from odenet.analyse.laurent import Scalar, rational
+from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
-from odenet.analyse.read_formulas import FormulaReader, Gate
+from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Row
 from odenet.model import expr
 from odenet.model.expr import State
@@ -64,17 +63,6 @@ class FormulaWriter:
         letters = [letter for letter in word if isinstance(letter, Diagonal)]
         return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
-    @staticmethod
-    def decomposed(matrix: Matrix) -> Plain:
-        """A positive definite matrix of numbers as VᵀCV, with ones on the diagonal of V."""
-        c = [[rational(entry.scalar or Scalar()) or Fraction(0) for entry in row] for row in matrix]
-        size, mix, weights = range(len(c)), [], []
-        for k in size:
-            weights.append([[str(c[k][k]), {}]])
-            mix.append([c[k][j] / c[k][k] for j in size])
-            c = [[c[i][j] - c[i][k] * c[k][j] / c[k][k] for j in size] for i in size]
-        return {"weights": weights, "mix": [[["*", str(x), "I"] for x in row] for row in mix]}
-
     def operator(self, operator: Operator) -> Tree:
         """A sum of words."""
         return total([
@@ -106,8 +94,9 @@ class FormulaWriter:
         """The name of a diagonal; what a field multiplies with is kept as its formula."""
         target = self.reader.names.get(name)
         if isinstance(target, Gate) and name not in self.values:
-            self.kinds[name], self.values[name] = "gate", self.field(
-                {target.leaf: Operator.word(target.word)}
+            self.kinds[name], self.values[name] = (
+                "gate",
+                self.field({target.leaf: Operator.word(target.word)}),
             )
         return self.slopes.get(name, name)
 
@@ -230,6 +219,8 @@ class FormulaWriter:
                 return product([self.tree(node.operator), self.tree(node.operand)])
             case expr.Hadamard():  # a sum of one term, so that what stands before it stays apart
                 return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
+            case expr.Activate() if node.activation == LINEAR:
+                return self.tree(node.operand)
             case expr.Activate() | expr.Call():
                 return [*self.stage(node), self.tree(node.operand)]
         return [_TREES[type(node)], *map(self.tree, node.children())]
