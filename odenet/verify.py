@@ -85,7 +85,7 @@ class Checker:
 
     def value(self, tree, point) -> Any:  # a formula is a name, a number, or a list [kind, part, …]
         if not isinstance(tree, list):
-            x = number(tree) if isinstance(tree, str) else tree
+            x = tree if isinstance(tree, np.ndarray) else number(tree)
             return point[tree] if x is None else x
         kind, first, *rest = tree
         if kind != "call":
@@ -187,7 +187,7 @@ def main(path):
             gives = gives & Checker(data, block, False).block(done, **block)
             done += block["states"]
         done = {*done} == whole and ["constant weights"] in conditions
-        demand(done and verdict in gives, f"the spectrum is {verdict}")
+        demand(done and verdict in gives, f"it is not shown to be {verdict}")
         print(f"proved: the spectrum is {verdict}, given {', '.join(map(' of '.join, conditions))}")
         return 0
     except Exception as error:

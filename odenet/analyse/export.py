@@ -239,7 +239,7 @@ class _Export:
 
     def statement(self, part: Part) -> Plain:
         """What is shown of C M."""
-        write, found = self.write, {"kind": KINDS[part.spectrum]}
+        write, found = self.write, Plain(kind=KINDS[part.spectrum])
         found["weights"] = list(map(write.weight, part.weights or (IDENTITY,)))
         found["squares"] = [
             [write.scalar(square.weight), list(map(write.operator, square.row))]
