@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from bench.contenders import CONTENDERS, Unable, plain
+from bench.contender import Unable
+from bench.contenders import CONTENDERS, plain
 from bench.depth import measure_depth
 from bench.instruments import Setting, Step
 from bench.networks import NETWORKS, Size
@@ -60,7 +61,7 @@ def step_of(name: str, job: Job, size: Size) -> Step:
     """A contender's training step, with the same weights for all."""
     network = NETWORKS[job.network]
     contender = CONTENDERS[name](network, network.build(size), size)
-    return Step(contender, Setting.here(), size)
+    return Step(contender, Setting.here(), network, size)
 
 
 def take_turns(job: Job, size: Size) -> dict[str, list[float]]:
@@ -89,9 +90,9 @@ def examine(job: Job, size: Size) -> dict[str, float | None]:
     found = {"peak": peak, "error": float(error), "evaluations": None, "statistics": None}
     if size == min(job.sizes):  # the others are the same
         found["statistics"] = step.statistics()
-        if not compiled:  # whose convolutions are called where nobody can count them
+        if not compiled:  # whose operations are called where nobody can count them
             each = size.steps * NETWORKS[job.network].evaluated
-            found["evaluations"] = step.convolutions() / each
+            found["evaluations"] = step.evaluations() / each
     return found
 
 
@@ -99,7 +100,7 @@ def write_truth(job: Job, size: Size) -> None:
     """The gradients in float64, by plain autograd on the CPU."""
     network = NETWORKS[job.network]
     contender = plain(network, network.build(size).double(), size)
-    step = Step(contender, Setting("cpu"), size, torch.float64)
+    step = Step(contender, Setting("cpu"), network, size, torch.float64)
     step()
     torch.save(step.gradients(), job.truth(size))
 

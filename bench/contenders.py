@@ -1,4 +1,4 @@
-"""How each contender trains the two networks: an adapter per library.
+"""How each contender trains the networks: an adapter per library.
 
 An adapter takes the steps of `bench.networks` and gives a module from input to output. A library
 that is not installed raises ImportError; one that cannot express a network raises Unable.
@@ -8,59 +8,40 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from types import FunctionType
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import odenet
+from bench.by_hand import ByHand
+from bench.contender import Adapter, Contender, Unable, of_steps
 from bench.networks import GAMMA, Network, Size
-from odenet.runtime import Flow
-from odenet.runtime.memory import bytes_per_step
+from bench.own import own, own_compiled, own_half
 
-HALF = 0.45  # of what plain autograd stores, which leaves room for the working memory of a step
-
-
-class Unable(Exception):
-    """The library has no way to write this network."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A network as one library trains it.
-
-    Attributes:
-        module: input -> output.
-        gradients: those of the weights after a backward pass, in the order of the steps' own.
-    """
-
-    module: nn.Module
-    gradients: Callable[[], list[Tensor]]
-
-
-Adapter = Callable[[Network, nn.ModuleList, Size], Contender]
+BUDGET = 0.5  # of what plain autograd stores, for torch's own partitioner
 
 
 class Plain(nn.Module):
     """The network as anyone would write it."""
 
-    def __init__(self, name: str, steps: nn.ModuleList, run: Callable = lambda f, *x: f(*x)):
+    def __init__(self, network: Network, steps: nn.ModuleList, run: Callable = lambda f, *x: f(*x)):
         super().__init__()
-        kind = HamiltonianStep if name == "hamiltonian" else MomentumStep
+        self.split = network.name != "momentum"
+        kind = CouplingStep if self.split else MomentumStep
         self.steps = nn.ModuleList(kind(*row) for row in steps)
-        self.split = name == "hamiltonian"
+        self.axis = network.axis
         self.run = run
 
     def forward(self, u: Tensor) -> Tensor:
         """All steps."""
-        state = tuple(u.chunk(2, 1)) if self.split else (u, torch.zeros_like(u))
+        state = tuple(u.chunk(2, self.axis)) if self.split else (u, torch.zeros_like(u))
         for step in self.steps:
             state = self.run(step, *state)
-        return torch.cat(state, 1) if self.split else state[0]
+        return torch.cat(state, self.axis) if self.split else state[0]
 
 
-class HamiltonianStep(nn.Module):
+class CouplingStep(nn.Module):
     """One step on (Y, Z)."""
 
     def __init__(self, f: nn.Module, g: nn.Module):
@@ -88,15 +69,15 @@ class MomentumStep(nn.Module):
 
 def plain(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """Autograd, which stores every activation."""
-    return _of_steps(Plain(network.name, steps), steps)
+    return of_steps(Plain(network, steps), steps)
 
 
 def plain_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """The same with each step compiled; one compilation serves all."""
-    module = Plain(network.name, steps)
+    module = Plain(network, steps)
     for step in module.steps:
         step.compile()
-    return _of_steps(module, steps)
+    return of_steps(module, steps)
 
 
 def checkpointed(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -105,43 +86,67 @@ def checkpointed(network: Network, steps: nn.ModuleList, size: Size) -> Contende
     def run(step: nn.Module, *state: Tensor) -> tuple[Tensor, ...]:
         return checkpoint(step, *state, use_reentrant=False, preserve_rng_state=False)
 
-    return _of_steps(Plain(network.name, steps, run), steps)
+    return of_steps(Plain(network, steps, run), steps)
 
 
-def own(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """A compiled specification, with nothing stored."""
-    flow = odenet.loads(network.spec).flow(channels=size.channels, steps=size.steps)
-    if network.name == "momentum":
-        for mine, (block,) in zip(flow.f, steps, strict=True):
-            mine.load_state_dict(block.state_dict())
-        return Contender(flow, lambda: [p.grad for module in flow.f for p in module.parameters()])
-    stacks = [flow.K1, flow.b1, flow.K2, flow.b2]
-    with torch.no_grad():
-        for n, row in enumerate(steps):
-            for stack, weight in zip(stacks, row.parameters(), strict=True):
-                stack[n] = weight.view_as(stack[n])
-    return Contender(flow, lambda: [s.grad[n].squeeze() for n in range(size.steps) for s in stacks])
+def budgeted(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """Compiled steps under torch's activation_memory_budget, which store a share of what they need.
+
+    Its steps have a code object of their own: dynamo would take those of the step without a budget.
+    """
+    module = Plain(network, steps)
+    forward = type(module.steps[0]).forward
+    again = FunctionType(forward.__code__.replace(), forward.__globals__, "forward")
+    kind = type("Budgeted", (type(module.steps[0]),), {"forward": again})
+    for step in module.steps:
+        step.__class__ = kind
+        step.compile()
+    return of_steps(Budgeted(module), steps)
 
 
-def own_compiled(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """The same with one step forward and one back compiled."""
-    contender = own(network, steps, size)
-    contender.module.compile()
-    return contender
+class Budgeted(nn.Module):
+    """A module that is compiled under a budget for its activations."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, u: Tensor) -> Tensor:
+        """As the module's."""
+        from torch._functorch import config
+
+        with config.patch(activation_memory_budget=BUDGET):
+            return self.module(u)
 
 
-def own_half(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
-    """As many steps stored as fit into half the memory of plain autograd, the rest reversed."""
-    contender = own(network, steps, size)
+def by_hand(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+    """A reversible chain written for these couplings alone."""
+    chain = ByHand(_couplings(network, steps), network.axis)
+    return of_steps(Paired(network, chain), steps)
 
-    def set_budget(flow: Flow, inputs: tuple[Tensor]) -> None:
-        """At the first call, when device and precision are those of the measurement."""
-        if flow.memory == "reversible":
-            per_step = bytes_per_step(flow, flow.initial(*inputs))
-            flow.memory = int(HALF * size.steps * per_step)
 
-    contender.module.register_forward_pre_hook(set_budget)
-    return contender
+def channels_last(adapter: Adapter) -> Adapter:
+    """The same with the channels of maps innermost, as odenet has them on a CPU by itself."""
+
+    def adapted(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
+        if network.sequence:
+            raise Unable("has no maps")
+        contender = adapter(network, steps.to(memory_format=torch.channels_last), size)
+        return Contender(Reordered(contender.module), contender.gradients)
+
+    return adapted
+
+
+class Reordered(nn.Module):
+    """A module of maps, given those with the channels innermost."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, u: Tensor) -> Tensor:
+        """As the module's."""
+        return self.module(u.contiguous(memory_format=torch.channels_last)).contiguous()
 
 
 def memcnn(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -149,10 +154,12 @@ def memcnn(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     with warnings.catch_warnings():  # of names that torch has moved
         warnings.simplefilter("ignore")
         from memcnn import AdditiveCoupling, InvertibleModuleWrapper
+    if network.sequence:
+        raise Unable("splits channels of maps only")
     pairs = [AdditiveCoupling(f, g) for f, g in _couplings(network, steps)]
     chain = nn.Sequential(*(InvertibleModuleWrapper(pair) for pair in pairs))
     # It frees the memory of its input, which the caller still needs.
-    return _of_steps(Paired(network.name, chain, torch.clone), steps)
+    return of_steps(Paired(network, chain, torch.clone), steps)
 
 
 def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -160,15 +167,17 @@ def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     from revlib import ReversibleSequential
 
     halves = [half for pair in _couplings(network, steps) for half in pair]
-    return _of_steps(Paired(network.name, ReversibleSequential(*halves)), steps)
+    chain = ReversibleSequential(*halves, split_dim=network.axis)
+    return of_steps(Paired(network, chain), steps)
 
 
 def revtorch(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
     """RevTorch: a ReversibleSequence of blocks."""
     from revtorch import ReversibleBlock, ReversibleSequence
 
-    blocks = [ReversibleBlock(f, g) for f, g in _couplings(network, steps)]
-    return _of_steps(Paired(network.name, ReversibleSequence(nn.ModuleList(blocks))), steps)
+    axis = network.axis
+    blocks = [ReversibleBlock(f, g, axis) for f, g in _couplings(network, steps)]
+    return of_steps(Paired(network, ReversibleSequence(nn.ModuleList(blocks))), steps)
 
 
 def momentumnet(network: Network, steps: nn.ModuleList, size: Size) -> Contender:
@@ -178,7 +187,7 @@ def momentumnet(network: Network, steps: nn.ModuleList, size: Size) -> Contender
     from momentumnet import MomentumNet
 
     blocks = [block for (block,) in steps]
-    return _of_steps(MomentumNet(blocks, gamma=GAMMA, use_backprop=False), steps)
+    return of_steps(MomentumNet(blocks, gamma=GAMMA, use_backprop=False), steps)
 
 
 class Scaled(nn.Module):
@@ -199,9 +208,9 @@ class Paired(nn.Module):
     A momentum network starts with the speed 0 beside its input, and hands on the other half.
     """
 
-    def __init__(self, name: str, chain: nn.Module, prepare: Callable = lambda u: u):
+    def __init__(self, network: Network, chain: nn.Module, prepare: Callable = lambda u: u):
         super().__init__()
-        self.chain, self.momentum, self.prepare = chain, name == "momentum", prepare
+        self.chain, self.momentum, self.prepare = chain, network.name == "momentum", prepare
 
     def forward(self, u: Tensor) -> Tensor:
         """All steps."""
@@ -215,7 +224,7 @@ def _couplings(network: Network, steps: nn.ModuleList) -> list[tuple[nn.Module, 
 
     For momentum the first half is w = v / γ^n: then w += (1 - γ) γ^-n f(x) and x += γ^n w.
     """
-    if network.name == "hamiltonian":
+    if network.name != "momentum":
         return [tuple(row) for row in steps]
     powers = [GAMMA**n for n in range(1, len(steps) + 1)]
     return [
@@ -224,20 +233,21 @@ def _couplings(network: Network, steps: nn.ModuleList) -> list[tuple[nn.Module, 
     ]
 
 
-def _of_steps(module: nn.Module, steps: nn.ModuleList) -> Contender:
-    return Contender(module, lambda: [p.grad for p in steps.parameters()])
-
-
 BASELINE = "plain autograd"
 CONTENDERS: dict[str, Adapter] = {
     BASELINE: plain,
     "torch.utils.checkpoint": checkpointed,
+    "by hand": by_hand,
     "momentumnet": momentumnet,
     "memcnn": memcnn,
     "revlib": revlib,
     "RevTorch": revtorch,
     "odenet": own,
     "odenet, half the memory": own_half,
+    "plain autograd, channels-last": channels_last(plain),
+    "revlib, channels-last": channels_last(revlib),
+    "RevTorch, channels-last": channels_last(revtorch),
     "plain autograd, compiled": plain_compiled,
+    "activation_memory_budget, compiled": budgeted,
     "odenet, compiled": own_compiled,
 }

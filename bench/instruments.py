@@ -11,21 +11,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.contenders import Contender
-from bench.networks import Size
+from bench.contender import Contender
+from bench.networks import Network, Size
 from odenet.footprint.allocator import Peak
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how: float32 on a CPU; on a GPU channels-last, under bfloat16 autocast."""
+    """Where and how; on a GPU maps are channels-last.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        precision: "float32", "tf32" (on a GPU), or "bf16", which is autocast.
+    """
 
     device: str
+    precision: str = "float32"
 
     @classmethod
     def here(cls) -> Setting:
         """The best of this machine."""
-        return cls("cuda" if torch.cuda.is_available() else "cpu")
+        return cls("cuda", "bf16") if torch.cuda.is_available() else cls("cpu")
 
     def place(self, module: nn.Module) -> nn.Module:
         """The module where it is to run."""
@@ -33,19 +39,23 @@ class Setting:
             return module
         return module.to(self.device, memory_format=torch.channels_last)
 
-    def input(self, size: Size, dtype: torch.dtype) -> Tensor:
+    def input(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """The same random input for all."""
         torch.manual_seed(1)
-        u = torch.randn(size.shape).to(dtype)
-        if self.device != "cpu":
-            u = u.to(self.device, memory_format=torch.channels_last)
+        u = torch.randn(shape).to(self.device, dtype)
+        if self.device != "cpu" and u.ndim == 4:
+            u = u.contiguous(memory_format=torch.channels_last)
         return u.requires_grad_()
 
-    def precision(self) -> AbstractContextManager:
-        """The autocast of forward passes."""
-        return (
-            nullcontext() if self.device == "cpu" else torch.autocast(self.device, torch.bfloat16)
-        )
+    def autocast(self) -> AbstractContextManager:
+        """Around forward passes."""
+        low = self.precision == "bf16"
+        return torch.autocast(self.device, torch.bfloat16) if low else nullcontext()
+
+    def multiply(self) -> None:
+        """Sets how matrices of float32 are multiplied, for the whole process."""
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
 
     def wait(self) -> None:
         """Until the device has done what it was told."""
@@ -59,6 +69,7 @@ class Step:
     Args:
         contender: what is trained.
         setting: where and how.
+        network: which is trained.
         size: of the input.
         dtype: of input and weights.
     """
@@ -67,15 +78,18 @@ class Step:
         self,
         contender: Contender,
         setting: Setting,
+        network: Network,
         size: Size,
         dtype: torch.dtype = torch.float32,
     ):
         self._contender = contender
         self._setting = setting
         self._module = setting.place(contender.module).train()
-        self._input = setting.input(size, dtype)
+        self._counted = network.counted
+        shape = network.shape(size)
+        self._input = setting.input(shape, dtype)
         torch.manual_seed(2)
-        direction = torch.randn(size.shape) / self._input.numel() ** 0.5
+        direction = torch.randn(shape) / self._input.numel() ** 0.5
         self._direction = direction.to(setting.device, dtype)
 
     def __call__(self) -> None:
@@ -107,9 +121,9 @@ class Step:
         left = sum(gradient.nbytes for gradient in gradients if gradient is not None)
         return max(forward.highest, forward.held + backward.highest - left)
 
-    def convolutions(self) -> int:
-        """How many are evaluated, forward and in the backward pass over again."""
-        with Counting() as counted:
+    def evaluations(self) -> int:
+        """Of the counted operation, forward and in the backward pass over again."""
+        with Counting(self._counted) as counted:
             self()
         return counted.found
 
@@ -128,7 +142,7 @@ class Step:
         return int(norms[0].num_batches_tracked) - before
 
     def _forward(self) -> Tensor:
-        with self._setting.precision():
+        with self._setting.autocast():
             out = self._module(self._input)
         return (out * self._direction).sum()
 
@@ -138,11 +152,18 @@ class Step:
 
 
 class Counting(TorchDispatchMode):
-    """Counts convolutions, but not their gradients."""
+    """Counts the calls of an operation.
 
-    found = 0
+    Args:
+        operation: of aten.
+    """
+
+    def __init__(self, operation: Callable):
+        super().__init__()
+        self.found = 0
+        self._operation = operation
 
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> object:
         """Counts, and goes on."""
-        self.found += func is torch.ops.aten.convolution.default
+        self.found += func is self._operation
         return func(*args, **(kwargs or {}))

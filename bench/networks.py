@@ -1,4 +1,4 @@
-"""The two networks that every contender computes, as plain torch modules.
+"""The networks that every contender computes, as plain torch modules.
 
 Each contender is given the same modules with the same weights, so that what differs is only how
 the backward pass gets its activations.
@@ -6,12 +6,15 @@ the backward pass gets its activations.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bench import transformer
 
 STEP_SIZE = 0.1
 GAMMA = 0.9
@@ -60,40 +63,64 @@ def residual_block(channels: int) -> nn.Sequential:
 
 
 class Size(NamedTuple):
-    """Of the input, and how many steps."""
+    """Of the input, and how many steps.
+
+    Attributes:
+        batch: samples.
+        channels: of the whole state's two halves together, or of a momentum network's input.
+        side: height and width of a picture; the length of a sequence of tokens.
+        steps: N.
+    """
 
     batch: int
     channels: int
     side: int
     steps: int
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the input."""
-        return self.batch, self.channels, self.side, self.side
-
 
 @dataclass(frozen=True)
 class Network:
-    """One of the two networks.
+    """One of the networks.
 
     Attributes:
         name: in tables.
         title: one line for a reader.
-        spec: the same network for odenet.
-        channels: of the input at full size.
-        evaluated: convolutions in one evaluation of all right-hand sides of a step.
+        spec: the same network for odenet; without one, it is given the modules.
+        full: batch, channels and side at full size.
+        depths: numbers of steps at full size.
+        counted: an operation, of which
+        evaluated: are called in one evaluation of all right-hand sides of a step.
     """
 
     name: str
     title: str
-    spec: str
-    channels: int
+    spec: str | None
+    full: tuple[int, int, int]
+    depths: tuple[int, ...]
+    counted: Callable
     evaluated: int
+
+    @property
+    def sequence(self) -> bool:
+        """Whether the input is a sequence of tokens, whose channels come last."""
+        return self.name == "transformer"
+
+    @property
+    def axis(self) -> int:
+        """The axis of the channels."""
+        return -1 if self.sequence else 1
+
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """Of the input."""
+        if self.sequence:
+            return size.batch, size.side, size.channels
+        return size.batch, size.channels, size.side, size.side
 
     def build(self, size: Size) -> nn.ModuleList:
         """The steps, one list of modules each, with weights that depend on nothing else."""
         torch.manual_seed(0)
+        if self.sequence:
+            return transformer.blocks(size.channels // 2, size.steps)
         if self.name == "hamiltonian":
             c = size.channels // 2
             halves = [(Half(c, STEP_SIZE), Half(c, -STEP_SIZE)) for _ in range(size.steps)]
@@ -107,14 +134,27 @@ NETWORKS = {
         "hamiltonian",
         "Hamiltonian block: Y += h K1ᵀ relu(K1 Z + b1), Z -= h K2ᵀ relu(K2 Y + b2), 3×3",
         HAMILTONIAN,
-        channels=64,
+        full=(32, 64, 32),
+        depths=(4, 16, 64),
+        counted=torch.ops.aten.convolution.default,
         evaluated=4,
     ),
     "momentum": Network(
         "momentum",
         "Momentum block: v = 0.9 v + 0.1 f(x), x += v, f = conv-bn-relu-conv-bn, 3×3",
         MOMENTUM,
-        channels=32,
+        full=(32, 32, 32),
+        depths=(4, 16, 64),
+        counted=torch.ops.aten.convolution.default,
+        evaluated=2,
+    ),
+    "transformer": Network(
+        "transformer",
+        "Transformer block: Y += attention(Z), Z += MLP(Y), causal, normalised before",
+        None,
+        full=(4, 2 * 384, 256),
+        depths=(4, 12),
+        counted=torch.ops.aten.native_layer_norm.default,
         evaluated=2,
     ),
 }

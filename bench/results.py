@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -15,9 +15,24 @@ import torch
 
 from bench.contenders import BASELINE
 from bench.depth import Deep
+from bench.instruments import Setting
 from bench.networks import NETWORKS
 
 MIB = 2**20
+DEPTH = "Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU"
+FRONT = """# Measured
+
+Written by `odenet bench`, each part with its machine.
+
+- Time: of a training step without the optimizer, relative to plain autograd in the same turn.
+- Peak: the most that the allocator held at once, without weights, their gradients and the input.
+- MiB per step: by how much the peak grows with each further step of the network.
+- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
+- Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
+- Gradient error: of all weights together, relative to float64, at the largest N.
+
+![time against memory](time_memory.svg)
+"""
 PEERS = ("momentumnet", "memcnn", "revlib", "revtorch")
 
 
@@ -67,15 +82,13 @@ class Results:
     Attributes:
         findings: of the comparison.
         deep: of the deep networks.
-        scale: the shape of inputs, without their channels.
-        channels: of inputs; None for those of each network at full size.
+        shapes: of the input of each network.
         repeats: turns per contender.
     """
 
     findings: Sequence[Finding]
     deep: Sequence[Deep]
-    scale: str
-    channels: int | None
+    shapes: Mapping[str, str]
     repeats: int
 
     def of(self, network: str) -> dict[str, dict[int, Finding]]:
@@ -88,29 +101,39 @@ class Results:
 
 
 def write_results(results: Results, folder: Path) -> None:
-    """RESULTS.md, and time_memory.svg beside it."""
-    parts = [_heading(results), *(_table(results, name) for name in NETWORKS)]
+    """RESULTS.md, with what it has of networks that were not measured now, and its plot."""
+    names = [name for name in NETWORKS if results.of(name)]
+    parts = [_table(results, name) for name in names]
     if results.deep:
         parts.append(_depth_table(results.deep))
-    (folder / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
-    _draw(results, folder / "time_memory.svg")
+    file = folder / "RESULTS.md"
+    before = file.read_text("utf-8") if file.is_file() else ""
+    file.write_text(_merged(before, parts), encoding="utf-8")
+    if len(names) == len(NETWORKS):
+        _draw(results, folder / "time_memory.svg")
 
 
-def _heading(results: Results) -> str:
-    return f"""# Measured
+def _merged(before: str, parts: Sequence[str]) -> str:
+    """The text with these parts in place of those of the same networks."""
+    new = {_title(part): part for part in parts}
+    old = {_title(part): f"## {part}" for part in before.split("\n## ")[1:]}
+    order = [*(network.title for network in NETWORKS.values()), DEPTH]
+    found = old | new
+    return "\n".join([FRONT, *(found[title].rstrip() + "\n" for title in order if title in found)])
 
-{date.today():%d %B %Y}, {_machine()}, torch {torch.__version__}; {_peers()}.
-Written by `odenet bench`; {results.repeats} interleaved turns, medians.
 
-- Time: of a training step without the optimizer, relative to plain autograd in the same turn.
-- Peak: the most that the allocator held at once, without weights, their gradients and the input.
-- MiB per step: by how much the peak grows with each further step of the network.
-- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
-- Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
-- Gradient error: of all weights together, relative to float64, at the largest N.
+def _title(part: str) -> str:
+    """Of a part, without the sizes that follow in its first line."""
+    return part.removeprefix("## ").partition("\n")[0].partition("; input")[0]
 
-![time against memory](time_memory.svg)
-"""
+
+def _conditions(results: Results) -> str:
+    setting = Setting.here()
+    how = "float32" if setting.device == "cpu" else "channels-last, bfloat16 autocast"
+    return (
+        f"{date.today():%d %B %Y}, {machine(setting.device)}, {how}, torch {torch.__version__}; "
+        f"{peers()}; {results.repeats} interleaved turns, medians."
+    )
 
 
 def _table(results: Results, name: str) -> str:
@@ -122,15 +145,19 @@ def _table(results: Results, name: str) -> str:
     columns += ["MiB per step", "F", "batch norm", "gradient error"]
     rows = [_row(found, plain, depths) for found in table.values()]
     seconds = ", ".join(f"{statistics.median(plain[n].seconds):.3g} s at N = {n}" for n in depths)
-    size = results.scale.format(results.channels or network.channels)
+    speed = ""
+    if network.sequence:
+        batch, tokens, _ = map(int, results.shapes[name].split("×"))
+        rate = batch * tokens / statistics.median(plain[depths[-1]].seconds)
+        speed = f", {rate:,.0f} tokens/s"
     lines = [
-        f"## {network.title}; input {size}",
+        f"## {network.title}; input {results.shapes[name]}",
         "",
-        _cells(columns),
-        _cells(["---"] + ["---:"] * (len(columns) - 1)),
-        *map(_cells, rows),
+        cells(columns),
+        cells(["---"] + ["---:"] * (len(columns) - 1)),
+        *map(cells, rows),
         "",
-        f"Plain autograd takes {seconds}.",
+        f"Plain autograd takes {seconds}{speed}. {_conditions(results)}",
         "",
     ]
     return "\n".join(lines)
@@ -167,19 +194,21 @@ def _depth_table(deep: Sequence[Deep]) -> str:
         for d in deep
     ]
     lines = [
-        "## Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU",
+        f"## {DEPTH}",
         "",
-        "Peak without parameters and gradients; drift: error of the rebuilt first state.",
+        "Peak without parameters and gradients; drift: error of the rebuilt first state. "
+        f"{date.today():%d %B %Y}, {machine('cpu')}.",
         "",
-        _cells(columns),
-        _cells(["---:"] * len(columns)),
-        *map(_cells, rows),
+        cells(columns),
+        cells(["---:"] * len(columns)),
+        *map(cells, rows),
         "",
     ]
     return "\n".join(lines)
 
 
-def _cells(values: Sequence[str]) -> str:
+def cells(values: Sequence[str]) -> str:
+    """A line of a table in Markdown."""
     return f"| {' | '.join(values)} |"
 
 
@@ -208,20 +237,21 @@ def _draw(results: Results, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _machine() -> str:
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, channels-last, bfloat16 autocast"
+def machine(device: str) -> str:
+    """The card, or the processor and how much of it is used."""
+    if device == "cuda":
+        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
+        return f"{torch.cuda.get_device_name()}, {free:.0f} of {whole:.0f} GiB free"
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
-    return (
-        f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads, float32"
-    )
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def _peers() -> str:
+def peers() -> str:
+    """The versions of the other libraries."""
     return ", ".join(f"{name} {_version(name)}" for name in PEERS)
 
 

@@ -27,41 +27,44 @@ KEEP = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776"
 def run(
     depths: Sequence[int],
     repeats: int,
-    batch: int,
+    batch: int | None,
     channels: int | None,
-    side: int,
+    side: int | None,
     layers: Sequence[int],
     only: Sequence[str],
+    networks: Sequence[str],
     output: Path,
 ) -> None:
     """Measure everything and write it down.
 
     Args:
-        depths: numbers of steps N.
+        depths: numbers of steps N; none for those of each network at full size, as for all sizes.
         repeats: turns per contender.
         batch: samples.
-        channels: of the input; None for those of each network at full size.
-        side: height and width.
+        channels: of the input.
+        side: height and width, or tokens.
         layers: depths of the last table, in layers.
         only: contenders besides plain autograd; all when empty.
+        networks: to measure; all when empty.
         output: the folder for RESULTS.md and the plot.
     """
     console = Console()
     names = [name for name in CONTENDERS if not only or name in (BASELINE, *only)]
-    found = []
+    found, shapes = [], {}
     with TemporaryDirectory() as folder:
-        for network in NETWORKS.values():
-            wide = channels or network.channels
-            sizes = tuple(Size(batch, wide, side, steps) for steps in depths)
+        for network in (NETWORKS[name] for name in networks or NETWORKS):
+            given = (batch, channels, side)
+            own = [mine or full for mine, full in zip(given, network.full, strict=True)]
+            sizes = tuple(Size(*own, steps) for steps in depths or network.depths)
+            shapes[network.name] = "×".join(map(str, network.shape(sizes[0])))
             job = Job("", folder, network.name, sizes, tuple(names), repeats)
             found += _compare(job, console)
-        deep = _run_child(Job("depth", folder, layers=tuple(layers)))
+        deep = _run_child(Job("depth", folder, layers=tuple(layers))) if layers else []
     if isinstance(deep, dict):
         raise RuntimeError(f"the deep networks: {deep['missing']}")
     output.mkdir(parents=True, exist_ok=True)
-    scale = f"{batch}×{{}}×{side}×{side}"
-    write_results(Results(found, [Deep(**row) for row in deep], scale, channels, repeats), output)
-    console.print(f"wrote {output / 'RESULTS.md'} and {output / 'time_memory.svg'}")
+    write_results(Results(found, [Deep(**row) for row in deep], shapes, repeats), output)
+    console.print(f"wrote {output / 'RESULTS.md'}")
 
 
 def _compare(job: Job, console: Console) -> list[Finding]:

@@ -6,12 +6,9 @@ text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivatio
 A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
 """
 
-import linecache
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +26,7 @@ from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.language.reading import read
 from odenet.language.tree import File
+from odenet.model.axes import on_axes
 from odenet.model.build import DEFAULT_SPACE
 from odenet.model.check import check
 from odenet.model.program import Model, ends_in_classes
@@ -91,7 +89,8 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        return confirmed_derivation(self.model, derive(self.model.scheme))
+        numbers = self.model.discretisation.numbers
+        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -131,12 +130,14 @@ class Program:
 
         Args:
             space: number of spatial axes of the maps; by default that of the flows of the `net`.
+
+        Raises:
+            SpecError: a layer or a parameter does not exist on so many axes.
         """
         axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space
-        return module_source(
-            self.model, self.derivation, self.certificate, odenet.__version__, space
-        )
+        model = self.model if space == axes else on_axes(self.model, space)
+        return module_source(model, self.derivation, self.certificate, odenet.__version__, space)
 
     def certificate_json(self) -> str:
         """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
@@ -144,16 +145,9 @@ class Program:
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""
-        source = self.source(space)
-        digest = sha256(source.encode()).hexdigest()[:12]
-        name = f"odenet.generated.{class_name(self.name)}_{digest}"
-        if name not in sys.modules:
-            file = f"<odenet {self.name} {digest}>"
-            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-            module = ModuleType(name)
-            sys.modules[name] = module
-            exec(compile(source, file, "exec"), module.__dict__)
-        return sys.modules[name]
+        from odenet.runtime.generated import load_generated
+
+        return load_generated(class_name(self.name), self.source(space))
 
     def flow(
         self, channels: int, steps: int, *, space: int | None = None, **constants: float
@@ -163,7 +157,8 @@ class Program:
         Args:
             channels: of its input.
             steps: how many.
-            space: number of spatial axes.
+            space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
+                0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
             constants: `h`, `T` and the scheme's constants, in place of those of the file.
         """
         module = self.module(space)

@@ -9,6 +9,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.derive import Derivation
+from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.claims import CLAIMS
 from odenet.model.program import Claim, Model
@@ -103,9 +104,9 @@ class _Facts:
         return self.derived
 
     @property
-    def constants(self) -> Mapping[str, Any]:
-        """Values of the scheme's constants in this file."""
-        return self.model.discretisation.constants
+    def numbers(self) -> Mapping[str, Any]:
+        """Values of the scheme's constants in this file, and of h."""
+        return self.model.discretisation.numbers
 
 
 _Answer = tuple[bool | None, str, Span | None, Witness | None]
@@ -157,25 +158,32 @@ def _exact(facts: _Facts, claim: Claim) -> _Answer:
     if not facts.model.discretisation.exact:
         span = facts.model.discretisation.span
         return False, "the discretisation rounds: write `exact` at its end", span, None
-    bits = facts.derivation.bits(facts.constants)
+    bits = facts.derivation.bits(facts.numbers)
     kept = f", {bits:.3g} bits per value and step kept aside" if bits else ""
+    kept = ", with bits kept aside that depend on h" if bits is None else kept
     return True, f"integer shears are undone bit for bit{kept}", None, None
 
 
 def _order(facts: _Facts, claim: Claim) -> _Answer:
-    order = facts.derivation.order_at(facts.constants)
+    order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
     wanted = claim.number or 1
     if order.value is None:
-        return False, f"{facts.model.scheme.name} has no order: {order.note}", None, None
-    note = f"; {order.note}" if order.note else ""
+        return False, f"{name} has no order: {order.reason}", None, None
+    if wanted > order.value and order.at_least:
+        reason = f"{name} has at least order {order.value}; not searched beyond {order.searched}"
+        return None, reason, None, None
     holds = order.value >= wanted
-    return holds, f"{facts.model.scheme.name} has order {order.value}{note}", None, None
+    why = [order.reason] if not holds and not order.equations else []
+    notes = "; ".join([f"{name} has order {order}", *why, *([order.note] if order.note else [])])
+    return holds, notes, None, None
 
 
 def _symmetric(facts: _Facts, claim: Claim) -> _Answer:
     if facts.derivation.symmetric:
         return True, "a step with -h undoes a step with h", None, None
-    return False, "a step with -h does not undo a step with h", None, None
+    q = facts.derivation.symmetry_order
+    limit = f", only to order {q}" if q else ""
+    return False, f"a step with -h does not undo a step with h{limit}", None, None
 
 
 def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
@@ -183,13 +191,14 @@ def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
         return None, reason, None, None
-    values: dict[Any, Any] = {s: facts.constants.get(str(s)) for s in volume.free_symbols}
-    known = all(value is not None for value in values.values())
-    factor = float(volume.evalf(subs=values)) if known else None
-    if factor is not None and abs(factor - 1) < 1e-12:
+    factor = facts.derivation.volume_at(facts.numbers)
+    if factor is None:
+        shown = notation(facts.model.scheme).number(volume)
+        reason = f"a step changes volume by {shown} per value, and h follows from the depth"
+        return None, reason, None, None
+    if abs(factor - 1) < 1e-12:
         return True, "every shear keeps volume", None, None
-    shown = f"{factor:g}" if factor is not None else str(volume)
-    return False, f"a step changes volume by {shown} per value", None, None
+    return False, f"a step changes volume by {factor:g} per value", None, None
 
 
 def _spectrum(facts: _Facts, claim: Claim) -> _Answer:

@@ -1,6 +1,7 @@
 """The Jacobian of the dynamics at a point, straight from the typed formulas.
 
-Shares nothing with the algebra of words: what is proved there is tested here.
+Shares nothing with the algebra of words but the fold over formulas (odenet/model/fold.py): what is
+proved there is tested here.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from odenet.analyse.sampling import Point, Size
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
+from odenet.model.fold import arithmetic
 from odenet.model.layers import LAYERS, Layer
 from odenet.model.norms import NORMS
 from odenet.model.program import Model
@@ -69,12 +71,8 @@ class Evaluation:
             case expr.Bias():
                 column = self.weights[node.name].reshape(-1, 1)
                 return self._constant(np.tile(column, (1, self.size.cells)))
-            case expr.Sum():
-                return self._sum([(sign, self.field(term)) for sign, term in node.terms])
-            case expr.Product():
-                return self.number(node.left) * self.field(node.right)
-            case expr.Quotient():
-                return self.field(node.numerator) / self.number(node.denominator)
+            case expr.Sum() | expr.Product() | expr.Quotient():
+                return arithmetic(node, self.field, self.number)
             case expr.Apply():
                 return self.apply(node.operator, self.field(node.operand))
             case expr.Activate():
@@ -95,15 +93,7 @@ class Evaluation:
                 return float(self.model.constants[node.name])
             case expr.Learned():
                 return float(self.weights[node.name])
-            case expr.Sum():
-                return sum(sign * self.number(term) for sign, term in node.terms)
-            case expr.Product():
-                return self.number(node.left) * self.number(node.right)
-            case expr.Quotient():
-                return self.number(node.numerator) / self.number(node.denominator)
-            case expr.Power():
-                return self.number(node.base) ** self.number(node.exponent)
-        raise CannotEvaluate(f"{type(node).__name__} has no numerical model")
+        return arithmetic(node, self.number)
 
     def apply(self, operator: expr.Node, x: Jet) -> Jet:
         """An operator applied to a field."""
@@ -116,13 +106,7 @@ class Evaluation:
                 return self._multiply(self._matrix(name).T, x)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, x))
-            case expr.Product():
-                return self.number(operator.left) * self.apply(operator.right, x)
-            case expr.Quotient():
-                return self.apply(operator.numerator, x) / self.number(operator.denominator)
-            case expr.Sum():
-                return self._sum([(sign, self.apply(term, x)) for sign, term in operator.terms])
-        raise CannotEvaluate(f"{type(operator).__name__} has no numerical model")
+        return arithmetic(operator, lambda part: self.apply(part, x), self.number)
 
     def _matrix(self, name: str) -> ndarray:
         """An operator on flattened fields: what it makes of every entry of a field."""
@@ -136,12 +120,6 @@ class Evaluation:
 
     def _multiply(self, matrix: ndarray, x: Jet) -> Jet:
         return (matrix @ x.reshape(-1)).reshape(-1, self.size.cells)
-
-    def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
-        total = terms[0][0] * terms[0][1]
-        for sign, jet in terms[1:]:
-            total = total + sign * jet
-        return total
 
     def _constant(self, value: ndarray) -> Jet:
         return Jet(value, np.zeros((*value.shape, self.unknowns)))

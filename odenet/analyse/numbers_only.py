@@ -16,7 +16,7 @@ from odenet.derive.coefficients import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
 from odenet.model import expr
 from odenet.model.expr import Node, Slot, State
-from odenet.model.numbers import evaluate
+from odenet.model.fold import arithmetic, combination
 from odenet.model.program import Model
 
 Row = dict[tuple[Slot, int], Any]  # coefficients of the stored values, component by component
@@ -126,16 +126,11 @@ class _Stepper:
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
-            case expr.Sum():
+            case expr.Sum() | expr.Product() | expr.Quotient():
                 total: Values = []
-                for sign, term in node.terms:
-                    total = _plus(total, self._read(term, values), sign)
+                for factor, part in combination(node, self._number):
+                    total = _plus(total, self._read(part, values), factor)
                 return total
-            case expr.Product():
-                return _plus([], self._read(node.right, values), self._number(node.left))
-            case expr.Quotient():
-                return _plus([], self._read(node.numerator, values),
-                             1 / self._number(node.denominator))  # fmt: skip
             case expr.Rate():
                 return self._rate(node, values)
         return []
@@ -159,7 +154,12 @@ class _Stepper:
         return found
 
     def _number(self, node: Node) -> Any:
-        return as_mpf(evaluate(node, self.numbers))
+        match node:
+            case expr.Number():
+                return as_mpf(node.value)
+            case expr.Constant():
+                return as_mpf(self.numbers[node.name])
+        return arithmetic(node, self._number)
 
 
 def _zeros(states: tuple[State, ...]) -> Values:

@@ -20,7 +20,6 @@ from odenet.analyse.functions import (
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import (
     IDENTITY,
-    NOTHING,
     Diagonal,
     Letter,
     Operator,
@@ -31,6 +30,7 @@ from odenet.analyse.read_numbers import NumberReader, text_of
 from odenet.diagnostics import Span
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
+from odenet.model.fold import arithmetic, combination
 from odenet.model.program import Model
 
 
@@ -93,16 +93,9 @@ class FormulaReader(NumberReader):
                 return self.operator(node.of).adjoint
             case expr.Compose():
                 return self.operator(node.left) @ self.operator(node.right)
-            case expr.Product():
-                return self.scalar(node.left) * self.operator(node.right)
             case expr.Quotient():
                 return self.inverse(node.denominator) * self.operator(node.numerator)
-            case expr.Sum():
-                total = NOTHING
-                for sign, term in node.terms:
-                    total = total + Scalar.number(sign) * self.operator(term)
-                return total
-        raise AssertionError(node)
+        return arithmetic(node, self.operator, self.scalar)
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
@@ -130,18 +123,12 @@ class FormulaReader(NumberReader):
                 return {}
             case expr.State():
                 return {self.state(node): IDENTITY}
-            case expr.Sum():
+            case expr.Sum() | expr.Product() | expr.Quotient():
                 total: Form = {}
-                for sign, term in node.terms:
-                    factor = Operator.word((), Scalar.number(sign))
-                    total = added(total, scaled(factor, self.form(term, whole)))
+                for factor, part in combination(node, self.scalar):
+                    found = scaled(Operator.word((), factor), self.form(part, whole))
+                    total = added(total, found)
                 return total
-            case expr.Product():
-                factor = Operator.word((), self.scalar(node.left))
-                return scaled(factor, self.form(node.right, whole))
-            case expr.Quotient():
-                factor = Operator.word((), self.inverse(node.denominator))
-                return scaled(factor, self.form(node.numerator, whole))
             case expr.Apply():
                 return scaled(self.operator(node.operator), self._operand(node.operand, whole))
             case expr.Activate() if node.activation == LINEAR:

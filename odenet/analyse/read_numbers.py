@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model import expr
+from odenet.model.fold import arithmetic
 from odenet.model.numbers import NotANumber, Width, evaluate
 from odenet.model.parameters import Learned
 from odenet.model.program import Model
@@ -45,13 +46,8 @@ class NumberReader:
                 self._note_sign(spelling, self.model.parameters[node.name])
                 self.symbols[spelling] = node
                 return Scalar.symbol(spelling)
-            case expr.Sum():
-                total = Scalar()
-                for sign, term in node.terms:
-                    total += Scalar.number(sign) * self.scalar(term)
-                return total
-            case expr.Product():
-                return self.scalar(node.left) * self.scalar(node.right)
+            case expr.Sum() | expr.Product():
+                return arithmetic(node, self.scalar)
             case expr.Quotient():
                 return self.scalar(node.numerator) * self.inverse(node.denominator)
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:

@@ -81,8 +81,7 @@ def stability_of(model: Model, derivation: Derivation) -> Stability | str:
     Where one of the test equations has the form of the file's own, the others are left out.
     """
     chosen = model.discretisation
-    step = {"h": chosen.h} if chosen.h is not None else {}
-    found = derivation.stability_at({**chosen.constants, **step})
+    found = derivation.stability_at(chosen.numbers)
     if isinstance(found, str):
         return found
     kind = form_of(model.scheme, model.dynamics, chosen.groups)
@@ -174,7 +173,7 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
     """Why the steps have no inverse at the constants of the file, where they have none."""
     if derivation.obstacle is not None:
         return derivation.obstacle.message
-    if derivation.violated(model.discretisation.constants):
+    if derivation.violated(model.discretisation.numbers):
         return f"it has an inverse only where {' and '.join(conditions(derivation))}"
     return None
 

@@ -11,18 +11,28 @@ import odenet
 
 
 def bench(
-    depths: Annotated[str, typer.Option(help="Numbers of steps N.")] = "4,16,64",
-    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per contender.")] = 7,
-    batch: Annotated[int, typer.Option(min=2, help="Samples.")] = 32,
-    channels: Annotated[
-        int | None, typer.Option(min=2, help="Of the input [default: 64 and 32].")
+    depths: Annotated[
+        str | None, typer.Option(help="Numbers of steps N [default: each network's own].")
     ] = None,
-    side: Annotated[int, typer.Option(min=1, help="Height and width of the input.")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per contender.")] = 7,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Samples [default: each network's own].")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=2, help="Of the input [default: each network's own].")
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(min=1, help="Height and width, or tokens [default: its own].")
+    ] = None,
     layers: Annotated[
         str, typer.Option(help="Depths of single deep networks, in layers.")
     ] = "14,1202,12002",
     only: Annotated[
         list[str] | None, typer.Option(help="A contender to measure [default: all]; repeatable.")
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="hamiltonian, momentum or transformer [default: all]; repeatable."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of RESULTS.md [default: bench].")
@@ -39,15 +49,26 @@ def bench(
         raise typer.Exit(1)
     sys.path.insert(0, str(checkout))
     import_module("bench.run").run(
-        _counts(depths, "--depths"),
+        _counts(depths, "--depths") if depths else [],
         repeats,
         batch,
         channels,
         side,
         _counts(layers, "--layers") if layers else [],
         only or [],
+        _networks(network or []),
         output or checkout / "bench",
     )
+
+
+def _networks(names: list[str]) -> list[str]:
+    """The names; a usage error where the benchmark has no such network."""
+    known = import_module("bench.networks").NETWORKS
+    for name in names:
+        if name not in known:
+            hint = f"no network {name}: {', '.join(known)}"
+            raise typer.BadParameter(hint, param_hint="--network")
+    return names
 
 
 def _counts(text: str, option: str) -> list[int]:

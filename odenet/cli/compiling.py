@@ -174,13 +174,17 @@ def schemes(
     from rich.console import Console
     from rich.table import Table
 
-    reasons = [(row["scheme"], row.pop("why not reversible")) for row in facts]
+    remarks = {"solves": "solves", "parasitic": "has", "start": "starts",
+               "why not reversible": "is not reversible"}  # fmt: skip
+    notes = [(row["scheme"], word, row.pop(key)) for key, word in remarks.items() for row in facts]
     table = Table(box=box.SIMPLE_HEAD)
     for column in facts[0]:
-        table.add_column(column, no_wrap=True)
+        widest = max(len(str(row[column])) for row in facts)
+        cut = column in ("takes", "volume", "needs")  # formulas, which --json has whole
+        table.add_column(column, no_wrap=True, min_width=None if cut else max(widest, len(column)))
     for row in facts:
         table.add_row(*(str(value) for value in row.values()))
     Console(width=max(100, Console().width)).print(table)
-    for name, reason in reasons:
-        if reason:
-            print(f"  {name} is not reversible: {reason}")
+    for name, word, remark in notes:
+        if remark:
+            print(f"  {name} {word}: {remark}")

@@ -39,6 +39,7 @@ def convert(
     recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given, exact)
     try:
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             model = recipe.apply(build(name, None if weights == "none" else weights))
     except (ZooError, ValueError) as error:
         _refuse(str(error))

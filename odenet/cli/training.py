@@ -2,13 +2,13 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.train.records import Options
@@ -32,9 +32,6 @@ Devices = Annotated[
     str | None, typer.Option(help="Processors per machine, or auto for all [default: 1].")
 ]
 
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-
 
 def train(
     spec: Annotated[Path | None, typer.Argument(help="The specification.")] = None,
@@ -57,7 +54,11 @@ def train(
         typer.Option(help="When steps are too long for the weights: warn or rescale them."),
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(help="reversible, stored, checkpoint, or a size such as 2GB.")
+        str | None,
+        typer.Option(
+            help="reversible, stored, checkpoint, or what all flows together may store, such as "
+            "2GB; the peak is more."
+        ),
     ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Reverse flows in exact arithmetic.")
@@ -242,10 +243,10 @@ def _memory(memory: str | None) -> int | str | None:
     """A word, or a size in bytes."""
     if memory is None or memory in ("reversible", "stored", "checkpoint"):
         return memory
-    size = SIZE.fullmatch(memory)
+    size = parse_size(memory)
     if size is None:
         raise typer.BadParameter(
             "reversible, stored, checkpoint, or a size such as 500MB or 2GiB",
             param_hint="--memory",
         )
-    return int(float(size[1]) * UNITS[(size[2] or "").lower()])
+    return size

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odenet.conversion.adopted import AdoptedFlow
+from odenet.conversion.borrowed import Blocks, guarded, twin_of
 from odenet.conversion.residual import find_row, keeps_shape
-from odenet.conversion.reversible import Options, Speed, assemble
-from odenet.runtime.memory import recomputed
+from odenet.conversion.reversible import MakeSpeed, Options, Speed, new_flow
+from odenet.conversion.stages import Encoder, Stage
 
 
 def convert(
     model: nn.Module,
     scheme: str = "momentum",
     *,
-    v0: Speed = None,
+    v0: Speed | MakeSpeed = None,
     exact: bool = False,
     checkpoint: bool = False,
     **constants: float,
@@ -37,8 +37,10 @@ def convert(
             timm; MobileNetV2, EfficientNet, ConvNeXt, ViT and Swin of torchvision;
             ``nn.TransformerEncoder``), in ``nn.Sequential``s or encoders.
         scheme: of the library.
-        v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a module
-            of x0. By default 0; a scheme that starts from an earlier value has the speed f(x0).
+        v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
+            function that makes a module of x0 for a flow, given its first block; a module itself
+            where there is a single flow. By default 0; a scheme that starts from an earlier value
+            has the speed f(x0).
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
         checkpoint: store of blocks that change the shape their input only, and evaluate them again
             in the backward pass.
@@ -48,73 +50,35 @@ def convert(
         The converted model.
 
     Warns:
-        UserWarning: if the steps of a flow are not undone in float32 well enough to train by.
+        UserWarning: if the steps of a flow are not undone in float32 well enough to train by, or
+            have no inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
-        ValueError: if nothing in it can be converted, or the scheme does not suit it.
+        ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
         SpecError: if the scheme has no such constant.
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = Options(scheme, True, v0, constants, exact, checkpoint, owner=False)
+    options = Options(scheme, True, v0, constants, exact, checkpoint)
     converted = _converted(model, options, {})
     if converted is model:
         raise ValueError(
             f"{type(model).__name__} has no residual blocks that are known here; "
             "odenet.reversible makes a flow of any modules that keep the shape"
         )
+    flows = [module for module in converted.modules() if isinstance(module, AdoptedFlow)]
+    if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
+        raise ValueError(
+            f"v0 is one module for {len(flows)} flows, whose channels differ: give a function that "
+            "makes one for each, v0=lambda block: …, which is called with a flow's first block"
+        )
+    if not flows[0].reversible:
+        warnings.warn(
+            f"the converted model is not reversible, and stores activations as the original "
+            f"does: {flows[0].obstacle}",
+            stacklevel=2,
+        )
     return converted
-
-
-class Stage(nn.Sequential):
-    """A sequence of blocks of which some are run as the steps of flows.
-
-    Attributes:
-        flows: one per run of blocks that keep the shape; the blocks are children of the stage.
-        checkpoint: whether the other blocks are evaluated again in the backward pass.
-    """
-
-    flows: nn.ModuleList
-    checkpoint: bool
-    plan: tuple[str, ...]  # names of blocks, and of flows as "flows.0"
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The blocks and flows one after the other."""
-        for name in self.plan:
-            module = self.get_submodule(name)
-            again = self.checkpoint and not isinstance(module, AdoptedFlow)
-            input = recomputed(module, input) if again else module(input)
-        return input
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        """The blocks, as of the original."""
-        return (module for module in self._modules.values() if module is not self.flows)
-
-    def __len__(self) -> int:
-        return len(self._modules) - 1
-
-
-class Encoder(nn.TransformerEncoder):
-    """A transformer encoder whose layers are the steps of a flow."""
-
-    flow: AdoptedFlow
-
-    def forward(
-        self,
-        src: Tensor,
-        mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        is_causal: bool | None = None,
-    ) -> Tensor:
-        """As torch's; the masks go to every layer."""
-        given: dict[str, Any] = {
-            "src_mask": mask,
-            "src_key_padding_mask": src_key_padding_mask,
-            "is_causal": bool(is_causal),
-        }
-        kept = {key: value for key, value in given.items() if value is not None}
-        output = self.flow(src, **kept)
-        return output if self.norm is None else self.norm(output)
 
 
 def _converted(module: nn.Module, options: Options, done: dict[nn.Module, nn.Module]) -> nn.Module:
@@ -128,43 +92,58 @@ def _converted(module: nn.Module, options: Options, done: dict[nn.Module, nn.Mod
     else:
         children = {name: _converted(m, options, done) for name, m in module.named_children()}
         changed = any(m is not module._modules[name] for name, m in children.items())
-        result = _twin(module, type(module), children) if changed else module
+        if changed and type(module).__name__ == "OptimizedModule":
+            raise ValueError("convert the model first, and give torch.compile the converted one")
+        result = twin_of(module, type(module), children) if changed else module
     done[module] = result
     return result
 
 
-def _stage(blocks: nn.Sequential, options: Options) -> Stage:
-    stage = _twin(blocks, Stage, {})
+def _stage(original: nn.Sequential, options: Options) -> Stage:
+    twins = {block: guarded(block) for block in original if keeps_shape(block)}
+    blocks = {name: twins.get(block, block) for name, block in original.named_children()}
+    stage: Stage = twin_of(original, Stage, blocks)
     flows, plan = [], []
-    for kept, run in groupby(blocks.named_children(), lambda child: keeps_shape(child[1])):
-        names, modules = zip(*run, strict=True)
+    for kept, run in groupby(blocks, lambda name: keeps_shape(blocks[name])):
+        names = tuple(run)
         if kept:
             plan.append(f"flows.{len(flows)}")
-            flows.append(_flow(modules, options))
+            flows.append(_flow(Blocks(stage, names), options))
         else:
             plan += names
     stage.plan = tuple(plan)
     stage.checkpoint = options.checkpoint
-    stage.flows = nn.ModuleList(flows)
-    stage.flows.train(blocks.training)
+    stage.flows = _in_mode(nn.ModuleList(flows), original.training)
     return stage
 
 
 def _encoder(original: nn.TransformerEncoder, options: Options) -> Encoder:
-    encoder = _twin(original, Encoder, {})
-    encoder.flow = _flow(tuple(original.layers), options)
-    encoder.flow.train(original.training)
+    names = tuple(f"layers.{name}" for name, _ in original.layers.named_children())
+    layers = {name: guarded(layer) for name, layer in original.layers.named_children()}
+    twin = twin_of(original.layers, nn.ModuleList, layers)
+    encoder: Encoder = twin_of(original, Encoder, {"layers": twin})
+    encoder.flow = _in_mode(_flow(Blocks(encoder, names), options), original.training)
     return encoder
 
 
-def _flow(blocks: Sequence[nn.Module], options: Options) -> AdoptedFlow:
+def _in_mode(module, training: bool):
+    """The mode of what is new; the blocks keep theirs, such as that of frozen norms."""
+    for part in (module, *module.children()):
+        part.training = training
+    return module
+
+
+def _flow(blocks: Blocks, options: Options) -> AdoptedFlow:
+    first = blocks.read()[0]
     if options.v0 == "learned":
-        row = find_row(blocks[0])
+        row = find_row(first)
         assert row is not None
-        like = next(blocks[0].parameters())
-        speed = InitialSpeed(torch.zeros(row.speed(blocks[0]), device=like.device))
+        like = next(first.parameters())
+        speed = InitialSpeed(torch.zeros(row.speed(first), device=like.device))
         options = replace(options, v0=speed.to(like.dtype))
-    return assemble([(block,) for block in blocks], options)
+    elif callable(options.v0) and not isinstance(options.v0, nn.Module):
+        options = replace(options, v0=options.v0(first))
+    return new_flow(len(blocks.names), options).borrow(blocks)
 
 
 class InitialSpeed(nn.Module):
@@ -181,11 +160,3 @@ class InitialSpeed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The speed at x."""
         return self.value.expand_as(x)
-
-
-def _twin(module: nn.Module, kind: type, children: dict[str, nn.Module]):
-    """A module of a class around the same parameters, buffers, hooks and children but some."""
-    twin = object.__new__(kind)
-    twin.__dict__.update(module.__dict__)
-    twin.__dict__["_modules"] = {**module._modules, **children}
-    return twin

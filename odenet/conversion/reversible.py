@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -11,12 +11,15 @@ from torch import nn
 
 from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
-from odenet.conversion.adopted import AdoptedFlow
+from odenet.conversion.adopted import AdoptedFlow, adopted_class
+from odenet.conversion.axes import channel_axis
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
+from odenet.runtime import Flow
 
 Block = nn.Module | tuple[nn.Module, ...]
 Speed = float | str | nn.Module | None
+MakeSpeed = Callable[[nn.Module], nn.Module]  # of the first block
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,14 @@ class Options:
         constants: of the scheme.
         exact: whether the steps are taken in fixed point.
         checkpoint: whether what stays outside of flows is evaluated again in the backward pass.
-        owner: whether the flow registers the modules.
     """
 
     scheme: str
     residual: bool = False
-    v0: Speed = None
+    v0: Speed | MakeSpeed = None
     constants: Mapping[str, float] = field(default_factory=dict)
     exact: bool = False
     checkpoint: bool = False
-    owner: bool = True
 
 
 def reversible(
@@ -49,6 +50,7 @@ def reversible(
     residual: bool = False,
     v0: Speed = None,
     exact: bool = False,
+    dim: int | None = None,
     **constants: float,
 ) -> AdoptedFlow:
     """A flow whose step n evaluates the n-th of given modules.
@@ -61,6 +63,8 @@ def reversible(
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
+        dim: the axis that pairs share: 1 for maps (batch, channels, …), -1 for tokens (batch,
+            tokens, channels). By default that of their layers, where these agree.
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
 
     Warns:
@@ -78,17 +82,20 @@ def reversible(
         if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
             raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
-    return assemble(rows, Options(scheme, residual, v0, constants, exact))
+    if dim is not None and len(maps) == 1:
+        raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
+    flow = new_flow(len(rows), Options(scheme, residual, v0, constants, exact))
+    flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
+    return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
-def assemble(rows: Sequence[Sequence[nn.Module]], options: Options) -> AdoptedFlow:
-    """The flow of a module per step for each map of a scheme."""
-    columns = tuple(zip(*rows, strict=True))
+def new_flow(steps: int, options: Options) -> AdoptedFlow:
+    """A flow of a scheme that has yet to be given its modules."""
     text = spec_text(options)
-    _warn_of_drift(_program(options.scheme, text), len(rows))
-    flow = _flow_class(options.scheme, text)(len(columns), len(rows))
+    _warn_of_drift(_program(options.scheme, text), steps)
+    generated, maps = _generated(options.scheme, text)
+    flow = adopted_class(generated, maps)(len(_scheme(options.scheme).patterns), steps)
     flow.residual = options.residual
-    flow.adopt(dict(zip(flow.maps, columns, strict=True)), options.owner)
     if isinstance(options.v0, nn.Module):
         flow.speed = nn.ModuleList([options.v0])
     return flow
@@ -101,6 +108,8 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
         ValueError: if an equation reads more than one unknown.
     """
     for pattern in scheme.patterns:
+        if pattern.decay:
+            raise ValueError(f"{scheme.name} takes no module: its decay stands in the equation")
         if len(pattern.reads) != 1:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"
@@ -138,7 +147,7 @@ def _constants(scheme: Scheme, options: Options) -> dict[str, float]:
     return {**options.constants, **one}
 
 
-def _start(scheme: Scheme, v0: Speed) -> str:
+def _start(scheme: Scheme, v0: Speed | MakeSpeed) -> str:
     """The `start` line of an initial speed."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
@@ -171,13 +180,10 @@ def _program(scheme: str, text: str) -> Program:
 
 
 @cache
-def _flow_class(scheme: str, text: str) -> type[AdoptedFlow]:
-    """The generated class of a spec, with modules of others in the place of its maps."""
-    generated = type(_program(scheme, text).flow(len(_scheme(scheme).patterns), 1))
-    rates = [name for name in dir(generated) if name.startswith("rate_")]
-    maps = opaque_maps(_scheme(scheme))
-    members = {name: AdoptedFlow.evaluate for name in rates}
-    return type(generated.__name__, (AdoptedFlow, generated), {**members, "maps": maps})
+def _generated(scheme: str, text: str) -> tuple[type[Flow], tuple[str, ...]]:
+    """The generated class of a spec, and its maps."""
+    found = _scheme(scheme)
+    return type(_program(scheme, text).flow(len(found.patterns), 1)), opaque_maps(found)
 
 
 def _warn_of_drift(program: Program, steps: int) -> None:

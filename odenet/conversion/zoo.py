@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,9 @@ def restore(file: str | Path) -> nn.Module:
         recipe = Recipe(**saved["converted"])
     except Exception as error:
         raise ZooError(f"{file} is no converted network: {_first_line(error)}") from None
-    model = recipe.apply(build(recipe.name, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were given when it was converted
+        model = recipe.apply(build(recipe.name, None))
     model.load_state_dict(saved["state_dict"])
     return model
 

@@ -17,6 +17,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model import expr
+from odenet.model.fold import arithmetic
 from odenet.model.scheme import Scheme
 
 Value = Fraction | Any  # or a number of mpmath, which has no types
@@ -76,25 +77,18 @@ class Scalars:
                 return self.field(_rational(node.value))
             case expr.Constant():
                 return self._named[sympy.Symbol(node.name)]
-            case expr.Sum():
-                total = self.field.zero
-                for sign, term in node.terms:
-                    total = total + sign * self.read(term)
-                return total
-            case expr.Product():
-                return self.read(node.left) * self.read(node.right)
             case expr.Quotient():
-                return self.divide(self.read(node.numerator), self.read(node.denominator), node)
+                return self._divide(self.read(node.numerator), self.read(node.denominator), node)
             case expr.Power() if node in self._powers:
                 return self._named[self._powers[node]]
             case expr.Power():
                 value, exponent = self.read(node.base), int(to_sympy(node.exponent))
                 if exponent < 0:
-                    value = self.divide(self.field.one, value, node)
+                    value = self._divide(self.field.one, value, node)
                 return value ** abs(exponent)
-        raise SpecError([Diagnostic("a number is wanted here", node.span)])
+        return arithmetic(node, self.read)
 
-    def divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
+    def _divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
         if not below:
             raise SpecError([Diagnostic("this divides by zero", node.span)])
@@ -228,15 +222,7 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return sympy.Rational(node.value.numerator, node.value.denominator)
         case expr.Constant():
             return sympy.Symbol(node.name)
-        case expr.Sum():
-            return sympy.Add(*(sign * to_sympy(term) for sign, term in node.terms))
-        case expr.Product():
-            return to_sympy(node.left) * to_sympy(node.right)
-        case expr.Quotient():
-            return to_sympy(node.numerator) / to_sympy(node.denominator)
-        case expr.Power():
-            return to_sympy(node.base) ** to_sympy(node.exponent)
-    raise SpecError([Diagnostic("a number is wanted here", node.span)])
+    return arithmetic(node, to_sympy)
 
 
 def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:
@@ -261,12 +247,14 @@ def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[st
 
 
 def as_value(number: Any) -> Value:
-    """A Fraction if the number is rational (a float is), else its first digits."""
+    """A Fraction if the number is rational, else its first digits; a float as it is written."""
     if isinstance(number, sympy.Rational):
         return Fraction(int(number.p), int(number.q))
     if isinstance(number, sympy.Expr):
         digits: Any = number.evalf(DIGITS)
         return mpmath.mp.make_mpf(digits._mpf_)
+    if isinstance(number, float):
+        return Fraction(repr(float(number)))  # 0.1 is a tenth: 1 - 10 h is zero there
     return number if isinstance(number, mpmath.mpf) else Fraction(number)
 
 

@@ -1,5 +1,6 @@
 """Everything that follows from the text of a scheme."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,7 +18,7 @@ from odenet.derive.order import Order, derive_order
 from odenet.derive.roundtrip import RoundTrip, predict_roundtrip
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
-from odenet.derive.symmetry import is_symmetric
+from odenet.derive.symmetry import is_symmetric, symmetry_order
 from odenet.derive.text import notation
 from odenet.model.expr import Slot
 from odenet.model.scheme import Scheme, Update
@@ -35,6 +36,8 @@ class Derivation:
         relabel: register -> the slot it holds after the step, for registers that change places.
         conditions: expressions in the constants that must not be zero for the inverse to exist.
         obstacle: why there is no explicit inverse, where there is none.
+        values: of the constants and of h where the scheme is used, in place of the defaults; all
+            properties that are numbers are those at these values.
     """
 
     scheme: Scheme
@@ -43,6 +46,7 @@ class Derivation:
     conditions: tuple[sympy.Expr, ...]
     obstacle: Obstacle | None
     _undone: tuple[Undo, ...] = field(repr=False)
+    values: Mapping[str, Number] = field(default_factory=dict)
 
     @property
     def registers(self) -> tuple[Slot, ...]:
@@ -75,18 +79,21 @@ class Derivation:
         return proof_lines(self._undone, notation(self.scheme))
 
     def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
-        """The conditions that fail at given values of the constants; defaults where not given."""
+        """The conditions that fail at given values of the constants, and of h.
+
+        A condition on what has no value is not among them.
+        """
         numbers = self._numbers(values)
         return tuple(c for c in self.conditions if put_in(c, numbers).evalf(30) == 0)
 
     def _numbers(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
-        known = constants(self.scheme, values or {})
+        known = constants(self.scheme, {**self.values, **(values or {})})
         return {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
 
     @cached_property
     def accuracy(self) -> Order:
-        """The order of accuracy at the default constants, and what limits it."""
-        return derive_order(self.scheme)
+        """The order of accuracy, and what limits it."""
+        return derive_order(self.scheme, self.values)
 
     @property
     def order(self) -> int | None:
@@ -95,12 +102,25 @@ class Derivation:
 
     def order_at(self, values: Mapping[str, Number]) -> Order:
         """The order of accuracy at given values of the constants."""
-        return derive_order(self.scheme, values)
+        return derive_order(self.scheme, {**self.values, **values})
 
     @cached_property
     def symmetric(self) -> bool:
         """Whether a step with -h undoes a step with h."""
         return self.shears is not None and is_symmetric(self.scheme, self._undone)
+
+    @cached_property
+    def symmetry_order(self) -> int | None:
+        """The q up to which a step with -h undoes one with h; None if no limit was found.
+
+        A symmetric step is undone to every order. Schemes with unknowns of their own have none.
+        """
+        return None if self.symmetric else symmetry_order(self.scheme, self.values)
+
+    @property
+    def effectively_symmetric(self) -> bool:
+        """Whether a step with -h undoes one with h further than the order of accuracy promises."""
+        return (self.symmetry_order or 0) > (self.order or 0)
 
     @property
     def volume(self) -> sympy.Expr | None:
@@ -114,16 +134,34 @@ class Derivation:
         """Whether a step keeps volume, for every right-hand side."""
         return self.volume == 1
 
-    def bits(self, values: Mapping[str, Number] | None = None) -> float:
-        """The bits per value that a step destroys: log2(1/|α|) for each shear with |α| < 1."""
-        numbers = self._numbers(values)
-        scales = [abs(put_in(shear.scale, numbers)) for shear in self.shears or ()]
-        return float(sum(-sympy.log(scale, 2).evalf() for scale in scales if scale < 1))
+    def bits(self, values: Mapping[str, Number] | None = None) -> float | None:
+        """The bits per value that a step destroys: log2(1/|α|) for each shear with |α| < 1.
+
+        Args:
+            values: of the constants, and of h.
+
+        Returns:
+            None where a scale depends on something that has no value.
+        """
+        scales = [self._number(abs(shear.scale), values) for shear in self.shears or ()]
+        if any(scale is None for scale in scales):
+            return None
+        return sum(
+            (-math.log2(x) if x else math.inf for x in scales if x is not None and x < 1), 0.0
+        )
+
+    def volume_at(self, values: Mapping[str, Number] | None = None) -> float | None:
+        """`volume` as a number; None where it depends on something that has no value."""
+        return None if self.volume is None else self._number(self.volume, values)
+
+    def _number(self, value: sympy.Expr, values: Mapping[str, Number] | None) -> float | None:
+        found = put_in(value, self._numbers(values))
+        return None if found.free_symbols else float(found.evalf(30))
 
     @cached_property
     def stability(self) -> Stability | str:
-        """The stability at the default constants, or why there is no statement."""
-        return derive_stability(self.scheme)
+        """The stability, or why there is no statement."""
+        return derive_stability(self.scheme, self.values)
 
     def stability_at(self, values: Mapping[str, Number]) -> Stability | str:
         """The stability at given values of the constants (and of h), or why there is none."""
@@ -170,12 +208,9 @@ class Derivation:
         Returns:
             None where there is no inverse at these values, or no test equation for the scheme.
         """
-        found = self.stability_at({**(values or {}), "h": h})
-        if (
-            self.shears is None
-            or isinstance(found, str)
-            or self.violated({**(values or {}), "h": h})
-        ):
+        given = {**(values or {}), "h": h}
+        found = self.stability_at(given)
+        if self.shears is None or isinstance(found, str) or self.violated(given):
             return None
         given = (*sorted((values or {}).items()), steps, h, eps, frequency)
         if given not in self._roundtrips:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import sympy
@@ -45,6 +46,15 @@ def _order(derivation: Derivation) -> str:
     return f"order {derivation.accuracy}"
 
 
+def _symmetric(derivation: Derivation) -> str:
+    """Whether a step with -h undoes one with h; to which order, where not exactly."""
+    if derivation.symmetric:
+        return "yes"
+    if not derivation.effectively_symmetric:
+        return "no"
+    return f"no; a step is undone by -h to order {derivation.symmetry_order}"
+
+
 def _volume(derivation: Derivation, shown: Notation) -> str:
     if derivation.volume_preserving:
         return "preserved"
@@ -73,7 +83,9 @@ def _rows(derivation: Derivation, shown: Notation) -> list[tuple[str, str]]:
     accuracy = derivation.accuracy
     note = f"; {accuracy.note}" if accuracy.note else ""
     rows = [("order", f"{accuracy}{note}")]
-    rows.append(("symmetric", "yes" if derivation.symmetric else "no"))
+    rows.append(("symmetric", _symmetric(derivation)))
+    if accuracy.parasitic:
+        rows.append(("parasitic", accuracy.parasitic))
     if derivation.reversible:
         rows.append(("volume", _volume(derivation, shown)))
     if derivation.conditions:
@@ -86,13 +98,14 @@ def _lost(derivation: Derivation, shown: Notation) -> str:
     """The information that shears with a scale other than ±1 destroy."""
     sizes = [sympy.Abs(shear.scale) for shear in derivation.shears or ()]
     texts = [shown.number(size) for size in sizes if not size.is_number]
-    missing = any(default is None for _, default in derivation.scheme.constants)
+    bits = derivation.bits()
     if not texts:
-        bits = derivation.bits()
         return f"{bits:.3g} bits per value and step" if bits else ""
     total = " + ".join(f"log2(1/{text})" for text in texts)
     small = " and ".join(f"{text} < 1" for text in texts)
-    default = "" if missing else f" ({derivation.bits():.3g} at the default)"
+    usable = bits is not None and bits < math.inf
+    where = "here" if derivation.values else "at the default"
+    default = f" ({bits:.3g} {where})" if usable else ""
     return f"{total} bits per value and step where {small}{default}"
 
 
@@ -147,7 +160,15 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "order": derivation.order,
         "order_reason": derivation.accuracy.reason or None,
         "order_note": derivation.accuracy.note or None,
+        "order_digits": derivation.accuracy.digits or None,
+        "solves": derivation.accuracy.equations or None,
+        "consistency_factors": {
+            shown.name(name): shown.number(factor)
+            for name, factor in derivation.accuracy.factors.items()
+        },
+        "parasitic": derivation.accuracy.parasitic or None,
         "symmetric": derivation.symmetric,
+        "symmetry_order": derivation.symmetry_order,
         "volume": None if derivation.volume is None else shown.number(derivation.volume),
         "conditions": conditions(derivation),
     }

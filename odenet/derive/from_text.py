@@ -1,12 +1,13 @@
 """From a scheme's text to its derivation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import H, Scalars, put_in
-from odenet.derive.derivation import Derivation
+from odenet.derive.derivation import Derivation, Number
 from odenet.derive.inverse import derive_inverse, verify_inverse
 from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle
@@ -16,8 +17,12 @@ from odenet.derive.text import notation
 from odenet.model.scheme import Scheme
 
 
-def derive(scheme: Scheme) -> Derivation:
+def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Derivation:
     """Derive what a scheme's text implies.
+
+    Args:
+        scheme: its text.
+        values: of its constants and of h where it is used, in place of the defaults.
 
     Raises:
         SpecError: a line is no sum of values and right-hand sides, or divides by zero.
@@ -26,7 +31,7 @@ def derive(scheme: Scheme) -> Derivation:
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
         # what stands in the way may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
-    return found
+    return replace(found, values=dict(values)) if values else found
 
 
 def _derive(scheme: Scheme, expand: bool) -> Derivation:

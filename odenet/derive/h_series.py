@@ -1,16 +1,23 @@
-"""Scalars as truncated power series in the step size, with exact or 50-digit coefficients."""
+"""Truncated power series in the step size, with exact or 50-digit coefficients."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import mpmath
+import sympy
+from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import Value, as_mpf
+from odenet.derive.coefficients import H, Scalars
+from odenet.derive.printed import Printed
 from odenet.model import expr
-from odenet.model.scheme import Scheme
+
+# Fractions, numbers of mpmath, decimals known to their last digit, or elements of a field of
+# symbolic constants: all that is asked of them is + - * / and a test for zero.
+Number = Any
 
 # degree of h -> coefficient; negative degrees occur where a scheme divides by h
-Powers = dict[int, Value]
+Powers = dict[int, Number]
 
 # The order conditions are computed with 50 digits where they are not exact.
 WORKING_DIGITS = 50
@@ -18,7 +25,7 @@ TINY = mpmath.mpf(10) ** -40
 
 
 class NoSeries(Exception):
-    """A scalar is no power series in h; carries the reason and the expression."""
+    """A scalar is not a power series in h; carries the reason and the expression."""
 
     def __init__(self, reason: str, node: expr.Node | None = None):
         super().__init__(reason)
@@ -26,12 +33,16 @@ class NoSeries(Exception):
         self.node = node
 
 
-def is_zero(value: Value) -> bool:
-    """Exactly zero, or zero to 40 digits."""
-    return value == 0 if isinstance(value, Fraction) else abs(value) < TINY
+def is_zero(value: Number) -> bool:
+    """Exactly zero, zero to 40 digits, or zero to the digits that were given."""
+    if isinstance(value, Printed):
+        return value.may_be_zero
+    if isinstance(value, mpmath.mpf):
+        return bool(abs(value) < TINY)
+    return value == 0
 
 
-def number(value: Value) -> Powers:
+def number(value: Number) -> Powers:
     """A number that does not depend on h."""
     return {} if is_zero(value) else {0: value}
 
@@ -54,11 +65,15 @@ def multiply(one: Powers, other: Powers, limit: int) -> Powers:
     return {degree: value for degree, value in total.items() if not is_zero(value)}
 
 
+def shift(powers: Powers, degree: int, factor: Number, limit: int) -> Powers:
+    """The product with factor * h^degree."""
+    return {k + degree: a * factor for k, a in powers.items() if k + degree <= limit}
+
+
 def invert(value: Powers, limit: int) -> Powers:
     """1 / value up to a degree; the value is not zero."""
     lowest = min(value)
-    lead = value[lowest]
-    lead = 1 / lead
+    lead = 1 / value[lowest]
     rest = {degree - lowest: -a * lead for degree, a in value.items() if degree != lowest}
     total: Powers = {0: Fraction(1)}
     term = total
@@ -67,64 +82,63 @@ def invert(value: Powers, limit: int) -> Powers:
     return {degree - lowest: a * lead for degree, a in total.items()}
 
 
-class Scales:
-    """Reads a scheme's scalars as power series.
+class Reader:
+    """Writes the coefficients of a scheme as power series in h.
 
     Args:
-        scheme: its text.
-        values: of the constants, lets that do not depend on h included.
+        scalars: the field the coefficients are elements of. A `let` that is a symbol of its own
+            may depend on h.
+        values: of its symbols other than h and `let`s.
         limit: the highest degree that is kept.
     """
 
-    def __init__(self, scheme: Scheme, values: Mapping[str, Value], limit: int):
+    def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], limit: int):
+        symbols: tuple[Any, ...] = scalars.field.symbols
+        self.values: list[Powers | None] = [
+            number(values[symbol]) if symbol in values else None for symbol in symbols
+        ]
+        self.values[symbols.index(H)] = {1: Fraction(1)}
         self.limit = limit
-        self._named: dict[str, Powers] = {"h": {1: Fraction(1)}}
-        self._named |= {name: number(value) for name, value in values.items()}
-        for name, value in scheme.lets:
-            if name not in self._named:
-                self._named[name] = self.read(value)
+        self._known: dict[FracElement, Powers] = {}
+        if not scalars.expand:
+            for name, value in scalars.scheme.lets:
+                self.values[symbols.index(sympy.Symbol(name))] = self.read(scalars.read(value))
 
-    def read(self, node: expr.Node) -> Powers:
-        """A scalar expression as a power series.
+    def read(self, element: FracElement) -> Powers:
+        """An element of the field as a power series.
 
         Raises:
-            NoSeries: it has none, or it divides by zero.
+            NoSeries: it divides by zero.
         """
-        match node:
-            case expr.Number():
-                return number(node.value)
-            case expr.Constant():
-                return self._named[node.name]
-            case expr.Sum():
-                total: Powers = {}
-                for sign, term in node.terms:
-                    total = add(total, self.read(term), sign)
-                return total
-            case expr.Product():
-                return multiply(self.read(node.left), self.read(node.right), self.limit)
-            case expr.Quotient():
-                below = self._inverse(node.denominator)
-                return multiply(self.read(node.numerator), below, self.limit)
-            case expr.Power():
-                return self._power(node)
-        raise NoSeries("it is no number", node)
+        if element not in self._known:
+            above, below = self._polynomial(element.numer), self._polynomial(element.denom)
+            if not below:
+                raise NoSeries("a number of the scheme divides by zero at these constants")
+            if below != {0: 1}:
+                above = multiply(above, invert(below, self.limit), self.limit)
+            self._known[element] = above
+        return self._known[element]
 
-    def _inverse(self, node: expr.Node) -> Powers:
-        value = self.read(node)
-        if not value:
-            raise NoSeries("this is zero, and divides", node)
-        return invert(value, self.limit)
+    def _polynomial(self, polynomial: Any) -> Powers:
+        total: Powers = {}
+        for powers, coefficient in polynomial.terms():
+            exact = Fraction(int(coefficient.numerator), int(coefficient.denominator))
+            term: Powers = {0: exact}
+            for value, power in zip(self.values, powers, strict=True):
+                for _ in range(power):
+                    assert value is not None
+                    term = multiply(term, value, self.limit)
+            total = add(total, term)
+        return total
 
-    def _power(self, node: expr.Power) -> Powers:
-        base, exponent = self.read(node.base), self.read(node.exponent)
-        by = exponent.get(0, Fraction(0))
-        if set(exponent) <= {0} and isinstance(by, Fraction) and by.denominator == 1:
-            base = self._inverse(node.base) if by < 0 else base
-            total: Powers = {0: Fraction(1)}
-            for _ in range(abs(int(by))):
-                total = multiply(total, base, self.limit)
-            return total
-        if set(exponent) | set(base) <= {0} and base and base[0] > 0:
-            with mpmath.workdps(WORKING_DIGITS):
-                return number(as_mpf(base[0]) ** as_mpf(by))
-        raise NoSeries("this power is no power series in h", node)
+
+def backwards(read: Callable[[FracElement], Powers]) -> Callable[[FracElement], Powers]:
+    """The same coefficients for steps of size -h."""
+    known: dict[FracElement, Powers] = {}
+
+    def reversed_(element: FracElement) -> Powers:
+        if element not in known:
+            known[element] = {k: a * (-1) ** k for k, a in read(element).items()}
+        return known[element]
+
+    return reversed_

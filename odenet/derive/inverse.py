@@ -12,6 +12,7 @@ from odenet.derive.shears import Shear
 from odenet.derive.text import Notation
 from odenet.model import expr
 from odenet.model.expr import Node, Slot, Stage
+from odenet.model.fold import arithmetic, rebuilt
 from odenet.model.scheme import Scheme, Update
 
 
@@ -127,27 +128,16 @@ def proof_lines(undone: tuple[Undo, ...], notation: Notation) -> tuple[str, ...]
 
 def _replace(node: Node, old: Node, new: Node) -> Node:
     """An expression with its linear occurrences of a value replaced."""
-    match node:
-        case _ if node == old:
-            return new
-        case expr.Sum():
-            return expr.Sum(tuple((sign, _replace(term, old, new)) for sign, term in node.terms))
-        case expr.Product():
-            return expr.Product(node.left, _replace(node.right, old, new))
-        case expr.Quotient():
-            return expr.Quotient(_replace(node.numerator, old, new), node.denominator)
-    return node
+    if node == old or isinstance(node, expr.Rate):
+        return new if node == old else node
+    return rebuilt(node, lambda part: _replace(part, old, new))
 
 
 def _opaque(node: Node, notation: Notation) -> sympy.Expr:
     """A field expression as sympy has it: values and right-hand sides are commuting symbols."""
     match node:
-        case expr.Sum():
-            return sympy.Add(*(sign * _opaque(term, notation) for sign, term in node.terms))
-        case expr.Product():
-            return to_sympy(node.left) * _opaque(node.right, notation)
-        case expr.Quotient():
-            return _opaque(node.numerator, notation) / to_sympy(node.denominator)
+        case expr.Sum() | expr.Product() | expr.Quotient():
+            return arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
         case expr.Zero():
             return sympy.Integer(0)
     return sympy.Symbol(notation.show(node))

@@ -15,6 +15,7 @@ from odenet.derive.coefficients import Scalars
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model import expr
 from odenet.model.expr import Rate, Slot, Stage
+from odenet.model.fold import combination
 from odenet.model.scheme import Scheme, Update
 
 Key = Slot | int
@@ -108,17 +109,11 @@ class Algebra:
                 raise SpecError([Diagnostic(message, node.span)])
             case expr.Zero():
                 return {}
-            case expr.Sum():
+            case expr.Sum() | expr.Product() | expr.Quotient():
                 total: Form = {}
-                for sign, term in node.terms:
-                    total = add(total, self.read(term, values), sign)
+                for factor, part in combination(node, self.scalars.read):
+                    total = add(total, self.read(part, values), factor)
                 return total
-            case expr.Product():
-                return scale(self.read(node.right, values), self.scalars.read(node.left))
-            case expr.Quotient():
-                one = self.scalars.field.one
-                factor = self.scalars.divide(one, self.scalars.read(node.denominator), node)
-                return scale(self.read(node.numerator, values), factor)
             case Rate():
                 arguments = tuple(self.read(argument, values) for argument in node.arguments)
                 return self.apply(node, arguments)

@@ -66,7 +66,9 @@ def _coupled(scheme: Scheme) -> Iterator[LinearTest]:
         partner = {one.function: other.variable, other.function: one.variable}
         rates = {p.function: _reading(scheme, p, partner.get(p.function)) for p in scheme.patterns}
         y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.variable, other.variable)
-        yield LinearTest("coupled", f"{y}' = ω {z}, {z}' = -ω {y}", False, rates)
+        first, second = (f" - γ {v}" if p.decay else "" for p, v in ((one, y), (other, z)))
+        text = f"{y}' = ω {z}{first}, {z}' = -ω {y}{second}"
+        yield LinearTest("coupled", text, False, rates)
 
 
 def _reading(scheme: Scheme, pattern: Pattern, read: str | None) -> tuple[sympy.Expr, ...]:

@@ -15,7 +15,7 @@ the worst of some periodic patterns, and no bound either.
 
 import cmath
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice, product
 
@@ -135,10 +135,10 @@ class _Travel:
             step = self._step(frequency)
             if step is None:
                 return math.inf
-            squares += before**2 * sum((g * _column(back, row)) ** 2 for row, g in self.undone)
+            squares += before * before * _squares(g * _column(back, row) for row, g in self.undone)
             state, back = _times(step.forward, state), _times(back, step.back)
             before = _norm(state)
-            squares += before**2 * sum(_column(back, row) ** 2 for row in self.made)
+            squares += before * before * _squares(_column(back, row) for row in self.made)
             if not squares <= HUGE:
                 return math.inf
         return ROUNDING * math.sqrt(squares) / first
@@ -218,6 +218,11 @@ def _times(left: Matrix, right: Matrix) -> Matrix:
 
 def _norm(matrix: Matrix) -> float:
     return math.hypot(*(abs(entry) for row in matrix for entry in row))
+
+
+def _squares(values: Iterable[float]) -> float:
+    """The sum of squares; infinite, not an error, where they leave the range of numbers."""
+    return sum(value * value for value in values)
 
 
 def _column(matrix: Matrix, place: int) -> float:

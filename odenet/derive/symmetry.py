@@ -1,10 +1,21 @@
-"""Whether a step is its own inverse when time runs backwards."""
+"""Whether a step is its own inverse when time runs backwards, exactly or up to an order."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import mpmath
 
 from odenet.derive.coefficients import Scalars
+from odenet.derive.h_series import WORKING_DIGITS, NoSeries, add, backwards
 from odenet.derive.inverse import Undo
 from odenet.derive.linear_forms import Algebra, Form, read_step
+from odenet.derive.order import HIGHEST, MOST_TREES, conditions_at
+from odenet.derive.order_conditions import OrderConditions
+from odenet.derive.step_series import StepSeries
 from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme
+
+MOST_KEPT = 5  # unknowns whose pairings are tried
 
 
 def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
@@ -12,6 +23,7 @@ def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
 
     Both are written in the values after the step and compared term by term. Backwards in time the
     newest value is the oldest: Y[n+1], Y[n] of a two-step scheme take the places of Y[n-1], Y[n].
+    Where an unknown of the scheme's own keeps an earlier value, it changes places likewise.
 
     Args:
         scheme: its text.
@@ -21,8 +33,14 @@ def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
     scalars = Scalars(scheme, expand=True)
     if scalars.powers_of_h:
         return False
+    return any(_undone(scheme, undone, scalars, mirror) for mirror in _mirrors(scheme))
+
+
+def _undone(
+    scheme: Scheme, undone: tuple[Undo, ...], scalars: Scalars, mirror: Mapping[Slot, Slot]
+) -> bool:
+    """Whether the inverse is the step with -h, where slots change places backwards in time."""
     algebra = Algebra(scalars)
-    mirror = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
     values: dict[Node, Form] = {
         Slot(slot.name, slot.offset + 1): algebra.register(mirror[slot]) for slot in scheme.slots
     }
@@ -31,7 +49,74 @@ def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
     return all(values[slot] == reversed_step.after[mirror[slot]] for slot in scheme.slots)
 
 
+def _mirrors(scheme: Scheme) -> Iterator[dict[Slot, Slot]]:
+    """Which slot may take a slot's place when time runs backwards."""
+    usual = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
+    kept = [name for name in scheme.unknowns if len(scheme.history(name)) == 1]
+    for pairs in _pairings(kept if len(kept) <= MOST_KEPT else []):
+        if all(one in scheme.aux or other in scheme.aux for one, other in pairs):
+            swapped = {Slot(one, 0): Slot(other, 0) for one, other in pairs}
+            yield {**usual, **swapped, **{b: a for a, b in swapped.items()}}
+
+
+def _pairings(names: list[str]) -> Iterator[list[tuple[str, str]]]:
+    """All ways of pairing some of the names, none first."""
+    if not names:
+        yield []
+        return
+    first, *others = names
+    yield from _pairings(others)
+    for other in others:
+        for rest in _pairings([name for name in others if name != other]):
+            yield [(first, other), *rest]
+
+
 def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
     """The slot that takes a slot's place when time runs backwards."""
     oldest = min(scheme.history(slot.name))
     return Slot(slot.name, oldest - slot.offset)
+
+
+def symmetry_order(
+    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None
+) -> int | None:
+    """The q up to which a step with -h undoes one with h: what is left is O(h^(q+1)).
+
+    Euler's step has q = 1; the effectively symmetric schemes EES(2, q) have more than their order
+    asks for (Shmelev, Ebrahimi-Fard, Tapia & Salvi 2025, arXiv 2507.21006). History is taken on the
+    exact solution.
+
+    Returns:
+        None where nothing is said: for schemes with unknowns of their own, and where there is no
+        series in h. A q of 8 is at least that.
+    """
+    if scheme.aux or not scheme.uses_step_size:
+        return None
+    with mpmath.workdps(WORKING_DIGITS):
+        try:
+            return _undone_up_to(conditions_at(scheme, values))
+        except NoSeries:
+            return None
+
+
+def _undone_up_to(there: OrderConditions) -> int:
+    mirror = {slot: _mirrored(there.scheme, slot) for slot in there.slots}
+    back = StepSeries(
+        there.algebra,
+        there.forest,
+        backwards(there.reader.read),
+        lambda slot, key: there.series.value(there.after[mirror[slot]], key),
+        there.limit,
+    )
+    lowest, trees = HIGHEST + 1, 0
+    for weight in range(HIGHEST + 1):
+        keys = there.forest.keys(weight)
+        trees += len(keys)
+        if lowest <= weight or trees > MOST_TREES:
+            break
+        for key in keys:
+            for slot in there.slots:
+                returned = back.value(there.after[slot], key)
+                off = add(returned, there.stored(mirror[slot], key), -1)
+                lowest = min([lowest, *off])
+    return max(lowest - 1, 0)

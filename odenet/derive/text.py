@@ -12,6 +12,11 @@ from odenet.model import expr
 from odenet.model.expr import Node
 from odenet.model.scheme import Scheme, Update
 
+_OF_SCHEMES = (
+    expr.Number, expr.Constant, expr.Stage, expr.Zero, expr.Slot, expr.Rate, expr.Sum,
+    expr.Product, expr.Quotient, expr.Power,
+)  # fmt: skip
+
 # How tightly an expression binds.
 SUM, QUOTIENT, PRODUCT, POWER, ATOM = range(5)
 
@@ -56,7 +61,17 @@ class Notation:
         """A number that sympy computed."""
         if isinstance(value, sympy.Abs):
             return f"|{self.number(value.args[0])}|"
+        if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
+            rest, absolute = value.as_independent(sympy.Abs)
+            inside = [part.args[0] for part in sympy.Mul.make_args(absolute)]
+            return f"|{self.number(sympy.Mul(rest, *inside))}|"  # type: ignore[arg-type]
         return replace(self, roots=True).show(to_expr.scalar(value))
+
+    def quote(self, node: Node) -> str:
+        """An expression of the scheme, or what else stands in the author's text."""
+        if all(isinstance(inner, _OF_SCHEMES) for inner in node.walk()):
+            return self.show(node)
+        return node.span.text if node.span else "…"
 
     def equation(self, update: Update) -> str:
         """`target = value`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import sympy
@@ -9,6 +10,7 @@ import sympy
 from odenet.derive.coefficients import H
 from odenet.model import expr
 from odenet.model.expr import Node
+from odenet.model.fold import rebuilt
 
 
 def scalar(value: Any) -> Node:
@@ -81,16 +83,6 @@ def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
 
 def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:
     """A field expression with its slots replaced."""
-    match node:
-        case expr.Slot():
-            return replace(node)
-        case expr.Sum():
-            return expr.Sum(tuple((sign, substitute(term, replace)) for sign, term in node.terms))
-        case expr.Product():
-            return expr.Product(node.left, substitute(node.right, replace))
-        case expr.Quotient():
-            return expr.Quotient(substitute(node.numerator, replace), node.denominator)
-        case expr.Rate():
-            arguments = tuple(substitute(argument, replace) for argument in node.arguments)
-            return expr.Rate(node.function, arguments, span=node.span)
-    return node
+    if isinstance(node, expr.Slot):
+        return replace(node)
+    return rebuilt(node, partial(substitute, replace=replace))

@@ -56,6 +56,9 @@ def _numbers(frame: Frame) -> dict:
     dynamics = frame.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
+    starts = [value for _, value in frame.model.discretisation.starts]
+    read = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
+    names = (names | (read - set(frame.scheme_constants))) - set(frame.decays)
     return {name: value for name, value in frame.model.constants.items() if name in names}
 
 

@@ -1,12 +1,12 @@
 """Formulas as torch code, in the author's order of operations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
+from odenet.model.fold import arithmetic
 from odenet.model.parameters import Learned
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
@@ -22,6 +22,18 @@ class Code:
     def at(self, level: int) -> str:
         """The text, in brackets if it binds less tightly than its place asks."""
         return self.text if self.level >= level else f"({self.text})"
+
+    def __mul__(self, other: "Code") -> "Code":
+        return Code(f"{self.at(PRODUCT)} * {other.at(SIGN)}", PRODUCT)
+
+    def __truediv__(self, other: "Code") -> "Code":
+        return Code(f"{self.at(PRODUCT)} / {other.at(SIGN)}", PRODUCT)
+
+    def __pow__(self, exponent: "Code") -> "Code":
+        parts = (self.text, exponent.text)
+        simple = all(text.replace(".", "").replace("_", "").isalnum() for text in parts)
+        operator = "**" if simple else " ** "
+        return Code(f"{self.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
 
 
 LARGEST_INTEGER = 2**53  # beyond it torch takes integers by their float value, or not at all
@@ -58,17 +70,10 @@ class Printer:
         match node:
             case expr.Number():
                 return Code(number(node.value))
-            case expr.Power():
-                return self._power(node)
-            case expr.Sum():
-                return self._sum(node)
-            case expr.Product():
-                return self._product(self(node.left), self(node.right))
+            case expr.Sum() | expr.Product() | expr.Quotient() | expr.Power():
+                return self._arithmetic(node, self)
             case expr.Hadamard():
-                return self._product(self(node.left), self(node.right))
-            case expr.Quotient():
-                above, below = self(node.numerator), self(node.denominator)
-                return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT)
+                return self(node.left) * self(node.right)
             case expr.Apply():
                 return self.apply(node.operator, self(node.operand))
             case expr.Activate():
@@ -80,26 +85,10 @@ class Printer:
                 return Code(f"torch.cat(({parts}), dim=1)") if len(node.parts) > 1 else Code(parts)
         return self.leaf(node)
 
-    def _power(self, node: expr.Power) -> Code:
-        base, exponent = self(node.base), self(node.exponent)
-        simple = all(c.text.replace(".", "").replace("_", "").isalnum() for c in (base, exponent))
-        operator = "**" if simple else " ** "
-        return Code(f"{base.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
-
-    def _sum(self, node: expr.Sum) -> Code:
-        text, code = "", Code("")
-        for sign, term in node.terms:
-            code = self(term)
-            if not text:
-                text = ("" if sign > 0 else "-") + code.at(PRODUCT)
-            else:
-                text += f" {'+' if sign > 0 else '-'} {code.at(PRODUCT)}"
-        if len(node.terms) > 1:
-            return Code(text, SUM)
-        return Code(text, min(SIGN, code.level))  # `-a / b` binds like `a / b`
-
-    def _product(self, left: Code, right: Code) -> Code:
-        return Code(f"{left.at(PRODUCT)} * {right.at(SIGN)}", PRODUCT)
+    def _arithmetic(self, node: expr.Node, read: Callable[[expr.Node], Code]) -> Code:
+        if isinstance(node, expr.Sum):
+            return _sum([(sign, read(term)) for sign, term in node.terms])
+        return arithmetic(node, read, self)
 
     def _activate(self, node: expr.Activate) -> Code:
         row = ACTIVATIONS[node.activation.name]
@@ -122,41 +111,20 @@ class Printer:
                 return self._convolve(name, self.kernel(name), operand, adjoint=True)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
-            case expr.Product():
-                return self._product(self(operator.left), self.apply(operator.right, operand))
-            case expr.Quotient():
-                applied = self.apply(operator.numerator, operand)
-                return Code(
-                    f"{applied.at(PRODUCT)} / {self(operator.denominator).at(SIGN)}", PRODUCT
-                )
-            case expr.Sum():
-                return self._apply_sum(operator, operand)
-        raise AssertionError(operator)
+            case expr.Sum() if names := self.kernel_names(operator):
+                return self._convolve_sum(operator, self.parameters[names[0]], operand)
+        return self._arithmetic(operator, lambda part: self.apply(part, operand))
 
     def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         learned = self.parameters[name]
         function = learned.operator.adjoint if adjoint else learned.operator.function
         return Code(f"{function}({operand.text}, {kernel}{keywords(learned, kernel)})")
 
-    def _apply_sum(self, operator: expr.Sum, operand: Code) -> Code:
-        """A sum of operators: one convolution with an assembled kernel where that is the same."""
-        names = self.kernel_names(operator)
-        if names:
-            learned = self.parameters[names[0]]
-            kernel = self.assemble(operator, learned).text
-            form = keywords(learned, self.kernel(names[0]))
-            return Code(f"{learned.operator.function}({operand.text}, {kernel}{form})")
-        terms = tuple((sign, _Applied(term, operand)) for sign, term in operator.terms)
-        inner = Printer(self._applied, self.kernel, self.parameters)
-        return inner(expr.Sum(terms))
-
-    def _applied(self, node: expr.Node) -> Code:
-        """An operator of a sum, applied on its own."""
-        return (
-            self.apply(node.operator, node.operand)
-            if isinstance(node, _Applied)
-            else self.leaf(node)
-        )
+    def _convolve_sum(self, operator: expr.Sum, learned: Learned, operand: Code) -> Code:
+        """One convolution with an assembled kernel, where that is the same."""
+        kernel = self.assemble(operator, learned).text
+        form = keywords(learned, self.kernel(learned.name))
+        return Code(f"{learned.operator.function}({operand.text}, {kernel}{form})")
 
     def kernel_names(self, operator: expr.Node) -> list[str]:
         """The parameters of a sum that is one kernel; empty when it is not one.
@@ -183,39 +151,17 @@ class Printer:
             case expr.Adjoint(expr.Param(name)):
                 kernel = self.kernel(name)
                 return Code(f"adjoint_kernel({kernel}{_groups(learned, kernel)})")
-            case expr.Product():
-                return self._product(self(operator.left), self.assemble(operator.right, learned))
-            case expr.Quotient():
-                above = self.assemble(operator.numerator, learned)
-                below = self(operator.denominator)
-                return Code(f"{above.at(PRODUCT)} / {below.at(SIGN)}", PRODUCT)
-        assert isinstance(operator, expr.Sum)
-        terms = tuple((s, _Assembled(t, learned)) for s, t in operator.terms)
-        inner = Printer(self._assembled, self.kernel, self.parameters)
-        return inner(expr.Sum(terms))
-
-    def _assembled(self, node: expr.Node) -> Code:
-        return (
-            self.assemble(node.operator, node.learned)
-            if isinstance(node, _Assembled)
-            else self.leaf(node)
-        )
+        return self._arithmetic(operator, lambda part: self.assemble(part, learned))
 
 
-@dataclass(frozen=True)
-class _Applied(expr.Field):
-    """An operator applied to code that is printed already."""
-
-    operator: expr.Node
-    operand: Any
-
-
-@dataclass(frozen=True)
-class _Assembled(expr.Field):
-    """An operator to be printed as its kernel."""
-
-    operator: expr.Node
-    learned: Any
+def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
+    """Terms with their signs; a sum among them keeps its brackets."""
+    text = ""
+    for sign, code in terms:
+        before = f" {'+' if sign > 0 else '-'} " if text else "" if sign > 0 else "-"
+        text += before + code.at(PRODUCT)
+    # `-a / b` binds like `a / b`
+    return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
 
 def _form(learned: Learned) -> tuple | None:

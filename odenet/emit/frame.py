@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.names import Names
 from odenet.model import expr
+from odenet.model.decay import decays_of
 from odenet.model.expr import State
 from odenet.model.fit import reads, reads_input
 from odenet.model.program import Model, row_imports
@@ -34,6 +35,10 @@ class Frame:
         self.scheme = model.scheme
         self.names = Names(row_imports(model))
         self.pattern = {p.function: p for p in self.scheme.patterns}
+        system = model.dynamics.system(self.scheme.patterns[0].order)
+        found = decays_of(system, self.scheme, model.discretisation.groups)
+        # a `let` that is a decay of the scheme is one number with it
+        self.decays = {f.name: n for n, f in found.items() if isinstance(f, expr.Constant)}
         self.group = self._groups()
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
@@ -110,6 +115,8 @@ class Frame:
 
     def let(self, name: str) -> str:
         """A number of a `let` in formulas of the dynamics, whatever the scheme calls its own."""
+        if name in self.decays:
+            return self.constant(self.decays[name])
         return f"self.{self.names('spec constant', name)}"
 
     @property

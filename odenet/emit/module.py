@@ -76,7 +76,11 @@ def properties(model: Model, derivation: Derivation, certificate: Certificate) -
     if model.discretisation.tolerance is not None:
         return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
     axis = certified_axis(model, derivation, certificate)
-    return facts if axis is None else [*facts, f"On that axis the scheme is {axis.verdict}."]
+    if axis is None:
+        return facts
+    if model.scheme.decays:
+        return [*facts, f"The scheme is {axis.sentence}."]
+    return [*facts, f"On that axis the scheme is {axis.verdict}."]
 
 
 def _imports(text: str, more: Iterable[str]) -> list[str]:

@@ -30,13 +30,14 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels compiled conditions drift encode energy evolve evolve_exactly exact
-    field frequency_bound give_up_reversing initial inverse inverse_exactly memory norm note_drift
+    advance anchors channels collect collected compiled conditions context drift encode energy
+    evolve evolve_exactly exact field frequency_bound give_up_reversing initial inverse
+    inverse_exactly learned memory norm note_drift
     obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
-    width
+    view warns_of_drift width
 """
-_ADAPTIVE = "atol evaluations method rtol solve steps_taken"
+_ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(
     [
         *_CODE.split(),

@@ -24,10 +24,10 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
 
 def _kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
-    chosen = model.discretisation
-    step = {} if chosen.h is None else {"h": chosen.h}
-    bits = derivation.bits({**chosen.constants, **step})
+    bits = derivation.bits(model.discretisation.numbers)
     always = "every step is undone bit for bit, in fixed point"
+    if bits is None:
+        return f"{always}; the bits it keeps depend on h"
     if not bits:
         return always
     steps = depth(model)

@@ -108,11 +108,21 @@ def _facts(name: str) -> dict[str, Any]:
         "takes": takes(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
-        "symmetric": "yes" if derivation.symmetric else "no",
+        "symmetric": _symmetric(derivation),
         "volume": plain["volume"] or "-",
         "needs": ", ".join(conditions(derivation)) or "-",
+        "solves": derivation.accuracy.equations,
+        "parasitic": derivation.accuracy.parasitic,
+        "start": derivation.accuracy.note,
         "why not reversible": derivation.obstacle.message if derivation.obstacle else "",
     }
+
+
+def _symmetric(derivation: Derivation) -> str:
+    """`yes`, `no`, or the order to which a step is undone by one with -h."""
+    if derivation.symmetric:
+        return "yes"
+    return f"to order {derivation.symmetry_order}" if derivation.effectively_symmetric else "no"
 
 
 def _indented(lines: list[str]) -> list[str]:

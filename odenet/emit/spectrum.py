@@ -143,9 +143,7 @@ class SpectrumWriter:
                 return _product(self._size(node.left), self._slope(node.right, state))
             case expr.Quotient():
                 inner = self._slope(node.numerator, state)
-                return _product(
-                    Code(f"1 / {self._size(node.denominator).at(PRODUCT + 1)}", PRODUCT), inner
-                )
+                return _product(Code("1") / self._size(node.denominator), inner)
             case expr.Apply():
                 inner = self._slope(node.operand, state)
                 return (
@@ -175,10 +173,8 @@ class SpectrumWriter:
             case expr.Product():
                 return _product(self._size(operator.left), self._norm(operator.right))
             case expr.Quotient():
-                above, below = self._norm(operator.numerator), self._size(operator.denominator)
-                if above is None:
-                    return None
-                return Code(f"{above.at(PRODUCT)} / {below.at(PRODUCT + 1)}", PRODUCT)
+                above = self._norm(operator.numerator)
+                return None if above is None else above / self._size(operator.denominator)
         assert isinstance(operator, expr.Sum)
         names = self.printer.kernel_names(operator)
         if names:

@@ -170,8 +170,8 @@ class Pattern(Node):
     order: int
     function: Name
     arguments: Group
-    decay: Name | None
-    damped: Name | Derivative | None
+    decay: Name | None = None
+    damped: Name | Derivative | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from odenet.model import expr
+from odenet.model.expr import Kind
+from odenet.model.fold import rebuilt
 
 
 def adjoint(operator: expr.Node, symmetric: Callable[[str], bool]) -> expr.Node:
@@ -22,13 +24,7 @@ def adjoint(operator: expr.Node, symmetric: Callable[[str], bool]) -> expr.Node:
         case expr.Compose():
             left, right = adjoint(operator.right, symmetric), adjoint(operator.left, symmetric)
             return expr.Compose(left, right, span=operator.span)
-        case expr.Product():
-            right = adjoint(operator.right, symmetric)
-            return expr.Product(operator.left, right, span=operator.span)
-        case expr.Quotient():
-            above = adjoint(operator.numerator, symmetric)
-            return expr.Quotient(above, operator.denominator, span=operator.span)
-        case expr.Sum():
-            terms = tuple((sign, adjoint(term, symmetric)) for sign, term in operator.terms)
-            return expr.Sum(terms, span=operator.span)
+        case expr.Sum() | expr.Product() | expr.Quotient():
+            return rebuilt(operator, lambda part: part if part.kind is Kind.SCALAR
+                           else adjoint(part, symmetric))  # fmt: skip
     return expr.Adjoint(operator, span=operator.span)

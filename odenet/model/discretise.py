@@ -1,11 +1,13 @@
 """The `discretise` line: the scheme, its constants, and how it fits the equations."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report, suggest
 from odenet.language import tree
 from odenet.model import expr
+from odenet.model.components import mixed_groups
 from odenet.model.decay import decays_of
 from odenet.model.declarations import Declarations
 from odenet.model.fit import fit, shape
@@ -49,9 +51,14 @@ def read_discretisation(
         return None
     if dynamics is None:
         return None
+    scheme = replace(scheme, starts=starts)
     fitted = fit(scheme, dynamics, line.scheme.span)
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
+        return None
+    mixed = mixed_groups(scheme, fitted, line.scheme.span)
+    if mixed is not None:
+        report.add(mixed)
         return None
     try:
         constants |= _decays(scheme, dynamics, fitted, declared, report)
@@ -269,7 +276,8 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
         if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
             takers.setdefault(shape(scheme), []).append(scheme)
     lines = []
-    for form, schemes in takers.items():
+    damped_first = sorted(takers.items(), key=lambda taken: not taken[1][0].decays)
+    for form, schemes in damped_first:
         names = [s.name for s in sorted(schemes, key=_cost)]
         more = ", …" if len(names) > MOST_NAMED else ""
         verb = "takes" if len(names) == 1 else "take"

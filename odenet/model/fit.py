@@ -30,30 +30,10 @@ def fit(
             rate.span, f"this is {name}', of first order",
         )  # fmt: skip
     system = dynamics.system(order)
-    if scheme.decays and (missing := _undamped(scheme, system)) is not None:
-        return missing
     found = _assign(list(system), {}, scheme.patterns, system)
     if found is None:
         return _misfit(scheme, system, span)
     return {p.variable: tuple(s for s in system if found[s] == p.variable) for p in scheme.patterns}
-
-
-def _undamped(scheme: Scheme, system: Mapping[State, Node]) -> Diagnostic | None:
-    """What is wrong where a scheme with a decay meets equations without one, or with several."""
-    if len(scheme.patterns) > 1:
-        return None  # which states have one is known when they are assigned
-    (pattern,) = scheme.patterns
-    found = {state: decay(rate, state, pattern) for state, rate in system.items()}
-    first = next(iter(found.values()))
-    for state, own in found.items():
-        if own is None or own != first:
-            shown = f"{str_state(state)}{chr(39) * pattern.order}"
-            wrong = "has no such decay" if own is None else "has another decay"
-            return Diagnostic(
-                f"{scheme.name} takes {takes(scheme)}, with one decay for all",
-                system[state].span, f"{shown} {wrong}",
-            )  # fmt: skip
-    return None
 
 
 def reads(rate: Node) -> dict[State, Node]:
@@ -97,12 +77,25 @@ def _violations(
     found = []
     for state, variable in chosen.items():
         pattern = by_variable[variable]
+        if pattern.decay and not _decays_alike(state, chosen, pattern, system):
+            found.append((state, system[state], pattern))
         for other, place in reads(rest(system[state], state, pattern)).items():
             if other in chosen and chosen[other] not in pattern.reads:
                 found.append((state, place, pattern))
             elif other not in system:
                 found.append((state, place, pattern))
     return found
+
+
+def _decays_alike(
+    state: State, chosen: Mapping[State, str], pattern: Pattern, system: Mapping[State, Node]
+) -> bool:
+    """Whether an equation has the pattern's decay, the same as the others in its group."""
+    own = decay(system[state], state, pattern)
+    group = [other for other in chosen if chosen[other] == pattern.variable]
+    return own is not None and all(
+        decay(system[other], other, pattern) == own for other in group
+    )  # fmt: skip
 
 
 def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnostic:
@@ -116,7 +109,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
         )  # fmt: skip
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(chosen, scheme.patterns, system)
-    if not violations or len(states) > len(variables):
+    if not violations or len(states) > len(variables) or scheme.decays:
         return Diagnostic(
             f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
             span,

@@ -3,9 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import isfinite
 
 from odenet.model import expr
+from odenet.model.fold import arithmetic
+
+
+class NotLinear(ValueError):
+    """Arithmetic with `c` that does not come to a multiple of `c` and a number."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,21 @@ class Width:
         other = as_width(other)
         return Width(self.multiple + other.multiple, self.constant + other.constant)
 
+    def __neg__(self) -> "Width":
+        return Width(-self.multiple, -self.constant)
+
     def __mul__(self, number: Fraction | int) -> "Width":
+        if not isinstance(number, Fraction | int):
+            raise NotLinear("a channel count is a multiple of `c`")
         return Width(self.multiple * number, self.constant * number)
+
+    def __truediv__(self, number: Fraction) -> "Width":
+        return self * (1 / number)
+
+    def __rtruediv__(self, number: Fraction) -> "Width":
+        raise NotLinear("`c` cannot divide")
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def at(self, c: int) -> Fraction:
         """The number of channels when a state has `c`."""
@@ -72,9 +91,24 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
             is out of all range.
     """
     try:
-        value = _evaluate(node, values)
+        match node:
+            case expr.Number():
+                value = node.value
+            case expr.Constant() if node.name in values:
+                value = values[node.name]
+            case expr.Sum() | expr.Product() | expr.Quotient():
+                value = arithmetic(node, partial(evaluate, values=values))
+            case expr.Power():
+                base, exponent = evaluate(node.base, values), evaluate(node.exponent, values)
+                value = _power(base, exponent, node)
+            case _:
+                raise NotANumber("a number is wanted here", node)
     except OverflowError:
         raise NotANumber("this number is too large", node) from None
+    except ZeroDivisionError:
+        raise NotANumber("this divides by zero", node) from None
+    except NotLinear as error:
+        raise NotANumber(str(error), node) from None
     if not _in_range(value):
         raise NotANumber("this number is too large", node)
     return value
@@ -97,53 +131,9 @@ def _in_range(value: Value) -> bool:
     return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in parts)
 
 
-def _evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
-    match node:
-        case expr.Number():
-            return node.value
-        case expr.Constant() if node.name in values:
-            return values[node.name]
-        case expr.Sum():
-            total: Value = Fraction(0)
-            for sign, term in node.terms:
-                total = _add(total, _times(Fraction(sign), evaluate(term, values), node))
-            return total
-        case expr.Product():
-            return _times(evaluate(node.left, values), evaluate(node.right, values), node)
-        case expr.Quotient():
-            below = evaluate(node.denominator, values)
-            if isinstance(below, Width) or below == 0:
-                raise NotANumber(
-                    "this divides by zero" if below == 0 else "`c` cannot divide", node
-                )
-            above = evaluate(node.numerator, values)
-            if isinstance(above, float) or isinstance(below, float):
-                return float(above) / float(below)  # type: ignore[arg-type]
-            return _times(1 / below, above, node)
-        case expr.Power():
-            return _power(evaluate(node.base, values), evaluate(node.exponent, values), node)
-    raise NotANumber("a number is wanted here", node)
-
-
-def _add(one: Value, other: Value) -> Value:
-    if isinstance(other, Width):
-        return other + one  # type: ignore[operator]
-    return one + other  # type: ignore[operator]
-
-
-def _times(one: Value, other: Value, node: expr.Node) -> Value:
-    if isinstance(one, Width) and isinstance(other, Width | float):
-        raise NotANumber("a channel count is a multiple of `c`", node)
-    if isinstance(other, Width) and isinstance(one, float):
-        raise NotANumber("a channel count is a multiple of `c`", node)
-    return other * one if isinstance(other, Width) else one * other  # type: ignore[operator]
-
-
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:
     if isinstance(base, Width) or isinstance(exponent, Width):
         raise NotANumber("`c` cannot stand in a power", node)
-    if base == 0 and exponent < 0:
-        raise NotANumber("this divides by zero", node)
     if isinstance(exponent, Fraction) and exponent.denominator == 1 and abs(exponent) < 1000:
         return base ** int(exponent)
     if base < 0:

@@ -91,6 +91,11 @@ class Discretisation:
     span: Span = field(compare=False, repr=False)
     tolerance: tuple[Number, Number] | None = None
 
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """The constants, and the step size where the file gives it."""
+        return self.constants if self.h is None else {**self.constants, "h": self.h}
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
-from odenet.runtime.ambient import Autocast
 from odenet.runtime.flow import Flow
+from odenet.runtime.replay import Autocast
 
 if TYPE_CHECKING:
     from torch.types import Number
@@ -28,8 +28,6 @@ class AdaptiveFlow(Flow):
         method: torchdiffeq's name of the solver.
         rtol: relative tolerance.
         atol: absolute tolerance.
-        steps_taken: accepted steps of the solver in the last call, over all steps of the flow.
-        evaluations: of the right-hand sides in the last call, those of its backward not counted.
     """
 
     method: ClassVar[str]
@@ -38,9 +36,22 @@ class AdaptiveFlow(Flow):
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__(channels, steps, space)
-        self.steps_taken = 0
-        self.evaluations = 0
+        self._counts = {"steps": 0, "evaluations": 0}  # shared with the views of calls
         self._mode: Literal["adjoint", "stored", "checkpoint"] = "adjoint"
+
+    @property
+    def steps_taken(self) -> int:
+        """Accepted steps of the solver in the last call, over all steps of the flow."""
+        return self._counts["steps"]
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the right-hand sides in the last call, without those of its backward."""
+        return self._counts["evaluations"]
+
+    def count(self, what: str) -> None:
+        """Called by the solver."""
+        self._counts[what] += 1
 
     @property
     def memory(self) -> Any:
@@ -57,7 +68,12 @@ class AdaptiveFlow(Flow):
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
-        self.steps_taken = self.evaluations = 0
+        if torch.compiler.is_exporting():
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot be exported: how many steps its solver takes "
+                "depends on the input; leave rtol out, for steps of a fixed size"
+            )
+        self._counts.update(steps=0, evaluations=0)
         if self.memory != "adjoint":
             return super().evolve(state)
         for step in range(self.steps):
@@ -96,7 +112,7 @@ class _Rate:
         """One tensor per stored value; an input that the rates read stays as it is."""
         flow = self._flow
         if not torch.is_grad_enabled() or flow.memory != "adjoint":
-            flow.evaluations += 1
+            flow.count("evaluations")
         hidden = {name: flow.__dict__.get(name) for name in self._values}
         flow.__dict__.update({name: _Always(value) for name, value in self._values.items()})
         try:
@@ -112,7 +128,7 @@ class _Rate:
 
     def callback_accept_step(self, *_: Any) -> None:
         """Called by torchdiffeq."""
-        self._flow.steps_taken += 1
+        self._flow.count("steps")
 
 
 class _Always:

@@ -1,106 +1,154 @@
-"""The backward of a whole flow without stored activations, as one autograd function.
+"""All steps of a flow as one autograd function that stores no activations.
 
-The forward pass keeps the last state alone. The backward pass walks the shears in reverse: undoing
-a shear needs its right-hand sides, and so do their vector-Jacobian products, so that one evaluation
-with gradients on gives both. A step costs four evaluations' worth of work where plain
-back-propagation costs three, and nothing is stored.
+The forward pass keeps the first state and the last. The backward pass undoes one step after the
+other: that needs every right-hand side once more, and so do the vector-Jacobian products, so that
+one evaluation with gradients on gives both. In mode "checkpoint", and for schemes without an
+inverse, it begins each step from a state that was kept instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from odenet.runtime.ambient import Autocast, RandomTape, frozen_statistics
+from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
-from odenet.runtime.layout import in_order_of
-from odenet.runtime.shear import Packed, Registers, Term
-from odenet.runtime.steps import advance, pull_back, retreat
-from odenet.runtime.weights import GradientSums, Weights
-
-if TYPE_CHECKING:
-    from odenet.runtime.flow import Flow
+from odenet.runtime.forward import ForwardPass
+from odenet.runtime.protocol import State, Stepwise
+from odenet.runtime.replay import Streams, streams_preserved
+from odenet.runtime.shear import Registers
+from odenet.runtime.steps import retreat
 
 
-def reversible_steps(flow: Flow, state: tuple[Tensor, ...], first: int = 0) -> tuple[Tensor, ...]:
-    """The steps of a flow from ``first`` on, differentiable, with no activations stored.
+def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = True) -> State:
+    """Steps of a flow, differentiable, with no activations stored.
 
     Args:
-        flow: a reversible flow.
-        state: its slots before step ``first``.
-        first: the step to begin with.
+        flow: with its context; a reversible one if its steps are to be undone.
+        state: its slots before the first of the steps.
+        steps: which.
+        undo: rebuild states by undoing steps; otherwise one state per step is kept.
 
     Returns:
         The slots after the last step.
     """
     # Within somebody's torch.compile the graph breaks here, once: traced, it would grow with depth.
     if torch.compiler.is_compiling():
-        return torch.compiler.disable(_chain)(flow, state, first)  # pyright: ignore[reportCallIssue]
-    return _chain(flow, state, first)
+        return torch.compiler.disable(_chain)(flow, state, steps, undo)  # pyright: ignore[reportCallIssue]
+    return _chain(flow, state, steps, undo)
 
 
-def _chain(flow: Flow, state: tuple[Tensor, ...], first: int) -> tuple[Tensor, ...]:
-    walk = Walk(flow, range(first, flow.steps), state[0].device)
-    return ReversibleChain.apply(walk, *state, *walk.weights.tensors)
+def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
+    forward = ForwardPass(flow, steps, state, undo)
+    # Views of the weights: the engine is asked by their nodes which gradients are wanted.
+    weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
+    tensors = (*state, *weights, *flow.context.tensors)
+    if forward.weights.sharded and not any(t.requires_grad for t in tensors):
+        # Gradients go past autograd's list, and yet the backward has to come by here.
+        state = (state[0].detach().requires_grad_(), *state[1:])
+        tensors = (*state, *weights, *flow.context.tensors)
+    if forward.weights.sharded:
+        _refuse_overlap(forward)
+    end = RecomputedSteps.apply(forward, *tensors)
+    slots = len(flow.slots)
+    flow.collect(dict(zip(forward.further, end[slots:], strict=True)))
+    return end[:slots]
+
+
+# Unit of FSDP2 -> the passes over it that have a graph.
+_open: WeakKeyDictionary[nn.Module, WeakSet[ForwardPass]] = WeakKeyDictionary()
+
+
+def _refuse_overlap(forward: ForwardPass) -> None:
+    """FSDP2 ends a unit's backward with the first pass back over it: a second one comes too late.
+
+    Raises:
+        RuntimeError: if a pass over the same units still waits for its backward.
+    """
+    passes = _open.setdefault(forward.weights.units[0], WeakSet())
+    if any(not other.spent for other in passes):
+        raise RuntimeError(
+            "a flow whose blocks are units of FSDP2 is called once per backward pass, and this one "
+            "is called again before the backward of its last call: shard the flow as a whole, "
+            'fully_shard(flow), or set flow.memory = "stored"'
+        )
+    passes.add(forward)
 
 
 @torch.no_grad()
-def exact_steps(flow: Flow, state: Fixed) -> Fixed:
+def exact_steps(flow: Stepwise, state: Fixed) -> Fixed:
     """All steps in exact arithmetic."""
-    walk = _exact_walk(flow, state)
+    forward = ForwardPass(flow, range(flow.steps), state, undo=True)
+    forward.compiled = None
     state = state.copy()
-    for step in walk.steps:
-        walk.advance(state, step, walk.weights.tensors)
+    for step in forward.steps:
+        forward.advance(state, step, forward.weights.tensors)
     state.verify()
     return state
 
 
 @torch.no_grad()
-def exact_steps_undone(flow: Flow, state: Fixed) -> Fixed:
+def exact_steps_undone(flow: Stepwise, state: Fixed) -> Fixed:
     """All steps in exact arithmetic, undone bit for bit."""
-    walk = _exact_walk(flow, state)
     state = state.copy()
-    with walk.repeated():
-        for step in reversed(walk.steps):
-            walk.retreat(state, step, walk.weights.tensors)
+    undo_steps(flow, state, range(flow.steps))
     state.verify()
     return state
 
 
-def _exact_walk(flow: Flow, state: Fixed) -> Walk:
-    walk = Walk(flow, range(flow.steps), state.device)
-    walk.compiled = None
-    return walk
+@torch.no_grad()
+def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
+    """Registers after some steps become those before them; modules do not notice.
+
+    Raises:
+        RuntimeError: if a right-hand side draws random numbers, which the steps drew otherwise.
+    """
+    back = ForwardPass(flow, steps, state, undo=True)
+    with streams_preserved(state.device) as before:
+        for step in reversed(steps):
+            state.rename(back.undone)
+            retreat(back.shears, state, back.unnoticed(state, step))
+        if flow.stochastic and not before.same(Streams.read(state.device)):
+            raise RuntimeError(
+                f"{type(flow).__name__} draws random numbers in training, so that its steps are "
+                "not undone by new ones: call eval() first"
+            )
 
 
-class ReversibleChain(torch.autograd.Function):
-    """Differentiates all steps of a flow at once; see the module's text."""
+class RecomputedSteps(torch.autograd.Function):
+    """Differentiates some steps of a flow at once; see the module's text."""
 
     @staticmethod
-    def forward(walk: Walk, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(passed: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Runs the steps."""
-        slots = len(walk.flow.slots)
-        # Views, since autograd cannot save an input that comes out as it went in.
-        state = tuple(tensor.view_as(tensor) for tensor in tensors[:slots])
-        return walk.run(state, tensors[slots:])
+        slots, weights = len(passed.flow.slots), len(passed.weights.tensors)
+        # Others, since autograd cannot save an input that comes out as it went in.
+        state = tuple(tensor.detach() for tensor in tensors[:slots])
+        return passed.run(state, tensors[slots : slots + weights], tensors[slots + weights :])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-        """Saves the kept states, and the weights, which nobody may change before the backward."""
-        ctx.walk = inputs[0]
-        ctx.save_for_backward(*ctx.walk.release(), *inputs[1 + len(output) :])
+        """Saves the kept states, and weights and context, which nobody may change in between."""
+        ctx.passed = passed = inputs[0]
+        before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
+        ctx.save_for_backward(*passed.release(), *passed.weights.tensors, *inputs[before:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Undoes the steps, gathering the gradients on the way."""
+        """Goes back over the steps, gathering the gradients on the way."""
         if torch.is_grad_enabled():
             _refuse("differentiated twice")
-        return (None, *Return(ctx.walk, ctx.saved_tensors, gradients).run())
+        slots = len(ctx.passed.flow.slots)
+        wanted = [
+            needed and (node is None or _executed(node))
+            for needed, (node, _) in zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
+        ]
+        ctx.passed.spent = True
+        back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, wanted[slots:])
+        return (None, *back.run())
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
@@ -113,143 +161,11 @@ class ReversibleChain(torch.autograd.Function):
         _refuse("vectorised by torch.func.vmap")
 
 
-class Walk:
-    """The way forward over some steps of a flow, and what is kept of it for the way back.
-
-    Attributes:
-        flow: the flow.
-        steps: which of its steps.
-        shears: one step, as shears.
-        undone: what undoes the renaming after them.
-        weights: the parameters that they name.
-        autocast: the setting that rates are evaluated under.
-        tape: the random streams before each evaluation, for a flow that draws.
-        compiled: compiled steps to use, if any.
-        kept: true states, by the number of steps done; the last one, and the flow's anchors.
-        samples: pieces of the true states, to measure by how far rebuilt ones are off.
-    """
-
-    def __init__(self, flow: Flow, steps: range, device: torch.device):
-        self.flow = flow
-        self.steps = steps
-        self.shears = flow.shears()
-        self.undone = {new: old for old, new in flow.relabel.items()}
-        self.weights = Weights(flow, self.shears)
-        self.autocast = Autocast.here(device)
-        self.tape = RandomTape(device) if flow.stochastic else None
-        # Random numbers and exact arithmetic need both evaluations to run the very same code.
-        self.compiled = None if flow.exact or self.tape else flow._compiled
-        self.kept: dict[int, Packed] = {}
-        self.samples: dict[int, tuple[Tensor, ...]] = {}
-
-    def run(self, state: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """All steps; gives the last state."""
-        registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
-        self.samples[self.steps.start] = _sample(registers)
-        with self.autocast.entered():
-            for step in self.steps:
-                self.advance(registers, step, weights)
-                if self.flow.anchors and (step + 1) % self.flow.anchors == 0:
-                    self.samples[step + 1] = _sample(registers)
-                    self.kept[step + 1] = registers.pack()
-        registers.verify()
-        self.kept[self.steps.stop] = registers.pack()
-        return registers.tensors()
-
-    def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
-        """One step."""
-        if self.compiled:
-            values = self.weights.at(step, self.weights.addresses(step), weights)
-            state.replace(self.compiled.advance(self.flow, state.tensors(), values))
-            return
-
-        def arguments(term: Term) -> list:
-            if self.tape:
-                self.tape.record()
-            return self.weights.arguments(term, step, weights)
-
-        advance(self.shears, state, arguments)
-        state.rename(self.flow.relabel)
-
-    def retreat(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
-        """One step undone."""
-        state.rename(self.undone)
-        retreat(self.shears, state, lambda term: self.weights.arguments(term, step, weights))
-
-    def release(self) -> list[Tensor]:
-        """The tensors of the kept states, for autograd to hold."""
-        tensors = [tensor for packed in self.kept.values() for tensor in packed.tensors]
-        self.kept = {done: packed.emptied() for done, packed in self.kept.items()}
-        return tensors
-
-    @contextmanager
-    def repeated(self) -> Iterator[Callable[[], object]]:
-        """Evaluations within are those of the way forward over again, the last one first.
-
-        Gives a function to be called before each of them.
-        """
-        with ExitStack() as stack:
-            stack.enter_context(self.autocast.entered())
-            stack.enter_context(frozen_statistics(self.flow))
-            if self.tape:
-                stack.enter_context(self.tape.preserved())
-            yield partial(next, self.tape.replay()) if self.tape else lambda: None
-
-
-class Return:
-    """The way back over a walk: states and gradients before each step from those after it."""
-
-    def __init__(self, walk: Walk, saved: Sequence[Tensor], gradients: tuple[Tensor, ...]):
-        tensors = iter(saved)
-        self._walk = walk
-        self._kept = {done: packed.filled(tensors) for done, packed in walk.kept.items()}
-        self._state = self._kept[walk.steps.stop]
-        gradients = tuple(map(in_order_of, gradients, self._state.tensors()))
-        self._grads = Registers(walk.flow.slots, gradients)
-        self._sums = GradientSums(tuple(tensors))
-
-    def run(self) -> tuple[Tensor | None, ...]:
-        """The gradients of the state before the first step, then of the weights."""
-        walk, drifts = self._walk, []
-        with walk.repeated() as prepare:
-            for step in reversed(walk.steps):
-                self._state = self._kept.get(step + 1, self._state)
-                self._step(step, prepare)
-                if step in walk.samples:
-                    drifts.append(_distance(_sample(self._state), walk.samples[step]))
-        walk.flow.note_drift(torch.stack(drifts).amax())
-        return (*self._grads.tensors(), *self._sums.values)
-
-    def _step(self, step: int, prepare: Callable[[], object]) -> None:
-        walk = self._walk
-        addresses = walk.weights.addresses(step)
-        weights = walk.weights.at(step, addresses, self._sums.tensors)
-        if walk.compiled:
-            ends = self._state.tensors(), self._grads.tensors()
-            state, grads, sums = walk.compiled.pull_back(walk.flow, *ends, weights)
-            self._state.replace(state)
-            self._grads.replace(grads)
-            for key, gradient in sums.items():
-                self._sums.add(addresses[key], gradient, 1.0)
-            return
-        self._state.rename(walk.undone)
-        self._grads.rename(walk.undone)
-        for share in pull_back(walk.shears, self._state, self._grads, weights, prepare):
-            self._sums.add(addresses[share.key], share.gradient, share.factor)
-
-
-def _sample(state: Registers) -> tuple[Tensor, ...]:
-    return tuple(tensor[:1].clone() for tensor in state.tensors())
-
-
-def _distance(rebuilt: tuple[Tensor, ...], true: tuple[Tensor, ...]) -> Tensor:
-    """Relative to the whole state, of which single slots may be zero."""
-    size = torch.stack([torch.linalg.vector_norm(b) for b in true])
-    error = torch.stack(
-        [torch.linalg.vector_norm(a - b) for a, b in zip(rebuilt, true, strict=True)]
-    )
-    whole = torch.linalg.vector_norm(size).clamp_min(torch.finfo(size.dtype).tiny)
-    return torch.linalg.vector_norm(error) / whole
+def _executed(node: Any) -> bool:
+    """Whether the engine goes on to a node in the pass that is running."""
+    if node.name() == "torch::autograd::AccumulateGrad":
+        return True
+    return torch._C._will_engine_execute_node(node)
 
 
 def _refuse(what: str) -> NoReturn:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.shear import Registers
-from odenet.runtime.steps import advance, pull_back
+from odenet.runtime.protocol import Stepwise
+from odenet.runtime.shear import Registers, Term
+from odenet.runtime.steps import advance, retreat
 from odenet.runtime.weights import Key, StepWeights
-
-if TYPE_CHECKING:
-    from odenet.runtime.flow import Flow
 
 State = tuple[Tensor, ...]
 
@@ -36,15 +34,16 @@ class CompiledSteps:
         self._advance: Callable = torch.compile(_advance, **options)
         self._pull_back: Callable = torch.compile(_pull_back, **options)
 
-    def __deepcopy__(self, memo: dict) -> CompiledSteps:
-        return CompiledSteps(self._options)
+    def __reduce__(self) -> tuple:
+        """Copies, here or in another process, compile for themselves."""
+        return CompiledSteps, (self._options,)
 
-    def advance(self, flow: Flow, state: State, weights: StepWeights) -> State:
+    def advance(self, flow: Stepwise, state: State, weights: StepWeights) -> State:
         """One step forward."""
         return self._call("_advance", flow, state, _with_buffers(flow, weights))
 
     def pull_back(
-        self, flow: Flow, state: State, gradients: State, weights: StepWeights
+        self, flow: Stepwise, state: State, gradients: State, weights: StepWeights
     ) -> tuple[State, State, dict[Key, Tensor]]:
         """One step back: the state and the gradients before it, and those by its weights."""
         return self._call("_pull_back", flow, state, gradients, _with_buffers(flow, weights))
@@ -62,7 +61,7 @@ class CompiledSteps:
             return getattr(self, name)(*arguments)
 
 
-def _with_buffers(flow: Flow, weights: StepWeights) -> StepWeights:
+def _with_buffers(flow: Stepwise, weights: StepWeights) -> StepWeights:
     """The tensors of a step with the buffers of its modules, to go into the modules of the first.
 
     Modules in another mode than those, such as frozen norms, are kept: they compile on their own.
@@ -81,22 +80,45 @@ def _modes(module: nn.Module) -> list[bool]:
     return [m.training for m in module.modules()]
 
 
-def _advance(flow: Flow, state: State, weights: StepWeights) -> State:
+def _advance(flow: Stepwise, state: State, weights: StepWeights) -> State:
     registers = Registers(flow.slots, state)
-    advance(flow.shears(), registers, lambda term: weights.arguments(term, {}))
+
+    def rate(term: Term, target: str) -> Tensor:
+        return term.rate(*map(registers.read, term.reads), *weights.arguments(term, {}))
+
+    advance(flow.shears(), registers, rate)
     registers.rename(flow.relabel)
     return registers.tensors()
 
 
 def _pull_back(
-    flow: Flow, state: State, gradients: State, weights: StepWeights
+    flow: Stepwise, state: State, gradients: State, weights: StepWeights
 ) -> tuple[State, State, dict[Key, Tensor]]:
     undone = {new: old for old, new in flow.relabel.items()}
     registers, grads = Registers(flow.slots, state), Registers(flow.slots, gradients)
     registers.rename(undone)
     grads.rename(undone)
     sums: dict[Key, Tensor] = {}
-    for key, gradient, factor in pull_back(flow.shears(), registers, grads, weights, lambda: None):
-        share = factor * gradient
-        sums[key] = sums[key] + share if key in sums else share
+
+    def rate(term: Term, target: str) -> Tensor:
+        keys = weights.keys(term)
+        inputs = [*map(registers.read, term.reads), *(weights.tensors[key] for key in keys)]
+
+        def evaluate(*inputs: Tensor) -> Tensor:
+            reads, given = inputs[: len(term.reads)], inputs[len(term.reads) :]
+            # Norms have counted the batch in the forward pass.
+            uncounted = {key: buffer.clone() for key, buffer in weights.buffers(term)}
+            learned = weights.arguments(term, uncounted | dict(zip(keys, given, strict=True)))
+            return term.rate(*reads, *learned)
+
+        value, pull, *_ = torch.func.vjp(evaluate, *inputs)
+        cotangent = grads.read(target) * term.factor
+        pulled = pull(cotangent.sum_to_size(value.shape).to(value.dtype))
+        for slot, gradient in zip(term.reads, pulled, strict=False):
+            grads.increase(slot, gradient, 1.0)
+        for key, gradient in zip(keys, pulled[len(term.reads) :], strict=True):
+            sums[key] = sums[key] + gradient if key in sums else gradient
+        return value
+
+    retreat(flow.shears(), registers, rate, grads)
     return registers.tensors(), grads.tensors(), sums

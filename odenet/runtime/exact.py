@@ -1,9 +1,10 @@
 """Exact arithmetic: a state in fixed point, undone bit for bit at any depth.
 
-A slot is an integer times a power of two. Increments are rounded to that grid, whatever precision
-the right-hand sides are computed in, and integer addition has an exact inverse. A scale other than
-±1 is a fraction p/q whose division leaves remainders; they are kept, packed into words that take
-log2(q/p) bits per value and step (Maclaurin, Duvenaud & Adams 2015; Sander et al. 2021, App. C).
+A slot is an integer times a power of two, one for each sample. Increments are rounded to that grid,
+whatever precision the right-hand sides are computed in, and integer addition has an exact inverse.
+A scale other than ±1 is a fraction p/q whose division leaves remainders; they are kept, packed into
+words that take log2(q/p) bits per value and step (Maclaurin, Duvenaud & Adams 2015; Sander et al.
+2021, App. C).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,12 @@ from torch import Tensor
 from odenet.runtime.shear import Packed, Registers
 
 _RANGE = 60  # bits of a slot: a few sums of such numbers still do not wrap in 64
-_HEADROOM = 20  # bits of these by which the state may outgrow its first value
+_SUMS = 6  # so many, between two looks at a slot
+_HEADROOM = 22  # bits of these by which the state may outgrow its first value
+_DIGITS = 26  # bits that small states have, as long as …
+_FINEST = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4
+_DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales, at most
+_CLOSE = 3e-8  # relative error of such a fraction: what single precision would make
 _WORD = 62  # bits of a word of remainders
 
 
@@ -36,30 +42,37 @@ class Fixed(Registers):
     """
 
     def __init__(self, slots: tuple[str, ...], tensors: Sequence[Tensor]):
-        peak = max(float(tensor.detach().abs().amax()) for tensor in tensors)
-        if not math.isfinite(peak):
+        peaks = _peaks([tensor.detach() for tensor in tensors])
+        if not peaks.is_meta and bool((~peaks.isfinite()).any()):
             raise ValueError("exact arithmetic needs a finite state, but it holds inf or nan")
-        bits = _RANGE - _HEADROOM - max(0, math.frexp(peak)[1])
-        self._prepare(bits, tensors[0].dtype)
-        integers = [_rounded(tensor.detach(), 2.0**bits) for tensor in tensors]
-        super().__init__(slots, tuple(integers))
+        self._prepare(_grid(peaks), tensors[0].dtype)
+        super().__init__(slots, tuple(tensors))
+        self._values = {
+            slot: _rounded(tensor.detach(), self._shaped(self._scale, slot)).long()
+            for slot, tensor in self._values.items()
+        }
         self._owned.update(slots)
 
     def read(self, slot: str) -> Tensor:
         """The value of a slot in floating point."""
-        return torch.mul(self._values[slot], self._unit).to(self._dtype)
+        return torch.mul(self._values[slot], self._shaped(self._unit, slot)).to(self._dtype)
 
     def increase(self, slot: str, amount: Tensor, factor: float) -> None:
         """Does slot += factor * amount, rounded to the grid; -factor undoes it."""
-        self._add(slot, _rounded(amount, factor * 2.0**self._bits), 1)
+        rounded = _rounded(amount, factor * self._shaped(self._scale, slot))
+        # Before it is an integer: inf and nan would be one that wraps around, and two of them 0.
+        self._over = self._over | ~_within(rounded, 2.0**_RANGE)
+        self._add(slot, rounded.long(), 1)
 
     def mix(self, slot: str, weight: float, other: str) -> None:
         """Does slot += weight * other slot; whole weights need no rounding."""
         value = self._values[other]
         if weight == round(weight):
+            if abs(weight) > _SUMS:
+                self._over = self._over | ~_within(value, 2**_RANGE / abs(weight))
             self._add(slot, value, int(weight))
         else:
-            self._add(slot, _rounded(value.double(), weight), 1)
+            self._add(slot, _rounded(value.double(), weight).long(), 1)
 
     def multiply(self, slot: str, factor: float) -> None:
         """Does slot *= factor as a fraction p/q, its remainders put aside."""
@@ -69,8 +82,9 @@ class Fixed(Registers):
             self._set(slot, -self._values[slot])
         if p != q:
             whole, digit = _divide(self._values[slot], q)
-            left = self._remainders.setdefault((slot, ratio), Remainders(p, q)).push(digit)
-            self._set(slot, whole * p + left)
+            if (slot, ratio) not in self._remainders:
+                self._remainders[slot, ratio] = Remainders(p, q)
+            self._set(slot, whole * p + self._remainders[slot, ratio].push(digit))
 
     def divide(self, slot: str, factor: float) -> None:
         """Does slot /= factor, bit for bit what it was before ``multiply``."""
@@ -96,20 +110,15 @@ class Fixed(Registers):
         self._watch(None)
         if bool(self._over):
             raise OverflowError(
-                f"the state passed 2^{_RANGE - self._bits}, the range of exact arithmetic, some "
-                f"2^{_HEADROOM} times its first value: the flow is unstable (see flow.stability(), "
-                f"and take a smaller h), or a rate gave inf or nan"
+                f"a sample left the range of exact arithmetic, some 2^{_HEADROOM} times its first "
+                "value: the flow is unstable (see flow.stability(), and take a smaller h), or a "
+                "rate gave inf or nan"
             )
 
     def pack(self) -> Packed:
         """The registers as they are, which later changes leave alone."""
         tensors, rebuild = self._take_apart()
         return Packed(tensors, len(tensors), rebuild)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the integers are."""
-        return next(iter(self._values.values())).device
 
     def copy(self) -> Fixed:
         """The same state; changing one leaves the other alone."""
@@ -118,7 +127,7 @@ class Fixed(Registers):
 
     def equal(self, other: Fixed) -> bool:
         """Whether two states are the same bit for bit, their remainders included."""
-        mine, theirs = self.pack().tensors, other.pack().tensors
+        mine, theirs = (self._bits, *self.pack().tensors), (other._bits, *other.pack().tensors)
         return len(mine) == len(theirs) and all(map(torch.equal, mine, theirs))
 
     def _take_apart(self) -> tuple[tuple[Tensor, ...], Callable[[tuple[Tensor, ...]], Fixed]]:
@@ -128,17 +137,23 @@ class Fixed(Registers):
         rebuild = partial(_rebuilt, tuple(self._values), self._bits, self._dtype, counts)
         return (*self._values.values(), *words), rebuild
 
-    def _prepare(self, bits: int, dtype: torch.dtype) -> None:
+    def _prepare(self, bits: Tensor, dtype: torch.dtype) -> None:
         self._bits = bits
         self._dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        self._unit = torch.tensor(2.0**-bits, dtype=wide)
+        self._scale, self._unit = _power_of_two(bits, wide), _power_of_two(-bits, wide)
         self._remainders: dict[tuple[str, Fraction], Remainders] = {}
         self._changed: str | None = None
+        self._sums = 0
         self._over: Tensor | bool = False
+
+    def _shaped(self, factors: Tensor, slot: str) -> Tensor:
+        """Factors of samples, to be multiplied by a slot."""
+        return factors.view(-1, *(1,) * (self._values[slot].ndim - 1))
 
     def _add(self, slot: str, amount: Tensor, factor: float) -> None:
         self._watch(slot)
+        self._sums += abs(int(factor))
         super()._add(slot, amount, factor)
 
     def _set(self, slot: str, value: Tensor) -> None:
@@ -150,9 +165,10 @@ class Fixed(Registers):
 
         Nothing waits for the outcome here: on an accelerator that would stop the stream.
         """
-        if self._changed is not None and slot != self._changed:
-            low, high = torch.aminmax(self._values[self._changed])
-            self._over = self._over | (high > 2**_RANGE) | (low < -(2**_RANGE))
+        done = slot != self._changed or self._sums >= _SUMS
+        if self._changed is not None and done:
+            self._over = self._over | ~_within(self._values[self._changed], 2**_RANGE)
+            self._sums = 0
         self._changed = slot
 
 
@@ -191,7 +207,7 @@ class Remainders:
 
 def _rebuilt(
     slots: tuple[str, ...],
-    bits: int,
+    bits: Tensor,
     dtype: torch.dtype,
     counts: dict[tuple[str, Fraction], tuple[int, ...]],
     tensors: tuple[Tensor, ...],
@@ -208,10 +224,52 @@ def _rebuilt(
     return state
 
 
-def _rounded(tensor: Tensor, factor: float) -> Tensor:
+def _peaks(tensors: Sequence[Tensor]) -> Tensor:
+    """The largest absolute value of each sample; one for all if a tensor is not of samples."""
+    batch = len(tensors[0]) if tensors[0].ndim else 0
+    together = any(t.ndim < 2 or len(t) != batch for t in tensors)
+    rows = [t.reshape(1, -1) if together else t.flatten(1) for t in tensors]
+    found = [
+        row.abs().amax(1) if row.shape[1] else row.new_zeros(len(row))
+        for row in (row.float() if row.itemsize < 4 else row for row in rows)
+    ]
+    return torch.stack(found).amax(0)
+
+
+def _grid(peaks: Tensor) -> Tensor:
+    """Bits after the point, for samples of some sizes.
+
+    Large ones may grow by the headroom. Small ones have more bits, and may grow by more than that:
+    what is small may be so at its start only.
+    """
+    exponent = torch.frexp(peaks).exponent
+    fine = (_DIGITS - exponent).clamp(_RANGE - _HEADROOM, _FINEST)
+    return torch.where(
+        peaks == 0,
+        _RANGE - _HEADROOM,
+        torch.where(exponent > 0, _RANGE - _HEADROOM - exponent, fine),
+    )
+
+
+def _power_of_two(exponent: Tensor, dtype: torch.dtype) -> Tensor:
+    """Put together from bits: `exp2` may be off by one in the last."""
+    if dtype == torch.float64:
+        return ((exponent.long() + 1023) << 52).view(torch.float64)
+    return ((exponent.int() + 127) << 23).view(torch.float32)
+
+
+def _rounded(tensor: Tensor, factor: Tensor | float) -> Tensor:
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
-    return torch.mul(tensor, factor).round_().long()
+    return torch.mul(tensor, factor).round_()
+
+
+def _within(tensor: Tensor, limit: float) -> Tensor:
+    """Whether all values are at most so large; nan is not."""
+    if not tensor.numel():
+        return torch.ones((), dtype=torch.bool, device=tensor.device)
+    low, high = torch.aminmax(tensor)
+    return (low >= -limit) & (high <= limit)
 
 
 def _divide(value: Tensor, by: int) -> tuple[Tensor, Tensor]:
@@ -220,24 +278,34 @@ def _divide(value: Tensor, by: int) -> tuple[Tensor, Tensor]:
     return quotient, value - quotient * by
 
 
+@lru_cache
 def _fraction(scale: float) -> Fraction:
-    """The simplest fraction that is close; a small numerator keeps the grid fine."""
-    ratio = Fraction(scale)
-    for largest in (10, 100, 1000, 10_000):
+    """The simplest fraction that is close; a small numerator keeps the grid fine.
+
+    Raises:
+        ValueError: if only one of large numbers is, or one that is no change at all.
+    """
+    for largest in _DENOMINATORS:
         ratio = Fraction(scale).limit_denominator(largest)
-        if abs(ratio - Fraction(scale)) <= 1e-9 * abs(scale):
+        unchanged = abs(ratio) == 1 and abs(scale) != 1
+        if ratio and not unchanged and abs(ratio / Fraction(scale) - 1) <= _CLOSE:
             return ratio
     if not ratio:
         raise ValueError(f"exact arithmetic has no fraction for a scale as small as {scale}")
-    return ratio
+    raise ValueError(
+        "exact arithmetic multiplies by fractions of whole numbers up to "
+        f"{_DENOMINATORS[-1]}, and {scale} is not close to one"
+    )
 
 
+@lru_cache
 def _capacity(p: int, q: int) -> int:
-    """How many digits a word takes before it could overflow."""
+    """How many digits a word takes before it could overflow.
+
+    Each makes a word w at most (w + 1) q/p, so that n of them make it at most k ((q/p)^n - 1), with
+    k = q / (q - p).
+    """
     if p >= q:
         return sys.maxsize
-    largest, count = 0, 0
-    while largest * q + q - 1 < 2**_WORD:
-        largest = (largest * q + q - 1) // p
-        count += 1
-    return count
+    growth = math.log1p((q - p) / p)
+    return int(math.log1p(2.0**_WORD * (q - p) / q**2) / growth - 1e-6)

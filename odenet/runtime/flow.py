@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, overload
+from collections.abc import Mapping
+from typing import Any, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.ambient import Autocast
-from odenet.runtime.chain import exact_steps, exact_steps_undone
+from odenet.runtime.budget import Share, as_bytes
+from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.context import NOTHING, Context
+from odenet.runtime.drift import DriftNote
+from odenet.runtime.equations import Equations, State
 from odenet.runtime.exact import Fixed
-from odenet.runtime.layout import as_before, channels_innermost
-from odenet.runtime.memory import Memory, all_steps, plain_steps
+from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
+from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
-from odenet.runtime.shear import Shear, like
-from odenet.runtime.spectra import jacobian_spectrum, operator_norm
+from odenet.runtime.replay import Autocast
+from odenet.runtime.shear import Registers, like
+from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
+from odenet.runtime.tokens import Tokens
+from odenet.runtime.tracing import as_node
 
-State = tuple[Tensor, ...]
 
-
-class Flow(nn.Module):
+class Flow(Equations):
     """u -> initial -> advance, N times -> readout.
-
-    Generated classes give ``initial``, ``advance``, ``readout``, ``field``, and where the scheme is
-    reversible ``retreat`` and ``shears``; everything else is here.
 
     Args:
         channels: of the input u, ``(batch, channels, *space)``.
@@ -33,24 +35,20 @@ class Flow(nn.Module):
 
     Attributes:
         anchors: keep the true state every so many steps, for the reversible backward to start
-            again from where rebuilding drifts; 0 keeps the last one only.
+            again from where rebuilding drifts; 0 keeps the first and the last one only.
+        warns_of_drift: warn once where rebuilt states were visibly off, at the next forward pass.
+        context: further inputs of a call, read by every right-hand side.
+        collected: further results that right-hand sides gave in the last call, summed over its
+            evaluations, by name.
+        compiled: one step forward and one back, compiled.
+        step_bytes: what autograd stores of a step, by kind of input.
 
     Raises:
         ValueError: if a count is out of range.
     """
 
-    h: float  # the step size, of schemes that have one
-    slots: ClassVar[tuple[str, ...]]  # the stored values of a state, in order
-    states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
-    operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
-    shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
-    relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
-    reversible: bool = True
-    obstacle: str = ""  # why it is not
-    stochastic: ClassVar[bool] = False  # some rate draws random numbers
     exact: bool = False  # reverse in exact arithmetic
-    stability_limit: ClassVar[float | None] = None  # of h ω
-    _iterations: int | None = None  # of a power iteration, while `stability` is given them
+    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -63,11 +61,14 @@ class Flow(nn.Module):
         self.steps = steps
         self.space = space
         self.anchors = 0
-        self._step_bytes: dict[tuple, int] = {}
+        self.warns_of_drift = True
+        self.step_bytes: dict[tuple, int] = {}
+        self.context: Context = NOTHING
+        self.collected: dict[str, Tensor] = {}
+        self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._compiled: CompiledSteps | None = None
-        self._drift: Tensor | None = None
-        self._directions: dict[tuple[str, int], Tensor] = {}
+        self._drift = DriftNote()
+        self._directions: Directions = {}
 
     def width(self, parts: int) -> int:
         """Channels of each of so many equal parts of the input.
@@ -84,62 +85,65 @@ class Flow(nn.Module):
 
     def give_up_reversing(self, obstacle: str) -> None:
         """Called while being built with constants for which the scheme has no inverse."""
+        if self.exact:
+            raise ValueError(f"{type(self).__name__} cannot be exact: {obstacle}")
         self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
 
-    # What a generated class provides.
-
-    def initial(self, u: Tensor) -> State:
-        """The state before the first step."""
-        raise NotImplementedError
-
-    def advance(self, state: State, step: int = 0) -> State:
-        """One step."""
-        raise NotImplementedError
-
-    def retreat(self, state: State, step: int = 0) -> State:
-        """One step undone."""
-        raise NotImplementedError(self._irreversible())
-
-    def readout(self, state: State) -> Tensor:
-        """What the flow hands on."""
-        raise NotImplementedError
-
-    def field(self, state: State, step: int = 0) -> State:
-        """The right-hand sides of the equations, one per unknown."""
-        raise NotImplementedError
-
-    def shears(self) -> tuple[Shear, ...]:
-        """One step as shears."""
-        raise NotImplementedError(self._irreversible())
-
-    def energy(self, state: State, step: int = 0) -> Tensor:
-        """The quantity that the certificate proves conserved or decreasing, per sample."""
-        raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
-
-    def conditions(self) -> list[tuple[str, bool]]:
-        """What the certificate assumes of the weights, and whether it holds for these."""
-        return []
-
-    def frequency_bound(self, step: int = 0) -> Tensor:
-        """An upper bound of the largest frequency ω of one step's field, from operator norms."""
-        raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "exact" and value and not self.reversible:
+            raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
+        super().__setattr__(name, value)
 
     # The passes over all steps.
 
     def forward(self, u: Tensor) -> Tensor:
         """The flow of an input ``(batch, channels, *space)``."""
+        if not isinstance(u, Tensor):
+            return as_node(self, u)
         if u.ndim != 2 + self.space or u.shape[1] != self.channels:
             raise ValueError(
                 f"{type(self).__name__} takes (batch, {self.channels}"
-                f"{', size' * self.space}), but got {tuple(u.shape)}"
+                f"{', size' * self.space}), but got {tuple(u.shape)}{self._other_axes(u)}"
             )
-        return self.readout(self.evolve(self.initial(u)))
+        return self._called(u)
+
+    def _other_axes(self, u: Tensor) -> str:
+        space = u.ndim - 2
+        if space == self.space or not 0 <= space <= 3:
+            return ""
+        kind = ("vectors", "sequences", "images", "volumes")[space]
+        return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
+
+    def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
+        """The flow of an input and its context, on a view of the flow that is this call's own."""
+        call = self.view()
+        call.context, call.collected = context, {}
+        end = call.evolve(call.initial(u))
+        out = call.readout(end)
+        if any(out is tensor for tensor in end) and out.requires_grad:
+            # The backward begins from the last state, which a layer in place after this one must
+            # not change.
+            out = out.clone()
+        self.collected = call.collected
+        return out
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
+        told = self.warns_of_drift and not torch.compiler.is_compiling()
+        if told and torch.is_grad_enabled():
+            self._drift.tell(type(self).__name__, self.steps)
         state = self._settled(state)
-        end = all_steps(self, like(state, map(channels_innermost, state)), self.memory)
-        return like(state, map(as_before, end, state))
+        order = tokens_apart if self._reads_tokens() else channels_innermost
+        ordered = like(state, map(order, state))
+        end = all_steps(self, ordered, self._memory_of(ordered))
+        return like(state, map(as_before, end, state, ordered))
+
+    def _memory_of(self, state: State) -> Memory:
+        """The mode of this call: of a budget for several flows, the part of this one."""
+        memory = self.memory
+        if isinstance(memory, Share) and torch.is_grad_enabled():
+            return memory.of(self.steps * bytes_per_step(self, state))
+        return memory
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -154,10 +158,19 @@ class Flow(nn.Module):
             ValueError: if an output does not hold all of the last state.
         """
         if not isinstance(end, Tensor):
+            return self._undone(end)
+        return self.readout(self._undone(self._only_state(end)))
+
+    def _undone(self, end: State) -> State:
+        if not self.reversible:
+            raise NotImplementedError(self._irreversible())
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)
             return end
-        return self.readout(self.inverse(self._only_state(end)))
+        state = Registers(self.slots, tuple(end))
+        undo_steps(self, state, range(self.steps))
+        return like(end, state.tensors())
 
     def trajectory(self, u: Tensor) -> list[State]:
         """The N + 1 states from the first to the last."""
@@ -185,22 +198,24 @@ class Flow(nn.Module):
         """What the backward works from: how time is traded for memory.
 
         "reversible" stores nothing and rebuilds states by undoing steps; "stored" is plain
-        autograd; "checkpoint" stores one state per step; a number is a budget in bytes, filled with
-        stored steps, the rest being reversed.
+        autograd; "checkpoint" stores one state per step; a number, or a size such as "2GB", is a
+        budget in bytes, filled with stored steps, the rest being reversed.
         """
         return self._memory
 
     @memory.setter
-    def memory(self, memory: Memory) -> None:
-        known = isinstance(memory, int) and not isinstance(memory, bool) and memory >= 0
-        if not known and memory not in ("reversible", "stored", "checkpoint"):
-            raise ValueError(
-                f'memory is "reversible", "stored", "checkpoint" or a number of bytes, '
-                f"not {memory!r}"
-            )
+    def memory(self, memory: Memory | str) -> None:
+        if memory not in ("reversible", "stored", "checkpoint"):
+            try:
+                memory = memory if isinstance(memory, Share) else as_bytes(memory)
+            except ValueError:
+                raise ValueError(
+                    'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
+                    f'"2GB", not {memory!r}'
+                ) from None
         if not self.reversible and memory not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
-        self._memory = memory
+        self._memory = cast(Memory, memory)
 
     @property
     def drift(self) -> float | None:
@@ -208,7 +223,7 @@ class Flow(nn.Module):
 
         Measured on one sample, where the flow began and at each of the ``anchors``.
         """
-        return None if self._drift is None else self._drift.item()
+        return self._drift.read()
 
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
@@ -216,7 +231,7 @@ class Flow(nn.Module):
         Args:
             options: of ``torch.compile``.
         """
-        self._compiled = CompiledSteps(options)
+        self.compiled = CompiledSteps(options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
@@ -249,9 +264,12 @@ class Flow(nn.Module):
         """
         if self.stability_limit is None:
             raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
-        self._iterations = iterations
-        bounds = [torch.as_tensor(self.frequency_bound(step)) for step in range(self.steps)]
-        self._iterations = None
+        call = self.view()
+        call._norms = Norms(self._directions, iterations)
+        for step in range(self.steps):
+            call.frequency_bound(step)
+        call._norms.settle()
+        bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
         return self._step_size() * torch.stack(bounds) / self.stability_limit
 
     def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
@@ -269,26 +287,55 @@ class Flow(nn.Module):
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
-        """The norm of a step's operator; the next call for that name and step starts from there."""
-        if self._iterations is not None:
-            return operator_norm(K, None, limit=self._iterations, **options)[0]
-        start = self._directions.get((name, step))
-        norm, direction = operator_norm(K, start, **options)
+        """The norm of a step's operator, on its own or among those of all steps."""
+        if self._norms is not None:
+            return self._norms.read(name, K, step, options)
+        norm, direction = operator_norm(K, self._directions.get((name, step)), **options)
         self._directions[name, step] = direction
         return norm
 
     def note_drift(self, drift: Tensor) -> None:
         """Called by the backward pass, with what ``drift`` reports."""
-        self._drift = drift
+        self._drift.write(drift)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins without what the last call left behind."""
+        return {**self.__dict__, "collected": {}, "step_bytes": {}, "_drift": DriftNote()}
+
+    # What the passes ask of a flow (odenet/runtime/protocol.py).
+
+    def view(self) -> Self:
+        """The same flow over the same parameters, with attributes of its own to set.
+
+        Calls that set any do so on a view, so that several may run at once.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def learned(self) -> tuple[str, ...]:
+        """The attributes that hold stacked parameters, or a module per step."""
+        if self.reversible:
+            terms = (term for shear in self.shears() for term in shear.terms)
+            return tuple(dict.fromkeys(name for term in terms for name in term.params))
+        stacks = [name for name, _ in self.named_parameters(recurse=False)]
+        modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
+        computed = getattr(self, "parametrizations", {})
+        return (*stacks, *computed, *modules)
+
+    def collect(self, values: Mapping[str, Tensor]) -> None:
+        """Adds further results of a right-hand side, scalars by name, to those of this call."""
+        for name, value in values.items():
+            found = self.collected.get(name)
+            self.collected[name] = value if found is None else found + value
 
     def _step_size(self) -> float:
         return getattr(self, "h", 1.0)
 
-    def _irreversible(self) -> str:
-        return (
-            f"{type(self).__name__} cannot be reversed: {self.obstacle}; "
-            'it trains with memory "stored" or "checkpoint"'
-        )
+    def _reads_tokens(self) -> bool:
+        """Whether its steps see maps as sequences."""
+        lists = (child for child in self.children() if isinstance(child, nn.ModuleList))
+        return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
 
     def _settled(self, state: State) -> State:
         """Under autocast the state stays in single precision: its rounding would add up."""

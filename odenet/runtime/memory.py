@@ -2,118 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.checkpoint import checkpoint
 
-from odenet.runtime.ambient import Autocast, RandomTape, frozen_statistics
-from odenet.runtime.chain import reversible_steps
+from odenet.runtime.chain import recomputed_steps
+from odenet.runtime.context import NOTHING
+from odenet.runtime.protocol import Planned, State, Stepwise
+from odenet.runtime.replay import Autocast, streams_preserved
+from odenet.runtime.replica import Snapshot
+from odenet.runtime.shear import Shear
+from odenet.runtime.weights import Weights
 
-if TYPE_CHECKING:
-    from odenet.runtime.flow import Flow
-
-State = tuple[Tensor, ...]
 Memory = Literal["reversible", "stored", "checkpoint"] | int
 
 
-def all_steps(flow: Flow, state: State, memory: Memory) -> State:
+def all_steps(flow: Planned, state: State, memory: Memory) -> State:
     """All steps of a flow; plain tensor code where nothing is to be differentiated."""
-    differentiable = any(t.requires_grad for t in (*state, *flow.parameters()))
+    steps = range(flow.steps)
+    tensors = chain(state, flow.context.tensors, flow.parameters())  # which take a while to find
+    differentiable = any(t.requires_grad for t in tensors)
     if not (differentiable and torch.is_grad_enabled()) or torch.compiler.is_exporting():
-        return plain_steps(flow, state, range(flow.steps))
+        return plain_steps(flow, state, steps)
     if memory == "stored":
-        return plain_steps(flow, state, range(flow.steps))
-    if memory == "checkpoint":
-        return checkpointed_steps(flow, state)
-    if memory == "reversible":
-        return reversible_steps(flow, state)
+        return plain_steps(flow, state, steps)
+    if memory in ("reversible", "checkpoint"):
+        return recomputed_steps(flow, state, steps, undo=memory == "reversible")
     return budgeted_steps(flow, state, memory)
 
 
-def plain_steps(flow: Flow, state: State, steps: range) -> State:
-    """Steps as plain tensor code, which autograd differentiates by storing activations."""
-    with _unbound(flow) if torch.is_grad_enabled() else nullcontext():
-        for step in steps:
-            state = flow.advance(state, step)
+def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
+    """Steps as plain tensor code, which autograd differentiates by storing activations.
+
+    Autograd gives every indexing of a stack a gradient as large as the whole of it, so that N steps
+    would cost N^2; ``unbind`` gathers the slices once.
+    """
+    view = flow
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        view = flow.view()
+        for name, parameter in flow.named_parameters():
+            if "." not in name:
+                view.__dict__[name] = parameter.unbind()
+    for step in steps:
+        state = view.advance(state, step)
     return state
 
 
-def checkpointed_steps(flow: Flow, state: State) -> State:
-    """All steps, each stored by its first state and run again in the backward."""
-    with _unbound(flow):
-        for step in range(flow.steps):
-            state = _again(flow, flow.stochastic, flow.advance, state, step)
-    return state
+def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
+    """As many steps with stored activations as fit into a budget of bytes, the rest reversed.
+
+    The last ones are stored: the backward pass is done with them before it needs memory to undo.
+    """
+    stored = min(flow.steps, budget // max(1, bytes_per_step(flow, state)))
+    undone = flow.steps - stored
+    if undone:
+        state = recomputed_steps(flow, state, range(undone))
+    return plain_steps(flow, state, range(undone, flow.steps))
+
+
+def bytes_per_step(flow: Planned, state: State) -> int:
+    """What autograd would store of one step, in bytes; runs step 0 once, on a copy, to see.
+
+    Neither the random streams nor the modules notice. The answer for a kind of input is kept.
+    """
+    key = tuple((t.shape, t.dtype, t.device, t.requires_grad) for t in state)
+    frozen = tuple(p.requires_grad for p in flow.parameters())
+    key = (*key, frozen, flow.training, Autocast.here(state[0].device))
+    if key not in flow.step_bytes:
+        flow.step_bytes[key] = _stored_by(flow, state)
+    return flow.step_bytes[key]
+
+
+def _stored_by(flow: Planned, state: State) -> int:
+    if Weights(flow, flow.learned()).sharded:
+        raise ValueError(
+            "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
+            'set flow.memory = "reversible", or shard the flow as a whole'
+        )
+    # Storages by identity: without values none has an address.
+    own = {p.untyped_storage()._cdata for p in flow.parameters()}
+    stored: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        place = tensor.untyped_storage()._cdata
+        if place not in own:
+            stored[place] = max(stored.get(place, 0), tensor.nbytes)
+        return tensor
+
+    copy: Any = Snapshot(flow).replayed().module  # type: ignore[arg-type]
+    with streams_preserved(state[0].device), torch.enable_grad():
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            end = copy.advance(state, 0)  # kept alive, so that no address is met twice
+    del end
+    return sum(stored.values())
 
 
 def recomputed(module: nn.Module, input: Tensor) -> Tensor:
-    """A module of which the backward stores the input, and runs it again; norms count it once."""
-    return _again(module, True, module, input)
+    """A module of which the backward stores the input, and runs it again, on a copy."""
+    return recomputed_steps(_OneModule(module), (input,), range(1), undo=False)[0]
 
 
-def _again(module: nn.Module, stochastic: bool, function: Callable, *inputs: Any) -> Any:
-    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), frozen_statistics(module)
+class _OneModule:
+    """A module as the only step of a flow without an inverse."""
 
-    return checkpoint(
-        function,
-        *inputs,
-        use_reentrant=False,
-        preserve_rng_state=stochastic,
-        context_fn=contexts,
-    )
+    slots: ClassVar[tuple[str, ...]] = ("x",)
+    steps = 1
+    relabel: ClassVar[dict[str, str]] = {}
+    anchors = 0
+    exact = False
+    stochastic: ClassVar[bool] = True
+    compiled = None
 
+    def __init__(self, module: nn.Module):
+        self.module = nn.ModuleList([module])
+        self.context = NOTHING
+        self.collected: dict[str, Tensor] = {}
 
-def budgeted_steps(flow: Flow, state: State, budget: int) -> State:
-    """As many steps with stored activations as fit into a budget of bytes, the rest reversed."""
-    stored = min(flow.steps, budget // max(1, bytes_per_step(flow, state)))
-    state = plain_steps(flow, state, range(stored))
-    return reversible_steps(flow, state, stored) if stored < flow.steps else state
+    def view(self) -> Self:
+        return copy.copy(self)
 
+    def learned(self) -> tuple[str, ...]:
+        return ("module",)
 
-def bytes_per_step(flow: Flow, state: State) -> int:
-    """What autograd would store of one step, in bytes; runs step 0 once to see.
+    def advance(self, state: State, step: int = 0) -> State:
+        return (self.module[step](*state),)
 
-    Neither the random streams nor batch statistics notice. The answer for a kind of input is kept.
-    """
-    key = tuple((t.shape, t.dtype, t.device, t.requires_grad) for t in state)
-    key = (*key, flow.training, Autocast.here(state[0].device))
-    if key not in flow._step_bytes:
-        own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
-        stored: dict[int, int] = {}
+    def shears(self) -> tuple[Shear, ...]:
+        """None: it is not undone."""
+        return ()
 
-        def pack(tensor: Tensor) -> Tensor:
-            place = tensor.untyped_storage().data_ptr()
-            if place not in own:
-                stored[place] = max(stored.get(place, 0), tensor.nbytes)
-            return tensor
+    def collect(self, values: Mapping[str, Tensor]) -> None:
+        """It gives no further results."""
 
-        with RandomTape(state[0].device).preserved(), frozen_statistics(flow):
-            with saved_tensors_hooks(pack, lambda tensor: tensor):
-                end = flow.advance(state, 0)  # kept alive, so that no address is met twice
-        del end
-        flow._step_bytes[key] = sum(stored.values())
-    return flow._step_bytes[key]
+    def note_drift(self, drift: Tensor) -> None:
+        """Nothing is rebuilt."""
 
-
-@contextmanager
-def _unbound(flow: Flow) -> Iterator[None]:
-    """Stacked parameters as tuples of their slices, made by one ``unbind`` each.
-
-    Autograd gives every indexing of a stack a gradient as large as the whole of it, so that N steps
-    would cost N^2; ``unbind`` gathers the slices once. An entry of the instance hides a parameter.
-    """
-    names = (
-        () if torch.compiler.is_compiling() else tuple(dict(flow.named_parameters(recurse=False)))
-    )
-    flow.__dict__.update({name: getattr(flow, name).unbind() for name in names})
-    try:
-        yield
-    finally:
-        for name in names:
-            del flow.__dict__[name]
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.module[0].named_parameters()

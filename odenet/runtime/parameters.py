@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
 Init = (
@@ -111,9 +112,7 @@ def norm_layers(
         else:
             layer = nn.GroupNorm(groups if kind == "group" else 1, c)
         initialise(layer.weight, init)
-        if positive:
-            parametrize.register_parametrization(layer, "weight", _Positive())
-        return layer
+        return _with_positive_gain(layer) if positive else layer
 
     return layers(steps, norm)
 
@@ -167,6 +166,23 @@ def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.P
 def before_softplus(value: Tensor) -> Tensor:
     """What has a value > 0 as its softplus, log(eᵛ - 1) without overflow."""
     return value + torch.log(-torch.expm1(-value))
+
+
+def _with_positive_gain(layer: nn.Module) -> nn.Module:
+    parametrize.register_parametrization(layer, "weight", _Positive())
+    type(layer).__reduce_ex__ = _reduce_positive
+    return layer
+
+
+def _reduce_positive(layer: Any, protocol: Any) -> tuple:
+    """For pickle, which torch gives up on: the class that it has made for one layer."""
+    batch = isinstance(layer, _NormBase)
+    size = (layer.num_features,) if batch else (layer.num_groups, layer.num_channels)
+    return _positive_norm, (type(layer).__mro__[1], size), layer.__dict__
+
+
+def _positive_norm(kind: type[nn.Module], size: tuple[int, ...]) -> nn.Module:
+    return _with_positive_gain(kind(*size))
 
 
 class _Positive(nn.Module):

@@ -149,6 +149,21 @@ class Registers:
         self._values = dict(zip(self._values, tensors, strict=True))
         self._owned.clear()
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the stored values."""
+        return tuple(self._values)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(iter(self._values.values())).device
+
+    def put(self, slot: str, value: Tensor) -> None:
+        """Another value for a slot."""
+        self._values[slot] = value
+        self._owned.discard(slot)
+
     def verify(self) -> None:
         """Raises if the arithmetic has failed; floating point cannot."""
 
@@ -159,10 +174,18 @@ class Registers:
         return Packed(tensors, len(tensors), lambda tensors: Registers(slots, tensors))
 
     def _add(self, slot: str, amount: Tensor, factor: float) -> None:
-        if slot in self._owned:
-            self._values[slot].add_(amount, alpha=factor)
+        # The product is rounded, as it is where a step is written out: `add` with a factor rounds
+        # once, and training would differ from evaluation in the last bit.
+        value = self._values[slot]
+        widened = torch.promote_types(value.dtype, amount.dtype) != value.dtype
+        owned = slot in self._owned and not widened
+        if factor == -1:
+            changed = value.sub_(amount) if owned else value - amount
         else:
-            self._set(slot, torch.add(self._values[slot], amount, alpha=factor))
+            amount = amount if factor == 1 else amount * factor
+            changed = value.add_(amount) if owned else value + amount
+        if not owned:
+            self._set(slot, changed)
 
     def _set(self, slot: str, value: Tensor) -> None:
         self._values[slot] = value

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from odenet.runtime.ambient import evaluating
-from odenet.runtime.operators import adjoint_conv, adjoint_dense, conv, dense
+from odenet.runtime.operators import adjoint_conv, conv
+from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 
 if TYPE_CHECKING:
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
 _SIZE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # of the map that a kernel acts on
 _FEW = 20  # iterations that come as close on a map half as wide, which costs a quarter
 _SMALL = 512  # up to this size all eigenvalues are cheaper than a few
+_SETTLED = 1e-4  # residual of eigenvalues, relative to the largest
+
+Directions = dict[tuple[str, int], Tensor]
+
+
+def operator_norm(K: Tensor, start: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """The largest singular value of one kernel or matrix, and a direction that attains it.
+
+    See `operator_norms`, of which this is the case of a single one.
+    """
+    norms, directions = operator_norms(K[None], start, **options)
+    return norms[0], directions
 
 
 @torch.no_grad()
-def operator_norm(
+def operator_norms(
     K: Tensor,
     start: Tensor | None = None,
     *,
@@ -31,46 +44,153 @@ def operator_norm(
     tolerance: float = 1e-4,
     limit: int = 200,
 ) -> tuple[Tensor, Tensor]:
-    """The largest singular value of a kernel or matrix, by power iteration on K^T K.
+    """The largest singular values of kernels or matrices, all at once.
+
+    By the locally optimal gradient method on K^T K (Knyazev 2001, with blocks of one vector), which
+    takes the iterations of Lanczos' and keeps three vectors.
 
     Args:
-        K: as ``conv`` or ``dense`` take it.
-        start: the direction an earlier call returned; a good one saves most iterations.
+        K: a stack of what ``conv`` or ``dense`` take.
+        start: the directions an earlier call returned; good ones save most iterations.
         groups: as in ``conv``.
         dilation: as in ``conv``.
-        tolerance: relative change at which to stop.
+        tolerance: relative change of every norm at which to stop.
         limit: iterations at most.
 
     Returns:
-        The norm, approached from below, and the direction that attains it.
+        The norms, approached from below, and the directions that attain them, one for each.
+    """
+    problem = _Stack(K, groups, dilation)
+    if start is None:
+        half = tuple(side // 2 for side in problem.space)
+        start = problem.random(half)
+        if limit > _FEW:  # settled on a map half as wide, it starts well on the whole
+            start = problem.embedded(problem.settled(start, tolerance, limit))
+    direction = problem.settled(start.to(K), tolerance, limit)
+    return torch.linalg.vector_norm(problem.apply(direction).flatten(1), dim=1), direction
+
+
+class _Stack:
+    """Operators of the same kind, applied each to a vector of its own."""
+
+    def __init__(self, K: Tensor, groups: int, dilation: int):
+        self.space = _SIZE[K.ndim - 3]
+        self._K = K
+        self._count, self._channels = len(K), K.shape[2] * groups
+        self._options = {"groups": self._count * groups, "dilation": dilation}
+
+    def random(self, space: tuple[int, ...]) -> Tensor:
+        """The same random vector for each, from a fixed seed."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn((1, self._channels, *space), generator=generator).to(self._K)
+        return x.expand(self._count, *x.shape[1:])
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Vectors on a smaller map in the middle of a whole one."""
+        pads = [
+            ((whole - side) // 2, whole - side - (whole - side) // 2)
+            for side, whole in zip(x.shape[2:], self.space, strict=True)
+        ]
+        return F.pad(x, [n for pair in reversed(pads) for n in pair]) if pads else x
+
+    def apply(self, x: Tensor) -> Tensor:
+        """K x for each."""
+        if self._K.ndim == 3:
+            return (self._K @ x[..., None])[..., 0]
+        return conv(x.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0].unflatten(
+            0, (self._count, -1)
+        )
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """K^T y for each."""
+        if self._K.ndim == 3:
+            return (self._K.mT @ y[..., None])[..., 0]
+        x = adjoint_conv(y.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0]
+        return x.unflatten(0, (self._count, -1))
+
+    def settled(self, x: Tensor, tolerance: float, limit: int) -> Tensor:
+        """Unit vectors of largest |K x|, from others."""
+        x = _unit(x)
+        Ax = self.adjoint(self.apply(x))
+        p, Ap = torch.zeros_like(x), torch.zeros_like(x)
+        before = _dot(x, Ax)
+        every = 1 if x.device.type == "cpu" else 8  # looking at a number makes a GPU wait
+        for iteration in range(1, limit + 1):
+            w = _unit(Ax - _dot(x, Ax) * x)
+            w = _unit(w - _dot(x, w) * x)
+            Aw = self.adjoint(self.apply(w))
+            p, Ap = _apart(p, Ap, (x, Ax), (w, Aw))
+            basis, images = (x, w, p), (Ax, Aw, Ap)
+            products = [torch.stack([_dot(a, b).flatten() for b in images], -1) for a in basis]
+            weights = torch.linalg.eigh(torch.stack(products, -2))[1][..., -1].T
+            a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
+            p, Ap = b * w + c * p, b * Aw + c * Ap
+            x, Ax = a * x + p, a * Ax + Ap
+            if iteration % every == 0:
+                value = _dot(x, Ax)
+                if bool((value - before <= 2 * tolerance * value).all()):
+                    break
+                before = value
+        return _unit(x)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1).view(-1, *(1,) * (a.ndim - 1))
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / _dot(x, x).sqrt().clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
+
+
+def _apart(p: Tensor, Ap: Tensor, *others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The unit vector of the part of p that is orthogonal to others, and its image."""
+    for _ in range(2):  # a second time, since the first leaves rounding errors
+        for q, Aq in others:
+            share = _dot(q, p)
+            p, Ap = p - share * q, Ap - share * Aq
+        size = _dot(p, p).sqrt()
+        scale = torch.where(size > 0, 1 / size.clamp_min(torch.finfo(p.dtype).tiny ** 0.5), size)
+        p, Ap = p * scale, Ap * scale
+    return p, Ap
+
+
+class Norms:
+    """The norms that the bounds of all steps ask for, computed together.
+
+    A first round of questions is answered by ones, and noted.
+
+    Args:
+        directions: those of the last time, by operator and step; changed.
+        iterations: per norm, from a fixed start; None goes on from the last time till settled.
     """
 
-    def apply(x: Tensor) -> Tensor:
-        return dense(x, K) if K.ndim == 2 else conv(x, K, groups=groups, dilation=dilation)
+    def __init__(self, directions: Directions, iterations: int | None):
+        self._directions = directions
+        self._iterations = iterations
+        self._asked: dict[str, tuple[dict[int, Tensor], dict[str, Any]]] = {}
+        self._found: dict[tuple[str, int], Tensor] = {}
 
-    def adjoint(y: Tensor) -> Tensor:
-        if K.ndim == 2:
-            return adjoint_dense(y, K)
-        return adjoint_conv(y, K, groups=groups, dilation=dilation)
+    def read(self, name: str, K: Tensor, step: int, options: dict[str, int]) -> Tensor:
+        """The norm of an operator at a step."""
+        if (name, step) in self._found:
+            return self._found[name, step]
+        self._asked.setdefault(name, ({}, options))[0][step] = K.detach()
+        return torch.ones(())
 
-    if start is None:
-        size = [side // 2 if limit <= _FEW else side for side in _SIZE[K.ndim - 2]]
-        shape = (1, K.shape[1] * groups, *size)
-        generator = torch.Generator().manual_seed(0)
-        start = torch.randn(shape, generator=generator).to(K)
-    direction = start / torch.linalg.vector_norm(start)
-    image = apply(direction)
-    norm = torch.linalg.vector_norm(image)
-    for _ in range(limit):
-        if not norm:
-            break
-        back = adjoint(image)
-        direction = back / torch.linalg.vector_norm(back)
-        image, before = apply(direction), norm
-        norm = torch.linalg.vector_norm(image)
-        if norm - before <= tolerance * norm:
-            break
-    return norm, direction
+    def settle(self) -> None:
+        """Computes what was asked for."""
+        for name, (kernels, options) in self._asked.items():
+            K = torch.stack(list(kernels.values()))
+            if self._iterations is not None:
+                norms, _ = operator_norms(K, limit=self._iterations, **options)
+            else:
+                known = [self._directions.get((name, step)) for step in kernels]
+                starts = [start for start in known if start is not None]
+                start = torch.cat(starts) if len(starts) == len(known) else None
+                norms, found = operator_norms(K, start, **options)
+                ends = zip(kernels, found.split(1), strict=True)
+                self._directions |= {(name, step): end.clone() for step, end in ends}
+            self._found |= {(name, step): n for step, n in zip(kernels, norms.cpu(), strict=True)}
 
 
 def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
@@ -105,18 +225,39 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
     if n <= max(_SMALL, count + 2):
         matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
         return np.linalg.eigvals(matrix).astype(complex)  # numpy gives real ones as real numbers
-    # Only this needs scipy, which takes as long to import as the rest of the runtime.
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+    return _arnoldi(product, n, count)
 
-    operator = LinearOperator(shape=(n, n), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    options = {"v0": np.ones(n), "ncv": min(n, 8 * count), "maxiter": 50, "tol": 1e-4}
-    found = []
-    for which in ("LM", "LR"):
-        try:
-            found.append(eigs(operator, count, which=which, return_eigenvectors=False, **options))
-        except ArpackNoConvergence as short:  # a cluster: some of it tells where it is
-            found.append(short.eigenvalues)
-    return np.concatenate(found)
+
+def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    """Ritz values of largest modulus and of largest real part, from one Krylov space for both.
+
+    It grows until their residuals are small, or to 40 products per value, and those that have
+    settled are given: extreme eigenvalues of
+    these Jacobians lie so close together that restarts would go on for ever.
+    """
+    most = min(n - 1, 40 * count)
+    basis, H = np.zeros((most + 1, n)), np.zeros((most + 1, most))
+    basis[0] = 1 / np.sqrt(n)
+    values, settled = np.zeros(0), np.zeros(0, dtype=bool)
+    for j in range(most):
+        image = product(basis[j])
+        for _ in range(2):
+            shares = basis[: j + 1] @ image
+            image -= shares @ basis[: j + 1]
+            H[: j + 1, j] += shares
+        H[j + 1, j] = size = float(np.linalg.norm(image))
+        exhausted = size <= 1e-10 * np.abs(H).max()
+        if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
+            found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
+            found = found.astype(complex)  # numpy gives real ones as real numbers
+            by_size, by_part = np.argsort(-np.abs(found)), np.argsort(-np.real(found))
+            wanted = sorted({*by_size[:count], *by_part[:count]})
+            values, residuals = found[wanted], size * np.abs(vectors[-1, wanted])
+            settled = residuals <= _SETTLED * np.abs(values).max()
+            if exhausted or settled.all():
+                break
+        basis[j + 1] = image / size
+    return values[settled] if settled.any() else values
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
 
-from odenet.runtime.shear import Shear, Term
-
-if TYPE_CHECKING:
-    from odenet.runtime.flow import Flow
+from odenet.runtime.protocol import Stepwise
+from odenet.runtime.replica import Lent, Replica, parts
+from odenet.runtime.shear import Term
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
@@ -26,72 +26,198 @@ class Address(NamedTuple):
 
 
 class Weights:
-    """The parameters that the shears of a flow name.
+    """The parameters that the steps of a flow read.
+
+    A module under FSDP2 gathers its parameters when it is called and reduces their gradients by its
+    own hooks. It is evaluated as it is, and its parameters are not among these.
+
+    Args:
+        flow: the flow.
+        names: attributes that hold stacked parameters or a module per step.
 
     Attributes:
         tensors: every stacked parameter, whole, and every parameter of every step's modules.
     """
 
-    def __init__(self, flow: Flow, shears: tuple[Shear, ...]):
+    def __init__(self, flow: Stepwise, names: Sequence[str]):
         self.tensors: list[Tensor] = []
-        self._stacks: dict[str, int] = {}
-        self._modules: dict[str, list[tuple[nn.Module, dict[str, int]]]] = {}
-        named = (name for shear in shears for term in shear.terms for name in term.params)
-        for name in dict.fromkeys(named):
+        self._places: dict[int, int] = {}
+        self._stacks: dict[str, Tensor] = {}
+        self._modules: dict[str, list[_Module]] = {}
+        for name in names:
             value = getattr(flow, name)
             if isinstance(value, nn.ModuleList):
-                self._modules[name] = [(module, self._places(module)) for module in value]
+                self._modules[name] = [self._module(module) for module in value]
             else:
-                self._stacks[name] = self._place(value)
+                self._stacks[name] = value
+                self._place(value)
 
-    def arguments(self, term: Term, step: int, tensors: Sequence[Tensor]) -> list:
-        """The values a term's rate takes at a step: slices of stacks, and modules."""
-        values = []
-        for name in term.params:
-            stack = tensors[self._stacks[name]] if name in self._stacks else self._modules[name]
-            value = stack[_index(stack, step)]
-            values.append(value if isinstance(value, Tensor) else value[0])
-        return values
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes of the flow."""
+        return (*self._stacks, *self._modules)
 
-    def addresses(self, step: int) -> dict[Key, Address]:
-        """Where the tensors of a step are."""
-        found = {}
-        for name, place in self._stacks.items():
-            found[name, ""] = Address(place, _index(self.tensors[place], step))
-        for name, modules in self._modules.items():
-            for key, place in modules[_index(modules, step)][1].items():
-                found[name, key] = Address(place, None)
+    @property
+    def sharded(self) -> bool:
+        """Whether gradients of some modules go to their parameters past autograd's list."""
+        return bool(self.units)
+
+    @property
+    def units(self) -> list[nn.Module]:
+        """The modules whose gradients go to their parameters past autograd's list."""
+        modules = [one for several in self._modules.values() for one in several]
+        return [one.module for one in modules if one.places is None]
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the modules hold no tensors but parameters and the statistics of norms."""
+        return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """The modules of all steps and all within them, but those that FSDP2 has hooks on."""
+        modules = [one for several in self._modules.values() for one in several]
+        return [part for one in modules if one.places is not None for part in one.parts]
+
+    def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
+        """What some attributes hold for a step: slices of stacks, and modules as they are."""
+        return [self._value(name, step, tensors) for name in names]
+
+    def modules(self, names: Sequence[str], step: int) -> list[nn.Module]:
+        """The modules among them."""
+        return [self._at(name, step).module for name in names if name in self._modules]
+
+    def again(
+        self,
+        names: Sequence[str],
+        step: int,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        replicas: Iterator[Replica],
+    ) -> Again:
+        """The same values over again, as leaves to differentiate by.
+
+        Args:
+            names: attributes of the flow.
+            step: the step.
+            tensors: those of this list, as they were saved.
+            wanted: which of them to differentiate by.
+            replicas: of the modules, to be given the leaves in place of their parameters.
+        """
+        found = Again([], [], [], [], [])
+        for name in names:
+            if name in self._stacks:
+                stack = self._stacks[name]
+                address = Address(self._places[id(stack)], _index(stack, step))
+                found.values.append(found.leaf(address, _at(tensors, address), wanted[address[0]]))
+                continue
+            one, replica = self._at(name, step), next(replicas)
+            if one.places is None:
+                found.values.append(Lent(one.module, replica))
+                continue
+            replica.put(
+                {
+                    key: found.leaf(Address(place, None), tensors[place], wanted[place])
+                    for key, place in one.places.items()
+                }
+            )
+            found.values.append(replica.module)
+            found.custom.extend(replica.custom)
         return found
 
-    def at(
-        self, step: int, addresses: Mapping[Key, Address], tensors: Sequence[Tensor]
-    ) -> StepWeights:
-        """The values of a step, to be differentiated by where they ask for a gradient."""
-        values, wanted = {}, set()
-        for key, (place, index) in addresses.items():
-            tensor = tensors[place].detach()
-            values[key] = tensor if index is None else tensor[index]
-            if tensors[place].requires_grad:
-                wanted.add(key)
-        modules = {
-            name: several[_index(several, step)][0] for name, several in self._modules.items()
-        }
-        return StepWeights(values, modules, frozenset(wanted))
+    def functional(
+        self, step: int, tensors: Sequence[Tensor], wanted: Sequence[bool]
+    ) -> tuple[StepWeights, dict[Key, Address]]:
+        """The values of a step as arguments of a compiled function, and where they are."""
+        addresses: dict[Key, Address] = {}
+        for name, stack in self._stacks.items():
+            addresses[name, ""] = Address(self._places[id(stack)], _index(stack, step))
+        modules = {name: self._at(name, step).module for name in self._modules}
+        for name, module in modules.items():
+            for key, parameter in module.named_parameters():
+                addresses[name, key] = Address(self._places[id(parameter)], None)
+        values = {key: _at(tensors, address).detach() for key, address in addresses.items()}
+        asked = frozenset(key for key, address in addresses.items() if wanted[address.place])
+        return StepWeights(values, modules, asked), addresses
+
+    def _value(self, name: str, step: int, tensors: Sequence[Tensor]) -> Any:
+        if name in self._modules:
+            return self._at(name, step).module
+        stack = self._stacks[name]
+        return tensors[self._places[id(stack)]][_index(stack, step)]
+
+    def _module(self, module: nn.Module) -> _Module:
+        within = parts(module)
+        if any(kind.__name__ == "FSDPModule" for m in within for kind in type(m).__mro__):
+            return _Module(module, within, None)
+        learned = [p for m in within for p in m._parameters.values() if p is not None]
+        return _Module(module, within, {id(p): self._place(p) for p in learned})
+
+    def _at(self, name: str, step: int) -> _Module:
+        modules = self._modules[name]
+        return modules[step if len(modules) > 1 else 0]
 
     def _place(self, tensor: Tensor) -> int:
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
+        place = self._places.setdefault(id(tensor), len(self.tensors))
+        if place == len(self.tensors):
+            self.tensors.append(tensor)
+        return place
 
-    def _places(self, module: nn.Module) -> dict[str, int]:
-        return {key: self._place(tensor) for key, tensor in module.named_parameters()}
+
+class _Module(NamedTuple):
+    """A module of a step, its parts, and where its parameters are by `id`; None under FSDP2."""
+
+    module: nn.Module
+    parts: list[nn.Module]
+    places: dict[int, int] | None
+
+
+class Again(NamedTuple):
+    """Values of a step, detached from what the flow holds.
+
+    Nothing that is hooked to a parameter notices their use; its gradient arrives there once, from
+    the whole flow.
+    """
+
+    values: list
+    leaves: list[Tensor]
+    addresses: list[Address]
+    custom: list[nn.Module]  # parts of modules whose classes are not torch's own
+    unwanted: list[Tensor]  # leaves whose gradients nobody asks for
+
+    def leaf(self, address: Address, tensor: Tensor, wanted: bool) -> Tensor:
+        """A tensor apart from its graph, to differentiate by if that is wanted.
+
+        It needs a gradient wherever the original does: torch may take another way through a layer
+        where nothing needs one, and give other last bits.
+        """
+        needed, tensor = wanted or tensor.requires_grad, tensor.detach()
+        if needed:
+            tensor.requires_grad_()
+        if wanted:
+            self.leaves.append(tensor)
+            self.addresses.append(address)
+        elif needed:
+            self.unwanted.append(tensor)
+        return tensor
+
+
+class OneStep:
+    """What an attribute holds for one step, in the place of a stack of which any step is taken."""
+
+    def __init__(self, value: Any):
+        self._value = value
+
+    def __getitem__(self, step: int) -> Any:
+        return self._value
+
+    def __len__(self) -> int:
+        return 1
 
 
 @dataclass(frozen=True)
 class StepWeights:
-    """The learned values of one step, detached from the parameters that hold them.
-
-    Nothing that is hooked to a parameter notices their use; its gradient arrives there once, from
-    the whole flow.
+    """The learned values of one step, for a compiled function.
 
     Attributes:
         tensors: slices of stacks, and the parameters (and buffers) of modules.
@@ -107,6 +233,16 @@ class StepWeights:
         """The tensors to differentiate a term by."""
         return [key for key in self.tensors if key[0] in term.params and key in self.wanted]
 
+    def buffers(self, term: Term) -> list[tuple[Key, Tensor]]:
+        """The tensors of a term's modules that are no parameters."""
+        return [
+            (key, tensor)
+            for key, tensor in self.tensors.items()
+            if key[0] in term.params
+            and key[0] in self.modules
+            and key[1] in dict(self.modules[key[0]].named_buffers())
+        ]
+
     def arguments(self, term: Term, given: Mapping[Key, Tensor]) -> list:
         """The values a term's rate takes, with some of the tensors given anew."""
         tensors = {**self.tensors, **given}
@@ -121,24 +257,54 @@ class StepWeights:
 
 
 class GradientSums:
-    """The gradients of the tensors of ``Weights``, filled slice by slice."""
+    """The gradients of some tensors, filled slice by slice.
+
+    Args:
+        tensors: those of ``Weights``, then those of the context.
+    """
 
     def __init__(self, tensors: Sequence[Tensor]):
         self.tensors = tensors
         self.values: list[Tensor | None] = [None] * len(tensors)
+        self._storages: set[int] = set()  # of tensors that others hold, or that are values
 
-    def add(self, address: Address, gradient: Tensor, factor: float) -> None:
-        """Adds factor * gradient to a tensor's, or to its slice of a stack's."""
+    def avoid(self, tensors: Iterable[Tensor | None]) -> None:
+        """No value is to share its memory with these."""
+        self._storages.update(t.untyped_storage()._cdata for t in tensors if t is not None)
+
+    def add(self, address: Address, gradient: Tensor) -> None:
+        """Adds a gradient to a tensor's, or to its slice of a stack's."""
         place, index = address
         total = self.values[place]
-        if total is None:
-            total = self.values[place] = torch.zeros_like(self.tensors[place])
-        (total if index is None else total[index]).add_(gradient, alpha=factor)
+        if index is not None:
+            if total is None:
+                total = self.values[place] = torch.zeros_like(self.tensors[place])
+            total[index].add_(gradient)
+        elif total is None:
+            self.values[place] = self._own(gradient)
+        else:
+            total.add_(gradient)
+
+    def _own(self, gradient: Tensor) -> Tensor:
+        """A gradient to add to and to hand out.
+
+        Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
+        """
+        storage = gradient.untyped_storage()
+        if storage.nbytes() != gradient.nbytes or storage._cdata in self._storages:
+            return gradient.clone()
+        self._storages.add(storage._cdata)
+        return gradient
 
 
-def _index(stack: Tensor | list, step: int) -> int:
+def _index(stack: Tensor, step: int) -> int:
     return step if len(stack) > 1 else 0  # one value for all steps when it is shared
 
 
-def _with(module: nn.Module, tensors: dict[str, Tensor]) -> Callable[..., Tensor]:
+def _at(tensors: Sequence[Tensor], address: Address) -> Tensor:
+    tensor = tensors[address.place]
+    return tensor if address.index is None else tensor[address.index]
+
+
+def _with(module: nn.Module, tensors: dict[str, Tensor]):
     return lambda *inputs, **options: functional_call(module, tensors, inputs, options)

@@ -10,6 +10,7 @@ from torch import nn
 
 from odenet.compiler import Program
 from odenet.model.recipe import Call
+from odenet.runtime.budget import shares
 from odenet.runtime.flow import Memory
 from odenet.train.errors import TrainingError
 from odenet.train.multilevel import refine_network
@@ -93,10 +94,13 @@ def apply_options(network: nn.Module, options: Options) -> None:
     Raises:
         TrainingError: if one of them cannot.
     """
-    for flow in flows(network).values():
-        if options.memory is not None:
+    found = list(flows(network).values())
+    memory = options.memory
+    memories = shares(found, memory) if isinstance(memory, int) else [memory] * len(found)
+    for flow, memory in zip(found, memories, strict=True):
+        if memory is not None:
             try:
-                flow.memory = cast(Memory, options.memory)
+                flow.memory = cast(Memory, memory)
             except ValueError as error:
                 raise TrainingError(f"--memory {options.memory}: {error}") from error
         reversed_ = flow.memory not in ("stored", "checkpoint")

@@ -18,6 +18,11 @@ class DriftMonitor(pl.Callback):
         self.console = console
         self._said = False
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What flows would warn of themselves is said here."""
+        for flow in flows(pl_module.network).values() if isinstance(pl_module, Task) else ():
+            flow.warns_of_drift = False
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,

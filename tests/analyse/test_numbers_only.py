@@ -83,3 +83,18 @@ def test_steps_that_are_too_long_for_the_numbers_are_warned_of():
     (warning,) = program.warnings
     assert warning.message.startswith("verlet is unstable here, on a stable spectrum")
     assert odenet.loads(program.text, set={"h": 0.5}).warnings == []
+
+
+def test_an_irrational_number_of_the_scheme_counts_with_all_its_digits():
+    text = """state Y, Z
+Y' = Z
+Z' = -4 Y
+scheme stretched {
+    for Y' = F(Z), Z' = G(Y)
+    let a = 2^(1/2)
+    Y[n+1] = Y[n] + a h F(Z[n])
+    Z[n+1] = Z[n] + h/a G(Y[n+1])
+}
+"""  # √2 · 1/√2 = 1: stable exactly up to h = 1
+    assert numbers_only(model(text + "discretise stretched(h = 1)")).stable
+    assert not numbers_only(model(text + "discretise stretched(h = 1.000000001)")).stable

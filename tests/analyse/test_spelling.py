@@ -64,7 +64,7 @@ def test_every_spelling_has_the_same_verdict_and_an_energy(name: str):
             check(program, certificate, np.random.default_rng(seed))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_rewriting_by_distributivity_sign_and_order_changes_no_verdict(rnd: Random, seed: int):
     program = model(Drawn(rnd).text())
@@ -83,7 +83,7 @@ def test_rewriting_keeps_the_values():
         assert np.allclose(one, two, atol=1e-9 * (1 + abs(one).max()))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(SPELLINGS)), st.integers(0, 2**32 - 1))
 def test_rewriting_coupled_systems_changes_no_verdict(name: str, seed: int):
     verdict, params, spellings = SPELLINGS[name]

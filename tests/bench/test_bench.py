@@ -12,6 +12,13 @@ from bench.networks import NETWORKS, Size
 from odenet import cli
 from odenet.cli import benching
 
+SAME = (
+    "plain autograd",
+    "torch.utils.checkpoint",
+    "by hand",
+    "odenet",
+    "odenet, half the memory",
+)
 SOME = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
 
 
@@ -39,22 +46,29 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
     for network in NETWORKS.values():
         assert network.title in text
     for name in SOME:  # also those that are not installed
-        assert text.count(f"| {name} |") == 2
-    assert "MiB per step" in text and "| 20 |" in text
+        assert text.count(f"| {name} |") == len(NETWORKS)
+    assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
+    again = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
+    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *again)
+    assert code == 0
+    before, after = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
+    assert [part.partition(";")[0] for part in after] == [part.partition(";")[0] for part in before]
+    changed = [new for new, old in zip(after, before, strict=True) if new.strip() != old.strip()]
+    assert len(changed) == 1 and "input 2×5×12" in changed[0]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_all_compute_the_same_network(network, tmp_path):
-    size = Size(2, 4, 6, 3)
+    size = Size(2, 12, 6, 3)
     child.perform(child.Job("truth", str(tmp_path), network, (size,)))
-    for name in ("plain autograd", "torch.utils.checkpoint", "odenet", "odenet, half the memory"):
+    for name in SAME:
         (found,) = child.perform(child.Job("details", str(tmp_path), network, (size,), (name,)))
         assert found["error"] < 1e-5
-        recomputed = {"plain autograd": 1, "odenet": 2}
+        recomputed = {"plain autograd": 1, "by hand": 2, "odenet": 2}
         assert found["evaluations"] == recomputed.get(name, found["evaluations"])
-        counted = {"hamiltonian": None, "momentum": 2 if "checkpoint" in name else 1}
-        assert found["statistics"] == counted[network]
+        twice = name in ("torch.utils.checkpoint", "by hand")
+        assert found["statistics"] == ((2 if twice else 1) if network == "momentum" else None)
 
 
 def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
@@ -70,6 +84,12 @@ def test_an_installed_package_says_where_the_benchmark_is(command, monkeypatch, 
     code, _ = command()
     assert code == 1
     assert "pip install -e '.[bench]'" in capsys.readouterr().err
+
+
+def test_an_unknown_network_is_refused(command, capsys):
+    code, _ = command("--network", "diffusion")
+    assert code == 2
+    assert "hamiltonian, momentum, transformer" in capsys.readouterr().err
 
 
 def test_depths_that_are_no_numbers_are_refused(command, capsys):

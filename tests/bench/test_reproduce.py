@@ -85,10 +85,3 @@ def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_pa
     lines = script.results.read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("## ")] == ["## A", "## B"]
     assert "second" in lines and "first" not in lines
-
-
-def test_table_1_stands_beside_the_paper(script):
-    tiny = ("n=2", "w=2", "fraction=0.02", "batch=8", "augment=[]")
-    found = script("gpu", "--networks", "resnet-32", *(f"--set={one}" for one in tiny))
-    assert found["resnet-32"][0].result.epochs == 4
-    assert "| 92.86 |" in script.results.read_text("utf-8")

@@ -161,7 +161,7 @@ def test_check_reports_all_files_even_when_one_is_bad(odenet, tmp_path):
 
 
 def test_check_warns_of_a_scheme_that_is_never_stable(odenet, tmp_path):
-    text = (SPECS / "dissipative.ode").read_text().replace("rk4", "midpoint")
+    text = (SPECS / "dissipative.ode").read_text().replace("damped_midpoint", "midpoint")
     (tmp_path / "damped.ode").write_text(text)
     code, _, err = odenet("check", "--no-numeric", tmp_path / "damped.ode")
     assert code == 0 and "midpoint is unstable for every h at negative real eigenvalues" in err

@@ -48,7 +48,9 @@ def test_exact_conversion_is_restored_as_such(tmp_path):
 def test_a_network_too_deep_for_its_gamma_is_warned_of():
     done = run("resnet101", "--weights", "none", "--gamma", "0.5")
     assert done.exit_code == 0, done.output
-    assert "warning: 22 steps are undone in float32" in done.output and "exact=True" in done.output
+    assert (
+        "warning: 22 steps are undone too coarsely" in done.output and "exact=True" in done.output
+    )
 
 
 def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):

@@ -52,6 +52,9 @@ def assert_same_gradients(found, expected, rtol=1e-8):
         torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * float(b.abs().max() + 1e-12))
 
 
+NOT_REVERSIBLE = pytest.mark.filterwarnings("ignore:the converted model is not reversible")
+
+
 @contextmanager
 def saved_bytes():
     """The sizes of what autograd saves for the backward, weights left out."""
@@ -65,6 +68,7 @@ def saved_bytes():
         yield found
 
 
+@NOT_REVERSIBLE
 @pytest.mark.parametrize("training", [False, True])
 def test_gamma_zero_gives_the_outputs_of_the_original(network, pictures, training):
     network.train(training)
@@ -172,7 +176,8 @@ def test_modes_hooks_and_frozen_parameters_survive(pictures):
     with torch.no_grad():
         converted(pictures)
     assert seen == ["block", "stage", "model"]
-    converted.train()(pictures).sum().backward()
+    with pytest.warns(UserWarning, match="a forward hook on BasicBlock is called in both passes"):
+        converted.train()(pictures).sum().backward()
     assert all(module.training for module in converted.modules())
     assert all(p.grad is None for p in converted.layer2.parameters())
     assert all(p.grad is not None for p in converted.layer1.parameters())
@@ -216,6 +221,7 @@ def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
         assert speed.grad.abs().sum() > 0
 
 
+@NOT_REVERSIBLE
 @pytest.mark.parametrize(
     "make",
     [
@@ -236,6 +242,7 @@ def test_other_residual_networks_of_torchvision_are_converted_too(make):
     assert_same_gradients(gradients(converted, converted(x).square().sum()), expected)
 
 
+@NOT_REVERSIBLE
 def test_a_transformer_encoder_is_converted_with_its_masks():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
@@ -261,3 +268,32 @@ def test_a_network_without_known_blocks_is_refused():
 def test_a_scheme_that_needs_two_maps_is_refused():
     with pytest.raises(ValueError, match="verlet takes no blocks"):
         convert(KINDS["basic"](), "verlet")
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
+def test_a_scheme_that_is_not_undone_is_warned_of(scheme):
+    with pytest.warns(UserWarning, match="not reversible, and stores activations"):
+        convert(KINDS["basic"](), scheme)
+
+
+def test_gamma_zero_is_warned_of():
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        convert(KINDS["basic"](), gamma=0)
+
+
+def test_each_flow_makes_an_initial_speed_of_its_own_width():
+    def speed(block):
+        channels = block.conv1.in_channels
+        return nn.Conv2d(channels, channels, 1).double()
+
+    model = KINDS["basic"]().double().eval()
+    converted = convert(model, v0=speed)
+    layer, x = converted.layer2, torch.randn(2, 64, 6, 6).double()
+    x = y = model.layer2[0](x)
+    v = layer.flows[0].speed[0](x)
+    for block in list(model.layer2)[1:]:
+        v = 0.9 * v + 0.1 * (block(y) - y)
+        y = y + v
+    torch.testing.assert_close(layer.flows[0](x), y)
+    with pytest.raises(ValueError, match="v0 is one module for 2 flows, whose channels differ"):
+        convert(model, v0=nn.Conv2d(64, 64, 1))

@@ -14,6 +14,7 @@ from odenet.model.expr import Node, Slot
 from odenet.model.scheme import Scheme, Update
 from odenet.model.schemes import elaborate_scheme, library, library_scheme
 
+DECAY = 0.4  # of the schemes that take one out of the equation
 Rates = Mapping[str, Callable[..., np.ndarray]]
 State = dict[Slot, np.ndarray]
 
@@ -112,6 +113,10 @@ scheme divided_velocity {
     Y[n+1] = Y[n] + h V[n] + h^2/2 F(Y[n])
     V[n+1] = 2 (Y[n+1] - Y[n])/h - V[n]
 }
+scheme explicit_decay {
+    for Y' = F(Y) - γ Y
+    Y[n+1] = (1 - γ h) Y[n] + h F(Y[n])
+}
 scheme coupled {                      # both unknowns read both
     for Y' = F(Y, Z), Z' = G(Y, Z)
     k1 = F(Y[n], Z[n])
@@ -177,7 +182,9 @@ def numbers_of(scheme: Scheme, h: float, **constants: float) -> dict[str, float]
     """h, the scheme's constants (defaults where not given) and its lets."""
     known = {"h": h, **constants}
     for name, node in (*scheme.constants, *scheme.lets):
-        if name not in known:
+        if name in scheme.decays:
+            known.setdefault(name, DECAY)
+        elif name not in known:
             known[name] = value(node, {}, {}, known)
     return known
 

@@ -29,6 +29,7 @@ DERIVED = {name: derive(scheme) for name, scheme in SCHEMES.items()}
 REVERSIBLE = [name for name, derivation in DERIVED.items() if derivation.reversible]
 NOT = [
     "euler",
+    "explicit_decay",
     "heun",
     "rk4",
     "bosh3",

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from odenet.derive import XI, derive
 from odenet.derive.power_bounded import bounded_powers, index_of_one
@@ -250,3 +252,23 @@ def test_second_order_unknowns_that_read_only_each_other_have_no_test_equation()
         Z[n+1] = 2 Z[n] - Z[n-1] + h^2 G(Y[n])
     }"""
     assert "no test equation" in derive(read_scheme(text)).stability
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(["momentum", "heavy_ball", "coupled_euler", "damped_leapfrog"]),
+    value=st.one_of(st.sampled_from([0, 1, -1, 2, 1e-300, 1e300]), st.floats(-10, 10)),
+    h=st.sampled_from([1e-12, 0.1, 1.0, 1e6, 1e200]),
+)
+def test_constants_and_steps_of_any_size_give_a_statement(name, value, h):
+    derivation = derive(SCHEMES[name])
+    values = {name: value for name, _ in SCHEMES[name].constants}
+    found = derivation.stability_at({**values, "h": h})
+    assert isinstance(found, str) or all(axis.sentence for axis in found.axes)
+    error = derivation.roundtrip_error(6, h, 1e-7, 1.0, values)
+    assert error is None or error.estimate >= 0
+
+
+def test_a_division_by_zero_at_given_constants_is_said():
+    text = "scheme s(a = 1) {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h/(a - 1) F(Y[n])\n}"
+    assert "divides by zero" in derive(read_scheme(text)).stability

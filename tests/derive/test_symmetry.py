@@ -4,11 +4,25 @@ import numpy as np
 import pytest
 
 from odenet.derive import derive
+from odenet.derive.symmetry import symmetry_order
 from odenet.model.expr import Slot
-from tests.derive.numeric import SCHEMES, Network, as_vector, numbers_of, read_scheme, step
+from tests.derive.convergence import Problem
+from tests.derive.literature import TEXTS
+from tests.derive.numeric import (
+    SCHEMES,
+    Network,
+    as_vector,
+    numbers_of,
+    read_scheme,
+    read_schemes,
+    step,
+)
+
+LITERATURE = {scheme.name: scheme for scheme in read_schemes(TEXTS)}
 
 SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous_leapfrog",
-             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun"]  # fmt: skip
+             "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun",
+             "damped_midpoint", "damped_leapfrog", "damped_verlet"]  # fmt: skip
 
 
 def turned(scheme, state):
@@ -47,3 +61,39 @@ def test_nothing_is_claimed_of_a_root_of_the_step_size():
     derivation = derive(read_scheme(text % lines))
     assert derivation.reversible
     assert not derivation.symmetric
+
+
+@pytest.mark.parametrize("name, q", [
+    ("euler", 1), ("verlet", 1), ("heun", 3), ("kutta3", 3), ("rk4", 5), ("ruth3", 3),
+    ("adams_bashforth2", 2), ("ees25", 5),
+])  # fmt: skip
+def test_a_step_is_undone_by_minus_h_to_the_order_that_is_measured(name, q):
+    scheme = {**SCHEMES, **LITERATURE}[name]
+    assert symmetry_order(scheme) == q
+    problem = Problem(scheme)
+    off = []
+    for h in (0.04, 0.02):
+        before = problem.first(h)
+        after = step(scheme, before, problem.rates, numbers_of(scheme, h))
+        back = step(scheme, turned(scheme, after), problem.rates, numbers_of(scheme, -h))
+        off.append(np.linalg.norm(as_vector(turned(scheme, back)) - as_vector(before)))
+    assert np.log2(off[0] / off[1]) == pytest.approx(q + 1, abs=0.3)
+
+
+def test_what_is_symmetric_is_undone_to_every_order_that_is_looked_at():
+    assert symmetry_order(SCHEMES["midpoint"]) == symmetry_order(SCHEMES["leapfrog"]) == 8
+    assert derive(SCHEMES["midpoint"]).symmetry_order is None
+
+
+def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
+    # the exact midpoint step, its history in an unknown of its own, turned by hand
+    scheme = LITERATURE["midpoint_in_aux"]
+    network = Network(scheme)
+    rates, before = network.rates(), network.state(scheme)
+    y, a = Slot("Y", 0), Slot("A", 0)
+    after = step(scheme, before, rates, numbers_of(scheme, 0.2))
+    back = step(scheme, {y: after[a], a: after[y]}, rates, numbers_of(scheme, -0.2))
+    assert np.allclose(back[y], before[a]) and np.allclose(back[a], before[y])
+    assert derive(scheme).symmetric
+    assert not derive(LITERATURE["robert_asselin"]).symmetric
+    assert not derive(LITERATURE["averaged_velocity"]).symmetric

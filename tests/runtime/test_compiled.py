@@ -104,7 +104,7 @@ def test_a_compiled_flow_can_be_copied_and_refined():
     flow, u = build("hamiltonian", steps=2)
     flow.compile(backend="aot_eager")
     for twin in (copy.deepcopy(flow), flow.refine()):
-        assert twin._compiled is not flow._compiled
+        assert twin.compiled is not flow.compiled
         assert_gradients(twin, u, tolerance=1e-10)
 
 

@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from odenet import reversible
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
@@ -66,15 +67,77 @@ def sharded(net):
     return net, net.set_requires_gradient_sync
 
 
+def sharded_by_block(net):
+    """FSDP2 with a unit per block, as large models are sharded."""
+    mesh = init_device_mesh("cpu", (2,))
+    for part in (*net.second.f, net):
+        fully_shard(part, mesh=mesh)
+    return net, net.set_requires_gradient_sync
+
+
+WRAPS = (distributed, sharded, sharded_by_block)
+
+
+class Stateful(torch.nn.Module):
+    """Draws from a generator of its own, counts, and normalises by the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6)
+        self.generator, self.seen = torch.Generator().manual_seed(1), 0
+
+    def forward(self, x):
+        self.seen += 1
+        kept = torch.rand(x.shape, generator=self.generator) > 0.4
+        return torch.tanh(self.norm(self.linear(x))) * kept / self.seen
+
+
+def stateful_units(mode, shard):
+    """Gradients and buffers of two steps of training, and of a flow called twice."""
+    torch.manual_seed(0)
+    flow = reversible([Stateful().double() for _ in range(3)])
+    flow.memory = mode
+    if shard:
+        mesh = init_device_mesh("cpu", (2,))
+        for part in (*flow.f, flow):
+            fully_shard(part, mesh=mesh)
+    torch.manual_seed(5)
+    x = torch.randn(8, 6, dtype=torch.float64)
+    for _ in range(2):
+        flow.zero_grad()
+        flow(x).square().sum().backward()
+        flow.eval().train()
+    grads = [p.grad for p in flow.parameters()]
+    grads = [g.full_tensor() if hasattr(g, "full_tensor") else g for g in grads]
+    return [*grads, *(b.clone() for b in flow.buffers())]
+
+
+def overlapping(flow, x):
+    loss = flow(x).sum() + flow(2 * x).sum()
+    loss.backward()
+
+
 def work(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
-    for wrap in (distributed, sharded):
+    for wrap in WRAPS:
         net, batches = build()
         net, sync = wrap(net)
         found = gradients(net, batches[:, 2 * rank : 2 * rank + 2], sync)
         if rank == 0:
             torch.save(found, path / f"{wrap.__name__}.pt")
+    for mode in ("stored", "reversible", "checkpoint"):
+        found = stateful_units(mode, shard=True)
+        if rank == 0:
+            torch.save(found, path / f"stateful {mode}.pt")
+    flow = reversible([torch.nn.Linear(6, 6) for _ in range(2)])
+    for part in (*flow.f, flow):
+        fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
+    with pytest.raises(RuntimeError, match="once per backward pass"):
+        overlapping(flow, torch.randn(2, 6))
+    flow.memory = 1000
+    with pytest.raises(ValueError, match="units of FSDP2"):
+        flow(torch.randn(2, 6))
     dist.barrier()  # a process that leaves early aborts the other one
     dist.destroy_process_group()
 
@@ -86,10 +149,18 @@ def results(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("kind", ["distributed", "sharded"])
+@pytest.mark.parametrize("kind", [wrap.__name__ for wrap in WRAPS])
 def test_two_processes_give_the_gradients_of_one(kind, results):
     found = torch.load(results / f"{kind}.pt")
     expected = gradients(*build())
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])
+def test_units_per_block_repeat_what_the_forward_found(results, mode):
+    found = torch.load(results / f"stateful {mode}.pt")
+    expected = stateful_units("stored", shard=False)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

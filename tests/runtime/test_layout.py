@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import odenet
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
 
@@ -43,3 +44,15 @@ def test_gradients_do_not_depend_on_the_order(order):
     torch.manual_seed(0)
     u = torch.randn(2, 4, 5, 6).contiguous(memory_format=order)
     assert_gradients(HamiltonianFlow(4, 5), u, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("space", [1, 2])
+def test_layers_of_tokens_read_them_as_they_lie(space):
+    text = "state Y, Z\nmap f = layernorm\nmap g = layernorm -> attention(1)\n"
+    text += "Y' = f(Z)\nZ' = g(Y)\ndiscretise verlet(h = 1)"
+    flow, seen = odenet.loads(text).flow(channels=8, steps=2, space=space).double(), []
+    flow.f[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].stride(1)))
+    u = torch.randn(2, 8, *(5,) * space, dtype=torch.float64, requires_grad=True)
+    out = flow(u)
+    assert out.is_contiguous() and seen == [1]
+    assert_gradients(flow, u.detach())

@@ -79,10 +79,11 @@ def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
     blocks = torch.autograd.functional.jacobian(field, tuple(state))
     size = state[0].numel()
     matrix = torch.cat([torch.cat([b.reshape(size, size) for b in row], 1) for row in blocks])
-    expected = np.sort_complex(np.linalg.eigvals(matrix.numpy()).round(9))
-    found = np.sort_complex(flow.spectrum(u, step=2).numpy().round(9))
-    np.testing.assert_allclose(found, expected, atol=1e-7)
-    assert np.abs(found.real).max() < 1e-7  # double eigenvalues are seen to half the digits
+    # rounded to what double eigenvalues are good for, before they are put in order
+    expected = np.sort_complex(np.linalg.eigvals(matrix.numpy()).round(6) + 0.0)
+    found = np.sort_complex(flow.spectrum(u, step=2).numpy().round(6) + 0.0)
+    np.testing.assert_allclose(found, expected, atol=3e-6)
+    assert np.abs(found.real).max() < 3e-6  # double eigenvalues are seen to half the digits
 
 
 def test_of_a_large_jacobian_the_extreme_eigenvalues_are_found():

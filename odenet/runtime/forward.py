@@ -1,0 +1,128 @@
+"""The forward pass over some steps, and what it keeps for the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from odenet.runtime.exact import Fixed
+from odenet.runtime.protocol import State, Stepwise
+from odenet.runtime.replay import Autocast, Recorder
+from odenet.runtime.replica import Snapshot
+from odenet.runtime.shear import Packed, Registers, Term
+from odenet.runtime.steps import Rate, advance
+from odenet.runtime.watch import warn_of_hooks
+from odenet.runtime.weights import Weights
+
+
+class ForwardPass:
+    """The forward pass over some steps of a flow.
+
+    Attributes:
+        source: the flow, which is told of the drift.
+        flow: a view of it, private to this pass.
+        steps: which of its steps.
+        undo: whether the way back undoes steps, or begins each from a kept state.
+        shears: one step, as shears, if it is to be undone.
+        undone: what undoes the renaming after them.
+        weights: the parameters that the steps read.
+        autocast: the setting that rates are evaluated under.
+        recorder: the evaluations that called modules, as they found these and the random streams.
+        compiled: compiled steps to use, if any.
+        kept: true states, by the number of steps done.
+        spent: whether a backward pass has gone back over it.
+        further: names of the further results that rates gave, such as a balancing loss.
+    """
+
+    def __init__(self, flow: Stepwise, steps: range, state: Any, undo: bool):
+        device = state.device if isinstance(state, Registers) else state[0].device
+        self.source = flow
+        self.flow = flow.view()
+        self.steps = steps
+        self.undo = undo
+        self.shears = self.flow.shears() if undo else ()
+        self.undone = {new: old for old, new in flow.relabel.items()}
+        self.weights = Weights(flow, flow.learned())
+        self.autocast = Autocast.here(device)
+        warn_of_hooks(self.weights.parts)
+        self.recorder = Recorder(device, flow.stochastic)
+        # Random numbers and exact arithmetic need both evaluations to run the very same code, and
+        # a compiled step takes no snapshots.
+        eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
+        self.compiled = (
+            flow.compiled if flow.compiled and not eager and self.weights.stateless else None
+        )
+        self.kept: dict[int, Packed] = {}
+        self.further: tuple[str, ...] = ()
+        self.spent = False
+        self._kind = type(state)
+
+    def run(
+        self, state: State, weights: Sequence[Tensor], context: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """All steps; gives the last state, then the sums of further results."""
+        self.flow.context = self.source.context.put(context)
+        self.flow.collected = {}
+        registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
+        every = self.flow.anchors if self.undo else 1
+        with self.autocast.entered():
+            for step in self.steps:
+                if step == self.steps.start or (every and step % every == 0):
+                    self.kept[step] = registers.pack()
+                self.advance(registers, step, weights)
+        registers.verify()
+        if self.undo:
+            self.kept[self.steps.stop] = registers.pack()
+        self.further = tuple(self.flow.collected)
+        return (*registers.tensors(), *self.flow.collected.values())
+
+    def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
+        """One step."""
+        if self.compiled and step not in self.kept:
+            values, _ = self.weights.functional(step, weights, [False] * len(weights))
+            state.replace(self.compiled.advance(self.flow, state.tensors(), values))
+        elif self.undo:
+            advance(self.shears, state, self._rate(state, step, weights))
+            state.rename(self.flow.relabel)
+        else:
+            with self.recorder.recording(self.weights.modules(self.weights.names, step)):
+                state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            if self.flow.context:
+                self.flow.context.refuse_written()
+
+    def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
+        def rate(term: Term, target: str) -> Tensor:
+            values = self.weights.values(term.params, step, weights)
+            with self.recorder.recording(self.weights.modules(term.params, step)):
+                value = term.rate(*(state.read(slot) for slot in term.reads), *values)
+            if self.flow.context:
+                self.flow.context.refuse_written()
+            return value
+
+        return rate
+
+    def unnoticed(self, state: Registers, step: int) -> Rate:
+        """Evaluates rates on copies of the modules, which count nothing."""
+
+        def rate(term: Term, target: str) -> Tensor:
+            modules = self.weights.modules(term.params, step)
+            replicas = (Snapshot(module).replayed() for module in modules)
+            tensors = self.weights.tensors
+            values = self.weights.again(
+                term.params, step, tensors, [False] * len(tensors), replicas
+            ).values
+            return term.rate(*(state.read(slot) for slot in term.reads), *values)
+
+        return rate
+
+    def as_state(self, tensors: Sequence[Tensor]) -> State:
+        """Tensors as the flow's own kind of state."""
+        return getattr(self._kind, "_make", tuple)(tensors)
+
+    def release(self) -> list[Tensor]:
+        """The tensors of the kept states, for autograd to hold."""
+        tensors = [tensor for packed in self.kept.values() for tensor in packed.tensors]
+        self.kept = {done: packed.emptied() for done, packed in self.kept.items()}
+        return tensors

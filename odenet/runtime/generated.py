@@ -1,0 +1,63 @@
+"""Generated modules, loaded from their text; what they make can be pickled with that text."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from hashlib import sha256
+from types import ModuleType
+from typing import Any
+
+
+def load_generated(name: str, source: str) -> ModuleType:
+    """A module from its text; debuggers and tracebacks show its lines.
+
+    Args:
+        name: for messages, an identifier.
+        source: the text. The same name and text give the same module.
+    """
+    digest = sha256(source.encode()).hexdigest()[:12]
+    path = f"odenet.generated.{name}_{digest}"
+    if path not in sys.modules:
+        file = f"<odenet {name} {digest}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        module = ModuleType(path)
+        module.__dict__.update(__odenet__=(name, source))
+        sys.modules[path] = module
+        exec(compile(source, file, "exec"), module.__dict__)
+        for kind in vars(module).values():
+            if isinstance(kind, type) and kind.__module__ == path:
+                kind.__reduce_ex__ = _reduce_tuple if issubclass(kind, tuple) else _reduce  # type: ignore[method-assign]
+    return sys.modules[path]
+
+
+def origin(kind: type) -> tuple[str, str, str]:
+    """The name and the text of the module that has a class, and the name of the class."""
+    return (*sys.modules[kind.__module__].__odenet__, kind.__name__)
+
+
+def find_class(name: str, source: str, kind: str) -> type:
+    """The class of an `origin`."""
+    return getattr(load_generated(name, source), kind)
+
+
+def _reduce(instance: Any, protocol: Any) -> Any:
+    """For pickle: an object of a generated class is rebuilt from the module's text."""
+    kind = type(instance)
+    if not kind.__module__.startswith("odenet.generated."):
+        return object.__reduce_ex__(instance, protocol)  # of a class derived from one
+    return _bare, origin(kind), instance.__getstate__()
+
+
+def _bare(name: str, source: str, kind: str) -> Any:
+    found = find_class(name, source, kind)
+    return object.__new__(found)
+
+
+def _reduce_tuple(state: Any, protocol: Any) -> Any:
+    """For pickle: a state."""
+    return _filled, (*origin(type(state)), tuple(state))
+
+
+def _filled(name: str, source: str, kind: str, values: tuple) -> Any:
+    return find_class(name, source, kind)(*values)

@@ -1,0 +1,83 @@
+"""What the passes over the steps ask of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from torch import Tensor, nn
+
+from odenet.runtime.context import Context
+from odenet.runtime.shear import Shear
+
+State = tuple[Tensor, ...]
+
+
+class Stepwise(Protocol):
+    """Some steps of a scheme, over parameters of which each step reads its own.
+
+    Attributes:
+        slots: the values stored between two steps, in order.
+        relabel: slot -> the slot that its value is in after a step.
+        stochastic: whether a rate may draw random numbers.
+        steps: how many steps.
+        anchors: keep the true state every so many steps; 0 for the first and the last one only.
+        exact: whether steps run in exact arithmetic.
+        context: further inputs that every rate reads.
+        collected: further results of right-hand sides, summed by name.
+        compiled: one step, compiled, to use for all.
+    """
+
+    slots: ClassVar[tuple[str, ...]]
+    relabel: ClassVar[dict[str, str]]
+    stochastic: ClassVar[bool]
+    steps: int
+    anchors: int
+    exact: bool
+    context: Context
+    collected: dict[str, Tensor]
+    compiled: Any
+
+    def shears(self) -> tuple[Shear, ...]:
+        """One step as shears, if it can be undone."""
+        ...
+
+    def advance(self, state: State, step: int = 0) -> State:
+        """One step."""
+        ...
+
+    def view(self) -> Self:
+        """The same flow, with attributes of its own to set."""
+        ...
+
+    def learned(self) -> tuple[str, ...]:
+        """The attributes that hold stacked parameters or a module per step."""
+        ...
+
+    def collect(self, values: Mapping[str, Tensor]) -> None:
+        """Given further results of right-hand sides, to be summed by name."""
+        ...
+
+    def note_drift(self, drift: Tensor) -> None:
+        """Told by the backward pass by how much a rebuilt state was off."""
+        ...
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """The parameters within."""
+        ...
+
+
+class Planned(Stepwise, Protocol):
+    """A flow whose memory is planned.
+
+    Attributes:
+        training: as of every module.
+        step_bytes: what autograd stores of a step, by kind of input.
+    """
+
+    training: bool
+    step_bytes: dict[tuple, int]
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters within."""
+        ...

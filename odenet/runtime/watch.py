@@ -1,0 +1,87 @@
+"""What a rebuilding backward pass cannot see is said by name, not differentiated wrongly."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+_told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
+
+
+def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor]) -> None:
+    """Looks for tensors that an evaluation read past what it was given.
+
+    Args:
+        flow: whose parameters are known by name.
+        values: what the evaluation gave, with its graph.
+        leaves: all that it was given.
+
+    Raises:
+        RuntimeError: if there is a tensor that needs a gradient, and would get none.
+    """
+    mine = {id(leaf) for leaf in leaves}
+    nodes = [value.grad_fn for value in values if value.grad_fn is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        captured = getattr(node, "variable", None)
+        if captured is not None and id(captured) not in mine:
+            raise RuntimeError(
+                f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
+                "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
+                "over with the state, flow(u, tensor), make it a parameter of the step's own "
+                'module, or set flow.memory = "stored"'
+            )
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                nodes.append(following)
+
+
+def warn_of_kept(modules: Iterable[nn.Module]) -> None:
+    """Warns of modules that keep a result with a gradient on themselves, where none arrives."""
+    for module in modules:
+        for name, kept in module.__dict__.items():
+            graph = isinstance(kept, Tensor) and kept.grad_fn is not None
+            if graph and not _computed_weight(module, name):
+                _tell(module, name)
+
+
+def _computed_weight(module: nn.Module, name: str) -> bool:
+    """Whether a hook of torch's computes it before each evaluation, from a parameter."""
+    return any(f"{name}_{end}" in module._parameters for end in ("orig", "g"))
+
+
+def _tell(module: nn.Module, name: str) -> None:
+    kind = type(module).__name__
+    if (kind, name) not in _told:
+        _told.add((kind, name))
+        warnings.warn(
+            f"{kind} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
+            f'give it no gradient. Let the block return it as well, (y, {{"{name}": value}}), and '
+            f'read the sum over all steps from flow.collected["{name}"]',
+            stacklevel=2,
+        )
+
+
+def _name(flow: Any, tensor: Tensor) -> str:
+    for name, parameter in flow.named_parameters():
+        if parameter is tensor:
+            return f"the parameter {name}"
+    return f"a tensor of shape {tuple(tensor.shape)}"
+
+
+def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
+    """Warns that results seen by a forward hook have no gradient in rebuilt steps."""
+    for kind in (type(module).__name__ for module in modules if module._forward_hooks):
+        if (kind, "") not in _told:
+            _told.add((kind, ""))
+            warnings.warn(
+                f"a forward hook on {kind} is called in both passes of rebuilt steps, and what it "
+                "keeps in the forward pass has no gradient: let the block return it, or set "
+                'flow.memory = "stored"',
+                stacklevel=2,
+            )

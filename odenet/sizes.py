@@ -1,0 +1,17 @@
+"""Sizes in bytes as people write them."""
+
+import re
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for ending, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes of a size such as 500MB or 2 GiB; None if it is not one."""
+    size = _SIZE.fullmatch(text.strip())
+    unit = _UNITS.get(size[2].lower()) if size else None
+    return int(float(size[1]) * unit) if size and unit else None

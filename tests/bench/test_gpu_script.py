@@ -1,0 +1,94 @@
+"""`python bench/gpu.py` at a tiny size on the CPU, with its child processes run in this one."""
+
+import pytest
+import torch
+
+pytest.importorskip("bench", reason="bench/ lies beside the package in a checkout only")
+
+from bench import gpu, stacks
+from odenet.cli import app
+
+QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
+SOME = ("plain autograd", "revlib", "odenet")
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    monkeypatch.setattr(stacks, "EAGER", SOME)
+    monkeypatch.setattr(stacks, "COMPILED", ())
+    monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
+    monkeypatch.setattr(gpu, "LEAST", 0)
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(call):
+        monkeypatch.setattr(gpu, "call", call)
+        code = gpu.main([*QUICK, "--minutes", "0.05", "--output", str(tmp_path)])
+        return code, (tmp_path / "RESULTS-gpu.md").read_text("utf-8")
+
+    yield run
+    torch.set_num_threads(before)
+
+
+def called(command, seconds, for_stacks="60"):
+    """As `gpu.call`, in this process."""
+    module, *arguments = command
+    if module == "bench.stacks":
+        stacks.main([*arguments[:-1], for_stacks])
+    elif module == "odenet":
+        app(arguments, standalone_mode=False)
+    return 0, "5 passed in 1.0s"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of the peers
+def test_all_parts_are_in_the_file_and_in_the_short_table(script, capsys):
+    code, text = script(called)
+    assert code == 0
+    for line in ("## Tests", "5 passed", "### Transformer block", "tokens/s", "| resnet-32 |"):
+        assert line in text
+    short = capsys.readouterr().out.splitlines()[-7:]
+    starts = ["tests: 5 passed", "hamiltonian, of plain autograd: odenet float32", "momentum,"]
+    starts += ["transformer,", "resnet-32:", "wrote "]
+    assert all(any(line.startswith(start) for line in short) for start in starts)
+
+
+def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
+    def broken(command, seconds):
+        if command[0] == "odenet":
+            return 1, "no such data set"
+        if command[0] == "bench.stacks" and command[1] == "momentum":
+            return -6, "CUDA error: an illegal memory access was encountered"
+        return called(command, seconds)
+
+    code, text = script(broken)
+    assert code == 1
+    assert "Failed: CUDA error: an illegal memory access" in text
+    assert "Failed: RuntimeError: no such data set" in text
+    assert "### Transformer block" in text
+    assert (
+        "Training of resnet-32: FAILED, RuntimeError: no such data set" in capsys.readouterr().out
+    )
+
+
+def test_what_there_is_no_time_for_is_said(script, monkeypatch):
+    monkeypatch.setattr(gpu, "LEAST", 10)
+
+    def nothing(command, seconds):
+        return called(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
+
+    _, text = script(nothing)
+    late = "Not reached in the time given: plain autograd float32, revlib float32, odenet float32."
+    assert text.count(late) == len(gpu.SIZES)
+    assert "No time was left to train resnet-32" in text
+
+
+def test_without_a_card_one_line_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 1
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_child_that_takes_too_long_is_stopped():
+    code, text = gpu.call(["timeit", "-s", "import time", "time.sleep(60)"], 0.5)
+    assert code == 124 and "stopped after" in text

@@ -1,0 +1,175 @@
+"""What only a GPU can show; skipped without one. `pytest -m gpu tests/runtime` runs these."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import odenet
+from tests.runtime.handwritten import HamiltonianFlow
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card"),
+]
+MODES = ["reversible", "checkpoint", 10_000_000]
+
+
+@pytest.fixture(autouse=True)
+def whole_float32():
+    """Multiplies in float32, without TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def hamiltonian(dtype=torch.float32):
+    torch.manual_seed(0)
+    flow = HamiltonianFlow(16, 8, h=0.1).to("cuda", dtype)
+    return flow, torch.randn(8, 16, 12, 12, device="cuda", dtype=dtype)
+
+
+def convolutions():
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(8, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+    ]
+    return nn.Sequential(*layers, nn.Conv2d(8, 8, 3, padding=1))
+
+
+def of_modules(**options):
+    flow = odenet.reversible([convolutions() for _ in range(4)], **options).cuda()
+    return flow, torch.randn(8, 8, 12, 12, device="cuda")
+
+
+def trained(flow, u, mode, low=None):
+    """A copy after one backward pass in a mode, and the gradient of its input."""
+    twin = copy.deepcopy(flow).train()
+    twin.memory = mode
+    torch.manual_seed(1)
+    u = u.clone().requires_grad_()
+    with torch.autocast("cuda", low, low is not None):
+        out = twin(u)
+    out.float().square().mean().backward()
+    return twin, u.grad
+
+
+def assert_trained_alike(flow, u, mode, tolerance, low=None):
+    (expected, wanted), (found, got) = trained(flow, u, "stored", low), trained(flow, u, mode, low)
+    pairs = [(got, wanted)]
+    weights = zip(found.parameters(), expected.parameters(), strict=True)
+    for a, b in (*pairs, *((a.grad, b.grad) for a, b in weights)):
+        assert (a - b).norm() <= tolerance * b.norm()
+    for a, b in zip(found.buffers(), expected.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("low", [None, torch.bfloat16, torch.float16])
+def test_exact_steps_are_undone_bit_for_bit(low):
+    flow, u = hamiltonian()
+    with torch.no_grad(), torch.autocast("cuda", low, low is not None):
+        start = flow.encode(u)
+        end = flow.evolve_exactly(start)
+        assert not end.equal(start)
+        assert flow.inverse_exactly(end).equal(start)
+
+
+def test_exact_momentum_with_modules_is_undone_bit_for_bit():
+    flow, u = of_modules(gamma=0.9, exact=True)
+    flow.eval()
+    with torch.no_grad():
+        start = flow.encode(u)
+        assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_the_gradients_of_stored_activations(mode):
+    assert_trained_alike(*hamiltonian(), mode, 1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_batch_norm_and_dropout_are_replayed(mode):
+    flow, u = of_modules(gamma=0.9)
+    assert_trained_alike(flow, u, mode, 1e-3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_autocast_is_replayed(mode, low):
+    assert_trained_alike(*hamiltonian(), mode, 5e-2, low)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_exact_flows_train(memory_format):
+    flow, u = hamiltonian()
+    flow.exact = True
+    twin, gradient = trained(flow, u.contiguous(memory_format=memory_format), "reversible")
+    assert gradient.isfinite().all() and twin.drift == 0
+
+
+def test_a_compiled_flow_trains_as_an_eager_one():
+    flow, u = hamiltonian()
+    eager, expected = trained(flow, u, "reversible")
+    flow.compile()
+    compiled, found = trained(flow, u, "reversible")
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+    for a, b in zip(compiled.parameters(), eager.parameters(), strict=True):
+        assert (a.grad - b.grad).norm() <= 1e-4 * b.grad.norm()
+
+
+@pytest.mark.parametrize("mode", MODES[:2])
+def test_a_training_step_does_not_wait_for_the_device(mode):
+    for flow, u in (hamiltonian(), of_modules(gamma=0.9)):
+        flow.memory = mode
+        flow(u).square().mean().backward()
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(2):
+                flow(u).square().mean().backward()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.parametrize("mode", MODES[:2])
+def test_a_training_step_is_captured_in_a_cuda_graph(mode):
+    flow, u = hamiltonian()
+    flow.memory = mode
+    other = torch.randn_like(u)
+    _, expected = trained(flow, other, mode)
+    u.requires_grad_()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            flow(u).square().mean().backward()
+    torch.cuda.current_stream().wait_stream(side)
+    flow.zero_grad(set_to_none=True)
+    u.grad = None
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        flow(u).square().mean().backward()
+    with torch.no_grad():
+        u.copy_(other)
+    graph.replay()
+    torch.cuda.synchronize()
+    torch.testing.assert_close(u.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_depth():
+    def highest(steps):
+        flow = HamiltonianFlow(16, steps, h=0.1).cuda()
+        u = torch.randn(16, 16, 32, 32, device="cuda")
+        flow(u).square().mean().backward()  # gradients and workspaces are there from now on
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        flow(u).square().mean().backward()
+        return torch.cuda.max_memory_allocated() - before
+
+    state = 4 * 16 * 16 * 32 * 32
+    assert highest(32) - highest(4) < 2 * state
