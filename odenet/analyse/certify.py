@@ -9,8 +9,9 @@ from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slopes
-from odenet.analyse.units import System, not_monotone, read_system
+from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
 from odenet.model.parameters import Learned
