@@ -17,6 +17,7 @@ import odenet
 from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
+from odenet.analyse.export import certificate_json
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
@@ -137,6 +138,10 @@ class Program:
         space = axes if space is None else space
         model = self.model if space == axes else on_axes(self.model, space)
         return module_source(model, self.derivation, self.certificate, odenet.__version__, space)
+
+    def certificate_json(self) -> str:
+        """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
+        return certificate_json(self.model, self.certificate, odenet.__version__)
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""

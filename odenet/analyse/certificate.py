@@ -10,6 +10,7 @@ from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.scaling import Weights
+from odenet.analyse.units import System
 from odenet.diagnostics import Span
 
 Verdict = Literal["imaginary", "real", "stable", "open", "refuted"]
@@ -62,6 +63,7 @@ class Certificate:
         witness: a Jacobian with an eigenvalue in the right half plane.
         trials: how many weights and inputs were tried without finding one.
         unsearched: why none could be tried.
+        system: the dynamics as s' = L φ(R s + b); None if they are not of that form.
     """
 
     verdict: Verdict
@@ -73,6 +75,7 @@ class Certificate:
     witness: Witness | None = None
     trials: int = 0
     unsearched: str = ""
+    system: System | None = field(default=None, compare=False, repr=False)
 
     @property
     def proved(self) -> bool:

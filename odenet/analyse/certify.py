@@ -9,8 +9,9 @@ from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slopes
-from odenet.analyse.units import System, not_monotone, read_system
+from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
 from odenet.model.expr import Bias
 from odenet.model.parameters import Learned
@@ -56,9 +57,11 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
     energy = _energy(proof.whole, system, signs, reader)
     if proof.spectrum is None:
-        return _open(system, signs, unfit, energy)
-    assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
-    return Certificate(proof.spectrum, proof.parts, energy, assumptions)
+        found = _open(system, signs, unfit, energy)
+    else:
+        assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
+        found = Certificate(proof.spectrum, proof.parts, energy, assumptions)
+    return replace(found, system=system)
 
 
 def _with_assumptions(

@@ -13,6 +13,7 @@ from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import Unit
+from odenet.model.expr import State
 
 Units = tuple[Unit, ...]
 Spectrum = Literal["imaginary", "real", "stable"]
@@ -37,6 +38,7 @@ class Part:
         allowance: a_k = (γ_k - rate)/s_k for units with slopes of at most s_k that read states of
             decay γ_k; empty where the slopes' bounds were not used.
         rate: an r > 0 with Re λ <= -r for the eigenvalues λ of J.
+        states: the block of a block triangular J that this is about; none for all of J.
     """
 
     units: tuple[Unit, ...]
@@ -50,6 +52,7 @@ class Part:
     expanded: tuple[int, Word] | None = None
     allowance: tuple[Scalar, ...] = ()
     rate: Scalar | None = None
+    states: tuple[State, ...] = ()
 
     @property
     def nilpotent(self) -> bool:

@@ -1,7 +1,7 @@
 """Fields in one normal form: sums of operators applied to functions that are no such sums.
 
 The functions are compared by what they are made of, each number, operator and offset in its place.
-Their equality is the only one by which units are merged (odenet/analyse/units.py).
+Their equality is the only one by which units are merged (odenet/analyse/read_units.py).
 """
 
 from collections.abc import Iterable, Iterator

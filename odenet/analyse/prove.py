@@ -102,7 +102,7 @@ def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None
             for variant in (left, *absorptions(left)):
                 found = _strongest(variant, decay, signs, unfit)
                 if found is not None:
-                    return found
+                    return [replace(part, states=system.states) for part in found]
     return None
 
 
@@ -130,6 +130,11 @@ def _reads_one_decay(arrangement: Arrangement, decay: Decay) -> bool:
     return all(len({decay.get(state) for state in u.row}) < 2 for u in arrangement.units)
 
 
+def _one_decay(block: Arrangement, decay: Decay) -> bool:
+    """Whether Γ' is one number on a block, so that it commutes with a C that is not diagonal."""
+    return len({decay.get(state) for unit in block.units for state in unit.row}) < 2
+
+
 def _blocks(
     arrangement: Arrangement, decay: Decay, slowest: Scalar | None, signs: Signs
 ) -> list[Part] | None:
@@ -139,7 +144,7 @@ def _blocks(
     for group in components(reads):
         block = arrangement.block(group)
         part = _whole(block, signs)
-        if part is None:
+        if part is None and _one_decay(block, decay):
             part = of_numbers(block.units, block.matrix, signs)
         if part is not None:
             part = replace(part, decay=decay, rate=slowest)

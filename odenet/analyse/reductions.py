@@ -118,6 +118,6 @@ def _absorb(system: System, pieces: tuple[tuple[int, State], ...]) -> System:
             found = linear.get((i, state), NOTHING) + back @ slopes @ unit.row[state]
             linear[i, state] = found
         units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})
-        absorbed.append((name, unit))
+        absorbed.append((name, replace(unit, row={state: unit.row[state]})))
     left = tuple(unit for unit in units if unit.row)
     return replace(system, units=left, linear=linear, absorbed=tuple(absorbed))

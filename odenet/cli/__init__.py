@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training
+from odenet.cli import benching, checking, compiling, converting, memory, training, verifying
 from odenet.diagnostics import SpecError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
+app.command("verify")(verifying.verify)
 app.command("train")(training.train)
 app.command("eval")(training.evaluate)
 app.command("compare")(training.compare)

@@ -76,7 +76,9 @@ def compile_spec(
     if source is not None:
         target = output or Path(f"{program.name}.py")
         _write(target, source, chosen=output is not None)
-        print(f"\nwrote {target}")
+        proof = target.with_suffix(".certificate.json")
+        _write(proof, program.certificate_json(), chosen=output is not None)
+        print(f"\nwrote {target} and {proof}")
     help_ = "change the file; `odenet train` refuses it without --unchecked" if steps else ""
     failed = [c.failure(help_, "warning") for c in program.claims if not c.holds]
     for warning in [*program.warnings, *failed]:

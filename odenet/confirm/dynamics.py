@@ -2,7 +2,8 @@
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
-from odenet.analyse.units import System, Unit, read_system
+from odenet.analyse.read_units import read_system
+from odenet.analyse.units import System, Unit
 from odenet.confirm.disagreement import Disagreement, NoNumbers
 from odenet.confirm.draw import Point, draw
 from odenet.confirm.energy import energy_failure

@@ -14,7 +14,7 @@ from odenet.model.expr import State
 # What a part of a kind that is known here says. One that says more is judged by eigenvalues alone.
 KNOWN = (
     "units", "matrix", "scaling", "squares", "spectrum", "decay", "contracted",
-    "absorbed", "expanded", "allowance", "rate",
+    "absorbed", "expanded", "allowance", "rate", "states",
 )  # fmt: skip
 
 

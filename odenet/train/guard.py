@@ -1,7 +1,8 @@
 """The stability margin while training: h ω as a share of the scheme's limit, and a cap on it.
 
 A flow that was proved stable in continuous time is stable as a network only if its steps are short
-enough for its weights, and the weights grow as they learn.
+enough for its weights, and the weights grow as they learn. They can also leave the signs that the
+proof rests on.
 """
 
 import lightning.pytorch as pl
@@ -23,6 +24,8 @@ ROUNDS = 12  # of scaling; one is enough where ω is quadratic in the operators
 class Guard(pl.Callback):
     """After the last step of each epoch measures the margin, and warns or rescales the operators.
 
+    A condition of the proof that does not hold for the weights is said once.
+
     What it does follows from the weights alone, so that a resumed run does the same.
 
     Args:
@@ -34,6 +37,7 @@ class Guard(pl.Callback):
         self.rescale = rescale
         self.console = console
         self._said = False
+        self._broken: set[str] = set()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
@@ -61,6 +65,7 @@ class Guard(pl.Callback):
         last = batch_idx + 1 == trainer.num_training_batches
         if not last or not isinstance(pl_module, Task) or not _whole(trainer):
             return
+        self._look_at_conditions(pl_module.network, trainer.current_epoch + 1)
         if self.rescale:
             rescale(pl_module.network)
         margin = stability(pl_module.network, ROUGH)
@@ -75,6 +80,18 @@ class Guard(pl.Callback):
             self.console.print(
                 f"[yellow]warning:[/yellow] after epoch {trainer.current_epoch + 1} the steps are "
                 f"too long for the weights: h·ω is {margin:.2f} times its limit; {help_}"
+            )
+
+    def _look_at_conditions(self, network: nn.Module, epoch: int) -> None:
+        """Say which conditions of the certificate do not hold, each once."""
+        found = [pair for flow in flows(network).values() for pair in flow.conditions()]
+        broken = dict.fromkeys(text for text, holds in found if not holds)
+        new = [text for text in broken if text not in self._broken]
+        self._broken.update(new)
+        if new:
+            self.console.print(
+                f"[yellow]warning:[/yellow] after epoch {epoch} the proof about the spectrum does "
+                f"not hold for the weights: it rests on {' and '.join(new)}"
             )
 
 

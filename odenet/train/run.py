@@ -216,6 +216,7 @@ def _write_inputs(
         folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
+    folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
     mean, deviation = (t.flatten().tolist() for t in (data.pipeline.mean, data.pipeline.deviation))
     folder.write_record(

@@ -246,6 +246,12 @@ def test_a_scaling_of_numbers_exists_for_every_hurwitz_matrix(size: int, rnd: Ra
         assert all(np.linalg.eigvalsh(r + r.T).max() > 0 for r in residues)
 
 
+def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
+    """J - Γ has the determinant 1/10 > 0, so that one of three eigenvalues is positive."""
+    text = "state X, Y, Z\nX' = -1/10 X + 2 Y\nY' = -X + Z\nZ' = Y"
+    assert not certify(model(text)).proved
+
+
 @pytest.mark.parametrize(
     ("rows", "definite"),
     [([[2, 1], [1, 1]], True), ([[1, 1], [1, 1]], False), ([[1, 2], [2, 1]], False),

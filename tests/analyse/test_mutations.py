@@ -21,6 +21,7 @@ from odenet.analyse import (
     operator_algebra,
     prove,
     read_formulas,
+    read_units,
     reductions,
     scaling,
     slopes,
@@ -73,6 +74,7 @@ NEAR_MISSES = [
     "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) + 2 Y'",
     "state Y\nparam A, K : dense\nY'' = -A^T A K^T tanh(K Y) - A^T K tanh(Y)",
     "state X, V, A\nX' = V\nV' = A\nA' = -A - V - 2 X",
+    "state X, Y, Z\nX' = -1/10 X + 2 Y\nY' = -X + Z\nZ' = Y",
     "state X, Y\nX' = X - 2 Y\nY' = X + 2 Y",
     "state Y, Z\nparam A, B : dense\nY' = B^T A Y + B^T B Z\nZ' = -A^T A Y - A^T B Z - 2 Z",
 ]
@@ -172,10 +174,10 @@ def every_state_apart(system):
 
 
 def nothing_forced(model, found):
-    return replace(units.read_system.original(model, found), forced=False)  # type: ignore[attr-defined]
+    return replace(read_units.read_system.original(model, found), forced=False)  # type: ignore[attr-defined]
 
 
-units.read_system.original = units.read_system  # type: ignore[attr-defined]
+read_units.read_system.original = read_units.read_system  # type: ignore[attr-defined]
 
 
 def any_norm(self, leaf):
@@ -278,7 +280,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "every system is block triangular": (reductions.parts, every_state_apart),
     "every activation is monotone": (units.not_monotone, lambda unit, model: None),
     "numbers inside a chain do not matter": (functions.affine, without_numbers),
-    "a forcing does no work": (units.read_system, nothing_forced),
+    "a forcing does no work": (read_units.read_system, nothing_forced),
     "slopes are at most 1 always": (slopes.activation_bounds, slopes_of_at_most_one),
     "numbers in a chain do not change its slope": (slopes._between, slopes_without_numbers),
     "the least slope is half of what it is": (slopes.activation_bounds, half_the_fall),
@@ -291,6 +293,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         factorisations.expansions,
         any_prefix,
     ),
+    "a scaling of numbers commutes with any decay": (prove._one_decay, lambda block, decay: True),
     "an indefinite scaling is fine": (lyapunov.positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
         prove.together,
@@ -298,7 +301,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     ),
 }
 METHODS = {
-    "every norm is a diagonal": (units._Chains, "_stage", any_norm),
+    "every norm is a diagonal": (read_units._Chains, "_stage", any_norm),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 

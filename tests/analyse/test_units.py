@@ -12,8 +12,9 @@ from odenet.analyse import Certificate, certify
 from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.operator_algebra import Letter, Operator
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
+from odenet.analyse.read_units import read_system
 from odenet.analyse.sampling import draw, sizes
-from odenet.analyse.units import System, read_system
+from odenet.analyse.units import System
 from odenet.analyse.witness import FOUND, worst_eigenvalue
 from odenet.model import expr
 from tests.analyse.checks import check

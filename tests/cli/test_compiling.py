@@ -53,6 +53,17 @@ def test_compile_writes_the_module_and_says_what_follows(odenet, tmp_path):
     assert "class HamiltonianFlow(Flow):" in text
 
 
+def test_the_certificate_beside_the_module_is_verified(odenet):
+    assert odenet("compile", SPECS / "digits.ode", "-o", "net.py")[0] == 0
+    code, out, _ = odenet("verify", "net.certificate.json")
+    assert code == 0 and "proved: the spectrum is imaginary" in out
+    assert odenet("verify", "net.certificate.json", "--spec", SPECS / "digits.ode")[0] == 0
+    code, out, _ = odenet("verify", "net.certificate.json", "--spec", SPECS / "rings.ode")
+    assert code == 1 and "not proved: it was not written for" in out
+    code, out, _ = odenet("verify", "net.py")
+    assert code == 2 and out.startswith("no certificate: ")
+
+
 NEVER_STABLE = """state Y
 param K : conv(3)
 Y' = -K^T relu(K Y)

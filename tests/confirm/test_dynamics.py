@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.analyse import certificate, certify, energy, units
+from odenet.analyse import certificate, certify, energy, read_units, units
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.units import System, Unit
 from odenet.confirm import Disagreement, confirmed
@@ -58,13 +58,13 @@ def forgetting_places(model: Model, reader, whole: bool = False) -> System:
     return system.with_units(merged.values())
 
 
-right_units, right_energy = units.read_system, energy.read_energy
+right_units, right_energy = read_units.read_system, energy.read_energy
 
 
 def test_a_merge_of_units_that_forgets_places_is_caught(monkeypatch: pytest.MonkeyPatch):
     right = certify(model(PLACES))
     assert not right.proved
-    plant(monkeypatch, units.read_system, forgetting_places)
+    plant(monkeypatch, read_units.read_system, forgetting_places)
     assert certify(model(PLACES)).verdict == "imaginary"
     assert "is not the Jacobian" in caught(PLACES)
     assert "is not the Jacobian" in caught(TWINS)

@@ -90,6 +90,9 @@ class Program:
     def source(self):
         return "# the generated module\n"
 
+    def certificate_json(self):
+        return "{}\n"
+
 
 SPEC = """odenet 1
 state x

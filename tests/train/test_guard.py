@@ -52,6 +52,18 @@ def test_a_margin_above_1_is_said_once(wild, capsys):
     assert all(row["stability"] > 1 for row in rows())
 
 
+@pytest.mark.parametrize(("start", "said"), [("-0.5", 1), ("0.5", 0)])
+def test_a_condition_of_the_proof_that_the_weights_break_is_said_once(wild, capsys, start, said):
+    text = WILD.replace("Y' = ", f"param γ : scalar(init = constant({start}))\nY' = ")
+    text = text.replace("Z + b1)", "Z + b1) - γ Y").replace("Y + b2)", "Y + b2) - γ Z")
+    wild.write_text(text.replace("verlet", "euler"))
+    assert odenet.load(wild).flow(8, 2).conditions() == [("γ ≥ 0", not said)]
+    run.train(wild, out="run", console=Console(width=300))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "proof about the" in line]
+    assert len(lines) == said
+    assert all("after epoch 1 " in line and line.endswith("rests on γ ≥ 0") for line in lines)
+
+
 def test_rescaling_keeps_the_margin_below_1_and_the_run_resumes_bit_for_bit(wild, capsys):
     given = {"guard": "rescale", "schedule": "constant"}
     result = run.train(wild, given, out="run", console=Console(width=300))

@@ -30,6 +30,7 @@ def test_a_run_leaves_everything_that_reproduces_it(stub_spec):
     assert folder.spec.read_text() == stub.SPEC
     assert folder.module.read_text() == "# the generated module\n"
     assert folder.certificate.read_text() == "spectrum open: it was not looked at\n"
+    assert (folder.path / "certificate.json").read_text() == "{}\n"
     assert folder.curves.read_bytes()[:4] == b"\x89PNG"
     assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert folder.read_record().settings == {"epochs": 2}

@@ -1,0 +1,35 @@
+"""`odenet verify`: a certificate checked by code that shares nothing with what wrote it."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    certificate: Annotated[
+        Path, typer.Argument(help="A certificate.json, or NAME.certificate.json.")
+    ],
+    spec: Annotated[
+        Path | None, typer.Option(help="Also say whether it was written for this specification.")
+    ] = None,
+) -> None:
+    """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is none."""
+    from odenet.verify import main
+
+    code = main(certificate)
+    if spec is not None and code < 2:
+        code = max(code, _other(certificate, spec))
+    raise typer.Exit(code)
+
+
+def _other(certificate: Path, spec: Path) -> int:
+    """0 if the certificate names the text of a specification, else 1."""
+    from odenet.compiler import read
+
+    named = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
+    same = named == sha256(read(spec).text.encode()).hexdigest()
+    print(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it stands")
+    return 0 if same else 1

@@ -1,0 +1,168 @@
+"""The checker of certificates: what is proved passes, and nothing that is tampered with does."""
+
+import copy
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+import odenet
+from odenet import verify
+from tests.analyse.certificates import (
+    GATED,
+    LEAKY,
+    LEFT,
+    MOVED,
+    NORM,
+    NUMBERS,
+    STABLE,
+    TURNED,
+    TWO,
+    at,
+    certificate,
+    leaves,
+    tampered,
+)
+from tests.analyse.literature import ROWS
+from tests.analyse.specs import Drawn
+
+ROOT = Path(__file__).parents[2]
+SPECS = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "specs").glob("*.ode"))}
+TEXTS = SPECS | {row.name: f"{row.text}\ndiscretise euler(h = 0.1)\n" for row in ROWS}
+TEXTS |= {"gate": GATED, "leaky": LEAKY, "turned": TURNED}
+
+
+# --- what is proved --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, capsys):
+    program, path = odenet.loads(TEXTS[name]), tmp_path / "certificate.json"
+    path.write_text(program.certificate_json(), encoding="utf-8")
+    proved = program.certificate.proved
+    assert verify.main(path) == (0 if proved else 1)
+    text = capsys.readouterr().out
+    assert ("proved: the spectrum is" in text.replace("not proved", "")) == proved, text
+    assert ("\nproved: the energy" in text) == (program.certificate.energy is not None), text
+
+
+def test_the_proofs_about_drawn_systems_are_verified(judge):
+    texts = [Drawn(Random(seed)).text() for seed in range(25)]
+    found = [odenet.loads(text) for text in texts]
+    proofs = [program for program in found if program.certificate.proved]
+    assert len(proofs) > 10
+    for program in proofs:
+        code, line = judge(program.certificate_json())
+        assert code == 0 or line.startswith("not checked: "), f"{line}\n{program.text}"
+
+
+def test_a_product_as_one_unit_is_not_checked(judge):
+    found = certificate("state Y\nparam K : dense\nY' = -K^T (relu(K Y) * relu(K Y))")
+    code, line = judge(found)
+    assert (code, found["verdict"]) == (1, "real") and line.startswith("not checked: product")
+
+
+def test_an_energy_with_weights_of_any_sign_is_verified(tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(certificate("state Y\nparam W : dense\nY' = -Y + W^T tanh(W Y)")))
+    assert verify.main(path) == 1
+    assert "proved: the energy never grows" in capsys.readouterr().out
+
+
+def test_an_energy_without_a_spectrum_is_verified(tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    found = certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")
+    path.write_text(json.dumps(found))
+    assert verify.main(path) == 1
+    assert "proved: the energy is conserved" in capsys.readouterr().out
+
+
+# --- tampering --------------------------------------------------------------------------------
+
+
+def other(text: str) -> Any:
+    """Something else of the same kind."""
+    if text.lstrip("-").replace("/", "").isdigit():
+        return f"{int(text) + 1}" if "/" not in text else f"2{text}"
+    names = {"A": "B", "B": "A", "K": ["T", "K"], "tanh": "relu", "relu": "tanh"}
+    return names.get(text, ["*", "2", text])
+
+
+CHECKED = [("equations",), ("units",), ("forcing",), ("blocks", 0, "factors"), ("blocks", 0, "M")]
+
+
+@pytest.mark.parametrize("text", [STABLE, TWO, TEXTS["graph oscillators"], LEFT])
+def test_no_formula_can_be_changed(text: str, judge):
+    found = certificate(text)
+    places = [(*p, *q) for p in CHECKED for q in leaves(at(found, p))]
+    changes = 0
+    for path in places:
+        changed = copy.deepcopy(found)
+        before = at(found, path)
+        nothing = before == "I" and "0" in at(found, path[:-1])
+        if before in ("*", "+", "T", "call", "^") or nothing:
+            continue
+        at(changed, path[:-1])[path[-1]] = other(before)
+        code, line = judge(changed)
+        assert code != 0, f"{path}: {before} became {other(before)}; {line}"
+        changes += 1
+    assert changes > 20
+
+
+BLOCK = ("blocks", 0)
+ALLOWED = (*BLOCK, "allowance", 0)
+FALSE = {
+    "a condition is dropped": tampered(STABLE, ("conditions",), [{"kind": "constant weights"}]),
+    "the gain of a norm has any sign": tampered(
+        NORM, ("conditions",),
+        [{"kind": "constant weights"}, {"kind": "frozen statistics", "of": "N"}],
+    ),
+    "weights may change": tampered(TWO, ("conditions",), []),
+    "stable is called imaginary": tampered(STABLE, ("verdict",), "imaginary"),
+    "stable is called real": tampered(STABLE, ("verdict",), "real"),
+    "imaginary is called real": tampered(TWO, ("verdict",), "real"),
+    "real with a decay is called imaginary": tampered(LEAKY, ("verdict",), "imaginary"),
+    "C is another": tampered(TWO, (*BLOCK, "weights", 0), [["5", {}]]),
+    "C is negative": tampered(STABLE, (*BLOCK, "weights", 0), [["-1", {}]]),
+    "a square has another factor": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["3", {"γ": "1"}]]),
+    "a square is subtracted": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["-2", {"γ": "1"}]]),
+    "squares are left out": tampered(STABLE, (*BLOCK, "squares"), []),
+    "a dissipative part is antisymmetric": tampered(STABLE, (*BLOCK, "kind"), "antisymmetric"),
+    "a dissipative part is symmetric": tampered(STABLE, (*BLOCK, "kind"), "symmetric"),
+    "a dissipative part is zero": tampered(STABLE, (*BLOCK, "kind"), "zero"),
+    "a part is of an unknown kind": tampered(STABLE, (*BLOCK, "kind"), "because I say so"),
+    "there is no block": tampered(TWO, ("blocks",), []),
+    "gelu is nondecreasing": json.loads(json.dumps(certificate(STABLE)).replace("tanh", "gelu")),
+    "a gate is any function": json.loads(json.dumps(certificate(GATED)).replace("sigmoid", "sin")),
+    "an allowance is left out": tampered(LEAKY, (*BLOCK, "allowance"), []),
+    "an allowance is larger": tampered(LEAKY, (*ALLOWED, 0), [["2", {}]]),
+    "an allowance is negative": tampered(LEAKY, (*ALLOWED, 0), [["-1", {}]]),
+    "a slope's bound is smaller": tampered(LEAKY, ALLOWED, [[["2", {}]], [], "1"]),
+    "more is left of a decay": tampered(LEAKY, (*ALLOWED, 1), [["1", {}]]),
+    "a decay is larger": tampered(LEAKY, (*BLOCK, "decay", "Y"), [["3", {}]]),
+    "less of a slope is moved": tampered(
+        MOVED, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
+    "nothing of a slope is moved": tampered(MOVED, (*BLOCK, "units", "ψ1", "rest"), ["0", "1"]),
+    "a rest is turned": tampered(TURNED, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
+    "less than the largest slope is moved": tampered(
+        TURNED, (*BLOCK, "units", "ψ1", "rest"), ["1/2", "-1"]),
+    "T is another word": tampered(LEFT, (*BLOCK, "T", 1), "A"),
+    "T changes another unit": tampered(LEFT, (*BLOCK, "T", 0), 1),
+    "T changes nothing": tampered(LEFT, (*BLOCK, "T"), []),
+    "mixed units have another C": tampered(NUMBERS, (*BLOCK, "weights", 0), [["7", {}]]),
+    "mixed units are others": tampered(NUMBERS, (*BLOCK, "factors", 0, "row", "X"), ["*", "2", "I"]),
+    "mixed units have other squares": tampered(NUMBERS, (*BLOCK, "squares", 0, 0), [["9", {}]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_a_tampered_certificate_is_refused(name: str, judge):
+    code, line = judge(FALSE[name])
+    assert code in (1, 2) and "proved: the spectrum" not in line
+
+
+def test_a_part_of_a_kind_that_is_not_known_is_not_checked(judge):
+    line = judge(FALSE["a part is of an unknown kind"])[1]
+    assert line == "not checked: a part of the kind 'because I say so'"

@@ -1,0 +1,268 @@
+"""The checker of certificates: false ones written by hand, hostile ones, and the file itself."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odenet import verify
+from tests.analyse.certificates import STABLE, TWO, certificate
+
+ROOT = Path(__file__).parents[2]
+CASCADE = (
+    "state Y, Z\nparam A, K, L : dense\nY' = tanh((K - K^T) Y)\nZ' = A tanh(Y) - L^T relu(L Z)"
+)
+
+
+def block(M: Any, factors: list, kind: str = "antisymmetric", **changes: Any) -> dict[str, Any]:
+    """A claim about C M for one state, C = I."""
+    return {
+        "states": ["Y"],
+        "decay": {},
+        "factors": factors,
+        "T": [],
+        "M": M,
+        "kind": kind,
+        "weights": [[["1", {}]] for _ in factors],
+        "squares": [],
+    } | changes
+
+
+def written(
+    equation: Any, units: dict, M: Any, verdict: str = "imaginary", **changes: Any
+) -> dict[str, Any]:
+    """A certificate of one equation for Y that claims M antisymmetric."""
+    return {
+        "format": "odenet certificate 1",
+        "verdict": verdict,
+        "conditions": [{"kind": "constant weights"}],
+        "kinds": {"K": "dense", "d": "diag", "b": "bias"},
+        "values": {},
+        "equations": {"Y": equation},
+        "units": units,
+        "forcing": {},
+        "blocks": [block([[M]], list(units))],
+        "energy": None,
+    } | changes
+
+
+SKEW = ["+", "K", ["*", "-1", ["T", "K"]]]
+NEGATIVE = ["*", "-1", "K", ["T", "K"]]
+ZERO = ["*", "0", "I"]
+TANH, RELU, GELU = ["call", "tanh"], ["call", "relu"], ["call", "gelu"]
+SIGN = {"kind": "sign"}
+WEIGHTS = {"kind": "constant weights"}
+
+
+def unit(map_: list, row: Any = SKEW, column: Any = "I") -> dict[str, Any]:
+    """One unit."""
+    return {"φ1": {"map": map_, "row": {"Y": row}, "column": {"Y": column}}}
+
+
+def test_a_true_certificate_written_by_hand_is_verified(judge):
+    equation = [*TANH, ["*", SKEW, "Y"]]
+    assert judge(written(equation, unit([TANH]), SKEW))[0] == 0
+
+
+def test_chains_with_the_same_numbers_in_other_places_are_not_one_unit(judge):
+    inner = ["call", "sigmoid", ["*", "2", ["call", "tanh", ["*", "K", "Y"]]]]
+    outer = ["*", "2", ["call", "sigmoid", ["call", "tanh", ["*", "K", "Y"]]]]
+    terms = [["*", ["T", "K"], ["call", "tanh", inner]],
+             ["*", "-1", ["T", "K"], ["call", "tanh", outer]]]  # fmt: skip
+    chain = [TANH, ["*", "2"], ["call", "sigmoid"], TANH]
+    assert judge(written(["+", *terms], unit(chain, "K", ZERO), ZERO))[0] == 1
+
+
+def single(slope: str, row: Any, column: Any) -> dict[str, Any]:
+    """A factor L D R."""
+    return {"slope": slope, "row": {"Y": row}, "column": {"Y": column}}
+
+
+HAND = {
+    "a state hides in an offset": written(
+        ["+", ["*", "-9", SKEW, "Y"], [*TANH, ["*", SKEW, "Y"]]],
+        unit([["+", ["*", "-9", "Y"]], TANH]), SKEW),
+    "a stage has a part that nobody looks at": written(
+        ["*", "-9", SKEW, "Y"], unit([["*", "1", "-9"]]), SKEW),
+    "a factor between is an operator": written(
+        ["*", "K", SKEW, "Y"], unit([["*", "K"]]), SKEW),
+    "a constant is left out": written(
+        ["call", "leaky_relu", ["*", SKEW, "Y"]], unit([["call", "leaky_relu"]]), SKEW,
+        blocks=[block([[SKEW]], [single("I", SKEW, "I")])]),
+    "a slope is an operator": written(
+        ["*", "K", "Y"], unit([], "K"), "K",
+        blocks=[block([["I"]], [single("K", "I", "I")], "dissipative")]),
+    "a state counts twice": written(
+        [*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW,
+        blocks=[block([[["*", "2", SKEW]]], ["φ1"], states=["Y", "Y"])]),
+    "the identity is another": written(
+        ["*", "K", "Y"], unit([], "I"), "I", kinds={"K": "dense", "I": "dense"}),
+    "a state has the name of an operator": written(
+        ["*", "Y", "Y"], unit([], "Y"), "Y", kinds={"Y": "dense"}),
+    "a slope has the name of a diagonal": written(
+        ["*", "φ1'", "Y"], unit([], "φ1'"), "φ1'", kinds={"φ1'": "diag"}),
+    "an activation has the name of a norm": written(
+        ["call", "gelu", ["*", SKEW, "Y"]], unit([GELU]), SKEW, kinds={
+            "K": "dense", "gelu": "batch norm"},
+        conditions=[WEIGHTS, {"kind": "gain", "of": "gelu"},
+                    {"kind": "frozen statistics", "of": "gelu"}]),
+    "a condition about an operator": written(
+        [*TANH, ["*", "-1", "K", "Y"]], unit([TANH], ["*", "-1", "K"]), ["*", "-1", "K"], "stable",
+        conditions=[WEIGHTS, SIGN | {"of": "K"}],
+        blocks=[block([[["*", "-1", "K"]]], ["φ1"], "dissipative",
+                      squares=[[[["2", {"K": "1"}]], ["I"]]])]),
+    "a condition about a slope": written(
+        [*GELU, ["*", SKEW, "Y"]], unit([GELU]), SKEW,
+        conditions=[WEIGHTS, SIGN | {"of": "φ1'"}]),
+    "a root of a diagonal of any sign": written(
+        ["*", "-1", "d", "Y"], unit([], ["*", "-1", "d"]), ["*", "-1", "d"], "stable",
+        blocks=[block([[["*", "-1", "d"]]], ["φ1"], "dissipative",
+                      squares=[[[["2", {}]], [["^", "d", "1/2"]]]])]),
+    "a function that falls": written(
+        ["*", "-1", [*TANH, ["*", SKEW, "Y"]]], unit([TANH, ["*", "-1"]]), SKEW),
+    "a gate of any function": written(
+        ["*", "-1", "K", "[g]", ["T", "K"], "Y"],
+        unit([], ["*", "-1", "K", "[g]", ["T", "K"]]), ["*", "-1", "K", "[g]", ["T", "K"]], "stable",
+        kinds={"K": "dense", "b": "bias", "[g]": "gate"}, values={"[g]": [*TANH, "b"]},
+        blocks=[block([[["*", "-1", "K", "[g]", ["T", "K"]]]], ["φ1"], "dissipative",
+                      squares=[[[["2", {"[g]": "1"}]], [["T", "K"]]]])]),
+    "a norm of several values": written(
+        ["call", "N", ["*", SKEW, "Y"]], unit([["call", "N"]]), SKEW,
+        kinds={"K": "dense", "N": "layer norm"}),
+    "growth is called decay": written(
+        ["+", "Y", [*TANH, ["*", SKEW, "Y"]]],
+        unit([TANH]) | {"grow": {"map": [], "row": {"Y": "I"}, "column": {"Y": "I"}}}, SKEW, "stable",
+        blocks=[block([[SKEW]], ["φ1"], decay={"Y": [["-1", {}]]})]),
+    "an allowance without a decay": written(
+        [*TANH, "Y"], unit([TANH], "I"), "I", "stable",
+        blocks=[block([["I"]], ["φ1"], "dissipative", allowance=[[[["1", {}]], [], "1"]])]),
+    "an allowance for a function of any slope": written(
+        ["+", ["*", "-1", "Y"], [*TANH, ["*", "2", "Y"]]],
+        unit([["*", "2"], TANH], "I")
+        | {"hold": {"map": [], "row": {"Y": ["*", "-1", "I"]}, "column": {"Y": "I"}}}, "I", "stable",
+        blocks=[block([["I"]], ["φ1"], "dissipative", decay={"Y": [["1", {}]]},
+                      allowance=[[[["1", {}]], [], "1"]])]),
+    "T is zero": written(
+        "Y", unit([], "I"), "I", blocks=[block([[ZERO]], ["φ1"], T=[0, ZERO])]),
+    "T changes a function": written(
+        ["*", "-1", [*RELU, "Y"]], unit([RELU], ["*", "1", "I"], ["*", "-1", "I"]), ZERO, "stable",
+        blocks=[block([[["*", "-1", "I"]]], ["φ1"], "dissipative", T=[0, ["*", "2", "I"]],
+                      squares=[[[["2", {}]], ["I"]]])]),
+    "a rest that still falls": written(
+        ["+", ["*", "-1", [*GELU, "Y"]], ["*", "-1/10", "Y"]],
+        {"φ1": single("", "I", ["*", "-1", "I"]) | {"map": [GELU], "rest": ["-1/10", "1"]},
+         "apart": single("", "I", ["*", "1/10", "I"]) | {"map": []},
+         "hold": single("", "I", ["*", "-1/10", "I"]) | {"map": []}}, ZERO, "stable",
+        blocks=[block([[["*", "-1", "I"]]], ["φ1"], "dissipative",
+                      squares=[[[["2", {}]], ["I"]]])]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HAND)
+def test_a_false_certificate_is_refused(name: str, judge):
+    code, line = judge(HAND[name])
+    assert code in (1, 2) and "proved: the spectrum" not in line
+
+
+def test_the_energy_of_an_activation_is_not_that_of_the_identity(judge):
+    found = certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")
+    place = next(k for k, f in enumerate(found["energy"]["factors"]) if f == "φ1")
+    rows = {key: found["units"]["φ1"][key] for key in ("row", "column")}
+    found["energy"]["factors"][place] = {"slope": "I", **rows}
+    assert judge(found) == (1, "not proved: the energy leaves out {'φ1'}")
+
+
+def test_an_energy_counts_every_function_once(judge):
+    again = single("I", SKEW, ["*", "-1", "I"])
+    row = [SKEW, SKEW, ["+", ["*", "-1", "K"], ["T", "K"]]]
+    weights = [[["1", {}]], [["1", {}]], [["-1", {}]]]
+    energy = block([row, row, row], ["φ1", "φ1", again], "symmetric", weights=weights)
+    found = written([*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW, energy=energy)
+    assert judge(found | {"energy": energy | {"kind": "antisymmetric"}})[0] == 1
+
+
+def test_a_driven_state_must_not_act_back(judge):
+    found = certificate(CASCADE)
+    found["blocks"].reverse()
+    assert judge(found)[0] == 1
+
+
+# --- hostile files -----------------------------------------------------------------------------
+
+DEEP: Any = "Y"
+for _ in range(400):
+    DEEP = ["+", DEEP]
+TOWER: Any = "2"
+for _ in range(30):
+    TOWER = ["^", TOWER, "99"]
+TRUE = written(["*", SKEW, "Y"], unit([]), SKEW)
+HOSTILE = {
+    "nothing": "",
+    "no object": "[]",
+    "an empty object": "{}",
+    "a number": "7",
+    "no JSON": "{'verdict': 1}",
+    "half of a file": json.dumps(TRUE)[:-9],
+    "no text": "\x00\x01",
+    "brackets": "[" * 200_000,
+    "a long number": TRUE | {"equations": {"Y": ["*", "9" * 9999, "Y"]}},
+    "a power of a power": TRUE | {"equations": {"Y": ["*", TOWER, "Y"]}},
+    "division by zero": TRUE | {"equations": {"Y": ["*", ["^", "0", "-1"], "Y"]}},
+    "a cycle": TRUE | {"kinds": {"K": "dense", "a": "number"}, "values": {"a": ["+", "a", "1"]}},
+    "many terms": written(
+        ["*", "500", SKEW, "Y"], {str(k): unit([])["φ1"] for k in range(500)}, SKEW
+    ),
+    "a formula that is none": TRUE | {"equations": {"Y": {"Y": "Y"}}},
+    "an unknown formula": TRUE | {"equations": {"Y": ["eval", "Y"]}},
+    "names that are numbers": TRUE | {"equations": {"Y": 1.0}},
+    "numbers without end": json.dumps(TRUE | {"equations": {"Y": ["*", 1e999, "Y"]}}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_certificate_is_said_in_a_sentence(name: str, judge):
+    code, line = judge(HOSTILE[name])
+    assert code == 2 and line.startswith("no certificate: ") and len(line) < 300
+
+
+@pytest.mark.parametrize("tree", [DEEP, ["*", ["^", "2", f"1/{10**99}"], "Y"]])
+def test_absurd_formulas_prove_nothing(tree: Any, judge):
+    code, line = judge(TRUE | {"equations": {"Y": tree}})
+    assert code in (1, 2) and "proved: the spectrum" not in line
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+def test_the_checker_has_at_most_200_lines_and_imports_numpy_and_the_standard_library():
+    text = Path(verify.__file__).read_text("utf-8")
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
+    names |= {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+    assert names - {"numpy"} <= sys.stdlib_module_names
+    assert len(text.splitlines()) <= 200
+
+
+def test_the_checker_runs_as_a_single_file(tmp_path):
+    copied = tmp_path / "verify.py"
+    copied.write_text(Path(verify.__file__).read_text("utf-8"), "utf-8")
+    (tmp_path / "certificate.json").write_text(json.dumps(certificate(TWO)), "utf-8")
+    command = [sys.executable, "-I", copied.name, "certificate.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "proved: the spectrum is imaginary" in done.stdout
+
+
+def test_the_same_spec_gives_the_same_bytes():
+    code = f"import odenet; print(odenet.loads({STABLE!r} + '\\ndiscretise euler(h = 1)')"
+    code += ".certificate_json())"
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+                       capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert runs[0] == runs[1] and json.loads(runs[0])["verdict"] == "stable"
