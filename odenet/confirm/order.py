@@ -3,7 +3,9 @@
 The scheme begins with values of the solution. An unknown of its own begins as its start line says,
 or, where that is zero and the equation of second order, with the velocity. Where the errors do not
 fall as fast as they are said to, one more beginning is tried: the own unknowns as they are once all
-that dies out or swings has died out, found as those that make them smooth from step to step.
+that dies out or swings has died out, found as those that make them smooth from step to step. Where
+the equation is of second order, one of them is a velocity, of some scale and at some time near the
+beginning: the one that takes the first step onto the solution.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from random import Random
 from typing import Any
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.matrices import eigenvalues, solve
+from odenet.confirm.matrices import dot, eigenvalues, solve
 from odenet.confirm.problem import Problem, draw_problem
 from odenet.confirm.steps import WIDTH, Run, compiled, numbers_of
 from odenet.model import expr
@@ -152,7 +154,7 @@ class _Beginning:
         scheme: its text.
         problem: gives those of the solution.
         velocities: own unknowns that begin with the derivative of an unknown.
-        smooth: whether the own unknowns are then made smooth.
+        smooth: whether the own unknowns are then made smooth, and their velocity the solution's.
     """
 
     scheme: Scheme
@@ -176,7 +178,7 @@ class _Beginning:
                 found += self.problem.at(self.velocities[slot.name], slot.offset * h, 1)
             else:
                 found += self._start(slot, starts, exact, numbers)
-        return self._smoothed(found, step) if self.smooth else found
+        return self._smoothed(found, h, step) if self.smooth else found
 
     def _start(
         self,
@@ -193,8 +195,8 @@ class _Beginning:
         run = compiled([line], known, [slot], numbers, self.problem.rates, float)
         return run([entry for key in known for entry in exact[key]])
 
-    def _smoothed(self, state: list[float], step: Run) -> list[float]:
-        """Own unknowns whose differences from step to step vanish, by Newton's method."""
+    def _smoothed(self, state: list[float], h: float, step: Run) -> list[float]:
+        """Own unknowns whose differences from step to step vanish, by the Gauss-Newton method."""
         own = [
             WIDTH * k + i
             for k, slot in enumerate(self.scheme.slots)
@@ -203,13 +205,13 @@ class _Beginning:
         ]
 
         def rough(state: list[float]) -> list[float]:
-            rows = [[state[i] for i in own]]
+            rows, missed = [[state[i] for i in own]], self._missed(step(state), h)
             for _ in range(SMOOTH):
                 state = step(state)
                 rows.append([state[i] for i in own])
             for _ in range(SMOOTH):
                 rows = [[b - a for a, b in zip(*two, strict=True)] for two in pairwise(rows)]
-            return rows[0]
+            return [*rows[0], *missed]
 
         for _ in range(3):
             now, columns = rough(state), []
@@ -217,10 +219,25 @@ class _Beginning:
                 moved = list(state)
                 moved[i] += 1e-4
                 columns.append([(b - a) / 1e-4 for a, b in zip(now, rough(moved), strict=True)])
-            change = solve([list(row) for row in zip(*columns, strict=True)], now)
+            normal = [[dot(one, other) for other in columns] for one in columns]
+            change = solve(normal, [dot(one, now) for one in columns])
             for i, x in zip(own, change, strict=True):
                 state[i] -= x.real
         return state
+
+
+    def _missed(self, state: Sequence[float], h: float) -> list[float]:
+        """How far unknowns of second-order equations are from the solution after a step, over h."""
+        return [
+            (a - b) / h
+            for pattern in self.scheme.patterns
+            if pattern.order == 2
+            for a, b in zip(
+                _entries(self.scheme, state, Slot(pattern.variable, 0)),
+                self.problem.at(pattern.variable, h),
+                strict=True,
+            )
+        ]
 
 
 def _beginnings(scheme: Scheme, problem: Problem) -> Iterator[_Beginning]:

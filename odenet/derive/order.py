@@ -54,6 +54,7 @@ class Order:
             right-hand side times this number, where that is not 1.
         equations: those equations.
         parasitic: the eigenvalues on the unit circle other than 1, in words.
+        residual: by how much the condition is off that the order fails by; 0 where there is none.
     """
 
     value: int | None
@@ -64,6 +65,7 @@ class Order:
     factors: Mapping[str, sympy.Expr] = field(default_factory=dict)
     equations: str = ""
     parasitic: str = ""
+    residual: float = 0.0
 
     @property
     def at_least(self) -> bool:
@@ -157,7 +159,8 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     order = found.order
     note = start_note(conditions, order)
     why = _violated(found, conditions)
-    return Order(order, why, note, found.searched, digits, parasitic=beside)
+    size = _size(found)
+    return Order(order, why, note, found.searched, digits, parasitic=beside, residual=size)
 
 
 def _conditions(
@@ -228,6 +231,10 @@ def _violated(found: _Found, conditions: OrderConditions) -> str:
     return f"the condition of order {found.order + 1} for {tree} is off by {size}"
 
 
+def _size(found: _Found) -> float:
+    return abs(float(getattr(found.residual, "value", found.residual)))
+
+
 def plain_number(value: Any) -> str:
     """A residual: a fraction if it is a short one, else a few digits."""
     if isinstance(value, Fraction) and len(str(value)) <= 12:
@@ -245,7 +252,7 @@ def _inconsistent(
     """What a scheme solves that does not solve the equations of its pattern."""
     if isinstance(found.key, str):
         reason = f"a step changes {found.key} even where all right-hand sides are 0"
-        return Order(0, reason, parasitic=beside)
+        return Order(0, reason, parasitic=beside, residual=_size(found))
     factors = consistency_factors(scheme)
     if factors is not None:
         symbols = {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
@@ -254,8 +261,9 @@ def _inconsistent(
         if order > 0:
             equations = f"{solved_equations(scheme, factors)}, to order {order}"
             return Order(0, f"it solves {equations}", "", factors=factors, equations=equations,
-                         parasitic=beside)  # fmt: skip
+                         parasitic=beside, residual=_size(found))  # fmt: skip
     if conditions.undetermined:
         names = ", ".join(notation(scheme).name(name) for name in conditions.aux)
         return Order(None, f"the start lines do not say what {names} approximates")
-    return Order(0, _violated(found, conditions), parasitic=beside)
+    why = _violated(found, conditions)
+    return Order(0, why, parasitic=beside, residual=_size(found))
