@@ -28,7 +28,9 @@ FLOOR = 1e-12  # errors below are rounding
 LARGE = 1e3  # errors above say nothing yet
 FIRST = {1: 16, 2: 12, 3: 8, 4: 6, 5: 3}  # steps of the first measurement, by order; then 2
 LAST = 512  # steps, where the errors do not fall as they are said to
-SLOW = (1e-4, 0.05)  # what is multiplied by 1 - ε per step decides on the errors after 1/ε steps
+# What is multiplied by 1 - ε per step decides on the errors after 1/ε steps. Below the first, an
+# eigenvalue cannot be told from a multiple 1 that is off by rounding, but a constant can.
+SLOW = (1e-4, 0.05)
 SMOOTH = 7  # the difference of the own unknowns that vanishes when they are smooth
 HISTORY = 4  # steps back from the beginning at which the solution is known
 
@@ -52,7 +54,9 @@ class Measured:
         return nearest if near else None
 
 
-def measure(scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random) -> Measured:
+def measure(
+    scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random, floor: float = 0.0
+) -> Measured:
     """Slopes for the first beginning with which the errors fall as they are said to, or faster.
 
     Where there is none, those of the beginning with which they fall fastest.
@@ -62,6 +66,7 @@ def measure(scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random) 
         order: what the slopes are expected to be.
         values: of the constants.
         rng: draws the problem.
+        floor: errors below this are those of rounded coefficients.
 
     Raises:
         NoNumbers: the scheme has something that is not modelled here, or something in it settles
@@ -71,8 +76,10 @@ def measure(scheme: Scheme, order: int, values: Mapping[str, Any], rng: Random) 
     problem, best = draw_problem(scheme, known, rng), Measured()
     _refuse_slow(scheme, problem, values)
     for beginning in _beginnings(scheme, problem):
-        found = _slopes(scheme, problem, beginning, order, values)
+        found = _slopes(scheme, problem, beginning, order, values, max(floor, FLOOR))
         if found.order is not None and found.order >= order:
+            return found
+        if found.order is None and floor > FLOOR:
             return found
         if found.order is not None and (best.order is None or found.order > best.order):
             best = found
@@ -86,18 +93,24 @@ def _refuse_slow(scheme: Scheme, problem: Problem, values: Mapping[str, Any]) ->
     still = step([0.0] * size)
     columns = [step([float(i == k) for i in range(size)]) for k in range(0, size, WIDTH)]
     matrix = [[c[i] - still[i] for c in columns] for i in range(0, size, WIDTH)]
-    if any(SLOW[0] < abs(value - 1) < SLOW[1] for value in eigenvalues(matrix)):
+    nearly = any(0 < abs(abs(x) - 1) < SLOW[0] for x in numbers.values())
+    if nearly or any(SLOW[0] < abs(value - 1) < SLOW[1] for value in eigenvalues(matrix)):
         raise NoNumbers("something in the scheme settles slowly")
 
 
 def _slopes(
-    scheme: Scheme, problem: Problem, beginning: "_Beginning", order: int, values: Mapping[str, Any]
+    scheme: Scheme,
+    problem: Problem,
+    beginning: "_Beginning",
+    order: int,
+    values: Mapping[str, Any],
+    floor: float,
 ) -> Measured:
     """Errors with ever more steps, until the order is the expected one or nothing is learned."""
     count, errors = FIRST.get(order, 2), []
     while count <= LAST:
         error = _error(scheme, problem, beginning, count, values)
-        if not FLOOR < error < LARGE:
+        if not floor < error < LARGE:
             break
         errors.append(error)
         if _measured(errors).order == order:

@@ -80,11 +80,11 @@ def growth_with(
         vector = [mpmath.mpc(plain(entry)) for entry in start]
         for value in values:
             if abs(value) < 1 - NEAR:
-                vector = _without(rows, value, vector)
+                vector = _kept(rows, value, vector)
         smooth = vector
         other = [v for v in values if abs(v) > 1 - NEAR and abs(v - 1) > NEAR]
         for value in other:
-            smooth = _without(rows, value, smooth)
+            smooth = _kept(rows, value, smooth)
         found = _degree(rows, [mpmath.mpf(1)], smooth, anywhere)
         if seen and other:
             for value in values:
@@ -116,6 +116,14 @@ def _visible(rows: Matrix, vector: list[Number], places: Collection[int]) -> boo
             return True
         vector = _without(rows, mpmath.mpf(0), vector)
     return False
+
+
+def _kept(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
+    """A vector without an eigenvalue's part, and with that of the eigenvalue 1 as it was.
+
+    Without the division, what an eigenvalue next to 1 leaves would look like rounding.
+    """
+    return [x / (1 - value) for x in _without(rows, value, vector)]
 
 
 def _without(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:

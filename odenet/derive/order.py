@@ -55,6 +55,7 @@ class Order:
         equations: those equations.
         parasitic: the eigenvalues on the unit circle other than 1, in words.
         residual: by how much the condition is off that the order fails by; 0 where there is none.
+        rounding: by how much those are off that hold to the digits given only.
     """
 
     value: int | None
@@ -66,6 +67,7 @@ class Order:
     equations: str = ""
     parasitic: str = ""
     residual: float = 0.0
+    rounding: float = 0.0
 
     @property
     def at_least(self) -> bool:
@@ -115,8 +117,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
         try:
             known = _known(scheme, values)
             if scheme.decays:
-                value, reason, note = damped_order(scheme, known)
-                return Order(value, reason, note, searched=DAMPED_HIGHEST)
+                value, reason, note, beside = damped_order(scheme, known)
+                return Order(value, reason, note, DAMPED_HIGHEST, parasitic=beside)
             return _derive(scheme, known)
         except NoSeries as error:
             place = f"`{notation(scheme).quote(error.node)}`: " if error.node else ""
@@ -145,22 +147,26 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     exact = _conditions(scheme, known, printed, tolerant=False)
     if not bounded_powers(exact.matrix(), at_one=max(p.order for p in scheme.patterns)):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
-    found, digits, conditions = search(exact), "", exact
-    if printed and found.key is not None and abs(found.residual) < SMALL:
+    found, digits, conditions, rounding = search(exact), "", exact, 0.0
+    # what changes a value that stands still adds up to O(1), however small it is
+    still = not isinstance(found.key, str)
+    if printed and still and found.key is not None and abs(found.residual) < SMALL:
         tolerant = _conditions(scheme, known, printed, tolerant=True)
         better = search(tolerant)
         if better.order > found.order:
-            residual = _largest_residual(exact, better.order)
-            digits = f" to the {printed.digits} digits given; residual {residual:.0e}"
+            rounding = _largest_residual(exact, better.order)
+            digits = f" to the {printed.digits} digits given; residual {rounding:.0e}"
             found, conditions = better, tolerant
-    beside = parasitic(conditions)
+    beside = parasitic(conditions.matrix(), conditions.slots, scheme.patterns[0].variable)
     if found.order <= 0:
         return _inconsistent(scheme, known, found, conditions, beside)
     order = found.order
     note = start_note(conditions, order)
     why = _violated(found, conditions)
     size = _size(found)
-    return Order(order, why, note, found.searched, digits, parasitic=beside, residual=size)
+    return Order(
+        order, why, note, found.searched, digits, parasitic=beside, residual=size, rounding=rounding
+    )
 
 
 def _conditions(

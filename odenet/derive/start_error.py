@@ -14,6 +14,7 @@ from odenet.derive.start_effect import StartError, effect
 from odenet.derive.text import notation
 from odenet.derive.trees import Key, moving
 from odenet.model.expr import Slot
+from odenet.model.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,15 @@ def start_note(conditions: OrderConditions, order: int) -> str:
             reached = found or reached
     if reached is None:
         return ""
-    shown, slot = notation(conditions.scheme), reached.slot
-    value = shown.quote(conditions.starts[slot]).replace("[n]", "[0]")
+    return followed(conditions.scheme, reached.slot, reached.order, reached.at_least)
+
+
+def followed(scheme: Scheme, slot: Slot, order: int, at_least: bool = False) -> str:
+    """The note on the start line of a value that leaves an order."""
+    shown = notation(scheme)
+    value = shown.quote(dict(scheme.starts)[slot]).replace("[n]", "[0]")
     line = f"start {shown.name(slot.name)}[{slot.offset}] = {value}"
-    limit = f"at least order {reached.order}" if reached.at_least else f"order {reached.order} only"
+    limit = f"at least order {order}" if at_least else f"order {order} only"
     return f"with `{line}` the equation's solution is followed to {limit}"
 
 
