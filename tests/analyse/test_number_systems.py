@@ -23,8 +23,8 @@ class Numbers:
     """
 
     def __init__(self, rnd: Random):
-        size = rnd.choice([2, 2, 3, 3, 4])
-        order = 2 if size < 4 and rnd.random() < 0.2 else 1
+        size = rnd.choice([2, 2, 2, 2, 2, 3, 3, 4])
+        order = 2 if size < 3 and rnd.random() < 0.2 else 1
         self.states = STATES[:size]
         entries = [[rnd.choice([0, 0, 1, 1, 2, 3, -1, -1, -2, -3]) for _ in self.states]
                    for _ in self.states]  # fmt: skip
@@ -46,7 +46,11 @@ class Numbers:
 
     def _line(self, row: list[int], decay: str, order: int, i: int) -> str:
         primes = "'" * order
-        terms = [f"{'-' if a < 0 else '+'} {abs(a)} {s}" for a, s in zip(row, self.states) if a]
+        terms = [
+            f"{'-' if a < 0 else '+'} {abs(a)} {state}"
+            for a, state in zip(row, self.states, strict=True)
+            if a
+        ]
         terms += [f"- {decay} {self.states[i]}{primes[1:]}"] if decay else []
         rate = " ".join(terms).removeprefix("+ ") or f"0 {self.states[i]}"
         return f"{self.states[i]}{primes} = {rate}"
@@ -72,7 +76,9 @@ def wrong(matrix: np.ndarray, verdict: str, rate: float) -> float:
         "real": np.maximum(np.abs(values.imag), values.real + rate),
     }[verdict]
     near = [np.sum(np.abs(values - value) < 1e-3) for value in values]
-    return max(d - max(1e-9, (1e-14 * np.linalg.norm(matrix)) ** (1 / k)) for d, k in zip(off, near))
+    return max(
+        d - max(1e-9, (1e-14 * np.linalg.norm(matrix)) ** (1 / k)) for d, k in zip(off, near)
+    )
 
 
 def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
