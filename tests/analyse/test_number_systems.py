@@ -76,9 +76,8 @@ def wrong(matrix: np.ndarray, verdict: str, rate: float) -> float:
         "real": np.maximum(np.abs(values.imag), values.real + rate),
     }[verdict]
     near = [np.sum(np.abs(values - value) < 1e-3) for value in values]
-    return max(
-        d - max(1e-9, (1e-14 * np.linalg.norm(matrix)) ** (1 / k)) for d, k in zip(off, near)
-    )
+    noise = 1e-14 * np.linalg.norm(matrix)
+    return max(d - max(1e-9, noise ** (1 / k)) for d, k in zip(off, near, strict=True))
 
 
 def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
