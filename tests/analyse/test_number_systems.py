@@ -19,22 +19,23 @@ class Numbers:
     """A drawn system: its text, and its matrix at a value of the learned numbers.
 
     Args:
-        rnd: gives the choices; half of the matrices are antisymmetric up to scale, or nearly.
+        rnd: gives the choices: matrices without a diagonal, antisymmetric ones up to scale, any.
     """
 
     def __init__(self, rnd: Random):
-        size = rnd.choice([2, 2, 2, 2, 2, 3, 3, 4])
-        order = 2 if size < 3 and rnd.random() < 0.2 else 1
+        family = rnd.choice(["hollow", "hollow", "skew", "any"])
+        size = rnd.choice([3, 3, 3, 4]) if family == "hollow" else rnd.choice([2, 2, 2, 3])
+        order = 2 if size == 2 and rnd.random() < 0.2 else 1
         self.states = STATES[:size]
-        entries = [[rnd.choice([0, 0, 1, 1, 2, 3, -1, -1, -2, -3]) for _ in self.states]
-                   for _ in self.states]  # fmt: skip
-        if rnd.random() < 0.6:
-            for i in range(size):
-                entries[i][i] = 0 if order == 1 else -abs(entries[i][i])
-                for j in range(i):
-                    entries[i][j] = -rnd.choice([1, 1, 2, 3]) * entries[j][i]
-        one = rnd.choice(DECAYS) if rnd.random() < 0.3 else ""
-        kinds = [one or rnd.choice(["", *DECAYS, "a", "g"]) for _ in self.states]
+        choices = [0, 0, 0, 1, 2, 3, -1, -2, -3] if family == "hollow" else [0, 1, 2, 3, -1, -2, -3]
+        entries = [[rnd.choice(choices) for _ in self.states] for _ in self.states]
+        for i in range(size if family != "any" else 0):
+            entries[i][i] = 0 if order == 1 else -abs(entries[i][i])
+            for j in range(i if family == "skew" else 0):
+                entries[i][j] = -rnd.choice([1, 1, 2, 3]) * entries[j][i]
+        one = rnd.choice(["", "", *DECAYS]) if rnd.random() < 0.4 else None
+        some = ["", "", "", *DECAYS, "a", "g"]
+        kinds = [rnd.choice(some) if one is None else one for _ in self.states]
         self.lines = [self._line(entries[i], kinds[i], order, i) for i in range(size)]
         values = {"": Fraction(0), "a": Fraction(1, 20), "g": Fraction(rnd.choice(DECAYS))}
         decays = np.diag([float(values[k] if k in values else Fraction(k)) for k in kinds])
@@ -89,7 +90,7 @@ def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
             continue
         proved[found.verdict] += 1
         assert wrong(drawn.matrix, found.verdict, 0.0) <= 0, (drawn.text, str(found))
-    assert min(proved.values()) >= 30
+    assert min(proved.values()) >= 10
 
 
 @pytest.mark.parametrize("decay", ["0.001", "0.01", "γ"])
