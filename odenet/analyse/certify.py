@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
-from odenet.analyse.conditions import Part
 from odenet.analyse.descent import falling
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
@@ -55,7 +54,7 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
     signs = Signs(reader.values, frozenset(reader.nonnegative))
     proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
-    energy = _energy(proof.whole, system, signs, reader)
+    energy = _energy(proof, system, replace(signs, assumed=signs.assumed | assumed), reader)
     if proof.spectrum is None:
         found = _open(system, signs, unfit, energy)
     else:
@@ -83,14 +82,15 @@ def _with_assumptions(
     return found, needed
 
 
-def _energy(
-    whole: Part | None, system: System, signs: Signs, reader: FormulaReader
-) -> Energy | None:
+def _energy(proof: Proof, system: System, signs: Signs, reader: FormulaReader) -> Energy | None:
     """The energy of a statement about all units; a forcing outside of them does work of its own."""
     if system.forced:
         return None
-    found = whole or falling(system, signs)
-    return read_energy(found, reader) if found is not None and found.units else None
+    found = proof.whole or falling(system, signs)
+    if found is None or not found.units:
+        return None
+    listed = proof.parts[0].units if len(proof.parts) == 1 else ()
+    return read_energy(found, reader, listed, signs.assumed)
 
 
 def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:

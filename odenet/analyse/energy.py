@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from odenet.analyse import energy_text
 from odenet.analyse.conditions import Part
-from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
-from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word, word_text
+from odenet.analyse.laurent import ONE
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
-from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Unit
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import Activation, State
-
-INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,15 @@ class Energy:
     """E(s) with dE/dt = 0 or dE/dt <= 0 along the flow.
 
     Args:
-        formula: E, `1ᵀΨ(K1 Z + b1) + ½ |Y|²`, with Ψ' the activation.
+        formula: E, `1ᵀΨ(K1 Z + b1) + ½ |Y|²`.
         rate: dE/dt, `0` or `-2 γ |φ1|²`.
         conserved: whether dE/dt = 0.
         terms: what to sum; empty when there is no code for it.
         obstacle: why there is none.
+        units: what the φ in the rate are, `φ1 = relu(K Y)`.
+        primitives: what the Ψ in the formula are, `Ψ' = relu`.
+        condition: what E divides by, `d > 0`; else empty.
+        listed: whether the φ are those that the proof lists.
         part: the statement that it follows from.
     """
 
@@ -52,84 +54,62 @@ class Energy:
     conserved: bool
     terms: tuple[EnergyTerm, ...]
     obstacle: str = ""
+    units: tuple[str, ...] = ()
+    primitives: tuple[str, ...] = ()
+    condition: str = ""
+    listed: bool = False
     part: Part | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def explained(self) -> str:
+        """Both, with all that stands in them, to be read without a proof beside it."""
+        return self._with((*self.units, *self.primitives))
+
     def __str__(self) -> str:
+        if not self.listed:
+            return self.explained
+        plain = len(self.primitives) == 1 and self.primitives[0].startswith("Ψ' ")
+        return self._with(() if plain else self.primitives)
+
+    def _with(self, notes: tuple[str, ...]) -> str:
         sign = "" if self.conserved else " ≤ 0"
-        return f"E = {self.formula},  dE/dt = {self.rate}{sign}"
+        condition = f" for {self.condition}" if self.condition else ""
+        noted = f", with {', '.join(notes)}" if notes else ""
+        return f"E = {self.formula},  dE/dt = {self.rate}{sign}{condition}{noted}"
 
 
-def read_energy(part: Part, reader: FormulaReader) -> Energy:
-    """The energy of a statement about all units at once."""
+def read_energy(
+    part: Part,
+    reader: FormulaReader,
+    listed: tuple[Unit, ...] = (),
+    positive: frozenset[str] = frozenset(),
+) -> Energy:
+    """The energy of a statement about all units at once.
+
+    Args:
+        part: the statement.
+        reader: of the formulas.
+        listed: the units that the proof above it lists as φ1, φ2, …
+        positive: names that are taken to be >= 0.
+    """
     obstacle = ""
     terms = []
     for unit, weight in zip(part.units, part.weights, strict=True):
         obstacle = obstacle or _no_code(unit, weight, reader)
         if not obstacle:
             terms.append(_term(unit, weight, reader))
-    found = () if obstacle else tuple(terms)
-    return Energy(_formula(part), _rate(part), not part.squares, found, obstacle, part)
-
-
-def _formula(part: Part) -> str:
-    """`1ᵀΨ(K1 Z + b1) + ½ |Y|²`; a Ψ whose derivative is no activation by itself has a number."""
-    terms, notes = [], []
-    for i, (unit, weight) in enumerate(zip(part.units, part.weights, strict=True), start=1):
-        name = f"Ψ{str(i).translate(INDICES)}" if unit.composed else "Ψ"
-        if unit.composed:
-            notes.append(f"{name}'(t) = {unit.composed}")
-        scalar = weight.terms[0][1]
-        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
-        terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
-    noted = f" with {', '.join(notes)}" if notes else ""
-    return signed_sum(iter(terms)) + noted
-
-
-def _text(unit: Unit, weight: Operator, primitive: str) -> str:
-    word, scalar = weight.terms[0]
-    diagonal = word_text(word) + " " if word else ""
-    argument = _argument(unit)
-    if unit.stages and unit.stages != (LINEAR,):
-        return f"{factor_text(scalar)}1ᵀ{diagonal}{primitive}({argument})"
-    half = "½ " if scalar == ONE else factor_text(Scalar.number(Fraction(1, 2)) * scalar)
-    return f"{half}1ᵀ{diagonal}({argument})²" if word else f"{half}|{argument}|²"
-
-
-def _argument(unit: Unit) -> str:
-    match unit.argument:
-        case None:
-            return unit.text
-        case expr.Sum(((-1, inside),)) if unit.argument.span is None:
-            return f"-({text_of(inside)})"
-    return text_of(unit.argument)
-
-
-def _rate(part: Part) -> str:
-    if not part.squares:
-        return "0"
-    factor = Scalar.number(1 if part.spectrum == "real" else Fraction(1, 2))
-    return signed_sum((-1, _square(factor * square.weight, square.row)) for square in part.squares)
-
-
-def _square(weight: Scalar, row: tuple[Operator, ...]) -> str:
-    numbered = enumerate(row, start=1)
-    inside = signed_sum(_signed(operator, f"φ{i}") for i, operator in numbered if operator)
-    return f"{factor_text(weight)}|{inside}|²"
-
-
-def _signed(operator: Operator, what: str) -> tuple[int, str]:
-    """A term with its sign apart, where it is one word."""
-    negative = len(operator.terms) == 1 and str(operator).startswith("-")
-    return (-1, applied(-operator, what)) if negative else (1, applied(operator, what))
-
-
-def applied(operator: Operator, what: str) -> str:
-    """`K1ᵀ φ2`."""
-    if str(operator) == "I":
-        return what
-    if len(operator.terms) > 1:
-        return f"({operator}) {what}"
-    return f"{operator} {what}".replace("I ", "")
+    return Energy(
+        energy_text.formula(part, reader),
+        energy_text.rate(part),
+        not part.squares,
+        () if obstacle else tuple(terms),
+        obstacle,
+        energy_text.units(part),
+        energy_text.primitives(part, reader),
+        energy_text.condition(part, reader, positive),
+        [unit.text for unit in listed] == [unit.text for unit in part.units],
+        part,
+    )
 
 
 # --- as typed formulas ---------------------------------------------------------------------------

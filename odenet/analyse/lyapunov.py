@@ -8,17 +8,24 @@ open left half plane (Lyapunov 1892). Nothing here is trusted: the caller multip
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 
 Numbers = tuple[tuple[Fraction, ...], ...]
 
 LARGEST = 5  # units; the equations have n² unknowns
 
 
-def candidates(matrix: Numbers) -> Iterator[Numbers]:
-    """Positive definite C that may make C M antisymmetric, symmetric, or negative."""
+@lru_cache(maxsize=16)  # the same matrix comes from several arrangements of the same equations
+def candidates(matrix: Numbers) -> tuple[Numbers, ...]:
+    """Positive definite C that may make C M antisymmetric, symmetric, or negative.
+
+    The trace of M, the sum of its eigenvalues, is 0 where they are imaginary and negative where
+    they are real and at most 0, not all of them 0, or in the open left half plane.
+    """
     size = len(matrix)
-    if size > LARGEST:
-        return
+    trace = sum((row[i] for i, row in enumerate(matrix)), Fraction(0))
+    if size > LARGEST or trace > 0:
+        return ()
 
     def twice_symmetric_part(c: Numbers) -> Numbers:
         return plus(product(c, matrix), product(transposed(matrix), c))
@@ -26,10 +33,14 @@ def candidates(matrix: Numbers) -> Iterator[Numbers]:
     def twice_antisymmetric_part(c: Numbers) -> Numbers:
         return plus(product(c, matrix), times(-1, product(transposed(matrix), c)))
 
-    yield from filter(positive_definite, _mean(twice_symmetric_part, size))
-    yield from filter(positive_definite, _mean(twice_antisymmetric_part, size))
+    if not trace:
+        return tuple(filter(positive_definite, _mean(twice_symmetric_part, size)))
     target = times(-1, identity(size))
-    yield from filter(positive_definite, _solutions(twice_symmetric_part, target))
+    found = (
+        *_mean(twice_antisymmetric_part, size),
+        *_solutions(twice_symmetric_part, target),
+    )
+    return tuple(filter(positive_definite, found))
 
 
 def _mean(function: Callable[[Numbers], Numbers], size: int) -> Iterator[Numbers]:
@@ -58,7 +69,9 @@ def _solutions(function: Callable[[Numbers], Numbers], target: Numbers) -> Itera
         rows.remove(pivot)
         pivot = [entry / pivot[column] for entry in pivot]
         rows = [
-            [a - row[column] * b for a, b in zip(row, pivot, strict=True)] if row[column] else row
+            [a - row[column] * b if b else a for a, b in zip(row, pivot, strict=True)]
+            if row[column]
+            else row
             for row in rows
         ]
         rows.insert(len(pivots), pivot)
@@ -100,7 +113,7 @@ def product(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _dot(one: tuple[Fraction, ...], other: tuple[Fraction, ...]) -> Fraction:
-    return sum((a * b for a, b in zip(one, other, strict=True)), Fraction(0))
+    return sum((a * b for a, b in zip(one, other, strict=True) if a and b), Fraction(0))
 
 
 def plus(one: Numbers, other: Numbers) -> Numbers:

@@ -130,9 +130,14 @@ def _reads_one_decay(arrangement: Arrangement, decay: Decay) -> bool:
     return all(len({decay.get(state) for state in u.row}) < 2 for u in arrangement.units)
 
 
-def _one_decay(block: Arrangement, decay: Decay) -> bool:
-    """Whether Γ' is one number on a block, so that it commutes with a C that is not diagonal."""
-    return len({decay.get(state) for unit in block.units for state in unit.row}) < 2
+def _scalable(block: Arrangement, decay: Decay) -> bool:
+    """Whether a C that is not diagonal may scale a block.
+
+    It has to commute with Γ', which is one number then. After a change of variables it would say
+    nothing of M_vv, which has to be at most 0 by itself.
+    """
+    plain = block.contracted is None and block.expanded is None
+    return plain and len({decay.get(state) for unit in block.units for state in unit.row}) < 2
 
 
 def _blocks(
@@ -144,7 +149,7 @@ def _blocks(
     for group in components(reads):
         block = arrangement.block(group)
         part = _whole(block, signs)
-        if part is None and _one_decay(block, decay):
+        if part is None and _scalable(block, decay):
             part = of_numbers(block.units, block.matrix, signs)
         if part is not None:
             part = replace(part, decay=decay, rate=slowest)

@@ -53,7 +53,7 @@ def largest(matrix: Sequence[Sequence[float]]) -> float:
     return max((abs(a) for row in matrix for a in row), default=0.0)
 
 
-def norm(matrix: Matrix) -> float:
+def norm(matrix: Sequence[Sequence[complex]]) -> float:
     """The Frobenius norm."""
     return sum(abs(a) ** 2 for row in matrix for a in row) ** 0.5
 

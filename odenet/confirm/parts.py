@@ -37,11 +37,22 @@ class PartCheck:
             return "a slope of a unit is negative, and the proof takes D ≥ 0"
         if not all(field.name in KNOWN or self._plain(field.name) for field in fields(self.part)):
             return None
-        return self._product() or self._squares()
+        return self._commuting() or self._product() or self._squares()
 
     def _plain(self, name: str) -> bool:
         """Whether a part says nothing by an attribute that is not known here."""
         return not getattr(self.part, name)
+
+    def _commuting(self) -> str | None:
+        """C commutes with D, and with what Γ or the allowance adds, where it is not diagonal."""
+        for i, row in enumerate(self.part.scaling):
+            for j, entry in enumerate(row):
+                two = (self.part.units[i], self.part.units[j])
+                slopes = {x for unit in two for x in unit_values(unit, self.words).slopes}
+                decays = {self.part.decay.get(state) for unit in two for state in unit.row}
+                if i != j and entry and (slopes != {1.0} or len(decays) > 1):
+                    return f"C does not commute with D and Γ at ({two[0].text}, {two[1].text})"
+        return None
 
     def _product(self) -> str | None:
         """M = R L, unless a change of variables made another matrix of it."""

@@ -266,7 +266,8 @@ class FlowWriter:
         found = []
         energy = writer.energy(self.certificate)
         if energy is not None:
-            text = f"{self.certificate.energy}, per sample."
+            assert self.certificate.energy is not None
+            text = f"{self.certificate.energy.explained}; per sample."
             found.append(self._method("energy", "state, step=0", text, energy))
         conditions = writer.conditions(self.certificate)
         if conditions:

@@ -293,7 +293,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         factorisations.expansions,
         any_prefix,
     ),
-    "a scaling of numbers commutes with any decay": (prove._one_decay, lambda block, decay: True),
+    "a scaling of numbers commutes with any decay": (prove._scalable, lambda block, decay: True),
     "an indefinite scaling is fine": (lyapunov.positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
         prove.together,

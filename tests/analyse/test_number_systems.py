@@ -1,0 +1,106 @@
+"""Verdicts on equations of numbers alone, against the eigenvalues that numpy finds."""
+
+from fractions import Fraction
+from random import Random
+
+import numpy as np
+import pytest
+
+from odenet.analyse import certify
+from tests.analyse.specs import model
+
+STATES = ("X", "Y", "Z", "W")
+DECAYS = ("0.001", "1/100", "0.1", "1/3", "1/2", "1", "2", "3")
+SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
+DRAWS = 3200
+
+
+class Numbers:
+    """A drawn system: its text, and its matrix at a value of the learned numbers.
+
+    Args:
+        rnd: gives the choices: matrices without a diagonal, antisymmetric ones up to scale, any.
+    """
+
+    def __init__(self, rnd: Random):
+        family = rnd.choice(["hollow", "hollow", "skew", "any"])
+        size = rnd.choice([3, 3, 3, 4]) if family == "hollow" else rnd.choice([2, 2, 2, 3])
+        order = 2 if size == 2 and rnd.random() < 0.2 else 1
+        self.states = STATES[:size]
+        choices = [0, 0, 0, 1, 2, 3, -1, -2, -3] if family == "hollow" else [0, 1, 2, 3, -1, -2, -3]
+        entries = [[rnd.choice(choices) for _ in self.states] for _ in self.states]
+        for i in range(size if family != "any" else 0):
+            entries[i][i] = 0 if order == 1 else -abs(entries[i][i])
+            for j in range(i if family == "skew" else 0):
+                entries[i][j] = -rnd.choice([1, 1, 2, 3]) * entries[j][i]
+        one = rnd.choice(["", "", *DECAYS]) if rnd.random() < 0.4 else None
+        some = ["", "", "", *DECAYS, "a", "g"]
+        kinds = [rnd.choice(some) if one is None else one for _ in self.states]
+        self.lines = [self._line(entries[i], kinds[i], order, i) for i in range(size)]
+        values = {"": Fraction(0), "a": Fraction(1, 20), "g": Fraction(rnd.choice(DECAYS))}
+        decays = np.diag([float(values[k] if k in values else Fraction(k)) for k in kinds])
+        square, zero = np.array(entries, float), np.zeros((size, size))
+        self.matrix = (
+            square - decays if order == 1
+            else np.block([[zero, np.eye(size)], [square, -decays]])
+        )  # fmt: skip
+
+    def _line(self, row: list[int], decay: str, order: int, i: int) -> str:
+        primes = "'" * order
+        terms = [
+            f"{'-' if a < 0 else '+'} {abs(a)} {state}"
+            for a, state in zip(row, self.states, strict=True)
+            if a
+        ]
+        terms += [f"- {decay} {self.states[i]}{primes[1:]}"] if decay else []
+        rate = " ".join(terms).removeprefix("+ ") or f"0 {self.states[i]}"
+        return f"{self.states[i]}{primes} = {rate}"
+
+    @property
+    def text(self) -> str:
+        """The spec."""
+        head = [f"state {', '.join(self.states)}", "param g : scalar(positive)", "let a = 1/20"]
+        used = " ".join(self.lines)
+        head = [h for h, name in zip(head, ("", "g ", "a "), strict=True) if name in used]
+        return "\n".join([*head, *self.lines])
+
+
+def wrong(matrix: np.ndarray, verdict: str, rate: float) -> float:
+    """How far an eigenvalue is from where a verdict has it, beyond what rounding explains.
+
+    An eigenvalue of multiplicity k moves by the k-th root of a rounding.
+    """
+    values = np.linalg.eigvals(matrix)
+    off = {
+        "stable": values.real + rate,
+        "imaginary": np.abs(values.real),
+        "real": np.maximum(np.abs(values.imag), values.real + rate),
+    }[verdict]
+    near = [np.sum(np.abs(values - value) < 1e-3) for value in values]
+    noise = 1e-14 * np.linalg.norm(matrix)
+    return max(d - max(1e-9, noise ** (1 / k)) for d, k in zip(off, near, strict=True))
+
+
+def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
+    proved = dict.fromkeys(("imaginary", "real", "stable"), 0)
+    for seed in range(DRAWS):
+        drawn = Numbers(Random(seed))
+        found = certify(model(drawn.text))
+        if not found.proved:
+            continue
+        proved[found.verdict] += 1
+        assert wrong(drawn.matrix, found.verdict, 0.0) <= 0, (drawn.text, str(found))
+    assert min(proved.values()) >= 10
+
+
+@pytest.mark.parametrize("decay", ["0.001", "0.01", "γ"])
+def test_a_scaling_that_is_not_diagonal_needs_one_decay(decay: str):
+    text = SWAPPED.replace("0.001", decay)
+    text = text.replace("\n", "\nparam γ : scalar(positive)\n", 1) if decay == "γ" else text
+    assert not certify(model(text)).proved
+
+
+def test_one_decay_of_all_states_is_taken_off_before_numbers_scale_them():
+    text = "state X, P, Y\nX' = P - 0.1 X\nP' = -3 X + Y - 0.1 P\nY' = P - 0.1 Y\n"
+    found = certify(model(text))
+    assert found.verdict == "stable" and str(found.rate) == "1/10"
