@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -31,8 +32,8 @@ class CompiledSteps:
 
     def __init__(self, options: Mapping[str, Any]):
         self._options = options
-        self._advance: Callable = torch.compile(_advance, **options)
-        self._pull_back: Callable = torch.compile(_pull_back, **options)
+        self._advance: Callable = torch.compile(_separate(_advance), **options)
+        self._pull_back: Callable = torch.compile(_separate(_pull_back), **options)
 
     def __reduce__(self) -> tuple:
         """Copies, here or in another process, compile for themselves."""
@@ -59,6 +60,16 @@ class CompiledSteps:
             reason = str(error).strip().splitlines()[0]
             warnings.warn(f"torch.compile failed, so flows run eagerly: {reason}", stacklevel=2)
             return getattr(self, name)(*arguments)
+
+
+def _separate(function: FunctionType) -> FunctionType:
+    """The same function with a code object of its own.
+
+    torch keeps what it compiled by code object, a few versions each: flows that shared one would
+    take each other's places, and run eagerly beyond the limit.
+    """
+    code = function.__code__.replace(co_name=function.__name__)
+    return FunctionType(code, function.__globals__, function.__name__)
 
 
 def _with_buffers(flow: Stepwise, weights: StepWeights) -> StepWeights:

@@ -51,6 +51,17 @@ def test_what_is_compiled_does_not_grow_with_depth(name):
     assert graphs.count == 2  # one forward, one back
 
 
+def test_flows_do_not_take_each_others_places_among_what_is_compiled():
+    graphs = Graphs()
+    flows = [build("hamiltonian", steps=3)[0].float() for _ in range(10)]
+    for flow in flows:
+        flow.compile(backend=graphs)
+    for _ in range(2):
+        for flow in flows:
+            flow(torch.randn(2, 4, 5, 6)).sum().backward()
+    assert graphs.count == 2 * len(flows)  # the second round finds all of the first
+
+
 def test_compiled_steps_count_batches_once_and_in_their_own_norms():
     statistics = {}
     for compiled in (True, False):
