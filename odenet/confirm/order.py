@@ -238,7 +238,6 @@ class _Beginning:
                 state[i] -= x.real
         return state
 
-
     def _missed(self, state: Sequence[float], h: float) -> list[float]:
         """How far unknowns of second-order equations are from the solution after a step, over h."""
         return [

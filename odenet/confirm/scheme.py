@@ -25,7 +25,7 @@ LITTLE = 0.02  # h in the finest measurements, some times over
 # Decimal digits, in turn: a disagreement that goes away with more of them was rounding, after
 # divisions by the smallest number a float can be, or by products of such numbers.
 DIGITS = (60, 2000)
-CLOSE = 1e-20  # relative, with so many digits: what is left of them after divisions by small numbers
+CLOSE = 1e-20  # relative: what is left of the digits after divisions by small numbers
 SAME = Decimal(10) ** -1200  # with the most digits: what is not as close as this differs
 TINY = 1e-100  # a complex step; nothing is lost by it
 
@@ -198,9 +198,7 @@ def _undone(
     """How far a step with -h is from undoing a step with h, for the plain mirror or the best."""
     forward, backward = (_step(scheme, rates, Decimal, sign * h, values) for sign in (1, -1))
     mirrors = list(_mirrors(scheme)) if all_ else [next(_mirrors(scheme))]
-    return min(
-        _distance(mirror(backward(mirror(forward(before)))), before) for mirror in mirrors
-    )
+    return min(_distance(mirror(backward(mirror(forward(before)))), before) for mirror in mirrors)
 
 
 def _mirrors(scheme: Scheme) -> Iterator[Any]:

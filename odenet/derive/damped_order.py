@@ -158,9 +158,7 @@ class DampedStep:
         return total
 
 
-def damped_order(
-    scheme: Scheme, values: Mapping[str, Value]
-) -> tuple[int | None, str, str, str]:
+def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str, str]:
     """The order, why there is none, what the start lines do to it, and the parasitic eigenvalues.
 
     Args:
