@@ -25,9 +25,7 @@ LITTLE = 0.02  # h in the finest measurements, some times over
 # Decimal digits, in turn: a disagreement that goes away with more of them was rounding, after
 # divisions by the smallest number a float can be, or by products of such numbers.
 DIGITS = (60, 2000)
-CLOSE = (
-    1e-20  # relative, with so many digits: what is left of them after divisions by small numbers
-)
+CLOSE = 1e-20  # relative: what is left of the digits after divisions by small numbers
 SAME = Decimal(10) ** -1200  # with the most digits: what is not as close as this differs
 TINY = 1e-100  # a complex step; nothing is lost by it
 

@@ -6,6 +6,7 @@ wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import sympy
@@ -44,7 +45,7 @@ def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern
     limit = pattern.order + 2
 
     def residual(factor: int) -> dict:
-        factors: dict[str, Number] = {p.function: factor for p in scheme.patterns}
+        factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
         return OrderConditions(scheme, scalars, symbols, limit, factors).errors(key)
 
     without, once = residual(0), residual(1)

@@ -113,9 +113,12 @@ class Derivation:
     def symmetry_order(self) -> int | None:
         """The q up to which a step with -h undoes one with h; None if no limit was found.
 
-        A symmetric step is undone to every order. Schemes with unknowns of their own have none.
+        A symmetric step is undone to every order. Schemes with unknowns of their own have none. It
+        is one to the digits given where the order of accuracy is.
         """
-        return None if self.symmetric else symmetry_order(self.scheme, self.values)
+        if self.symmetric:
+            return None
+        return symmetry_order(self.scheme, self.values, bool(self.accuracy.digits))
 
     @property
     def effectively_symmetric(self) -> bool:

@@ -67,7 +67,8 @@ def _symmetric(derivation: Derivation) -> str:
         return "yes"
     if not derivation.effectively_symmetric:
         return "no"
-    return f"no; a step is undone by -h to order {derivation.symmetry_order}"
+    digits = ", to the digits given" if derivation.accuracy.digits else ""
+    return f"no; a step is undone by -h to order {derivation.symmetry_order}{digits}"
 
 
 def _volume(derivation: Derivation, shown: Notation) -> str:

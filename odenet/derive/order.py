@@ -126,10 +126,14 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
 
 
 def conditions_at(
-    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None
+    scheme: Scheme,
+    values: Mapping[str, Fraction | float] | None = None,
+    to_the_digits: bool = False,
 ) -> OrderConditions:
     """The order conditions at given values of the constants, as in `derive_order`."""
-    return _conditions(scheme, _known(scheme, values), None, tolerant=False)
+    known = _known(scheme, values)
+    printed = decimals(scheme, {name: known[name] for name, _ in scheme.constants})
+    return _conditions(scheme, known, printed, to_the_digits)
 
 
 def _known(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:

@@ -2,8 +2,8 @@
 
 An error h^q in the values of the beginning costs nothing where the step forgets it, moves the
 solution by h^q where it has a part in the eigenvalue 1 of the one-step matrix at h = 0, and counts
-in full where the unknown itself oscillates with it. What is forgotten, or swings without being
-seen, has entered right-hand sides in the meantime (`start_effect.py`).
+in full where the unknown itself oscillates with it. What is forgotten, or swings unseen, has
+entered right-hand sides in the meantime (`start_effect.py`).
 """
 
 from dataclasses import dataclass

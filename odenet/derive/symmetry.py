@@ -78,13 +78,20 @@ def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
 
 
 def symmetry_order(
-    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None
+    scheme: Scheme,
+    values: Mapping[str, Fraction | float] | None = None,
+    to_the_digits: bool = False,
 ) -> int | None:
     """The q up to which a step with -h undoes one with h: what is left is O(h^(q+1)).
 
     Euler's step has q = 1; the effectively symmetric schemes EES(2, q) have more than their order
     asks for (Shmelev, Ebrahimi-Fard, Tapia & Salvi 2025, arXiv 2507.21006). History is taken on the
     exact solution.
+
+    Args:
+        scheme: its text.
+        values: of its constants.
+        to_the_digits: whether long decimals count as far as they are printed only (`printed.py`).
 
     Returns:
         None where nothing is said: for schemes with unknowns of their own, and where there is no
@@ -94,7 +101,7 @@ def symmetry_order(
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:
-            return _undone_up_to(conditions_at(scheme, values))
+            return _undone_up_to(conditions_at(scheme, values, to_the_digits))
         except NoSeries:
             return None
 

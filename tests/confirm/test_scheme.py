@@ -123,6 +123,53 @@ def test_an_order_that_is_off_by_one_is_caught(name: str):
             confirm_order(scheme, Order(wrong), values)
 
 
+SECOND = "for Y'' = F(Y)\naux v\nstart v[0] = {start}\n{lines}"
+SYMPLECTIC = "v[n+1] = v[n] + h F(Y[n])\nY[n+1] = Y[n] + h v[n+1]"
+POSITION_FIRST = "t = Y[n] + h v[n]\nv[n+1] = v[n] + h F(t)\nY[n+1] = t"
+SCALED = "v[n+1] = v[n] + 3/2 h F(Y[n])\nY[n+1] = Y[n] + 2 h/3 v[n+1]"
+STEPS = "v[n+1] = v[n] + h^2 F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
+
+
+@pytest.mark.parametrize("start", ["0", "h/2 F(Y[0])", "F(Y[0])"])
+@pytest.mark.parametrize("lines", [SYMPLECTIC, POSITION_FIRST, SCALED, STEPS])
+def test_a_velocity_of_any_scale_and_start_is_found(lines: str, start: str):
+    scheme = read_scheme(f"scheme s {{\n{SECOND.format(start=start, lines=lines)}\n}}")
+    confirm_derivation(derive(scheme))
+    with pytest.raises(Disagreement, match=r"errors fall as h\^2"):
+        confirm_order(scheme, Order(3), {})
+
+
+EULER = "Y[n+1] = Y[n] + {} h F(Y[n])"
+DECAYING = "Y[n+1] = {} Y[n] + h F(Y[n])"
+MIDPOINT = "Y[n+1] = Y[n] + {} h F(Y[n] + h/2 F(Y[n]))"
+RK4 = """k1 = F(Y[n])
+    k2 = F(Y[n] + h/2 k1)
+    k3 = F(Y[n] + h/2 k2)
+    k4 = F(Y[n] + h k3)
+    Y[n+1] = Y[n] + h/6 ({} k1 + 2 k2 + 2 k3 + k4)"""
+
+
+@pytest.mark.parametrize("lines", [EULER, DECAYING, MIDPOINT, RK4])
+@pytest.mark.parametrize(
+    "factor", ["0.99", "0.999", "0.9999", "0.999999", "1.00000005", "1.000000000001"]
+)
+def test_a_late_wrong_digit_is_no_contradiction(lines: str, factor: str):
+    text = f"scheme s {{\nfor Y' = F(Y)\n{lines.format(factor)}\n}}"
+    confirm_derivation(derive(read_scheme(text)))
+
+
+def test_a_residual_that_no_number_of_the_scheme_explains_is_no_excuse():
+    adams = read_scheme(LITERATURE["Adams-Bashforth 3"][1])
+    with pytest.raises(Disagreement, match=r"errors fall as h\^3"):
+        confirm_order(adams, Order(0, residual=1.1e-16), {})
+
+
+@pytest.mark.parametrize("name", ["momentum", "heavy_ball"])
+@pytest.mark.parametrize("gamma", [1e-300, -1e-30, 1e-5, 1 - 1e-10, 1 - 1e-16, 1e5, 1e30, 1e300])
+def test_constants_of_any_size_are_compared_with_digits_that_suffice(name: str, gamma: float):
+    confirm_derivation(derive(SCHEMES[name]), {"gamma": gamma})
+
+
 def test_the_solution_of_another_equation_has_no_order():
     with pytest.raises(Disagreement):
         confirm_order(read_scheme(HEAVY_BALL), Order(1), {})

@@ -126,6 +126,36 @@ def test_decimals_given_where_the_scheme_is_used_count_as_printed_too():
     assert derive_order(scheme, {"a": 0.3333334444, "b": 1.5}).value == 1
 
 
+@pytest.mark.parametrize("last, value", [("8", "4 to the 17 digits given"), ("9", "0")])
+def test_a_residual_that_one_unit_in_the_last_place_explains_holds(last, value):
+    # 2a - b = 1 is off by 3 units for 8, and by 5 for 9; a and b explain 3
+    text = f"""scheme s {{
+        for Y' = F(Z), Z' = G(Y)
+        let a = 1.351207191959657{last}
+        let b = 1.7024143839193153
+        Y1 = Y[n] + a/2 h F(Z[n])
+        Z1 = Z[n] + a h G(Y1)
+        Y2 = Y1 + (a - b)/2 h F(Z1)
+        Z2 = Z1 - b h G(Y2)
+        Y3 = Y2 + (a - b)/2 h F(Z2)
+        Z[n+1] = Z2 + a h G(Y3)
+        Y[n+1] = Y3 + a/2 h F(Z[n+1])
+    }}"""
+    assert str(derive_order(read_scheme(text))).startswith(value)
+
+
+@pytest.mark.parametrize("factor", ["0.99999", "0.999999", "0.9999999999999999"])
+def test_what_stands_still_is_kept_exactly_or_not_at_all(factor):
+    text = f"scheme s {{\nfor Y' = F(Y)\nY[n+1] = {factor} Y[n] + h F(Y[n])\n}}"
+    order = derive_order(read_scheme(text))
+    assert (order.value, order.digits) == (0, "")
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1 - 1e-10, 1 - 1e-16])
+def test_what_settles_slowly_has_the_order_it_has_in_the_end(gamma):
+    assert derive_order(SCHEMES["heavy_ball"], {"gamma": gamma}).value == 1
+
+
 def test_the_first_violated_condition_is_named_with_its_residual():
     assert derive_order(SCHEMES["heun"]).reason == (
         "the condition of order 3 for F''(F, F) is off by -1/6"

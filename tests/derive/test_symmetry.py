@@ -85,6 +85,22 @@ def test_what_is_symmetric_is_undone_to_every_order_that_is_looked_at():
     assert derive(SCHEMES["midpoint"]).symmetry_order is None
 
 
+@pytest.mark.parametrize("sixth, third, digits", [
+    ("1/6", "1/3", ""), ("0.166667", "0.333333", ", to the digits given")])  # fmt: skip
+def test_printed_decimals_are_undone_as_far_as_the_fractions_they_print(sixth, third, digits):
+    text = f"""scheme s {{
+        for Y' = F(Y)
+        k1 = F(Y[n])
+        k2 = F(Y[n] + h/2 k1)
+        k3 = F(Y[n] + h/2 k2)
+        k4 = F(Y[n] + h k3)
+        Y[n+1] = Y[n] + h ({sixth} k1 + {third} k2 + {third} k3 + {sixth} k4)
+    }}"""
+    found = derive(read_scheme(text))
+    assert found.symmetry_order == 5
+    assert f"a step is undone by -h to order 5{digits}\n" in f"{found}\n"
+
+
 def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
     # the exact midpoint step, its history in an unknown of its own, turned by hand
     scheme = LITERATURE["midpoint_in_aux"]
