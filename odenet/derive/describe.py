@@ -37,9 +37,7 @@ def summary(derivation: Derivation) -> list[str]:
     return facts
 
 
-def why_not_undone(
-    derivation: Derivation, values: Mapping[str, Number] | None = None
-) -> str:
+def why_not_undone(derivation: Derivation, values: Mapping[str, Number] | None = None) -> str:
     """Why a step has no explicit inverse at the derivation's values; empty where it has one.
 
     Args:
