@@ -62,8 +62,19 @@ def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
         for number in closed(found, lambda node: isinstance(node, expr.Learned)):
             scope.evaluate(number)
     except Rejected:
-        scope.used |= {node.id for node in value.walk() if isinstance(node, tree.Name)}
+        scope.used |= _named(value, scope)
         return expr.Zero(span=value.span)
+    return found
+
+
+def _named(value: tree.Value, scope: SpecScope) -> set[str]:
+    """The names in a formula, and in the lets that it names."""
+    found: set[str] = set()
+    left = [value]
+    while left:
+        new = {node.id for node in left.pop().walk() if isinstance(node, tree.Name)} - found
+        found |= new
+        left += [scope.lets[name].value for name in new if name in scope.lets]
     return found
 
 

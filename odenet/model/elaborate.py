@@ -17,6 +17,8 @@ from odenet.model.expr import Kind
 from odenet.model.meaning import Function, Rejected, Scope, a
 from odenet.model.products import Products
 
+DEEPEST = 100  # levels of a formula: every stage walks it, on Python's stack of 1000 calls
+
 
 class Elaborator:
     """Elaborates formulas in one scope."""
@@ -25,6 +27,7 @@ class Elaborator:
         self.scope = scope
         self.report = report
         self.products = Products(report)
+        self._inside = 0  # formulas being read, as one reads the lets that it names
 
     def field(self, node: tree.Value) -> expr.Node:
         """A formula for a field; the number 0 is the zero field."""
@@ -49,10 +52,28 @@ class Elaborator:
 
     def value(self, node: tree.Value) -> expr.Node:
         """A formula of any kind."""
-        found = self._expr(node)
+        found = self._read(node)
         if isinstance(found, Function):
             self._reject(node, f"`{found.name}` needs arguments", help_=f"write `{found.takes}`")
+        if not self._inside and _deeper(found, DEEPEST):
+            self._reject_depth(node)
         return found
+
+    def _read(self, node: tree.Value) -> expr.Node | Function:
+        """A formula; one too deep for Python's stack is refused where the outermost one stands."""
+        self._inside += 1
+        try:
+            return self._expr(node)
+        except RecursionError:
+            if self._inside > 1:
+                raise
+        finally:
+            self._inside -= 1
+        self._reject_depth(node)
+
+    def _reject_depth(self, node: tree.Value) -> NoReturn:
+        help_ = f"at most {DEEPEST} levels: a factor is one, and what a let names is written out"
+        self._reject(node, "this formula is nested too deeply", help_=help_)
 
     def _reject(self, node: tree.Node, message: str, label: str = "", help_: str = "") -> NoReturn:
         self.report.error(message, node.span, label, help_)
@@ -234,3 +255,11 @@ class Elaborator:
 def _juxtaposed_brackets(factor: tuple[str, tree.Expr]) -> TypeGuard[tuple[str, tree.Group]]:
     """Whether a factor is brackets written right after the factor before."""
     return factor[0] == "" and isinstance(factor[1], tree.Group)
+
+
+def _deeper(node: expr.Node, levels: int) -> bool:
+    """Whether a formula has more levels than that; counted without recursion."""
+    row = [node]
+    for _ in range(levels):
+        row = list({id(child): child for inner in row for child in inner.children()}.values())
+    return bool(row)

@@ -1,4 +1,4 @@
-"""What a file says of `Y'` where the scheme of `Y''` keeps values of `Y` alone."""
+"""What a file says of `Y'` where the scheme steps `Y'' = F(Y)` with `Y` as its state."""
 
 from collections.abc import Iterable, Iterator
 
@@ -28,16 +28,18 @@ def unread_velocity(
     """
     if max(pattern.order for pattern in scheme.patterns) == 1:
         return None
-    for shown, verb, place in _mentions(dynamics, initial):
+    for speed, verb, place in _mentions(dynamics, initial):
         takers = _first_order(dynamics, place)
-        ways = [f"take {', '.join(takers)}, where Y' is a state"] if takers else []
+        ways = [f"take {', '.join(takers)}, where {speed} is a state"] if takers else []
         if verb == "reads":
+            shown, why = f"{speed}(0)", "its `start` lines say how it begins"
             starts = [f"{scheme.spellings[s.name]}[{s.offset}]" for s, _ in scheme.starts]
             begin = " and give " + " and ".join(f"`start {s} = …`" for s in starts)
             ways.append(f"remove this{begin if starts else ''}")
         else:
+            shown, why = speed, "its states are the unknowns of second order"
             ways.append("write the output without it")
-        message = f"{scheme.name} never {verb} {shown}: it keeps past values, not a velocity"
+        message = f"{scheme.name} never {verb} `{shown}`: {why}"
         return Diagnostic(message, place, help="; or ".join(ways))
     return None
 
@@ -45,14 +47,15 @@ def unread_velocity(
 def _mentions(
     dynamics: Dynamics, initial: Iterable[tree.Initial]
 ) -> Iterator[tuple[str, str, Span]]:
+    """Each velocity that the file names outside its equations, what for, and where."""
     for line in initial:
         if line.order == 1:
-            yield f"`{line.name.spelling}'(0)`", "reads", line.span
+            yield f"{line.name.spelling}'", "reads", line.span
     for node in dynamics.output.walk():
         if isinstance(node, State) and node.order == 1:
             place = node.span or dynamics.output.span
             assert place is not None
-            yield f"`{node.name}'`", "computes", place
+            yield place.text, "computes", place
 
 
 def _first_order(dynamics: Dynamics, place: Span) -> list[str]:

@@ -4,6 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+import odenet
+from odenet.diagnostics import SpecError
 from odenet.language.reading import read
 from odenet.model import expr
 from odenet.model.arguments import RULES
@@ -238,7 +240,39 @@ def test_a_text_that_no_file_can_hold_is_refused(char):
 
 def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
     lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(1000))])
-    assert errors_of(one_state("a1000 Y", lets)) == ["a formula of this file is nested too deeply"]
+    assert errors_of(one_state("a1000 Y", lets)) == ["this formula is nested too deeply"]
+
+
+DEEP = {
+    "factors": ("{} Y", "K ", "param K : dense"),
+    "numbers": ("{} Y", "a ", "let a = 1"),
+    "quotients": ("Y {}", "/ a ", "let a = 1"),
+    "elementwise products": ("{} Y", "Y * ", ""),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_a_formula_is_as_deep_as_every_stage_can_walk_or_refused_at_its_place(kind):
+    shape, part, declarations = DEEP[kind]
+    deepest = odenet.loads(one_state(shape.format(part * 95), declarations))
+    compile(deepest.source(), kind, "exec")
+    assert str(deepest)
+    for count in (110, 490, 3000):
+        right = shape.format(part * count).strip()
+        with pytest.raises(SpecError) as caught:
+            odenet.loads(one_state(right, declarations))
+        (found,) = caught.value.diagnostics
+        assert found.message == "this formula is nested too deeply"
+        assert found.span is not None and found.span.text == right
+
+
+@pytest.mark.parametrize("let", ["K s{}", "s{}^T", "2 (s{} + K)"])
+def test_a_long_chain_of_operators_is_refused_and_what_it_names_counts_as_used(let):
+    lets = "\n".join(f"let s{i + 1} = {let.format(i)}" for i in range(300))
+    declarations = f"param K : dense\nlet s0 = K\n{lets}"
+    assert set(errors_of(one_state("s300 Y", declarations))) == {
+        "this formula is nested too deeply"
+    }
 
 
 def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
