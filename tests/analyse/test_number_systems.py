@@ -12,23 +12,26 @@ from tests.analyse.specs import model
 STATES = ("X", "Y", "Z", "W")
 DECAYS = ("0.001", "1/100", "0.1", "1/3", "1/2", "1", "2", "3")
 SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
-DRAWS = 3200
+DRAWS = 700
 
 
 class Numbers:
     """A drawn system: its text, and its matrix at a value of the learned numbers.
 
     Args:
-        rnd: gives the choices: matrices without a diagonal, antisymmetric ones up to scale, any.
+        rnd: gives the choices: states coupled in a chain, matrices antisymmetric up to scale, any.
     """
 
     def __init__(self, rnd: Random):
-        family = rnd.choice(["hollow", "hollow", "skew", "any"])
-        size = rnd.choice([3, 3, 3, 4]) if family == "hollow" else rnd.choice([2, 2, 2, 3])
+        family = rnd.choice(["chain", "chain", "skew", "any"])
+        size = rnd.choice([3, 3, 3, 4]) if family == "chain" else rnd.choice([2, 2, 2, 3])
         order = 2 if size == 2 and rnd.random() < 0.2 else 1
         self.states = STATES[:size]
-        choices = [0, 0, 0, 1, 2, 3, -1, -2, -3] if family == "hollow" else [0, 1, 2, 3, -1, -2, -3]
+        choices = [0, 1, 2, 3, -1, -2, -3]
         entries = [[rnd.choice(choices) for _ in self.states] for _ in self.states]
+        if family == "chain":
+            entries = [[a * (abs(i - j) == 1) for j, a in enumerate(row)]
+                       for i, row in enumerate(entries)]  # fmt: skip
         for i in range(size if family != "any" else 0):
             entries[i][i] = 0 if order == 1 else -abs(entries[i][i])
             for j in range(i if family == "skew" else 0):

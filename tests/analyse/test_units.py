@@ -276,7 +276,7 @@ def energy_of(unit: str) -> str:
     energy = certify(model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
     assert energy is not None
     assert bool(energy.terms) != bool(energy.obstacle)
-    return energy.formula
+    return f"{energy.formula} with {', '.join(energy.primitives)}"
 
 
 def test_the_energy_of_a_chain_names_its_own_primitive():
@@ -284,8 +284,8 @@ def test_the_energy_of_a_chain_names_its_own_primitive():
     assert energy_of("relu(N(K Y) + b)") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = relu(N(t) + b)"
     assert energy_of("(2 N(K Y + b))") == "1ᵀΨ₁(K Y + b) with Ψ₁'(t) = N(t)"
     assert energy_of("tanh(2 sigmoid(K Y))") == "1ᵀΨ₁(K Y) with Ψ₁'(t) = tanh(2 sigmoid(t))"
-    assert energy_of("tanh(K Y + b)") == "1ᵀΨ(K Y + b)"
-    assert energy_of("(K Y)") == "½ |Y|²"
+    assert energy_of("tanh(K Y + b)") == "1ᵀΨ(K Y + b) with Ψ' = tanh"
+    assert energy_of("(K Y)") == "½ |Y|² with "
 
 
 # --- products ---

@@ -104,7 +104,7 @@ class HamiltonianFlow(Flow):
         )
 
     def energy(self, state, step=0):
-        """E = 1ᵀΨ(K1 Z + b1) + 1ᵀΨ(K2 Y + b2),  dE/dt = 0, per sample."""
+        """E = 1ᵀΨ(K1 Z + b1) + 1ᵀΨ(K2 Y + b2),  dE/dt = 0, with Ψ' = relu; per sample."""
         Y, Z = state
         a1 = conv(Z, self.K1[step]) + self.b1[step]
         e1 = torch.relu(a1) ** 2 / 2

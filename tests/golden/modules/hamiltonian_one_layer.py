@@ -103,7 +103,7 @@ class HamiltonianOneLayerFlow(Flow):
         )
 
     def energy(self, state, step=0):
-        """E = 1ᵀΨ(K Z + b) + 1ᵀΨ(Kᵀ Y + b),  dE/dt = 0, per sample."""
+        """E = 1ᵀΨ(K Z + b) + 1ᵀΨ(Kᵀ Y + b),  dE/dt = 0, with Ψ' = relu; per sample."""
         Y, Z = state
         a1 = conv(Z, self.K[step]) + self.b[step]
         e1 = torch.relu(a1) ** 2 / 2

@@ -93,7 +93,7 @@ class LeapfrogFlow(Flow):
         return (self.rate_Y(Y, self.K[step], self.b[step]),)
 
     def energy(self, state, step=0):
-        """E = ½ |Y'|² + 1ᵀΨ(K Y + b),  dE/dt = 0, per sample."""
+        """E = ½ |Y'|² + 1ᵀΨ(K Y + b),  dE/dt = 0, with Ψ' = relu; per sample."""
         Y_prev, Y = state
         Y_dot = (Y - Y_prev) / self.h
         e1 = Y_dot**2 / 2

@@ -93,7 +93,7 @@ class MidpointFlow(Flow):
         return (self.rate_Y(Y, self.K[step], self.b[step]),)
 
     def energy(self, state, step=0):
-        """E = 1ᵀΨ((K - Kᵀ) Y + b),  dE/dt = 0, per sample."""
+        """E = 1ᵀΨ((K - Kᵀ) Y + b),  dE/dt = 0, with Ψ' = relu; per sample."""
         _, Y = state
         a1 = conv(Y, self.K[step] - adjoint_kernel(self.K[step])) + self.b[step]
         e1 = torch.relu(a1) ** 2 / 2

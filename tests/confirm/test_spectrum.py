@@ -1,0 +1,64 @@
+"""An eigenvalue is out of place only where rounding cannot have put it there."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odenet.analyse import certificate, certify, prove
+from odenet.confirm import Disagreement, confirmed
+from odenet.confirm.spectrum import misplaced
+from tests.analyse.specs import model
+from tests.confirm.planting import plant
+
+SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
+
+
+def jordan(value: float, size: int) -> np.ndarray:
+    return value * np.eye(size) + np.eye(size, k=1)
+
+
+def turned(matrix: np.ndarray, seed: int, spread: float) -> list[list[float]]:
+    """A similar matrix, by one of condition e^(2 spread)."""
+    rng = np.random.default_rng(seed)
+    size = len(matrix)
+    left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2))
+    change = left @ np.diag(np.exp(rng.uniform(-spread, spread, size))) @ right
+    return (change @ matrix @ np.linalg.inv(change)).tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), spread=st.floats(0, 3), sizes=st.lists(st.integers(1, 4)))
+def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(seed, spread, sizes):
+    size = sum(sizes) + 1
+    matrix, start = np.zeros((size, size)), 0
+    for n in sizes:
+        matrix[start : start + n, start : start + n] = jordan(0.0, n)
+        start += n
+    for verdict in ("stable", "imaginary", "real"):
+        assert misplaced(turned(matrix, seed, spread), verdict) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), exponent=st.floats(-8, 0))
+def test_a_small_positive_real_part_of_a_simple_eigenvalue_is_found(seed, exponent):
+    values = np.diag([10**exponent, -1.0, -2.0, -0.5])
+    found = misplaced(turned(values, seed, 1.0), "stable")
+    assert found is not None and found.real == pytest.approx(10**exponent, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [1e-2, 1e-1])
+def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
+    assert misplaced(turned(jordan(value, 2), 1, 0.5), "stable") is not None
+
+
+def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
+    assert not certify(model(SWAPPED)).proved
+    plant(monkeypatch, prove._scalable, lambda block, decay: True)
+    program = model(SWAPPED)
+    wrong = certify(program)
+    assert wrong.verdict == "stable"
+    with pytest.raises(Disagreement, match="C does not commute"):
+        confirmed(program, wrong)
+    with pytest.raises(Disagreement, match="an eigenvalue"):
+        confirmed(program, certificate.Certificate("stable"))
