@@ -103,10 +103,19 @@ def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
-    """The first few of the fitting schemes, each with its limits."""
+    """The first few of the fitting schemes, each with its limits.
+
+    The scheme in use is one of them only with other constants than it has, which are then shown.
+    """
+    used = model.scheme
+    free = [(n, default) for n, default in used.constants if n not in used.decays and default]
+    known = model.discretisation.constants
+    changed = any(known.get(n) != evaluate(default, {}) for n, default in free)
     return [
-        f"{found.name} ({found.limits})" for found in fitting_schemes(model, certificate)[:MOST]
-    ]
+        f"{_call(used) if found.name == used.name else found.name} ({found.limits})"
+        for found in fitting_schemes(model, certificate)
+        if found.name != used.name or changed
+    ][:MOST]
 
 
 @dataclass(frozen=True)

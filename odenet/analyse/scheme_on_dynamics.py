@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
-from odenet.derive.describe import conditions
+from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Kind
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
@@ -171,11 +171,7 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
 
 def irreversible(model: Model, derivation: Derivation) -> str | None:
     """Why the steps have no inverse at the constants of the file, where they have none."""
-    if derivation.obstacle is not None:
-        return derivation.obstacle.message
-    if derivation.violated(model.discretisation.numbers):
-        return f"it has an inverse only where {' and '.join(conditions(derivation))}"
-    return None
+    return why_not_undone(derivation, model.discretisation.numbers) or None
 
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:

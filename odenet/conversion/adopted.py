@@ -107,6 +107,16 @@ class AdoptedFlow(Flow):
             self._make_lazy(u, context)
         return self._called(u, context)
 
+    def given(self, *args: Any, **kwargs: Any) -> Self:
+        """The flow with further inputs in place, for its other methods.
+
+        Example:
+            ``flow.given(memory, mask=mask).inverse(y)``, or ``.trajectory(x)``.
+        """
+        call = self.view()
+        call.context = Context(args, kwargs)
+        return call
+
     def _make_lazy(self, u: Tensor, context: Context) -> None:
         """Lets lazy modules make their parameters, in a call that is not counted."""
         if any(map(is_lazy, self.parameters())):

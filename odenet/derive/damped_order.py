@@ -19,8 +19,9 @@ import sympy
 from odenet.derive.coefficients import H, Scalars, Value, as_mpf
 from odenet.derive.h_series import Powers, Reader, add, multiply
 from odenet.derive.linear_step import one_step
+from odenet.derive.parasitic import parasitic
 from odenet.derive.power_bounded import bounded_powers, index_of_one
-from odenet.derive.text import notation
+from odenet.derive.start_error import followed
 from odenet.model import expr
 from odenet.model.expr import Node, Slot
 from odenet.model.fold import combination
@@ -157,8 +158,10 @@ class DampedStep:
         return total
 
 
-def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str]:
-    """The order, at most DAMPED_HIGHEST; why there is none; and what the start lines do to it.
+def damped_order(
+    scheme: Scheme, values: Mapping[str, Value]
+) -> tuple[int | None, str, str, str]:
+    """The order, why there is none, what the start lines do to it, and the parasitic eigenvalues.
 
     Args:
         scheme: its text.
@@ -168,28 +171,31 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
         NoSeries: a factor is not a power series in h.
     """
     if scheme.aux:
-        return None, "not derived for a decay with unknowns of the scheme's own", ""
+        return None, "not derived for a decay with unknowns of the scheme's own", "", ""
     zero = sympy.Integer(0)
     step = one_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
     numbers = {**step.scalars.numbers(values), H: Fraction(0)}
     whole = step.at({symbol: as_mpf(value) for symbol, value in numbers.items()})
     if not bounded_powers(whole, at_one=max(p.order for p in scheme.patterns)):
-        return None, "errors of earlier steps grow from step to step, however small h is", ""
+        return None, "errors of earlier steps grow from step to step, however small h is", "", ""
     loss = index_of_one(whole)
     for limit in (3, 4, DAMPED_HIGHEST + loss):  # few powers where few suffice
         least = min(DampedStep(scheme, values, limit).errors().values())
         if least <= limit:
             break
     order = min(max(least - loss, 0), DAMPED_HIGHEST)
+    note = _start_note(scheme, values, order, loss)
+    return order, "", note, parasitic(whole, scheme.slots, scheme.patterns[0].variable)
+
+
+def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, loss: int) -> str:
+    """Whether the values before the first step are too far off for the order of the steps."""
     starts = DampedStep(scheme, values, order + loss, resting=True).start_errors()
-    shown = notation(scheme)
-    for slot, value in scheme.starts:
-        reached = starts[slot] - loss + 1
-        if reached < order:
-            line = f"start {shown.name(slot.name)}[{slot.offset}] = {shown.show(value)}"
-            note = f"with `{line}` the equation's solution is followed to order {max(reached, 0)}"
-            return order, "", f"{note} only"
-    return order, "", ""
+    reached = {slot: max(power - loss + 1, 0) for slot, power in starts.items()}
+    worst = min(reached, key=lambda slot: reached[slot], default=None)
+    if worst is None or reached[worst] >= order:
+        return ""
+    return followed(scheme, worst, reached[worst])
 
 
 def _plus(one: Vector, other: Vector, sign: int = 1) -> Vector:

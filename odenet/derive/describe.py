@@ -10,9 +10,9 @@ import sympy
 from odenet.derive.text import Notation, notation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from odenet.derive.derivation import Derivation
+    from odenet.derive.derivation import Derivation, Number
     from odenet.model.scheme import Update
 
 
@@ -20,20 +20,37 @@ def summary(derivation: Derivation) -> list[str]:
     """The properties in a few sentences, for a docstring."""
     shown = notation(derivation.scheme)
     facts = []
-    if derivation.obstacle is not None:
-        facts.append(f"Not reversible: {derivation.obstacle.message}.")
-    words = ["reversible"] if derivation.reversible else []
+    why = why_not_undone(derivation)
+    if why:
+        facts.append(f"Not reversible: {why}.")
+    words = [] if why else ["reversible"]
     words += [_order(derivation)] if derivation.order is not None else []
     words += ["symmetric"] if derivation.symmetric else []
-    if derivation.reversible:
+    if not why:
         kept = derivation.volume_preserving
         words.append("volume preserving" if kept else f"volume {_volume(derivation, shown)}")
     if words:
         facts.append(f"{'; '.join(words).capitalize()}.")
-    if derivation.conditions:
+    if derivation.conditions and not why:
         facts.append(f"Needs {', '.join(conditions(derivation))}.")
     facts += [f"{note[0].upper()}{note[1:]}." for note in [derivation.accuracy.note] if note]
     return facts
+
+
+def why_not_undone(
+    derivation: Derivation, values: Mapping[str, Number] | None = None
+) -> str:
+    """Why a step has no explicit inverse at the derivation's values; empty where it has one.
+
+    Args:
+        derivation: of a scheme.
+        values: in place of the derivation's own.
+    """
+    if derivation.obstacle is not None:
+        return derivation.obstacle.message
+    if derivation.violated(values):
+        return f"it has an inverse only where {' and '.join(conditions(derivation))}"
+    return ""
 
 
 def conditions(derivation: Derivation) -> list[str]:
@@ -67,10 +84,11 @@ def as_text(derivation: Derivation) -> str:
     shown = notation(derivation.scheme)
     lets = [f"{shown.name(n)} = {shown.show(v)}" for n, v in derivation.scheme.lets]
     parts = ["forward", *_indented([*lets, *_equations(derivation.forward, shown)])]
-    if derivation.inverse is None:
-        assert derivation.obstacle is not None
-        parts += ["inverse", f"    not explicit: {derivation.obstacle.message}"]
+    if why := why_not_undone(derivation):
+        found = "not explicit" if derivation.inverse is None else "none here"
+        parts += ["inverse", f"    {found}: {why}"]
     else:
+        assert derivation.inverse is not None
         parts += ["inverse", *_indented(_equations(derivation.inverse, shown))]
         parts += ["proof that it is the inverse", *_indented(derivation.proof)]
     rows = _rows(derivation, shown)
@@ -86,8 +104,9 @@ def _rows(derivation: Derivation, shown: Notation) -> list[tuple[str, str]]:
     rows.append(("symmetric", _symmetric(derivation)))
     if accuracy.parasitic:
         rows.append(("parasitic", accuracy.parasitic))
-    if derivation.reversible:
-        rows.append(("volume", _volume(derivation, shown)))
+    if why_not_undone(derivation):
+        return rows
+    rows.append(("volume", _volume(derivation, shown)))
     if derivation.conditions:
         rows.append(("condition", ", ".join(conditions(derivation))))
     lost = _lost(derivation, shown)
@@ -123,9 +142,9 @@ def _indented(lines: Iterable[str]) -> list[str]:
 def as_latex(derivation: Derivation) -> str:
     """Step and inverse as aligned equations, then the properties in words."""
     shown = notation(derivation.scheme, latex=True)
-    if derivation.inverse is None:
-        assert derivation.obstacle is not None
-        return f"No explicit inverse: {_verbatim(derivation.obstacle.message)}."
+    if why := why_not_undone(derivation):
+        return f"No explicit inverse: {_verbatim(why)}."
+    assert derivation.inverse is not None
     lines = " \\\\\n".join(
         f"{shown.show(update.target)} &= {shown.show(update.value)}"
         for update in derivation.inverse
@@ -150,13 +169,14 @@ def _verbatim(text: str) -> str:
 def as_json(derivation: Derivation) -> dict[str, Any]:
     """The derivation as plain values."""
     shown = notation(derivation.scheme)
-    inverse = derivation.inverse
+    why = why_not_undone(derivation)
+    inverse = None if why else derivation.inverse
     return {
         "forward": [shown.equation(update) for update in derivation.forward],
         "inverse": None if inverse is None else [shown.equation(update) for update in inverse],
-        "proof": list(derivation.proof) if derivation.reversible else None,
-        "reversible": derivation.reversible,
-        "obstacle": derivation.obstacle.message if derivation.obstacle else None,
+        "proof": None if why else list(derivation.proof),
+        "reversible": not why,
+        "obstacle": why or None,
         "order": derivation.order,
         "order_reason": derivation.accuracy.reason or None,
         "order_note": derivation.accuracy.note or None,
@@ -169,6 +189,6 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "parasitic": derivation.accuracy.parasitic or None,
         "symmetric": derivation.symmetric,
         "symmetry_order": derivation.symmetry_order,
-        "volume": None if derivation.volume is None else shown.number(derivation.volume),
+        "volume": None if why or derivation.volume is None else shown.number(derivation.volume),
         "conditions": conditions(derivation),
     }

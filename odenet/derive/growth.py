@@ -11,7 +11,7 @@ import mpmath
 
 from odenet.derive.coefficients import DIGITS, as_mpf
 from odenet.derive.h_series import Number
-from odenet.derive.power_bounded import NEAR, eigenvalues
+from odenet.derive.power_bounded import NEAR, distinct, eigenvalues
 from odenet.derive.printed import Printed
 
 Matrix = list[list[Number]]
@@ -56,24 +56,41 @@ def growth(
         anywhere: the components in which a part in the eigenvalue 1 counts.
         seen: those in which a part in any eigenvalue on the unit circle does.
     """
+    size = len(matrix) // blocks
+    values = spectrum([row[:size] for row in matrix[:size]])
+    return growth_with(matrix, values * blocks, start, anywhere, seen)
+
+
+def spectrum(matrix: Matrix) -> list[Number]:
+    """The eigenvalues of a matrix, with multiplicity."""
+    with mpmath.workdps(DIGITS):
+        return eigenvalues(mpmath.matrix([[plain(entry) for entry in row] for row in matrix]))
+
+
+def growth_with(
+    matrix: Matrix,
+    values: Sequence[Number],
+    start: Sequence[Number],
+    anywhere: Collection[int],
+    seen: Collection[int],
+) -> int | None:
+    """As `growth`, for any matrix whose eigenvalues are known, with multiplicity."""
     with mpmath.workdps(DIGITS):
         rows = [[plain(entry) for entry in row] for row in matrix]
-        size = len(rows) // blocks
-        values = eigenvalues(mpmath.matrix([row[:size] for row in rows[:size]])) * blocks
         vector = [mpmath.mpc(plain(entry)) for entry in start]
         for value in values:
             if abs(value) < 1 - NEAR:
-                vector = _without(rows, value, vector)
+                vector = _kept(rows, value, vector)
         smooth = vector
         other = [v for v in values if abs(v) > 1 - NEAR and abs(v - 1) > NEAR]
         for value in other:
-            smooth = _without(rows, value, smooth)
+            smooth = _kept(rows, value, smooth)
         found = _degree(rows, [mpmath.mpf(1)], smooth, anywhere)
         if seen and other:
             for value in values:
                 if abs(value - 1) < NEAR:
                     vector = _without(rows, value, vector)
-            rest = _degree(rows, other[: len(other) // blocks], vector, seen)
+            rest = _degree(rows, distinct(other), vector, seen)
             found = max((d for d in (found, rest) if d is not None), default=None)
         return found
 
@@ -99,6 +116,14 @@ def _visible(rows: Matrix, vector: list[Number], places: Collection[int]) -> boo
             return True
         vector = _without(rows, mpmath.mpf(0), vector)
     return False
+
+
+def _kept(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
+    """A vector without an eigenvalue's part, and with that of the eigenvalue 1 as it was.
+
+    Without the division, what an eigenvalue next to 1 leaves would look like rounding.
+    """
+    return [x / (1 - value) for x in _without(rows, value, vector)]
 
 
 def _without(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:

@@ -73,7 +73,9 @@ def shift(powers: Powers, degree: int, factor: Number, limit: int) -> Powers:
 def invert(value: Powers, limit: int) -> Powers:
     """1 / value up to a degree; the value is not zero."""
     lowest = min(value)
-    lead = 1 / value[lowest]
+    first = value[lowest]
+    # an integer of Python would give a float, and lose the exactness of everything that follows
+    lead = 1 / (Fraction(first) if isinstance(first, int) else first)
     rest = {degree - lowest: -a * lead for degree, a in value.items() if degree != lowest}
     total: Powers = {0: Fraction(1)}
     term = total

@@ -54,6 +54,8 @@ class Order:
             right-hand side times this number, where that is not 1.
         equations: those equations.
         parasitic: the eigenvalues on the unit circle other than 1, in words.
+        residual: by how much the condition is off that the order fails by; 0 where there is none.
+        rounding: by how much those are off that hold to the digits given only.
     """
 
     value: int | None
@@ -64,6 +66,8 @@ class Order:
     factors: Mapping[str, sympy.Expr] = field(default_factory=dict)
     equations: str = ""
     parasitic: str = ""
+    residual: float = 0.0
+    rounding: float = 0.0
 
     @property
     def at_least(self) -> bool:
@@ -113,8 +117,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
         try:
             known = _known(scheme, values)
             if scheme.decays:
-                value, reason, note = damped_order(scheme, known)
-                return Order(value, reason, note, searched=DAMPED_HIGHEST)
+                value, reason, note, beside = damped_order(scheme, known)
+                return Order(value, reason, note, DAMPED_HIGHEST, parasitic=beside)
             return _derive(scheme, known)
         except NoSeries as error:
             place = f"`{notation(scheme).quote(error.node)}`: " if error.node else ""
@@ -143,21 +147,26 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     exact = _conditions(scheme, known, printed, tolerant=False)
     if not bounded_powers(exact.matrix(), at_one=max(p.order for p in scheme.patterns)):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
-    found, digits, conditions = search(exact), "", exact
-    if printed and found.key is not None and abs(found.residual) < SMALL:
+    found, digits, conditions, rounding = search(exact), "", exact, 0.0
+    # what changes a value that stands still adds up to O(1), however small it is
+    still = not isinstance(found.key, str)
+    if printed and still and found.key is not None and abs(found.residual) < SMALL:
         tolerant = _conditions(scheme, known, printed, tolerant=True)
         better = search(tolerant)
         if better.order > found.order:
-            residual = _largest_residual(exact, better.order)
-            digits = f" to the {printed.digits} digits given; residual {residual:.0e}"
+            rounding = _largest_residual(exact, better.order)
+            digits = f" to the {printed.digits} digits given; residual {rounding:.0e}"
             found, conditions = better, tolerant
-    beside = parasitic(conditions)
+    beside = parasitic(conditions.matrix(), conditions.slots, scheme.patterns[0].variable)
     if found.order <= 0:
         return _inconsistent(scheme, known, found, conditions, beside)
     order = found.order
     note = start_note(conditions, order)
     why = _violated(found, conditions)
-    return Order(order, why, note, found.searched, digits, parasitic=beside)
+    size = _size(found)
+    return Order(
+        order, why, note, found.searched, digits, parasitic=beside, residual=size, rounding=rounding
+    )
 
 
 def _conditions(
@@ -228,6 +237,10 @@ def _violated(found: _Found, conditions: OrderConditions) -> str:
     return f"the condition of order {found.order + 1} for {tree} is off by {size}"
 
 
+def _size(found: _Found) -> float:
+    return abs(float(getattr(found.residual, "value", found.residual)))
+
+
 def plain_number(value: Any) -> str:
     """A residual: a fraction if it is a short one, else a few digits."""
     if isinstance(value, Fraction) and len(str(value)) <= 12:
@@ -245,7 +258,7 @@ def _inconsistent(
     """What a scheme solves that does not solve the equations of its pattern."""
     if isinstance(found.key, str):
         reason = f"a step changes {found.key} even where all right-hand sides are 0"
-        return Order(0, reason, parasitic=beside)
+        return Order(0, reason, parasitic=beside, residual=_size(found))
     factors = consistency_factors(scheme)
     if factors is not None:
         symbols = {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
@@ -254,8 +267,9 @@ def _inconsistent(
         if order > 0:
             equations = f"{solved_equations(scheme, factors)}, to order {order}"
             return Order(0, f"it solves {equations}", "", factors=factors, equations=equations,
-                         parasitic=beside)  # fmt: skip
+                         parasitic=beside, residual=_size(found))  # fmt: skip
     if conditions.undetermined:
         names = ", ".join(notation(scheme).name(name) for name in conditions.aux)
         return Order(None, f"the start lines do not say what {names} approximates")
-    return Order(0, _violated(found, conditions), parasitic=beside)
+    why = _violated(found, conditions)
+    return Order(0, why, parasitic=beside, residual=_size(found))

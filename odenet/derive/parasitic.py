@@ -5,11 +5,12 @@ unit circle belongs to a component that starts with the errors of the start line
 out (Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, III.3, "weakly stable").
 """
 
+from collections.abc import Sequence
+
 import mpmath
 
 from odenet.derive.coefficients import DIGITS
-from odenet.derive.growth import plain
-from odenet.derive.order_conditions import OrderConditions
+from odenet.derive.growth import Matrix, plain
 from odenet.derive.power_bounded import NEAR, eigenvalues
 from odenet.model.expr import Slot
 
@@ -17,9 +18,14 @@ ORDINALS = {2: "second", 3: "third"}
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
-def parasitic(conditions: OrderConditions) -> str:
-    """The parasitic eigenvalues and what they mean; empty where there are none."""
-    matrix = conditions.matrix()
+def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
+    """The parasitic eigenvalues and what they mean; empty where there are none.
+
+    Args:
+        matrix: how the stored values go over in a step at h = 0.
+        slots: these values.
+        variable: the unknown that the output reads.
+    """
     with mpmath.workdps(DIGITS):
         rows = [[plain(entry) for entry in row] for row in matrix]
         found: list = []
@@ -31,8 +37,7 @@ def parasitic(conditions: OrderConditions) -> str:
         return ""
     places = ", ".join(sorted({_show(value) for value in found}))
     several = "the eigenvalues" if len(found) > 1 else "the eigenvalue"
-    slots = conditions.slots
-    cycle = _cycle(rows, slots.index(Slot(conditions.scheme.patterns[0].variable, 0)))
+    cycle = _cycle(rows, slots.index(Slot(variable, 0)))
     if cycle:
         number, nth = NUMBERS.get(cycle, str(cycle)), ORDINALS.get(cycle, f"{cycle}th")
         return (

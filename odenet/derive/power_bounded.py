@@ -35,7 +35,7 @@ def bounded_powers(matrix: Matrix, at_one: int = 1) -> bool:
         on_circle = [value for value in found if abs(value) > 1 - NEAR]
         return all(
             _index(exact, value) <= (at_one if abs(value - 1) < NEAR else 1)
-            for value in _distinct(on_circle)
+            for value in distinct(on_circle)
         )
 
 
@@ -64,7 +64,8 @@ def _matrix(rows: Matrix) -> Any:
     return mpmath.matrix(entries)
 
 
-def _distinct(values: list[Number]) -> list[Number]:
+def distinct(values: list[Number]) -> list[Number]:
+    """The same without repetitions."""
     kept: list[Number] = []
     for value in values:
         if all(abs(value - other) > NEAR for other in kept):

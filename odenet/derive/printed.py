@@ -22,6 +22,10 @@ from odenet.model.scheme import Scheme
 # Decimals with fewer digits are meant exactly: 0.5, 0.125, 0.9.
 FEWEST = 6
 
+# Bounds are sums of floats: one that is met exactly, as by 2a - b = 1 with both off by one unit in
+# the last place, must not fail for the rounding of the bound.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:
@@ -33,7 +37,7 @@ class Printed:
     @property
     def may_be_zero(self) -> bool:
         """Whether zero is one of the numbers it may be."""
-        return bool(abs(self.value) <= self.error)
+        return bool(abs(self.value) <= self.error * (1 + ROUNDING))
 
     def __add__(self, other: Any) -> Printed:
         other = _printed(other)

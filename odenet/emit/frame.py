@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.names import Names
 from odenet.model import expr
+from odenet.model.components import owners_of
 from odenet.model.decay import decays_of
 from odenet.model.expr import State
 from odenet.model.fit import reads, reads_input
@@ -39,7 +40,7 @@ class Frame:
         found = decays_of(system, self.scheme, model.discretisation.groups)
         # a `let` that is a decay of the scheme is one number with it
         self.decays = {f.name: n for n, f in found.items() if isinstance(f, expr.Constant)}
-        self.group = self._groups()
+        self.group = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
         for state in model.system:
@@ -48,26 +49,6 @@ class Frame:
             self.names("spec", name)
 
     # components
-
-    def _groups(self) -> dict[str, str]:
-        """The pattern unknown whose components each unknown and stage has."""
-        found = {p.variable: p.variable for p in self.scheme.patterns}
-        for _ in range(len(self.scheme.updates) + 1):
-            for update in self.scheme.updates:
-                group = self._group_of(update.value, found)
-                if group is not None:
-                    found.setdefault(update.target.name, group)
-        return found
-
-    def _group_of(self, node: expr.Node, known: dict[str, str]) -> str | None:
-        for inner in (node, *node.children()):
-            if isinstance(inner, expr.Rate):
-                return self.pattern[inner.function].variable
-            if isinstance(inner, expr.Slot | expr.Stage) and inner.name in known:
-                return known[inner.name]
-            if inner is not node and (found := self._group_of(inner, known)):
-                return found
-        return None
 
     def components(self, unknown: str) -> tuple[State, ...]:
         """The states an unknown or stage stands for."""

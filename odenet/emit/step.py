@@ -109,11 +109,16 @@ class StepWriter:
         return {r: self.derivation.relabel.get(r, r) for r in self.frame.scheme.slots}
 
     def _after(self, register: Register) -> str:
-        """The name of what a register holds after the step."""
+        """The name of what a register holds after the step.
+
+        `retreat` gives a register its own name once its shears are undone, so that no other may
+        hold a value by that name: it would be lost while it is still needed, as when two swap.
+        """
         slot = Slot(register.unknown, register.offset)
         new = self._relabel()[slot]
         alone = len(self.frame.scheme.history(new.name)) == 1
-        return self.frame.value(new.name, 0 if alone else new.offset + 1, register.component)
+        kept = alone and new == slot  # the old value's own name, which only this register takes
+        return self.frame.value(new.name, 0 if kept else new.offset + 1, register.component)
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
         """`(held - adds - rates) / scale`, with the scale ±1 written out."""

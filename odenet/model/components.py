@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model import expr
 from odenet.model.expr import Node, State
-from odenet.model.scheme import Scheme, Update
+from odenet.model.scheme import Scheme
 
 
 def mixed_groups(
@@ -20,29 +20,70 @@ def mixed_groups(
         groups: unknown of the pattern -> its states.
         span: of the scheme's use, for lines without a place of their own.
     """
-    owners = _owners(scheme)
-    for update in scheme.updates:
-        for owner, node in _sums(scheme, update, owners):
-            first, other = groups[owner], groups[owners[_name(scheme, node)]]
-            if len(first) != len(other):
-                message = (
-                    f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
-                )
-                help_ = "a scheme that mixes its unknowns takes groups of equally many states"
-                return Diagnostic(message, node.span or update.span or span, help=help_)
+    owners = owners_of(scheme)
+    for unknown in scheme.aux:
+        if unknown not in owners:
+            return _unattached(scheme, unknown, span)
+    for place, owner, node in _sums(scheme, owners):
+        first, other = groups[owner], groups[owners[_name(scheme, node)]]
+        if len(first) != len(other):
+            message = f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
+            help_ = "a scheme that mixes its unknowns takes groups of equally many states"
+            return Diagnostic(message, node.span or place or span, help=help_)
     return None
 
 
-def _owners(scheme: Scheme) -> dict[str, str]:
-    """Unknown or stage -> the unknown of the pattern whose states it has."""
+def owners_of(scheme: Scheme) -> dict[str, str]:
+    """Unknown or stage -> the unknown of the pattern whose states it has.
+
+    A line makes its target like what it adds. An auxiliary unknown that this leaves open is like
+    what it is added to, what a right-hand side reads in its place, or what it starts from.
+    """
     found = {p.variable: p.variable for p in scheme.patterns}
-    for _ in range(len(scheme.updates) + 1):
-        for update in scheme.updates:
-            names = (_name(scheme, leaf) for leaf in _leaves(update.value))
-            known = next((found[name] for name in names if name in found), None)
-            if known is not None:
-                found.setdefault(update.target.name, known)
-    return found
+    targets = [(update.target.name, update.value) for update in scheme.updates]
+    starts = [(slot.name, value) for slot, value in scheme.starts]
+    while True:
+        before = len(found)
+        for target, value in targets:
+            _adopt([target], _leaf_names(scheme, value), found)
+        if len(found) == before:
+            for target, value in targets:
+                _adopt(_leaf_names(scheme, value), [target], found)
+            for owner, argument in _arguments(scheme):
+                _adopt(_leaf_names(scheme, argument), [owner], found)
+            for target, value in starts:
+                _adopt([target], _leaf_names(scheme, value), found)
+        if len(found) == before:
+            return found
+
+
+def _adopt(names: list[str], like: list[str], found: dict[str, str]) -> None:
+    """Give names without an owner that of the first of some values that has one."""
+    owner = next((found[name] for name in like if name in found), None)
+    if owner is not None:
+        for name in names:
+            found.setdefault(name, owner)
+
+
+def _leaf_names(scheme: Scheme, value: Node) -> list[str]:
+    return [_name(scheme, leaf) for leaf in _leaves(value)]
+
+
+def _arguments(scheme: Scheme) -> Iterator[tuple[str, Node]]:
+    """What right-hand sides read, each with the unknown of the pattern in whose place."""
+    for rate in (n for update in scheme.updates for n in update.value.walk()):
+        if isinstance(rate, expr.Rate):
+            pattern = next(p for p in scheme.patterns if p.function == rate.function)
+            yield from zip(pattern.reads, rate.arguments, strict=True)
+
+
+def _unattached(scheme: Scheme, unknown: str, span: Span) -> Diagnostic:
+    spelled = scheme.spellings.get(unknown, unknown)
+    line = next(u for u in scheme.updates if u.target.name == unknown)
+    return Diagnostic(
+        f"nothing in {scheme.name} connects `{spelled}` with a state", line.span or span,
+        help=f"read `{spelled}` in the line of an unknown, or remove it",
+    )  # fmt: skip
 
 
 def _name(scheme: Scheme, leaf: Node) -> str:
@@ -62,17 +103,18 @@ def _leaves(node: Node) -> Iterator[Node]:
             yield from _leaves(child)
 
 
-def _sums(scheme: Scheme, update: Update, owners: Mapping[str, str]) -> Iterator[tuple[str, Node]]:
-    """What is added, each with the unknown whose states it is added to."""
-    for leaf in _leaves(update.value):
-        if update.target.name in owners and _name(scheme, leaf) in owners:
-            yield owners[update.target.name], leaf
-    for rate in (node for node in update.value.walk() if isinstance(node, expr.Rate)):
-        pattern = next(p for p in scheme.patterns if p.function == rate.function)
-        for name, argument in zip(pattern.reads, rate.arguments, strict=True):
-            for leaf in _leaves(argument):
-                if _name(scheme, leaf) in owners:
-                    yield name, leaf
+def _sums(scheme: Scheme, owners: Mapping[str, str]) -> Iterator[tuple[Span | None, str, Node]]:
+    """What is added, each with its line and the unknown whose states it is added to."""
+    lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
+    lines += [(value.span, slot.name, value) for slot, value in scheme.starts]
+    for place, target, value in lines:
+        for leaf in _leaves(value):
+            if target in owners and _name(scheme, leaf) in owners:
+                yield place, owners[target], leaf
+    for owner, argument in _arguments(scheme):
+        for leaf in _leaves(argument):
+            if _name(scheme, leaf) in owners:
+                yield argument.span, owner, leaf
 
 
 def _listed(states: tuple[State, ...]) -> str:

@@ -17,9 +17,10 @@ from odenet.model.program import Discretisation, Dynamics
 from odenet.model.recipe_values import Call, Number, Parameter, Problem, Subject
 from odenet.model.scheme import ADAPTIVE, Scheme
 from odenet.model.scheme_scope import SchemeScope
-from odenet.model.schemes import library, library_scheme
+from odenet.model.schemes import cost, library, library_scheme
 from odenet.model.settings import Settings
 from odenet.model.values import Values
+from odenet.model.velocity import unread_velocity
 
 STEP = Parameter(Number(0, open_low=True), "is the step size", 0.0)
 HORIZON = Parameter(Number(0, open_low=True), "is the final time, for h = T / steps", 0.0)
@@ -55,6 +56,10 @@ def read_discretisation(
     fitted = fit(scheme, dynamics, line.scheme.span)
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
+        return None
+    unread = unread_velocity(scheme, dynamics, declared.file.of(tree.Initial))
+    if unread is not None:
+        report.add(unread)
         return None
     mixed = mixed_groups(scheme, fitted, line.scheme.span)
     if mixed is not None:
@@ -278,16 +283,9 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
     lines = []
     damped_first = sorted(takers.items(), key=lambda taken: not taken[1][0].decays)
     for form, schemes in damped_first:
-        names = [s.name for s in sorted(schemes, key=_cost)]
+        names = [s.name for s in sorted(schemes, key=cost)]
         more = ", …" if len(names) > MOST_NAMED else ""
         verb = "takes" if len(names) == 1 else "take"
         lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
     text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
     return Diagnostic(misfit.message, misfit.span, misfit.label, text)
-
-
-def _cost(scheme: Scheme) -> tuple[int, int, str]:
-    """How often a step evaluates a right-hand side, how many lines it has, and its name."""
-    values = [update.value for update in scheme.updates]
-    rates = {node for value in values for node in value.walk() if isinstance(node, expr.Rate)}
-    return len(rates), len(values), scheme.name

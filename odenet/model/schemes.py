@@ -221,3 +221,10 @@ class SchemeReader(SchemeScope):
                 name = f"{self.spellings[slot.name]}[{slot.offset}]"
                 self._error(f"`{name}` has no value before the first step", self.block.name.span,
                             f"add a line `start {name} = 0`")  # fmt: skip
+
+
+def cost(scheme: Scheme) -> tuple[int, int, str]:
+    """How often a step evaluates a right-hand side, how many lines it has, and its name."""
+    values = [update.value for update in scheme.updates]
+    rates = {node for value in values for node in value.walk() if isinstance(node, expr.Rate)}
+    return len(rates), len(values), scheme.name

@@ -27,5 +27,7 @@ def test_the_page_shows_the_table():
 
 def table_row(row: Row) -> str:
     """A row as it stands on the page."""
-    equations = ", ".join(f"`{' '.join(line.split())}`" for line in row.equations.splitlines())
+    widths = [line for line in row.params.splitlines() if "(in = " in line or "(out = " in line]
+    shown = [*row.equations.splitlines(), *widths]  # without them the equations do not compile
+    equations = ", ".join(f"`{' '.join(line.split())}`" for line in shown)
     return f"| {row.name} | {row.source} | {equations} | {row.verdict} | {row.note} |"

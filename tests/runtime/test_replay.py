@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from odenet.runtime.replay import Streams
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow, NormFlow, build
 
@@ -118,3 +122,20 @@ def test_a_backward_outside_of_autocast_and_one_inside_agree():
         loss = flow(u).sum()
     (outside,) = torch.autograd.grad(loss, flow.K1)
     assert torch.equal(inside, outside)
+
+
+def test_readings_of_the_streams_that_share_work_see_every_draw():
+    device = torch.device("cpu")
+    draws = [np.random.rand, np.random.randn, np.random.randn, lambda: np.random.bytes(4 * 624)]
+    draws += [random.random, lambda: torch.rand(1), lambda: np.random.seed(5)]
+    before = Streams.read(device)
+    assert Streams.read(device, before).same(before)
+    for draw in draws:
+        expected = draw()
+        after = Streams.read(device, before)
+        assert not after.same(before)
+        assert Streams.read(device, after).same(after)
+        before.restore(device)
+        assert draw() == expected
+        assert Streams.read(device).same(after)
+        before = after

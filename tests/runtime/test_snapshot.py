@@ -469,6 +469,14 @@ def test_inverse_with_context_on_copies_of_the_modules():
     assert all(map(torch.equal, before, flow.buffers()))
 
 
+def test_inverse_and_trajectory_with_further_inputs():
+    memory = torch.randn(3, 6, dtype=torch.float64)
+    given = reversible(blocks(Attending)).given(memory)
+    with torch.no_grad():
+        states = given.trajectory(u())
+        torch.testing.assert_close(given.inverse(states[-1])[0], u())
+
+
 def test_inverse_of_steps_that_draw_is_refused():
     flow = reversible(blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5))))
     end = flow.evolve(flow.initial(u()))
