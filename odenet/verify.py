@@ -173,7 +173,7 @@ def main(path):
     try:
         with open(path, encoding="utf-8") as file:
             data = json.loads(file.read(BYTES))
-        print(*(f"{s}' = {json.dumps(f)}" for s, f in data["equations"].items()), sep="\n")
+        print(*(f"{s}' = {f}" for s, f in data["equations"].items()), sep="\n")
         verdict, energy, gives, done = data["verdict"], data["energy"], ALL, []
         conditions, whole = [[*c.values()] for c in data["conditions"]], {*data["equations"]}
         if energy:
@@ -187,7 +187,7 @@ def main(path):
             gives = gives & Checker(data, block, False).block(done, **block)
             done += block["states"]
         done = {*done} == whole and ["constant weights"] in conditions
-        demand(done and verdict in gives, f"it is not shown to be {verdict}")
+        demand(done and verdict in gives, f"the verdict {verdict} has no proof here")
         print(f"proved: the spectrum is {verdict}, given {', '.join(map(' of '.join, conditions))}")
         return 0
     except Exception as error:
