@@ -13,7 +13,7 @@ from odenet.model import expr
 from odenet.model.program import Model
 from tests.analyse.oracle import Oracle
 
-FOUND = 1e-3  # the least distance of an eigenvalue, relative to ‖J‖, that counts
+FOUND = 1e-6  # the least distance of an eigenvalue, relative to ‖J‖, that counts
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
 # Ψ with Ψ' = φ, as in odenet/model/activations.py, in numpy
