@@ -40,7 +40,8 @@ def derive_inverse(
     taken = {*scheme.spellings, *scheme.unknowns}
     names: dict[Slot, Slot | Stage] = {slot: slot for slot in scheme.slots}
     last = {shear.target: shear for shear in shears}
-    used: set[Slot | Stage] = set(scheme.slots)
+    # a register may pass through the value of a line that another one holds in the end
+    used: set[Slot | Stage] = {*scheme.slots, *(_name_after(s, relabel) for s in scheme.slots)}
     undone: list[Undo] = []
     for shear in shears:
         before = dict(names)

@@ -168,6 +168,10 @@ SWAPS = {
     "extrapolation": [
         line("W[n+1]", (1, "Y[n]")), line("Y[n+1]", (2, "W[n]"), (-1, "Y[n]"), rate=(1, "Y[n]")),
     ],
+    "by way of a value that another register holds in the end": [
+        line("W[n+1]", (-1, "Y[n]"), (-2, "X[n]")), line("X[n+1]", (-1, "X[n]"), (-2, "Y[n]")),
+        line("Y[n+1]", (2, "W[n]"), (-1, "W[n+1]"), rate=(-2, "Y[n]")),
+    ],
     "with history": [
         line("W[n+1]", (1, "Y[n-1]"), rate=(1, "Y[n]")), line("Y[n+1]", (1, "W[n]")),
     ],
