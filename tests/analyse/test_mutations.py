@@ -37,6 +37,7 @@ SPECS = 500
 POINTS = 3
 
 NEAR_MISSES = [
+    "state X, Y\nX' = X + 2 Y\nY' = X - 3 Y",
     "state Y\nparam K : dense\nparam g : scalar\nY' = tanh((K - K^T - g I) Y)",
     "state Y, Z\nparam K : dense\nparam d : diag\nY' = K^T (d tanh(K Z))\nZ' = -K^T tanh(K Y)",
     "state Y, Z\nparam K : dense\nY' = -K Z - Y\nZ' = tanh(K^T Y) - Z",
@@ -89,6 +90,7 @@ def _fresh_words():
         operator_algebra.root,
         operator_algebra.core,
         operator_algebra.word_text,
+        lyapunov.candidates,
     )
     for function in remembered:
         function.cache_clear()
