@@ -94,7 +94,7 @@ class _Export:
         found = {"u": "bias", "I": "identity"}
         found |= {self.write.spell(name): "map" for name in self.model.maps}
         for name, parameter in self.model.parameters.items():
-            norm = f"{parameter.options['kind']} norm" if parameter.type == "norm" else ""
+            norm = f"{parameter.options['kind']} norm" if parameter.is_module else ""
             found[self.write.spell(name)] = norm or parameter.type
         return found
 
