@@ -36,7 +36,10 @@ def misplaced(matrix: Matrix, verdict: str) -> complex | None:
     error = ROUNDING * (size + 1)
     for value in found[:WORST]:
         off = _OFF[verdict](value)
-        if off > error and any(_enclosed(matrix, value, off * part, error) for part in RADII):
+        # Among many equal eigenvalues the iteration ends less exactly: what it gives is judged only
+        # where it is an eigenvalue of a matrix that near.
+        known = off > error and _singular_within(matrix, value) <= error
+        if known and any(_enclosed(matrix, value, off * part, error) for part in RADII):
             return value
     return None
 

@@ -40,6 +40,17 @@ def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(seed, 
 
 
 @settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.integers(2, 8), draws=st.integers(0, 3))
+def test_many_equal_frequencies_raise_no_false_alarm(seed, size, draws):
+    """Y'' = -(KᵀDK + I/2) Y, where most slopes are 0."""
+    rng = np.random.default_rng(seed)
+    K = rng.standard_normal((draws, size))
+    stiff = K.T @ K + np.eye(size) / 2
+    matrix = np.block([[np.zeros((size, size)), np.eye(size)], [-stiff, np.zeros((size, size))]])
+    assert misplaced(matrix.tolist(), "imaginary") is None
+
+
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), exponent=st.floats(-8, 0))
 def test_a_small_positive_real_part_of_a_simple_eigenvalue_is_found(seed, exponent):
     values = np.diag([10**exponent, -1.0, -2.0, -0.5])
