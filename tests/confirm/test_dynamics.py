@@ -199,3 +199,14 @@ def load(flow: torch.nn.Module, point: Point) -> None:
         key = f"{head}.0.{tail}" if tail else name
         value = torch.tensor(entries, dtype=torch.float64)
         state[key].copy_(value.reshape(state[key].shape))
+
+
+def test_a_gate_that_is_zero_at_many_points_raises_no_false_alarm():
+    program = model(
+        "state Y, Z\nparam K, W : dense\n"
+        "Y' = relu(u) * identity((K - K^T - 1/2 I) Y - u)\n"
+        "Z' = W^T Y - W^T leaky_relu(0.2)(W Z) - 1/2 Z\n"
+        "Y(0) = u\nZ(0) = u"
+    )
+    found = confirmed(program, certify(program))
+    assert found.proved and found.parts
