@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.borrowed import Blocks, within_flow
+from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
 from odenet.runtime import Flow
 from odenet.runtime.context import Context
 from odenet.runtime.generated import find_class, origin
@@ -217,7 +217,7 @@ class AdoptedFlow(Flow):
         return rate
 
     def _call(self, module: Any, reads: list[Tensor]) -> Any:
-        with nullcontext() if torch.compiler.is_compiling() else within_flow():
+        with nullcontext() if torch.compiler.is_compiling() else WITHIN_FLOW:
             return module(*reads, *self.context.args, **self.context.kwargs)
 
 
@@ -238,7 +238,7 @@ def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> AdoptedFlow:
 def _versions(tensors: list[Tensor]) -> list[int]:
     if torch.compiler.is_compiling():
         return []
-    return [t._version for t in tensors if not t.is_inference()]
+    return [0 if t.is_inference() else t._version for t in tensors]
 
 
 def _name(module: Any) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +46,17 @@ def changed(holder: nn.Module) -> str:
 _running = threading.local()  # .flows: how many calls of flows this thread is in
 
 
-@contextmanager
-def within_flow() -> Iterator[None]:
-    """Around the evaluation of a block by its flow."""
-    _running.flows = getattr(_running, "flows", 0) + 1
-    try:
-        yield
-    finally:
+class _WithinFlow:
+    """A context around the evaluation of a block by its flow."""
+
+    def __enter__(self) -> None:
+        _running.flows = getattr(_running, "flows", 0) + 1
+
+    def __exit__(self, *error: object) -> None:
         _running.flows -= 1
+
+
+WITHIN_FLOW = _WithinFlow()
 
 
 def only_within_flow(block: nn.Module, inputs: tuple[Any, ...]) -> None:

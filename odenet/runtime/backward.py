@@ -10,12 +10,13 @@ from torch import Tensor
 
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.forward import ForwardPass
+from odenet.runtime.gradient_sums import GradientSums, storages
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import streams_preserved
 from odenet.runtime.shear import Registers, Term
 from odenet.runtime.steps import Rate, retreat
-from odenet.runtime.watch import refuse_captured, warn_of_kept
-from odenet.runtime.weights import Address, Again, GradientSums, OneStep
+from odenet.runtime.watch import refuse_captured
+from odenet.runtime.weights import Address, Again, OneStep
 
 
 class BackwardPass:
@@ -41,8 +42,7 @@ class BackwardPass:
         rest, count = list(tensors), len(passed.weights.tensors)
         self._weights, self._context = rest[:count], rest[count:]
         self._wanted, self._context_wanted = wanted[:count], wanted[count:]
-        self._sums = GradientSums(rest)
-        self._sums.avoid((*gradients, *rest))
+        self._sums = GradientSums(rest, gradients)
         slots = passed.flow.slots
         ends = gradients[: len(slots)]
         if passed.undo:
@@ -140,14 +140,15 @@ class BackwardPass:
         again = passed.weights.again(
             names, step, self._weights, self._wanted, iter(evaluation.replicas())
         )
-        context = [
-            again.leaf(Address(len(self._weights) + place, None), tensor, wanted)
-            for place, (tensor, wanted) in enumerate(
-                zip(self._context, self._context_wanted, strict=True)
-            )
-        ]
-        passed.flow.context = passed.source.context.put(context)
-        passed.flow.collected = {}
+        if passed.source.context:
+            given = zip(self._context, self._context_wanted, strict=True)
+            first = len(self._weights)
+            context = [
+                again.leaf(Address(place, None), tensor, wanted)
+                for place, (tensor, wanted) in enumerate(given, first)
+            ]
+            passed.flow.context = passed.source.context.put(context)
+        passed.flow.collected.clear()
         return again
 
     def _pull(
@@ -169,20 +170,22 @@ class BackwardPass:
         ]
         leaves = [*reads, *again.leaves]
         if not pairs:
+            again.give_back()
             return [None] * len(reads)
         values, fitted = zip(*pairs, strict=True)
-        if passed.weights.sharded:  # their own hooks take the gradients of the modules' parameters
+        if passed.weights.units:  # their own hooks take the gradients of the modules' parameters
             torch.autograd.backward(values, fitted, inputs=None)
             pulled = [leaf.grad for leaf in leaves]
         else:
             refuse_captured(passed.source, values, [*leaves, *again.unwanted])
-            warn_of_kept(again.custom)
             pulled = torch.autograd.grad(values, leaves, fitted, allow_unused=True)
-        self._sums.avoid((*fitted, *leaves, *pulled[: len(reads)]))
-        for address, gradient in zip(again.addresses, pulled[len(reads) :], strict=True):
+        again.give_back()
+        by_reads, by_leaves = pulled[: len(reads)], pulled[len(reads) :]
+        others = storages((*fitted, *reads, *by_reads))
+        for address, gradient in zip(again.addresses, by_leaves, strict=True):
             if gradient is not None:
-                self._sums.add(address, gradient)
-        return list(pulled[: len(reads)])
+                self._sums.add(address, gradient, others)
+        return list(by_reads)
 
 
 class _Drift:
@@ -225,4 +228,6 @@ def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 def _fitted(cotangent: Tensor, value: Tensor) -> Tensor:
     """A rate may be smaller than the slot it is broadcast to, and of lower precision."""
-    return cotangent.sum_to_size(value.shape).to(value.dtype)
+    if cotangent.shape != value.shape:
+        cotangent = cotangent.sum_to_size(value.shape)
+    return cotangent if cotangent.dtype == value.dtype else cotangent.to(value.dtype)

@@ -46,11 +46,11 @@ def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
     weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
-    if forward.weights.sharded and not any(t.requires_grad for t in tensors):
+    if forward.weights.units and not any(t.requires_grad for t in tensors):
         # Gradients go past autograd's list, and yet the backward has to come by here.
         state = (state[0].detach().requires_grad_(), *state[1:])
         tensors = (*state, *weights, *flow.context.tensors)
-    if forward.weights.sharded:
+    if forward.weights.units:
         _refuse_overlap(forward)
     end = RecomputedSteps.apply(forward, *tensors)
     slots = len(flow.slots)

@@ -20,6 +20,7 @@ from odenet.runtime.memory_format import as_before, channels_innermost, tokens_a
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
 from odenet.runtime.shear import Registers, like
+from odenet.runtime.snapshot import Likenesses
 from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
 from odenet.runtime.tokens import Tokens
 from odenet.runtime.tracing import as_node
@@ -42,6 +43,7 @@ class Flow(Equations):
             evaluations, by name.
         compiled: one step forward and one back, compiled.
         step_bytes: what autograd stores of a step, by kind of input.
+        likenesses: of its modules, from one pass to the next.
 
     Raises:
         ValueError: if a count is out of range.
@@ -63,6 +65,7 @@ class Flow(Equations):
         self.anchors = 0
         self.warns_of_drift = True
         self.step_bytes: dict[tuple, int] = {}
+        self.likenesses = Likenesses()
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
         self.compiled: CompiledSteps | None = None
@@ -300,7 +303,8 @@ class Flow(Equations):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""
-        return {**self.__dict__, "collected": {}, "step_bytes": {}, "_drift": DriftNote()}
+        left = {"collected": {}, "step_bytes": {}, "likenesses": Likenesses()}
+        return {**self.__dict__, **left, "_drift": DriftNote()}
 
     # What the passes ask of a flow (odenet/runtime/protocol.py).
 

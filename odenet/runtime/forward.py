@@ -10,8 +10,8 @@ from torch import Tensor
 from odenet.runtime.exact import Fixed
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Autocast, Recorder
-from odenet.runtime.replica import Snapshot
 from odenet.runtime.shear import Packed, Registers, Term
+from odenet.runtime.snapshot import Likeness, Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.watch import warn_of_hooks
 from odenet.runtime.weights import Weights
@@ -47,7 +47,8 @@ class ForwardPass:
         self.weights = Weights(flow, flow.learned())
         self.autocast = Autocast.here(device)
         warn_of_hooks(self.weights.parts)
-        self.recorder = Recorder(device, flow.stochastic)
+        flow.likenesses.keep(self.weights.of_steps)
+        self.recorder = Recorder(device, flow.stochastic, flow.likenesses)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.
         eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
@@ -87,16 +88,18 @@ class ForwardPass:
             advance(self.shears, state, self._rate(state, step, weights))
             state.rename(self.flow.relabel)
         else:
-            with self.recorder.recording(self.weights.modules(self.weights.names, step)):
-                state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            found = self.recorder.before(self.weights.modules(self.weights.names, step))
+            state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            self.recorder.after(found)
             if self.flow.context:
                 self.flow.context.refuse_written()
 
     def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
         def rate(term: Term, target: str) -> Tensor:
             values = self.weights.values(term.params, step, weights)
-            with self.recorder.recording(self.weights.modules(term.params, step)):
-                value = term.rate(*(state.read(slot) for slot in term.reads), *values)
+            found = self.recorder.before(self.weights.modules(term.params, step))
+            value = term.rate(*map(state.read, term.reads), *values)
+            self.recorder.after(found)
             if self.flow.context:
                 self.flow.context.refuse_written()
             return value
@@ -108,7 +111,7 @@ class ForwardPass:
 
         def rate(term: Term, target: str) -> Tensor:
             modules = self.weights.modules(term.params, step)
-            replicas = (Snapshot(module).replayed() for module in modules)
+            replicas = (Snapshot(Likeness(module)).replayed() for module in modules)
             tensors = self.weights.tensors
             values = self.weights.again(
                 term.params, step, tensors, [False] * len(tensors), replicas

@@ -15,8 +15,8 @@ from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replay import Autocast, streams_preserved
-from odenet.runtime.replica import Snapshot
 from odenet.runtime.shear import Shear
+from odenet.runtime.snapshot import Likeness, Likenesses, Snapshot
 from odenet.runtime.weights import Weights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
@@ -79,7 +79,7 @@ def bytes_per_step(flow: Planned, state: State) -> int:
 
 
 def _stored_by(flow: Planned, state: State) -> int:
-    if Weights(flow, flow.learned()).sharded:
+    if Weights(flow, flow.learned()).units:
         raise ValueError(
             "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
             'set flow.memory = "reversible", or shard the flow as a whole'
@@ -94,7 +94,7 @@ def _stored_by(flow: Planned, state: State) -> int:
             stored[place] = max(stored.get(place, 0), tensor.nbytes)
         return tensor
 
-    copy: Any = Snapshot(flow).replayed().module  # type: ignore[arg-type]
+    copy: Any = Snapshot(Likeness(flow)).replayed().replica.module  # type: ignore[arg-type]
     with streams_preserved(state[0].device), torch.enable_grad():
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             end = copy.advance(state, 0)  # kept alive, so that no address is met twice
@@ -122,6 +122,7 @@ class _OneModule:
         self.module = nn.ModuleList([module])
         self.context = NOTHING
         self.collected: dict[str, Tensor] = {}
+        self.likenesses = Likenesses()
 
     def view(self) -> Self:
         return copy.copy(self)

@@ -6,8 +6,10 @@ over: the same precision, the same random numbers, the same modules in the same 
 
 from __future__ import annotations
 
+import _random
 import ctypes
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.replica import Replica, Snapshot
+from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
 
+_OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
 _MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
 
 
@@ -50,12 +53,21 @@ class Autocast:
 
 
 class Streams(NamedTuple):
-    """The states of the global random streams: torch's, Python's and numpy's."""
+    """The states of the global random streams: torch's, Python's and numpy's.
+
+    Attributes:
+        cpu: of torch's generator.
+        accelerator: of that of the device, if it is another.
+        python: as `random` gives it.
+        numpy: as `numpy.random` gives it.
+        memory: of the generators; None where that cannot be read, or does not tell the whole.
+    """
 
     cpu: Tensor
     accelerator: Tensor | None
     python: Any
-    numpy: _Numpy
+    numpy: Any
+    memory: tuple | None
 
     @classmethod
     def read(cls, device: torch.device, before: Streams | None = None) -> Streams:
@@ -63,14 +75,19 @@ class Streams(NamedTuple):
 
         Args:
             device: of the accelerator's stream.
-            before: an earlier reading, which saves time where nothing was drawn since.
+            before: an earlier reading, which is given again where nothing was drawn since.
         """
-        accelerator = None
+        cpu, accelerator = torch.default_generator.get_state(), None
         # Without one, tensors that say they are on it have no values, and nothing draws.
         if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
             accelerator = torch.get_device_module(device).get_rng_state(device)
-        numpy = _Numpy.read(None if before is None else before.numpy)
-        return cls(torch.get_rng_state(), accelerator, random.getstate(), numpy)
+        memory = _memory(cpu, accelerator)
+        if before is not None and memory is not None and memory == before.memory:
+            return before
+        numpy: Any = np.random.get_state()
+        put_aside = numpy[3]  # a normal number, for the next draw, which memory does not show
+        memory = None if put_aside else memory
+        return cls(cpu, accelerator, random.getstate(), numpy, memory)
 
     def restore(self, device: torch.device) -> None:
         """Puts them back."""
@@ -78,51 +95,36 @@ class Streams(NamedTuple):
         if self.accelerator is not None:
             torch.get_device_module(device).set_rng_state(self.accelerator, device)
         random.setstate(self.python)
-        np.random.set_state(self.numpy.state)
+        np.random.set_state(self.numpy)
 
     def same(self, other: Streams) -> bool:
         """Whether nothing was drawn between two readings."""
-        return (
+        return self is other or (
             _equal(self.cpu, other.cpu)
             and _equal(self.accelerator, other.accelerator)
             and self.python == other.python
-            and self.numpy.same(other.numpy)
+            and all(map(np.array_equal, self.numpy, other.numpy))
         )
 
 
-class _Numpy(NamedTuple):
-    """The state of numpy's global stream, and the memory of its generator.
+def _memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
+    """What the generators of all streams hold, to see whether they have moved.
 
-    Reading a state takes as long as a small layer; looking at the memory does not. Whatever is
-    drawn changes it, but for a normal number that was drawn with the one before and put aside.
+    To look there takes a tenth of the time of reading the states of Python's and numpy's.
     """
-
-    state: Any
-    memory: bytes | None
-
-    @classmethod
-    def read(cls, before: _Numpy | None) -> _Numpy:
-        generator = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
-        memory = _memory_of(generator)
-        if before is not None and memory is not None and memory == before.memory:
-            put_aside = before.state[3]
-            if not put_aside:
-                return before
-        return cls(np.random.get_state(), memory)
-
-    def same(self, other: _Numpy) -> bool:
-        if self is other:
-            return True
-        kind, keys, *rest = self.state
-        other_kind, other_keys, *other_rest = other.state
-        return (kind, rest) == (other_kind, other_rest) and np.array_equal(keys, other_keys)
-
-
-def _memory_of(generator: Any) -> bytes | None:
-    """The words of numpy's default generator and how many are used; None for another one."""
-    if type(generator) is not np.random.MT19937:
+    python = random.getstate.__self__
+    numpy = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
+    followed = torch._C._len_torch_dispatch_stack()  # operations without values: all may have moved
+    known = type(python) is random.Random and type(numpy) is np.random.MT19937
+    if followed or not known or sys.implementation.name != "cpython":
         return None
-    return ctypes.string_at(generator.ctypes.state_address, _MT19937)
+    return (
+        cpu.numpy().tobytes(),
+        None if accelerator is None else accelerator.numpy().tobytes(),
+        ctypes.string_at(id(python) + _OBJECT, _random.Random.__basicsize__ - _OBJECT),
+        python.gauss_next,  # pyright: ignore[reportAttributeAccessIssue]
+        ctypes.string_at(numpy.ctypes.state_address, _MT19937),
+    )
 
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:
@@ -154,9 +156,12 @@ class Evaluation:
     modules: tuple[Snapshot, ...]
     streams: Streams | None
 
-    def replicas(self) -> tuple[Replica, ...]:
-        """Fresh copies of the modules, as they were before."""
+    def replicas(self) -> tuple[Loan, ...]:
+        """Copies of the modules, as they were before."""
         return tuple(snapshot.replayed() for snapshot in self.modules)
+
+
+_latest: dict[str, Streams] = {}  # readings that the first one of a pass is compared with
 
 
 class Recorder:
@@ -165,21 +170,25 @@ class Recorder:
     Args:
         device: of the state.
         stochastic: whether evaluations may draw random numbers.
+        likenesses: of the modules that are called.
     """
 
-    def __init__(self, device: torch.device, stochastic: bool):
+    def __init__(self, device: torch.device, stochastic: bool, likenesses: Likenesses):
         self.device = device
         self.evaluations: list[Evaluation] = []
         self._stochastic = stochastic
+        self._likenesses = likenesses
         self._streams: Streams | None = None  # after the last evaluation
 
-    @contextmanager
-    def recording(self, modules: list[nn.Module]) -> Iterator[None]:
-        """Around an evaluation that calls these modules."""
-        evaluation = Evaluation(tuple(map(Snapshot, modules)), None)
+    def before(self, modules: list[nn.Module]) -> Evaluation:
+        """To be called before an evaluation that calls these modules."""
         if self._stochastic and self._streams is None:
-            self._streams = Streams.read(self.device)
-        yield
+            self._streams = Streams.read(self.device, _latest.get(self.device.type))
+            _latest[self.device.type] = self._streams
+        return Evaluation(tuple(Snapshot(self._likenesses.of(m)) for m in modules), None)
+
+    def after(self, evaluation: Evaluation) -> None:
+        """To be called after it."""
         if self._streams is not None:
             # Nothing draws between two evaluations, so that one reading serves both.
             before = self._streams

@@ -9,28 +9,19 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import MethodType
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
+HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
 _STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
-_HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
-_SMALL = 4096  # entries of a tensor that is copied rather than watched
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
 _INERT = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype})
-
-# Submodule -> names of its large buffers and tensor attributes that evaluations change.
-_changing: WeakKeyDictionary[nn.Module, dict[str, bool]] = WeakKeyDictionary()
-
-# Of a submodule, the dictionary that holds a tensor, its name there, and the tensor.
-Take = Callable[[nn.Module, dict, str, Tensor], Tensor]
 
 
 def parts(module: nn.Module) -> list[nn.Module]:
@@ -44,24 +35,67 @@ def parts(module: nn.Module) -> list[nn.Module]:
     return list(found.values())
 
 
+def own_attributes(module: nn.Module) -> list[tuple[str, Any]]:
+    """The attributes of a module that no bare module has, but those that cannot change."""
+    own = module.__dict__.items()
+    return [(name, v) for name, v in own if name not in _STANDARD and type(v) not in _INERT]
+
+
+def holds_inert(container: Any) -> bool:
+    """Whether a list, set or dictionary has nothing in it that can change."""
+    values = container.values() if type(container) is dict else container
+    return all(type(v) in _INERT for v in values)
+
+
+def is_steady(value: Any) -> bool:
+    """Whether a replica needs no attribute of its own while the original has the same object."""
+    if type(value) in (list, set, dict) or isinstance(value, (torch.Generator, *_GENERATORS)):
+        return False
+    if type(value) is tuple:
+        return all(map(is_steady, value))
+    if isinstance(value, MethodType):
+        return is_steady(value.__self__)
+    if isinstance(value, partial):
+        return all(map(is_steady, (value.func, *value.args, *value.keywords.values())))
+    return True
+
+
+class Held(NamedTuple):
+    """A tensor of a module, and where its replica has one in its place.
+
+    Attributes:
+        module: the part of the module that has it.
+        holder: the dictionary of the replica.
+        name: the name in it.
+        tensor: the module's.
+    """
+
+    module: nn.Module
+    holder: dict[str, Any]
+    name: str
+    tensor: Tensor
+
+
 class Replica:
-    """A private copy of a module.
+    """A private copy of a module, with the very tensors of the original until it is given others.
 
     Args:
         module: is left alone.
-        take: gives the tensor to have in place of a buffer or a tensor attribute.
 
     Attributes:
         module: the copy.
-        custom: those of its parts whose classes are not torch's own.
+        parameters: of the module.
+        tensors: its buffers and tensor attributes.
+        custom: those of its parts whose evaluation may leave more in them than norms' statistics:
+            their classes are not torch's own, or they have hooks or a forward method of their own.
     """
 
-    def __init__(self, module: nn.Module, take: Take):
-        self._take = take
-        self._parameters: list[tuple[dict[str, Any], str, Tensor]] = []
+    def __init__(self, module: nn.Module):
+        self.parameters: list[Held] = []
+        self.tensors: list[Held] = []
+        self.custom: list[nn.Module] = []
         self._twins: dict[int, nn.Module] = {}
         self._recurrent: list[nn.RNNBase] = []
-        self.custom: list[nn.Module] = []
         originals, wrapped = [], []
         for original in parts(module):
             kind = type(original)
@@ -80,56 +114,46 @@ class Replica:
         self.module = self._twins[id(module)]
 
     def put(self, values: Mapping[int, Tensor]) -> None:
-        """Other tensors in place of parameters, by the `id` of these."""
-        for holder, name, parameter in self._parameters:
+        """Other tensors in the places of parameters, by the `id` of these."""
+        for _, holder, name, parameter in self.parameters:
             holder[name] = values.get(id(parameter), parameter)
         for twin in self._recurrent:  # which have a list of their parameters as well
             twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
 
-    def renewed(self, take: Take) -> Replica:
-        """The same for another repetition, in which nothing is left of this one.
-
-        Modules of torch's own change norms' statistics alone as they are evaluated.
-        """
-        if self.custom:
-            return Replica(self.module, take)
-        for twin in self._twins.values():
-            for name, buffer in twin._buffers.items():
-                if buffer is not None:
-                    twin._buffers[name] = take(twin, twin._buffers, name, buffer)
-        return self
+    def restore(self) -> None:
+        """The tensors of the original in all places."""
+        for _, holder, name, tensor in self.parameters:
+            holder[name] = tensor
+        for _, holder, name, tensor in self.tensors:
+            holder[name] = tensor
 
     def _fill(self, twin: nn.Module, original: nn.Module) -> None:
         own = twin.__dict__
         own.update(original.__dict__)
-        own["_parameters"] = parameters = dict(original._parameters)
-        own["_buffers"] = buffers = dict(original._buffers)
+        for name in ("_parameters", "_buffers"):
+            own[name] = dict(own[name])
         own["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
-        for name in _HOOKS:
+        for name in HOOKS:
             own[name] = own[name].copy()
         own.pop("_compiled_call_impl", None)  # which is bound to the original
-        if not type(original).__module__.startswith("torch.nn.modules."):
+        own_class = not type(original).__module__.startswith("torch.nn.modules.")
+        if own_class or "forward" in own or any(own[name] for name in HOOKS):
             self.custom.append(twin)
         if isinstance(twin, nn.RNNBase):
             self._recurrent.append(twin)
-        for name, parameter in parameters.items():
-            if parameter is not None:
-                self._parameters.append((parameters, name, parameter))
-        for name, buffer in buffers.items():
-            if buffer is not None:
-                buffers[name] = self._take(original, buffers, name, buffer)
-        for name, value in original.__dict__.items():
-            if name in _STANDARD or type(value) in _INERT:
-                continue
+        for held, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
+            there = own[name].items()
+            held += [Held(original, own[name], key, t) for key, t in there if t is not None]
+        for name, value in own_attributes(original):
             if isinstance(value, Tensor):
-                own[name] = self._take(original, own, name, value)
+                self.tensors.append(Held(original, own, name, value))
             else:
                 own[name] = self._private(value)
 
     def _private(self, value: Any) -> Any:
         """An attribute that refers to no original, and shares no state with one."""
         if type(value) in (list, tuple, set):
-            if all(type(v) in _INERT for v in value):
+            if holds_inert(value):
                 return value if type(value) is tuple else type(value)(value)
             return type(value)(map(self._private, value))
         if isinstance(value, nn.Module):
@@ -168,64 +192,3 @@ class Lent:
         finally:
             for (module, _), own in zip(self._pairs, before, strict=True):
                 module.__dict__.update(own)
-
-
-class Snapshot:
-    """A module as an evaluation finds it, to be taken before the evaluation.
-
-    Small tensors that are no parameters are copied; large ones are copied until an evaluation has
-    shown that it does not change them, and watched from then on.
-    """
-
-    def __init__(self, module: nn.Module):
-        self._watched: list[tuple[nn.Module, dict, str, Tensor, int]] = []
-        self._replica = Replica(module, self._keep)
-
-    def settle(self) -> None:
-        """To be called after the evaluation: lets go of copies of what it left alone.
-
-        Raises:
-            RuntimeError: if it changed a large tensor that it left alone before.
-        """
-        for module, holder, name, tensor, version in self._watched:
-            known = _changing.setdefault(module, {})
-            changed = tensor._version != version
-            if not changed:
-                holder[name] = tensor
-            elif known.get(name) is False:
-                raise RuntimeError(
-                    f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
-                    'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
-                )
-            known[name] = known.get(name, False) or changed
-
-    def replayed(self) -> Replica:
-        """A fresh copy, for one repetition of the evaluation.
-
-        Raises:
-            RuntimeError: if a tensor that was watched has changed since.
-        """
-        for module, holder, name, tensor, version in self._watched:
-            if holder[name] is tensor and tensor._version != version:
-                raise RuntimeError(
-                    f"the tensor {name!r} of {type(module).__name__} was changed between the "
-                    "forward and the backward pass of rebuilt steps, which read it in both"
-                )
-        return self._replica.renewed(self._scratch)
-
-    def _keep(self, module: nn.Module, holder: dict, name: str, tensor: Tensor) -> Tensor:
-        if isinstance(module, _NormBase) and module.training:
-            return tensor  # its output depends on the batch alone
-        if tensor.numel() > _SMALL and not tensor.is_inference():
-            self._watched.append((module, holder, name, tensor, tensor._version))
-            if _changing.get(module, {}).get(name) is False:
-                return tensor
-        return tensor.detach().clone()
-
-    def _scratch(self, module: nn.Module, holder: dict, name: str, tensor: Tensor) -> Tensor:
-        large = tensor.numel() > _SMALL
-        return (
-            tensor
-            if large and any(tensor is kept for *_, kept, _ in self._watched)
-            else tensor.clone()
-        )

@@ -177,7 +177,8 @@ class Registers:
         # The product is rounded, as it is where a step is written out: `add` with a factor rounds
         # once, and training would differ from evaluation in the last bit.
         value = self._values[slot]
-        widened = torch.promote_types(value.dtype, amount.dtype) != value.dtype
+        kinds = value.dtype, amount.dtype
+        widened = kinds[0] != kinds[1] and torch.promote_types(*kinds) != kinds[0]
         owned = slot in self._owned and not widened
         if factor == -1:
             changed = value.sub_(amount) if owned else value - amount

@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+_Leaf = torch._C._functions.AccumulateGrad  # pyright: ignore[reportAttributeAccessIssue]
 _told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
 
 
@@ -23,18 +25,20 @@ def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor
         RuntimeError: if there is a tensor that needs a gradient, and would get none.
     """
     mine = {id(leaf) for leaf in leaves}
-    nodes = [value.grad_fn for value in values if value.grad_fn is not None]
+    nodes: list[Any] = [value.grad_fn for value in values if value.grad_fn is not None]
     seen = set(nodes)
     while nodes:
         node = nodes.pop()
-        captured = getattr(node, "variable", None)
-        if captured is not None and id(captured) not in mine:
-            raise RuntimeError(
-                f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
-                "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
-                "over with the state, flow(u, tensor), make it a parameter of the step's own "
-                'module, or set flow.memory = "stored"'
-            )
+        if type(node) is _Leaf:
+            captured = node.variable
+            if id(captured) not in mine:
+                raise RuntimeError(
+                    f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, "
+                    "which needs a gradient, past its inputs, where rebuilt steps do not see it: "
+                    "hand it over with the state, flow(u, tensor), make it a parameter of the "
+                    'step\'s own module, or set flow.memory = "stored"'
+                )
+            continue
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.protocol import Stepwise
-from odenet.runtime.replica import Lent, Replica, parts
+from odenet.runtime.replica import Lent, parts
 from odenet.runtime.shear import Term
+from odenet.runtime.snapshot import Loan
+from odenet.runtime.watch import warn_of_kept
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
@@ -37,6 +39,9 @@ class Weights:
 
     Attributes:
         tensors: every stacked parameter, whole, and every parameter of every step's modules.
+        of_steps: the modules of all steps.
+        parts: the same and all within them, but those that FSDP2 has hooks on.
+        units: the latter, whose gradients go to their parameters past autograd's list.
     """
 
     def __init__(self, flow: Stepwise, names: Sequence[str]):
@@ -51,6 +56,10 @@ class Weights:
             else:
                 self._stacks[name] = value
                 self._place(value)
+        every = [one for several in self._modules.values() for one in several]
+        self.of_steps = [one.module for one in every]
+        self.units = [one.module for one in every if one.places is None]
+        self.parts = [part for one in every if one.places is not None for part in one.parts]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,26 +67,9 @@ class Weights:
         return (*self._stacks, *self._modules)
 
     @property
-    def sharded(self) -> bool:
-        """Whether gradients of some modules go to their parameters past autograd's list."""
-        return bool(self.units)
-
-    @property
-    def units(self) -> list[nn.Module]:
-        """The modules whose gradients go to their parameters past autograd's list."""
-        modules = [one for several in self._modules.values() for one in several]
-        return [one.module for one in modules if one.places is None]
-
-    @property
     def stateless(self) -> bool:
         """Whether the modules hold no tensors but parameters and the statistics of norms."""
         return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
-
-    @property
-    def parts(self) -> list[nn.Module]:
-        """The modules of all steps and all within them, but those that FSDP2 has hooks on."""
-        modules = [one for several in self._modules.values() for one in several]
-        return [part for one in modules if one.places is not None for part in one.parts]
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
         """What some attributes hold for a step: slices of stacks, and modules as they are."""
@@ -93,7 +85,7 @@ class Weights:
         step: int,
         tensors: Sequence[Tensor],
         wanted: Sequence[bool],
-        replicas: Iterator[Replica],
+        loans: Iterator[Loan],
     ) -> Again:
         """The same values over again, as leaves to differentiate by.
 
@@ -102,7 +94,7 @@ class Weights:
             step: the step.
             tensors: those of this list, as they were saved.
             wanted: which of them to differentiate by.
-            replicas: of the modules, to be given the leaves in place of their parameters.
+            loans: replicas of the modules, to be given the leaves in place of their parameters.
         """
         found = Again([], [], [], [], [])
         for name in names:
@@ -111,18 +103,19 @@ class Weights:
                 address = Address(self._places[id(stack)], _index(stack, step))
                 found.values.append(found.leaf(address, _at(tensors, address), wanted[address[0]]))
                 continue
-            one, replica = self._at(name, step), next(replicas)
+            one, loan = self._at(name, step), next(loans)
+            replica = loan.replica
+            found.loans.append(loan)
             if one.places is None:
                 found.values.append(Lent(one.module, replica))
                 continue
             replica.put(
                 {
-                    key: found.leaf(Address(place, None), tensors[place], wanted[place])
-                    for key, place in one.places.items()
+                    key: found.leaf(address, tensors[address.place], wanted[address.place])
+                    for key, address in one.places.items()
                 }
             )
             found.values.append(replica.module)
-            found.custom.extend(replica.custom)
         return found
 
     def functional(
@@ -148,10 +141,10 @@ class Weights:
 
     def _module(self, module: nn.Module) -> _Module:
         within = parts(module)
-        if any(kind.__name__ == "FSDPModule" for m in within for kind in type(m).__mro__):
+        if any(map(_is_unit, map(type, within))):
             return _Module(module, within, None)
         learned = [p for m in within for p in m._parameters.values() if p is not None]
-        return _Module(module, within, {id(p): self._place(p) for p in learned})
+        return _Module(module, within, {id(p): Address(self._place(p), None) for p in learned})
 
     def _at(self, name: str, step: int) -> _Module:
         modules = self._modules[name]
@@ -169,7 +162,7 @@ class _Module(NamedTuple):
 
     module: nn.Module
     parts: list[nn.Module]
-    places: dict[int, int] | None
+    places: dict[int, Address] | None
 
 
 class Again(NamedTuple):
@@ -182,7 +175,7 @@ class Again(NamedTuple):
     values: list
     leaves: list[Tensor]
     addresses: list[Address]
-    custom: list[nn.Module]  # parts of modules whose classes are not torch's own
+    loans: list[Loan]  # the replicas among the values
     unwanted: list[Tensor]  # leaves whose gradients nobody asks for
 
     def leaf(self, address: Address, tensor: Tensor, wanted: bool) -> Tensor:
@@ -200,6 +193,12 @@ class Again(NamedTuple):
         elif needed:
             self.unwanted.append(tensor)
         return tensor
+
+    def give_back(self) -> None:
+        """To be called when the repetition has been differentiated."""
+        for loan in self.loans:
+            if not loan.give_back():
+                warn_of_kept(loan.replica.custom)
 
 
 class OneStep:
@@ -256,49 +255,14 @@ class StepWeights:
         return values
 
 
-class GradientSums:
-    """The gradients of some tensors, filled slice by slice.
-
-    Args:
-        tensors: those of ``Weights``, then those of the context.
-    """
-
-    def __init__(self, tensors: Sequence[Tensor]):
-        self.tensors = tensors
-        self.values: list[Tensor | None] = [None] * len(tensors)
-        self._storages: set[int] = set()  # of tensors that others hold, or that are values
-
-    def avoid(self, tensors: Iterable[Tensor | None]) -> None:
-        """No value is to share its memory with these."""
-        self._storages.update(t.untyped_storage()._cdata for t in tensors if t is not None)
-
-    def add(self, address: Address, gradient: Tensor) -> None:
-        """Adds a gradient to a tensor's, or to its slice of a stack's."""
-        place, index = address
-        total = self.values[place]
-        if index is not None:
-            if total is None:
-                total = self.values[place] = torch.zeros_like(self.tensors[place])
-            total[index].add_(gradient)
-        elif total is None:
-            self.values[place] = self._own(gradient)
-        else:
-            total.add_(gradient)
-
-    def _own(self, gradient: Tensor) -> Tensor:
-        """A gradient to add to and to hand out.
-
-        Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
-        """
-        storage = gradient.untyped_storage()
-        if storage.nbytes() != gradient.nbytes or storage._cdata in self._storages:
-            return gradient.clone()
-        self._storages.add(storage._cdata)
-        return gradient
-
-
 def _index(stack: Tensor, step: int) -> int:
     return step if len(stack) > 1 else 0  # one value for all steps when it is shared
+
+
+@cache
+def _is_unit(kind: type) -> bool:
+    """Whether modules of a class are units of FSDP2."""
+    return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
 def _at(tensors: Sequence[Tensor], address: Address) -> Tensor:

@@ -1,0 +1,60 @@
+"""The gradients of a flow's tensors, summed over its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from odenet.runtime.weights import Address
+
+
+class GradientSums:
+    """The gradients of some tensors, filled slice by slice.
+
+    Args:
+        tensors: those of ``Weights``, then those of the context.
+        cotangents: of the whole pass. No value shares its memory with these, nor with the tensors.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], cotangents: Iterable[Tensor | None]):
+        self.tensors = tensors
+        self.values: list[Tensor | None] = [None] * len(tensors)
+        self._storages = storages((*tensors, *cotangents))  # and those of values
+
+    def add(self, address: Address, gradient: Tensor, others: Collection[int] = ()) -> None:
+        """Adds a gradient to a tensor's, or to its slice of a stack's.
+
+        Args:
+            address: where.
+            gradient: what.
+            others: storages that it may lie in, and that the value is not to share.
+        """
+        place, index = address
+        total = self.values[place]
+        if index is not None:
+            if total is None:
+                total = self.values[place] = torch.zeros_like(self.tensors[place])
+            total[index].add_(gradient)
+        elif total is None:
+            self.values[place] = self._own(gradient, others)
+        else:
+            total.add_(gradient)
+
+    def _own(self, gradient: Tensor, others: Collection[int]) -> Tensor:
+        """A gradient to add to and to hand out.
+
+        Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
+        """
+        storage = gradient.untyped_storage()
+        place = storage._cdata
+        if place in self._storages or place in others or storage.nbytes() != gradient.nbytes:
+            return gradient.clone()
+        self._storages.add(place)
+        return gradient
+
+
+def storages(tensors: Iterable[Tensor | None]) -> set[int]:
+    """Where tensors lie, for as long as they live: without values none has an address."""
+    return {tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None}

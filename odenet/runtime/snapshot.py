@@ -1,0 +1,232 @@
+"""Modules as evaluations find them, to be taken before and repeated on after.
+
+Most modules are at every evaluation what they were at the one before. So a likeness of a module is
+made once, with replicas to repeat evaluations on, and serves for as long as a look at the module,
+and at a replica that comes back, finds the same objects in the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, starmap
+from operator import is_
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from odenet.runtime.replica import HOOKS, Replica, holds_inert, is_steady, own_attributes, parts
+
+_HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
+_SMALL = 4096  # entries of a tensor that is copied rather than watched
+
+# Submodule -> names of its large buffers and tensor attributes that evaluations change.
+_changing: WeakKeyDictionary[nn.Module, dict[str, bool]] = WeakKeyDictionary()
+
+
+class Look:
+    """What the parts of a module hold at one moment, to see later whether they still do.
+
+    Args:
+        modules: the parts.
+
+    Attributes:
+        steady: whether that can be seen: none has a state of another kind, or keeps a tensor that
+            is not registered, and may be a result.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]):
+        self._modules = modules
+        self._copies: list[tuple[Any, Any]] = []
+        self.steady = self._is_steady()
+        if not self.steady:
+            return
+        holders: list[dict] = [vars(module)[name] for module in modules for name in _HOLDERS]
+        self._empty = [holder for holder in holders if not holder]
+        self._filled = [holder for holder in holders if holder]
+        self._kinds = list(map(type, modules))
+        self._names, self._values = self._now()
+
+    def holds(self) -> bool:
+        """Whether nothing has been put in another's place, as far as one can tell."""
+        if not self.steady or any(self._empty):
+            return False
+        names, values = self._now()
+        return (
+            names == self._names
+            and all(map(is_, values, self._values))
+            and all(map(is_, map(type, self._modules), self._kinds))
+            and all(starmap(_same, self._copies))
+        )
+
+    def _is_steady(self) -> bool:
+        for module in self._modules:
+            if isinstance(module, torch.jit.ScriptModule):
+                return False
+            for _, value in own_attributes(module):
+                if type(value) in (list, set, dict) and holds_inert(value):
+                    self._copies.append((value, value.copy()))
+                elif isinstance(value, Tensor) or not is_steady(value):
+                    return False
+        return True
+
+    def _now(self) -> tuple[list, list]:
+        held = [*map(vars, self._modules), *self._filled]
+        return [*chain.from_iterable(held)], [*chain.from_iterable(map(dict.values, held))]
+
+
+def _same(container: Any, copy: Any) -> bool:
+    """Whether a list, set or dictionary has the very objects in it that its copy has."""
+    if len(container) != len(copy) or not all(map(is_, container, copy)):
+        return False
+    return type(copy) is not dict or all(map(is_, container.values(), copy.values()))
+
+
+class Likeness:
+    """A module as it was at one moment, and replicas of it.
+
+    Args:
+        module: is left alone.
+
+    Attributes:
+        module: the module.
+        pristine: a replica that nothing is evaluated on.
+        look: at the module at that moment.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self.pristine = Replica(module)
+        self.look = Look(parts(module))
+        self._idle: list[tuple[Replica, Look]] = []  # replicas in which nothing is left
+
+    def lend(self) -> Loan:
+        """A replica for one repetition."""
+        try:
+            return Loan(self._idle, *self._idle.pop())
+        except IndexError:
+            replica = Replica(self.pristine.module)
+            return Loan(self._idle, replica, Look(parts(replica.module)))
+
+
+class Loan:
+    """A replica for one repetition.
+
+    Args:
+        idle: where it goes back to.
+        replica: the replica.
+        look: at the replica as it was made.
+
+    Attributes:
+        replica: the replica.
+    """
+
+    def __init__(self, idle: list[tuple[Replica, Look]], replica: Replica, look: Look):
+        self.replica = replica
+        self._idle = idle
+        self._look = look
+
+    def give_back(self) -> bool:
+        """After the repetition: keeps the replica for another one if nothing is left in it.
+
+        Returns:
+            Whether nothing is.
+        """
+        self.replica.restore()
+        clean = self._look.steady and (not self.replica.custom or self._look.holds())
+        if clean:
+            self._idle.append((self.replica, self._look))
+        return clean
+
+
+class Likenesses:
+    """The likenesses of a flow's modules, made anew where a module has changed."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, Likeness] = {}
+
+    def of(self, module: nn.Module) -> Likeness:
+        """One that holds."""
+        found = self._found.get(id(module))
+        if found is None or found.module is not module or not found.look.holds():
+            found = Likeness(module)
+            self._found.pop(id(module), None)
+            if found.look.steady:
+                self._found[id(module)] = found
+        return found
+
+    def keep(self, modules: Iterable[nn.Module]) -> None:
+        """Lets go of those of all modules but these."""
+        for other in self._found.keys() - set(map(id, modules)):
+            self._found.pop(other, None)
+
+
+class Snapshot:
+    """A module as an evaluation finds it, to be taken before the evaluation.
+
+    Small tensors that are no parameters are copied; large ones are copied until an evaluation has
+    shown that it does not change them, and watched from then on.
+
+    Args:
+        likeness: of the module; one that holds.
+    """
+
+    def __init__(self, likeness: Likeness):
+        self._likeness = likeness
+        self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
+        held = likeness.pristine.tensors
+        self._kept = [self._keep(index) for index in range(len(held))] if held else []
+
+    def settle(self) -> None:
+        """To be called after the evaluation: lets go of copies of what it left alone.
+
+        Raises:
+            RuntimeError: if it changed a large tensor that it left alone before.
+        """
+        for index, version in self._watched:
+            module, _, name, tensor = self._likeness.pristine.tensors[index]
+            known = _changing.setdefault(module, {})
+            changed = tensor._version != version
+            if not changed:
+                self._kept[index] = tensor
+            elif known.get(name) is False:
+                raise RuntimeError(
+                    f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
+                    'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
+                )
+            known[name] = known.get(name, False) or changed
+
+    def replayed(self) -> Loan:
+        """A copy as the evaluation found the module, for one repetition of it.
+
+        Raises:
+            RuntimeError: if a tensor that was watched has changed since.
+        """
+        shared = set()
+        for index, version in self._watched:
+            module, _, name, tensor = self._likeness.pristine.tensors[index]
+            if self._kept[index] is not tensor:
+                continue
+            if tensor._version != version:
+                raise RuntimeError(
+                    f"the tensor {name!r} of {type(module).__name__} was changed between the "
+                    "forward and the backward pass of rebuilt steps, which read it in both"
+                )
+            shared.add(index)
+        loan = self._likeness.lend()
+        for index, held in enumerate(loan.replica.tensors):
+            kept = self._kept[index]
+            held.holder[held.name] = kept if index in shared else kept.clone()
+        return loan
+
+    def _keep(self, index: int) -> Tensor:
+        module, _, name, tensor = self._likeness.pristine.tensors[index]
+        if isinstance(module, _NormBase) and module.training:
+            return tensor  # its output depends on the batch alone
+        if tensor.numel() > _SMALL and not tensor.is_inference():
+            self._watched.append((index, tensor._version))
+            if _changing.get(module, {}).get(name) is False:
+                return tensor
+        return tensor.detach().clone()
