@@ -12,7 +12,7 @@ from torch import Tensor
 from odenet.model.recipe import Recipe
 from odenet.train.augment import Draws, Pipeline, build_pipeline
 from odenet.train.errors import TrainingError
-from odenet.train.pictures import read_batches, reading_processes
+from odenet.train.pictures import Pictures, Reader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
 
 Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
@@ -92,9 +92,11 @@ class Batches:
         self._pipeline = pipeline.to(device)
         self._labels = split.labels.to(device)
         self._device = device
-        self._workers = workers
-        inputs = split.inputs
-        self._inputs = inputs.to(device) if isinstance(inputs, Tensor) else inputs
+        on_disk = isinstance(split.inputs, Pictures)
+        self._reader = (
+            Reader(split.inputs, workers, pinned=device.type == "cuda") if on_disk else None
+        )
+        self._stored = split.labels if on_disk else split.inputs.to(device)
         self._served = 0
         self._resume_at = 0
 
@@ -124,21 +126,23 @@ class Batches:
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Stored inputs, their indices in the split, and their positions in the order."""
         everywhere = torch.from_numpy(order).to(self._device)
-        if isinstance(self._inputs, Tensor):
-            for position in self.sampler.places(self._served):
-                places = torch.from_numpy(position).to(self._device)
+        positions = list(self.sampler.places(self._served))
+        # In one go: a device is waited for whenever numbers go to it from ordinary memory.
+        together = torch.from_numpy(np.concatenate(positions)).to(self._device)
+        parts = zip(positions, together.split(list(map(len, positions))), strict=True)
+        if self._reader is None:
+            for _, places in parts:
                 samples = everywhere[places]
-                yield self._inputs[samples], samples, places
-        else:
-            positions = list(self.sampler.places(self._served))
-            batches = [order[position].tolist() for position in positions]
-            reader = read_batches(self._inputs, batches, self._workers)
-            for position, read in zip(positions, reader, strict=True):
-                self.damaged.update((line, None) for line in read.damaged)
-                if len(read.images):
-                    places = torch.from_numpy(position[read.good]).to(self._device)
-                    images = read.images.to(self._device)
-                    yield images, everywhere[places], places
+                yield self._stored[samples], samples, places
+            return
+        batches = [order[position].tolist() for position in positions]
+        for (position, places), read in zip(parts, self._reader.read(batches), strict=True):
+            self.damaged.update((line, None) for line in read.damaged)
+            if read.damaged:
+                places = torch.from_numpy(position[read.good]).to(self._device)
+            if len(read.images):
+                images = read.images.to(self._device, non_blocking=True)
+                yield images, everywhere[places], places
 
 
 class Data(pl.LightningDataModule):

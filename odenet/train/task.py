@@ -169,7 +169,8 @@ class Task(pl.LightningModule):
         loaders before it has read from a checkpoint how far they were.
         """
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        optimizer = build_optimizer(self.network, self.recipe.optimizer)
+        both = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
         schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
         return {
             "optimizer": optimizer,
