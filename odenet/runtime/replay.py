@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from odenet.runtime.replica import Replica, Snapshot
 
+# torch.compile of torch 2.11 breaks its graph where it is asked.
+_WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 _MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
 
 
@@ -37,9 +39,9 @@ class Autocast:
     @classmethod
     def here(cls, device: torch.device) -> Autocast:
         """The setting that holds now for a device."""
-        if not torch.amp.is_autocast_available(device.type):
-            return cls(device.type, False, None)
         kind = device.type
+        if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
+            return cls(kind, False, None)
         return cls(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
 
     def entered(self) -> AbstractContextManager:
@@ -64,10 +66,19 @@ class Streams(NamedTuple):
         Args:
             device: of the accelerator's stream.
             before: an earlier reading, which saves time where nothing was drawn since.
+
+        Raises:
+            RuntimeError: while a CUDA graph is captured.
         """
         accelerator = None
         # Without one, tensors that say they are on it have no values, and nothing draws.
         if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
+            if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+                raise RuntimeError(
+                    "steps that may draw random numbers cannot be captured in a CUDA graph: its "
+                    "replays would not go back to where the forward pass drew. Capture the flow "
+                    'with flow.memory = "stored", or do not capture it'
+                )
             accelerator = torch.get_device_module(device).get_rng_state(device)
         numpy = _Numpy.read(None if before is None else before.numpy)
         return cls(torch.get_rng_state(), accelerator, random.getstate(), numpy)

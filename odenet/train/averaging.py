@@ -55,14 +55,14 @@ class MovingAverage(WeightAveraging):
         """What torch's average does; that looks at its count in every step, on the device."""
         alike: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
         for mine, new in zip(_tensors(self.average), _tensors(model), strict=True):
+            if not self._begun:
+                mine.copy_(new)
             averages, values = alike[mine.dtype]
             averages.append(mine.detach())
             values.append(new.detach())
-        for averages, values in alike.values():
-            if self._begun:
+        if self._begun:
+            for averages, values in alike.values():
                 self._mix(averages, values, self._averaged.n_averaged)
-            else:
-                torch._foreach_copy_(averages, values)
         self._averaged.n_averaged += 1
         self._begun = True
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from odenet.model.recipe import Recipe
+from odenet.runtime.memory_format import channels_innermost
 from odenet.train.augment import Draws, Pipeline, build_pipeline
 from odenet.train.errors import TrainingError
-from odenet.train.pictures import Pictures, Reader, reading_processes
+from odenet.train.pictures import Reader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
 
 Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
@@ -92,11 +93,12 @@ class Batches:
         self._pipeline = pipeline.to(device)
         self._labels = split.labels.to(device)
         self._device = device
-        on_disk = isinstance(split.inputs, Pictures)
-        self._reader = (
-            Reader(split.inputs, workers, pinned=device.type == "cuda") if on_disk else None
+        inputs = split.inputs
+        self._source: Tensor | Reader = (
+            inputs.to(device)
+            if isinstance(inputs, Tensor)
+            else Reader(inputs, workers, pinned=device.type == "cuda")
         )
-        self._stored = split.labels if on_disk else split.inputs.to(device)
         self._served = 0
         self._resume_at = 0
 
@@ -113,7 +115,10 @@ class Batches:
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
             rows = tuple(numbers[places] for numbers in draws)
-            yield self._pipeline(inputs, rows), self._labels[samples]
+            batch = self._pipeline(inputs, rows)
+            if self._device.type == "cuda":  # once here, and not around every flow
+                batch = channels_innermost(batch)
+            yield batch, self._labels[samples]
 
     def state_dict(self) -> dict[str, Any]:
         """How far the epoch is; Lightning puts it into checkpoints."""
@@ -130,13 +135,13 @@ class Batches:
         # In one go: a device is waited for whenever numbers go to it from ordinary memory.
         together = torch.from_numpy(np.concatenate(positions)).to(self._device)
         parts = zip(positions, together.split(list(map(len, positions))), strict=True)
-        if self._reader is None:
+        if isinstance(self._source, Tensor):
             for _, places in parts:
                 samples = everywhere[places]
-                yield self._stored[samples], samples, places
+                yield self._source[samples], samples, places
             return
         batches = [order[position].tolist() for position in positions]
-        for (position, places), read in zip(parts, self._reader.read(batches), strict=True):
+        for (position, places), read in zip(parts, self._source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
             if read.damaged:
                 places = torch.from_numpy(position[read.good]).to(self._device)

@@ -45,7 +45,9 @@ class Scores(nn.Module):
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch."""
-        self.loss.update(loss.detach(), len(labels))
+        # Filled in where it is needed: as a number it would be copied, and the device waited for.
+        count = torch.full((), len(labels), dtype=torch.float32, device=loss.device)
+        self.loss.update(loss.detach(), count)
         self.accuracy.update(logits.detach(), labels)
 
     def collect(self, split: str) -> dict[str, Tensor]:
