@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.backward import BackwardPass
-from odenet.runtime.exact import Fixed, same_bits
+from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Streams, streams_preserved
+from odenet.runtime.replay import Streams, same_bits, streams_preserved
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
 
@@ -204,21 +203,6 @@ class Remainders:
             self.words.pop()
             self.counts.pop()
         return out
-
-
-@contextmanager
-def same_bits() -> Iterator[None]:
-    """Around both passes: a convolution on a GPU that is asked again gives the same bits.
-
-    cuDNN may otherwise add up in any order, and choose another algorithm where memory is short.
-    """
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _rebuilt(

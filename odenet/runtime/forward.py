@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from odenet.runtime.exact import Fixed, same_bits
+from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Autocast, Recorder
+from odenet.runtime.replay import Autocast, Recorder, same_bits
 from odenet.runtime.replica import Snapshot
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.steps import Rate, advance

@@ -153,6 +153,21 @@ def streams_preserved(device: torch.device) -> Iterator[Streams]:
         before.restore(device)
 
 
+@contextmanager
+def same_bits() -> Iterator[None]:
+    """Around both passes of exact steps: a convolution on a GPU gives the same bits again.
+
+    cuDNN may otherwise add up in any order, and choose another algorithm where memory is short.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+
+
 @dataclass(slots=True)
 class Evaluation:
     """What one evaluation of a right-hand side found, besides the state and the parameters.

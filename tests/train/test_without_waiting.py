@@ -103,6 +103,8 @@ def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
         for call in map(OPTIMIZERS.default, ("adam", "adamw")):
             optimizer = build_optimizer(network, call, scaled_and_clipped)
             assert optimizer.defaults["fused"] is fused
+            if not fused:
+                continue  # torch's other ways count steps on the host, which fake tensors have not
             for parameter in network.parameters():
                 parameter.grad = torch.ones_like(parameter)
             optimizer.step()
