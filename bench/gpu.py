@@ -119,7 +119,8 @@ class Report:
         self.shorten(f"{title}: FAILED, {(why.strip().splitlines() or [''])[0][:150]}")
 
     def shorten(self, line: str) -> None:
-        """A line for the short table."""
+        """A line for the short table, printed at once as well: not everybody waits for the end."""
+        print(f"  {line}", flush=True)
         self._short.append(line)
 
     def summary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from odenet.model.presets import preset
@@ -16,6 +16,8 @@ EPOCHS = 160  # of the paper
 FEWEST = 4  # epochs in which the learning rate still falls twice
 SHARE = 0.75  # of the time that goes to training batches, the rest to evaluation and the start
 PROBE = 0.05  # of the samples, from which the speed is known
+SHORTEST = 30  # seconds that a run is given even if there are fewer
+MIB = 2**20
 
 # The test accuracy that the paper gives for the preset, in percent, on CIFAR-10.
 PAPER = {
@@ -81,8 +83,25 @@ def trained(
 
     probe = run("probe", FEWEST, PROBE / FEWEST, seconds)
     samples = probe.samples_per_second * probe.seconds / PROBE  # of an epoch
-    left = seconds - (time.monotonic() - began)
-    passes = max(0.0, SHARE * left * probe.samples_per_second / samples)
+    taken = time.monotonic() - began
+    left, start = seconds - taken, taken - probe.seconds  # which the second run takes as well
+    passes = max(0.0, SHARE * (left - start) * probe.samples_per_second / samples)
     epochs = min(EPOCHS, max(FEWEST, int(passes)))
     fraction = min(1.0, max(PROBE / FEWEST, passes / FEWEST))
-    return Trained(name, epochs, fraction, run("run", epochs, fraction, 2 * max(left, 60)))
+    try:
+        return Trained(name, epochs, fraction, run("run", epochs, fraction, max(left, SHORTEST)))
+    except Exception:  # stopped, with some epochs done
+        rows = RunFolder(folder / f"{name}-run").rows()
+        if not rows:
+            raise
+        return Trained(name, len(rows), fraction, _so_far(probe, rows[-1]))
+
+
+def _so_far(probe: Result, row: dict[str, float]) -> Result:
+    """What is known of a run that was stopped, from its last row."""
+    return replace(
+        probe,
+        accuracy=row["test_accuracy"],
+        samples_per_second=row["samples_per_second"],
+        memory=int(row["memory"] * MIB) if "memory" in row else None,
+    )

@@ -48,7 +48,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, bf16, fp16 or float64.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
+    ] = None,
     guard: Annotated[
         str | None,
         typer.Option(help="When steps are too long for the weights: warn or rescale them."),

@@ -128,7 +128,7 @@ class Key:
 ADAMW = OPTIMIZERS.default("adamw")
 COSINE = SCHEDULES.default("cosine")
 GUARDS = Word(("warn", "rescale"))
-PRECISIONS = Word(("float32", "bf16", "fp16", "float64"))
+PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Recipe:
         str, Key(GUARDS, "says what happens to steps too long for the weights to be stable")
     ] = "warn"
     precision: Annotated[
-        str, Key(PRECISIONS, "is the arithmetic (bf16 and fp16 keep float32 weights)")
+        str, Key(PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)")
     ] = "float32"
     seed: Annotated[int, Key(SEED, "starts the random numbers")] = 0
     fraction: Annotated[

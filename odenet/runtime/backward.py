@@ -40,7 +40,7 @@ class BackwardPass:
         self._passed = passed
         self._kept = {done: packed.filled(tensors) for done, packed in passed.kept.items()}
         rest, count = list(tensors), len(passed.weights.tensors)
-        self._weights, self._context = rest[:count], rest[count:]
+        self._weights, self._context = [passed.order(w) for w in rest[:count]], rest[count:]
         self._wanted, self._context_wanted = wanted[:count], wanted[count:]
         self._sums = GradientSums(rest, gradients)
         slots = passed.flow.slots
@@ -57,7 +57,7 @@ class BackwardPass:
         """The gradients by the first state, then by the weights, then by the context."""
         passed, device = self._passed, self._passed.recorder.device
         drawn = any(e.streams is not None for e in passed.recorder.evaluations)
-        with streams_preserved(device) if drawn else nullcontext(), passed.autocast.entered():
+        with streams_preserved(device) if drawn else nullcontext(), passed.as_it_was():
             for step in reversed(passed.steps):
                 self._step(step)
         if self._drifts:

@@ -18,7 +18,7 @@ from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Streams, streams_preserved
+from odenet.runtime.replay import Streams, same_bits, streams_preserved
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
 
@@ -84,8 +84,9 @@ def exact_steps(flow: Stepwise, state: Fixed) -> Fixed:
     forward = ForwardPass(flow, range(flow.steps), state, undo=True)
     forward.compiled = None
     state = state.copy()
-    for step in forward.steps:
-        forward.advance(state, step, forward.weights.tensors)
+    with same_bits():
+        for step in forward.steps:
+            forward.advance(state, step, forward.weights.tensors)
     state.verify()
     return state
 
@@ -94,7 +95,8 @@ def exact_steps(flow: Stepwise, state: Fixed) -> Fixed:
 def exact_steps_undone(flow: Stepwise, state: Fixed) -> Fixed:
     """All steps in exact arithmetic, undone bit for bit."""
     state = state.copy()
-    undo_steps(flow, state, range(flow.steps))
+    with same_bits():
+        undo_steps(flow, state, range(flow.steps))
     state.verify()
     return state
 

@@ -28,9 +28,13 @@ class CompiledSteps:
 
     Args:
         options: of ``torch.compile``.
+
+    Raises:
+        ValueError: if they ask for a CUDA graph of each step.
     """
 
     def __init__(self, options: Mapping[str, Any]):
+        _refuse_graphs(options)
         self._options = options
         self._advance: Callable = torch.compile(_separate(_advance), **options)
         self._pull_back: Callable = torch.compile(_separate(_pull_back), **options)
@@ -60,6 +64,20 @@ class CompiledSteps:
             reason = str(error).strip().splitlines()[0]
             warnings.warn(f"torch.compile failed, so flows run eagerly: {reason}", stacklevel=2)
             return getattr(self, name)(*arguments)
+
+
+def _refuse_graphs(options: Mapping[str, Any]) -> None:
+    """What such a graph gives is overwritten by the next step, and the first and last are kept."""
+    mode = options.get("mode")
+    asked = options.get("options") or {}
+    if mode not in ("reduce-overhead", "max-autotune") and not asked.get("triton.cudagraphs"):
+        return
+    other = "default" if mode == "reduce-overhead" else "max-autotune-no-cudagraphs"
+    raise ValueError(
+        f"flow.compile({f'mode={mode!r}' if mode else 'options=…'}) makes a CUDA graph of every "
+        "step, each of which overwrites what the one before it gave: capture the whole flow, "
+        f"torch.cuda.make_graphed_callables(flow, (u,)), or take flow.compile(mode={other!r})"
+    )
 
 
 def _separate(function: FunctionType) -> FunctionType:

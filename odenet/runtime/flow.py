@@ -233,6 +233,9 @@ class Flow(Equations):
 
         Args:
             options: of ``torch.compile``.
+
+        Raises:
+            ValueError: if they ask for a CUDA graph of each step.
         """
         self.compiled = CompiledSteps(options)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor
 
 from odenet.runtime.exact import Fixed
+from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Autocast, Recorder
+from odenet.runtime.replay import Autocast, Recorder, same_bits
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.snapshot import Likeness, Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.watch import warn_of_hooks
-from odenet.runtime.weights import Weights
+from odenet.runtime.weights import OneStep, Weights
 
 
 class ForwardPass:
@@ -34,6 +36,7 @@ class ForwardPass:
         kept: true states, by the number of steps done.
         spent: whether a backward pass has gone back over it.
         further: names of the further results that rates gave, such as a balancing loss.
+        order: puts stacked kernels in the order in which they are applied.
     """
 
     def __init__(self, flow: Stepwise, steps: range, state: Any, undo: bool):
@@ -66,9 +69,11 @@ class ForwardPass:
         """All steps; gives the last state, then the sums of further results."""
         self.flow.context = self.source.context.put(context)
         self.flow.collected = {}
+        self.order = kernel_order(state[0])
+        weights = [self.order(tensor) for tensor in weights]
         registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
         every = self.flow.anchors if self.undo else 1
-        with self.autocast.entered():
+        with self.as_it_was():
             for step in self.steps:
                 if step == self.steps.start or (every and step % every == 0):
                     self.kept[step] = registers.pack()
@@ -79,6 +84,12 @@ class ForwardPass:
         self.further = tuple(self.flow.collected)
         return (*registers.tensors(), *self.flow.collected.values())
 
+    @contextmanager
+    def as_it_was(self) -> Iterator[None]:
+        """What surrounds the evaluations of both passes."""
+        with self.autocast.entered(), same_bits() if self.flow.exact else nullcontext():
+            yield
+
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
         """One step."""
         if self.compiled and step not in self.kept:
@@ -88,8 +99,15 @@ class ForwardPass:
             advance(self.shears, state, self._rate(state, step, weights))
             state.rename(self.flow.relabel)
         else:
-            found = self.recorder.before(self.weights.modules(self.weights.names, step))
-            state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            names = self.weights.names
+            values = self.weights.values(names, step, weights)
+            found = self.recorder.before(self.weights.modules(names, step))
+            self.flow.__dict__.update(zip(names, map(OneStep, values), strict=True))
+            try:
+                state.replace(tuple(self.flow.advance(state.tensors(), step)))
+            finally:
+                for name in names:
+                    del self.flow.__dict__[name]
             self.recorder.after(found)
             if self.flow.context:
                 self.flow.context.refuse_written()

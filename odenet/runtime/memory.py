@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
+from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replay import Autocast, streams_preserved
 from odenet.runtime.shear import Shear
@@ -43,11 +44,12 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
     would cost N^2; ``unbind`` gathers the slices once.
     """
     view = flow
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        view = flow.view()
+    if not torch.compiler.is_compiling():
+        view, order = flow.view(), kernel_order(state[0])
         for name, parameter in flow.named_parameters():
             if "." not in name:
-                view.__dict__[name] = parameter.unbind()
+                stack = order(parameter)
+                view.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
     for step in steps:
         state = view.advance(state, step)
     return state

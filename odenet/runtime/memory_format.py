@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
@@ -11,14 +14,28 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 
 
 def channels_innermost(x: Tensor) -> Tensor:
-    """The map with the channels of a cell side by side, on a CPU, where oneDNN computes it.
+    """The map with the channels of a cell side by side, where convolutions read it so.
 
-    Its convolutions then read and write the map as it lies; otherwise each reorders both. On other
-    devices the order is the caller's affair.
+    On a CPU those of oneDNN do, and on a GPU those of tensor cores; otherwise each reorders what
+    it reads and writes. On other devices the order is the caller's affair.
     """
     if _reordered(x):
         return x.contiguous(memory_format=_FORMATS[x.ndim])
     return x
+
+
+def kernel_order(x: Tensor) -> Callable[[Tensor], Tensor]:
+    """What to do to stacks of kernels, once for all steps, that are to be applied to a map.
+
+    cuDNN reads kernels in the order of the map, and would reorder one in every evaluation. oneDNN
+    has an order of its own, so that there they are left alone.
+    """
+    if x.device.type != "cuda" or x.ndim not in _FORMATS or x.stride(1) != 1:
+        return lambda stack: stack
+    axes = 1 + x.ndim  # the step, channels out and in, the kernel's own
+    return lambda stack: (
+        stack.movedim(2, -1).contiguous().movedim(-1, 2) if stack.ndim == axes else stack
+    )
 
 
 def tokens_apart(x: Tensor) -> Tensor:
@@ -41,5 +58,20 @@ def in_order_of(y: Tensor, x: Tensor) -> Tensor:
 def _reordered(x: Tensor) -> bool:
     if not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack():
         return False  # within torch.func, where vmap knows no memory formats
+    if x.ndim not in _FORMATS:
+        return False
+    if x.device.type == "cuda":
+        return _on_tensor_cores(x.dtype)
     on_cpu = x.device.type == "cpu" and _ONEDNN
-    return on_cpu and x.ndim in _FORMATS and x.dtype in (torch.float32, torch.bfloat16)
+    return on_cpu and x.dtype in (torch.float32, torch.bfloat16)
+
+
+def _on_tensor_cores(dtype: torch.dtype) -> bool:
+    """Whether convolutions of such maps are multiplied there."""
+    if torch.compiler.is_compiling():
+        return False  # whole networks, whose compiler orders maps itself
+    if dtype != torch.float32:
+        return dtype in (torch.float16, torch.bfloat16)
+    # By this name alone it can be read whichever way it was set.
+    convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.is_autocast_enabled("cuda") or convolutions.fp32_precision == "tf32"

@@ -125,7 +125,8 @@ def eye_kernel(K: Tensor, *, groups: int = 1) -> Tensor:
 
 def soft_threshold(x: Tensor, lam: float | Tensor) -> Tensor:
     """Sign(x) max(|x| - λ, 0): shrinks towards zero by λ >= 0."""
-    bound = torch.as_tensor(lam, dtype=x.dtype, device=x.device)
+    # A number is filled in where it is needed: `as_tensor` would copy it, and wait for the device.
+    bound = lam.to(x) if isinstance(lam, Tensor) else x.new_full((), lam)
     return x - torch.clamp(x, -bound, bound)
 
 

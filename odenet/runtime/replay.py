@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
 
 _OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
+# torch.compile of torch 2.11 breaks its graph where it is asked.
+_WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 _MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
 
 
@@ -40,9 +42,9 @@ class Autocast:
     @classmethod
     def here(cls, device: torch.device) -> Autocast:
         """The setting that holds now for a device."""
-        if not torch.amp.is_autocast_available(device.type):
-            return cls(device.type, False, None)
         kind = device.type
+        if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
+            return cls(kind, False, None)
         return cls(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
 
     def entered(self) -> AbstractContextManager:
@@ -76,10 +78,19 @@ class Streams(NamedTuple):
         Args:
             device: of the accelerator's stream.
             before: an earlier reading, which is given again where nothing was drawn since.
+
+        Raises:
+            RuntimeError: while a CUDA graph is captured.
         """
         cpu, accelerator = torch.default_generator.get_state(), None
         # Without one, tensors that say they are on it have no values, and nothing draws.
         if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
+            if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+                raise RuntimeError(
+                    "steps that may draw random numbers cannot be captured in a CUDA graph: its "
+                    "replays would not go back to where the forward pass drew. Capture the flow "
+                    'with flow.memory = "stored", or do not capture it'
+                )
             accelerator = torch.get_device_module(device).get_rng_state(device)
         memory = _memory(cpu, accelerator)
         if before is not None and memory is not None and memory == before.memory:
@@ -142,6 +153,21 @@ def streams_preserved(device: torch.device) -> Iterator[Streams]:
         yield before
     finally:
         before.restore(device)
+
+
+@contextmanager
+def same_bits() -> Iterator[None]:
+    """Around both passes of exact steps: a convolution on a GPU gives the same bits again.
+
+    cuDNN may otherwise add up in any order, and choose another algorithm where memory is short.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SIZE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # of the map that a kernel acts on
 _FEW = 20  # iterations that come as close on a map half as wide, which costs a quarter
 _SMALL = 512  # up to this size all eigenvalues are cheaper than a few
+_SQUARINGS = 24  # part eigenvalues that differ by 1e-6 of the largest
+_TINY = 1e-300
 _SETTLED = 1e-4  # residual of eigenvalues, relative to the largest
 
 Directions = dict[tuple[str, int], Tensor]
@@ -122,7 +124,7 @@ class _Stack:
             p, Ap = _apart(p, Ap, (x, Ax), (w, Aw))
             basis, images = (x, w, p), (Ax, Aw, Ap)
             products = [torch.stack([_dot(a, b).flatten() for b in images], -1) for a in basis]
-            weights = torch.linalg.eigh(torch.stack(products, -2))[1][..., -1].T
+            weights = _leading(torch.stack(products, -2)).T
             a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
             p, Ap = b * w + c * p, b * Aw + c * Ap
             x, Ax = a * x + p, a * Ax + Ap
@@ -152,6 +154,24 @@ def _apart(p: Tensor, Ap: Tensor, *others: tuple[Tensor, Tensor]) -> tuple[Tenso
         scale = torch.where(size > 0, 1 / size.clamp_min(torch.finfo(p.dtype).tiny ** 0.5), size)
         p, Ap = p * scale, Ap * scale
     return p, Ap
+
+
+def _leading(matrices: Tensor) -> Tensor:
+    """Unit eigenvectors of the largest eigenvalues of small matrices without negative ones."""
+    if matrices.device.type == "cpu":
+        return torch.linalg.eigh(matrices)[1][..., -1]
+    return _leading_by_squaring(matrices)  # after that, a GPU is asked whether it found them
+
+
+def _leading_by_squaring(matrices: Tensor) -> Tensor:
+    """The same: squared over and over, a matrix becomes a multiple of the projector to one."""
+    power = matrices.double()
+    for _ in range(_SQUARINGS):
+        power = power / power.abs().amax((-2, -1), keepdim=True).clamp_min(_TINY)
+        power = power @ power
+    longest = power.square().sum(-2).argmax(-1)[..., None, None]
+    vector = power.gather(-1, longest.expand(*power.shape[:-1], 1))[..., 0]
+    return (vector / vector.square().sum(-1, keepdim=True).sqrt().clamp_min(_TINY)).to(matrices)
 
 
 class Norms:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from odenet.model.recipe import Recipe
+from odenet.runtime.memory_format import channels_innermost
 from odenet.train.augment import Draws, Pipeline, build_pipeline
 from odenet.train.errors import TrainingError
-from odenet.train.pictures import read_batches, reading_processes
+from odenet.train.pictures import Reader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
 
 Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
@@ -92,9 +93,12 @@ class Batches:
         self._pipeline = pipeline.to(device)
         self._labels = split.labels.to(device)
         self._device = device
-        self._workers = workers
         inputs = split.inputs
-        self._inputs = inputs.to(device) if isinstance(inputs, Tensor) else inputs
+        self._source: Tensor | Reader = (
+            inputs.to(device)
+            if isinstance(inputs, Tensor)
+            else Reader(inputs, workers, pinned=device.type == "cuda")
+        )
         self._served = 0
         self._resume_at = 0
 
@@ -111,7 +115,10 @@ class Batches:
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
             rows = tuple(numbers[places] for numbers in draws)
-            yield self._pipeline(inputs, rows), self._labels[samples]
+            batch = self._pipeline(inputs, rows)
+            if self._device.type == "cuda":  # once here, and not around every flow
+                batch = channels_innermost(batch)
+            yield batch, self._labels[samples]
 
     def state_dict(self) -> dict[str, Any]:
         """How far the epoch is; Lightning puts it into checkpoints."""
@@ -124,21 +131,23 @@ class Batches:
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Stored inputs, their indices in the split, and their positions in the order."""
         everywhere = torch.from_numpy(order).to(self._device)
-        if isinstance(self._inputs, Tensor):
-            for position in self.sampler.places(self._served):
-                places = torch.from_numpy(position).to(self._device)
+        positions = list(self.sampler.places(self._served))
+        # In one go: a device is waited for whenever numbers go to it from ordinary memory.
+        together = torch.from_numpy(np.concatenate(positions)).to(self._device)
+        parts = zip(positions, together.split(list(map(len, positions))), strict=True)
+        if isinstance(self._source, Tensor):
+            for _, places in parts:
                 samples = everywhere[places]
-                yield self._inputs[samples], samples, places
-        else:
-            positions = list(self.sampler.places(self._served))
-            batches = [order[position].tolist() for position in positions]
-            reader = read_batches(self._inputs, batches, self._workers)
-            for position, read in zip(positions, reader, strict=True):
-                self.damaged.update((line, None) for line in read.damaged)
-                if len(read.images):
-                    places = torch.from_numpy(position[read.good]).to(self._device)
-                    images = read.images.to(self._device)
-                    yield images, everywhere[places], places
+                yield self._source[samples], samples, places
+            return
+        batches = [order[position].tolist() for position in positions]
+        for (position, places), read in zip(parts, self._source.read(batches), strict=True):
+            self.damaged.update((line, None) for line in read.damaged)
+            if read.damaged:
+                places = torch.from_numpy(position[read.good]).to(self._device)
+            if len(read.images):
+                images = read.images.to(self._device, non_blocking=True)
+                yield images, everywhere[places], places
 
 
 class Data(pl.LightningDataModule):

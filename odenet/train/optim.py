@@ -15,20 +15,28 @@ from odenet.runtime.flow import Flow
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
-def build_optimizer(network: nn.Module, optimizer: Call) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: nn.Module, optimizer: Call, scaled_and_clipped: bool = False
+) -> torch.optim.Optimizer:
     """The recipe's optimizer over the network's parameters.
+
+    On a GPU all parameters move in one kernel, which also sees there whether a scaled gradient has
+    overflowed; otherwise torch makes the host wait for that.
 
     Args:
         network: whose parameters move.
         optimizer: a checked call of `odenet.model.recipe.OPTIMIZERS`.
+        scaled_and_clipped: gradients are scaled up, as for 16 bits, and clipped, which has to come
+            between scaling back and the step: one kernel leaves no room for that.
     """
     groups = decay_groups(network, optimizer)
-    lr = optimizer["lr"]
+    lr, on_gpu = optimizer["lr"], all(p.device.type == "cuda" for p in network.parameters())
+    fused = True if on_gpu and not scaled_and_clipped else None  # None: as torch sees fit
     if optimizer.name == "sgd":
         nesterov = optimizer["nesterov"] == "yes"
-        return torch.optim.SGD(groups, lr, optimizer["momentum"], nesterov=nesterov)
+        return torch.optim.SGD(groups, lr, optimizer["momentum"], nesterov=nesterov, fused=fused)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer.name]
-    return kind(groups, lr, optimizer["betas"])
+    return kind(groups, lr, optimizer["betas"], fused=fused)
 
 
 def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:

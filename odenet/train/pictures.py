@@ -86,18 +86,40 @@ class Read:
     good: np.ndarray
     damaged: list[str]
 
+    def pin_memory(self) -> "Read":
+        """The same in memory that a GPU reads from on its own; torch calls this."""
+        return replace(self, images=self.images.pin_memory())
 
-def read_batches(pictures: Pictures, batches: Iterable[list[int]], workers: int) -> Iterator[Read]:
-    """Decode batches of pictures, in order, ahead of their use in other processes.
+
+class Reader:
+    """Decodes batches of pictures, in order, ahead of their use.
 
     Args:
         pictures: the files.
-        batches: the places of the pictures of each batch.
-        workers: processes; 0 decodes here.
+        workers: processes that decode, which stay from one reading to the next; 0 decodes here.
+        pinned: put the pictures where a GPU can fetch them while the host goes on.
     """
-    collate = partial(_collate, shape=pictures.shape)
-    files: Any = pictures  # has what a map-style data set needs
-    yield from DataLoader(files, batch_sampler=batches, num_workers=workers, collate_fn=collate)
+
+    def __init__(self, pictures: Pictures, workers: int, pinned: bool = False):
+        files: Any = pictures  # has what a map-style data set needs
+        self._batches: list[list[int]] = []
+        self._loader = DataLoader(
+            files,
+            batch_sampler=self._batches,
+            num_workers=workers,
+            collate_fn=partial(_collate, shape=pictures.shape),
+            pin_memory=pinned,
+            persistent_workers=workers > 0,
+        )
+
+    def read(self, batches: Iterable[list[int]]) -> Iterator[Read]:
+        """The pictures of each batch.
+
+        Args:
+            batches: the places of the pictures of each.
+        """
+        self._batches[:] = batches
+        yield from self._loader
 
 
 def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> Read:
@@ -120,7 +142,7 @@ def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tu
     images = torch.empty((len(pictures), *pictures.shape), dtype=torch.uint8)
     good = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
-    for batch, read in zip(batches, read_batches(pictures, batches, workers), strict=True):
+    for batch, read in zip(batches, Reader(pictures, workers).read(batches), strict=True):
         good[batch] = read.good
         filled = int(good.sum())
         images[filled - len(read.images) : filled] = read.images

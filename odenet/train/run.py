@@ -30,6 +30,7 @@ from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Data
+from odenet.train.products import products
 from odenet.train.records import Options, Record, RunFolder, new_folder
 from odenet.train.report import Result, draw_curves, time_saved
 from odenet.train.task import Task, stability
@@ -153,7 +154,7 @@ def evaluate(
     """
     task, samples, options = restore(run, set, options, weights)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
-    with calm():
+    with calm(), products(task.recipe.precision):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     return {
@@ -250,7 +251,7 @@ def _fit(
     trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data, checkpoint: Path | None = None
 ) -> Result | None:
     """Train, and write what came of it."""
-    with calm():
+    with calm(), products(task.recipe.precision):
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return None

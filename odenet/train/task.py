@@ -45,7 +45,9 @@ class Scores(nn.Module):
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch."""
-        self.loss.update(loss.detach(), len(labels))
+        # Filled in where it is needed: as a number it would be copied, and the device waited for.
+        count = torch.full((), len(labels), dtype=torch.float32, device=loss.device)
+        self.loss.update(loss.detach(), count)
         self.accuracy.update(logits.detach(), labels)
 
     def collect(self, split: str) -> dict[str, Tensor]:
@@ -169,7 +171,8 @@ class Task(pl.LightningModule):
         loaders before it has read from a checkpoint how far they were.
         """
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        optimizer = build_optimizer(self.network, self.recipe.optimizer)
+        both = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
         schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
         return {
             "optimizer": optimizer,

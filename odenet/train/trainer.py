@@ -25,6 +25,7 @@ from odenet.train.stopping import Stopper
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
+    "tf32": "32-true",  # and see odenet/train/products.py
     "float64": "64-true",
     "bf16": "bf16-mixed",
     "fp16": "16-mixed",

@@ -1,12 +1,16 @@
 """`python bench/gpu.py` at a tiny size on the CPU, with its child processes run in this one."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 pytest.importorskip("bench", reason="bench/ lies beside the package in a checkout only")
 
-from bench import gpu, stacks
+from bench import gpu, paper, stacks
 from odenet.cli import app
+from odenet.train.records import RunFolder
+from odenet.train.report import Result
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
 SOME = ("plain autograd", "revlib", "odenet")
@@ -92,3 +96,25 @@ def test_without_a_card_one_line_says_so(monkeypatch, capsys):
 def test_a_child_that_takes_too_long_is_stopped():
     code, text = gpu.call(["timeit", "-s", "import time", "time.sleep(60)"], 0.5)
     assert code == 124 and "stopped after" in text
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
+    def train(arguments, seconds):
+        folder = RunFolder(Path(arguments[arguments.index("--out") + 1]))
+        if folder.path.name.endswith("probe"):
+            result = Result("", "test", 0.1, 0.1, 1, 0.1, 4, 1234, 1.0, 100.0)
+            folder.write(folder.result, result.to_json())
+            return
+        rows = "".join(f"{n},0.{n}5,200.0\n" for n in range(epochs))
+        folder.write(folder.path / "metrics.csv", f"epoch,test_accuracy,samples_per_second\n{rows}")
+        raise RuntimeError("stopped after 30 s")
+
+    call = ("resnet-32", "digits", [], tmp_path, 30.0, train)
+    if not epochs:
+        with pytest.raises(RuntimeError, match="stopped after"):
+            paper.trained(*call)
+        return
+    done = paper.trained(*call)
+    assert (done.epochs, done.result.accuracy, done.result.parameters) == (2, 0.15, 1234)
+    assert done.result.samples_per_second == 200

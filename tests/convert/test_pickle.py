@@ -120,10 +120,10 @@ def test_a_converted_model_finds_its_own_blocks_after_pickling():
 
 def test_a_compiled_flow_compiles_again_where_it_is_read():
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
-    flow.compile(mode="reduce-overhead")
+    flow.compile(dynamic=True)
     other = pickle.loads(pickle.dumps(flow))
     assert other.compiled is not flow.compiled
-    assert other.compiled._options == {"mode": "reduce-overhead"}
+    assert other.compiled._options == {"dynamic": True}
 
 
 def test_a_state_copies_and_pickles_as_itself():

@@ -130,3 +130,19 @@ def test_a_network_that_is_compiled_whole_breaks_its_graph_at_the_flow_alone():
     for parameter, gradient in zip(net.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
     assert graphs.count <= 4  # before the flow, its initial state, its output, and after it
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "reduce-overhead"},
+        {"mode": "max-autotune"},
+        {"options": {"triton.cudagraphs": True}},
+    ],
+)
+def test_a_graph_of_every_step_is_refused(options):
+    flow = HamiltonianFlow(4, 2)
+    with pytest.raises(ValueError, match="make_graphed_callables"):
+        flow.compile(**options)
+    assert flow.compiled is None
+    flow.compile(mode="max-autotune-no-cudagraphs")

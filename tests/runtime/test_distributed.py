@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -117,6 +118,25 @@ def overlapping(flow, x):
     loss.backward()
 
 
+def sent_while_going_back():
+    """How many buckets of gradients are on their way before a backward pass is done."""
+    flows = [HamiltonianFlow(4, 2) for _ in range(3)]
+    net = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
+    happened = []
+
+    def send(state, bucket):
+        happened.append("sent")
+        return allreduce_hook(state, bucket)
+
+    net.register_comm_hook(None, send)
+    x = torch.randn(2, 4, 5, 5).requires_grad_()
+    x.register_hook(lambda gradient: happened.append("done"))
+    for _ in range(2):  # torch sorts its buckets after the first pass
+        happened.clear()
+        net(x).square().mean().backward()
+    return happened.index("done"), len(list(flows[0].parameters()))
+
+
 def work(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
@@ -130,6 +150,9 @@ def work(rank, path):
         found = stateful_units(mode, shard=True)
         if rank == 0:
             torch.save(found, path / f"stateful {mode}.pt")
+    found = sent_while_going_back()
+    if rank == 0:
+        torch.save(found, path / "sent.pt")
     flow = reversible([torch.nn.Linear(6, 6) for _ in range(2)])
     for part in (*flow.f, flow):
         fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
@@ -156,6 +179,11 @@ def test_two_processes_give_the_gradients_of_one(kind, results):
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_gradients_of_a_flow_are_sent_while_the_flows_before_it_go_back(results):
+    sent, of_a_flow = torch.load(results / "sent.pt")
+    assert sent >= 2 * of_a_flow
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])

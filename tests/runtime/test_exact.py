@@ -237,3 +237,22 @@ def test_modules_that_compute_otherwise_without_gradients_are_rebuilt_exactly():
     start = flow.requires_grad_(False).encode(torch.randn(2, 9, 16))
     with torch.no_grad():
         assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
+
+
+def test_both_passes_ask_cudnn_for_the_same_bits(monkeypatch):
+    """Only a GPU can show the bits; what it is asked for can be seen here."""
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    seen = []
+
+    class Asking(nn.Linear):
+        def forward(self, x):
+            seen.append((cudnn.deterministic, cudnn.benchmark))
+            return super().forward(x).tanh()
+
+    flow = reversible([Asking(4, 4) for _ in range(3)], gamma=0.9, exact=True)
+    flow(torch.randn(2, 4)).sum().backward()
+    with torch.no_grad():
+        flow.eval().inverse_exactly(flow.evolve_exactly(flow.encode(torch.randn(2, 4))))
+    assert len(seen) == 12 and set(seen) == {(True, False)}
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)

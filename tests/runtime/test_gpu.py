@@ -1,12 +1,17 @@
 """What only a GPU can show; skipped without one. `pytest -m gpu tests/runtime` runs these."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 import odenet
+from odenet.model.recipe import OPTIMIZERS, Recipe
+from odenet.train.averaging import MovingAverage
+from odenet.train.optim import build_optimizer
+from odenet.train.task import Task
 from tests.runtime.handwritten import HamiltonianFlow
 
 pytestmark = [
@@ -159,6 +164,77 @@ def test_a_training_step_is_captured_in_a_cuda_graph(mode):
     graph.replay()
     torch.cuda.synchronize()
     torch.testing.assert_close(u.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES[:2])
+def test_forward_and_backward_become_a_pair_of_cuda_graphs(mode):
+    flow, u = hamiltonian()
+    flow.memory = mode
+    expected, gradient = trained(flow, u, mode)
+    graphed = torch.cuda.make_graphed_callables(flow, (torch.randn_like(u).requires_grad_(),))
+    for _ in range(2):
+        flow.zero_grad(set_to_none=True)
+        x = u.clone().requires_grad_()
+        graphed(x).square().mean().backward()
+    torch.testing.assert_close(x.grad, gradient, rtol=1e-4, atol=1e-6)
+    for a, b in zip(flow.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tensor_cores_give_the_gradients_to_their_own_rounding(mode):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    assert_trained_alike(*hamiltonian(), mode, 2e-2)
+
+
+def test_exact_steps_are_undone_while_cudnn_is_free_to_choose(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    flow, u = hamiltonian()
+    flow.exact = True
+    twin, _ = trained(flow, u, "reversible", torch.bfloat16)
+    assert twin.drift == 0
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_one_kernel_moves_the_weights_as_several_do(name):
+    def moved(device):
+        torch.manual_seed(0)
+        network = nn.Linear(5, 5).to(device)
+        optimizer = build_optimizer(network, OPTIMIZERS.default(name, lr=0.1))
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.ones(2, 5, device=device)).square().sum().backward()
+            optimizer.step()
+        assert optimizer.defaults["fused"] is (True if device == "cuda" else None)
+        return network.weight.detach().cpu()
+
+    torch.testing.assert_close(moved("cuda"), moved("cpu"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_with_scores_and_average_does_not_wait_for_the_device():
+    recipe = Recipe(smooth=1e-3)
+    flow = HamiltonianFlow(16, 8, h=0.1)
+    task = Task(nn.Sequential(flow, nn.AdaptiveAvgPool2d(1), nn.Flatten()), recipe, 16).cuda()
+    average = MovingAverage(0.9)
+    root = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))
+    average.setup(root, task, "fit")
+    optimizer = build_optimizer(task.network, recipe.optimizer)
+    batch = torch.randn(8, 16, 12, 12, device="cuda"), torch.zeros(8, dtype=int, device="cuda")
+
+    def step():
+        optimizer.zero_grad()
+        task.training_step(batch, 0).backward()
+        optimizer.step()
+        average._averaged.update_parameters(task)
+
+    step()
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def test_memory_does_not_grow_with_depth():

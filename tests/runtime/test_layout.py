@@ -56,3 +56,28 @@ def test_layers_of_tokens_read_them_as_they_lie(space):
     out = flow(u)
     assert out.is_contiguous() and seen == [1]
     assert_gradients(flow, u.detach())
+
+
+@pytest.mark.parametrize("mode", ["reversible", "stored", "checkpoint", 10_000])
+def test_kernels_in_the_order_of_a_gpu_give_the_same_gradients(mode, monkeypatch):
+    def gradients():
+        torch.manual_seed(0)
+        flow, u = HamiltonianFlow(4, 3).double(), torch.randn(2, 4, 5, 6).double().requires_grad_()
+        flow.memory = mode
+        flow(u).square().sum().backward()
+        return [u.grad, *(p.grad for p in flow.parameters())]
+
+    ordered = []
+
+    def innermost(stack):
+        ordered.append(stack.ndim)
+        return stack.movedim(2, -1).contiguous().movedim(-1, 2) if stack.ndim == 5 else stack
+
+    expected = gradients()
+    for place in ("forward", "memory"):
+        monkeypatch.setattr(f"odenet.runtime.{place}.kernel_order", lambda x: innermost)
+    found = gradients()
+    assert 5 in ordered
+    for a, b in zip(found, expected, strict=True):
+        assert a.stride() == b.stride()
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from odenet.runtime import adjoint_conv, conv, operator_norm
+from odenet.runtime.spectra import _leading_by_squaring
 from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
 
 
@@ -110,3 +111,17 @@ def test_the_spectrum_is_taken_as_in_evaluation_and_leaves_no_trace(name):
     assert torch.equal(first, again)
     assert all(map(torch.equal, buffers, flow.buffers()))
     assert modes == [module.training for module in flow.modules()]
+
+
+def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
+    torch.manual_seed(0)
+    factors = torch.randn(50, 3, 3, dtype=torch.float64)
+    matrices = factors @ factors.mT
+    matrices[0] = 0
+    matrices[1] = torch.eye(3)
+    matrices[2] = torch.diag(torch.tensor([1.0, 1 - 1e-6, 0.5]))
+    found = _leading_by_squaring(matrices)
+    largest = torch.from_numpy(np.linalg.eigvalsh(matrices.numpy())[:, -1])
+    quotients = (found[:, None] @ matrices @ found[..., None]).flatten()
+    torch.testing.assert_close(quotients, largest, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found[1:].norm(dim=1), torch.ones(49).double())

@@ -11,10 +11,16 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
 from odenet.runtime import Flow
 from odenet.runtime.memory import bytes_per_step
+from odenet.runtime.operators import soft_threshold
+from odenet.runtime.replay import Streams
+from odenet.runtime.spectra import operator_norms
+from tests.runtime.handwritten import HamiltonianFlow
+from tests.waiting import Copies
 
 SPECS = Path(__file__).parents[2] / "specs"
 # Adaptive solvers accept or reject a step by its error, which the host has to see.
@@ -60,8 +66,10 @@ def test_no_training_step_waits_for_a_value(name, mode):
     passes = 2 if mode == "reversible" else 1  # a forward pass looks at the drift of the last one
     for _ in range(passes):
         optimizer.zero_grad()
-        built(u).square().mean().backward()
-        optimizer.step()
+        with Copies() as copies:
+            built(u).square().mean().backward()
+            optimizer.step()
+        assert copies.found == []
     assert all(p.grad is not None and p.grad.is_meta for p in built.parameters())
 
 
@@ -97,8 +105,10 @@ def test_modules_of_others_do_not_wait_either(mode):
     with torch.device("meta"):
         flow, x = odenet.reversible(blocks(), gamma=0.9), torch.randn(4, 6)
     flow.memory = mode
-    for _ in range(2):
-        flow(x).sum().backward()
+    with Copies() as copies:
+        for _ in range(2):
+            flow(x).sum().backward()
+    assert copies.found == []
     assert all(p.grad.is_meta for p in flow.parameters())
 
 
@@ -119,3 +129,94 @@ def test_a_value_that_is_read_is_found():
         flow, x = odenet.reversible([Reading()]), torch.randn(4, 6)
     with pytest.raises(RuntimeError, match=r"item\(\)"):
         flow(x)
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda x: x * torch.tensor([2.0], device="meta"),
+        lambda x: x * torch.as_tensor(2.0, device=x.device),
+        lambda x: x + torch.ones(6).to(x.device),
+        lambda x: x[torch.tensor([0, 1])],
+    ],
+)
+def test_a_copy_that_is_made_is_found(copy):
+    with Copies() as copies:
+        copy(torch.ones(4, 6, device="meta"))
+    assert len(copies.found) == 1
+
+
+def test_a_threshold_is_not_copied():
+    with Copies() as copies:
+        soft_threshold(torch.ones(3, device="meta"), 0.1)
+        soft_threshold(torch.ones(3, device="meta"), torch.ones((), device="meta"))
+    assert copies.found == []
+
+
+def test_iterations_for_a_norm_do_not_wait_each():
+    called = []
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            called.append(func._schema.name)
+            return func(*args, **(kwargs or {}))
+
+    K = torch.randn(3, 4, 4, 3, 3, device="meta")
+    start = torch.randn(3, 4, 32, 32, device="meta")
+    with Names(), Copies() as copies:
+        operator_norms(K, start, limit=7)  # on a GPU the eighth looks whether they have settled
+    assert copies.found == [] and "aten::convolution" in called
+    # Torch's own waits to see whether it has found eigenvectors, where there are values.
+    assert not any("linalg_eigh" in name for name in called)
+
+
+class Convolutions(TorchDispatchMode):
+    """Whether maps and kernels of convolutions have their channels innermost, and copied stacks."""
+
+    def __init__(self):
+        super().__init__()
+        self.innermost = []
+        self.stacks = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func._schema.name == "aten::convolution":
+            self.innermost.append(tuple(t.stride(1) == 1 for t in args[:2]))
+        out = func(*args, **(kwargs or {}))
+        self.stacks += func._schema.name in ("aten::clone", "aten::copy_") and out.ndim == 5
+        return out
+
+
+@pytest.mark.parametrize("mode", ["reversible", "stored", "checkpoint"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_a_gpu_maps_and_kernels_lie_as_tensor_cores_read_them(mode, dtype, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with FakeTensorMode(), torch.device("cuda"):
+        flow, u = HamiltonianFlow(8, 5), torch.randn(2, 8, 6, 6, dtype=dtype)
+        for name, parameter in flow.named_parameters():
+            setattr(flow, name, nn.Parameter(torch.empty_like(parameter, dtype=dtype)))
+        flow.memory = mode
+        with Convolutions() as seen:
+            out = flow(u)
+        assert len(seen.innermost) == 2 * 2 * 5
+        # The second convolution of a rate reads what the first one gave, of which torch does not
+        # know the order in 16 bits where there is no GPU to ask.
+        known = seen.innermost[:: 1 if dtype == torch.float32 else 2]
+        assert set(known) == {(True, True)} and all(kernel for _, kernel in seen.innermost)
+        assert seen.stacks == len(flow.operators)  # each once, not once for each step
+        assert out.is_contiguous()
+
+
+def test_in_whole_single_precision_a_gpu_gets_maps_as_they_are(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    with FakeTensorMode(), torch.device("cuda"):
+        flow, u = HamiltonianFlow(8, 2), torch.randn(2, 8, 6, 6)
+        with Convolutions() as seen:
+            flow(u)
+    assert set(seen.innermost) == {(False, False)}
+
+
+def test_random_steps_are_not_captured_in_a_graph(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
+        Streams.read(torch.device("cuda"))
