@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
+from odenet.files import write_bytes
 
 
 class ZooError(ValueError):
@@ -68,11 +70,9 @@ def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
         OSError: if the file cannot be written.
     """
     saved = {"converted": asdict(recipe), "state_dict": model.state_dict()}
-    file = Path(file)
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("wb") as stream:
-        torch.save(saved, stream)
-    partial.replace(file)
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    write_bytes(file, buffer.getbuffer())
 
 
 def restore(file: str | Path) -> nn.Module:
