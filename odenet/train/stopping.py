@@ -2,17 +2,20 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from odenet.interrupts import SIGNALS, Interrupted
+from odenet.train.records import RunFolder
 
 
 class Stopped(Exception):
-    """Training was asked to stop, and saved itself.
+    """Training was asked to stop, and can go on.
 
     Args:
         checkpoint: where it goes on from.
@@ -22,7 +25,16 @@ class Stopped(Exception):
     def __init__(self, checkpoint: Path, number: int):
         self.checkpoint = checkpoint
         self.number = number
-        super().__init__(f"stopped by signal {number}, saved to {checkpoint}")
+        super().__init__(f"stopped by signal {number}; {checkpoint} goes on")
+
+
+@contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Within, a run can be resumed: also where nobody listens but the command line."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise Stopped(folder.last, interrupted.number) from None
 
 
 class Stopper(Checkpoint):
@@ -74,8 +86,8 @@ class Stopper(Checkpoint):
         self._forget()
 
     def _ask(self, number: int, frame: Any) -> None:
-        if number == signal.SIGINT:  # a second Ctrl-C interrupts at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == self.asked == signal.SIGINT:  # a second Ctrl-C interrupts at once
+            raise Stopped(self.path, number)
         self.asked = number
 
     def _agreed(self, trainer: pl.Trainer) -> bool:

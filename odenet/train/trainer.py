@@ -1,24 +1,24 @@
 """Lightning's Trainer as a recipe and a run folder want it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
+from odenet.train.checkpoints import KeptCheckpoint, WholeCheckpoints
 from odenet.train.console import progress
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.guard import Guard
+from odenet.train.metrics import Metrics
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
 from odenet.train.stopping import Stopper
@@ -37,7 +37,6 @@ def build_trainer(
     options: Options,
     watched: str = "test",
     console: Console | None = None,
-    rows: Sequence[dict[str, float]] = (),
 ) -> pl.Trainer:
     """A trainer for a run.
 
@@ -47,7 +46,6 @@ def build_trainer(
         options: devices.
         watched: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
-        rows: metrics of the epochs already done, when a run is resumed.
 
     Raises:
         TrainingError: if the devices or the strategy are not to be had.
@@ -67,7 +65,8 @@ def build_trainer(
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
-            logger=_loggers(folder, options, rows) if fits else False,
+            logger=_loggers(folder, options) if fits else False,
+            plugins=[WholeCheckpoints()],
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             enable_progress_bar=fits and console.is_terminal,
@@ -104,21 +103,17 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
-    last = ModelCheckpoint(filename="last", **common)
-    return [*found, best, last, Stopper(folder.checkpoints / "last.ckpt")]
+    best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    last = KeptCheckpoint(filename="last", **common)
+    return [*found, Metrics(folder), best, last, Stopper(folder.last)]
 
 
-def _loggers(folder: RunFolder, options: Options, rows: Sequence[dict[str, float]]) -> list[Logger]:
-    """What writes `metrics.csv`, beginning with the rows of the epochs done, and TensorBoard's."""
-    logger = CSVLogger(folder.path, name="", version="", flush_logs_every_n_steps=1)
-    if rank_zero_only.rank == 0:
-        for row in rows:
-            logger.log_metrics(dict(row), int(row["step"]))
+def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
+    """TensorBoard's, if it is wanted; `metrics.csv` is a callback's."""
     if not options.tensorboard:
-        return [logger]
+        return []
     try:
-        return [logger, TensorBoardLogger(folder.path, name="", version="tensorboard")]
+        return [TensorBoardLogger(folder.path, name="", version="tensorboard")]
     except ModuleNotFoundError as error:
         raise TrainingError(
             "--tensorboard: TensorBoard is not installed", "pip install 'odenet[tensorboard]'"
