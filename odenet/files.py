@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from odenet.diagnostics import Diagnostic
 
@@ -39,24 +40,31 @@ class WriteError(OSError):
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text in UTF-8. See `write_bytes`."""
+    """Write a text in UTF-8. See `replacing`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write a file, wholly or not at all; what was there before stays until then.
+    """Write some bytes. See `replacing`."""
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A stream to write a file through; what was there before stays until it is complete.
 
     Raises:
         WriteError: if it cannot be written; names the path as it was given.
     """
     with _named(path):
         there = _found(path)
-        if there is None:
-            _replace(os.path.realpath(path), data, None)
-        elif stat.S_ISREG(there.st_mode) and _output(there) is None:
-            _replace(os.path.realpath(path), data, there)
+        if there is None or (stat.S_ISREG(there.st_mode) and _output(there) is None):
+            opened = _beside(os.path.realpath(path), there)
         else:
-            _write_through(path, there, data)
+            opened = _through(path, there)
+        with opened as stream:
+            yield stream
 
 
 def make_folder(path: str | Path) -> bool:
@@ -101,8 +109,18 @@ def _named(path: str | Path) -> Iterator[None]:
     """Errors within name the path that the user gave, not the one beside it."""
     try:
         yield
-    except OSError as error:
-        raise WriteError(error.errno, error.strerror, os.fspath(path)) from error
+    except (OSError, RuntimeError) as error:
+        cause = _cause(error)
+        if cause is None:
+            raise
+        raise WriteError(cause.errno, cause.strerror, os.fspath(path)) from error
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """The OSError behind an error: torch's archives raise others while they deal with it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _found(path: str | Path) -> os.stat_result | None:
@@ -122,27 +140,29 @@ def _output(there: os.stat_result) -> int | None:
     return None
 
 
-def _write_through(path: str | Path, there: os.stat_result, data: bytes | memoryview) -> None:
+@contextmanager
+def _through(path: str | Path, there: os.stat_result) -> Iterator[BinaryIO]:
     """Write to what is no plain file, or to the output, after what was printed so far."""
     output = _output(there)
     if output is not None:
         sys.stdout.flush()
     descriptor = os.open(path, os.O_WRONLY) if output is None else os.dup(output)
     with open(descriptor, "wb") as stream:
-        stream.write(data)
+        yield stream
 
 
-def _replace(target: str, data: bytes | memoryview, there: os.stat_result | None) -> None:
-    """Put a new file in the place of the one that is there, or of none."""
+@contextmanager
+def _beside(target: str, there: os.stat_result | None) -> Iterator[BinaryIO]:
+    """Write a new file, and put it in the place of the one that is there, or of none."""
     if there is not None and not os.access(target, os.W_OK):  # a folder's owner could replace it
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     folder = os.path.dirname(target)
     partial = os.path.join(folder, PARTIAL.replace("*", secrets.token_hex(8)))
     mode = 0o666 if there is None else 0o600
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with open(descriptor, "wb") as stream:
-            stream.write(data)
+        with open(descriptor, "w+b") as stream:
+            yield stream
             stream.flush()
             if there is not None:
                 _keep_owner_and_mode(descriptor, there)

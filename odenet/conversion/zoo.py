@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
-from odenet.files import write_bytes
+from odenet.files import replacing
 
 
 class ZooError(ValueError):
@@ -70,9 +69,8 @@ def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
         OSError: if the file cannot be written.
     """
     saved = {"converted": asdict(recipe), "state_dict": model.state_dict()}
-    buffer = io.BytesIO()
-    torch.save(saved, buffer)
-    write_bytes(file, buffer.getbuffer())
+    with replacing(file) as stream:
+        torch.save(saved, stream)
 
 
 def restore(file: str | Path) -> nn.Module:

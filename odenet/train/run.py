@@ -28,6 +28,7 @@ from odenet.train.claim import held, new_run
 from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
+from odenet.train.guard import EXACT
 from odenet.train.inputs import require_same, write_inputs
 from odenet.train.loader import Data
 from odenet.train.metrics import Metrics
@@ -232,6 +233,8 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
     """Write what came of a run."""
     (metrics,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
     metrics.write()
+    if task.recipe.ema:  # where nothing was left to train, the average was not put in
+        task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = _result(folder, task, data, metrics.rows)
     if task.watched != "test":
         result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
@@ -256,7 +259,7 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, floa
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
-        stability=stability(task.network),
+        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
         memory=torch.cuda.max_memory_allocated() if cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),

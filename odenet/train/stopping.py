@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint
+import torch
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from odenet.interrupts import SIGNALS, Interrupted
 from odenet.train.records import RunFolder
@@ -35,6 +36,18 @@ def resumable(folder: RunFolder) -> Iterator[None]:
         yield
     except Interrupted as interrupted:
         raise Stopped(folder.last, interrupted.number) from None
+
+
+class Progress(EarlyStopping):
+    """Lightning's early stopping, which a resumed run that had stopped does not forget."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop before the first epoch if the last one was to be the last."""
+        reached = self.stopping_threshold is not None and self.monitor_op(
+            self.best_score, torch.tensor(self.stopping_threshold)
+        )
+        if reached or self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class Stopper(Checkpoint):

@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
@@ -13,7 +13,6 @@ from rich.console import Console
 from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
-from odenet.train.checkpoints import KeptCheckpoint, WholeCheckpoints
 from odenet.train.console import progress
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
@@ -21,7 +20,8 @@ from odenet.train.guard import Guard
 from odenet.train.metrics import Metrics
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
-from odenet.train.stopping import Stopper
+from odenet.train.saving import KeptCheckpoint, WholeCheckpoints
+from odenet.train.stopping import Progress, Stopper
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
@@ -90,7 +90,7 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         found.append(MultiLevel())
     if recipe.patience or recipe.target:
         found.append(
-            EarlyStopping(
+            Progress(
                 accuracy,
                 patience=recipe.patience or recipe.epochs,
                 mode="max",

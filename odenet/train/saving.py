@@ -1,6 +1,5 @@
 """Checkpoints that are there whole, whatever happens while they are written."""
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from odenet.files import make_folder, write_bytes
+from odenet.files import make_folder, replacing
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -23,10 +22,9 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; raises WriteError if it cannot be."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
         make_folder(Path(path).parent)
-        write_bytes(path, buffer.getbuffer())
+        with replacing(path) as stream:
+            torch.save(checkpoint, stream)
 
 
 class KeptCheckpoint(ModelCheckpoint):
