@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from odenet.interrupts import SIGNALS, Interrupted
+from odenet.train.metrics import Metrics
 from odenet.train.records import RunFolder
 
 
@@ -39,12 +39,23 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 
 class Progress(EarlyStopping):
-    """Lightning's early stopping, which a resumed run that had stopped does not forget."""
+    """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
+
+    Args:
+        metrics: the rows of the epochs done.
+        target: stop at more than this; None for never.
+        given: what Lightning's takes.
+    """
+
+    def __init__(self, metrics: Metrics, target: float | None, **given: Any):
+        super().__init__(stopping_threshold=target, mode="max", **given)
+        self._metrics = metrics
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop before the first epoch if the last one was to be the last."""
-        reached = self.stopping_threshold is not None and self.monitor_op(
-            self.best_score, torch.tensor(self.stopping_threshold)
+        """Stop before the first epoch if the one before it was the last."""
+        values = [row[self.monitor] for row in self._metrics.rows]
+        reached = self.stopping_threshold is not None and any(
+            value > self.stopping_threshold for value in values
         )
         if reached or self.wait_count >= self.patience:
             trainer.should_stop = True

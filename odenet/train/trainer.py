@@ -82,6 +82,7 @@ def build_trainer(
 
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
     accuracy = f"{watched}_accuracy"
+    metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     found: list[Callback] = [progress(console), guard, DriftMonitor(console)]
     if recipe.ema:
@@ -91,10 +92,10 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     if recipe.patience or recipe.target:
         found.append(
             Progress(
-                accuracy,
+                metrics,
+                target=recipe.target - 1e-9 if recipe.target else None,
+                monitor=accuracy,
                 patience=recipe.patience or recipe.epochs,
-                mode="max",
-                stopping_threshold=recipe.target - 1e-9 if recipe.target else None,
                 check_on_train_epoch_end=True,
             )
         )
@@ -105,7 +106,7 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     }
     best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
     last = KeptCheckpoint(filename="last", **common)
-    return [*found, Metrics(folder), best, last, Stopper(folder.last)]
+    return [*found, metrics, best, last, Stopper(folder.last)]
 
 
 def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
