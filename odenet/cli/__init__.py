@@ -5,6 +5,7 @@ Exit codes: 0 good, 1 something is wrong with the user's input, 2 usage, 70 a fa
 
 import io
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -17,7 +18,7 @@ from odenet.cli import benching, checking, compiling, converting, memory, traini
 from odenet.cli.output import say
 from odenet.diagnostics import SpecError, render
 from odenet.files import explain
-from odenet.interrupts import Interrupted, heard
+from odenet.interrupts import SIGNALS, Interrupted, heard
 
 app = typer.Typer(
     name="odenet",
@@ -65,6 +66,8 @@ def main() -> None:
         with heard():
             _run()
     except Interrupted as interrupted:
+        for number in SIGNALS:  # one more ends what the interpreter does at its end
+            signal.signal(number, signal.SIG_DFL)
         sys.exit(128 + interrupted.number)
 
 

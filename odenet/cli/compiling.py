@@ -18,6 +18,7 @@ from odenet.files import write_text
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
+    from odenet.diagnostics import Source
 
 
 class Emit(StrEnum):
@@ -144,13 +145,12 @@ def fmt(
 ) -> None:
     """Format specifications in place: one spelling of spaces, comments kept."""
     from odenet.compiler import read
-    from odenet.diagnostics import Source
     from odenet.language.format import format_source
 
     changed = False
     for file in files:
         standard = str(file) == "-"
-        source = Source("<stdin>", sys.stdin.read()) if standard else read(file)
+        source = _standard_input() if standard else read(file)
         text = format_source(source)
         changed = changed or text != source.text
         if standard:
@@ -161,6 +161,16 @@ def fmt(
                 write_text(file, text)
     if check and changed:
         raise typer.Exit(1)
+
+
+def _standard_input() -> "Source":
+    from odenet.diagnostics import Diagnostic, Source, SpecError
+
+    try:
+        return Source("<stdin>", sys.stdin.read())
+    except UnicodeDecodeError:
+        message = "this is not a text in UTF-8"
+        raise SpecError([Diagnostic(message, file="<stdin>", help="save it as UTF-8")]) from None
 
 
 def schemes(

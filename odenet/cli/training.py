@@ -233,6 +233,11 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
 def _as_written(data: str) -> str:
     """A data set as a recipe writes it: folder:PATH as folder("PATH")."""
     name, colon, path = data.partition(":")
+    if any(char in '"\n' or not char.isprintable() for char in path):
+        raise typer.BadParameter(
+            "a recipe cannot hold quotes, line ends and bytes that are no text; link to the folder "
+            "under another name", param_hint="--data",
+        )  # fmt: skip
     return f'{name}("{path}")' if colon else data
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import Report, Source
+from odenet.files import make_folder, write_bytes
 from odenet.language import parse
 from odenet.language.reading import read
 from odenet.language.tree import Use
@@ -34,8 +35,7 @@ def write_inputs(
     folder.write(folder.spec, text)
     if kept.files:  # module and certificate are those of the text that is kept
         program = odenet.loads(text, settings, str(folder.path / f"{program.name}.ode"))
-    for plugin in loaded():
-        folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
+    _write_plugins(folder)
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
     folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
@@ -53,6 +53,16 @@ def write_inputs(
             verdicts=verdicts,
         )
     )
+
+
+def _write_plugins(folder: RunFolder) -> None:
+    """Copy the plugins, byte for byte; of two of the same name, one under its digest."""
+    for plugin in loaded():
+        make_folder(folder.plugins)
+        copy = folder.plugins / plugin.path.name
+        if copy.exists():
+            copy = folder.plugins / f"{plugin.digest[:12]}.py"
+        write_bytes(copy, plugin.path.read_bytes())
 
 
 def require_same(spec: Path, folder: RunFolder) -> None:

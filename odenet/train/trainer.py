@@ -100,7 +100,7 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
             )
         )
     common: dict[str, Any] = {
-        "dirpath": folder.checkpoints,
+        "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }

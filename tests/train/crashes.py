@@ -89,6 +89,7 @@ def crash(kills: int, seed: int, names: list[str]) -> tuple[Counter, list[str]]:
             run = Path(folder) / f"run{counts['runs']}"
             counts["runs"] += 1
             story = _killed_run(SCENARIOS[name], run, whole[name], rng, counts)
+            print(f"{name}: {story}", flush=True)
             for fault in whole[name].differences(run):
                 wrong.append(f"{name}, {story}: {fault}")
                 print(wrong[-1], flush=True)
