@@ -17,6 +17,7 @@ from bench.contenders import BASELINE
 from bench.depth import Deep
 from bench.instruments import Setting
 from bench.networks import NETWORKS
+from odenet.files import write_text
 
 MIB = 2**20
 DEPTH = "Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU"
@@ -108,7 +109,7 @@ def write_results(results: Results, folder: Path) -> None:
         parts.append(_depth_table(results.deep))
     file = folder / "RESULTS.md"
     before = file.read_text("utf-8") if file.is_file() else ""
-    file.write_text(_merged(before, parts), encoding="utf-8")
+    write_text(file, _merged(before, parts))
     if len(names) == len(NETWORKS):
         _draw(results, folder / "time_memory.svg")
 

@@ -16,6 +16,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from odenet.files import write_text
 from odenet.train.records import RunFolder
 from odenet.train.report import Result
 
@@ -140,7 +141,7 @@ def write_part(
     before = file.read_text("utf-8") if file.is_file() else FRONT
     front, *parts = before.split("\n## ")
     kept = [f"## {old}" for old in parts if old.partition("\n")[0] != title]
-    file.write_text("\n".join([front.rstrip() + "\n", *sorted([*kept, part])]), "utf-8")
+    write_text(file, "\n".join([front.rstrip() + "\n", *sorted([*kept, part])]))
     print(f"wrote {file}")
 
 

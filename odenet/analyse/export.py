@@ -282,14 +282,20 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
     return [some or (none,) for some, none in zip(found, empty, strict=True)]
 
 
+def _shown(value: Any) -> str:
+    """JSON on one line, with escapes for what a terminal or an editor would act on."""
+    line = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
+
+
 def _laid_out(value: Any, depth: int = 0) -> str:
     """JSON that a person can read: what fits in a line stands in one."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = _shown(value)
     if len(line) + depth <= WIDTH or not isinstance(value, dict | list):
         return line
     pad = "\n" + " " * (depth + 1)
     if isinstance(value, dict):
-        named = [(json.dumps(key, ensure_ascii=False), item) for key, item in value.items()]
+        named = [(_shown(key), item) for key, item in value.items()]
         items = [f"{key}: {_laid_out(item, depth + 1)}" for key, item in named]
         return f"{{{pad}{f',{pad}'.join(items)}{pad[:-1]}}}"
     items = [_laid_out(item, depth + 1) for item in value]

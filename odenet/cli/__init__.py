@@ -3,15 +3,22 @@
 Exit codes: 0 good, 1 something is wrong with the user's input, 2 usage, 70 a fault of odenet's own.
 """
 
+import io
+import os
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 import odenet
 from odenet.cli import benching, checking, compiling, converting, memory, training, verifying
-from odenet.diagnostics import SpecError
+from odenet.cli.output import say
+from odenet.diagnostics import SpecError, render
+from odenet.files import explain
+from odenet.interrupts import SIGNALS, Interrupted, heard
 
 app = typer.Typer(
     name="odenet",
@@ -37,7 +44,7 @@ app.command("schemes")(compiling.schemes)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"odenet {odenet.__version__}")
+        say(f"odenet {odenet.__version__}")
         raise typer.Exit
 
 
@@ -52,16 +59,45 @@ def _root(
 
 def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek is shown their codes
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with heard():
+            _run()
+    except Interrupted as interrupted:
+        for number in SIGNALS:  # one more ends what the interpreter does at its end
+            signal.signal(number, signal.SIG_DFL)
+        sys.exit(128 + interrupted.number)
+
+
+def _run() -> None:
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where it can still be said that it failed
     except SpecError as error:
-        print(error, file=sys.stderr)
+        say(error, err=True)
         sys.exit(1)
     except BrokenPipeError:
+        _abandon_output()
+        sys.exit(1)
+    except OSError as error:
+        _abandon_output()
+        say(render(explain(error)), err=True)
         sys.exit(1)
     except Exception as error:
         _report_fault(error)
         sys.exit(70)
+
+
+def _abandon_output() -> None:
+    """Let the interpreter not try once more, at its end, to write what could not be written."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _report_fault(error: Exception) -> None:
@@ -69,8 +105,8 @@ def _report_fault(error: Exception) -> None:
     from odenet.confirm import Disagreement
 
     if isinstance(error, Disagreement):
-        print(f"odenet contradicts itself, so nothing is reported: {error}", file=sys.stderr)
+        say(f"odenet contradicts itself, so nothing is reported: {error}", err=True)
     else:
         traceback.print_exception(error)
-    print(f"\nThis is a fault of odenet {odenet.__version__} itself. Please report the text above "
-          "together with the specification.", file=sys.stderr)  # fmt: skip
+    say(f"\nThis is a fault of odenet {odenet.__version__} itself. Please report the text above "
+        "together with the specification.", err=True)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import odenet
+from odenet.cli.output import say
 
 
 def bench(
@@ -41,7 +42,7 @@ def bench(
     """Measure time and memory beside plain autograd, checkpointing and other libraries."""
     checkout = Path(odenet.__file__).parents[1]
     if not (checkout / "bench" / "run.py").is_file():
-        typer.echo(
+        say(
             "error: the benchmark is part of the repository, not of the installed package: clone "
             "it, install it with pip install -e '.[bench]' and run odenet bench again",
             err=True,

@@ -1,12 +1,12 @@
 """`odenet check`: claims proved or refuted, and the laws measured on the compiled module."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check(
     """
     reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
-        print(json.dumps(reports, indent=2))
+        say(json.dumps(reports, indent=2))
     if not all(report["holds"] for report in reports):
         raise typer.Exit(1)
 
@@ -57,7 +57,7 @@ def _check(
             _ = program.derivation
     except SpecError as error:
         if not quiet:
-            print(error, file=sys.stderr)
+            say(error, err=True)
         found = [diagnostic.to_json() for diagnostic in error.diagnostics]
         return {"file": str(file), "holds": False, "errors": found}
     trials = TRIALS if trials is None else trials
@@ -65,14 +65,14 @@ def _check(
     claims = program.judge(certificate, trials, seed)
     laws = _laws(program, seed) if numeric and program.discretised else []
     if not quiet:
-        print(f"{file}: {certificate.summary}")
+        say(f"{file}: {certificate.summary}")
         for claim in claims:
-            print(f"  {claim.line}")
+            say(f"  {claim.line}")
         for law in laws:
-            print(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
+            say(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
         failed = [claim.failure() for claim in claims if not claim.holds]
         for diagnostic in [*program.warnings, *failed]:
-            print(f"\n{render(diagnostic)}\n", file=sys.stderr)
+            say(f"\n{render(diagnostic)}\n", err=True)
     return {
         "file": str(file),
         "holds": all(claim.holds for claim in claims)

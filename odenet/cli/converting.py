@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from odenet.cli.output import say
+
 
 def convert(
     name: Annotated[
@@ -44,18 +46,15 @@ def convert(
     except (ZooError, ValueError) as error:
         _refuse(str(error))
     for warning in caught:
-        typer.echo(f"warning: {warning.message}", err=True)
-    print(_summary(model, recipe))
+        say(f"warning: {warning.message}", err=True)
+    say(_summary(model, recipe))
     if output is not None:
-        try:
-            save(model, recipe, output)
-        except OSError as error:
-            _refuse(f"{output} cannot be written: {error.strerror}")
-        print(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
+        save(model, recipe, output)
+        say(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
 def _refuse(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     raise typer.Exit(1)
 
 

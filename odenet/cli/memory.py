@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 
 
@@ -44,7 +45,7 @@ def memory(
             | ({"measured": asdict(found[mode])} if mode in found else {})
             for mode in modes
         }
-        print(json.dumps({"batch": samples, "device": device, "modes": rows}))
+        say(json.dumps({"batch": samples, "device": device, "modes": rows}))
     else:
         title = f"{program.name}: a training step on {samples} samples, {device}"
         show_footprints(title, expected, found, Console())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.sizes import parse_size
 
@@ -128,7 +129,8 @@ def train(
             result = go_on(resume, settings, _options(resume, given), spec, console, unchecked)
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
-        console.print(f"stopped; go on with: odenet train --resume {folder}", soft_wrap=True)
+        if first_process():
+            say(f"stopped; go on with: odenet train --resume {folder}")
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
         show_result(result, console)
@@ -156,9 +158,9 @@ def evaluate(
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
-        print(json.dumps(scores))
+        say(json.dumps(scores))
     else:
-        print(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
+        say(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
         show_damaged(scores["damaged"], Console())
 
 
@@ -173,10 +175,13 @@ def compare(
     from rich.console import Console
 
     from odenet.train.comparison import draw_comparison, read_results, show_comparison
+    from odenet.train.figures import require_format
 
+    if out is not None:
+        require_format(out)
     results = read_results(runs)
     if json_:
-        print(json.dumps([vars(result) for result in results]))
+        say(json.dumps([vars(result) for result in results]))
     else:
         show_comparison(results, Console())
     if out is not None:
@@ -210,11 +215,11 @@ def study(
         show_study(studies[-1], console)
         folder = run / "study" if out is None else out / run.name
         for picture in draw_study(studies[-1], folder):
-            print(f"wrote {picture}")
+            say(f"wrote {picture}")
     if len({study.depth for study in studies}) > 1:
         picture = (out or runs[0] / "study") / "depth.png"
         draw_depth_law(studies, picture)
-        print(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
+        say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
 
 def _options(run: Path | None, given: dict[str, Any]) -> "Options":
@@ -230,6 +235,11 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
 def _as_written(data: str) -> str:
     """A data set as a recipe writes it: folder:PATH as folder("PATH")."""
     name, colon, path = data.partition(":")
+    if any(char in '"\n' or not char.isprintable() for char in path):
+        raise typer.BadParameter(
+            "a recipe cannot hold quotes, line ends and bytes that are no text; link to the folder "
+            "under another name", param_hint="--data",
+        )  # fmt: skip
     return f'{name}("{path}")' if colon else data
 
 

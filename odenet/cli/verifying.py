@@ -1,11 +1,15 @@
 """`odenet verify`: a certificate checked by code that shares nothing with what wrote it."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from odenet.cli.output import say
 
 
 def verify(
@@ -19,7 +23,9 @@ def verify(
     """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is none."""
     from odenet.verify import main
 
-    code = main(certificate)
+    with redirect_stdout(io.StringIO()) as found:  # it prints what a stranger's file says
+        code = main(certificate)
+    say(found.getvalue().rstrip("\n"))
     if spec is not None and code < 2:
         code = max(code, _other(certificate, spec))
     raise typer.Exit(code)
@@ -31,5 +37,5 @@ def _other(certificate: Path, spec: Path) -> int:
 
     named = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
     same = named == sha256(read(spec).text.encode()).hexdigest()
-    print(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it stands")
+    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it stands")
     return 0 if same else 1

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
+from odenet.files import replacing
 
 
 class ZooError(ValueError):
@@ -68,11 +69,8 @@ def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
         OSError: if the file cannot be written.
     """
     saved = {"converted": asdict(recipe), "state_dict": model.state_dict()}
-    file = Path(file)
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("wb") as stream:
+    with replacing(file) as stream:
         torch.save(saved, stream)
-    partial.replace(file)
 
 
 def restore(file: str | Path) -> nn.Module:

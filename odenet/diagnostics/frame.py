@@ -3,6 +3,7 @@
 import unicodedata
 
 from odenet.diagnostics.diagnostic import Diagnostic
+from odenet.diagnostics.printable import printable, printable_lines
 
 
 def render(diagnostic: Diagnostic) -> str:
@@ -27,18 +28,13 @@ def render(diagnostic: Diagnostic) -> str:
         length = max(1, min(span.end - span.start, len(text) - span.column + 1))
         indent = _blank(text[: span.column - 1])
         carets = "^" * max(1, _width(text[span.column - 1 : span.column - 1 + length]))
-        lines.append(f"{margin} ┌─ {span.source.name}:{span.line}:{span.column}")
-        lines.append(f"{number} │ {_visible(text)}")
+        lines.append(f"{margin} ┌─ {printable(span.source.name)}:{span.line}:{span.column}")
+        lines.append(f"{number} │ {printable(text)}")
         lines.append(f"{margin} │ {indent}{carets} {diagnostic.label}".rstrip())
     elif diagnostic.file:
-        lines.append(f"{margin} ┌─ {diagnostic.file}")
+        lines.append(f"{margin} ┌─ {printable(diagnostic.file)}")
     lines += [f"{margin} = help: {text}" for text in diagnostic.help.splitlines()]
-    return "\n".join(lines)
-
-
-def _visible(text: str) -> str:
-    """The text with a stand-in for what a terminal would act on or not show."""
-    return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in text)
+    return printable_lines("\n".join(lines))
 
 
 def _blank(text: str) -> str:

@@ -2,6 +2,8 @@
 
 import textwrap
 
+from odenet.diagnostics import printable
+
 WIDTH = 88
 _OPENS = {"(": ")", "[": "]", "{": "}"}
 
@@ -107,5 +109,5 @@ def quoted(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text that may stand inside a docstring."""
-    return text.replace("\\", "\\\\").replace('"""', "'''")
+    """A text that may stand inside a docstring, and does not act on what shows it."""
+    return printable(text).replace("\\", "\\\\").replace('"""', "'''")

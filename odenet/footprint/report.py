@@ -7,8 +7,10 @@ from dataclasses import fields
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from odenet.compiler import Program
+from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
 from odenet.runtime.flow import Flow
 
@@ -38,7 +40,7 @@ def show_footprints(
     console: Console,
 ) -> None:
     """Print a table: a row per part, a column per mode, measured beside predicted."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for mode in predicted:
         table.add_column(f"{mode}\npredicted", justify="right")

@@ -6,7 +6,9 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from odenet.diagnostics import printable
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
 from odenet.train.report import Result, draw_curves
@@ -36,7 +38,7 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
         table.add_column(name, justify="right")
     for result in results:
         table.add_row(
-            result.folder,
+            Text(printable(result.folder)),
             f"{result.accuracy:.2%}",
             f"{result.best_accuracy:.2%}",
             str(result.best_epoch),

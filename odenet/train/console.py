@@ -21,9 +21,9 @@ MOST_LINES = 20  # when the output is a file
 
 # Lightning's remarks about what is meant to be so.
 EXPECTED = (
-    r".*exists and is not empty",  # a run folder when it is resumed
-    r".*LeafSpec",  # Lightning's own use of torch
-    r".*sync_dist=True",  # torchmetrics has brought the processes' numbers together
+    r"(?s).*exists and is not empty",  # a run folder when it is resumed
+    r"(?s).*LeafSpec",  # Lightning's own use of torch
+    r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
 )
 
 

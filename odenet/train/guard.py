@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from rich.console import Console
+from rich.markup import escape
 from torch import nn
 
 from odenet.runtime.flow import Flow
@@ -91,7 +92,7 @@ class Guard(pl.Callback):
         if new:
             self.console.print(
                 f"[yellow]warning:[/yellow] after epoch {epoch} the proof about the spectrum does "
-                f"not hold for the weights: it rests on {' and '.join(new)}"
+                f"not hold for the weights: it rests on {escape(' and '.join(new))}"
             )
 
 

@@ -2,13 +2,13 @@
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from odenet.files import make_folder, write_text
 from odenet.plugins import loaded
 from odenet.train.errors import TrainingError
 
@@ -96,6 +96,17 @@ class RunFolder:
         return self.path / "plugins"
 
     @property
+    def used(self) -> Path:
+        """Copies of the files that the spec uses, under names of their own."""
+        return self.path / "used"
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """What is written before training, but for the record, which comes last."""
+        proof = self.certificate
+        return self.spec, self.used, self.plugins, self.module, proof, proof.with_suffix(".json")
+
+    @property
     def record(self) -> Path:
         """What the run was started with."""
         return self.path / "run.json"
@@ -120,6 +131,21 @@ class RunFolder:
         """`best.ckpt` and `last.ckpt`."""
         return self.path / "checkpoints"
 
+    @property
+    def last(self) -> Path:
+        """The checkpoint that the run goes on from."""
+        return self.checkpoints / "last.ckpt"
+
+    def begun(self) -> Path | None:
+        """The checkpoint to go on from; None before there is one, when the run begins anew.
+
+        Raises:
+            TrainingError: if there were epochs, and the checkpoint is gone.
+        """
+        if not self.last.exists() and not self.metrics.exists():
+            return None
+        return self.checkpoint("last")
+
     def checkpoint(self, which: str) -> Path:
         """One of the checkpoints.
 
@@ -133,10 +159,8 @@ class RunFolder:
 
     def write(self, path: Path, text: str) -> None:
         """Write one of the files, completely or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        make_folder(path.parent)
+        write_text(path, text)
 
     def write_record(self, record: Record) -> None:
         """Keep what the run is started with."""
@@ -180,33 +204,6 @@ class RunFolder:
                 {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
                 for row in csv.DictReader(file)
             ]
-
-
-def new_folder(name: str, out: str | None, first: bool = True) -> RunFolder:
-    """The folder for a new run.
-
-    Args:
-        name: of the spec.
-        out: the folder wanted; None chooses the next free `runs/NAME-1`, `runs/NAME-2`, …
-        first: whether this is the first of the processes that train together. The others write
-            nothing; where a path matters to them, they are told it.
-
-    Raises:
-        TrainingError: if it holds something already.
-    """
-    if not first:
-        return RunFolder(Path(out or "runs"))
-    if out is not None:
-        folder = RunFolder(Path(out))
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-            raise TrainingError(
-                f"{out} is not empty", f"choose another --out, or go on with it: --resume {out}"
-            )
-        return folder
-    number = 1
-    while (Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return RunFolder(Path("runs") / f"{name}-{number}")
 
 
 def _whats_there(folder: RunFolder) -> str:

@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from odenet.diagnostics import printable
 from odenet.model.recipe import Recipe
+from odenet.train.figures import label, save_figure
 from odenet.train.optim import cycle_ends
 
 Row = dict[str, float]
@@ -85,7 +88,7 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("levels saved", f"{result.saved:.0%} of the training time")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
-    table.add_row("run", result.folder)
+    table.add_row("run", Text(printable(result.folder)))
     console.print(table)
     show_damaged(result.damaged, console)
 
@@ -95,9 +98,9 @@ def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> Non
     if not damaged:
         return
     plural = "s" if len(damaged) > 1 else ""
-    console.print(f"[yellow]left out {len(damaged)} damaged picture{plural}:[/yellow]")
+    console.print(Text(f"left out {len(damaged)} damaged picture{plural}:", "yellow"))
     for line in damaged[:most]:
-        console.print(f"  {line}", highlight=False, markup=False)
+        console.print(Text(f"  {printable(line)}"), highlight=False)
     if len(damaged) > most:
         console.print(f"  and {len(damaged) - most} more")
 
@@ -132,9 +135,11 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
             for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
                 if f"{split}_{quantity}" in rows[0]:
                     values = [row[f"{split}_{quantity}"] for row in rows]
-                    axes.plot(epochs, values, style, color=f"C{number}", label=f"{name} {split}")
+                    axes.plot(
+                        epochs, values, style, color=f"C{number}", label=label(f"{name} {split}")
+                    )
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

@@ -1,8 +1,8 @@
 """Runs: train a spec, go on with a run, measure a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from rich.text import Text
 
 import odenet
-from odenet.compiler import Program, read
 from odenet.diagnostics import render
-from odenet.language.tree import Use
-from odenet.plugins import loaded
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
     apply_options,
@@ -26,13 +24,18 @@ from odenet.train.build import (
     read_checkpoint,
     restored_task,
 )
+from odenet.train.claim import held, new_run
 from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
+from odenet.train.guard import EXACT
+from odenet.train.inputs import require_same, write_inputs
 from odenet.train.loader import Data
+from odenet.train.metrics import Metrics
 from odenet.train.products import products
-from odenet.train.records import Options, Record, RunFolder, new_folder
+from odenet.train.records import Options, RunFolder
 from odenet.train.report import Result, draw_curves, time_saved
+from odenet.train.stopping import resumable
 from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
 from odenet.train.verdicts import judged
@@ -70,16 +73,20 @@ def train(
     program = odenet.load(spec, set=settings)
     verdicts = judged(program, unchecked)
     for warning in program.warnings:
-        console.print(render(warning), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(render(warning)), highlight=False, soft_wrap=True)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)
-    folder = new_folder(program.name, out, first_process())
     task = new_task(program, data_set.classes, data.watched_name)
-    trainer = _trainer(folder, task, options, console)
-    if first_process():  # and only now that nothing is known to stand in the way
-        _write_inputs(folder, Path(spec), program, settings, options, data, verdicts)
-    return _fit(trainer, folder, task, data)
+    if not first_process():  # it writes nothing; where a path matters to it, it is told
+        folder = RunFolder(Path(out or "runs"))
+        return _fit(_trainer(folder, task, options, console), folder, task, data)
+    with new_run(program.name, out, console) as folder:
+        trainer = _trainer(folder, task, options, console)
+        write_inputs(
+            folder, Path(spec), program, settings, options, data, verdicts
+        )  # nothing is in the way
+        return _fit(trainer, folder, task, data)
 
 
 def resume(
@@ -108,26 +115,41 @@ def resume(
         TrainingError: if there is nothing to go on from, or the spec is another one now.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
     """
-    folder = RunFolder(Path(run))
+    folder, console = RunFolder(Path(run)), console or Console()
+    folder.read_record()  # before a lock is put into what is no run
+    with held(folder, console) if first_process() else nullcontext():
+        return _go_on(folder, dict(set or {}), options, spec, console, unchecked)
+
+
+def _go_on(
+    folder: RunFolder,
+    changes: Mapping[str, Any],
+    options: Options | None,
+    spec: str | Path | None,
+    console: Console,
+    unchecked: bool,
+) -> Result | None:
+    """Resume a run that this process holds. See `resume`."""
     record = folder.read_record()
     options = options or record.options
     if spec is not None:
-        _require_same(Path(spec), folder.spec)
-    settings = {**record.settings, **(set or {})}
+        require_same(Path(spec), folder)
+    settings = {**record.settings, **changes}
     folder.require_plugins()
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
-    path = folder.checkpoint("last")
-    checkpoint = read_checkpoint(path)
+    path = folder.begun()
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
-    task = restored_task(program, record.classes, data.watched_name, checkpoint)
-    done = checkpoint["epoch"]
-    kept = [row for row in folder.rows() if row["epoch"] <= done]
-    trainer = _trainer(folder, task, options, console, kept)
+    if path is None:
+        task = new_task(program, record.classes, data.watched_name)
+    else:
+        checkpoint = read_checkpoint(path)
+        task = restored_task(program, record.classes, data.watched_name, checkpoint)
+    trainer = _trainer(folder, task, options, console)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
@@ -191,76 +213,34 @@ def first_process() -> bool:
     return rank_zero_only.rank == 0
 
 
-def _require_same(spec: Path, kept: Path) -> None:
-    if read(spec).text != kept.read_text(encoding="utf-8"):
-        raise TrainingError(
-            f"{spec} is not what the run began with, {kept}",
-            "leave it out to go on with the run, or start a new run",
-        )
-
-
-def _write_inputs(
-    folder: RunFolder,
-    spec: Path,
-    program: Program,
-    settings: Mapping[str, Any],
-    options: Options,
-    data: Data,
-    verdicts: Mapping[str, Any],
-) -> None:
-    """Everything that reproduces the run, before it starts."""
-    folder.write(folder.spec, program.text)
-    for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
-        if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
-            folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
-    for plugin in loaded():
-        folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
-    folder.write(folder.module, program.source())
-    folder.write(folder.certificate, f"{program.certificate}\n")
-    folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
-    versions = {name: metadata.version(name) for name in ("torch", "lightning")}
-    mean, deviation = (t.flatten().tolist() for t in (data.pipeline.mean, data.pipeline.deviation))
-    folder.write_record(
-        Record(
-            name=program.name,
-            settings=settings,
-            options=options,
-            classes=data.classes,
-            mean=mean,
-            deviation=deviation,
-            versions={"odenet": odenet.__version__, **versions},
-            verdicts=verdicts,
-        )
-    )
-
-
-def _trainer(
-    folder: RunFolder,
-    task: Task,
-    options: Options,
-    console: Console | None,
-    rows: Sequence[dict[str, float]] = (),
-) -> pl.Trainer:
+def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> pl.Trainer:
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
     with calm():
-        return build_trainer(folder, task.recipe, options, task.watched, console or Console(), rows)
+        return build_trainer(folder, task.recipe, options, task.watched, console)
 
 
 def _fit(
     trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data, checkpoint: Path | None = None
 ) -> Result | None:
     """Train, and write what came of it."""
-    with calm(), products(task.recipe.precision):
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if not trainer.is_global_zero:
-        return None
-    rows = folder.rows()
-    result = _result(folder, task, data, rows)
+    with resumable(folder):
+        with calm(), products(task.recipe.precision):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        return _close(trainer, folder, task, data) if trainer.is_global_zero else None
+
+
+def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+    """Write what came of a run."""
+    (metrics,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
+    metrics.write()
+    if task.recipe.ema:  # where nothing was left to train, the average was not put in
+        task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
+    result = _result(folder, task, data, metrics.rows)
     if task.watched != "test":
         result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
     folder.write(folder.result, result.to_json())
-    draw_curves({folder.path.name: rows}, folder.curves)
+    draw_curves({folder.path.name: metrics.rows}, folder.curves)
     return result
 
 
@@ -280,7 +260,7 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, floa
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
-        stability=stability(task.network),
+        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
         memory=torch.cuda.max_memory_allocated() if cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),

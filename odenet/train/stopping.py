@@ -2,17 +2,21 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from odenet.interrupts import SIGNALS, Interrupted
+from odenet.train.metrics import Metrics
+from odenet.train.records import RunFolder
 
 
 class Stopped(Exception):
-    """Training was asked to stop, and saved itself.
+    """Training was asked to stop, and can go on.
 
     Args:
         checkpoint: where it goes on from.
@@ -22,7 +26,39 @@ class Stopped(Exception):
     def __init__(self, checkpoint: Path, number: int):
         self.checkpoint = checkpoint
         self.number = number
-        super().__init__(f"stopped by signal {number}, saved to {checkpoint}")
+        super().__init__(f"stopped by signal {number}; {checkpoint} goes on")
+
+
+@contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Within, a run can be resumed: also where nobody listens but the command line."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise Stopped(folder.last, interrupted.number) from None
+
+
+class Progress(EarlyStopping):
+    """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
+
+    Args:
+        metrics: the rows of the epochs done.
+        target: stop at more than this; None for never.
+        given: what Lightning's takes.
+    """
+
+    def __init__(self, metrics: Metrics, target: float | None, **given: Any):
+        super().__init__(stopping_threshold=target, mode="max", **given)
+        self._metrics = metrics
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop before the first epoch if the one before it was the last."""
+        values = [row[self.monitor] for row in self._metrics.rows]
+        reached = self.stopping_threshold is not None and any(
+            value > self.stopping_threshold for value in values
+        )
+        if reached or self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class Stopper(Checkpoint):
@@ -74,8 +110,8 @@ class Stopper(Checkpoint):
         self._forget()
 
     def _ask(self, number: int, frame: Any) -> None:
-        if number == signal.SIGINT:  # a second Ctrl-C interrupts at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == self.asked == signal.SIGINT:  # a second Ctrl-C interrupts at once
+            raise Stopped(self.path, number)
         self.asked = number
 
     def _agreed(self, trainer: pl.Trainer) -> bool:

@@ -11,13 +11,18 @@ from matplotlib.ticker import MaxNLocator
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from odenet.diagnostics import printable
+from odenet.train.figures import label, save_figure
 from odenet.train.studies import FlowStudy, Study, depth_law
 
 
 def show_study(study: Study, console: Console) -> None:
     """Print a row per flow."""
-    console.print(f"{study.name}: accuracy {study.accuracy:.2%}, {study.depth} steps")
+    console.print(
+        Text(f"{printable(study.name)}: accuracy {study.accuracy:.2%}, {study.depth} steps")
+    )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
     for name in ("steps", "worst drop", "shuffled", "mean |hF|/|u|", "largest Re λ"):
@@ -37,7 +42,6 @@ def show_study(study: Study, console: Console) -> None:
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
     """Draw lesion, norms, energy and spectrum, each with a panel per flow; gives the files."""
-    folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _lesion(axes, flow, study.accuracy),
         "norms": _norms,
@@ -50,12 +54,12 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         figure = _figure(len(study.flows))
         for axes, flow in zip(figure.axes, study.flows, strict=True):
             draw(axes, flow)
-            axes.set_title(f"{study.name} {flow.name}", fontsize="medium")
+            axes.set_title(label(f"{study.name} {flow.name}"), fontsize="medium")
             if name != "spectrum":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.axes[0].legend(frameon=False, fontsize="small")
         written.append(folder / f"{name}.png")
-        figure.savefig(written[-1], dpi=130)
+        save_figure(figure, written[-1], dpi=130)
     return written
 
 
@@ -71,7 +75,7 @@ def draw_depth_law(studies: Sequence[Study], path: Path) -> None:
     axes.loglog(line, scale / line, "--", color="grey", label="1 / depth")
     axes.set(xlabel="steps of all flows", ylabel="mean |hF| / |u|")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    save_figure(figure, path, dpi=130)
 
 
 def _figure(panels: int) -> Figure:

@@ -1,15 +1,13 @@
 """Lightning's Trainer as a recipe and a run folder want it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from odenet.diagnostics import suggest
@@ -19,9 +17,11 @@ from odenet.train.console import progress
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.guard import Guard
+from odenet.train.metrics import Metrics
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
-from odenet.train.stopping import Stopper
+from odenet.train.saving import KeptCheckpoint, WholeCheckpoints
+from odenet.train.stopping import Progress, Stopper
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
@@ -38,7 +38,6 @@ def build_trainer(
     options: Options,
     watched: str = "test",
     console: Console | None = None,
-    rows: Sequence[dict[str, float]] = (),
 ) -> pl.Trainer:
     """A trainer for a run.
 
@@ -48,7 +47,6 @@ def build_trainer(
         options: devices.
         watched: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
-        rows: metrics of the epochs already done, when a run is resumed.
 
     Raises:
         TrainingError: if the devices or the strategy are not to be had.
@@ -68,7 +66,8 @@ def build_trainer(
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
-            logger=_loggers(folder, options, rows) if fits else False,
+            logger=_loggers(folder, options) if fits else False,
+            plugins=[WholeCheckpoints()],
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             enable_progress_bar=fits and console.is_terminal,
@@ -84,6 +83,7 @@ def build_trainer(
 
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
     accuracy = f"{watched}_accuracy"
+    metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     found: list[Callback] = [progress(console), guard, DriftMonitor(console)]
     if recipe.ema:
@@ -92,34 +92,30 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         found.append(MultiLevel())
     if recipe.patience or recipe.target:
         found.append(
-            EarlyStopping(
-                accuracy,
+            Progress(
+                metrics,
+                target=recipe.target - 1e-9 if recipe.target else None,
+                monitor=accuracy,
                 patience=recipe.patience or recipe.epochs,
-                mode="max",
-                stopping_threshold=recipe.target - 1e-9 if recipe.target else None,
                 check_on_train_epoch_end=True,
             )
         )
     common: dict[str, Any] = {
-        "dirpath": folder.checkpoints,
+        "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
-    last = ModelCheckpoint(filename="last", **common)
-    return [*found, best, last, Stopper(folder.checkpoints / "last.ckpt")]
+    best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    last = KeptCheckpoint(filename="last", **common)
+    return [*found, metrics, best, last, Stopper(folder.last)]
 
 
-def _loggers(folder: RunFolder, options: Options, rows: Sequence[dict[str, float]]) -> list[Logger]:
-    """What writes `metrics.csv`, beginning with the rows of the epochs done, and TensorBoard's."""
-    logger = CSVLogger(folder.path, name="", version="", flush_logs_every_n_steps=1)
-    if rank_zero_only.rank == 0:
-        for row in rows:
-            logger.log_metrics(dict(row), int(row["step"]))
+def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
+    """TensorBoard's, if it is wanted; `metrics.csv` is a callback's."""
     if not options.tensorboard:
-        return [logger]
+        return []
     try:
-        return [logger, TensorBoardLogger(folder.path, name="", version="tensorboard")]
+        return [TensorBoardLogger(folder.path, name="", version="tensorboard")]
     except ModuleNotFoundError as error:
         raise TrainingError(
             "--tensorboard: TensorBoard is not installed", "pip install 'odenet[tensorboard]'"

@@ -14,7 +14,7 @@ from odenet.model.recipe import Recipe
 from odenet.train import run
 from odenet.train.averaging import MovingAverage
 from odenet.train.errors import TrainingError
-from odenet.train.records import Options, RunFolder, new_folder
+from odenet.train.records import Options, RunFolder
 from odenet.train.report import show_result, time_saved
 from odenet.train.task import Task
 
@@ -175,10 +175,9 @@ def test_a_full_folder_is_not_written_over(stub_spec, tmp_path):
         train(stub_spec)
 
 
-def test_runs_are_numbered(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs" / "digits-1").mkdir(parents=True)
-    assert new_folder("digits", None).path.name == "digits-2"
+def test_runs_are_numbered(stub_spec, tmp_path):
+    (tmp_path / "runs" / "stub-1").mkdir(parents=True)
+    assert Path(train(stub_spec, None, epochs=1).folder).name == "stub-2"
 
 
 @pytest.mark.parametrize("content", [None, "{}", "not json"])
@@ -233,12 +232,3 @@ def test_a_network_of_another_width_than_the_classes_is_refused(stub_spec, monke
     monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: program)
     with pytest.raises(TrainingError, match="has 10 classes, and the network gives 7 numbers"):
         train(stub_spec)
-
-
-def test_files_that_the_spec_uses_are_kept_with_it(stub_spec, tmp_path):
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "mine.ode").write_text("let a = 1\n")
-    stub_spec.write_text(stub.SPEC.replace("state x", 'use "lib/mine.ode"\nstate x'))
-    train(stub_spec, epochs=1)
-    assert Path("run/lib/mine.ode").read_text() == "let a = 1\n"
-    assert run.evaluate("run")["data"] == "digits"

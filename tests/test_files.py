@@ -1,0 +1,273 @@
+"""The one writer of files: nothing is lost, nothing is replaced that should not be."""
+
+import ast
+import errno
+import os
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from odenet import files
+from odenet.diagnostics import render
+
+ROOT = Path(__file__).parents[1]
+
+
+def explained(error):
+    return render(files.explain(error.value))
+
+
+def test_a_new_file_has_the_mode_that_the_process_gives_new_files(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "new", "Ψ\n")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").read_bytes() == "Ψ\n".encode()
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "file").chmod(mode)
+    files.write_text(tmp_path / "file", "after")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_stays_a_link_and_its_target_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("before")
+    (tmp_path / "link").symlink_to("there/file")
+    (tmp_path / "to_nothing").symlink_to("there/new")
+    files.write_text(tmp_path / "link", "after")
+    files.write_text(tmp_path / "to_nothing", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "to_nothing").is_symlink()
+    assert (tmp_path / "there" / "file").read_text() == "after"
+    assert (tmp_path / "there" / "new").read_text() == "new"
+
+
+def test_a_planted_link_under_the_name_of_the_partial_file_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "precious").write_text("precious")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "known")
+    (tmp_path / files.PARTIAL.replace("*", "known")).symlink_to(tmp_path / "precious")
+    with pytest.raises(files.WriteError):
+        files.write_text(tmp_path / "file", "text")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_pipe_is_written_through_and_stays_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    files.write_text(tmp_path / "pipe", "through\n")
+    assert reader.communicate()[0] == b"through\n"
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def device(path, minor):
+    """A device of one's own, with which a mistake does no harm; only root makes one."""
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+        with path.open("wb") as opened:
+            opened.write(b"")
+    except OSError:
+        pytest.skip("this process cannot make devices")
+    return path
+
+
+def test_a_device_stays_a_device(tmp_path):
+    null = device(tmp_path / "null", 3)
+    files.write_text(null, "away")
+    assert stat.S_ISCHR(null.stat().st_mode) and os.listdir(tmp_path) == ["null"]
+    full = device(tmp_path / "full", 7)
+    with pytest.raises(files.WriteError) as caught:
+        files.write_text(full, "away")
+    assert explained(caught).startswith("error: this cannot be written: the disk is full")
+    assert str(full) in explained(caught)
+
+
+def test_what_is_written_to_the_output_stands_between_what_is_printed(tmp_path):
+    script = (
+        "from odenet.files import write_text as w; print(1); w('/dev/stdout', '2\\n'); print(3)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run(command, env=environment, stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "1\n2\n3\n"
+    piped = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert piped.stdout == b"1\n2\n3\n"
+
+
+class Failing:
+    """`os`, of which one operation fails at one of its calls."""
+
+    def __init__(self, name, at, number):
+        self.name, self.left, self.number = name, at, number
+        self.failed = False
+
+    def __getattr__(self, name):
+        found = getattr(os, name)
+        if name != self.name:
+            return found
+
+        def call(*arguments, **named):
+            self.left -= 1
+            if self.left == 0:
+                self.failed = True
+                raise OSError(self.number, os.strerror(self.number))
+            return found(*arguments, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("operation", ["open", "chmod", "fsync", "replace"])
+def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
+    tmp_path, monkeypatch, operation, number
+):
+    for at in (1, 2, 3):
+        (tmp_path / "file").write_text("old")
+        failing = Failing(operation, at, number)
+        monkeypatch.setattr(files, "os", failing)
+        with suppress(files.WriteError):
+            files.write_text(tmp_path / "file", "new")
+        monkeypatch.undo()
+        text = (tmp_path / "file").read_text()
+        assert text in (("old", "new") if failing.failed else ("new",))
+        assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("this process cannot mount a disk")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_leaves_the_only_copy_as_it_was(small_disk):
+    files.write_bytes(small_disk / "file", b"old" * 1000)
+    with pytest.raises(files.WriteError) as caught:
+        files.write_bytes(small_disk / "file", b"n" * 2**21)
+    assert "the disk is full" in explained(caught)
+    assert (small_disk / "file").read_bytes() == b"old" * 1000
+    assert os.listdir(small_disk) == ["file"]
+
+
+def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
+    with (
+        pytest.raises(files.WriteError) as caught,
+        files.replacing(small_disk / "weights.pt") as stream,
+    ):
+        torch.save({"a": torch.zeros(2**19)}, stream)
+    assert "the disk is full" in explained(caught) and "weights.pt" in explained(caught)
+    assert os.listdir(small_disk) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("no/such/file", "there is no such folder"),
+        ("folder", "it is a folder"),
+        ("file/below", "what should be a folder on the way to it is none"),
+        ("n" * 300, "the name is too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(files.WriteError) as caught:
+        files.write_text(tmp_path / path, "text")
+    assert explained(caught).startswith(f"error: this cannot be written: {why}\n")
+    assert str(tmp_path / path) in explained(caught)
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in (".odenet-0123.partial", "below/.odenet-4567.partial", "mine.partial", ".odenet"):
+        (tmp_path / name).write_text("")
+    files.remove_partial(tmp_path)
+    assert {p.name for p in tmp_path.rglob("*")} == {"below", "mine.partial", ".odenet"}
+
+
+WRITES = {
+    "write_text", "write_bytes", "savefig", "save_file", "dump", "mkdir", "makedirs", "replace",
+    "rename", "to_csv", "touch", "symlink_to", "hardlink_to", "link", "symlink", "copyfile",
+    "copytree", "move", "NamedTemporaryFile", "mkstemp", "mkdtemp", "tofile", "savez", "imsave",
+}  # fmt: skip
+ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
+    "odenet/cli/__init__.py": {"os.open"},  # of the null device
+    "odenet/train/claim.py": {"os.open"},  # of the lock
+    "odenet/train/figures.py": {"figure.savefig"},
+    "odenet/train/saving.py": {"torch.save"},
+    "odenet/conversion/zoo.py": {"torch.save"},
+}
+REGISTERS = ("replace", "rename")  # of the runtime have methods of these names
+
+
+def opens_for_writing(call):
+    """Whether a call opens a file in a mode that writes, as far as its text tells."""
+    name = ast.unparse(call.func)
+    if not name.endswith("open"):
+        return False
+    modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    modes += [k.value.value for k in call.keywords if k.arg == "mode"]
+    return name == "os.open" or any(set("wax+") & set(str(mode)) for mode in modes)
+
+
+def writes(text):
+    """The calls of a text that write files, with their lines."""
+    for call in ast.walk(ast.parse(text)):
+        if not isinstance(call, ast.Call):
+            continue
+        name = ast.unparse(call.func)
+        owner, _, method = name.rpartition(".")
+        on_text = method == "replace" and owner != "os" and len(call.args) != 1
+        by_method = owner and method in WRITES and not on_text
+        if by_method or name in ("torch.save", "shutil.copy") or opens_for_writing(call):
+            yield name, call.lineno
+
+
+def test_nothing_else_in_the_package_writes_files():
+    found = []
+    for path in sorted((ROOT / "odenet").rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        allowed = ELSEWHERE.get(place, set())
+        for name, line in writes(path.read_text(encoding="utf-8")):
+            register = place.startswith("odenet/runtime/") and name.endswith(REGISTERS)
+            if place != "odenet/files.py" and name not in allowed and not register:
+                found.append(f"{place}:{line}: {name}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "does"),
+    [
+        ('p.write_text("")', True),
+        ('open(p, "w")', True),
+        ('p.open(mode="ab")', True),
+        ("os.replace(a, b)", True),
+        ("p.replace(b)", True),
+        ("torch.save(a, b)", True),
+        ("f.savefig(p)", True),
+        ('s.replace("a", "b")', False),
+        ("open(p)", False),
+        ('p.open(encoding="utf-8")', False),
+    ],
+)
+def test_the_search_for_writes_finds_them(line, does):
+    assert bool(list(writes(line))) is does
