@@ -161,8 +161,7 @@ def _squared(half: Word) -> int:
 
 
 def _argument(row: Word, state: State) -> str:
-    name = state.name + "'" * state.order
-    return f"{word_text(row)} {name}" if row else name
+    return f"{word_text(row)} {state.written}" if row else state.written
 
 
 def _row_text(row: Row) -> str:

@@ -126,7 +126,7 @@ def _condition(matrix: ndarray, values: ndarray, right: ndarray, index: int) -> 
 def _witness(
     model: Model, point: Point, eigenvalue: complex, size: Size, seed: int, trial: int
 ) -> Witness:
-    names = [s.name + "'" * s.order for s in model.dynamics.system(1)]
+    names = [s.written for s in model.dynamics.system(1)]
     values = point.state.reshape(len(names), size.channels, *size.space)
     return Witness(
         eigenvalue,

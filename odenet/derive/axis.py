@@ -7,7 +7,7 @@ import mpmath
 import sympy
 
 from odenet.derive.intervals import Interval
-from odenet.derive.text import Notation
+from odenet.derive.text import SchemeNotation
 
 LONG = 40  # characters of a closed form that no longer helps a reader
 Where = Literal["imaginary", "real"]
@@ -38,7 +38,7 @@ class Axis:
     closed: bool
     closed_form: sympy.Expr | None
     polynomial: sympy.Expr | None
-    notation: Notation = field(repr=False, compare=False)
+    notation: SchemeNotation = field(repr=False, compare=False)
     decided: bool = True
 
     @property

@@ -139,7 +139,7 @@ class FlowWriter:
             reads += ["u"] if self.frame.rate_input(state) else []
             params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
-            left = self.model.spellings[state.name] + "'" * order
+            left = expr.derivative(self.model.spellings[state.name], order)
             text = f"{left} = {notation.written(rate.span)}."
             if self._decay(state):
                 text = f"{left} = {notation.written(rate.span)}, without its decay."

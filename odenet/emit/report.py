@@ -12,6 +12,7 @@ from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
+from odenet.model.dialects import latex_prose
 from odenet.model.fit import takes
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
@@ -59,7 +60,7 @@ def as_latex(model: Model, derivation: Derivation | None, certificate: Certifica
     """The equations, the step, its inverse and the proof, for a paper."""
     parts = [f"\\[\n{latex.equations(model)}\n\\]"]
     if derivation is not None:
-        scheme = notation.discretisation(model).replace("_", "\\_")
+        scheme = latex_prose(notation.discretisation(model))
         parts += [f"discretised by {scheme}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
         parts.append(derivation.latex())
     return "\n\n".join([*parts, certificate.latex()])

@@ -131,7 +131,7 @@ class SchemeReader(SchemeScope):
         derived = isinstance(damped, tree.Derivative)
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
-            own = pattern.name.spelling + "'" * (pattern.order - 1)
+            own = expr.derivative(pattern.name.spelling, pattern.order - 1)
             self._error("a decay is one of the equation's own unknown", pattern.damped.span,
                         f"write `- {pattern.decay.spelling} {own}`")  # fmt: skip
         if pattern.decay.id not in self.numbers:
