@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from pprint import pformat
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,9 +91,9 @@ def _form(program: "Program", emit: Emit) -> str:
     model = program.model
     match emit:
         case Emit.TREE:
-            return "\n".join(pformat(s, width=100) for s in program.tree.statements)
+            return str(program.tree)
         case Emit.PROGRAM:
-            return pformat(model, width=100, sort_dicts=False)
+            return str(model)
         case Emit.DERIVATION:
             return str(program.derivation)
         case Emit.CERTIFICATE:

@@ -178,6 +178,11 @@ class Model:
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
 
+    def __str__(self) -> str:
+        from odenet.model.overview import overview
+
+        return overview(self)
+
     @property
     def discretisation(self) -> Discretisation:
         """What `discretise` says; raises SpecError in a file without that line."""
