@@ -1,7 +1,5 @@
 """Methods that carry the certificate to run time: the energy, a bound of the spectral radius."""
 
-import re
-
 from odenet.analyse import Certificate, EnergyTerm
 from odenet.analyse.scheme_on_dynamics import decisive, stability_of, tested_spectrum
 from odenet.derive import Axis, Derivation
@@ -80,7 +78,7 @@ class SpectrumWriter:
         row = ACTIVATIONS[term.activation.name]
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
-        code = Code(re.sub(r"(?<![\w.)])([a-zA-Z_]\w*) \*\* (\d)", r"\1**\2", text), SUM)
+        code = Code(text, SUM)
         factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
 
