@@ -70,8 +70,7 @@ def compile_spec(
         return
     steps = program.discretised or output is not None  # a module that was asked for needs them
     source = program.source() if steps else None
-    derivation = program.derivation if steps else None
-    print(as_text(program.model, derivation, program.certificate, program.claims))
+    print(as_text(program.facts, program.claims))
     if source is not None:
         target = output or Path(f"{program.name}.py")
         _write(target, source, chosen=output is not None)
@@ -88,22 +87,20 @@ def _form(program: "Program", emit: Emit) -> str:
     """One form of a program as text; raises SpecError for one that it does not have."""
     from odenet.emit.report import as_json, as_latex
 
-    model = program.model
     match emit:
         case Emit.TREE:
             return str(program.tree)
         case Emit.PROGRAM:
-            return str(model)
+            return str(program.model)
         case Emit.DERIVATION:
             return str(program.derivation)
         case Emit.CERTIFICATE:
             return str(program.certificate)
         case Emit.PY:
             return program.source()
-    derivation = program.derivation if program.discretised else None
     if emit is Emit.LATEX:
-        return as_latex(model, derivation, program.certificate)
-    return json.dumps(as_json(model, derivation, program.certificate, program.claims), indent=2)
+        return as_latex(program.facts)
+    return json.dumps(as_json(program.facts, program.claims), indent=2)
 
 
 def _write(target: Path, text: str, chosen: bool) -> None:

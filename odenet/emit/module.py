@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from hashlib import sha256
 
-from odenet.analyse import Certificate
-from odenet.derive import Derivation
+from odenet.analyse.facts import Facts
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import WIDTH, docstring
@@ -22,27 +21,24 @@ _RUNTIME = frozenset((
 ))  # fmt: skip
 
 
-def module_source(
-    model: Model, derivation: Derivation, certificate: Certificate, version: str, space: int
-) -> str:
+def module_source(facts: Facts, version: str, space: int) -> str:
     """The text of the generated module; the same bytes for the same input and version.
 
     Args:
-        model: the typed program.
-        derivation: of its scheme.
-        certificate: what was proved about its dynamics.
+        facts: what is known of a file with steps.
         version: of odenet.
         space: number of spatial axes of the feature maps.
     """
+    model = facts.model
     stem = class_name(model.name)
     summary = [
         f"{'; '.join(notation.equations(model))}.",
         "",
         f"{notation.discretisation(model)}.",
-        *properties(model, derivation, certificate),
+        *properties(facts),
     ]
     name = f"{stem}Flow"
-    body = FlowWriter(model, derivation, certificate, name, space, summary).write()
+    body = FlowWriter(facts, name, space, summary).write()
     if model.net:
         body += ["", "", *network(model, f"{stem}Network", f"{stem}Flow")]
     text = "\n".join(body)
@@ -69,18 +65,18 @@ def _header(model: Model, version: str) -> list[str]:
     return docstring(lines, 0)
 
 
-def properties(model: Model, derivation: Derivation, certificate: Certificate) -> list[str]:
+def properties(facts: Facts) -> list[str]:
     """What was derived and proved, a sentence each."""
-    verdict = certificate.summary
-    facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
+    model, verdict = facts.model, facts.certificate.summary
+    found = [*facts.derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
     if model.discretisation.tolerance is not None:
-        return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
-    axis = certified_axis(model, derivation, certificate)
+        return [*found, "Every step is solved to the tolerances, in steps of the solver's choice."]
+    axis = certified_axis(facts)
     if axis is None:
-        return facts
+        return found
     if model.scheme.decays:
-        return [*facts, f"The scheme is {axis.sentence}."]
-    return [*facts, f"On that axis the scheme is {axis.verdict}."]
+        return [*found, f"The scheme is {axis.sentence}."]
+    return [*found, f"On that axis the scheme is {axis.verdict}."]
 
 
 def _imports(text: str, more: Iterable[str]) -> list[str]:

@@ -18,9 +18,7 @@ def forms(program) -> str:
         "program": program.model,
         "derivation": program.derivation if steps else "",
         "certificate": program.certificate,
-        "latex": as_latex(
-            program.model, program.derivation if steps else None, program.certificate
-        ),
+        "latex": as_latex(program.facts),
     }
     return "\n".join(f"=== {name}\n\n{str(form).rstrip()}\n" for name, form in shown.items())
 

@@ -39,7 +39,7 @@ discretise rk4(h = 1/3)
 
 
 def latex_of(program) -> str:
-    return as_latex(program.model, program.derivation, program.certificate)
+    return as_latex(program.facts)
 
 
 def programs():
