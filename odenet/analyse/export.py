@@ -277,7 +277,10 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
     if all(not part.states for part in parts):
         return [parts]
     blocks = [block.states for block in reductions.parts(system)]
-    empty = [Part((), (), (), (), "imaginary", states=states) for states in blocks]
+    empty = [
+        Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary", states=states)
+        for states in blocks
+    ]
     found = [tuple(part for part in parts if part.states == states) for states in blocks]
     return [some or (none,) for some, none in zip(found, empty, strict=True)]
 

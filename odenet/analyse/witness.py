@@ -129,12 +129,12 @@ def _witness(
     names = [s.written for s in model.dynamics.system(1)]
     values = point.state.reshape(len(names), size.channels, *size.space)
     return Witness(
-        eigenvalue,
-        seed,
-        trial,
-        size.channels,
-        size.space,
-        point.weights,
-        dict(zip(names, values, strict=True)),
-        point.input.reshape(-1, *size.space),
+        eigenvalue=eigenvalue,
+        seed=seed,
+        trial=trial,
+        channels=size.channels,
+        space=size.space,
+        weights=point.weights,
+        state=dict(zip(names, values, strict=True)),
+        input=point.input.reshape(-1, *size.space),
     )

@@ -14,7 +14,7 @@ Where = Literal["imaginary", "real"]
 NAMES = {"imaginary": "on the imaginary axis", "real": "on the negative real axis"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Axis:
     """Where on an axis a scheme is stable.
 

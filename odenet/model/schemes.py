@@ -67,10 +67,17 @@ class SchemeReader(SchemeScope):
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
         scheme = Scheme(
-            self.block.name.id, constants, lets, typed, tuple(n.id for n in aux), starts, updates,
-            self.spellings | {self.block.name.id: self.block.name.spelling},
-            self.block.span, self.block.span.text,
-        )  # fmt: skip
+            name=self.block.name.id,
+            constants=constants,
+            lets=lets,
+            patterns=typed,
+            aux=tuple(n.id for n in aux),
+            starts=starts,
+            updates=updates,
+            spellings=self.spellings | {self.block.name.id: self.block.name.spelling},
+            span=self.block.span,
+            text=self.block.span.text,
+        )
         self._check_complete(scheme)
         return scheme
 
