@@ -7,7 +7,7 @@ A derivation and a certificate are handed out once numbers agree with them (oden
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.export import certificate_json
+from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
@@ -98,6 +99,15 @@ class Program:
         return self.decide()
 
     @cached_property
+    def facts(self) -> Facts:
+        """What the file says, and what follows from it."""
+        return self._facts(self.certificate)
+
+    def _facts(self, certificate: Certificate) -> Facts:
+        derived = self.derivation if self.discretised else None
+        return Facts(model=self.model, derived=derived, certificate=certificate)
+
+    @cached_property
     def claims(self) -> list[ClaimResult]:
         """What became of every `require`: proved, refuted or open."""
         return self.judge(self.certificate)
@@ -106,15 +116,14 @@ class Program:
         self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
     ) -> list[ClaimResult]:
         """The claims under a certificate of `decide`, with searches as long as its own."""
-        derivation = self.derivation if self.discretised else None
-        return check_claims(self.model, derivation, certificate, trials, seed)
+        return check_claims(self._facts(certificate), trials, seed)
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
         """What speaks against this scheme on the proved spectrum, with what to use instead."""
         if not self.discretised:
             return []
-        return analyse.advise(self.model, self.derivation, self.certificate)
+        return analyse.advise(self.facts)
 
     def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
         """The certificate after a search of another length, or with another seed.
@@ -137,7 +146,7 @@ class Program:
         axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space
         model = self.model if space == axes else on_axes(self.model, space)
-        return module_source(model, self.derivation, self.certificate, odenet.__version__, space)
+        return module_source(replace(self.facts, model=model), odenet.__version__, space)
 
     def certificate_json(self) -> str:
         """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""

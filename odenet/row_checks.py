@@ -128,7 +128,13 @@ def check_layer(row: LayerKind) -> None:
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch on even kernels
             after = row.shape(arguments, before)
-            layer = Layer(row.name, arguments, before, after, groups=row.groups(arguments))
+            layer = Layer(
+                name=row.name,
+                arguments=arguments,
+                before=before,
+                after=after,
+                groups=row.groups(arguments),
+            )
             _check_layer_on(row, layer)
             fitting += 1
     if not fitting:

@@ -13,6 +13,7 @@ from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS, decide
 from odenet.analyse.energy import Energy, EnergyTerm
+from odenet.analyse.facts import Facts
 
 if TYPE_CHECKING:
     from odenet.analyse.advice import Fitting, advise, fitting_schemes
@@ -25,6 +26,7 @@ __all__ = [
     "ClaimResult",
     "Energy",
     "EnergyTerm",
+    "Facts",
     "Fitting",
     "Witness",
     "advise",

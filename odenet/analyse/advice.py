@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import cache
 
 from odenet.analyse.certificate import Certificate
+from odenet.analyse.facts import Facts
 from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import (
     decisive,
@@ -15,7 +16,7 @@ from odenet.analyse.scheme_on_dynamics import (
     tested_spectrum,
 )
 from odenet.analyse.sector import Sector, damped_sector, is_euler
-from odenet.derive import Axis, Derivation, Stability, derive
+from odenet.derive import Axis, Stability, derive
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
 from odenet.model.decay import decays_of
@@ -37,28 +38,25 @@ WHERE = {
 EXCLUDED = {"imaginary": "imaginary eigenvalues", "real": "negative real eigenvalues"}
 
 
-def advise(model: Model, derivation: Derivation, certificate: Certificate) -> list[Diagnostic]:
-    """Warnings about a scheme on these dynamics.
-
-    Args:
-        model: the typed program.
-        derivation: of its scheme.
-        certificate: of its dynamics.
+def advise(facts: Facts) -> list[Diagnostic]:
+    """Warnings about a scheme on these dynamics; `facts` are those of a file with steps.
 
     Returns:
         That no step size is stable on the proved spectrum, and that so many steps are not undone
         well enough to train by.
     """
+    model = facts.model
     trained = any(flows_of(model.net))
     found = (
-        _unstable(model, derivation, certificate),
-        drift_warning(model, derivation, depth(model)) if trained else None,
+        _unstable(facts),
+        drift_warning(model, facts.derivation, depth(model)) if trained else None,
     )
     return [warning for warning in found if warning is not None]
 
 
-def _unstable(model: Model, derivation: Derivation, certificate: Certificate) -> Diagnostic | None:
+def _unstable(facts: Facts) -> Diagnostic | None:
     """A certificate that proves nothing gives no warning, nor does an equation not tested."""
+    model, derivation, certificate = facts.model, facts.derivation, facts.certificate
     stability = stability_of(model, derivation)
     if not certificate.proved or certificate.vanishing:
         return None

@@ -48,7 +48,7 @@ class Assumption:
         return self.text + (" (by construction)" if self.by_construction else begins)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Certificate:
     """A verdict on the spectrum of s' = f(s), for all weights and inputs.
 

@@ -32,7 +32,7 @@ def certify(model: Model) -> Certificate:
     try:
         readings = [_read(model, reader, whole) for whole in (False, True)]
     except OutsideTheorems as obstacle:
-        return Certificate("open", reason=str(obstacle), span=obstacle.span)
+        return Certificate(verdict="open", reason=str(obstacle), span=obstacle.span)
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best
@@ -59,7 +59,9 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
         found = _open(system, signs, unfit, energy)
     else:
         assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
-        found = Certificate(proof.spectrum, proof.parts, energy, assumptions)
+        found = Certificate(
+            verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=assumptions
+        )
     return replace(found, system=system)
 
 
@@ -99,9 +101,9 @@ def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | Non
         for activation in unit.activations:
             if activation in unfit and energy is not None:
                 reason = f"{activation.name} is not nondecreasing: its slope can be negative"
-                return Certificate("open", energy=energy, reason=reason, span=unit.span)
+                return Certificate(verdict="open", energy=energy, reason=reason, span=unit.span)
     reason, span = explain(system, signs)
-    return Certificate("open", energy=energy, reason=reason, span=span)
+    return Certificate(verdict="open", energy=energy, reason=reason, span=span)
 
 
 def _norms(proof: Proof, model: Model) -> list[Assumption]:

@@ -7,12 +7,12 @@ from typing import Any, cast
 from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
+from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import irreversible
-from odenet.derive import Derivation
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.claims import CLAIMS
-from odenet.model.program import Claim, Model
+from odenet.model.program import Claim
 
 IMPLIED_BY = {
     "stable": ("imaginary", "real", "stable"),
@@ -87,21 +87,17 @@ class ClaimResult:
         }
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """All that claims are judged by."""
+@dataclass(frozen=True, kw_only=True)
+class Judged(Facts):
+    """All that claims are judged by.
 
-    model: Model
-    derived: Derivation | None
-    certificate: Certificate
+    Args:
+        trials: starts of the search for a counterexample; 0 for proofs only.
+        seed: of the search.
+    """
+
     trials: int
     seed: int
-
-    @property
-    def derivation(self) -> Derivation:
-        """Of the scheme; claims about steps are judged only where there are some."""
-        assert self.derived is not None
-        return self.derived
 
     @property
     def numbers(self) -> Mapping[str, Any]:
@@ -112,38 +108,30 @@ class _Facts:
 _Answer = tuple[bool | None, str, Span | None, Witness | None]
 
 
-def check_claims(
-    model: Model,
-    derivation: Derivation | None,
-    certificate: Certificate,
-    trials: int = TRIALS,
-    seed: int = 0,
-) -> list[ClaimResult]:
+def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[ClaimResult]:
     """Prove or refute every `require` of a file.
 
     Args:
-        model: the typed program.
-        derivation: of its scheme; None in a file without one.
-        certificate: of its dynamics.
+        facts: what is known of it.
         trials: starts of the search for a counterexample; 0 for proofs only.
         seed: of the search.
     """
-    facts = _Facts(model, derivation, certificate, trials, seed)
+    judged = Judged(**vars(facts), trials=trials, seed=seed)
     found = []
-    for claim in model.claims:
+    for claim in facts.model.claims:
         kind = CLAIMS[claim.name]
-        without = derivation is None and kind.of_steps
-        answer = _without_steps(facts, claim) if without else kind.judged(facts, claim)
+        without = facts.derived is None and kind.of_steps
+        answer = _without_steps(judged, claim) if without else kind.judged(judged, claim)
         holds, reason, cause, witness = answer
         found.append(ClaimResult(claim, holds, reason, claim.span, cause, witness))
     return found
 
 
-def _without_steps(facts: _Facts, claim: Claim) -> _Answer:
+def _without_steps(facts: Judged, claim: Claim) -> _Answer:
     return None, "this is about steps, and the file has no `discretise` line", None, None
 
 
-def _reversible(facts: _Facts, claim: Claim) -> _Answer:
+def _reversible(facts: Judged, claim: Claim) -> _Answer:
     why = irreversible(facts.model, facts.derivation)
     if why is None:
         return True, f"{facts.model.scheme.name} is undone line by line", None, None
@@ -151,7 +139,7 @@ def _reversible(facts: _Facts, claim: Claim) -> _Answer:
     return False, why, obstacle.span if obstacle else None, None
 
 
-def _exact(facts: _Facts, claim: Claim) -> _Answer:
+def _exact(facts: Judged, claim: Claim) -> _Answer:
     holds, reason, cause, _ = _reversible(facts, claim)
     if not holds:
         return False, reason, cause, None
@@ -164,7 +152,7 @@ def _exact(facts: _Facts, claim: Claim) -> _Answer:
     return True, f"integer shears are undone bit for bit{kept}", None, None
 
 
-def _order(facts: _Facts, claim: Claim) -> _Answer:
+def _order(facts: Judged, claim: Claim) -> _Answer:
     order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
     wanted = claim.number or 1
     if order.value is None:
@@ -178,7 +166,7 @@ def _order(facts: _Facts, claim: Claim) -> _Answer:
     return holds, notes, None, None
 
 
-def _symmetric(facts: _Facts, claim: Claim) -> _Answer:
+def _symmetric(facts: Judged, claim: Claim) -> _Answer:
     if facts.derivation.symmetric:
         return True, "a step with -h undoes a step with h", None, None
     q = facts.derivation.symmetry_order
@@ -186,7 +174,7 @@ def _symmetric(facts: _Facts, claim: Claim) -> _Answer:
     return False, f"a step with -h does not undo a step with h{limit}", None, None
 
 
-def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
+def _volume_preserving(facts: Judged, claim: Claim) -> _Answer:
     volume = facts.derivation.volume
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
@@ -201,7 +189,7 @@ def _volume_preserving(facts: _Facts, claim: Claim) -> _Answer:
     return False, f"a step changes volume by {factor:g} per value", None, None
 
 
-def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
+def _spectrum(facts: Judged, claim: Claim) -> _Answer:
     certificate = facts.certificate
     if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
         if certificate.broken:
@@ -220,7 +208,7 @@ def _spectrum(facts: _Facts, claim: Claim) -> _Answer:
     return None, why + certificate.tried, certificate.span, None
 
 
-def _searched(facts: _Facts, claim: Claim) -> Certificate:
+def _searched(facts: Judged, claim: Claim) -> Certificate:
     """The certificate after a search against what is claimed, if there is to be one."""
     if facts.certificate.unsearched or not facts.trials:
         return facts.certificate
@@ -230,7 +218,7 @@ def _searched(facts: _Facts, claim: Claim) -> Certificate:
     return searched(facts.certificate, facts.model, facts.trials, facts.seed, against)
 
 
-def _broken(facts: _Facts) -> _Answer:
+def _broken(facts: Judged) -> _Answer:
     """A proof that rests on a sign with which training does not begin."""
     reasons = []
     for assumption in facts.certificate.broken:

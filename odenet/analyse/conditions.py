@@ -19,7 +19,7 @@ Units = tuple[Unit, ...]
 Spectrum = Literal["imaginary", "real", "stable"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """A proof about some units.
 
@@ -111,7 +111,7 @@ def antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part
     """C M + (C M)ᵀ = 0."""
     if any(operator for row in symmetric_part(multiplied(c, matrix)) for operator in row):
         return None
-    return Part(units, matrix, c, (), "imaginary")
+    return Part(units=units, matrix=matrix, scaling=c, squares=(), spectrum="imaginary")
 
 
 def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
@@ -121,13 +121,21 @@ def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | N
     if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
         return None
     squares = negative_squares(product, signs)
-    return None if squares is None else Part(units, matrix, c, squares, "real")
+    return (
+        None
+        if squares is None
+        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="real")
+    )
 
 
 def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M + (C M)ᵀ = -Σ WᵀW."""
     squares = negative_squares(symmetric_part(multiplied(c, matrix)), signs)
-    return None if squares is None else Part(units, matrix, c, squares, "stable")
+    return (
+        None
+        if squares is None
+        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="stable")
+    )
 
 
 def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:

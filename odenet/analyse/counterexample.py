@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Witness:
     """Weights and a state at which the Jacobian has an eigenvalue where none should be.
 

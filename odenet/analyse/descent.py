@@ -41,7 +41,9 @@ def _falling(arrangement: Arrangement, signs: Signs) -> Part | None:
         else:
             return None
     c = diagonal(tuple(Operator.word((), weights[i]) for i in range(len(matrix))))
-    return Part(arrangement.units, matrix, c, tuple(squares), "real")
+    return Part(
+        units=arrangement.units, matrix=matrix, scaling=c, squares=tuple(squares), spectrum="real"
+    )
 
 
 def _coupled(matrix: Matrix) -> dict[int, set[int]]:

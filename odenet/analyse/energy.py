@@ -32,7 +32,7 @@ class EnergyTerm:
     argument: expr.Node
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Energy:
     """E(s) with dE/dt = 0 or dE/dt <= 0 along the flow.
 
@@ -99,16 +99,16 @@ def read_energy(
         if not obstacle:
             terms.append(_term(unit, weight, reader))
     return Energy(
-        energy_text.formula(part, reader),
-        energy_text.rate(part),
-        not part.squares,
-        () if obstacle else tuple(terms),
-        obstacle,
-        energy_text.units(part),
-        energy_text.primitives(part, reader),
-        energy_text.condition(part, reader, positive),
-        [unit.text for unit in listed] == [unit.text for unit in part.units],
-        part,
+        formula=energy_text.formula(part, reader),
+        rate=energy_text.rate(part),
+        conserved=not part.squares,
+        terms=() if obstacle else tuple(terms),
+        obstacle=obstacle,
+        units=energy_text.units(part),
+        primitives=energy_text.primitives(part, reader),
+        condition=energy_text.condition(part, reader, positive),
+        listed=[unit.text for unit in listed] == [unit.text for unit in part.units],
+        part=part,
     )
 
 

@@ -157,7 +157,7 @@ class _Export:
 
     def nothing(self, state: State) -> Plain:
         """What reads and moves nothing."""
-        name = self.write.name(state)
+        name = state.written
         return {"row": {name: ZERO}, "column": {name: ZERO}}
 
     def map(self, unit: Unit) -> list[Tree]:
@@ -193,8 +193,8 @@ class _Export:
         states = part.states or tuple(map(write.reader.state, self.model.dynamics.system(1)))
         write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed}
         found: Plain = {"units": units} if any(name.startswith("ψ") for name in units) else {}
-        found["states"] = [write.name(state) for state in states]
-        found["decay"] = {write.name(state): write.scalar(s) for state, s in part.decay.items()}
+        found["states"] = [state.written for state in states]
+        found["decay"] = {state.written: write.scalar(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
             return found | self.arranged(states[0], part) | self.statement(part)
@@ -277,7 +277,10 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
     if all(not part.states for part in parts):
         return [parts]
     blocks = [block.states for block in reductions.parts(system)]
-    empty = [Part((), (), (), (), "imaginary", states=states) for states in blocks]
+    empty = [
+        Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary", states=states)
+        for states in blocks
+    ]
     found = [tuple(part for part in parts if part.states == states) for states in blocks]
     return [some or (none,) for some, none in zip(found, empty, strict=True)]
 

@@ -44,7 +44,7 @@ class FormulaWriter:
 
     def row(self, row: Row) -> Plain:
         """Operators by state."""
-        return {self.name(state): self.operator(operator) for state, operator in row.items()}
+        return {state.written: self.operator(operator) for state, operator in row.items()}
 
     def scalar(self, scalar: Scalar) -> list[Any]:
         """A number, with the values of the `let`s in it."""
@@ -174,12 +174,7 @@ class FormulaWriter:
 
     def state(self, state: State) -> str:
         """`Y`, `Y'`, from a canonical name."""
-        return self.name(self.reader.state(state))
-
-    @staticmethod
-    def name(state: State) -> str:
-        """`Y`, `Y'`, from a spelling."""
-        return state.name + "'" * state.order
+        return self.reader.state(state).written
 
     def constant(self, node: expr.Node) -> Tree:
         """The value of a number, its formula if it has none."""

@@ -28,7 +28,10 @@ def with_diagonal_scaling(part: Part) -> Part:
     back = [
         _mixed([unit.column for unit in part.units], [line[k] for line in inverse]) for k in size
     ]
-    units = tuple(Unit((), row, column, "") for row, column in zip(rows, back, strict=True))
+    units = tuple(
+        Unit(stages=(), row=row, column=column, text="")
+        for row, column in zip(rows, back, strict=True)
+    )
     by = tuple(tuple(map(_number, line)) for line in inverse)
     squares = tuple(Square(s.weight, multiplied((s.row,), by)[0]) for s in part.squares)
     scaling = diagonal(tuple(map(_number, weights)))

@@ -98,7 +98,10 @@ def _of_several_states(system: System, signs: Signs) -> Iterator[Arrangement]:
         if not any(len(unit.row) > 1 for unit in units):
             continue
         linear = _linear_units(replace(system, linear=left), {})
-        linear += [Unit((), unit.row, unit.column, _row_text(unit.row)) for unit in units]
+        linear += [
+            Unit(stages=(), row=unit.row, column=unit.column, text=_row_text(unit.row))
+            for unit in units
+        ]
         if _products(linear) == system.linear:
             ordered = _in_order(system, linear)
             yield Arrangement(ordered, multiply(ordered), None, system.absorbed)
@@ -150,7 +153,7 @@ def _linear_units(system: System, cuts: Mapping[Piece, Word]) -> list[Unit]:
             term = Operator.word(join(left, transposed(row)), scalar)
             column[i] = column.get(i, NOTHING) + term
     return [
-        Unit((), {state: Operator.word(row)}, column, _argument(row, state))
+        Unit(stages=(), row={state: Operator.word(row)}, column=column, text=_argument(row, state))
         for (state, row), column in columns.items()
     ]
 
@@ -161,8 +164,7 @@ def _squared(half: Word) -> int:
 
 
 def _argument(row: Word, state: State) -> str:
-    name = state.name + "'" * state.order
-    return f"{word_text(row)} {name}" if row else name
+    return f"{word_text(row)} {state.written}" if row else state.written
 
 
 def _row_text(row: Row) -> str:

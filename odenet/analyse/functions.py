@@ -79,7 +79,7 @@ def leaf_key(leaf: Leaf) -> str:
     if isinstance(leaf, Applied | Times):
         return leaf.key
     if isinstance(leaf, expr.State):
-        return leaf.name + "'" * leaf.order
+        return leaf.written
     return leaf.name if isinstance(leaf, expr.Bias) else repr(leaf)
 
 

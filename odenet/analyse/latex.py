@@ -8,17 +8,13 @@ from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Monomial, Scalar, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.squares import Square
-from odenet.language.names import canonical
-
-_GREEK = """
-    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
-    upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-""".split()
+from odenet.model.dialects import latex_prose, latex_text
+from odenet.model.notation import LATEX
 
 
 def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
     """The verdict in words; M, C and the condition of each part as a display."""
-    words = words_of(f"{summary[0].upper()}{summary[1:]}.")
+    words = latex_prose(f"{summary[0].upper()}{summary[1:]}.")
     lines = [line for part in parts for line in _part(part)]
     if not parts:
         return words
@@ -29,21 +25,10 @@ def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
     return f"{words}\n\\[\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n\\]"
 
 
-def words_of(text: str) -> str:
-    """A sentence whose names may hold characters that LaTeX reads as commands."""
-    for char in "&%$#_{}":
-        text = text.replace(char, f"\\{char}")
-    for char, code in {"≥": "\\ge", "ᵀ": "^{\\top}", "^": "\\wedge"}.items():
-        if char != "^":
-            text = text.replace(char, f"\\({code}\\)")
-    return text
-
-
 def _part(part: Part) -> Iterable[str]:
     if part.decay:
-        dots = {state: f"\\dot{{{name(state.name)}}}" for state in part.decay if state.order}
         entries = [
-            f"{scalar(number)}\\,I \\text{{ on }} {dots.get(state, name(state.name))}"
+            f"{scalar(number)}\\,I \\text{{ on }} {LATEX.show(state)}"
             for state, number in part.decay.items()
         ]
         yield f"J &= J_0 - \\Gamma, \\quad \\Gamma = {', '.join(entries)}"
@@ -107,12 +92,15 @@ def _term(word: Word, factor: Scalar) -> tuple[int, str]:
 
 def _letter(letter: Letter | Diagonal) -> str:
     if isinstance(letter, Letter):
-        return name(letter.name) + ("^{\\top}" if letter.adjoint else "")
+        return latex_text(letter.name) + ("^{\\top}" if letter.adjoint else "")
     return " ".join(_power(base, power) for base, power in letter.powers)
 
 
 def _power(base: str, power: object) -> str:
-    return name(base) if power == 1 else f"{name(base)}^{{{power}}}"
+    shown = latex_text(base)
+    if power == 1:
+        return shown
+    return f"{shown if base.isidentifier() else LATEX.dialect.brackets(shown)}^{{{power}}}"
 
 
 def scalar(value: Scalar) -> str:
@@ -129,15 +117,3 @@ def _monomial(monomial: Monomial, number: Fraction) -> str:
         below.insert(0, str(number.denominator))
     text = " ".join(above)
     return f"\\frac{{{text}}}{{{' '.join(below)}}}" if below else text
-
-
-def name(spelling: str) -> str:
-    """A name: Greek letters by their commands, trailing digits as an index."""
-    plain = canonical(spelling)
-    base = plain.rstrip("0123456789")
-    index = plain[len(base) :]
-    if base in _GREEK:
-        base = f"\\{base}"
-    elif len(base) != 1:
-        base = f"\\mathrm{{{base.replace('_', chr(92) + '_')}}}"
-    return f"{base}_{{{index}}}" if index else base

@@ -10,7 +10,7 @@ from odenet.analyse.laurent import factor_text
 from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
-from odenet.model.expr import State
+from odenet.model.expr import derivative
 
 SOURCES = {
     "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units",
@@ -155,19 +155,14 @@ def decay(part: Part) -> str:
     numbers = dict.fromkeys(part.decay.values())
     texts = []
     for number in numbers:
-        states = [_name(state) for state, own in part.decay.items() if own == number]
+        states = [state.written for state, own in part.decay.items() if own == number]
         texts.append(f"{factor_text(number)}I ≥ 0 on {' and '.join(states)}")
     return f"Γ = {', '.join(texts)}"
 
 
-def _name(state: State) -> str:
-    return state.name + "'" * state.order
-
-
 def unit(one: Unit) -> str:
     """`relu(K1 Z + b1), carried to Y' by K1ᵀ`."""
-    primes = {state: "'" * (state.order + 1) for state in one.column}
-    ways = [f"{state.name}{primes[state]} by {operator}" for state, operator in one.column.items()]
+    ways = [f"{derivative(s.name, s.order + 1)} by {by}" for s, by in one.column.items()]
     return f"{one.text}, carried to {' and to '.join(ways)}"
 
 
@@ -195,7 +190,7 @@ def plain(part: Part) -> dict[str, Any]:
         "allowance": [str(number) for number in part.allowance],
         "rate": None if part.rate is None else str(part.rate),
         "spectrum": part.of_jacobian,
-        "decay": {_name(state): str(number) for state, number in part.decay.items()},
+        "decay": {state.written: str(number) for state, number in part.decay.items()},
     }
 
 

@@ -89,7 +89,7 @@ def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
 def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
     """A statement about units as one, whatever their slopes are."""
     if not arrangement.units:
-        return Part((), (), (), (), "imaginary")
+        return Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary")
     part = strongest(arrangement.units, arrangement.matrix, signs)
     return part and as_arranged(part, arrangement)
 

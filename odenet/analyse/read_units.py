@@ -100,17 +100,19 @@ class _Chains:
             argument = expr.Sum(((-1, argument),))
         plain = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
         return Unit(
-            chain.stages,
-            row,
-            {state: _signed(chain.sign * turn, operator) for state, operator in column.items()},
-            ("-" if sign * turn < 0 else "") + text_of(leaf.node),
-            argument,
-            any(not isinstance(k, State) for k, _ in chain.form),
-            "" if plain else ("-" if chain.sign < 0 else "") + chain.text,
-            leaf.span if isinstance(leaf, Times) else leaf.node.span,
-            leaf.node,
-            sign * turn,
-            chain.between,
+            stages=chain.stages,
+            row=row,
+            column={
+                state: _signed(chain.sign * turn, operator) for state, operator in column.items()
+            },
+            text=("-" if sign * turn < 0 else "") + text_of(leaf.node),
+            argument=argument,
+            offset=any(not isinstance(k, State) for k, _ in chain.form),
+            composed="" if plain else ("-" if chain.sign < 0 else "") + chain.text,
+            span=leaf.span if isinstance(leaf, Times) else leaf.node.span,
+            formula=leaf.node,
+            sign=sign * turn,
+            between=chain.between,
         )
 
     def _chain(self, leaf: Applied | Times) -> _Chain:

@@ -23,7 +23,7 @@ from odenet.model.program import Model
 Row = dict[State, Operator]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unit:
     """One φ of s' = L φ(R s + b).
 

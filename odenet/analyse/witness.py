@@ -126,15 +126,15 @@ def _condition(matrix: ndarray, values: ndarray, right: ndarray, index: int) -> 
 def _witness(
     model: Model, point: Point, eigenvalue: complex, size: Size, seed: int, trial: int
 ) -> Witness:
-    names = [s.name + "'" * s.order for s in model.dynamics.system(1)]
+    names = [s.written for s in model.dynamics.system(1)]
     values = point.state.reshape(len(names), size.channels, *size.space)
     return Witness(
-        eigenvalue,
-        seed,
-        trial,
-        size.channels,
-        size.space,
-        point.weights,
-        dict(zip(names, values, strict=True)),
-        point.input.reshape(-1, *size.space),
+        eigenvalue=eigenvalue,
+        seed=seed,
+        trial=trial,
+        channels=size.channels,
+        space=size.space,
+        weights=point.weights,
+        state=dict(zip(names, values, strict=True)),
+        input=point.input.reshape(-1, *size.space),
     )

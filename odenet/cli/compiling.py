@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from pprint import pformat
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,8 +73,7 @@ def compile_spec(
         return
     steps = program.discretised or output is not None  # a module that was asked for needs them
     source = program.source() if steps else None
-    derivation = program.derivation if steps else None
-    say(as_text(program.model, derivation, program.certificate, program.claims))
+    say(as_text(program.facts, program.claims))
     if source is not None:
         target = output or Path(f"{program.name}.py")
         written = _write(target, program, source, chosen=output is not None)
@@ -90,22 +88,20 @@ def _form(program: "Program", emit: Emit) -> str:
     """One form of a program as text; raises SpecError for one that it does not have."""
     from odenet.emit.report import as_json, as_latex
 
-    model = program.model
     match emit:
         case Emit.TREE:
-            return "\n".join(pformat(s, width=100) for s in program.tree.statements)
+            return str(program.tree)
         case Emit.PROGRAM:
-            return pformat(model, width=100, sort_dicts=False)
+            return str(program.model)
         case Emit.DERIVATION:
             return str(program.derivation)
         case Emit.CERTIFICATE:
             return str(program.certificate)
         case Emit.PY:
             return program.source()
-    derivation = program.derivation if program.discretised else None
     if emit is Emit.LATEX:
-        return as_latex(model, derivation, program.certificate)
-    return json.dumps(as_json(model, derivation, program.certificate, program.claims), indent=2)
+        return as_latex(program.facts)
+    return json.dumps(as_json(program.facts, program.claims), indent=2)
 
 
 def _write(target: Path, program: "Program", source: str, chosen: bool) -> list[Path]:

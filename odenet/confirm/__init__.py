@@ -14,24 +14,7 @@ from odenet.confirm.scheme import confirm_derivation
 from odenet.derive import Derivation
 from odenet.model.program import Model
 
-__all__ = ["Disagreement", "NoNumbers", "confirm", "confirmed", "confirmed_derivation"]
-
-
-def confirm(model: Model, derivation: Derivation | None, certificate: Certificate) -> None:
-    """Compare everything that was derived with numbers.
-
-    Args:
-        model: the typed program.
-        derivation: of its scheme; None in a file without one.
-        certificate: of its dynamics.
-
-    Raises:
-        Disagreement: something is not as it is said to be.
-        NoNumbers: a proof is about a formula that has no numerical model.
-    """
-    if derivation is not None:
-        confirm_derivation(derivation, model.discretisation.constants)
-    confirm_certificate(model, certificate)
+__all__ = ["Disagreement", "NoNumbers", "confirmed", "confirmed_derivation"]
 
 
 def confirmed(model: Model, certificate: Certificate) -> Certificate:

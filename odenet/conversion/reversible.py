@@ -13,6 +13,7 @@ from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow, adopted_class
 from odenet.conversion.axes import channel_axis
+from odenet.model.expr import derivative
 from odenet.model.scheme import Scheme
 from odenet.model.schemes import library, library_scheme
 from odenet.runtime import Flow
@@ -129,8 +130,8 @@ def spec_text(options: Options) -> str:
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(options.v0, nn.Module) else []
     for pattern, name in zip(scheme.patterns, maps, strict=True):
-        primes = "'" * pattern.order
-        lines.append(f"{unknowns[pattern.variable]}{primes} = {name}({unknowns[pattern.reads[0]]})")
+        left = derivative(unknowns[pattern.variable], pattern.order)
+        lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if options.exact else ""
     lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)} {exact}")
     return "\n".join(lines)

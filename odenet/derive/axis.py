@@ -7,14 +7,14 @@ import mpmath
 import sympy
 
 from odenet.derive.intervals import Interval
-from odenet.derive.text import Notation
+from odenet.derive.text import SchemeNotation
 
 LONG = 40  # characters of a closed form that no longer helps a reader
 Where = Literal["imaginary", "real"]
 NAMES = {"imaginary": "on the imaginary axis", "real": "on the negative real axis"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Axis:
     """Where on an axis a scheme is stable.
 
@@ -38,7 +38,7 @@ class Axis:
     closed: bool
     closed_form: sympy.Expr | None
     polynomial: sympy.Expr | None
-    notation: Notation = field(repr=False, compare=False)
+    notation: SchemeNotation = field(repr=False, compare=False)
     decided: bool = True
 
     @property

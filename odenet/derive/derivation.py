@@ -26,7 +26,7 @@ from odenet.model.scheme import Scheme, Update
 Number = Fraction | float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Derivation:
     """What a scheme's text implies; prints itself.
 

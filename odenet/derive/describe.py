@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 
-from odenet.derive.text import Notation, notation
+from odenet.derive.text import SchemeNotation, notation
+from odenet.model.dialects import latex_prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,7 +72,7 @@ def _symmetric(derivation: Derivation) -> str:
     return f"no; a step is undone by -h to order {derivation.symmetry_order}{digits}"
 
 
-def _volume(derivation: Derivation, shown: Notation) -> str:
+def _volume(derivation: Derivation, shown: SchemeNotation) -> str:
     if derivation.volume_preserving:
         return "preserved"
     assert derivation.volume is not None
@@ -95,7 +96,7 @@ def as_text(derivation: Derivation) -> str:
     return "\n".join([*parts, *(f"{name:<{width}}  {value}" for name, value in rows)])
 
 
-def _rows(derivation: Derivation, shown: Notation) -> list[tuple[str, str]]:
+def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]]:
     """The properties by name."""
     accuracy = derivation.accuracy
     note = f"; {accuracy.note}" if accuracy.note else ""
@@ -112,7 +113,7 @@ def _rows(derivation: Derivation, shown: Notation) -> list[tuple[str, str]]:
     return [*rows, *([("destroys", lost)] if lost else [])]
 
 
-def _lost(derivation: Derivation, shown: Notation) -> str:
+def _lost(derivation: Derivation, shown: SchemeNotation) -> str:
     """The information that shears with a scale other than ±1 destroy."""
     sizes = [sympy.Abs(shear.scale) for shear in derivation.shears or ()]
     texts = [shown.number(size) for size in sizes if not size.is_number]
@@ -127,7 +128,7 @@ def _lost(derivation: Derivation, shown: Notation) -> str:
     return f"{total} bits per value and step where {small}{default}"
 
 
-def _equations(updates: Iterable[Update], shown: Notation) -> list[str]:
+def _equations(updates: Iterable[Update], shown: SchemeNotation) -> list[str]:
     """Lines with their equals signs below one another."""
     pairs = [(shown.show(update.target), shown.show(update.value)) for update in updates]
     width = max(len(target) for target, _ in pairs)
@@ -142,7 +143,7 @@ def as_latex(derivation: Derivation) -> str:
     """Step and inverse as aligned equations, then the properties in words."""
     shown = notation(derivation.scheme, latex=True)
     if why := why_not_undone(derivation):
-        return f"No explicit inverse: {_verbatim(why)}."
+        return f"No explicit inverse: {latex_prose(why)}."
     assert derivation.inverse is not None
     lines = " \\\\\n".join(
         f"{shown.show(update.target)} &= {shown.show(update.value)}"
@@ -156,13 +157,6 @@ def as_latex(derivation: Derivation) -> str:
         words.append(f"volume times ${shown.number(derivation.volume or sympy.Integer(1))}$")
     words += [f"${shown.number(condition)} \\neq 0$" for condition in derivation.conditions]
     return f"The inverse step:\n\\begin{{align*}}\n{lines}\n\\end{{align*}}\n{', '.join(words)}."
-
-
-def _verbatim(text: str) -> str:
-    """Text with LaTeX's own characters escaped."""
-    for char in "_^&%#":
-        text = text.replace(char, f"\\{char}" if char != "^" else "\\^{}")
-    return text
 
 
 def as_json(derivation: Derivation) -> dict[str, Any]:

@@ -42,14 +42,25 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
         shears, relabel, divisors = find_shears(step)
     except NoInverse as stuck:
         obstacle = find_obstacle(step, stuck, notation(scheme))
-        return Derivation(scheme, None, {}, (), obstacle, ())
+        return Derivation(
+            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
+        )
     conditions = _conditions(scheme, scalars, divisors)
     if expand and _zeros(scheme, conditions):
         obstacle = Obstacle("the inverse divides by 0", scheme.slots[0], scheme.span)
-        return Derivation(scheme, None, {}, (), obstacle, ())
+        return Derivation(
+            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
+        )
     undone = derive_inverse(scheme, shears, relabel)
     verify_inverse(scheme, undone, expand)
-    return Derivation(scheme, shears, relabel, conditions, None, undone)
+    return Derivation(
+        scheme=scheme,
+        shears=shears,
+        relabel=relabel,
+        conditions=conditions,
+        obstacle=None,
+        _undone=undone,
+    )
 
 
 def _conditions(

@@ -9,7 +9,7 @@ from odenet.derive import to_expr
 from odenet.derive.coefficients import Scalars, to_sympy
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.shears import Shear
-from odenet.derive.text import Notation
+from odenet.derive.text import SchemeNotation
 from odenet.model import expr
 from odenet.model.expr import Node, Slot, Stage
 from odenet.model.fold import arithmetic, rebuilt
@@ -107,7 +107,7 @@ def verify_inverse(scheme: Scheme, undone: tuple[Undo, ...], expand: bool) -> No
             raise AssertionError(f"the inverse of {scheme.name} does not give back {register}")
 
 
-def proof_lines(undone: tuple[Undo, ...], notation: Notation) -> tuple[str, ...]:
+def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str, ...]:
     """Each equation of the inverse, proved.
 
     The step is put in for the value the equation starts from, the value it should give is
@@ -134,7 +134,7 @@ def _replace(node: Node, old: Node, new: Node) -> Node:
     return rebuilt(node, lambda part: _replace(part, old, new))
 
 
-def _opaque(node: Node, notation: Notation) -> sympy.Expr:
+def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
     """A field expression as sympy has it: values and right-hand sides are commuting symbols."""
     match node:
         case expr.Sum() | expr.Product() | expr.Quotient():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from odenet.derive.linear_algebra import express
 from odenet.derive.linear_forms import Form, Step
 from odenet.derive.solve_backwards import NoInverse
-from odenet.derive.text import Notation
+from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
 from odenet.model.expr import Node, Slot, Stage
 
@@ -28,7 +28,7 @@ class Obstacle:
         return self.message
 
 
-def find_obstacle(step: Step, stuck: NoInverse, notation: Notation) -> Obstacle:
+def find_obstacle(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obstacle:
     """The obstacle nearest to the end of the text, where solving backwards stops first."""
     blocked = [key for row in stuck.rows.values() for key in row if isinstance(key, int)]
     if blocked:
@@ -36,7 +36,7 @@ def find_obstacle(step: Step, stuck: NoInverse, notation: Notation) -> Obstacle:
     return _forgotten(step, stuck, notation)
 
 
-def _inside(step: Step, stuck: NoInverse, index: int, notation: Notation) -> Obstacle:
+def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) -> Obstacle:
     """An unknown stands inside a right-hand side."""
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
@@ -89,7 +89,7 @@ def _bare(form: Form, known: set[int]) -> Form:
     return {key: value for key, value in form.items() if key not in known}
 
 
-def _forgotten(step: Step, stuck: NoInverse, notation: Notation) -> Obstacle:
+def _forgotten(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obstacle:
     """All right-hand sides are known, but the stored values do not follow."""
     lost = [slot for slot in step.registers if not _known(step.algebra.register(slot), stuck)]
     gone = [slot for slot in lost if not any(slot in row for row in stuck.rows.values())]

@@ -144,11 +144,20 @@ class Tested:
         where: Where = "imaginary" if frequency == "ω" else "real"
         text, decided = self.equation.text, intervals is not None
         return Axis(
-            where, text, variable, intervals or (), limit, closed, found, polynomial, shown, decided
+            where=where,
+            test=text,
+            variable=variable,
+            intervals=intervals or (),
+            limit=limit,
+            closed=closed,
+            closed_form=found,
+            polynomial=polynomial,
+            notation=shown,
+            decided=decided,
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stability:
     """The stability of a scheme at given values of its constants, test equation by test equation.
 
@@ -239,7 +248,7 @@ def derive_stability(
         if _divides_by_zero(step, known):
             return "it divides by zero at these values of its constants"
         tested.append(Tested(scheme, known, equation, step))
-    return Stability(tuple(tested))
+    return Stability(tested=tuple(tested))
 
 
 def _divides_by_zero(step: OneStep, known: Mapping[str, Any]) -> bool:

@@ -1,7 +1,6 @@
 """The class of a flow: its parameters, right-hand sides, and step."""
 
-from odenet.analyse import Certificate
-from odenet.derive import Derivation
+from odenet.analyse.facts import Facts
 from odenet.emit import notation
 from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer, number
@@ -13,7 +12,6 @@ from odenet.model import expr
 from odenet.model.expr import State
 from odenet.model.fit import reads, reads_input
 from odenet.model.layers import LAYERS
-from odenet.model.program import Model
 from odenet.model.scheme import ADAPTIVE
 
 
@@ -21,31 +19,22 @@ class FlowWriter:
     """Writes the class of a flow.
 
     Args:
-        model: the typed program.
-        derivation: of its scheme.
-        certificate: of its dynamics.
+        facts: what is known of a file with steps.
         name: of the class.
         space: number of spatial axes.
         summary: lines for the docstring.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        derivation: Derivation,
-        certificate: Certificate,
-        name: str,
-        space: int,
-        summary: list[str],
-    ):
-        self.model = model
-        self.derivation = derivation
-        self.certificate = certificate
+    def __init__(self, facts: Facts, name: str, space: int, summary: list[str]):
+        self.facts = facts
+        self.model = facts.model
+        self.derivation = facts.derivation
+        self.certificate = facts.certificate
         self.name = name
         self.space = space
         self.summary = summary
-        self.frame = Frame(model)
-        self.step = StepWriter(self.frame, derivation)
+        self.frame = Frame(self.model)
+        self.step = StepWriter(self.frame, self.derivation)
 
     def write(self) -> list[str]:
         """The lines of the state's class and the flow's."""
@@ -110,7 +99,7 @@ class FlowWriter:
             lines.append("stochastic = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
-        limit = stability_limit(self.model, self.derivation, self.certificate)
+        limit = stability_limit(self.facts)
         if limit is not None and not self._adaptive:
             lines.append(f"stability_limit = {number(limit)}")
         return [part for line in lines for part in lay_out(line, 4)]
@@ -139,7 +128,7 @@ class FlowWriter:
             reads += ["u"] if self.frame.rate_input(state) else []
             params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
-            left = self.model.spellings[state.name] + "'" * order
+            left = expr.derivative(self.model.spellings[state.name], order)
             text = f"{left} = {notation.written(rate.span)}."
             if self._decay(state):
                 text = f"{left} = {notation.written(rate.span)}, without its decay."

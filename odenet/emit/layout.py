@@ -1,5 +1,6 @@
 """Long lines of generated code, broken as ruff's formatter breaks them."""
 
+import re
 import textwrap
 
 from odenet.diagnostics import printable
@@ -9,23 +10,51 @@ _OPENS = {"(": ")", "[": "]", "{": "}"}
 
 
 def lay_out(line: str, indent: int) -> list[str]:
-    """One statement as lines of at most WIDTH columns where its brackets allow.
+    """One statement as lines of at most WIDTH columns where its brackets and operators allow.
 
     Args:
-        line: the statement, without indentation.
+        line: the statement; its own indentation is added to `indent`.
         indent: its indentation in columns.
     """
+    indent += len(line) - len(line.lstrip())
+    line = line.lstrip()
     if indent + len(line) <= WIDTH:
         return [" " * indent + line]
-    if line.startswith("return ") and not _last_group(line):
-        line = f"return ({line[7:]})"
+    head, value = _value(line)
+    if head and len(_split_operators(value)) > 1 and not _closes_with_group(line, indent):
+        inside, rest = _opening_group(value)
+        if not inside or indent + len(rest) >= WIDTH:
+            inside, rest = value, ""
+        return [f"{' ' * indent}{head}(", *_body(inside, indent + 4), f"{' ' * indent}){rest}"]
     found = _last_group(line)
     if not found:
         return [" " * indent + line]
     start, end = found
-    body = line[start + 1 : end]
-    inside = _body(body, indent + 4)
+    inside = _body(line[start + 1 : end], indent + 4)
     return [" " * indent + line[: start + 1], *inside, " " * indent + line[end:]]
+
+
+def _value(line: str) -> tuple[str, str]:
+    """`return ` or `name = ` and what follows; no head for another statement."""
+    for head in re.findall(r"^(?:return |[\w.]+ = )", line):
+        return head, line[len(head) :]
+    return "", line
+
+
+def _closes_with_group(line: str, indent: int) -> bool:
+    """Whether brackets end the line and what stands before them fits in one."""
+    found = _last_group(line)
+    return found is not None and found[1] == len(line) - 1 and indent + found[0] < WIDTH
+
+
+def _opening_group(value: str) -> tuple[str, str]:
+    """What stands in the brackets a value begins with, and the rest; nothing without brackets."""
+    depth = 0
+    for i, char in _code(value):
+        depth += (char in _OPENS) - (char in _OPENS.values())
+        if depth == 0:
+            return (value[1:i], value[i + 1 :]) if i else ("", value)
+    return "", value
 
 
 def _body(body: str, indent: int) -> list[str]:
@@ -66,14 +95,17 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _split_operators(text: str) -> list[str]:
-    """A sum with every further term on a line of its own, its sign first."""
-    pieces, depth, last = [], 0, 0
-    for i, char in _code(text):
-        depth += (char in _OPENS) - (char in _OPENS.values())
-        if depth == 0 and char in "+-" and text[i - 1 : i + 2] == f" {char} ":
-            pieces.append(text[last:i].strip())
-            last = i
-    return [*pieces, text[last:].strip()]
+    """The terms of a sum, else the factors of a product, each with its operator before it."""
+    for operators in ("+-", "*/"):
+        pieces, depth, last = [], 0, 0
+        for i, char in _code(text):
+            depth += (char in _OPENS) - (char in _OPENS.values())
+            if depth == 0 and char in operators and text[i - 1 : i + 2] == f" {char} ":
+                pieces.append(text[last:i].strip())
+                last = i
+        if pieces:
+            return [*pieces, text[last:].strip()]
+    return [text.strip()]
 
 
 def _code(text: str):

@@ -1,48 +1,44 @@
 """The generated module: a torch file one can read in a paper's appendix."""
 
-import re
 from collections.abc import Iterable
 from hashlib import sha256
 
-from odenet.analyse import Certificate
-from odenet.derive import Derivation
+from odenet.analyse.facts import Facts
 from odenet.emit import notation
 from odenet.emit.flow import FlowWriter
-from odenet.emit.layout import docstring
+from odenet.emit.layout import WIDTH, docstring
 from odenet.emit.names import class_name
 from odenet.emit.network import network
+from odenet.emit.reads import names_read
 from odenet.emit.spectrum import certified_axis
 from odenet.model.program import Model, row_imports
 
-_RUNTIME = (
+_RUNTIME = frozenset((
     "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Tokens", "Widen",
     "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
     "dense_matrix", "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel",
     "scalar", "spectral_radius", "split",
-)  # fmt: skip
+))  # fmt: skip
 
 
-def module_source(
-    model: Model, derivation: Derivation, certificate: Certificate, version: str, space: int
-) -> str:
+def module_source(facts: Facts, version: str, space: int) -> str:
     """The text of the generated module; the same bytes for the same input and version.
 
     Args:
-        model: the typed program.
-        derivation: of its scheme.
-        certificate: what was proved about its dynamics.
+        facts: what is known of a file with steps.
         version: of odenet.
         space: number of spatial axes of the feature maps.
     """
+    model = facts.model
     stem = class_name(model.name)
     summary = [
         f"{'; '.join(notation.equations(model))}.",
         "",
         f"{notation.discretisation(model)}.",
-        *properties(model, derivation, certificate),
+        *properties(facts),
     ]
     name = f"{stem}Flow"
-    body = FlowWriter(model, derivation, certificate, name, space, summary).write()
+    body = FlowWriter(facts, name, space, summary).write()
     if model.net:
         body += ["", "", *network(model, f"{stem}Network", f"{stem}Flow")]
     text = "\n".join(body)
@@ -69,39 +65,35 @@ def _header(model: Model, version: str) -> list[str]:
     return docstring(lines, 0)
 
 
-def properties(model: Model, derivation: Derivation, certificate: Certificate) -> list[str]:
+def properties(facts: Facts) -> list[str]:
     """What was derived and proved, a sentence each."""
-    verdict = certificate.summary
-    facts = [*derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
+    model, verdict = facts.model, facts.certificate.summary
+    found = [*facts.derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
     if model.discretisation.tolerance is not None:
-        return [*facts, "Every step is solved to the tolerances, in steps of the solver's choice."]
-    axis = certified_axis(model, derivation, certificate)
+        return [*found, "Every step is solved to the tolerances, in steps of the solver's choice."]
+    axis = certified_axis(facts)
     if axis is None:
-        return facts
+        return found
     if model.scheme.decays:
-        return [*facts, f"The scheme is {axis.sentence}."]
-    return [*facts, f"On that axis the scheme is {axis.verdict}."]
+        return [*found, f"The scheme is {axis.sentence}."]
+    return [*found, f"On that axis the scheme is {axis.verdict}."]
 
 
 def _imports(text: str, more: Iterable[str]) -> list[str]:
     """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
+    used = names_read(text)
+    standard = ["from typing import NamedTuple"]
+    torch = ["import torch"] if "torch" in used else []
+    torch.append(f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}")
+    torch += ["from torch.nn import functional"] if "functional" in used else []
+    ours = _runtime(sorted(used & _RUNTIME))
+    ours += ["from odenet.runtime.adaptive import AdaptiveFlow"] if "AdaptiveFlow" in used else []
+    return [*standard, "", *torch, "", *ours, *more]
 
-    def used(name: str) -> bool:
-        return re.search(rf"(?<![\w.]){name}\b(?!=)", text) is not None
 
-    torch_names = [name for name in ("Tensor", "nn") if used(name)]
-    lines = (
-        ["from typing import NamedTuple", "", "import torch"]
-        if used("torch")
-        else ["from typing import NamedTuple", ""]
-    )
-    lines.append(f"from torch import {', '.join(torch_names)}")
-    if used("functional"):
-        lines.append("from torch.nn import functional")
-    names = [name for name in _RUNTIME if used(name)]
-    single = f"from odenet.runtime import {', '.join(names)}"
-    if len(single) > 88:
-        single = "\n".join(["from odenet.runtime import (", *(f"    {n}," for n in names), ")"])
-    adaptive = "from odenet.runtime.adaptive import AdaptiveFlow"
-    ours = [single] if names else []
-    return [*lines, "", *ours, *([adaptive] if used("AdaptiveFlow") else []), *more]
+def _runtime(names: list[str]) -> list[str]:
+    """The import from odenet.runtime, a name a line where they do not fit in one."""
+    line = f"from odenet.runtime import {', '.join(names)}"
+    if not names or len(line) <= WIDTH:
+        return [line] if names else []
+    return ["from odenet.runtime import (", *(f"    {name}," for name in names), ")"]

@@ -3,6 +3,7 @@
 import re
 
 from odenet.diagnostics import Span
+from odenet.model.expr import derivative
 from odenet.model.program import Model
 from odenet.model.scheme import Scheme
 
@@ -19,7 +20,7 @@ def equations(model: Model) -> list[str]:
     """The differential equations, one a line."""
     dynamics = model.dynamics
     return [
-        f"{model.spellings[name]}{chr(39) * order} = {written(dynamics.rates[name].span)}"
+        f"{derivative(model.spellings[name], order)} = {written(dynamics.rates[name].span)}"
         for name, order in dynamics.states.items()
     ]
 

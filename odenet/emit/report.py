@@ -8,22 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from odenet.analyse import Certificate, ClaimResult, fitting_schemes
+from odenet.analyse.facts import Facts
 from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
+from odenet.model.dialects import latex_prose
 from odenet.model.fit import takes
 from odenet.model.program import Model
 from odenet.model.schemes import library, library_scheme
 
 
-def as_text(
-    model: Model,
-    derivation: Derivation | None,
-    certificate: Certificate,
-    claims: Sequence[ClaimResult],
-) -> str:
+def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     """Equations, discretisation, forward, inverse, properties, numbers, certificate and claims."""
+    model, derivation, certificate = facts.model, facts.derived, facts.certificate
     parts = [model.description or model.name, ""]
     parts += _indented(notation.equations(model))
     if model.lets:
@@ -55,26 +53,23 @@ def _choices(model: Model, certificate: Certificate) -> list[str]:
     return [f"no discretisation: add one of these lines{where}", *_indented(lines)]
 
 
-def as_latex(model: Model, derivation: Derivation | None, certificate: Certificate) -> str:
+def as_latex(facts: Facts) -> str:
     """The equations, the step, its inverse and the proof, for a paper."""
+    model, derivation = facts.model, facts.derived
     parts = [f"\\[\n{latex.equations(model)}\n\\]"]
     if derivation is not None:
-        scheme = notation.discretisation(model).replace("_", "\\_")
+        scheme = latex_prose(notation.discretisation(model))
         parts += [f"discretised by {scheme}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
         parts.append(derivation.latex())
-    return "\n\n".join([*parts, certificate.latex()])
+    return "\n\n".join([*parts, facts.certificate.latex()])
 
 
-def as_json(
-    model: Model,
-    derivation: Derivation | None,
-    certificate: Certificate,
-    claims: Sequence[ClaimResult],
-) -> dict[str, Any]:
+def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
     """Everything as plain values, for programs; what is about steps is null where there are none.
 
     `certificate` and `claims` are what `odenet check --json` gives for the file.
     """
+    model, derivation = facts.model, facts.derived
     steps: dict[str, Any] = dict.fromkeys(("scheme", "rule", "derivation", "numerics"))
     if derivation is not None:
         steps = {
@@ -88,7 +83,7 @@ def as_json(
         "description": model.description,
         "equations": notation.equations(model),
         **steps,
-        "certificate": certificate.to_json(),
+        "certificate": facts.certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "recipe": {key: str(value) for key, value in model.recipe.items()},
     }

@@ -1,10 +1,9 @@
 """Methods that carry the certificate to run time: the energy, a bound of the spectral radius."""
 
-import re
-
 from odenet.analyse import Certificate, EnergyTerm
+from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import decisive, stability_of, tested_spectrum
-from odenet.derive import Axis, Derivation
+from odenet.derive import Axis
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
@@ -12,27 +11,27 @@ from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS
 from odenet.model.expr import State
 from odenet.model.numbers import evaluate
-from odenet.model.program import Model
 
 ZERO = Code("0.0")
 
 
-def stability_limit(model: Model, derivation: Derivation, certificate: Certificate) -> float | None:
+def stability_limit(facts: Facts) -> float | None:
     """The largest hω at which the scheme is stable on the certified axis; None if there is none."""
-    axis = certified_axis(model, derivation, certificate)
+    axis = certified_axis(facts)
     return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
 
 
-def certified_axis(model: Model, derivation: Derivation, certificate: Certificate) -> Axis | None:
+def certified_axis(facts: Facts) -> Axis | None:
     """The axis on which the spectrum was proved to lie, of the test equation that has its form."""
-    stability = stability_of(model, derivation)
+    model = facts.model
+    stability = stability_of(model, facts.derivation)
     if isinstance(stability, str):
         return None
     tested = decisive(stability, model.scheme, model.dynamics, model.discretisation.groups)
     if tested is None:
         return None
     groups = model.discretisation.groups
-    certificate = tested_spectrum(model, certificate, model.scheme, groups)
+    certificate = tested_spectrum(model, facts.certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
         return tested.imaginary
     return tested.real if certificate.verdict == "real" else None
@@ -80,7 +79,7 @@ class SpectrumWriter:
         row = ACTIVATIONS[term.activation.name]
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
-        code = Code(re.sub(r"(?<![\w.)])([a-zA-Z_]\w*) \*\* (\d)", r"\1**\2", text), SUM)
+        code = Code(text, SUM)
         factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
 

@@ -1,12 +1,12 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
-import re
 from collections.abc import Iterator
 
 from odenet.derive import Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Register, StepPrinter
+from odenet.emit.reads import names_read
 from odenet.model import expr
 from odenet.model.expr import Slot
 from odenet.model.scheme import Update
@@ -225,8 +225,8 @@ class _StagePrinter(StepPrinter):
 
 def unpack(names: tuple[str, ...], body: list[str]) -> list[str]:
     """The body after the assignment that takes a state apart; values it does not read are `_`."""
-    text = "\n".join(body)
-    shown = [name if re.search(rf"(?<![\w.]){name}\b", text) else "_" for name in names]
+    read = names_read("\n".join(body))
+    shown = [name if name in read else "_" for name in names]
     left = f"({shown[0]},)" if len(shown) == 1 else ", ".join(shown)
     return [f"{left} = state", *body]
 

@@ -19,6 +19,7 @@ from odenet.language.formulas import (
     Text,
     Value,
 )
+from odenet.language.outline import outline
 
 __all__ = [
     "Argument", "Aux", "Derivative", "Description", "Discretise", "Equation", "Expr", "File",
@@ -228,3 +229,6 @@ class File(Node):
     def of(self, kind: type[Node]) -> tuple:
         """The statements of one kind, in order."""
         return tuple(s for s in self.statements if isinstance(s, kind))
+
+    def __str__(self) -> str:
+        return "\n".join(map(outline, self.statements))

@@ -143,7 +143,7 @@ ROWS = (
         "nn.ELU()",
         lambda x: x if x > 0 else math.expm1(x),
         lambda x: 1.0 if x > 0 else math.exp(x),
-        primitive="torch.where({x} > 0, {x} ** 2 / 2, torch.exp({x}.clamp(max=0)) - 1 - {x})",
+        primitive="torch.where({x} > 0, {x}**2 / 2, torch.exp({x}.clamp(max=0)) - 1 - {x})",
     ),
     ActivationKind(
         "leaky_relu",
@@ -163,7 +163,7 @@ ROWS = (
         lambda x: min(max(x, -1.0), 1.0),
         lambda x: float(abs(x) < 1),
         odd=True,
-        primitive="torch.where({x}.abs() < 1, {x} ** 2 / 2, {x}.abs() - 0.5)",
+        primitive="torch.where({x}.abs() < 1, {x}**2 / 2, {x}.abs() - 0.5)",
     ),
     ActivationKind(
         "identity",
@@ -173,7 +173,7 @@ ROWS = (
         lambda x: 1.0,
         least_slope=ONE,
         odd=True,
-        primitive="{x} ** 2 / 2",
+        primitive="{x}**2 / 2",
     ),
     ActivationKind(
         "shrink",

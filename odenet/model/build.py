@@ -68,11 +68,21 @@ def build(
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     return Model(
-        source, PurePath(source.name).stem, description, constants, scope.parameters, maps,
-        dynamics, discretisation, claims, net, input_shape, recipe,
-        spellings | (scheme.spellings if scheme else {}),
-        tuple(let for name, let in scope.lets.items() if name in scope.used),
-    )  # fmt: skip
+        source=source,
+        name=PurePath(source.name).stem,
+        description=description,
+        constants=constants,
+        parameters=scope.parameters,
+        maps=maps,
+        dynamics=dynamics,
+        discretisation_or_none=discretisation,
+        claims=claims,
+        net=net,
+        input_shape=input_shape,
+        recipe=recipe,
+        spellings=spellings | (scheme.spellings if scheme else {}),
+        lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
+    )
 
 
 def _settable(discretisation: Discretisation | None) -> list[str]:

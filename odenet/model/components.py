@@ -118,4 +118,4 @@ def _sums(scheme: Scheme, owners: Mapping[str, str]) -> Iterator[tuple[Span | No
 
 
 def _listed(states: tuple[State, ...]) -> str:
-    return " and ".join(state.name + "'" * state.order for state in states)
+    return " and ".join(state.written for state in states)

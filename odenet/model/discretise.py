@@ -72,9 +72,16 @@ def read_discretisation(
     h, horizon = constants.pop("h"), constants.pop("T")
     rtol, atol = constants.pop("rtol", None), constants.pop("atol", None)
     return Discretisation(
-        scheme, h, horizon, constants, starts, fitted, line.exact, line.span,
-        None if rtol is None else (rtol, rtol if atol is None else atol),
-    )  # fmt: skip
+        scheme=scheme,
+        h=h,
+        horizon=horizon,
+        constants=constants,
+        starts=starts,
+        groups=fitted,
+        exact=line.exact,
+        span=line.span,
+        tolerance=None if rtol is None else (rtol, rtol if atol is None else atol),
+    )
 
 
 def _decays(

@@ -35,9 +35,14 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     width_out = widths.width(output)
     scope.parameters.update(widths.parameters)
     return Dynamics(
-        dict(scope.states), rates, initial, output, max(parts, 1), width_out,
-        any(reads_input(rate) for rate in rates.values()),
-    )  # fmt: skip
+        states=dict(scope.states),
+        rates=rates,
+        initial=initial,
+        output=output,
+        parts=max(parts, 1),
+        width_out=width_out,
+        exogenous=any(reads_input(rate) for rate in rates.values()),
+    )
 
 
 def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, expr.Node]:

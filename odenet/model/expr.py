@@ -188,6 +188,16 @@ class State(Field):
     name: str
     order: int = 0
 
+    @property
+    def written(self) -> str:
+        """`Y`, `Y'`."""
+        return derivative(self.name, self.order)
+
+
+def derivative(name: str, order: int) -> str:
+    """`Y`, `Y'`, `Y''`."""
+    return name + "'" * order
+
 
 @dataclass(frozen=True)
 class Input(Field):

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.decay import decay, rest
-from odenet.model.expr import Input, Node, State
+from odenet.model.dialects import Language
+from odenet.model.expr import Input, Node, State, derivative
+from odenet.model.notation import Notation
 from odenet.model.program import Dynamics
 from odenet.model.scheme import Pattern, Scheme
 
@@ -119,16 +121,11 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     wrong = next(iter(reads(place)))
     swap = [s for s in allowed if s != wrong and s.order == wrong.order]
     return Diagnostic(
-        f"{scheme.name} needs {str_state(state)}{chr(39) * pattern.order} to read only "
-        f"{' and '.join(map(str_state, allowed))}, but it reads {str_state(wrong)}",
-        place.span, f"{str_state(wrong)} is read here",
-        f"swap {str_state(wrong)} for {str_state(swap[0])}" if swap else "",
+        f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
+        f"{' and '.join(s.written for s in allowed)}, but it reads {wrong.written}",
+        place.span, f"{wrong.written} is read here",
+        f"swap {wrong.written} for {swap[0].written}" if swap else "",
     )  # fmt: skip
-
-
-def str_state(state: State) -> str:
-    """A state as it is written."""
-    return state.name + "'" * state.order
 
 
 def shape(scheme: Scheme) -> str:
@@ -138,19 +135,10 @@ def shape(scheme: Scheme) -> str:
     if len(scheme.patterns) <= 2:
         letters = zip(scheme.patterns, "YZ", "FG", strict=False)
         names = {k: v for p, y, f in letters for k, v in ((p.variable, y), (p.function, f))}
-    return ", ".join(
-        f"{names[p.variable]}{chr(39) * p.order} = "
-        f"{names[p.function]}({', '.join(names[r] for r in p.reads)})"
-        + (f" - γ {names[p.variable]}{chr(39) * (p.order - 1)}" if p.decay else "")
-        for p in scheme.patterns
-    )
+    names |= dict.fromkeys(scheme.decays, "γ")
+    return Notation(Language(names)).for_line(scheme)
 
 
 def takes(scheme: Scheme) -> str:
     """The `for` line of a scheme."""
-    spelled = scheme.spellings
-    return ", ".join(
-        f"{p.variable}{chr(39) * p.order} = {p.function}({', '.join(p.reads)})"
-        + (f" - {spelled[p.decay]} {p.variable}{chr(39) * (p.order - 1)}" if p.decay else "")
-        for p in scheme.patterns
-    )
+    return Notation(Language(scheme.spellings)).for_line(scheme)

@@ -35,7 +35,7 @@ class Shape:
         return f"({', '.join(sizes)})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One layer of a pipeline, its arguments complete and its shapes known.
 

@@ -327,7 +327,7 @@ PARAMETERS = {row.name: row for row in ROWS}
 TYPES = Choice("type of parameter", Forms(PARAMETERS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Learned:
     """A declared parameter.
 
@@ -395,4 +395,12 @@ def declare(name: str, call: Call, shared: bool, span: Span) -> Learned:
             reads = gives = C
         case _:
             reads = gives = None
-    return Learned(name, call.name, shared, options, reads, gives, span)
+    return Learned(
+        name=name,
+        type=call.name,
+        shared=shared,
+        options=options,
+        width_in=reads,
+        width_out=gives,
+        span=span,
+    )

@@ -125,7 +125,15 @@ class Pipelines:
                 node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
             )
         groups = 1 if call.name == "flow" else LAYERS[call.name].groups(call.kwargs)
-        return Layer(call.name, call.kwargs, shape, after, (), node.span, groups)
+        return Layer(
+            name=call.name,
+            arguments=call.kwargs,
+            before=shape,
+            after=after,
+            inner=(),
+            span=node.span,
+            groups=groups,
+        )
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
         if call.name != "flow":
@@ -155,7 +163,12 @@ class Pipelines:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
             self._fail(node, f"the input {shape} cannot be added to {after}", help_)
         return Layer(
-            "residual", {"stride": max(strides, default=1)}, shape, after, inner, node.span
+            name="residual",
+            arguments={"stride": max(strides, default=1)},
+            before=shape,
+            after=after,
+            inner=inner,
+            span=node.span,
         )
 
     def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:

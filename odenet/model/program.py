@@ -28,7 +28,7 @@ class MapDefinition:
     span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dynamics:
     """The differential equations.
 
@@ -65,7 +65,7 @@ class Dynamics:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Discretisation:
     """The scheme, its constants, and which unknown of its pattern each state stands for.
 
@@ -149,7 +149,7 @@ def ends_in_classes(model: "Model") -> bool:
     return last in LAYERS and LAYERS[last].classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A whole file, typed.
 
@@ -177,6 +177,11 @@ class Model:
     recipe: Recipe
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
+
+    def __str__(self) -> str:
+        from odenet.model.overview import overview
+
+        return overview(self)
 
     @property
     def discretisation(self) -> Discretisation:

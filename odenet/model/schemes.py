@@ -67,10 +67,17 @@ class SchemeReader(SchemeScope):
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
         scheme = Scheme(
-            self.block.name.id, constants, lets, typed, tuple(n.id for n in aux), starts, updates,
-            self.spellings | {self.block.name.id: self.block.name.spelling},
-            self.block.span, self.block.span.text,
-        )  # fmt: skip
+            name=self.block.name.id,
+            constants=constants,
+            lets=lets,
+            patterns=typed,
+            aux=tuple(n.id for n in aux),
+            starts=starts,
+            updates=updates,
+            spellings=self.spellings | {self.block.name.id: self.block.name.spelling},
+            span=self.block.span,
+            text=self.block.span.text,
+        )
         self._check_complete(scheme)
         return scheme
 
@@ -131,7 +138,7 @@ class SchemeReader(SchemeScope):
         derived = isinstance(damped, tree.Derivative)
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
-            own = pattern.name.spelling + "'" * (pattern.order - 1)
+            own = expr.derivative(pattern.name.spelling, pattern.order - 1)
             self._error("a decay is one of the equation's own unknown", pattern.damped.span,
                         f"write `- {pattern.decay.spelling} {own}`")  # fmt: skip
         if pattern.decay.id not in self.numbers:

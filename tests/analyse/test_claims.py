@@ -2,7 +2,7 @@
 
 import pytest
 
-from odenet.analyse import ClaimResult, advise, certify, check_claims
+from odenet.analyse import ClaimResult, Facts, advise, certify, check_claims
 from odenet.derive import derive
 from odenet.model.program import Model
 from tests.analyse.specs import model
@@ -13,9 +13,14 @@ MIDPOINT = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n"
 DIFFUSION = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n"
 
 
+def facts(program: Model) -> Facts:
+    derived = derive(program.scheme)
+    return Facts(model=program, derived=derived, certificate=certify(program))
+
+
 def claims(text: str, trials: int = 40) -> dict[str, ClaimResult]:
     program = model(text)
-    found = check_claims(program, derive(program.scheme), certify(program), trials)
+    found = check_claims(facts(program), trials)
     return {result.name: result for result in found}
 
 
@@ -96,7 +101,7 @@ def test_volume_is_judged_with_the_constants_of_the_file():
 
 def advice(text: str) -> str:
     program: Model = model(text)
-    found = advise(program, derive(program.scheme), certify(program))
+    found = advise(facts(program))
     for warning in found:
         assert warning.severity == "warning" and warning.span is not None
     return "\n".join(f"{warning.message}: {warning.help}" for warning in found)

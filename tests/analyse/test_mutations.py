@@ -166,7 +166,9 @@ right_decay = reductions.without_decay
 
 def accepting(spectrum: str) -> Callable:
     def wrong(units, matrix, weights, signs):
-        return conditions.Part(units, matrix, weights, (), spectrum)
+        return conditions.Part(
+            units=units, matrix=matrix, scaling=weights, squares=(), spectrum=spectrum
+        )
 
     return wrong
 

@@ -20,7 +20,7 @@ DAMPED = "Y' = tanh((K - K^T - γ I) Y)\ndiscretise euler(h = 0.1)\nrequire stab
 
 def claim(text: str):
     program = odenet.loads(text)
-    (found,) = check_claims(program.model, program.derivation, program.certificate, trials=4)
+    (found,) = check_claims(program.facts, trials=4)
     return found
 
 

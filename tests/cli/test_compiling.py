@@ -217,7 +217,7 @@ def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
     import odenet.analyse.certificate as certificates
 
     def wrong(*_):
-        return certificates.Certificate("real")
+        return certificates.Certificate(verdict="real")
 
     monkeypatch.setattr("odenet.analyse.decide", wrong)
     code, out, err = odenet("compile", SPECS / "hamiltonian.ode", "-o", tmp_path / "h.py")

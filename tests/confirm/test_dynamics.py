@@ -97,7 +97,7 @@ def test_a_verdict_that_eigenvalues_contradict_is_caught(text: str, wrong):
     program = model(text)
     right = certify(program)
     with pytest.raises(Disagreement, match="an eigenvalue"):
-        confirmed(program, certificate.Certificate(wrong, assumptions=right.assumptions))
+        confirmed(program, certificate.Certificate(verdict=wrong, assumptions=right.assumptions))
 
 
 @pytest.mark.parametrize("change", ["matrix", "squares", "units"])

@@ -215,7 +215,7 @@ def test_a_wrong_symmetry_is_caught(name: str, said: bool):
         symmetric = said  # type: ignore[assignment]
 
     right = derive(SCHEMES[name])
-    wrong = Wrong(*(getattr(right, field) for field in right.__dataclass_fields__))
+    wrong = Wrong(**{field: getattr(right, field) for field in right.__dataclass_fields__})
     with pytest.raises(Disagreement, match="a step with -h"):
         confirm_derivation(wrong)
 
@@ -233,7 +233,7 @@ def test_an_exchange_of_values_is_a_symmetry_of_schemes_with_unknowns_of_their_o
         symmetric = True  # type: ignore[assignment]
 
     right = derive(read_scheme(LITERATURE["midpoint with its history in an unknown of its own"][1]))
-    found = Symmetric(*(getattr(right, field) for field in right.__dataclass_fields__))
+    found = Symmetric(**{field: getattr(right, field) for field in right.__dataclass_fields__})
     found.__dict__["accuracy"] = Order(2)
     confirm_derivation(found)
 

@@ -72,4 +72,4 @@ def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
     with pytest.raises(Disagreement, match="C does not commute"):
         confirmed(program, wrong)
     with pytest.raises(Disagreement, match="an eigenvalue"):
-        confirmed(program, certificate.Certificate("stable"))
+        confirmed(program, certificate.Certificate(verdict="stable"))

@@ -56,7 +56,9 @@ def test_the_summary_is_a_few_sentences():
 
 def test_latex_has_the_inverse_and_the_conditions():
     latex = derive(SCHEMES["momentum"])._repr_latex_()
-    assert r"v_{n} &= \frac{v_{n+1} - \left(1 - \gamma\right) f(x_{n})}{\gamma}" in latex
+    assert (
+        r"v_{n} &= \frac{v_{n+1} - \left(1 - \gamma\right)\,f\left(x_{n}\right)}{\gamma}" in latex
+    )
     assert r"$\gamma \neq 0$" in latex
     assert derive(SCHEMES["euler"]).latex().startswith("No explicit inverse: Y[n]")
 

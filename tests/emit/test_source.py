@@ -2,6 +2,8 @@
 
 import linecache
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +85,19 @@ def test_a_flow_works_on_what_stands_before_it(before, operator, space):
     flow = next(layer for layer in network if isinstance(layer, Flow))
     assert (flow.space, program.flow(4, 2).space) == (space, space)
     assert network(torch.randn(3, *program.input_shape)).shape == (3, 10)
+
+
+@pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed")
+def test_generated_modules_pass_the_rules_of_a_users_ruff(tmp_path):
+    for spec in SPECS:
+        (tmp_path / f"{spec.stem}.py").write_text(odenet.load(spec).source(), encoding="utf-8")
+    rules = ["--isolated", "--select", "E4,E7,E9,F,I,B,UP,SIM,C4,PIE", "--line-length", "88"]
+    done = subprocess.run(["ruff", "check", *rules, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_parameter_with_the_name_of_a_function_imports_nothing():
+    text = "state Y\nparam dense, conv : conv(3)\nparam layers : bias\nY' = dense conv Y + layers\n"
+    source = odenet.loads(text + "discretise euler(h = 1)\n").source()
+    names = re.search(r"from odenet.runtime import ([^\n]*)", source)[1]
+    assert names == "Flow, bias, conv, conv_kernel, spectral_radius"

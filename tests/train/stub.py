@@ -69,7 +69,7 @@ class Network(nn.Module):
         return self.head(torch.relu(self.norm(self.flow1(self.stem(x)))).flatten(1))
 
 
-OPEN = Certificate("open", reason="it was not looked at")
+OPEN = Certificate(verdict="open", reason="it was not looked at")
 
 
 @dataclass(frozen=True)

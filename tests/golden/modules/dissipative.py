@@ -63,12 +63,12 @@ class DissipativeFlow(Flow):
         self.gamma = gamma
         if self.gamma * self.h + 1 == 0:
             self.give_up_reversing(
-            "damped_midpoint has an inverse only where γ h + 1 ≠ 0"
-        )
+                "damped_midpoint has an inverse only where γ h + 1 ≠ 0"
+            )
         if self.gamma * self.h - 1 == 0:
             self.give_up_reversing(
-            "damped_midpoint has an inverse only where γ h - 1 ≠ 0"
-        )
+                "damped_midpoint has an inverse only where γ h - 1 ≠ 0"
+            )
         self.K = conv_kernel(steps, c, c, kernel=3, space=2)
         self.b = bias(steps, c, space=2)
 
@@ -85,17 +85,21 @@ class DissipativeFlow(Flow):
     def advance(self, state, step=0):
         """One step forward."""
         Y_prev, Y = state
-        Y_next = ((1 - self.gamma * self.h) * Y_prev + 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])) / (
-            1 + self.gamma * self.h
-        )
+        Y_next = (
+            (1 - self.gamma * self.h) * Y_prev
+            + 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
+        ) / (1 + self.gamma * self.h)
         return State(Y, Y_next)
 
     def retreat(self, state, step=0):
         """The same step undone: its shears backwards."""
         Y, Y_next = state
-        Y_prev = (Y_next - 2 * self.h / (self.gamma * self.h + 1) * self.rate_Y(Y, self.K[step], self.b[step])) / (
-            (1 - self.gamma * self.h) / (self.gamma * self.h + 1)
-        )
+        Y_prev = (
+            Y_next
+            - 2 * self.h / (self.gamma * self.h + 1) * self.rate_Y(
+                Y, self.K[step], self.b[step]
+            )
+        ) / ((1 - self.gamma * self.h) / (self.gamma * self.h + 1))
         return State(Y_prev, Y)
 
     def readout(self, state):

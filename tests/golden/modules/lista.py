@@ -55,9 +55,10 @@ class ListaFlow(Flow):
 
     def rate_x(self, x, u, W1, W2):
         """x' = shrink(η λ)(W1 x + W2 u) - x."""
-        return functional.softshrink(
-            dense(x, W1) + dense(u, W2), self.eta * self.lambda_
-        ) - x
+        return (
+            functional.softshrink(dense(x, W1) + dense(u, W2), self.eta * self.lambda_)
+            - x
+        )
 
     def initial(self, u):
         """The state before the first step, from the flow's input."""

@@ -56,15 +56,17 @@ class ListaRevnetFlow(Flow):
 
     def rate_x(self, z, u, W1, W2):
         """x' = shrink(η λ)(W1 z + W2 u) - z."""
-        return functional.softshrink(
-            dense(z, W1) + dense(u, W2), self.eta * self.lambda_
-        ) - z
+        return (
+            functional.softshrink(dense(z, W1) + dense(u, W2), self.eta * self.lambda_)
+            - z
+        )
 
     def rate_z(self, x, u, W3, W4):
         """z' = shrink(η λ)(W3 x + W4 u) - x."""
-        return functional.softshrink(
-            dense(x, W3) + dense(u, W4), self.eta * self.lambda_
-        ) - x
+        return (
+            functional.softshrink(dense(x, W3) + dense(u, W4), self.eta * self.lambda_)
+            - x
+        )
 
     def initial(self, u):
         """The state before the first step, from the flow's input."""
