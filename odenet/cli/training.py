@@ -96,7 +96,7 @@ def train(
     }
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:
-        settings["data"] = _as_written(data)
+        settings["data"] = _data(data)
     given = {
         "data_root": data_root,
         "download": download or None,
@@ -150,7 +150,7 @@ def evaluate(
     from odenet.train.report import show_damaged
     from odenet.train.run import evaluate as measure
 
-    settings = {} if data is None else {"data": _as_written(data)}
+    settings = {} if data is None else {"data": _data(data)}
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
@@ -225,10 +225,10 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
     return replace(before, **{name: value for name, value in given.items() if value is not None})
 
 
-def _as_written(data: str) -> str:
-    """A data set as a recipe writes it: folder:PATH as folder("PATH")."""
+def _data(data: str) -> str | dict[str, list[str]]:
+    """A data set as a setting: `folder:PATH` with its path as it is, whatever it holds."""
     name, colon, path = data.partition(":")
-    return f'{name}("{path}")' if colon else data
+    return {name: [path]} if colon else data
 
 
 def _devices(devices: str | None) -> int | str | None:

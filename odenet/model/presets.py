@@ -43,7 +43,7 @@ def _table(file: Path) -> dict[str, Any]:
 def _settable(value: Any) -> bool:
     """Whether a value is one that a spec can be given: no date, no table, no list of lists."""
     items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, int | float | str) for item in items)
+    return all(type(item) in (int, float, str) for item in items)
 
 
 def preset(spec: Path, name: str) -> dict[str, Any]:
