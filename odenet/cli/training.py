@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -234,7 +235,7 @@ def _data(data: str) -> str | dict[str, list[str]]:
 def _devices(devices: str | None) -> int | str | None:
     if devices is None or devices == "auto":
         return devices
-    if not devices.isdecimal() or int(devices) == 0:
+    if not re.fullmatch("[1-9][0-9]{0,8}", devices):
         raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
     return int(devices)
 

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from odenet.diagnostics import suggest
 
+LARGEST, SMALLEST = 3e38, 2e-38  # what torch has in single precision
+MOST = 10**9  # of anything that is counted
+
 
 @dataclass(frozen=True)
 class Call:
@@ -105,17 +108,21 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}, not a number")
-        if not abs(value) < 1e300:  # also what is no number at all
+        most = max(MOST, self.high or 0) if self.whole else LARGEST
+        if not abs(value) <= most:  # also what is no number at all
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
-        below = value <= self.low if self.open_low else value < self.low
+        used = int(value) if self.whole else float(value)  # which may lie on an end by rounding
+        if value and abs(used) < SMALLEST:
+            return subject.refuse(self, "too close to 0")
+        below = used <= self.low if self.open_low else used < self.low
         above = self.high is not None and (
-            value >= self.high if self.open_high else value > self.high
+            used >= self.high if self.open_high else used > self.high
         )
         if below or above:
             return subject.refuse(self, "too small" if below else "too large")
-        return int(value) if self.whole else float(value)
+        return used
 
 
 def _plain(number: float) -> str:
