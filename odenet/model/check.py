@@ -14,6 +14,7 @@ from odenet.model.program import Model
 
 MOST_FILES = 50
 
+
 def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
     """The syntax tree and typed program of a text.
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from odenet.diagnostics import suggest
 
-LARGEST, SMALLEST = 3e38, 2e-38  # what torch has in single precision
+SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
 MOST = 10**9  # of anything that is counted
 
 
@@ -87,13 +87,17 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a range; the ends belong to it unless `open_low`, `open_high`."""
+    """A number in a range; the ends belong to it unless `open_low`, `open_high`.
+
+    What torch has no number for in single precision is out of reach, unless `double`.
+    """
 
     low: float
     high: float | None = None
     open_low: bool = False
     open_high: bool = False
     whole: bool = False
+    double: bool = False
 
     def words(self) -> str:
         """For example "above 0, at most 1"."""
@@ -108,13 +112,14 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}, not a number")
-        most = max(MOST, self.high or 0) if self.whole else LARGEST
+        least, most = DOUBLE if self.double else SINGLE
+        most = max(MOST, self.high or 0) if self.whole else most
         if not abs(value) <= most:  # also what is no number at all
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
         used = int(value) if self.whole else float(value)  # which may lie on an end by rounding
-        if value and abs(used) < SMALLEST:
+        if value and abs(used) < least:
             return subject.refuse(self, "too close to 0")
         below = used <= self.low if self.open_low else used < self.low
         above = self.high is not None and (

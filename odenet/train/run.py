@@ -16,6 +16,7 @@ from odenet.compiler import Program, read
 from odenet.diagnostics import render
 from odenet.language.tree import Use
 from odenet.plugins import loaded
+from odenet.room import require_room
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
     apply_options,
@@ -71,6 +72,7 @@ def train(
     for warning in program.warnings:
         console.print(render(warning), markup=False, highlight=False, soft_wrap=True)
     shape = input_shape(program)
+    require_room(program, 1)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)
     folder = new_folder(program.name, out, first_process())
