@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from fractions import Fraction
 from functools import cached_property
+from math import comb
 from typing import Any
 
 import mpmath
@@ -22,6 +23,7 @@ from odenet.model.scheme import Scheme
 
 Value = Fraction | Any  # or a number of mpmath, which has no types
 H = sympy.Symbol("h")
+MOST_TERMS = 2000  # of a number of a scheme
 DIGITS = 100  # of irrational numbers
 
 
@@ -83,10 +85,18 @@ class Scalars:
                 return self._named[self._powers[node]]
             case expr.Power():
                 value, exponent = self.read(node.base), int(to_sympy(node.exponent))
+                self._require_short(value, abs(exponent), node)
                 if exponent < 0:
                     value = self._divide(self.field.one, value, node)
                 return value ** abs(exponent)
         return arithmetic(node, self.read)
+
+    def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
+        """Refuse a power that has very many terms when it is multiplied out."""
+        terms = max(len(value.numer), len(value.denom))
+        if terms > 1 and comb(terms + exponent - 1, exponent) > MOST_TERMS:
+            message = f"multiplied out, this power has more than {MOST_TERMS:,} terms"
+            raise SpecError([Diagnostic(message, node.span)])
 
     def _divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
