@@ -27,6 +27,10 @@ MOST_TERMS = 2000  # of a number of a scheme
 DIGITS = 100  # of irrational numbers
 
 
+class UnknownPower(Exception):
+    """An irrational power that does not stand in the scheme, so that the field has none for it."""
+
+
 class Scalars:
     """The field of a scheme's coefficients.
 
@@ -73,6 +77,7 @@ class Scalars:
 
         Raises:
             SpecError: it divides by zero.
+            UnknownPower: it has an irrational power that is not in the scheme.
         """
         match node:
             case expr.Number():
@@ -84,7 +89,7 @@ class Scalars:
             case expr.Power() if node in self._powers:
                 return self._named[self._powers[node]]
             case expr.Power():
-                value, exponent = self.read(node.base), int(to_sympy(node.exponent))
+                value, exponent = self.read(node.base), _whole(node.exponent)
                 self._require_short(value, abs(exponent), node)
                 if exponent < 0:
                     value = self._divide(self.field.one, value, node)
@@ -160,6 +165,13 @@ class Scalars:
     def definitions(self) -> dict[str, sympy.Expr]:
         """The `let`s of the scheme as they were defined, in order."""
         return {name: to_sympy(value) for name, value in self.scheme.lets}
+
+
+def _whole(exponent: expr.Node) -> int:
+    found = to_sympy(exponent)
+    if not found.is_Integer:
+        raise UnknownPower
+    return int(found)
 
 
 def _nodes(scheme: Scheme) -> Iterator[expr.Node]:

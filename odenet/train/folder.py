@@ -55,9 +55,7 @@ class _ClassFolders(ImageFolder):
 def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
     """The pictures in a folder and those below it, in order; raises on a link back up."""
     if _identity(folder) in seen:
-        raise TrainingError(
-            f"{folder} leads to a folder that is read already", "remove the link"
-        )
+        raise TrainingError(f"{folder} leads to a folder that is read already", "remove the link")
     for place, folders, files in os.walk(folder, followlinks=True):
         seen.add(_identity(place))
         folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)

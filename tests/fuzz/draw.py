@@ -12,8 +12,12 @@ WORDS = sorted({token for text in VALID for token in TOKEN.findall(text)})
 NUMBERS = ["0", "1", "2", "0.1", "1/3", "1e-30", "1e30", "-1", "10^9", "1/0", "2^(1/3)", "h", "n"]
 LIBRARY = {
     1: ["euler(h = 0.1)", "midpoint(h = 0.1)", "momentum(γ = 0.9)", "rk4(h = 0.1)", "euler(T = 1)",
-        "heun(h = 0.1)", "verlet(h = 0.2)"],
-    2: ["leapfrog(h = 0.1)", "verlet(h = 0.1)", "euler(h = 0.1)", "midpoint(h = 0.05)"],
+        "heun(h = 0.1)", "verlet(h = 0.2)", "bosh3(h = 0.1)", "coupled_euler(h = 1)",
+        "coupled_rk4(h = 0.1)", "damped_midpoint(h = 0.1)", "dopri5(h = 0.1)", "yoshida4(h = 0.1)",
+        "dopri5(rtol = 1e-3, atol = 1e-6)", "reversible_heun(h = 0.1)", "midpoint(h = 0.1) exact",
+        "asynchronous_leapfrog(h = 0.1)", "stormer_verlet(h = 0.1)"],
+    2: ["leapfrog(h = 0.1)", "verlet(h = 0.1)", "euler(h = 0.1)", "midpoint(h = 0.05)",
+        "damped_leapfrog(h = 0.1)", "damped_verlet(h = 0.1)", "rk4(h = 0.1)"],
 }  # fmt: skip
 CLAIMS = ["reversible", "imaginary", "real", "stable", "order(2)", "order(1)", "symmetric",
           "volume_preserving", "exact"]  # fmt: skip
@@ -21,7 +25,7 @@ LAYERS = ["bn", "relu", "tanh", "gn(2)", "dropout(0.1)", "layernorm", "mlp(2)", 
           "residual(bn -> relu -> conv(3))", "conv(3)", "leaky_relu(0.1)"]  # fmt: skip
 KEYS = ["batch = 8", "epochs = 2", "optimizer = sgd(lr = 0.1)", "optimizer = adam(betas = [0.9, 0])",
         "schedule = steps(at = [1, 2])", "schedule = cosine(to = 1e-3, warmup = 1)", "ema = 0.9",
-        "augment = [pad_crop(1), flip, cutout(3)]", "data = digits", 'data = folder("a b")',
+        "augment = [pad_crop(1), flip, cutout(3)]", "data = digits",
         "levels = [1]", "smooth = 1e-4", "seed = 7", "holdout = 0.1"]  # fmt: skip
 
 
@@ -48,7 +52,9 @@ def data(seed: int) -> bytes:
 
 def _whole(rnd: Random) -> str:
     """Equations, a scheme, claims, a net and a recipe, in any order."""
-    dynamics = Drawn(rnd).text()
+    dynamics = "\n".join(
+        line for line in Drawn(rnd).text().split("\n") if not line.startswith("discretise")
+    )
     order = 2 if "''" in dynamics else 1
     blocks = [dynamics]
     if rnd.random() < 0.9:
@@ -67,7 +73,7 @@ def _whole(rnd: Random) -> str:
 
 
 def _net(rnd: Random) -> str:
-    width = rnd.choice([4, 8, 12])
+    width = rnd.choice([12, 12, 24, 4])
     first = rnd.choice(["input(1, 8, 8)", "input(3, 6, 6)", "input(3, 16)"])
     layers = [f"conv(3, {width})"]
     for _ in range(rnd.randint(1, 3)):
