@@ -184,7 +184,7 @@ class Program:
             help_ = (
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
-            raise SpecError([Diagnostic(message, help=help_, file=self.model.source.name)])
+            raise SpecError([Diagnostic(message, self.model.equations, help=help_)])
 
     def __str__(self) -> str:
         parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]

@@ -4,7 +4,7 @@ import os
 from math import prod
 
 from odenet.compiler import Program
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import Diagnostic, Span, SpecError
 from odenet.model.size import flow_size, network_size
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number
@@ -21,9 +21,10 @@ def require_room(program: Program, batch: int) -> None:
         SpecError: says how much it needs.
     """
     size = network_size(program.model)
-    _require(program, size.parameters * SINGLE, "parameters", "make it narrower, or less deep")
-    values = size.widest * SINGLE * batch
-    _require(program, values, f"values in one layer on {batch} samples", "take a smaller batch")
+    parameters, values = size.parameters * SINGLE, size.values * SINGLE * batch
+    _require(parameters, "parameters", "make it narrower, or less deep", size.heaviest.span)
+    samples = f"{batch} samples" if batch > 1 else "one sample"
+    _require(values, f"values for {samples} in this layer", "make it smaller", size.widest.span)
 
 
 def require_room_for_flow(program: Program, shape: tuple[int, ...], steps: int) -> None:
@@ -35,17 +36,18 @@ def require_room_for_flow(program: Program, shape: tuple[int, ...], steps: int) 
         steps: how many.
     """
     numbers = flow_size(program.model, shape[1], steps, len(shape) - 2)
-    _require(program, numbers * DOUBLE, "parameters even when small", "make it narrower")
-    _require(program, prod(shape) * DOUBLE, "values even when small", "make it narrower")
+    place = program.model.discretisation.span
+    _require(numbers * DOUBLE, "parameters even when small", "make it narrower", place)
+    _require(prod(shape) * DOUBLE, "values even when small", "make it narrower", place)
 
 
-def _require(program: Program, needed: int, what: str, help_: str) -> None:
+def _require(needed: int, what: str, help_: str, place: Span | None) -> None:
     memory = physical_memory()
     if memory is not None and needed > memory:
         message = (
             f"this network needs {_size(needed)} of {what}, and this machine has {_size(memory)}"
         )
-        raise SpecError([Diagnostic(message, help=help_, file=program.model.source.name)])
+        raise SpecError([Diagnostic(message, place, help=help_)])
 
 
 def physical_memory() -> int | None:
@@ -60,7 +62,5 @@ def _size(count: int) -> str:
     """Bytes as people write them, of any size."""
     for unit, name in ((10**18, "EB"), (10**15, "PB"), (10**12, "TB"), (10**9, "GB")):
         if count >= unit:
-            return (
-                f"{count // unit:,} {name}" if count >= 10 * unit else f"{count / unit:.1f} {name}"
-            )
+            return f"{round(count / unit):,} {name}"
     return f"{count / 10**6:.0f} MB"

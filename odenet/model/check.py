@@ -35,7 +35,7 @@ def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model
         _check_version(file)
         if not file.statements:
             message, help_ = "this file has only comments", "a model begins with `state Y`"
-            raise SpecError([Diagnostic(message, help=help_, file=source.name)])
+            raise SpecError([Diagnostic(message, file.span, help=help_)])
         used = tuple(_Uses(source, report).of(file, ()))
         return file, build(file, source, used, settings, report)
     except RecursionError:

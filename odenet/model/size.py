@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from odenet.model.layers import LAYERS, Layer
+from odenet.model.layers import LAYERS, Layer, Shape
 from odenet.model.numbers import Width
 from odenet.model.program import Model
 from odenet.model.tensors import Tensors
@@ -16,19 +16,28 @@ class NetworkSize:
 
     Args:
         parameters: weights, and the statistics of normalisations.
-        widest: of one sample, what stands before and after the layer where that is the most.
+        heaviest: the layer that has most of them.
+        values: of one sample, what stands before and after a layer where that is the most.
+        widest: that layer.
     """
 
     parameters: int
-    widest: int
+    heaviest: Layer
+    values: int
+    widest: Layer
 
 
 def network_size(model: Model) -> NetworkSize:
     """The size of the `net` of a model."""
     layers = list(_inside(model.net))
-    shapes = [(layer.before, layer.after) for layer in layers]
-    widest = max(sum(int(s.channels.constant) * prod(s.space) for s in shape) for shape in shapes)
-    return NetworkSize(sum(_layer(model, layer) for layer in layers), widest)
+    weights = [_layer(model, layer) for layer in layers]
+    values = [_numbers_in(layer.before) + _numbers_in(layer.after) for layer in layers]
+    heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
+    return NetworkSize(sum(weights), heaviest, max(values), widest)
+
+
+def _numbers_in(shape: Shape) -> int:
+    return int(shape.channels.constant) * prod(shape.space)
 
 
 def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:

@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 from tests.fuzz import draw
 from tests.fuzz.examine import examine, examine_bytes, within_limits
 
-CHUNK = 50  # inputs that a worker takes at a time
+CHUNK = 20  # inputs that a worker takes at a time
 FILES = 10  # every so many inputs one is a file of bytes
+LAYOUTS = 5  # and the layout of one is compiled as well
 
 
 def outcome(seed: int) -> tuple[str, str]:
@@ -28,7 +29,7 @@ def outcome(seed: int) -> tuple[str, str]:
             if seed % FILES == 0:
                 with TemporaryDirectory() as folder:
                     return examine_bytes(draw.data(seed), Path(folder)), ""
-            return examine(draw.text(seed)), ""
+            return examine(draw.text(seed), layout=seed % LAYOUTS == 1), ""
     except Exception as error:
         return type(error).__name__, traceback.format_exc()
 
