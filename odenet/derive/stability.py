@@ -37,7 +37,7 @@ from odenet.model.scheme import Scheme
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_TERMS = 5_000  # of a determinant with named constants
+MOST_TERMS = 1_000  # of a determinant with named constants
 TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
 
 
