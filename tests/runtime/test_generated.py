@@ -19,7 +19,7 @@ def texts() -> set[str]:
 
 
 def test_modules_and_their_texts_do_not_pile_up():
-    for number in range(20 * generated.FEW):
+    for number in range(5 * generated.FEW):
         generated.load_generated("Many", SOURCE.format(number))
     few = 2 * generated.FEW + 2
     assert len(loaded()) <= few and len(texts()) <= few
@@ -28,7 +28,7 @@ def test_modules_and_their_texts_do_not_pile_up():
 def test_a_module_whose_object_is_used_stays_and_can_be_pickled():
     thing = generated.load_generated("Many", SOURCE.format("-7")).Thing()
     name = type(thing).__module__
-    for number in range(1000, 1000 + 4 * generated.FEW):
+    for number in range(1000, 1000 + 2 * generated.FEW):
         generated.load_generated("Many", SOURCE.format(number))
     assert name in sys.modules
     assert pickle.loads(pickle.dumps(thing)).double() == -14
