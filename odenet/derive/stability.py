@@ -37,7 +37,7 @@ from odenet.model.scheme import Scheme
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_TERMS = 1_000  # of a determinant with named constants
+MOST_TERMS = 700  # of a determinant with a named constant; its factors take the longer the more
 TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
 
 
@@ -123,7 +123,7 @@ class Tested:
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         domain = sympy.QQ_I if expression.has(sympy.I) else sympy.QQ
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=domain)
-        if expected_terms(poly) > MOST_TERMS:  # with numbers for the constants there are fewer
+        if expected_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
             poly = _with_numbers(poly, exact)
         return critical(poly, factorise=not scalars.irrational)
 

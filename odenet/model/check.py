@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
 from odenet.language import VERSION, parse, tree
 from odenet.language.foreign import recognise
 from odenet.language.reading import identity, read
@@ -35,7 +35,8 @@ def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model
         _check_version(file)
         if not file.statements:
             message, help_ = "this file has only comments", "a model begins with `state Y`"
-            raise SpecError([Diagnostic(message, file.span, help=help_)])
+            place = Span(source, 0, max(1, len(source.text)))
+            raise SpecError([Diagnostic(message, place, help=help_)])
         used = tuple(_Uses(source, report).of(file, ()))
         return file, build(file, source, used, settings, report)
     except RecursionError:

@@ -25,9 +25,21 @@ scheme mine(a) {
     Y[n+1] = Y[n] + a h F(Y[n])
 }
 """
+TWO_CONSTANTS = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise mine(h = 0.1, a = 0.5, b = 0)
+scheme mine(a, b) {
+    for Y' = F(Y)
+    start Y[-1] = 0
+    start Y[-2] = Y[0]
+    k = F(Y[n-2])
+    Y[n+1] = Y[n] + 0.3 Y[n-1] + (a + b) h k + 1/3 h F(Y[n-2])
+}
+"""
 
 
-@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO])
+@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS])
 def test_what_was_found_compiles(text):
     assert examine(text) == "compiled"
 

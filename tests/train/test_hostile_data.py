@@ -110,7 +110,7 @@ def test_one_class_and_a_class_of_one_picture_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="has one class, cat"):
         load_folder(str(tmp_path / "one"), (1, 4, 4))
     classes(classes(tmp_path / "few", "cat"), "dog", each=1)
-    with pytest.raises(TrainingError, match="class dog in .* has one picture"):
+    with pytest.raises(TrainingError, match=r"class dog in .* has one picture"):
         load_folder(str(tmp_path / "few"), (1, 4, 4))
 
 
