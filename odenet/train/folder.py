@@ -104,7 +104,8 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         held, kept = stratified(everything.labels, size_of_test, generator(Stream.SPLIT))
         train, test = everything.pick(kept), everything.pick(held)
     if len(classes) < 2:
-        raise TrainingError(f"{path} has one class, {classes[0]}, and nothing to tell it from")
+        only = ", ".join(classes)
+        raise TrainingError(f"{path} has one class, {only}, and nothing to tell it from")
     train, bad_train = _settle(train, in_memory)
     test, bad_test = _settle(test, in_memory)
     _require_classes(train, classes, path)
