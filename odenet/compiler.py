@@ -182,14 +182,18 @@ class Program:
         Raises:
             SpecError: the file has no `net`.
         """
+        self.require_network()
+        network = getattr(self.module(), f"{class_name(self.name)}Network")
+        return network() if classes is None or self.classes is None else network(classes)
+
+    def require_network(self) -> None:
+        """Raise SpecError in a file without a `net`."""
         if not self.model.net:
             message = f"{self.name} has no network"
             help_ = (
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
-            raise SpecError([Diagnostic(message, help=help_, file=self.model.source.name)])
-        network = getattr(self.module(), f"{class_name(self.name)}Network")
-        return network() if classes is None or self.classes is None else network(classes)
+            raise SpecError([Diagnostic(message, self.model.equations, help=help_)])
 
     def __str__(self) -> str:
         parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]

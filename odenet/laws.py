@@ -14,7 +14,9 @@ from torch import Tensor
 
 from odenet import runtime
 from odenet.compiler import Program
+from odenet.model.build import DEFAULT_SPACE
 from odenet.model.parameters import Learned
+from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2
@@ -61,14 +63,20 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
     Args:
         program: the compiled specification.
         seed: of the random weights and inputs.
+
+    Raises:
+        SpecError: not even a small flow fits into the memory of this machine.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        flow = program.flow(_channels(program), STEPS).double()
+        space = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
+        shape = (BATCH, _channels(program), *(SIZE,) * space)
+        require_room_for_flow(program, shape, STEPS)
+        flow = program.flow(shape[1], STEPS).double()
         for parameter in flow.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         _meet_conditions(program, flow)
-        u = torch.randn(BATCH, flow.channels, *(SIZE,) * flow.space, dtype=torch.float64)
+        u = torch.randn(shape, dtype=torch.float64)
         return [*_adjoints(program, flow), *_reversal(flow, u), *_energy(program, flow, u),
                 *_spectrum(program, flow, u)]  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Sizes in bytes as people write them."""
 
 import re
+from fractions import Fraction
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]*)")
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{ending}": base**power
     for power, letter in enumerate("kmgt", start=1)
@@ -14,4 +15,4 @@ def parse_size(text: str) -> int | None:
     """Bytes of a size such as 500MB or 2 GiB; None if it is not one."""
     size = _SIZE.fullmatch(text.strip())
     unit = _UNITS.get(size[2].lower()) if size else None
-    return int(float(size[1]) * unit) if size and unit else None
+    return int(Fraction(size[1]) * unit) if size and unit else None

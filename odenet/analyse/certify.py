@@ -12,11 +12,18 @@ from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
+from odenet.diagnostics.effort import TooMuch, at_most
 from odenet.model.expr import Bias
 from odenet.model.parameters import Learned
 from odenet.model.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
+
+MOST_PRODUCTS = 200_000  # in seconds; what people write takes a fiftieth of it
+TOO_LONG = (
+    f"multiplied out, the equations come to more than {MOST_PRODUCTS:,} products of operators, and "
+    "no more are tried"
+)
 
 
 def certify(model: Model) -> Certificate:
@@ -28,11 +35,19 @@ def certify(model: Model) -> Certificate:
     Returns:
         A certificate whose verdict is "imaginary", "real", "stable", or "open" with the reason.
     """
-    reader = FormulaReader(model)
     try:
-        readings = [_read(model, reader, whole) for whole in (False, True)]
+        with at_most(MOST_PRODUCTS):
+            return _certified(model)
     except OutsideTheorems as obstacle:
         return Certificate(verdict="open", reason=str(obstacle), span=obstacle.span)
+    except TooMuch:
+        longest = max(model.dynamics.rates.values(), key=lambda rate: sum(1 for _ in rate.walk()))
+        return Certificate(verdict="open", reason=TOO_LONG, span=longest.span)
+
+
+def _certified(model: Model) -> Certificate:
+    reader = FormulaReader(model)
+    readings = [_read(model, reader, whole) for whole in (False, True)]
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best

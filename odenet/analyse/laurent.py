@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
+from odenet.diagnostics.effort import spend
+
 Monomial = tuple[tuple[str, int], ...]
 
 UNIT: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)
@@ -62,6 +64,7 @@ class Scalar:
             return NotImplemented
         if self.terms == UNIT or other.terms == UNIT:
             return other if self.terms == UNIT else self
+        spend(len(self.terms) * len(other.terms))
         total: dict[Monomial, Fraction] = {}
         for one, a in self.terms:
             for two, b in other.terms:

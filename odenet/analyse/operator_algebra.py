@@ -8,10 +8,13 @@ are equal for all weights exactly if their sums of words are the same.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from odenet.analyse.laurent import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
+from odenet.diagnostics.effort import spend
+
+REMEMBERED = 1 << 14  # words; a program that compiles one spec after another does not grow
 
 
 class Letter(NamedTuple):
@@ -40,7 +43,7 @@ class Diagonal(NamedTuple):
 Word = tuple[Letter | Diagonal, ...]
 
 
-@cache
+@lru_cache(REMEMBERED)
 def join(left: Word, right: Word) -> Word:
     """The product of two words."""
     if left and right and isinstance(left[-1], Diagonal) and isinstance(right[0], Diagonal):
@@ -53,7 +56,7 @@ def join(left: Word, right: Word) -> Word:
     return left + right
 
 
-@cache
+@lru_cache(REMEMBERED)
 def adjoint(word: Word) -> Word:
     """The adjoint of a word."""
     return tuple(
@@ -62,7 +65,7 @@ def adjoint(word: Word) -> Word:
     )
 
 
-@cache
+@lru_cache(REMEMBERED)
 def root(word: Word) -> tuple[Word, frozenset[str]] | None:
     """The p with word = pᵀ p, and the diagonals that must be >= 0 for it; None if there is none."""
     half, odd = divmod(len(word), 2)
@@ -77,7 +80,7 @@ def root(word: Word) -> tuple[Word, frozenset[str]] | None:
     return (middle.power(Fraction(1, 2)), *word[half + 1 :]), needed
 
 
-@cache
+@lru_cache(REMEMBERED)
 def core(word: Word) -> tuple[Word, Word, Word]:
     """The word as diagonal, rest, diagonal; a word of diagonals alone is all in the first part."""
     before = word[:1] if word and isinstance(word[0], Diagonal) else ()
@@ -91,7 +94,7 @@ def invert(word: Word) -> Word:
     return tuple(letter.power(-1) for letter in word if isinstance(letter, Diagonal))
 
 
-@cache
+@lru_cache(REMEMBERED)
 def word_text(word: Word) -> str:
     """`K1 K2ᵀ`; the empty word is the identity."""
     return " ".join(str(letter) for letter in word) or "I"
@@ -111,6 +114,7 @@ class Operator:
     @staticmethod
     def of(terms: Mapping[Word, Scalar]) -> "Operator":
         """The sum of some terms."""
+        spend(len(terms))
         found = [(word, scalar) for word, scalar in terms.items() if scalar]
         found = sorted(found, key=_place) if len(found) > 1 else found
         return Operator(tuple(found))
@@ -138,6 +142,7 @@ class Operator:
         return self + -other
 
     def __matmul__(self, other: "Operator") -> "Operator":
+        spend(len(self.terms) * len(other.terms))
         total: dict[Word, Scalar] = {}
         for left, a in self.terms:
             for right, b in other.terms:

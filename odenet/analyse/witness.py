@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -11,11 +12,14 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
-from odenet.analyse.sampling import Point, Size, draw, sizes
+from odenet.analyse.sampling import Point, Size, draw, sizes, tensors
 from odenet.model.program import Model
 
 Against = Literal["stable", "imaginary", "real"]
 
+SHORT = 100  # nodes of the equations; longer ones get fewer starts, so as to take as long
+MOST_DRAWN = 1_000_000  # numbers in a point
+MOST_READ = 1000  # entries of a field that an operator reads
 CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
 CLIMB = 40  # steps of hill climbing from a start that is not clear
 FOUND = 1e-3  # the least relative distance that counts as a find
@@ -70,13 +74,27 @@ def searched(
     certificate: Certificate, model: Model, trials: int, seed: int, against: Against = "stable"
 ) -> Certificate:
     """A certificate after a search for a counterexample: refuted by it, or as open as before."""
+    size = sum(1 for rate in model.dynamics.rates.values() for _ in rate.walk())
+    trials = trials * SHORT // max(SHORT, size)
+    if not trials:
+        return replace(certificate, unsearched="the equations are too long")
     try:
+        _require_small(model)
         witness = search_witness(model, trials, seed, against)
     except CannotEvaluate as error:
         return replace(certificate, unsearched=str(error))
     if witness is None:
         return replace(certificate, trials=trials)
     return replace(certificate, verdict="refuted", witness=witness, trials=witness.trial + 1)
+
+
+def _require_small(model: Model) -> None:
+    """Raise CannotEvaluate where even the smallest weights are more than a search can draw."""
+    size = sizes(model)[0]
+    drawn = tensors(model, size).values()
+    read = max((size.count(p.width_in) for p in model.parameters.values()), default=1)
+    if sum(prod(t.shape) for t in drawn) > MOST_DRAWN or read * size.cells > MOST_READ:
+        raise CannotEvaluate("its weights are too many to draw")
 
 
 def _climb(

@@ -31,10 +31,13 @@ def memory(
     from odenet.footprint.measure import measured
     from odenet.footprint.report import modes_of, show_footprints
     from odenet.footprint.step import predicted
+    from odenet.room import require_room
 
     settings = read_settings(set_, spec)
     program = load(spec, set=settings)
     samples = batch or program.recipe.batch
+    program.require_network()
+    require_room(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = modes_of(program)
     expected = {mode: predicted(program, samples, mode, device) for mode in modes}

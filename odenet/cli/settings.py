@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,7 @@ Plugins = Annotated[
 ]
 
 
-def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, str]:
+def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, Any]:
     """`["h=0.05"]` as a mapping; of two values for a name the later counts.
 
     Args:
@@ -46,19 +46,15 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, st
         typer.BadParameter: if an item is not of that form.
         SpecError: if the spec has no such preset.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for item in settings or []:
         name, equals, value = item.partition("=")
         if item.startswith("@") and spec is not None:
-            found |= _preset(spec, item[1:])
+            from odenet.model.presets import preset
+
+            found |= preset(spec, item[1:])
         elif equals and name.strip() and value.strip():
             found[name.strip()] = value.strip()
         else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
     return found
-
-
-def _preset(spec: Path, name: str) -> dict[str, str]:
-    from odenet.model.presets import preset
-
-    return {key: str(value) for key, value in preset(spec, name).items()}

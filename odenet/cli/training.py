@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +100,7 @@ def train(
     }
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:
-        settings["data"] = _as_written(data)
+        settings["data"] = _data(data)
     given = {
         "data_root": data_root,
         "download": download or None,
@@ -154,7 +155,7 @@ def evaluate(
     from odenet.train.report import show_damaged
     from odenet.train.run import evaluate as measure
 
-    settings = {} if data is None else {"data": _as_written(data)}
+    settings = {} if data is None else {"data": _data(data)}
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
@@ -232,21 +233,16 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
     return replace(before, **{name: value for name, value in given.items() if value is not None})
 
 
-def _as_written(data: str) -> str:
-    """A data set as a recipe writes it: folder:PATH as folder("PATH")."""
+def _data(data: str) -> str | dict[str, list[str]]:
+    """A data set as a setting: `folder:PATH` with its path as it is, whatever it holds."""
     name, colon, path = data.partition(":")
-    if any(char in '"\n' or not char.isprintable() for char in path):
-        raise typer.BadParameter(
-            "a recipe cannot hold quotes, line ends and bytes that are no text; link to the folder "
-            "under another name", param_hint="--data",
-        )  # fmt: skip
-    return f'{name}("{path}")' if colon else data
+    return {name: [path]} if colon else data
 
 
 def _devices(devices: str | None) -> int | str | None:
     if devices is None or devices == "auto":
         return devices
-    if not devices.isdecimal() or int(devices) == 0:
+    if not re.fullmatch("[1-9][0-9]{0,8}", devices):
         raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
     return int(devices)
 

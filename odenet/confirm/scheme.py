@@ -176,6 +176,8 @@ def _symmetry(derivation: Derivation, values: Mapping[str, Any], rng: Random) ->
     scheme = derivation.scheme
     if not derivation.symmetric and not scheme.uses_step_size:
         return None
+    if not derivation.symmetric:  # which is said of constants in general: some may make it so
+        values = {name: Fraction(rng.randint(50, 99), 101) for name in values}
     drawn, off = _drawn(scheme, rng), Decimal(0)
     for digits in DIGITS:
         with localcontext(Context(prec=digits)):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from fractions import Fraction
 from functools import cached_property
+from math import comb
 from typing import Any
 
 import mpmath
@@ -22,7 +23,12 @@ from odenet.model.scheme import Scheme
 
 Value = Fraction | Any  # or a number of mpmath, which has no types
 H = sympy.Symbol("h")
+MOST_TERMS = 2000  # of a number of a scheme
 DIGITS = 100  # of irrational numbers
+
+
+class UnknownPower(Exception):
+    """An irrational power that does not stand in the scheme, so that the field has none for it."""
 
 
 class Scalars:
@@ -71,6 +77,7 @@ class Scalars:
 
         Raises:
             SpecError: it divides by zero.
+            UnknownPower: it has an irrational power that is not in the scheme.
         """
         match node:
             case expr.Number():
@@ -82,11 +89,19 @@ class Scalars:
             case expr.Power() if node in self._powers:
                 return self._named[self._powers[node]]
             case expr.Power():
-                value, exponent = self.read(node.base), int(to_sympy(node.exponent))
+                value, exponent = self.read(node.base), _whole(node.exponent)
+                self._require_short(value, abs(exponent), node)
                 if exponent < 0:
                     value = self._divide(self.field.one, value, node)
                 return value ** abs(exponent)
         return arithmetic(node, self.read)
+
+    def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
+        """Refuse a power that has very many terms when it is multiplied out."""
+        terms = max(len(value.numer), len(value.denom))
+        if terms > 1 and comb(terms + exponent - 1, exponent) > MOST_TERMS:
+            message = f"multiplied out, this power has more than {MOST_TERMS:,} terms"
+            raise SpecError([Diagnostic(message, node.span)])
 
     def _divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
@@ -150,6 +165,13 @@ class Scalars:
     def definitions(self) -> dict[str, sympy.Expr]:
         """The `let`s of the scheme as they were defined, in order."""
         return {name: to_sympy(value) for name, value in self.scheme.lets}
+
+
+def _whole(exponent: expr.Node) -> int:
+    found = to_sympy(exponent)
+    if not found.is_Integer:
+        raise UnknownPower
+    return int(found)
 
 
 def _nodes(scheme: Scheme) -> Iterator[expr.Node]:

@@ -15,7 +15,7 @@ from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order, derive_order
-from odenet.derive.roundtrip import RoundTrip, predict_roundtrip
+from odenet.derive.roundtrip import MOST_STEPS, RoundTrip, predict_roundtrip
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
@@ -209,8 +209,11 @@ class Derivation:
             values: of the scheme's constants.
 
         Returns:
-            None where there is no inverse at these values, or no test equation for the scheme.
+            None where there is no inverse at these values, no test equation for the scheme, or
+            more steps than are followed.
         """
+        if steps > MOST_STEPS:
+            return None
         given = {**(values or {}), "h": h}
         found = self.stability_at(given)
         if self.shears is None or isinstance(found, str) or self.violated(given):

@@ -8,7 +8,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import H, Scalars, put_in
 from odenet.derive.derivation import Derivation, Number
-from odenet.derive.inverse import derive_inverse, verify_inverse
+from odenet.derive.inverse import derive_inverse, verified
 from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
@@ -52,7 +52,12 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
             scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
         )
     undone = derive_inverse(scheme, shears, relabel)
-    verify_inverse(scheme, undone, expand)
+    if not verified(scheme, undone, scalars):
+        why = "the inverse divides by an irrational number, and could not be verified"
+        obstacle = Obstacle(why, scheme.slots[0], scheme.span)
+        return Derivation(
+            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
+        )
     return Derivation(
         scheme=scheme,
         shears=shears,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import mpmath
@@ -60,6 +61,12 @@ def critical(characteristic: Poly, factorise: bool) -> list[Poly]:
         if not poly.is_zero:
             split += [p for p, _ in poly.factor_list()[1]] if factorise else [_without_s(poly)]
     return [poly for poly in split if poly.degree(S) > 0 and poly != poly.gens[0]]
+
+
+def expected_terms(characteristic: Poly) -> int:
+    """The most terms that a polynomial of `critical` can have."""
+    degree, *others = characteristic.degree_list()
+    return prod(2 * degree * other + 1 for other in others)
 
 
 def _critical_of(part: Poly) -> list[Poly]:

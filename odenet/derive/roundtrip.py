@@ -30,6 +30,7 @@ from odenet.derive.stability import Stability, Tested
 from odenet.diagnostics import SpecError
 from odenet.model.expr import Node, Slot
 
+MOST_STEPS = 10_000  # that are followed, one after the other
 SAMPLES = 9  # equal frequencies that are tried, 0 included
 RUNS = (1, 2, 3, 5)  # lengths of the runs of high and low frequencies that are tried
 LOW = (0.0, 0.35)  # the low ones, as a part of the high

@@ -24,6 +24,7 @@ from odenet.derive.intervals import (
     Undecided,
     closed_form,
     critical,
+    expected_terms,
     positive_roots,
     scan,
 )
@@ -36,6 +37,7 @@ from odenet.model.scheme import Scheme
 if TYPE_CHECKING:
     import numpy as np
 
+MOST_TERMS = 700  # of a determinant with a named constant; its factors take the longer the more
 TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
 
 
@@ -96,9 +98,9 @@ class Tested:
     def _axis(self, frequency: str, path: sympy.Expr) -> Axis:
         with mpmath.workdps(DIGITS):
             values = self.numbers()
-            polynomials = self._critical(path)
             exact = {H: Fraction(1)} | self.step.scalars.numbers(self.values)
             try:
+                polynomials = self._critical(path, exact)
                 zeros = {r: poly for poly in polynomials for r in positive_roots(poly, exact)}
             except Undecided:
                 return self._describe(frequency, None, {}, values)
@@ -110,7 +112,7 @@ class Tested:
             intervals = scan(list(zeros), stable)
             return self._describe(frequency, intervals, zeros, values)
 
-    def _critical(self, path: sympy.Expr) -> list[Poly]:
+    def _critical(self, path: sympy.Expr, exact: Mapping[sympy.Symbol, Any]) -> list[Poly]:
         scalars = self.step.scalars
         below = sympy.lcm_list([c.denom.as_expr() for c in self.step.characteristic])
         expression = sympy.Integer(0)
@@ -120,7 +122,9 @@ class Tested:
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         domain = sympy.QQ_I if expression.has(sympy.I) else sympy.QQ
-        poly = sympy.Poly(expression, XI, S, *occurring, domain=domain)
+        poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=domain)
+        if expected_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
+            poly = _with_numbers(poly, exact)
         return critical(poly, factorise=not scalars.irrational)
 
     def _describe(
@@ -155,6 +159,14 @@ class Tested:
             notation=shown,
             decided=decided,
         )
+
+
+def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
+    """The polynomial in ξ and s alone; raises Undecided where a constant is irrational."""
+    known = {symbol: exact[symbol] for symbol in poly.gens[2:]}
+    if not all(isinstance(value, Fraction) for value in known.values()):
+        raise Undecided
+    return poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

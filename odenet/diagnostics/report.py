@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from typing import NoReturn
 
 from odenet.diagnostics.diagnostic import Diagnostic
@@ -9,6 +10,8 @@ from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
 
 MOST_SHOWN = 20
+MOST_ERRORS = 100
+MOST_COMPARED = 1000  # names that one is compared with
 
 
 class SpecError(Exception):
@@ -34,6 +37,7 @@ class Report:
 
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []
+        self._errors = 0
 
     @property
     def failed(self) -> bool:
@@ -43,7 +47,7 @@ class Report:
     @property
     def errors(self) -> int:
         """How many errors were reported."""
-        return sum(d.severity == "error" for d in self._found)
+        return self._errors
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -57,8 +61,11 @@ class Report:
         return tuple(sorted(unique, key=place))
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Keep one diagnostic."""
+        """Keep one diagnostic; with very many errors nothing more is looked for."""
         self._found.append(diagnostic)
+        self._errors += diagnostic.severity == "error"
+        if self._errors >= MOST_ERRORS:
+            self.fail()
 
     def error(self, message: str, span: Span | None, label: str = "", help: str = "") -> None:
         """Keep an error and go on."""
@@ -76,6 +83,7 @@ class Report:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that is most like another, or the empty string when none is near."""
+    known = list(islice(known, MOST_COMPARED))
     cutoff = 0.5 if len(name) < 4 else 0.6  # `K2` for `K1` is near as well
     near = get_close_matches(name, sorted(known), n=1, cutoff=cutoff) if len(name) > 1 else ()
     return near[0] if near else ""

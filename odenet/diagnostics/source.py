@@ -1,7 +1,9 @@
 """Places in a text."""
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,21 @@ class Source:
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, both counted from 1, of a character offset."""
-        starts = [0, *(i + 1 for i, char in enumerate(self.text) if char == "\n")]
-        line = bisect_right(starts, offset)
-        return line, offset - starts[line - 1] + 1
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
         """The text of one line, counted from 1, without its end."""
-        lines = self.text.split("\n")
-        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+        if number > len(self._starts):
+            return ""
+        start = self._starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else None].rstrip("\r")
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The offset at which each line begins."""
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import NoReturn
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
 
-from odenet.diagnostics import Report, Source, Span
+from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
 from odenet.language import messages, tables
 
 MOST_STRAYS = 50
+MOST_TOKENS = 100_000
 
 
 class Stray(Token):
@@ -63,7 +64,7 @@ def tokens(source: Source) -> list[Token]:
     """All tokens of a source, ended by a line end.
 
     Raises:
-        SpecError: the text is full of characters that the language does not have.
+        SpecError: the text is full of characters that the language does not have, or is too long.
     """
     text = source.text + "\n"
     found: list[Token] = []
@@ -72,7 +73,10 @@ def tokens(source: Source) -> list[Token]:
     while at < len(text):
         lexer = parser().parse_interactive(text[at:], start="file").lexer_thread
         try:
-            found.extend(_moved(token, at) for token in lexer.lex(None))
+            for token in lexer.lex(None):
+                found.append(_moved(token, at))
+                if len(found) > MOST_TOKENS:
+                    _too_long(found[-1], source)
             break
         except UnexpectedCharacters as unexpected:
             strays.append(_stray(text, at + unexpected.pos_in_stream, found))
@@ -96,6 +100,11 @@ def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     last = span_of(strays[-1], source)
     report.error("the file is not read any further", last, help="is it a spec?")
     report.fail()
+
+
+def _too_long(token: Token, source: Source) -> NoReturn:
+    message = f"a file has at most {MOST_TOKENS:,} words and signs, and here it has that many"
+    raise SpecError([Diagnostic(message, span_of(token, source))])
 
 
 def _moved(token: Token, by: int) -> Token:

@@ -6,6 +6,7 @@ reader, so a file that uses both is rejected (`confusable`).
 """
 
 import unicodedata
+from collections.abc import Iterable
 
 _LETTERS = "α β γ δ ε ζ η θ ι κ λ μ ν ξ ο π ρ σ τ υ φ χ ψ ω"
 _SPELLED = (
@@ -49,3 +50,21 @@ def _subscripts_differ(one: str, other: str) -> bool:
     """Whether `K₁` and `K1` is all the difference there is."""
     digits = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
     return one.translate(digits) == other.translate(digits)
+
+
+class Shapes:
+    """Names by what they look like, so that one is compared only with its likes."""
+
+    def __init__(self, spellings: Iterable[str] = ()):
+        self._spellings: dict[str, list[str]] = {}
+        for spelling in spellings:
+            self.add(spelling)
+
+    def add(self, spelling: str) -> None:
+        """Note a name."""
+        self._spellings.setdefault(shape(spelling), []).append(spelling)
+
+    def twin(self, spelling: str) -> str:
+        """The first name noted that this one is confusable with; empty if there is none."""
+        alike = self._spellings.get(shape(spelling), [])
+        return next((other for other in alike if confusable(spelling, other)), "")

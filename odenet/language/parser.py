@@ -36,12 +36,26 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     """A single `key = value`, as on a command line; None after reporting what is wrong."""
     lines = list(statements(source))
     line = [token for tokens in lines for token in tokens if token.type != "_END"]
+    if comment := _comment(line, source):
+        report.error("a value from outside has no comment", comment, help="leave it out")
+        return None
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
     parsed = _feed([*line, end], "setting")
     if isinstance(parsed, Mistake):
         _report(parsed, source, report)
         return None
     return Builder(source, report).build(parsed)
+
+
+def _comment(line: list[Token], source: Source) -> Span | None:
+    """Where a comment begins, if what stands behind or between the tokens is one."""
+    at = 0
+    for start, end in [*((t.start_pos or 0, t.end_pos or 0) for t in line), (len(source.text), 0)]:
+        found = source.text.find("#", at, start)
+        if found >= 0:
+            return Span(source, found, len(source.text))
+        at = end
+    return None
 
 
 def _statements(line: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:

@@ -5,8 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from odenet.model.numbers import C, Width, fixed
-from odenet.model.recipe_values import Call, Choice, Number, Parameter, Subject, Word, describe
+from odenet.model.recipe_values import (
+    MOST,
+    Call,
+    Choice,
+    Number,
+    Parameter,
+    Subject,
+    Word,
+    describe,
+)
 
+MOST_TIMES = 1000  # the channels of a state
 COUNT = Number(1, whole=True)
 ANY = Number(float("-inf"))
 YES = Word(("yes", "no"))
@@ -23,7 +33,8 @@ class ChannelCount:
     def check(self, value: Any, subject: Subject) -> Any:
         """A Width."""
         if isinstance(value, Width):
-            good = value.multiple >= 0 and value.constant == int(value.constant)
+            good = 0 <= value.multiple <= MOST_TIMES and value.constant == int(value.constant)
+            good = good and abs(value.constant) <= MOST
             return value if good else subject.refuse(self, "no number of channels")
         number = COUNT.check(value, subject)
         return None if number is None else fixed(number)

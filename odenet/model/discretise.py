@@ -22,11 +22,13 @@ from odenet.model.settings import Settings
 from odenet.model.values import Values
 from odenet.model.velocity import unread_velocity
 
-STEP = Parameter(Number(0, open_low=True), "is the step size", 0.0)
-HORIZON = Parameter(Number(0, open_low=True), "is the final time, for h = T / steps", 0.0)
-TOLERANCE = Parameter(Number(0, open_low=True), "is an error allowed per step", 0.0)
+STEP = Parameter(Number(0, open_low=True, double=True), "is the step size", 0.0)
+HORIZON = Parameter(
+    Number(0, open_low=True, double=True), "is the final time, for h = T / steps", 0.0
+)
+TOLERANCE = Parameter(Number(0, open_low=True, double=True), "is an error allowed per step", 0.0)
 MOST_NAMED = 3  # schemes in a message
-CONSTANT = Parameter(Number(float("-inf")), "is a constant of the scheme")
+CONSTANT = Parameter(Number(float("-inf"), double=True), "is a constant of the scheme")
 
 
 def read_discretisation(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from odenet.diagnostics import Diagnostic, Report, suggest
+from odenet.diagnostics import Report, suggest
 from odenet.language import tree
 from odenet.model import expr
 from odenet.model.expr import State
@@ -22,7 +22,8 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     lost = any(statement.kind in ("state", "use") for statement in file.of(tree.Lost))
     if not file.of(tree.State) and not lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
-        report.add(Diagnostic("this file has no state", help=help_, file=file.span.source.name))
+        first = next(iter((*file.of(tree.Equation), *file.statements)), file)
+        report.error("this file has no state", first.span, help=help_)
     rates = _rates(file, scope, report)
     initial = _initial(file, scope, report)
     output = _output(file, scope, report)

@@ -8,6 +8,7 @@ follow it. Everything else is an error at its own place.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NoReturn, TypeGuard
 
 from odenet.diagnostics import Report
@@ -17,6 +18,7 @@ from odenet.model.expr import Kind
 from odenet.model.meaning import Function, Rejected, Scope, a
 from odenet.model.products import Products
 
+MOST_NODES = 10_000  # of a formula
 DEEPEST = 100  # levels of a formula: every stage walks it, on Python's stack of 1000 calls
 
 
@@ -55,8 +57,8 @@ class Elaborator:
         found = self._read(node)
         if isinstance(found, Function):
             self._reject(node, f"`{found.name}` needs arguments", help_=f"write `{found.takes}`")
-        if not self._inside and _deeper(found, DEEPEST):
-            self._reject_depth(node)
+        if not self._inside:
+            self._check_size(found, node)
         return found
 
     def _read(self, node: tree.Value) -> expr.Node | Function:
@@ -70,6 +72,13 @@ class Elaborator:
         finally:
             self._inside -= 1
         self._reject_depth(node)
+
+    def _check_size(self, value: expr.Node, node: tree.Value) -> None:
+        """Refuse formulas that stages would not walk through, or not in any time."""
+        if _deeper(value, DEEPEST):
+            self._reject_depth(node)
+        if next(islice(value.walk(), MOST_NODES, None), None) is not None:
+            self._reject(node, "this formula is too long, with its lets written out")
 
     def _reject_depth(self, node: tree.Value) -> NoReturn:
         help_ = f"at most {DEEPEST} levels: a factor is one, and what a let names is written out"

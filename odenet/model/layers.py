@@ -295,7 +295,7 @@ LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
 STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "flow": {
         "N": Parameter(COUNT, "counts its steps"),
-        "h": Parameter(Number(0, open_low=True), "is its step size", 0.0),
+        "h": Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0),
     },
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, SpecError, suggest
+from odenet.language.reading import read_text
 
 FILE = "presets.toml"
 
@@ -13,19 +14,36 @@ def presets(spec: Path) -> dict[str, dict[str, Any]]:
     """The presets of a spec, from the `presets.toml` in its folder: settings by name.
 
     Raises:
-        SpecError: if that file cannot be read.
+        SpecError: if that file cannot be read, or holds something else.
     """
     file = spec.parent / FILE
-    if not file.is_file():
+    if not file.exists():
         return {}
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8")).get(spec.stem, {})
-    except (OSError, ValueError) as error:
-        raise _error(f"presets cannot be read: {error}", file) from error
-    wrong = [name for name, values in found.items() if not isinstance(values, dict)]
-    if wrong:
-        raise _error(f"`{wrong[0]}` is no preset", file, f"write {wrong[0]} = {{ n = 18 }}")
+    found = _table(file).get(spec.stem, {})
+    if not isinstance(found, dict):
+        raise _error(f"`{spec.stem}` is no table of presets", file, f"write [{spec.stem}]")
+    for name, values in found.items():
+        if not isinstance(values, dict):
+            raise _error(f"`{name}` is no preset", file, f"write {name} = {{ n = 18 }}")
+        for key, value in values.items():
+            if not _settable(value):
+                message = f"`{key}` of the preset `{name}` is no value of `--set`"
+                raise _error(message, file, "write a number, a text, or a list of them")
     return found
+
+
+def _table(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise _error(f"presets cannot be read: {why}", file) from None
+
+
+def _settable(value: Any) -> bool:
+    """Whether a value is one that a spec can be given: no date, no table, no list of lists."""
+    items = value if isinstance(value, list) else [value]
+    return all(type(item) in (int, float, str) for item in items)
 
 
 def preset(spec: Path, name: str) -> dict[str, Any]:

@@ -106,10 +106,10 @@ class Claim:
     span: Span = field(compare=False, repr=False)
 
 
-def undiscretised(file: str) -> Diagnostic:
+def undiscretised(model: "Model") -> Diagnostic:
     """What is said where steps are asked for and the file has none."""
     help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
-    return Diagnostic("this file has no discretisation", help=help_, file=file)
+    return Diagnostic("this file has no discretisation", model.equations, help=help_)
 
 
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
@@ -187,8 +187,14 @@ class Model:
     def discretisation(self) -> Discretisation:
         """What `discretise` says; raises SpecError in a file without that line."""
         if self.discretisation_or_none is None:
-            raise SpecError([undiscretised(self.source.name)])
+            raise SpecError([undiscretised(self)])
         return self.discretisation_or_none
+
+    @property
+    def equations(self) -> Span:
+        """Where the last equation stands: what a file lacks belongs below it."""
+        spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
+        return max(spans, key=lambda span: span.start, default=Span(self.source, 0, 1))
 
     @property
     def scheme(self) -> Scheme:

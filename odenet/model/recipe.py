@@ -4,7 +4,7 @@ Every key is one field of `Recipe`: its default, its kind of value and range, an
 stand together, and the checks, the messages and the documentation read them from there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
@@ -30,6 +30,7 @@ SHARE = Number(0, 1, open_low=True)
 RATE = Number(0, open_low=True)
 AMOUNT = Number(0)
 PART = Number(0, 1, open_high=True)
+MOST_LEVELS = 16
 SEED = Number(0, 2**32 - 1, whole=True)
 
 DECAY = Parameter(AMOUNT, "is the weight decay", 0.0)
@@ -100,7 +101,7 @@ AUGMENTATIONS = Choice(
 )
 
 NOISE = Parameter(AMOUNT, "is the deviation of the noise on the points", 0.05)
-POINTS = Parameter(Number(10, whole=True), "is the number of points", 2000)
+POINTS = Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000)
 
 DATA_SETS = Choice(
     "data set",
@@ -229,13 +230,22 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Problem]]:
             if value is not None:
                 values[entry.key] = value
     recipe = Recipe(**values)
-    if "levels" in values and recipe.levels and recipe.levels[-1] >= recipe.epochs:
-        problems.append(
-            Problem(
-                spans["levels"],
-                f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
-                "not before the last epoch",
-                "refine earlier, or not at all: levels = []",
-            )
+    return recipe, problems + list(_contradictions(recipe, spans))
+
+
+def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Problem]:
+    """Values that are fine by themselves and not beside each other."""
+    if recipe.levels and recipe.levels[-1] >= recipe.epochs:
+        yield Problem(
+            spans["levels"],
+            f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
+            "not before the last epoch",
+            "refine earlier, or not at all: levels = []",
         )
-    return recipe, problems
+    if len(recipe.levels) > MOST_LEVELS:
+        doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
+        yield Problem(spans["levels"], doubled, help=f"refine at most {MOST_LEVELS} times")
+    optimizer = recipe.optimizer
+    if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
+        message = "nesterov looks ahead along the momentum, which is 0"
+        yield Problem(spans["optimizer"], message, help="give a momentum, as in momentum = 0.9")

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from odenet.diagnostics import suggest
 
+SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
+MOST = 10**9  # of anything that is counted
+
 
 @dataclass(frozen=True)
 class Call:
@@ -84,13 +87,17 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a range; the ends belong to it unless `open_low`, `open_high`."""
+    """A number in a range; the ends belong to it unless `open_low`, `open_high`.
+
+    What torch has no number for in single precision is out of reach, unless `double`.
+    """
 
     low: float
     high: float | None = None
     open_low: bool = False
     open_high: bool = False
     whole: bool = False
+    double: bool = False
 
     def words(self) -> str:
         """For example "above 0, at most 1"."""
@@ -105,17 +112,22 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}, not a number")
-        if not abs(value) < 1e300:  # also what is no number at all
+        least, most = DOUBLE if self.double else SINGLE
+        most = max(MOST, self.high or 0) if self.whole else most
+        if not abs(value) <= most:  # also what is no number at all
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
-        below = value <= self.low if self.open_low else value < self.low
+        used = int(value) if self.whole else float(value)  # which may lie on an end by rounding
+        if value and abs(used) < least:
+            return subject.refuse(self, "too close to 0")
+        below = used <= self.low if self.open_low else used < self.low
         above = self.high is not None and (
-            value >= self.high if self.open_high else value > self.high
+            used >= self.high if self.open_high else used > self.high
         )
         if below or above:
             return subject.refuse(self, "too small" if below else "too large")
-        return int(value) if self.whole else float(value)
+        return used
 
 
 def _plain(number: float) -> str:

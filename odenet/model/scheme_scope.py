@@ -1,9 +1,10 @@
 """What the names inside a `scheme` block mean."""
 
+from collections.abc import Collection
 from typing import NoReturn
 
 from odenet.diagnostics import Report, Span, suggest
-from odenet.language import confusable, tree
+from odenet.language import Shapes, tree
 from odenet.model import expr
 from odenet.model.elaborate import Elaborator
 from odenet.model.meaning import Function, Rejected
@@ -34,6 +35,7 @@ class SchemeScope:
         self.before = report.errors
         self.broken: set[str] = set()
         self.spellings: dict[str, str] = {}
+        self._shapes = Shapes()
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
         self.unknowns: list[str] = []
@@ -56,7 +58,7 @@ class SchemeScope:
 
     def name(self, node: tree.Name) -> expr.Node | Function | None:
         """Constants, stages and right-hand sides."""
-        self.spellings.setdefault(node.id, node.spelling)
+        self._spell(node)
         if node.id in self.broken:
             raise Rejected
         if node.id in self.numbers:
@@ -141,27 +143,33 @@ class SchemeScope:
         else:
             self.broken.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
-            known = sorted(self.spellings.get(n, n) for n in self._known())
+            known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
             near = suggest(node.spelling, known)
             self._error(message, node.span, near or f"it has {', '.join(known)}")
         raise Rejected
 
-    def _known(self) -> list[str]:
-        """All names that mean something here."""
-        return [*self.numbers, *self.stages, *self.functions, *self.unknowns]
+    def _known(self) -> tuple[Collection[str], ...]:
+        """All names that mean something here, kind by kind."""
+        return self.numbers, self.stages, self.functions, self.unknowns
 
     def _declare(self, name: tree.Name) -> None:
-        twins = [n for n in self.spellings.values() if confusable(name.spelling, n)]
+        twin = self._shapes.twin(name.spelling)
         if name.id in RESERVED:
             meaning = {"h": "the step size", "T": "the final time", "n": "the step's number"}
             self._error(f"`{name.spelling}` is {meaning[name.id]} and cannot be a name",
                         name.span, "choose another name")  # fmt: skip
-        elif name.id in self._known():
+        elif any(name.id in names for names in self._known()):
             self._error(f"`{name.spelling}` is defined twice", name.span, "choose another name")
-        elif twins:
-            message = f"`{name.spelling}` cannot be told from `{twins[0]}` by eye"
+        elif twin:
+            message = f"`{name.spelling}` cannot be told from `{twin}` by eye"
             self._error(message, name.span, "choose another name")
-        self.spellings.setdefault(name.id, name.spelling)
+        self._spell(name)
+
+    def _spell(self, name: tree.Name) -> None:
+        """Keep how a name was first written."""
+        if name.id not in self.spellings:
+            self.spellings[name.id] = name.spelling
+            self._shapes.add(name.spelling)
 
     def _error(self, message: str, span: Span, help_: str) -> None:
         self.report.error(message, span, help=help_)

@@ -2,14 +2,15 @@
 
 from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from typing import NoReturn
 
 from odenet.diagnostics import Report, Span, nearest
-from odenet.language import canonical, confusable, tree
+from odenet.language import Shapes, canonical, tree
 from odenet.model import expr
 from odenet.model.activations import ACTIVATIONS, ActivationKind
 from odenet.model.adjoints import adjoint
-from odenet.model.elaborate import Elaborator
+from odenet.model.elaborate import MOST_NODES, Elaborator
 from odenet.model.meaning import Function, Rejected
 from odenet.model.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.parameters import Learned
@@ -21,7 +22,6 @@ FIXED = {
     "split": "the split of the input",
     "concat": "the concatenation of fields",
 }
-MOST_NODES = 10_000
 
 
 def fixed_names() -> dict[str, str]:
@@ -51,6 +51,8 @@ class SpecScope:
         self.used: set[str] = set()
         self.broken: set[str] = set()
         self.incomplete = False
+        self._fixed = fixed_names()
+        self._shapes = Shapes()
         self._formulas: dict[str, expr.Node] = {}
         self._numbers: dict[str, Value] = {}
         self._reading: list[str] = []
@@ -66,11 +68,12 @@ class SpecScope:
             message = f"`{name.spelling}` is defined twice"
             where = f"first defined{alias} in {_line_of(first, name)}"
             self.report.error(message, name.span, where, "remove one, or choose another name")
-        elif name.id in fixed_names():
-            message = f"`{name.spelling}` is {fixed_names()[name.id]} and cannot be redefined"
+        elif name.id in self._fixed:
+            message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
             self.report.error(message, name.span, help="choose another name")
         else:
             self.declared[name.id] = name
+            self._shapes.add(name.spelling)
             return
         self.broken.add(name.id)
 
@@ -80,12 +83,10 @@ class SpecScope:
 
     def _twin(self, name: tree.Name) -> str:
         """A name that looks the same but is another, with where it comes from."""
-        for other in self.declared.values():
-            if confusable(name.spelling, other.spelling):
-                return f"`{other.spelling}` of {_line_of(other, name)}"
-        for other, meaning in fixed_names().items():
-            if confusable(name.spelling, other):
-                return f"`{other}`, {meaning},"
+        if other := self._shapes.twin(name.spelling):
+            return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
+        if other := Shapes(self._fixed).twin(name.spelling):
+            return f"`{other}`, {self._fixed[other]},"
         return ""
 
     # numbers and words, for arguments
@@ -236,7 +237,7 @@ class SpecScope:
 
     def _check_size(self, value: expr.Node, written: tree.Value) -> None:
         """Stop formulas that double with every `let` before they fill the memory."""
-        if sum(1 for _ in value.walk()) > MOST_NODES:
+        if next(islice(value.walk(), MOST_NODES, None), None) is not None:
             self._fail("this formula is too long, with its lets written out", written.span, "")
 
     def _check_widths(self, value: expr.Node) -> None:
@@ -282,7 +283,7 @@ class SpecScope:
             raise Rejected
         self.broken.add(node.id)
         known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
-        twin = next((k for k in known if confusable(node.spelling, k)), "")
+        twin = Shapes(known).twin(node.spelling)
         if twin:
             self.used.add(canonical(twin))
             help_ = f"it looks like `{twin}` but is another letter"

@@ -1,10 +1,11 @@
 """Values from outside the file, as `--set` gives them."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
-from odenet.diagnostics import Report, Source, suggest
-from odenet.language import parse_setting, tree
+from odenet.diagnostics import Report, Source, Span, suggest
+from odenet.language import canonical, parse_setting, tree
 from odenet.model.meaning import Rejected
 from odenet.model.recipe import Entry
 from odenet.model.scope import SpecScope
@@ -15,7 +16,8 @@ class Settings:
     """Numbers of `let`, constants of the scheme and keys of the recipe, taken as they are found.
 
     Args:
-        given: the values by name; a text is read as it would be in the file.
+        given: the values by name; a text is read as it would be in the file. A mapping is a call
+            whose arguments are taken as they are, and not read: `{"folder": ["my pictures"]}`.
         report: takes what is wrong.
     """
 
@@ -23,8 +25,10 @@ class Settings:
         self.report = report
         self._left: dict[str, tree.Setting] = {}
         for name, value in given.items():
-            source = Source("--set", f"{name}={_literal(value)}")
-            setting = parse_setting(source, report)
+            if isinstance(value, Mapping):
+                setting = _call(name, value)
+            else:
+                setting = parse_setting(Source("--set", f"{name}={_literal(value)}"), report)
             if setting is not None:
                 self._left[setting.key.id] = setting
 
@@ -64,3 +68,24 @@ def _literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_literal, value))}]"
     return str(value)
+
+
+def _call(key: str, value: Mapping[str, Iterable[Any]]) -> tree.Setting:
+    """A setting whose value is a call; no text is read, so that its arguments may be any."""
+    ((name, given),) = value.items()
+    shown = ", ".join(f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)
+                      for item in given)  # fmt: skip
+    span = Span(text := Source("--set", f"{key}={name}({shown})"), 0, len(text.text))
+    arguments = tuple(
+        tree.Argument(
+            None,
+            tree.Text(item, span=span)
+            if isinstance(item, str)
+            else tree.Number(Fraction(item), str(item), span=span),
+            span=span,
+        )
+        for item in given
+    )
+    called = tree.Name(canonical(name), name, span=span)
+    term = tree.Term((("", called), ("", tree.Group(arguments, span=span))), span=span)
+    return tree.Setting(tree.Name(canonical(key), key, span=span), term, span=span)

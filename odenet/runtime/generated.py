@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import sys
 from hashlib import sha256
+from threading import RLock
 from types import ModuleType
 from typing import Any
+from weakref import ref
+
+FEW = 32  # modules that are always kept
+
+_lock = RLock()
+_files: dict[str, str] = {}  # of the modules loaded, the names of their texts
+_kept = [FEW]  # how many there were after the last time that some were let go
 
 
 def load_generated(name: str, source: str) -> ModuleType:
@@ -16,19 +25,40 @@ def load_generated(name: str, source: str) -> ModuleType:
         name: for messages, an identifier.
         source: the text. The same name and text give the same module.
     """
+    with _lock:
+        return _loaded(name, source)
+
+
+def _loaded(name: str, source: str) -> ModuleType:
     digest = sha256(source.encode()).hexdigest()[:12]
     path = f"odenet.generated.{name}_{digest}"
     if path not in sys.modules:
         file = f"<odenet {name} {digest}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         module = ModuleType(path)
-        module.__dict__.update(__odenet__=(name, source))
+        # The module lives as long as a function of it does: they hold its names, but not itself.
+        module.__dict__.update(__odenet__=(name, source), __itself__=module)
         sys.modules[path] = module
         exec(compile(source, file, "exec"), module.__dict__)
         for kind in vars(module).values():
             if isinstance(kind, type) and kind.__module__ == path:
                 kind.__reduce_ex__ = _reduce_tuple if issubclass(kind, tuple) else _reduce  # type: ignore[method-assign]
+        _files[path] = file
+        if len(_files) >= 2 * _kept[0]:
+            _let_go()
     return sys.modules[path]
+
+
+def _let_go() -> None:
+    """Forget the modules that nothing outside uses: a service compiles one spec after another."""
+    weak = {path: ref(sys.modules.pop(path)) for path in _files if path in sys.modules}
+    gc.collect()
+    for path, module in weak.items():
+        if (alive := module()) is not None:
+            sys.modules[path] = alive
+        else:
+            linecache.cache.pop(_files.pop(path), None)
+    _kept[0] = max(FEW, len(_files))
 
 
 def origin(kind: type) -> tuple[str, str, str]:

@@ -182,6 +182,8 @@ def build_pipeline(split: Split, shape: Sequence[int], augment: Sequence[Call]) 
         if augment:
             raise TrainingError(f"{augment[0]} changes images, and this data set has points")
         mean, deviation = torch.zeros(()), torch.ones(())
+    elif (large := _too_large(split, shape, augment)) is not None:
+        raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")
     elif over == "data":
         mean, deviation = statistics(split, shape)
     else:
@@ -214,6 +216,13 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def _standardised_over(augment: Sequence[Call]) -> str:
     return next((call["over"] for call in augment if call.name == "standardise"), "data")
+
+
+def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
+    """An augmentation by more pixels than an image has, which would leave nothing of it."""
+    stored = split.inputs.shape[-2:]
+    side = max(shape[1:] if len(shape) == 3 else stored)
+    return next((call for call in augment if call.kwargs.get("n", 0) > side), None)
 
 
 def _require_fit(split: Split, shape: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from odenet.compiler import Program
 from odenet.model.recipe import Call
+from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.flow import Memory
 from odenet.train.errors import TrainingError
@@ -21,8 +22,7 @@ from odenet.train.task import Task, flows
 
 def input_shape(program: Program) -> tuple[int, ...]:
     """The shape of one sample; raises SpecError if the spec has no `net`."""
-    if program.input_shape is None:
-        program.network()
+    program.require_network()
     return tuple(program.input_shape or ())
 
 
@@ -62,6 +62,7 @@ def restored_task(
 
 def _network(program: Program, classes: Sequence[str]) -> nn.Module:
     """A new network with one output per class, its weights given by the recipe's seed."""
+    require_room(program, 1)
     torch.manual_seed(program.recipe.seed)
     network = program.network(classes=len(classes))
     if program.classes is None:  # its last layer cannot be widened; see what it gives

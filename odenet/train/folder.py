@@ -1,11 +1,14 @@
 """`data = folder("PATH")`: the user's own pictures, in one folder per class."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import COLOUR, GREY, Pictures, decode_all, reading_processes
@@ -35,6 +38,35 @@ class _ClassFolders(ImageFolder):
         if not names:
             raise _no_pictures(directory)
         return names, {name: label for label, name in enumerate(names)}
+
+    @staticmethod
+    def make_dataset(
+        directory: str | Path, class_to_idx: dict[str, int], *_: Any, **__: Any
+    ) -> list[tuple[str, int]]:
+        """The pictures with their labels, each folder once however many links lead there."""
+        seen = {_identity(directory)}
+        return [
+            (path, label)
+            for name, label in class_to_idx.items()
+            for path in _pictures_in(Path(directory) / name, seen)
+        ]
+
+
+def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """The pictures in a folder and those below it, in order; raises on a link back up."""
+    if _identity(folder) in seen:
+        raise TrainingError(f"{folder} leads to a folder that is read already", "remove the link")
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(_identity(place))
+        folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
+        endings = tuple(IMG_EXTENSIONS)
+        yield from (str(Path(place, name)) for name in sorted(files)
+                    if name.lower().endswith(endings))  # fmt: skip
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
@@ -67,9 +99,13 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         if (root / "train").is_dir():
             root = root / "train"
         everything, classes = _scan(root, size)
+        _require_two(everything, classes, path)
         size_of_test = round(TEST_SHARE * len(everything))
         held, kept = stratified(everything.labels, size_of_test, generator(Stream.SPLIT))
         train, test = everything.pick(kept), everything.pick(held)
+    if len(classes) < 2:
+        only = ", ".join(classes)
+        raise TrainingError(f"{path} has one class, {only}, and nothing to tell it from")
     train, bad_train = _settle(train, in_memory)
     test, bad_test = _settle(test, in_memory)
     _require_classes(train, classes, path)
@@ -105,6 +141,16 @@ def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
     workers = reading_processes(1) if len(pictures) > MANY else 0
     images, good, damaged = decode_all(pictures, workers)
     return Split(images, split.labels[torch.from_numpy(good)]), damaged
+
+
+def _require_two(everything: Split, classes: Sequence[str], path: str) -> None:
+    counts = np.bincount(everything.labels.numpy(), minlength=len(classes))
+    for name, count in zip(classes, counts, strict=True):
+        if count == 1:
+            raise TrainingError(
+                f"class {name} in {path} has one picture",
+                "it needs one to train with and one to test with",
+            )
 
 
 def _require_classes(train: Split, classes: Sequence[str], path: str) -> None:

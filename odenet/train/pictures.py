@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 GREY, COLOUR = 1, 3
+# Pillow tells a format by the bytes: without this, a PostScript file would be run.
+FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
 CHUNK = 256  # pictures decoded at a time
 MOST_WORKERS = 8
 
@@ -59,9 +62,13 @@ def decode(path: str, shape: Sequence[int]) -> Tensor | str:
     channels, height, width = shape
     mode = "L" if channels == GREY else "RGB"
     try:
-        with Image.open(path) as image:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return f"{path}: not a file"
+        with Image.open(path, formats=FORMATS) as image:
             image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
             upright = ImageOps.exif_transpose(image)
+            if upright.mode[0] in "IF":
+                upright = _in_bytes(upright)
             if "transparency" in upright.info:
                 upright = upright.convert("RGBA")
             fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
@@ -70,6 +77,20 @@ def decode(path: str, shape: Sequence[int]) -> Tensor | str:
         return f"{path}: {reason}"
     pixels = np.array(fitted)
     return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
+
+    Numbers that are no kind's, as of measurements, are scaled by the picture's own range.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        ranges = (1.0, 255.0) if image.mode == "F" else (65535.0, 2.0**31 - 1)
+        low, high = 0.0, next((top for top in ranges if high <= top), high)
+    scaled = (values - low) * (255 / (high - low or 1))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
 @dataclass(frozen=True)

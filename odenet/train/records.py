@@ -174,7 +174,9 @@ class RunFolder:
         """
         try:
             found = json.loads(self.record.read_text(encoding="utf-8"))
-            return Record(**{**found, "options": Options(**found["options"])})
+            # whether to fetch is asked of who calls, not of whoever wrote the file
+            options = Options(**{**found["options"], "download": False})
+            return Record(**{**found, "options": options})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",

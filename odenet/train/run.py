@@ -14,6 +14,7 @@ from rich.text import Text
 
 import odenet
 from odenet.diagnostics import render
+from odenet.room import require_room
 from odenet.train.augment import Pipeline
 from odenet.train.build import (
     apply_options,
@@ -75,6 +76,7 @@ def train(
     for warning in program.warnings:
         console.print(Text(render(warning)), highlight=False, soft_wrap=True)
     shape = input_shape(program)
+    require_room(program, 1)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data = Data(data_set, program.recipe, shape)
     task = new_task(program, data_set.classes, data.watched_name)

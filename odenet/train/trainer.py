@@ -1,5 +1,6 @@
 """Lightning's Trainer as a recipe and a run folder want it."""
 
+import os
 from typing import Any
 
 import lightning.pytorch as pl
@@ -52,10 +53,11 @@ def build_trainer(
         TrainingError: if the devices or the strategy are not to be had.
     """
     fits = console is not None
-    known = ["auto", *StrategyRegistry.available_strategies()]
+    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _of_gpus(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise TrainingError(f"there is no strategy {options.strategy}", near)
+    _require_processors(options.devices)
     try:
         return pl.Trainer(
             accelerator="auto",
@@ -77,8 +79,23 @@ def build_trainer(
             sync_batchnorm=torch.cuda.is_available(),  # torch has it for GPUs only
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
-    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
         raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
+
+
+def _of_gpus(strategy: str) -> bool:
+    """Whether a strategy of Lightning's is none of its few for other accelerators."""
+    return "xla" not in strategy and "tpu" not in strategy
+
+
+def _require_processors(devices: int | str) -> None:
+    """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
+    most = 4 * (os.cpu_count() or 1)
+    if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
+        raise TrainingError(
+            f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
+            f"give at most {most}: each device is a process of its own",
+        )
 
 
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odenet.derive import derive
-from odenet.derive.inverse import derive_inverse, verify_inverse
+from odenet.derive.coefficients import Scalars
+from odenet.derive.inverse import derive_inverse, verified
 from odenet.derive.text import notation
 from odenet.model import expr
 from odenet.model.expr import Slot
@@ -162,7 +163,7 @@ def test_a_wrong_inverse_is_found_out():
     wrong = replace(value, terms=tuple((1, term) for _, term in value.terms))
     planted = replace(first, backward=replace(first.backward, value=wrong))
     with pytest.raises(AssertionError, match="does not give back"):
-        verify_inverse(scheme, (planted, *others), expand=False)
+        verified(scheme, (planted, *others), Scalars(scheme))
 
 
 # random sequences of shears -----------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_a_path_through_a_file_cannot_be_read(tmp_path):
 
 
 def test_a_file_without_permission_cannot_be_read(tmp_path, monkeypatch):
-    def refuse(self):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     message, _ = message_of(tmp_path / "a.ode")
     assert message == "this file cannot be read: permission denied"
 

@@ -1,0 +1,41 @@
+"""How much a stage may work out, counted: the same text has the same answer on every machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class TooMuch(Exception):
+    """A stage came to more products of terms than it may work out."""
+
+
+class _Left:
+    def __init__(self, amount: int):
+        self.amount = amount
+
+
+_left: ContextVar[_Left | None] = ContextVar("left", default=None)
+
+
+@contextmanager
+def at_most(products: int) -> Iterator[None]:
+    """Inside, `spend` raises TooMuch after so many products of terms."""
+    token = _left.set(_Left(products))
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def spend(products: int) -> None:
+    """Note work, before it is done.
+
+    Raises:
+        TooMuch: it is more than what is left.
+    """
+    left = _left.get()
+    if left is None:
+        return
+    left.amount -= products
+    if left.amount < 0:
+        raise TooMuch

@@ -1,0 +1,65 @@
+"""Whether a process that compiles, loads and trains one spec after another grows.
+
+    python -m tests.cycles --cycles 10000
+
+Each cycle has a text of its own. After a warm-up, memory, open files, generated modules and
+objects are printed every so many cycles; what is let go does not grow.
+"""
+
+import argparse
+import gc
+import linecache
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from odenet.compiler import loads
+
+SPEC = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise midpoint(h = 0.{number})
+net = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
+"""
+
+
+def cycle(number: int) -> None:
+    """A spec compiled, loaded, and trained for a step."""
+    network = loads(SPEC.format(number=100_000 + number)).network()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    loss = functional.cross_entropy(network(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1]))
+    loss.backward()
+    optimizer.step()
+
+
+def held() -> dict[str, int]:
+    """What the process holds, after what nothing uses is gone."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "KiB": pages * resource.getpagesize() // 1024,
+        "files": len(os.listdir("/proc/self/fd")),
+        "modules": sum(name.startswith("odenet.generated.") for name in sys.modules),
+        "texts": sum(name.startswith("<odenet ") for name in linecache.cache),
+        "objects": len(gc.get_objects()),
+    }
+
+
+def main() -> None:
+    """Print what is held every so many cycles."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=10_000, help="how many")
+    parser.add_argument("--every", type=int, default=100, help="how often to print")
+    options = parser.parse_args()
+    for number in range(options.cycles):
+        cycle(number)
+        if (number + 1) % options.every == 0:
+            print(number + 1, held(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What holds of every text: an answer, in time and in little memory, and the same for its layout."""
+
+import ast
+import json
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from odenet.analyse import certify
+from odenet.compiler import Program, loads
+from odenet.diagnostics import Source, SpecError
+from odenet.emit.report import as_json, as_latex, as_text
+from odenet.language.format import format_source
+from odenet.language.reading import read
+
+SECONDS = 5  # of the processor, for one text
+BYTES = 1 << 30
+
+
+class Hang(Exception):
+    """A text took longer than it may."""
+
+
+def examine(text: str, layout: bool = True) -> str:
+    """Take a text through all stages; what became of it: "refused", "dynamics" or "compiled".
+
+    Args:
+        text: of a spec.
+        layout: whether its layout is taken through all of them, too.
+
+    Raises:
+        Exception: whatever a user should never see.
+    """
+    _check_format(text)
+    try:
+        program = loads(text)
+        forms = _forms(program)
+    except SpecError as error:
+        _check_places(error, text)
+        return "refused"
+    if layout:
+        _check_same(program, forms, loads(format_source(Source("model.ode", text))))
+    return "compiled" if program.discretised else "dynamics"
+
+
+def examine_bytes(data: bytes, folder: Path) -> str:
+    """Read a file of any bytes, and compile it if it is a text."""
+    path = folder / "model.ode"
+    path.write_bytes(data)
+    try:
+        return examine(read(path).text)
+    except SpecError as error:
+        assert str(error)
+        return "refused"
+
+
+@contextmanager
+def within_limits(seconds: float = SECONDS) -> Iterator[None]:
+    """Raises Hang after so much time of the processor, MemoryError beyond a gigabyte."""
+
+    def stop(*_: object) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGPROF, stop)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + BYTES, limits[1]))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _forms(program: Program) -> dict[str, str]:
+    """All that can be printed of a program, proofs without a search."""
+    certificate = program.decide(trials=0)
+    claims = program.judge(certificate, trials=0)
+    derivation = program.derivation if program.discretised else None
+    model = program.model
+    made = as_json(model, derivation, certificate, claims)
+    return {
+        "json": json.dumps(made, allow_nan=False, sort_keys=True),
+        "text": as_text(model, derivation, certificate, claims),
+        "latex": as_latex(model, derivation, certificate),
+        "certificate": str(certify(model)),
+        "module": _code(program.source()) if program.discretised else "",
+    }
+
+
+def _code(source: str) -> str:
+    """The code of a module without its texts, which quote the spec."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.dump(tree)
+
+
+def _check_format(text: str) -> None:
+    """A layout is its own layout."""
+    try:
+        once = format_source(Source("model.ode", text))
+    except SpecError:
+        return
+    assert format_source(Source("model.ode", once)) == once, "fmt is not idempotent"
+
+
+def _check_same(program: Program, forms: dict[str, str], formatted: Program) -> None:
+    """The layout changes neither the module nor what is proved."""
+    after = _forms(formatted)
+    assert after["module"] == forms["module"], "fmt changes the module"
+    assert formatted.certificate.verdict == program.certificate.verdict, "fmt changes the verdict"
+
+
+def _check_places(error: SpecError, text: str) -> None:
+    assert error.diagnostics and str(error)
+    for diagnostic in error.diagnostics:
+        span = diagnostic.span
+        if span is not None and span.source.text == text:
+            assert 0 <= span.start < span.end <= len(text) + 1

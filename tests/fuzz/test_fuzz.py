@@ -1,0 +1,54 @@
+"""A short run of the fuzzer, and the texts that long ones have found."""
+
+import pytest
+
+from tests.fuzz import draw
+from tests.fuzz.examine import examine, examine_bytes
+
+# What a run of the fuzzer found; each was a traceback or took minutes.
+IRRATIONAL = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise mine(h = 0.1, a = 2)
+scheme mine(a) {
+    for Y' = F(Y)
+    start Y[-1] = 0
+    Y[n+1] = Y[n] + 2^(1/3) Y[n-1] + a h F(Y[n])
+}
+"""
+SYMMETRIC_AT_ZERO = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise mine(h = 0.1, a = 0)
+scheme mine(a) {
+    for Y' = F(Y)
+    Y[n+1] = Y[n] + a h F(Y[n])
+}
+"""
+TWO_CONSTANTS = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise mine(h = 0.1, a = 0.5, b = 0)
+scheme mine(a, b) {
+    for Y' = F(Y)
+    start Y[-1] = 0
+    start Y[-2] = Y[0]
+    k = F(Y[n-2])
+    Y[n+1] = Y[n] + 0.3 Y[n-1] + (a + b) h k + 1/3 h F(Y[n-2])
+}
+"""
+
+
+@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS])
+def test_what_was_found_compiles(text):
+    assert examine(text) == "compiled"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_drawn_text_gets_an_answer(seed):
+    assert examine(draw.text(seed), layout=seed % 4 == 1)
+
+
+def test_a_file_of_any_bytes_gets_an_answer(tmp_path):
+    for seed in range(40):
+        assert examine_bytes(draw.data(seed), tmp_path)

@@ -1,0 +1,115 @@
+"""Short texts that are long to work out: refused at their line, or left open, by counting."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odenet.compiler import loads
+from odenet.diagnostics import SpecError
+from odenet.language import Shapes, confusable
+from odenet.language.lexer import MOST_TOKENS
+
+HEAD = "state Y\nparam K, L : conv(3)\n"
+SPELLINGS = st.text(st.sampled_from("Kκ ΚK₁1νvσοo"), min_size=1, max_size=3)
+
+
+def refusal(text: str) -> tuple[str, int]:
+    """The message about a text, and its line."""
+    with pytest.raises(SpecError) as caught:
+        program = loads(text)
+        _ = program.derivation
+    (found,) = caught.value.diagnostics
+    assert found.span is not None
+    return found.message, found.span.line
+
+
+def test_a_product_of_many_sums_is_left_open_where_it_stands():
+    program = loads(f"{HEAD}Y' = tanh({'(K + L) ' * 20}Y)\n")
+    certificate = program.decide(trials=0)
+    assert certificate.verdict == "open"
+    assert "more than 200,000 products" in certificate.reason
+    assert certificate.span is not None and certificate.span.line == 3
+
+
+def test_a_product_that_people_write_is_not():
+    program = loads(f"{HEAD}Y' = tanh({'(K - K^T) ' * 1}Y) + L Y\n")
+    assert "products" not in program.decide(trials=0).reason
+
+
+def test_a_power_of_many_terms_is_refused_where_it_stands():
+    text = (
+        f"{HEAD}Y' = tanh((K - K^T) L Y)\ndiscretise s(h = 0.1)\n"
+        "scheme s(a = 1, b = 1, d = 1, e = 1) {\n    for Y' = F(Y)\n"
+        "    Y[n+1] = Y[n] + h (a + b + d + e)^40 F(Y[n])\n}\n"
+    )
+    assert refusal(text) == ("multiplied out, this power has more than 2,000 terms", 7)
+
+
+def test_the_stability_of_a_scheme_of_many_constants_is_found_at_their_values():
+    names = [f"c{i}" for i in range(4)]
+    text = (
+        "state Y\nparam K : conv(3)\nY' = tanh((K - K^T) Y)\n"
+        f"discretise s(h = 0.1, {', '.join(f'{n} = 0.25' for n in names)})\n"
+        f"scheme s({', '.join(names)}) {{\n    for Y' = F(Y)\n"
+        "    start Y[-1] = Y[0]\n    start Y[-2] = Y[0]\n    start Y[-3] = Y[0]\n"
+        "    Y[n+1] = c0 Y[n] + c1 Y[n-1] + c2 Y[n-2] + c3 Y[n-3] + h F(Y[n])\n}\n"
+    )
+    stability = loads(text).derivation.stability_at(dict.fromkeys(names, 0.25))
+    assert not isinstance(stability, str)
+    assert stability.imaginary.decided
+
+
+def test_a_text_of_very_many_words_is_refused_at_the_line_where_it_is_too_long():
+    line = "let a = 1 + 1\n"  # seven words and signs
+    text = line * (MOST_TOKENS // 7 + 10)
+    message, at = refusal(text)
+    assert message.startswith("a file has at most 100,000 words and signs")
+    assert at == MOST_TOKENS // 7 + 1
+
+
+def test_a_formula_of_very_many_terms_is_refused_at_its_line():
+    assert refusal(f"{HEAD}Y' = L Y + {' + '.join(['K Y'] * 4_000)}\n") == (
+        "this formula is too long, with its lets written out", 3)  # fmt: skip
+
+
+def test_thousands_of_names_are_each_compared_with_their_likes():
+    lets = "".join(f"let a{i} = {i}\n" for i in range(5000))
+    program = loads(f"{HEAD}Y' = (K + L) Y\n{lets}")
+    assert len(program.model.dynamics.states) == 1
+
+
+def test_no_more_is_looked_for_after_very_many_errors():
+    with pytest.raises(SpecError) as caught:
+        loads(HEAD + "".join(f"Y' = q{i} Y\n" for i in range(500)))
+    assert 100 <= len(caught.value.diagnostics) < 110
+
+
+@given(st.lists(SPELLINGS, max_size=6), SPELLINGS)
+def test_a_twin_is_found_exactly_where_one_is_confusable(spellings, spelling):
+    twin = Shapes(spellings).twin(spelling)
+    alike = [other for other in spellings if confusable(spelling, other)]
+    assert twin == next(iter(alike), "")
+
+
+def test_a_number_is_compared_as_it_is_used():
+    net = "discretise euler(h = 0.1)\nnet = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean\n"
+    text = f"{HEAD}Y' = (K + L) Y\n{net}train {{\n"
+    for line, message in {
+        "ema = 0.9999999999999999999": "too large",
+        "optimizer = adam(betas = [0.9, 0.9999999999999999999])": "too large",
+        "optimizer = sgd(lr = 1e299)": "out of reach",
+        "optimizer = sgd(lr = 1e-200)": "too close to 0",
+        "batch = 10^12": "out of reach",
+        "data = rings(n = 10^12)": "out of reach",
+        "data = rings(n = 10^8)": "too large",
+    }.items():
+        with pytest.raises(SpecError) as caught:
+            loads(f"{text}    {line}\n}}\n")
+        assert [d.label for d in caught.value.diagnostics] == [message], line
+
+
+def test_nesterov_needs_a_momentum():
+    text = (
+        f"{HEAD}Y' = (K + L) Y\ntrain {{\n    optimizer = sgd(momentum = 0, nesterov = yes)\n}}\n"
+    )
+    assert refusal(text) == ("nesterov looks ahead along the momentum, which is 0", 5)

@@ -1,0 +1,38 @@
+"""Generated modules are let go once nothing of them is used."""
+
+import gc
+import linecache
+import pickle
+import sys
+
+from odenet.runtime import generated
+
+SOURCE = "class Thing:\n    number = {}\n    def double(self):\n        return 2 * self.number\n"
+
+
+def loaded() -> set[str]:
+    return {name for name in sys.modules if name.startswith("odenet.generated.Many_")}
+
+
+def texts() -> set[str]:
+    return {name for name in linecache.cache if name.startswith("<odenet Many ")}
+
+
+def test_modules_and_their_texts_do_not_pile_up():
+    for number in range(5 * generated.FEW):
+        generated.load_generated("Many", SOURCE.format(number))
+    few = 2 * generated.FEW + 2
+    assert len(loaded()) <= few and len(texts()) <= few
+
+
+def test_a_module_whose_object_is_used_stays_and_can_be_pickled():
+    thing = generated.load_generated("Many", SOURCE.format("-7")).Thing()
+    name = type(thing).__module__
+    for number in range(1000, 1000 + 2 * generated.FEW):
+        generated.load_generated("Many", SOURCE.format(number))
+    assert name in sys.modules
+    assert pickle.loads(pickle.dumps(thing)).double() == -14
+    del thing
+    generated._let_go()
+    gc.collect()
+    assert name not in sys.modules
