@@ -57,7 +57,7 @@ class BackwardPass:
         """The gradients by the first state, then by the weights, then by the context."""
         passed, device = self._passed, self._passed.recorder.device
         drawn = any(e.streams is not None for e in passed.recorder.evaluations)
-        with streams_preserved(device) if drawn else nullcontext(), passed.autocast.entered():
+        with streams_preserved(device) if drawn else nullcontext(), passed.setting.entered():
             for step in reversed(passed.steps):
                 self._step(step)
         if self._drifts:

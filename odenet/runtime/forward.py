@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from odenet.runtime.exact import Fixed
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Autocast, Recorder
-from odenet.runtime.replica import Snapshot
+from odenet.runtime.replay import Recorder, Setting
+from odenet.runtime.replica import Snapshot, parts
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.steps import Rate, advance
-from odenet.runtime.watch import warn_of_hooks
+from odenet.runtime.watch import let_go, warn_of_hooks, watched
 from odenet.runtime.weights import Weights
 
 
@@ -28,7 +29,8 @@ class ForwardPass:
         shears: one step, as shears, if it is to be undone.
         undone: what undoes the renaming after them.
         weights: the parameters that the steps read.
-        autocast: the setting that rates are evaluated under.
+        differentiable: whether a backward pass may follow.
+        setting: of torch, that rates are evaluated under.
         recorder: the evaluations that called modules, as they found these and the random streams.
         compiled: compiled steps to use, if any.
         kept: true states, by the number of steps done.
@@ -45,7 +47,8 @@ class ForwardPass:
         self.shears = self.flow.shears() if undo else ()
         self.undone = {new: old for old, new in flow.relabel.items()}
         self.weights = Weights(flow, flow.learned())
-        self.autocast = Autocast.here(device)
+        self.differentiable = torch.is_grad_enabled()
+        self.setting = Setting.here(device)
         warn_of_hooks(self.weights.parts)
         self.recorder = Recorder(device, flow.stochastic)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
@@ -67,7 +70,7 @@ class ForwardPass:
         self.flow.collected = {}
         registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
         every = self.flow.anchors if self.undo else 1
-        with self.autocast.entered():
+        with self.setting.entered():
             for step in self.steps:
                 if step == self.steps.start or (every and step % every == 0):
                     self.kept[step] = registers.pack()
@@ -87,21 +90,51 @@ class ForwardPass:
             advance(self.shears, state, self._rate(state, step, weights))
             state.rename(self.flow.relabel)
         else:
-            with self.recorder.recording(self.weights.modules(self.weights.names, step)):
-                state.replace(tuple(self.flow.advance(state.tensors(), step)))
-            if self.flow.context:
-                self.flow.context.refuse_written()
+            end = self._evaluate(
+                lambda *reads: tuple(self.flow.advance(self.as_state(reads), step)),
+                state.tensors(),
+                self.weights.names,
+                step,
+            )
+            state.replace(end)
 
     def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
         def rate(term: Term, target: str) -> Tensor:
             values = self.weights.values(term.params, step, weights)
-            with self.recorder.recording(self.weights.modules(term.params, step)):
-                value = term.rate(*(state.read(slot) for slot in term.reads), *values)
-            if self.flow.context:
-                self.flow.context.refuse_written()
+            (value,) = self._evaluate(
+                lambda *reads: (term.rate(*reads, *values),),
+                [state.read(slot) for slot in term.reads],
+                term.params,
+                step,
+            )
             return value
 
         return rate
+
+    def _evaluate(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        reads: Sequence[Tensor],
+        names: Sequence[str],
+        step: int,
+    ) -> tuple[Tensor, ...]:
+        """An evaluation, recorded.
+
+        Modules are called as they are called again in the backward pass and by plain autograd, with
+        gradients on, which some look at. The graph is dropped.
+        """
+        modules = self.weights.modules(names, step)
+        differentiable = bool(modules) and self.differentiable
+        with self.recorder.recording(modules), torch.set_grad_enabled(differentiable):
+            values = function(*(map(watched, reads) if differentiable else reads))
+        if self.flow.context:
+            self.flow.context.refuse_written()
+        if not differentiable:
+            return values
+        let_go(part for module in modules for part in parts(module))
+        collected = self.flow.collected
+        self.flow.collected = {name: value.detach() for name, value in collected.items()}
+        return tuple(value.detach() for value in values)
 
     def unnoticed(self, state: Registers, step: int) -> Rate:
         """Evaluates rates on copies of the modules, which count nothing."""

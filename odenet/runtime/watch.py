@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 
 _told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
+
+
+class _Watched(torch.autograd.Function):
+    """A value as an evaluation of the forward pass reads it, of which no gradient may be asked."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same value."""
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        """Somebody kept a result of the evaluation and differentiates it."""
+        raise RuntimeError(
+            "a value that a block computed in the forward pass of rebuilt steps was kept, and is "
+            'differentiated: let the block return it as well, (y, {"name": value}), and read the '
+            'sum over all steps from flow.collected["name"], or set flow.memory = "stored"'
+        )
+
+
+def watched(tensor: Tensor) -> Tensor:
+    """A tensor that needs a gradient, as it does in the repetition, and refuses to be given one."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor
+    return _Watched.apply(tensor.detach().requires_grad_())  # pyright: ignore[reportReturnType]
+
+
+def let_go(modules: Iterable[nn.Module]) -> None:
+    """Takes the graphs off the results that modules keep on themselves: they hold activations."""
+    for module in modules:
+        for holder in (module.__dict__, module._buffers):
+            for name, kept in holder.items():
+                if isinstance(kept, Tensor) and kept.grad_fn is not None:
+                    holder[name] = kept.detach()
 
 
 def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor]) -> None:
