@@ -133,11 +133,12 @@ class RecomputedSteps(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
         """Saves the kept states, and weights and context, which nobody may change in between."""
         ctx.passed = passed = inputs[0]
+        ctx.set_materialize_grads(False)
         before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
         ctx.save_for_backward(*passed.release(), *passed.weights.tensors, *inputs[before:])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Goes back over the steps, gathering the gradients on the way."""
         if torch.is_grad_enabled():
             _refuse("differentiated twice")

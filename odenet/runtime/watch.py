@@ -46,22 +46,36 @@ def let_go(modules: Iterable[nn.Module]) -> None:
                     holder[name] = kept.detach()
 
 
-def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor]) -> None:
+def graph(values: Iterable[Tensor]) -> list[Any]:
+    """The nodes that values were computed by, each once."""
+    nodes = [value.grad_fn for value in values if value.grad_fn is not None]
+    seen = set(nodes)
+    for node in nodes:  # which grows
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                nodes.append(following)
+    return nodes
+
+
+def checkpointed(nodes: Iterable[Any]) -> bool:
+    """Whether `checkpoint(use_reentrant=True)` is among them: it is differentiated as a whole."""
+    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
+
+
+def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -> None:
     """Looks for tensors that an evaluation read past what it was given.
 
     Args:
         flow: whose parameters are known by name.
-        values: what the evaluation gave, with its graph.
+        nodes: of the graph of what the evaluation gave.
         leaves: all that it was given.
 
     Raises:
         RuntimeError: if there is a tensor that needs a gradient, and would get none.
     """
     mine = {id(leaf) for leaf in leaves}
-    nodes = [value.grad_fn for value in values if value.grad_fn is not None]
-    seen = set(nodes)
-    while nodes:
-        node = nodes.pop()
+    for node in nodes:
         captured = getattr(node, "variable", None)
         if captured is not None and id(captured) not in mine:
             raise RuntimeError(
@@ -70,10 +84,6 @@ def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor
                 "over with the state, flow(u, tensor), make it a parameter of the step's own "
                 'module, or set flow.memory = "stored"'
             )
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                nodes.append(following)
 
 
 def warn_of_kept(modules: Iterable[nn.Module]) -> None:
