@@ -19,11 +19,14 @@ from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Streams, streams_preserved
+from odenet.runtime.saved import Saved
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
 
 
-def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = True) -> State:
+def recomputed_steps(
+    flow: Stepwise, state: State, steps: range, undo: bool = True, saved: Saved | None = None
+) -> State:
     """Steps of a flow, differentiable, with no activations stored.
 
     Args:
@@ -31,18 +34,19 @@ def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = Tr
         state: its slots before the first of the steps.
         steps: which.
         undo: rebuild states by undoing steps; otherwise one state per step is kept.
+        saved: told what autograd would store of these steps.
 
     Returns:
         The slots after the last step.
     """
     # Within somebody's torch.compile the graph breaks here, once: traced, it would grow with depth.
     if torch.compiler.is_compiling():
-        return torch.compiler.disable(_chain)(flow, state, steps, undo)  # pyright: ignore[reportCallIssue]
-    return _chain(flow, state, steps, undo)
+        return torch.compiler.disable(_chain)(flow, state, steps, undo, saved)  # pyright: ignore[reportCallIssue]
+    return _chain(flow, state, steps, undo, saved)
 
 
-def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
-    forward = ForwardPass(flow, steps, state, undo)
+def _chain(flow: Stepwise, state: State, steps: range, undo: bool, saved: Saved | None) -> State:
+    forward = ForwardPass(flow, steps, state, undo, saved)
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
     weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)

@@ -15,7 +15,7 @@ from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.equations import Equations, State
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
+from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
@@ -135,15 +135,8 @@ class Flow(Equations):
         state = self._settled(state)
         order = tokens_apart if self._reads_tokens() else channels_innermost
         ordered = like(state, map(order, state))
-        end = all_steps(self, ordered, self._memory_of(ordered))
+        end = all_steps(self, ordered, self.memory)
         return like(state, map(as_before, end, state, ordered))
-
-    def _memory_of(self, state: State) -> Memory:
-        """The mode of this call: of a budget for several flows, the part of this one."""
-        memory = self.memory
-        if isinstance(memory, Share) and torch.is_grad_enabled():
-            return memory.of(self.steps * bytes_per_step(self, state))
-        return memory
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...

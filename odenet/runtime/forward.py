@@ -12,6 +12,7 @@ from odenet.runtime.exact import Fixed
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Recorder, Setting
 from odenet.runtime.replica import Snapshot, parts
+from odenet.runtime.saved import Saved
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.watch import let_go, warn_of_hooks, watched
@@ -21,11 +22,18 @@ from odenet.runtime.weights import Weights
 class ForwardPass:
     """The forward pass over some steps of a flow.
 
+    Args:
+        flow: the flow.
+        steps: which of its steps.
+        state: before them.
+        undo: whether the way back undoes steps, or begins each from a kept state.
+        saved: told what autograd would store of them.
+
     Attributes:
         source: the flow, which is told of the drift.
         flow: a view of it, private to this pass.
-        steps: which of its steps.
-        undo: whether the way back undoes steps, or begins each from a kept state.
+        steps: as given.
+        undo: as given.
         shears: one step, as shears, if it is to be undone.
         undone: what undoes the renaming after them.
         weights: the parameters that the steps read.
@@ -38,7 +46,9 @@ class ForwardPass:
         further: names of the further results that rates gave, such as a balancing loss.
     """
 
-    def __init__(self, flow: Stepwise, steps: range, state: Any, undo: bool):
+    def __init__(
+        self, flow: Stepwise, steps: range, state: Any, undo: bool, saved: Saved | None = None
+    ):
         device = state.device if isinstance(state, Registers) else state[0].device
         self.source = flow
         self.flow = flow.view()
@@ -60,6 +70,7 @@ class ForwardPass:
         self.kept: dict[int, Packed] = {}
         self.further: tuple[str, ...] = ()
         self.spent = False
+        self._saved = saved
         self._kind = type(state)
 
     def run(
@@ -95,17 +106,20 @@ class ForwardPass:
                 state.tensors(),
                 self.weights.names,
                 step,
+                weights,
             )
             state.replace(end)
 
     def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
         def rate(term: Term, target: str) -> Tensor:
-            values = self.weights.values(term.params, step, weights)
             (value,) = self._evaluate(
-                lambda *reads: (term.rate(*reads, *values),),
+                lambda *reads: (
+                    term.rate(*reads, *self.weights.values(term.params, step, weights)),
+                ),
                 [state.read(slot) for slot in term.reads],
                 term.params,
                 step,
+                weights,
             )
             return value
 
@@ -117,6 +131,7 @@ class ForwardPass:
         reads: Sequence[Tensor],
         names: Sequence[str],
         step: int,
+        weights: Sequence[Tensor],
     ) -> tuple[Tensor, ...]:
         """An evaluation, recorded.
 
@@ -124,13 +139,15 @@ class ForwardPass:
         gradients on, which some look at. The graph is dropped.
         """
         modules = self.weights.modules(names, step)
-        differentiable = bool(modules) and self.differentiable
+        differentiable = self.differentiable and (bool(modules) or self._saved is not None)
         with self.recorder.recording(modules), torch.set_grad_enabled(differentiable):
             values = function(*(map(watched, reads) if differentiable else reads))
         if self.flow.context:
             self.flow.context.refuse_written()
         if not differentiable:
             return values
+        if self._saved is not None:
+            self._saved.add(values, (*self.weights.tensors, *weights, *self.flow.context.tensors))
         let_go(part for module in modules for part in parts(module))
         collected = self.flow.collected
         self.flow.collected = {name: value.detach() for name, value in collected.items()}

@@ -46,13 +46,14 @@ def let_go(modules: Iterable[nn.Module]) -> None:
                     holder[name] = kept.detach()
 
 
-def graph(values: Iterable[Tensor]) -> list[Any]:
-    """The nodes that values were computed by, each once."""
-    nodes = [value.grad_fn for value in values if value.grad_fn is not None]
-    seen = set(nodes)
+def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
+    """The nodes that values were computed by, each once, as far back as some others."""
+    seen = {None, *before}
+    nodes = [n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen]
+    seen.update(nodes)
     for node in nodes:  # which grows
         for following, _ in node.next_functions:
-            if following is not None and following not in seen:
+            if following not in seen:
                 seen.add(following)
                 nodes.append(following)
     return nodes
