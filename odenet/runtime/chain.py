@@ -22,6 +22,7 @@ from odenet.runtime.replay import Streams, streams_preserved
 from odenet.runtime.saved import Saved
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
+from odenet.runtime.watch import refuse, refuse_transforms, refuse_types
 
 
 def recomputed_steps(
@@ -46,6 +47,8 @@ def recomputed_steps(
 
 
 def _chain(flow: Stepwise, state: State, steps: range, undo: bool, saved: Saved | None) -> State:
+    refuse_transforms()
+    refuse_types(flow, state)
     forward = ForwardPass(flow, steps, state, undo, saved)
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
     weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
@@ -144,8 +147,9 @@ class RecomputedSteps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Goes back over the steps, gathering the gradients on the way."""
+        refuse_transforms(gradients)
         if torch.is_grad_enabled():
-            _refuse("differentiated twice")
+            refuse("differentiated twice")
         slots = len(ctx.passed.flow.slots)
         wanted = [
             needed and (node is None or _executed(node))
@@ -158,12 +162,7 @@ class RecomputedSteps(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
         """Refuses forward-mode derivatives."""
-        _refuse("differentiated in forward mode")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *inputs: Any) -> NoReturn:
-        """Refuses vectorised calls."""
-        _refuse("vectorised by torch.func.vmap")
+        refuse("differentiated in forward mode")
 
 
 def _executed(node: Any) -> bool:
@@ -171,10 +170,3 @@ def _executed(node: Any) -> bool:
     if node.name() == "torch::autograd::AccumulateGrad":
         return True
     return torch._C._will_engine_execute_node(node)
-
-
-def _refuse(what: str) -> NoReturn:
-    raise RuntimeError(
-        f"a backward without stored activations cannot be {what}; "
-        'set flow.memory = "stored", which uses plain autograd and can'
-    )

@@ -14,9 +14,10 @@ from odenet.runtime.budget import Share
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.protocol import Planned, State, Stepwise
-from odenet.runtime.replay import Autocast
+from odenet.runtime.replay import Autocast, saved_tensors_hooked
 from odenet.runtime.saved import Saved
 from odenet.runtime.shear import Shear
+from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import Weights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
@@ -60,11 +61,12 @@ def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
 
     The last ones are stored: the backward pass is done with them before it needs memory to undo.
     """
-    begun = 0
+    refuse_transforms()
     kind = _kind(flow, state)
-    if kind not in flow.step_bytes:
+    # Hooks may be those of a checkpoint, which calls again and has to find the same tensors saved.
+    begun = int(kind not in flow.step_bytes or saved_tensors_hooked())
+    if begun:
         state, flow.step_bytes[kind] = _measured(flow, state)
-        begun = 1
     per_step = max(1, flow.step_bytes[kind])
     if isinstance(budget, Share):
         budget = budget.of(flow.steps * per_step)

@@ -92,6 +92,11 @@ class Setting:
             yield
 
 
+def saved_tensors_hooked() -> bool:
+    """Whether hooks say where tensors that autograd saves go, as in `save_on_cpu`, `checkpoint`."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 @contextmanager
 def _no_saved_tensors_hooks() -> Iterator[None]:
     """Outer `saved_tensors_hooks`, such as `save_on_cpu`, see nothing of what is saved within."""

@@ -12,6 +12,47 @@ from torch import Tensor, nn
 _told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
 
 
+def refuse(what: str) -> NoReturn:
+    """Says what only plain autograd can do.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError(
+        f"a backward without stored activations cannot be {what}; "
+        'set flow.memory = "stored", which uses plain autograd and can'
+    )
+
+
+def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
+    """Looks for a transform of `torch.func` around, and for many gradients at once.
+
+    Raises:
+        RuntimeError: if there is one.
+    """
+    functorch = torch._C._functorch
+    many = any(g is not None and functorch.is_batchedtensor(g) for g in gradients)
+    if many or functorch.peek_interpreter_stack() is not None:
+        refuse(
+            "differentiated or vectorised by torch.func (grad, vjp, jacrev, jvp, jacfwd, vmap), or "
+            "with is_grads_batched or vectorize"
+        )
+
+
+def refuse_types(flow: Any, state: Iterable[Tensor]) -> None:
+    """Looks for a state that is not differentiated.
+
+    Raises:
+        TypeError: if there is one.
+    """
+    for tensor in state:
+        if tensor.itemsize < 2 or not (tensor.is_floating_point() or tensor.is_complex()):
+            raise TypeError(
+                f"the steps of {type(flow).__name__} are rebuilt on floating point of 16 bits or "
+                f'more, not {tensor.dtype}: give u.float(), or set flow.memory = "stored"'
+            )
+
+
 class _Watched(torch.autograd.Function):
     """A value as an evaluation of the forward pass reads it, of which no gradient may be asked."""
 
