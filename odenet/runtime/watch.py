@@ -31,7 +31,7 @@ def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
         RuntimeError: if there is one.
     """
     functorch = torch._C._functorch
-    many = any(g is not None and functorch.is_batchedtensor(g) for g in gradients)
+    many = any(g is not None and functorch.is_legacy_batchedtensor(g) for g in gradients)
     if many or functorch.peek_interpreter_stack() is not None:
         refuse(
             "differentiated or vectorised by torch.func (grad, vjp, jacrev, jvp, jacfwd, vmap), or "
