@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self, cast, overload
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from odenet.runtime.budget import Share, as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.equations import Equations, State
@@ -221,10 +222,28 @@ class Flow(Equations):
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
 
+        Flows that differ in their weights alone share what is compiled.
+
         Args:
             options: of ``torch.compile``.
+
+        Warns:
+            UserWarning: if it has no effect, since the steps are not undone by compiled ones.
         """
-        self.compiled = CompiledSteps(options)
+        obstacle = self._irreversible() if not self.reversible else ""
+        if self.stochastic:
+            obstacle = (
+                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
+                "evaluations have to be by the same code"
+            )
+        if obstacle:
+            warnings.warn(
+                f"flow.compile() has no effect: {obstacle}. Steps with stored activations can be "
+                'compiled: flow.memory = "stored", then torch.compile(flow)',
+                stacklevel=2,
+            )
+            return
+        self.compiled = compiled_steps(self, options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
