@@ -9,7 +9,7 @@ from typing import Any, Self, cast, overload
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import Share, as_bytes
+from odenet.runtime.budget import as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
@@ -20,6 +20,7 @@ from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
+from odenet.runtime.share import Share
 from odenet.runtime.shear import Registers, like
 from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
 from odenet.runtime.tokens import Tokens

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import Share
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replay import Autocast, saved_tensors_hooked
 from odenet.runtime.saved import Saved
+from odenet.runtime.share import Share
 from odenet.runtime.shear import Shear
 from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import Weights

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C import _autograd
 
 from odenet.runtime.replica import Replica, Snapshot
 
@@ -94,21 +95,21 @@ class Setting:
 
 def saved_tensors_hooked() -> bool:
     """Whether hooks say where tensors that autograd saves go, as in `save_on_cpu`, `checkpoint`."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    return _autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 @contextmanager
 def _no_saved_tensors_hooks() -> Iterator[None]:
     """Outer `saved_tensors_hooks`, such as `save_on_cpu`, see nothing of what is saved within."""
-    autograd, hooks = torch._C._autograd, []
-    while (top := autograd._top_saved_tensors_default_hooks(True)) is not None:
+    hooks = []
+    while (top := _autograd._top_saved_tensors_default_hooks(True)) is not None:
         hooks.append(top)
-        autograd._pop_saved_tensors_default_hooks()
+        _autograd._pop_saved_tensors_default_hooks()
     try:
         yield
     finally:
         for pack, unpack in reversed(hooks):
-            autograd._push_saved_tensors_default_hooks(pack, unpack)
+            _autograd._push_saved_tensors_default_hooks(pack, unpack)
 
 
 class Streams(NamedTuple):

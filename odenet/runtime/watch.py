@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch
 
 _told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
 
@@ -30,9 +31,8 @@ def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
     Raises:
         RuntimeError: if there is one.
     """
-    functorch = torch._C._functorch
-    many = any(g is not None and functorch.is_legacy_batchedtensor(g) for g in gradients)
-    if many or functorch.peek_interpreter_stack() is not None:
+    many = any(g is not None and _functorch.is_legacy_batchedtensor(g) for g in gradients)
+    if many or _functorch.peek_interpreter_stack() is not None:
         refuse(
             "differentiated or vectorised by torch.func (grad, vjp, jacrev, jvp, jacfwd, vmap), or "
             "with is_grads_batched or vectorize"
@@ -75,7 +75,7 @@ def watched(tensor: Tensor) -> Tensor:
     """A tensor that needs a gradient, as it does in the repetition, and refuses to be given one."""
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return tensor
-    return _Watched.apply(tensor.detach().requires_grad_())  # pyright: ignore[reportReturnType]
+    return _Watched.apply(tensor.detach().requires_grad_())
 
 
 def let_go(modules: Iterable[nn.Module]) -> None:
@@ -90,7 +90,9 @@ def let_go(modules: Iterable[nn.Module]) -> None:
 def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
     """The nodes that values were computed by, each once, as far back as some others."""
     seen = {None, *before}
-    nodes = [n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen]
+    nodes: list[Any] = [
+        n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen
+    ]
     seen.update(nodes)
     for node in nodes:  # which grows
         for following, _ in node.next_functions:
