@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import Share, as_bytes
+from odenet.runtime.budget import as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.equations import Equations, State
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
+from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
 from odenet.runtime.replay import Autocast
+from odenet.runtime.share import Share
 from odenet.runtime.shear import Registers, like
 from odenet.runtime.snapshot import Likenesses
 from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
@@ -138,15 +140,8 @@ class Flow(Equations):
         state = self._settled(state)
         order = tokens_apart if self._reads_tokens() else channels_innermost
         ordered = like(state, map(order, state))
-        end = all_steps(self, ordered, self._memory_of(ordered))
+        end = all_steps(self, ordered, self.memory)
         return like(state, map(as_before, end, state, ordered))
-
-    def _memory_of(self, state: State) -> Memory:
-        """The mode of this call: of a budget for several flows, the part of this one."""
-        memory = self.memory
-        if isinstance(memory, Share) and torch.is_grad_enabled():
-            return memory.of(self.steps * bytes_per_step(self, state))
-        return memory
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -231,13 +226,31 @@ class Flow(Equations):
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
 
+        Flows that differ in their weights alone share what is compiled.
+
         Args:
             options: of ``torch.compile``.
 
         Raises:
             ValueError: if they ask for a CUDA graph of each step.
+
+        Warns:
+            UserWarning: if it has no effect, since the steps are not undone by compiled ones.
         """
-        self.compiled = CompiledSteps(options)
+        obstacle = self._irreversible() if not self.reversible else ""
+        if self.stochastic:
+            obstacle = (
+                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
+                "evaluations have to be by the same code"
+            )
+        if obstacle:
+            warnings.warn(
+                f"flow.compile() has no effect: {obstacle}. Steps with stored activations can be "
+                'compiled: flow.memory = "stored", then torch.compile(flow)',
+                stacklevel=2,
+            )
+            return
+        self.compiled = compiled_steps(self, options)
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
