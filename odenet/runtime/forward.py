@@ -13,12 +13,11 @@ from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Recorder, Setting, same_bits
-from odenet.runtime.replica import parts
 from odenet.runtime.saved import Saved
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.snapshot import Likeness, Snapshot
 from odenet.runtime.steps import Rate, advance
-from odenet.runtime.watch import let_go, warn_of_hooks, watched
+from odenet.runtime.watch import warn_of_hooks, watched
 from odenet.runtime.weights import OneStep, Weights
 
 
@@ -175,7 +174,6 @@ class ForwardPass:
             return values
         if self._saved is not None:
             self._saved.add(values, (*self.weights.tensors, *weights, *self.flow.context.tensors))
-        let_go(part for module in modules for part in parts(module))
         collected = self.flow.collected
         self.flow.collected = {name: value.detach() for name, value in collected.items()}
         return tuple(value.detach() for value in values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -79,15 +79,6 @@ def watched(tensor: Tensor) -> Tensor:
     return _Watched.apply(tensor.detach().requires_grad_())
 
 
-def let_go(modules: Iterable[nn.Module]) -> None:
-    """Takes the graphs off the results that modules keep on themselves: they hold activations."""
-    for module in modules:
-        for holder in (module.__dict__, module._buffers):
-            for name, kept in holder.items():
-                if isinstance(kept, Tensor) and kept.grad_fn is not None:
-                    holder[name] = kept.detach()
-
-
 def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
     """The nodes that values were computed by, each once, as far back as some others."""
     seen = {None, *before}
@@ -131,13 +122,24 @@ def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -
             )
 
 
-def warn_of_kept(modules: Iterable[nn.Module]) -> None:
-    """Warns of modules that keep a result with a gradient on themselves, where none arrives."""
+def let_go(modules: Iterable[nn.Module], before: Mapping[int, Any]) -> None:
+    """Takes the graphs off results that modules keep on themselves: they hold activations.
+
+    It warns of them by name, since no gradient arrives there.
+
+    Args:
+        modules: that have been evaluated.
+        before: graphs that tensors had before that, by `id` of the tensors; they stay.
+    """
     for module in modules:
-        for name, kept in module.__dict__.items():
-            graph = isinstance(kept, Tensor) and kept.grad_fn is not None
-            if graph and not _computed_weight(module, name):
-                _tell(module, name)
+        for holder in (module.__dict__, module._buffers):
+            for name, kept in holder.items():
+                graph = kept.grad_fn if isinstance(kept, Tensor) else None
+                if graph is None or before.get(id(kept)) is graph:
+                    continue
+                holder[name] = kept.detach()  # pyright: ignore[reportOptionalMemberAccess]
+                if not _computed_weight(module, name):
+                    _tell(module, name)
 
 
 def _computed_weight(module: nn.Module, name: str) -> bool:

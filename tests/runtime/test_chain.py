@@ -176,7 +176,7 @@ def test_differentiating_twice_is_refused_with_the_way_out():
     assert torch.autograd.gradgradcheck(flow, u[:1, :, :2, :2].detach().requires_grad_())
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")  # torch's own
 def test_torch_func_is_refused_with_the_way_out():
     flow, u = build("midpoint", steps=3)
     weights = dict(flow.named_parameters())
