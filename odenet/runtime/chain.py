@@ -18,8 +18,9 @@ from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Streams, same_bits, streams_preserved
+from odenet.runtime.replay import Streams, streams_preserved
 from odenet.runtime.saved import Saved
+from odenet.runtime.setting import same_bits
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
 from odenet.runtime.watch import refuse, refuse_transforms, refuse_types

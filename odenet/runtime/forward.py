@@ -12,8 +12,9 @@ from torch import Tensor
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Recorder, Setting, same_bits
+from odenet.runtime.replay import Recorder
 from odenet.runtime.saved import Saved
+from odenet.runtime.setting import Setting, same_bits
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.snapshot import Likeness, Snapshot
 from odenet.runtime.steps import Rate, advance

@@ -14,8 +14,8 @@ from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
-from odenet.runtime.replay import Autocast, saved_tensors_hooked
 from odenet.runtime.saved import Saved
+from odenet.runtime.setting import Autocast, saved_tensors_hooked
 from odenet.runtime.share import Share
 from odenet.runtime.shear import Shear
 from odenet.runtime.snapshot import Likenesses
