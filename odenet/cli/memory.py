@@ -57,4 +57,5 @@ def memory(
         }
         say(json.dumps({"batch": samples, "device": device, "modes": rows}))
     elif run:
-        show_footprints(f"\n{title}, run and measured", expected, found, Console())
+        say("")
+        show_footprints(f"{title}, run and measured", expected, found, Console())
