@@ -237,3 +237,39 @@ def test_modules_that_compute_otherwise_without_gradients_are_rebuilt_exactly():
     start = flow.requires_grad_(False).encode(torch.randn(2, 9, 16))
     with torch.no_grad():
         assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
+
+
+@pytest.mark.parametrize("weight", [1e20, -1e25, 2.0**62, float("inf"), float("nan")])
+@pytest.mark.parametrize("change", ["mix", "increase"])
+def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(weight, change):
+    state = Fixed(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
+    if change == "mix":
+        state.mix("x", weight, "y")
+    else:
+        state.increase("x", torch.ones(2, 3), weight)
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()
+
+
+@pytest.mark.parametrize("factor", [1e19, -1e30, float("inf"), float("nan")])
+def test_a_scale_beyond_all_integers_is_refused(factor):
+    state = Fixed(("x",), (torch.ones(2, 3),))
+    with pytest.raises(ValueError, match="cannot multiply by"):
+        state.multiply("x", factor)
+
+
+@pytest.mark.parametrize("factor", [2.0**10, 2.0**26, 1000.5])
+def test_a_product_that_would_wrap_around_is_out_of_range(factor):
+    state = Fixed(("x",), (torch.ones(1, 1),))
+    for _ in range(8):
+        state.multiply("x", factor)
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()
+
+
+@pytest.mark.parametrize("weight", [0.5 + 2.0**40, 1e15 + 0.5])
+def test_a_broken_weight_may_be_too_large_as_well(weight):
+    state = Fixed(("x", "y"), (torch.ones(1, 1), torch.ones(1, 1)))
+    state.mix("x", weight, "y")
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()
