@@ -284,7 +284,7 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
 
 def _laid_out(value: Any, depth: int = 0) -> str:
     """JSON that a person can read: what fits in a line stands in one."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if len(line) + depth <= WIDTH or not isinstance(value, dict | list):
         return line
     pad = "\n" + " " * (depth + 1)

@@ -1,7 +1,6 @@
 """`odenet compile`, `odenet fmt` and `odenet schemes`; none of them imports torch."""
 
 import gc
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.json_text import to_json
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
@@ -104,7 +104,7 @@ def _form(program: "Program", emit: Emit) -> str:
     derivation = program.derivation if program.discretised else None
     if emit is Emit.LATEX:
         return as_latex(model, derivation, program.certificate)
-    return json.dumps(as_json(model, derivation, program.certificate, program.claims), indent=2)
+    return to_json(as_json(model, derivation, program.certificate, program.claims), indent=2)
 
 
 def _write(target: Path, text: str, chosen: bool) -> None:
@@ -168,7 +168,7 @@ def schemes(
 
     facts = scheme_facts()
     if json_:
-        print(json.dumps(facts, indent=2))
+        print(to_json(facts, indent=2))
         return
     from rich import box
     from rich.console import Console
