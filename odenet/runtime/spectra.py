@@ -217,8 +217,8 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
     """Eigenvalues of the Jacobian of ``flow.field``, as in evaluation, largest modulus first.
 
     All of them where they are few, else ``count`` of largest modulus and of largest real part, by
-    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues. A Jacobian
-    that is not finite has nan for them.
+    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues. Those of
+    a Jacobian that is not finite are nan.
     """
     leaves = like(state, [tensor.detach().requires_grad_() for tensor in state])
     unknowns = [leaves[flow.slots.index(name)] for name in flow.states]

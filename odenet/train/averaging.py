@@ -1,5 +1,6 @@
 """The exponential moving average of the weights, which is what gets measured and kept."""
 
+import lightning.pytorch as pl
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -14,6 +15,11 @@ class MovingAverage(WeightAveraging):
 
     def __init__(self, decay: float):
         super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the precision of the weights, which they were given after the averages were made."""
+        dtype = next(pl_module.parameters()).dtype
+        self.average.to(dtype=dtype)
 
     @property
     def average(self) -> nn.Module:

@@ -1,6 +1,5 @@
 """The closing numbers of a run: as a value, a table and a picture."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from odenet.model.recipe import Recipe
 from odenet.train.optim import cycle_ends
+from odenet.train.sealed import read_sealed_json, sealed_json
 
 Row = dict[str, float]
 
@@ -38,6 +38,7 @@ class Result:
         memory: peak bytes on the GPU; None on a CPU.
         saved: share of the time that refining later saved; None without levels.
         damaged: a line for each picture that could not be read.
+        weights: the SHA-256 of `weights.safetensors`.
     """
 
     folder: str
@@ -54,16 +55,16 @@ class Result:
     memory: int | None = None
     saved: float | None = None
     damaged: tuple[str, ...] = ()
+    weights: str = ""
 
     def to_json(self) -> str:
         """As the run folder keeps it."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return sealed_json(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Result":
-        """Read what `to_json` wrote."""
-        found = json.loads(text)
-        return cls(**{**found, "damaged": tuple(found["damaged"])})
+    def read(cls, path: Path) -> "Result":
+        """Read what `to_json` wrote; raises TrainingError if it is damaged."""
+        return read_sealed_json(path, cls)
 
 
 def show_result(result: Result, console: Console) -> None:

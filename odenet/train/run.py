@@ -23,15 +23,19 @@ from odenet.train.build import (
     in_classes,
     input_shape,
     new_task,
+)
+from odenet.train.checkpoints import (
     read_checkpoint,
-    restored_task,
+    write_weights,
 )
 from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
-from odenet.train.loader import Data
+from odenet.train.loader import Data, watched_split
 from odenet.train.records import Options, Record, RunFolder, new_folder
 from odenet.train.report import Result, draw_curves, time_saved
+from odenet.train.restoring import require_resumable, restored, rows_before, weights_of
+from odenet.train.sealed import digest_of
 from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
 from odenet.train.verdicts import judged
@@ -118,15 +122,16 @@ def resume(
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
     path = folder.checkpoint("last")
     checkpoint = read_checkpoint(path)
+    watched = watched_split(program.recipe)
+    task = restored(folder, record, program, watched, path, checkpoint)
+    kept = rows_before(folder, checkpoint["epoch"])
+    trainer = _trainer(folder, task, options, console, kept)
+    require_resumable(trainer, task, path, checkpoint)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
-    task = restored_task(program, record.classes, data.watched_name, checkpoint)
-    done = checkpoint["epoch"]
-    kept = [row for row in folder.rows() if row["epoch"] <= done]
-    trainer = _trainer(folder, task, options, console, kept)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
@@ -176,12 +181,12 @@ def restore(
     options = options or record.options
     folder.require_plugins()
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
+    path, content = weights_of(folder, weights)
+    task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data_set = in_classes(data_set, record.classes)
     pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    checkpoint = read_checkpoint(folder.checkpoint(weights))
-    task = restored_task(program, record.classes, "test", checkpoint)
     return task, Data(data_set, program.recipe, shape, pipeline), options
 
 
@@ -208,10 +213,12 @@ def _write_inputs(
     verdicts: Mapping[str, Any],
 ) -> None:
     """Everything that reproduces the run, before it starts."""
+    kept = [folder.spec]
     folder.write(folder.spec, program.text)
     for use in program.tree.of(Use):  # absolute paths, and those that lead out, stay where they are
         if not Path(use.path).is_absolute() and ".." not in Path(use.path).parts:
             folder.write(folder.path / use.path, (spec.parent / use.path).read_text("utf-8"))
+            kept.append(folder.path / use.path)
     for plugin in loaded():
         folder.write(folder.plugins / plugin.path.name, plugin.path.read_text("utf-8"))
     folder.write(folder.module, program.source())
@@ -229,6 +236,7 @@ def _write_inputs(
             deviation=deviation,
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
+            files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in kept},
         )
     )
 
@@ -258,6 +266,8 @@ def _fit(
     result = _result(folder, task, data, rows)
     if task.watched != "test":
         result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+    best = read_checkpoint(folder.checkpoint("best"))
+    result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
     draw_curves({folder.path.name: rows}, folder.curves)
     return result

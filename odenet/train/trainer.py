@@ -15,9 +15,11 @@ from rich.console import Console
 from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
+from odenet.train.checkpoints import CheckpointFiles
 from odenet.train.console import progress
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
+from odenet.train.finite import FiniteCheck
 from odenet.train.guard import Guard
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
@@ -70,6 +72,7 @@ def build_trainer(
             logger=_loggers(folder, options, rows) if fits else False,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
+            plugins=[CheckpointFiles()],
             enable_progress_bar=fits and console.is_terminal,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -84,7 +87,8 @@ def build_trainer(
 def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
     accuracy = f"{watched}_accuracy"
     guard = Guard(recipe.guard == "rescale", console)
-    found: list[Callback] = [progress(console), guard, DriftMonitor(console)]
+    finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
+    found: list[Callback] = [progress(console), finite, guard, DriftMonitor(console)]
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:

@@ -10,6 +10,7 @@ from odenet import compiler
 from odenet.analyse import Certificate, ClaimResult
 from odenet.diagnostics import Diagnostic
 from odenet.language.tree import File
+from odenet.model.program import Model
 from odenet.model.recipe import Recipe
 from odenet.runtime import bias, conv, conv_kernel, layers
 from odenet.runtime.flow import Flow
@@ -77,6 +78,7 @@ class Program:
     recipe: Recipe
     tree: File
     text: str
+    model: Model
     name: str = "stub"
     classes: int | None = 10
     input_shape: tuple[int, ...] = (1, 8, 8)
@@ -116,4 +118,4 @@ train {
 def load(path, set=None):
     """Like `odenet.load`, with the stub for the network."""
     compiled = compiler.load(path, set)
-    return Program(compiled.recipe, compiled.tree, compiled.text)
+    return Program(compiled.recipe, compiled.tree, compiled.text, compiled.model)
