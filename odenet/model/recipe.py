@@ -129,6 +129,7 @@ class Key:
 ADAMW = OPTIMIZERS.default("adamw")
 COSINE = SCHEDULES.default("cosine")
 GUARDS = Word(("warn", "rescale"))
+ON_NAN = Word(("stop", "skip", "rollback"))
 PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 
 
@@ -155,6 +156,9 @@ class Recipe:
     guard: Annotated[
         str, Key(GUARDS, "says what happens to steps too long for the weights to be stable")
     ] = "warn"
+    on_nan: Annotated[
+        str, Key(ON_NAN, "says what happens when a loss or a gradient is not finite")
+    ] = "stop"
     precision: Annotated[
         str, Key(PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)")
     ] = "float32"
