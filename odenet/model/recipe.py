@@ -188,6 +188,11 @@ class Recipe:
         pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
         return [(name, value) for name, value in pairs if value is not None]
 
+    def given(self) -> list[tuple[str, Any]]:
+        """The keys whose values are not the defaults."""
+        usual = dict(Recipe().items())
+        return [(name, value) for name, value in self.items() if usual.get(name) != value]
+
 
 @dataclass(frozen=True)
 class Entry:
