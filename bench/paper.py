@@ -79,7 +79,7 @@ def trained(
         place = RunFolder(folder / f"{name}-{kind}")
         sets = [f"--set={value}" for value in (*values, *own)]
         train([str(spec), "--data", data, "--out", str(place.path), *sets], limit)
-        return Result.from_json(place.result.read_text("utf-8"))
+        return Result.read(place.result)
 
     probe = run("probe", FEWEST, PROBE / FEWEST, seconds)
     samples = probe.samples_per_second * probe.seconds / PROBE  # of an epoch

@@ -95,7 +95,7 @@ def _train(given: argparse.Namespace, run: Run, folder: Path) -> Outcome:
         began = time.monotonic()
         _call(command, threads=max(1, (os.cpu_count() or 1) // given.jobs))
         print(f"{run.name}: {time.monotonic() - began:.0f} s", flush=True)
-    return Outcome(Result.from_json(place.result.read_text("utf-8")), place.rows())
+    return Outcome(Result.read(place.result), place.rows())
 
 
 def _call(arguments: list[str], threads: int) -> None:

@@ -287,7 +287,7 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
 
 def _shown(value: Any) -> str:
     """JSON on one line, with escapes for what a terminal or an editor would act on."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 

@@ -1,6 +1,5 @@
 """`odenet check`: claims proved or refuted, and the laws measured on the compiled module."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.json_text import to_json
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
@@ -37,7 +37,7 @@ def check(
     """
     reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
-        say(json.dumps(reports, indent=2))
+        say(to_json(reports, indent=2))
     if not all(report["holds"] for report in reports):
         raise typer.Exit(1)
 

@@ -1,7 +1,6 @@
 """`odenet compile`, `odenet fmt` and `odenet schemes`; none of them imports torch."""
 
 import gc
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.files import write_text
+from odenet.json_text import to_json
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
@@ -101,7 +101,7 @@ def _form(program: "Program", emit: Emit) -> str:
             return program.source()
     if emit is Emit.LATEX:
         return as_latex(program.facts)
-    return json.dumps(as_json(program.facts, program.claims), indent=2)
+    return to_json(as_json(program.facts, program.claims), indent=2)
 
 
 def _write(target: Path, program: "Program", source: str, chosen: bool) -> list[Path]:
@@ -177,7 +177,7 @@ def schemes(
 
     facts = scheme_facts()
     if json_:
-        say(json.dumps(facts, indent=2))
+        say(to_json(facts, indent=2))
         return
     from rich import box
     from rich.console import Console

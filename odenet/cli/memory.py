@@ -1,6 +1,5 @@
 """`odenet memory`; torch is imported when it runs."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.json_text import to_json
 
 
 def memory(
@@ -55,7 +55,7 @@ def memory(
             | ({"measured": asdict(footprint)} if (footprint := found.get(mode)) else {})
             for mode in modes
         }
-        say(json.dumps({"batch": samples, "device": device, "modes": rows}))
+        say(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())

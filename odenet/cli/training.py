@@ -1,6 +1,5 @@
 """`odenet train`, `odenet eval` and `odenet compare`; torch is imported when one of them runs."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.json_text import to_json
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ def train(
         str | None,
         typer.Option(help="When steps are too long for the weights: warn or rescale them."),
     ] = None,
+    on_nan: Annotated[
+        str | None,
+        typer.Option(
+            help="When a loss or gradient is not finite: stop, skip the step, or rollback to the "
+            "start of the epoch."
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +104,7 @@ def train(
         "seed": seed,
         "precision": precision,
         "guard": guard,
+        "on_nan": on_nan,
     }
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:
@@ -159,7 +167,7 @@ def evaluate(
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
-        say(json.dumps(scores))
+        say(to_json(scores))
     else:
         say(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
         show_damaged(scores["damaged"], Console())
@@ -182,7 +190,7 @@ def compare(
         require_format(out)
     results = read_results(runs)
     if json_:
-        say(json.dumps([vars(result) for result in results]))
+        say(to_json([vars(result) for result in results]))
     else:
         show_comparison(results, Console())
     if out is not None:

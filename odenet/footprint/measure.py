@@ -18,6 +18,7 @@ from typing import Any
 
 from odenet.compiler import load
 from odenet.footprint.step import Footprint, counted
+from odenet.json_text import to_json
 from odenet.plugins import load_plugin, loaded
 
 
@@ -54,4 +55,4 @@ if __name__ == "__main__":
     for plugin in plugins:
         load_plugin(plugin)
     footprint = counted(load(spec, set=settings), batch, mode, device)
-    print(json.dumps(asdict(footprint)))
+    print(to_json(asdict(footprint)))

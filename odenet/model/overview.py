@@ -23,7 +23,7 @@ def overview(model: Model) -> str:
         "steps": list(_steps(model)),
         "claims": [(claim.span.text, "") for claim in model.claims],
         "network": list(_network(model)),
-        "recipe": [(key, show(value)) for key, value in model.recipe.items()],
+        "recipe": [(key, show(value)) for key, value in model.recipe.given()],
     }
     head = f"{model.name}: {model.description}" if model.description else model.name
     shown = [f"{title}\n{_table(rows)}" for title, rows in tables.items() if rows]

@@ -129,6 +129,7 @@ class Key:
 ADAMW = OPTIMIZERS.default("adamw")
 COSINE = SCHEDULES.default("cosine")
 GUARDS = Word(("warn", "rescale"))
+ON_NAN = Word(("stop", "skip", "rollback"))
 PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 
 
@@ -155,6 +156,9 @@ class Recipe:
     guard: Annotated[
         str, Key(GUARDS, "says what happens to steps too long for the weights to be stable")
     ] = "warn"
+    on_nan: Annotated[
+        str, Key(ON_NAN, "says what happens when a loss or a gradient is not finite")
+    ] = "stop"
     precision: Annotated[
         str, Key(PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)")
     ] = "float32"
@@ -183,6 +187,11 @@ class Recipe:
         """The keys that are set, with their values."""
         pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
         return [(name, value) for name, value in pairs if value is not None]
+
+    def given(self) -> list[tuple[str, Any]]:
+        """The keys whose values are not the defaults."""
+        usual = dict(Recipe().items())
+        return [(name, value) for name, value in self.items() if usual.get(name) != value]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,14 @@ _CLOSE = 3e-8  # relative error of such a fraction: what single precision would 
 _WORD = 62  # bits of a word of remainders
 
 
+class Inexact(ValueError):
+    """A number that exact arithmetic cannot hold, or cannot multiply by."""
+
+
+class OutOfRange(Inexact, OverflowError):
+    """A state that left the range of its integers."""
+
+
 class Fixed(Registers):
     """Registers in fixed point, with the remainders that undo them.
 
@@ -39,7 +47,7 @@ class Fixed(Registers):
 
     Raises:
         TypeError: if they are no such numbers.
-        ValueError: if a value is infinite or not a number.
+        Inexact: if a value is infinite or not a number.
     """
 
     def __init__(self, slots: tuple[str, ...], tensors: Sequence[Tensor]):
@@ -52,7 +60,7 @@ class Fixed(Registers):
                 )
         peaks = _peaks([tensor.detach() for tensor in tensors])
         if not peaks.is_meta and bool((~peaks.isfinite()).any()):
-            raise ValueError("exact arithmetic needs a finite state, but it holds inf or nan")
+            raise Inexact("exact arithmetic needs a finite state, but it holds inf or nan")
         self._prepare(_grid(peaks), tensors[0].dtype)
         super().__init__(slots, tuple(tensors))
         self._values = {
@@ -75,12 +83,16 @@ class Fixed(Registers):
     def mix(self, slot: str, weight: float, other: str) -> None:
         """Does slot += weight * other slot; whole weights need no rounding."""
         value = self._values[other]
-        if weight == round(weight):
+        if not abs(weight) <= 2**_RANGE:  # no integer that could be multiplied by
+            self._over = self._over | value.any() | (not math.isfinite(weight))
+        elif weight == round(weight):
             if abs(weight) > _SUMS:
                 self._over = self._over | ~_within(value, 2**_RANGE / abs(weight))
             self._add(slot, value, int(weight))
         else:
-            self._add(slot, _rounded(value.double(), weight).long(), 1)
+            amount = _rounded(value.double(), weight)
+            self._over = self._over | ~_within(amount, 2.0**_RANGE)
+            self._add(slot, amount.long(), 1)
 
     def multiply(self, slot: str, factor: float) -> None:
         """Does slot *= factor as a fraction p/q, its remainders put aside."""
@@ -88,6 +100,8 @@ class Fixed(Registers):
         p, q = abs(ratio.numerator), ratio.denominator
         if factor < 0:
             self._set(slot, -self._values[slot])
+        if p > q:  # the product could wrap around
+            self._over = self._over | ~_within(self._values[slot], 2**_RANGE * q // p)
         if p != q:
             whole, digit = _divide(self._values[slot], q)
             if (slot, ratio) not in self._remainders:
@@ -113,11 +127,11 @@ class Fixed(Registers):
         """Reports a state that left the range of its integers.
 
         Raises:
-            OverflowError: with what to do about it.
+            OutOfRange: with what to do about it.
         """
         self._watch(None)
         if bool(self._over):
-            raise OverflowError(
+            raise OutOfRange(
                 f"a sample left the range of exact arithmetic, some 2^{_HEADROOM} times its first "
                 "value: the flow is unstable (see flow.stability(), and take a smaller h), or a "
                 "rate gave inf or nan"
@@ -291,16 +305,18 @@ def _fraction(scale: float) -> Fraction:
     """The simplest fraction that is close; a small numerator keeps the grid fine.
 
     Raises:
-        ValueError: if only one of large numbers is, or one that is no change at all.
+        Inexact: if only one of large numbers is, or one that is no change at all.
     """
+    if not abs(scale) <= 2.0**_RANGE:
+        raise Inexact(f"exact arithmetic cannot multiply by {scale}")
     for largest in _DENOMINATORS:
         ratio = Fraction(scale).limit_denominator(largest)
         unchanged = abs(ratio) == 1 and abs(scale) != 1
         if ratio and not unchanged and abs(ratio / Fraction(scale) - 1) <= _CLOSE:
             return ratio
     if not ratio:
-        raise ValueError(f"exact arithmetic has no fraction for a scale as small as {scale}")
-    raise ValueError(
+        raise Inexact(f"exact arithmetic has no fraction for a scale as small as {scale}")
+    raise Inexact(
         "exact arithmetic multiplies by fractions of whole numbers up to "
         f"{_DENOMINATORS[-1]}, and {scale} is not close to one"
     )

@@ -60,8 +60,10 @@ def operator_norms(
         limit: iterations at most.
 
     Returns:
-        The norms, approached from below, and the directions that attain them, one for each.
+        The norms, approached from below, and the directions that attain them, one for each. What
+        holds inf or nan has no direction, and a norm that is inf or nan.
     """
+    size, K = _of_size_one(K)
     problem = _Stack(K, groups, dilation)
     if start is None:
         half = tuple(side // 2 for side in problem.space)
@@ -69,7 +71,23 @@ def operator_norms(
         if limit > _FEW:  # settled on a map half as wide, it starts well on the whole
             start = problem.embedded(problem.settled(start, tolerance, limit))
     direction = problem.settled(start.to(K), tolerance, limit)
-    return torch.linalg.vector_norm(problem.apply(direction).flatten(1), dim=1), direction
+    norms = size * torch.linalg.vector_norm(problem.apply(direction).flatten(1), dim=1)
+    return torch.where(size.isfinite(), norms, size), direction
+
+
+def _of_size_one(K: Tensor) -> tuple[Tensor, Tensor]:
+    """The size of each operator, a power of two, and the operators divided by it.
+
+    Squares of what is larger than 1e19 overflow in single precision, and those of what is smaller
+    than 1e-19 vanish. What holds inf or nan becomes zero, and has that as its size.
+    """
+    largest = K.abs().flatten(1).amax(1)
+    finite = largest.isfinite()
+    exponent = torch.frexp(torch.where(finite, largest, 1.0)).exponent.clamp(-126, 126)
+    size = torch.exp2(exponent.to(K))
+    shape = (-1, *(1,) * (K.ndim - 1))
+    scaled = torch.where(finite.view(shape), K / size.view(shape), 0.0)
+    return torch.where(finite, size, largest), scaled
 
 
 class _Stack:
@@ -210,14 +228,17 @@ class Norms:
                 norms, found = operator_norms(K, start, **options)
                 ends = zip(kernels, found.split(1), strict=True)
                 self._directions |= {(name, step): end.clone() for step, end in ends}
-            self._found |= {(name, step): n for step, n in zip(kernels, norms.cpu(), strict=True)}
+            # in double precision, in which their products do not overflow
+            norms = norms.cpu().double()
+            self._found |= {(name, step): n for step, n in zip(kernels, norms, strict=True)}
 
 
 def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
     """Eigenvalues of the Jacobian of ``flow.field``, as in evaluation, largest modulus first.
 
     All of them where they are few, else ``count`` of largest modulus and of largest real part, by
-    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues.
+    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues. Those of
+    a Jacobian that is not finite are nan.
     """
     leaves = like(state, [tensor.detach().requires_grad_() for tensor in state])
     unknowns = [leaves[flow.slots.index(name)] for name in flow.states]
@@ -244,6 +265,8 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
 def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
     if n <= max(_SMALL, count + 2):
         matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
+        if not np.isfinite(matrix).all():
+            return np.full(n, np.nan)
         return np.linalg.eigvals(matrix).astype(complex)  # numpy gives real ones as real numbers
     return _arnoldi(product, n, count)
 
@@ -266,6 +289,8 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
             image -= shares @ basis[: j + 1]
             H[: j + 1, j] += shares
         H[j + 1, j] = size = float(np.linalg.norm(image))
+        if not np.isfinite(size):
+            return np.full(count, np.nan)
         exhausted = size <= 1e-10 * np.abs(H).max()
         if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
             found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
@@ -283,4 +308,7 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
     """Of a small matrix of block norms, which bounds that of the block matrix."""
     rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
-    return torch.linalg.eigvals(torch.stack(rows).double()).abs().amax()
+    matrix = torch.stack(rows).double()
+    if not matrix.isfinite().all():
+        return matrix.amax()  # inf, or nan if there is one
+    return torch.linalg.eigvals(matrix).abs().amax()

@@ -23,6 +23,11 @@ class MovingAverage(WeightAveraging):
         self._mix = get_ema_multi_avg_fn(decay)
         self._begun = False  # the count of torch's average as the host knows it
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the precision of the weights, which they were given after the averages were made."""
+        dtype = next(pl_module.parameters()).dtype
+        self.average.to(dtype=dtype)
+
     @property
     def average(self) -> nn.Module:
         """The averaged task."""

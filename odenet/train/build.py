@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,10 +12,12 @@ from odenet.model.recipe import Call
 from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.flow import Memory
+from odenet.train.checkpoints import NETWORK, require_fit
 from odenet.train.errors import TrainingError
 from odenet.train.multilevel import refine_network
 from odenet.train.records import Options
 from odenet.train.samples import DataSet
+from odenet.train.schema import Misfit
 from odenet.train.task import Task, flows
 
 
@@ -54,9 +55,18 @@ def new_task(program: Program, classes: Sequence[str], watched: str, level: int 
 def restored_task(
     program: Program, classes: Sequence[str], watched: str, checkpoint: Mapping[str, Any]
 ) -> Task:
-    """The task of a program with the weights of a checkpoint. See `new_task`."""
-    task = new_task(program, classes, watched, checkpoint["odenet"]["level"])
-    task.load_state_dict(checkpoint["state_dict"])
+    """The task of a program with the weights of a checkpoint. See `new_task`.
+
+    Raises:
+        Misfit: they are those of another network.
+    """
+    level, levels = checkpoint["odenet"]["level"], program.recipe.levels
+    if not 0 <= level <= len(levels):
+        raise Misfit(f"its flows were refined {level} times, and levels says {len(levels)} at most")
+    task = new_task(program, classes, watched, level)
+    weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK)}
+    require_fit({NETWORK + n: t for n, t in task.network.state_dict().items()}, weights)
+    task.load_state_dict(weights, strict=False)
     return task
 
 
@@ -75,18 +85,6 @@ def _network(program: Program, classes: Sequence[str]) -> nn.Module:
                 f"end it with dense({len(classes)})",
             )
     return network.train()
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, without running anything that it may hold.
-
-    Raises:
-        TrainingError: if it cannot be read.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch each have their own
-        raise TrainingError(f"{path} cannot be read: {error}") from error
 
 
 def apply_options(network: nn.Module, options: Options) -> None:

@@ -26,7 +26,7 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder.read_record()
         if not folder.result.is_file():
             raise TrainingError(f"{run} is not finished", f"odenet train --resume {run}")
-        results.append(Result.from_json(folder.result.read_text(encoding="utf-8")))
+        results.append(Result.read(folder.result))
     return results
 
 
@@ -50,5 +50,13 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
 
 
 def draw_comparison(runs: Sequence[Path], path: Path) -> None:
-    """Draw the curves of runs into one picture."""
-    draw_curves({run.name: RunFolder(run).rows() for run in runs}, path)
+    """Draw the curves of runs into one picture.
+
+    Raises:
+        TrainingError: the metrics of one cannot be read.
+    """
+    rows = {run.name: RunFolder(run).rows() for run in runs}
+    for run in runs:
+        if not rows[run.name]:
+            raise TrainingError(f"{RunFolder(run).metrics} has no rows to draw")
+    draw_curves(rows, path)

@@ -1,6 +1,9 @@
 """How exactly flows rebuild their states while they train, and what to do when they do not."""
 
+import math
+
 import lightning.pytorch as pl
+import torch
 from rich.console import Console
 
 from odenet.analyse.scheme_on_dynamics import LARGE
@@ -38,11 +41,15 @@ class DriftMonitor(pl.Callback):
         measured = [drift for drift in found if drift is not None]
         if not measured:
             return
-        pl_module.health["drift"] = worst = max(measured)
-        if not worst <= LARGE and not self._said:
+        pl_module.health["drift"] = worst = torch.tensor(measured).amax().item()  # nan if one is
+        if not math.isfinite(worst):
+            return  # the states themselves were not finite, and that is said elsewhere
+        if worst > LARGE and not self._said:
             self._said = True
+            exact = any(flow.exact for flow in flows(pl_module.network).values())
+            cure = "use --memory stored" if exact else "use --exact, or --memory stored"
             self.console.print(
                 f"[yellow]warning:[/yellow] in epoch {trainer.current_epoch + 1} states were "
                 f"rebuilt with a relative error of {worst:.1e}, and gradients are as wrong; "
-                "use --exact, or --memory stored"
+                f"{cure}"
             )

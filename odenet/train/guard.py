@@ -14,10 +14,9 @@ from torch import nn
 
 from odenet.runtime.flow import Flow
 from odenet.train.errors import TrainingError
-from odenet.train.task import Task, flows, stability
+from odenet.train.task import ROUGH, Task, flows, stability
 
-ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
-EXACT = 200  # before weights are changed by it
+EXACT = 200  # iterations before weights are changed by it
 AIM = 0.98  # the share that a step which was above 1 gets
 ROUNDS = 12  # of scaling; one is enough where ω is quadratic in the operators
 
@@ -73,7 +72,7 @@ class Guard(pl.Callback):
         if margin is None:
             return
         pl_module.health["stability"] = margin
-        if margin > 1 and not self._said:
+        if not margin <= 1 and not self._said:
             self._said = True
             help_ = (
                 "shorten h" if self.rescale else "shorten h, or keep it below by --guard rescale"
@@ -101,9 +100,10 @@ def rescale(network: nn.Module) -> None:
     for flow in flows(network).values():
         for _ in range(ROUNDS):
             shares = flow.stability(EXACT)
-            if shares.amax() <= 1:
+            beyond = (shares > 1) & shares.isfinite()  # others cannot be scaled back by a factor
+            if not beyond.any():
                 break
-            _scale(flow, torch.where(shares > 1, (AIM / shares).sqrt(), 1.0))
+            _scale(flow, torch.where(beyond, (AIM / shares).sqrt(), 1.0))
 
 
 @torch.no_grad()

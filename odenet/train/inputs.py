@@ -16,6 +16,7 @@ from odenet.plugins import loaded
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Data
 from odenet.train.records import Options, Record, RunFolder
+from odenet.train.sealed import digest_of
 
 
 def write_inputs(
@@ -30,9 +31,9 @@ def write_inputs(
     """Write everything that reproduces the run; the record, which makes it a run, last."""
     kept = _Kept(folder)
     text = kept.main(Source(str(spec), program.text))
-    for path, used in kept.files.items():
-        folder.write(path, used)
-    folder.write(folder.spec, text)
+    texts = kept.files | {folder.spec: text}
+    for path, content in texts.items():
+        folder.write(path, content)
     if kept.files:  # module and certificate are those of the text that is kept
         program = odenet.loads(text, settings, str(folder.path / f"{program.name}.ode"))
     _write_plugins(folder)
@@ -51,6 +52,7 @@ def write_inputs(
             deviation=deviation,
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
+            files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
     )
 

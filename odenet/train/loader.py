@@ -150,6 +150,11 @@ class Batches:
                 yield images, everywhere[places], places
 
 
+def watched_split(recipe: Recipe) -> str:
+    """The name of the split that is measured after each epoch."""
+    return "val" if recipe.holdout else "test"
+
+
 class Data(pl.LightningDataModule):
     """The splits of a data set as loaders for Lightning.
 
@@ -169,10 +174,19 @@ class Data(pl.LightningDataModule):
     ):
         super().__init__()
         train = part(data.train, recipe.fraction, recipe.seed)
-        self.watched, self.watched_name = data.test, "test"
+        self.watched, self.watched_name = data.test, watched_split(recipe)
         if recipe.holdout:
             train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
-            self.watched_name = "val"
+            if not len(train):
+                raise TrainingError(
+                    f"holdout = {recipe.holdout} leaves no sample of {data.name} to train on",
+                    "choose a smaller share, as in --set holdout=0.1",
+                )
+        if not len(data.test):
+            raise TrainingError(
+                f"the test split of {data.name} has no sample that can be read",
+                "; ".join(data.damaged[:3]),
+            )
         self.train, self.test = train, data.test
         self.name = data.name
         self.classes = data.classes

@@ -6,7 +6,7 @@ or written twice however a run ends.
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -52,6 +52,17 @@ class Metrics(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+def metrics_of(trainer: pl.Trainer) -> Metrics:
+    """The rows of a trainer that trains."""
+    (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
+    return found
+
+
+def has_rows(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint holds the rows; those of the first versions do not."""
+    return Metrics.__qualname__ in checkpoint.get("callbacks", {})
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -1,9 +1,8 @@
 """The folder of a run: everything that reproduces it, beside what it measured."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,10 @@ from typing import Any
 from odenet.files import make_folder, write_text
 from odenet.plugins import loaded
 from odenet.train.errors import TrainingError
+from odenet.train.schema import Misfit
+from odenet.train.sealed import digest_of, read_sealed_json, sealed_json
+
+COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"}  # of every row
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Record:
         deviation: likewise.
         versions: of odenet, torch and lightning.
         verdicts: on the spectrum and on the claims of the spec.
+        files: the SHA-256 of the spec and of what it uses, by their path in the folder.
     """
 
     name: str
@@ -63,6 +67,13 @@ class Record:
     deviation: Sequence[float]
     versions: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise Misfit("`classes` names none")
+        if len(self.mean) != len(self.deviation) or not all(d > 0 for d in self.deviation):
+            raise Misfit("`deviation` is not a positive number for each channel")
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,11 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def weights(self) -> Path:
+        """The weights of the best epoch, for any program; there when the run is complete."""
+        return self.path / "weights.safetensors"
+
+    @property
     def checkpoints(self) -> Path:
         """`best.ckpt` and `last.ckpt`."""
         return self.path / "checkpoints"
@@ -164,24 +180,28 @@ class RunFolder:
 
     def write_record(self, record: Record) -> None:
         """Keep what the run is started with."""
-        self.write(self.record, json.dumps(asdict(record), indent=2, default=str) + "\n")
+        self.write(self.record, sealed_json(asdict(record)))
 
     def read_record(self) -> Record:
         """What the run was started with.
 
         Raises:
-            TrainingError: if this is not the folder of a run.
+            TrainingError: if this is not the folder of a run, or a damaged one.
         """
         try:
-            found = json.loads(self.record.read_text(encoding="utf-8"))
-            # whether to fetch is asked of who calls, not of whoever wrote the file
-            options = Options(**{**found["options"], "download": False})
-            return Record(**{**found, "options": options})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = read_sealed_json(self.record, Record)
+        except OSError as error:
             raise TrainingError(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 "name a folder that `odenet train` has written, as in runs/digits-1",
             ) from error
+        for name, digest in record.files.items():
+            path = self.path / name
+            if not path.is_file() or digest_of(path) != digest:
+                what = "was changed since the run began" if path.is_file() else "is missing"
+                raise TrainingError(f"{path} {what}", "put it back, or start a new run")
+        # whether to fetch is asked of who calls, not of whoever wrote the file
+        return replace(record, options=replace(record.options, download=False))
 
     def require_plugins(self) -> None:
         """Refuse a run whose plugins have not been run; a run never runs its own copies.
@@ -198,14 +218,34 @@ class RunFolder:
                 )
 
     def rows(self) -> list[dict[str, float]]:
-        """The rows of the metrics, one per epoch, in order."""
+        """The rows of the metrics, one per epoch, in order.
+
+        Raises:
+            TrainingError: one of them cannot be read.
+        """
         if not self.metrics.is_file():
             return []
-        with self.metrics.open(newline="", encoding="utf-8") as file:
-            return [
-                {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
-                for row in csv.DictReader(file)
-            ]
+        found: list[dict[str, float]] = []
+        try:
+            with self.metrics.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    if None in row:
+                        raise ValueError("it has more values than the file has columns")
+                    found.append({k: _number(v) for k, v in row.items() if v})
+                    missing = COLUMNS - found[-1].keys()
+                    if missing or found[-1]["epoch"] != len(found) - 1:
+                        what = f"`{min(missing)}` is missing" if missing else "epochs are missing"
+                        raise ValueError(what)
+        except (ValueError, TypeError, csv.Error) as error:
+            raise TrainingError(
+                f"{self.metrics} cannot be used: in the row of epoch {max(len(found), 1)}: {error}",
+                "take it from a copy of the run",
+            ) from error
+        return found
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _whats_there(folder: RunFolder) -> str:

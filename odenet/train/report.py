@@ -1,6 +1,5 @@
 """The closing numbers of a run: as a value, a table and a picture."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -16,6 +15,7 @@ from odenet.diagnostics import printable
 from odenet.model.recipe import Recipe
 from odenet.train.figures import label, save_figure
 from odenet.train.optim import cycle_ends
+from odenet.train.sealed import read_sealed_json, sealed_json
 
 Row = dict[str, float]
 
@@ -41,6 +41,7 @@ class Result:
         memory: peak bytes on the GPU; None on a CPU.
         saved: share of the time that refining later saved; None without levels.
         damaged: a line for each picture that could not be read.
+        weights: the SHA-256 of `weights.safetensors`.
     """
 
     folder: str
@@ -57,16 +58,16 @@ class Result:
     memory: int | None = None
     saved: float | None = None
     damaged: tuple[str, ...] = ()
+    weights: str = ""
 
     def to_json(self) -> str:
         """As the run folder keeps it."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return sealed_json(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Result":
-        """Read what `to_json` wrote."""
-        found = json.loads(text)
-        return cls(**{**found, "damaged": tuple(found["damaged"])})
+    def read(cls, path: Path) -> "Result":
+        """Read what `to_json` wrote; raises TrainingError if it is damaged."""
+        return read_sealed_json(path, cls)
 
 
 def show_result(result: Result, console: Console) -> None:

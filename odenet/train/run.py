@@ -22,8 +22,10 @@ from odenet.train.build import (
     in_classes,
     input_shape,
     new_task,
+)
+from odenet.train.checkpoints import (
     read_checkpoint,
-    restored_task,
+    write_weights,
 )
 from odenet.train.claim import held, new_run
 from odenet.train.console import calm
@@ -31,11 +33,12 @@ from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.guard import EXACT
 from odenet.train.inputs import require_same, write_inputs
-from odenet.train.loader import Data
-from odenet.train.metrics import Metrics
+from odenet.train.loader import Data, watched_split
+from odenet.train.metrics import has_rows, metrics_of
 from odenet.train.products import products
 from odenet.train.records import Options, RunFolder
 from odenet.train.report import Result, draw_curves, time_saved
+from odenet.train.restoring import require_resumable, restored, rows_before, weights_of
 from odenet.train.stopping import resumable
 from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
@@ -85,9 +88,7 @@ def train(
         return _fit(_trainer(folder, task, options, console), folder, task, data)
     with new_run(program.name, out, console) as folder:
         trainer = _trainer(folder, task, options, console)
-        write_inputs(
-            folder, Path(spec), program, settings, options, data, verdicts
-        )  # nothing is in the way
+        write_inputs(folder, Path(spec), program, settings, options, data, verdicts)
         return _fit(trainer, folder, task, data)
 
 
@@ -140,18 +141,22 @@ def _go_on(
     folder.require_plugins()
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
-    path = folder.begun()
+    path, watched = folder.begun(), watched_split(program.recipe)
+    if path is None:
+        task = new_task(program, record.classes, watched)
+        trainer = _trainer(folder, task, options, console)
+    else:
+        checkpoint = read_checkpoint(path)
+        task = restored(folder, record, program, watched, path, checkpoint)
+        trainer = _trainer(folder, task, options, console)
+        require_resumable(trainer, task, path, checkpoint)
+        if not has_rows(checkpoint):
+            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
-    if path is None:
-        task = new_task(program, record.classes, data.watched_name)
-    else:
-        checkpoint = read_checkpoint(path)
-        task = restored_task(program, record.classes, data.watched_name, checkpoint)
-    trainer = _trainer(folder, task, options, console)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
@@ -201,12 +206,12 @@ def restore(
     options = options or record.options
     folder.require_plugins()
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
+    path, content = weights_of(folder, weights)
+    task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data_set = in_classes(data_set, record.classes)
     pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    checkpoint = read_checkpoint(folder.checkpoint(weights))
-    task = restored_task(program, record.classes, "test", checkpoint)
     return task, Data(data_set, program.recipe, shape, pipeline), options
 
 
@@ -234,13 +239,15 @@ def _fit(
 
 def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
     """Write what came of a run."""
-    (metrics,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
+    metrics = metrics_of(trainer)
     metrics.write()
     if task.recipe.ema:  # where nothing was left to train, the average was not put in
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = _result(folder, task, data, metrics.rows)
     if task.watched != "test":
         result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+    best = read_checkpoint(folder.checkpoint("best"))
+    result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
     draw_curves({folder.path.name: metrics.rows}, folder.curves)
     return result

@@ -1,30 +1,9 @@
-"""Checkpoints that are there whole, whatever happens while they are written."""
+"""Lightning's checkpoints, for folders that may be moved."""
 
 import os
-from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.plugins import TorchCheckpointIO
-
-from odenet.files import make_folder, replacing
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the last one, and keeps that until the new one is complete.
-
-    Lightning's own writes to the system's folder of temporary files. On another file system the
-    move from there is a copy over the only checkpoint, which a full disk cuts short.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint; raises WriteError if it cannot be."""
-        make_folder(Path(path).parent)
-        with replacing(path) as stream:
-            torch.save(checkpoint, stream)
 
 
 class KeptCheckpoint(ModelCheckpoint):

@@ -1,6 +1,8 @@
 """What is trained: the network with its loss, metrics, optimizer and schedule."""
 
+import math
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,12 +14,15 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from odenet.model.recipe import Recipe
+from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
+from odenet.train.diagnosis import fault_of
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Batch
 from odenet.train.optim import build_optimizer, build_schedule
 from odenet.train.samples import Stream, generator
 
+ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "stability": "h·ω/limit",
@@ -43,11 +48,17 @@ class Scores(nn.Module):
         """Both."""
         return self.loss, self.accuracy
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch."""
+    def update(
+        self, loss: Tensor, logits: Tensor, labels: Tensor, finite_only: bool = False
+    ) -> None:
+        """Count one batch; if told so, not a loss that is not finite, which others respond to."""
+        loss = loss.detach()
         # Filled in where it is needed: as a number it would be copied, and the device waited for.
         count = torch.full((), len(labels), dtype=torch.float32, device=loss.device)
-        self.loss.update(loss.detach(), count)
+        if finite_only:
+            finite = loss.isfinite()
+            loss, count = torch.where(finite, loss, torch.zeros_like(loss)), count * finite
+        self.loss.update(loss, count)
         self.accuracy.update(logits.detach(), labels)
 
     def collect(self, split: str) -> dict[str, Tensor]:
@@ -102,9 +113,9 @@ class Task(pl.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch, penalties included."""
         inputs, labels = batch
-        logits = self.network(inputs)
+        logits = self._answer(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.train_scores.update(loss, logits, labels)
+        self.train_scores.update(loss, logits, labels, finite_only=True)
         self._seen += len(labels)
         return loss + self.penalty() if self.recipe.smooth else loss
 
@@ -115,18 +126,23 @@ class Task(pl.LightningModule):
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Measure one batch; the loss is plain cross-entropy."""
         inputs, labels = batch
-        logits = self.network(inputs)
+        logits = self._answer(inputs)
         self.test_scores.update(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Keep the numbers for the row that the epoch's end writes."""
-        self._measured = self.test_scores.collect(self.watched)
+        self._measured = self._collect_measured(self.watched)
 
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Report the numbers of `evaluate`."""
-        self.log_dict(self.test_scores.collect("test"))
+        self.log_dict(self._collect_measured("test"))
+
+    def _collect_measured(self, split: str) -> dict[str, Tensor]:
+        if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
+            raise TrainingError(f"no sample of the {split} split could be read")
+        return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the interrupted run; processes have one stream each."""
@@ -137,7 +153,20 @@ class Task(pl.LightningModule):
             torch.set_rng_state(self._random["cpu"].cpu())
             if "cuda" in self._random and self.device.type == "cuda":
                 torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
+        self._follow_recipe()
         self._started = time.perf_counter()
+
+    def _follow_recipe(self) -> None:
+        """Numbers of the optimizer are the recipe's also after a resume with others than before."""
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
+        for group, new in zip(optimizer.param_groups, fresh, strict=True):
+            group.update({k: v for k, v in new.items() if k not in ("params", "lr")})
+            group["initial_lr"] = new["lr"]
+        schedule.base_lrs = [group["lr"] for group in fresh]
+        for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""
@@ -151,11 +180,11 @@ class Task(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Write the epoch's row; stop when there is nothing left to train."""
         row = self.train_scores.collect("train") | self._measured
-        if not row["train_loss"].isfinite():
-            raise TrainingError(
-                f"the loss is {row['train_loss'].item()} after epoch {self.current_epoch + 1}",
-                "lower the optimizer's lr, add a warmup to the schedule, or set clip = 1",
-            )
+        for split in ("train", self.watched):
+            loss = row[f"{split}_loss"].item()
+            if not math.isfinite(loss):
+                after = f"after epoch {self.current_epoch + 1}"
+                raise self.fault(f"the mean loss on the {split} split is {loss} {after}")
         beside = {"samples_per_second": self._speed, **self.health}
         if self.device.type == "cuda":
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
@@ -191,6 +220,44 @@ class Task(pl.LightningModule):
         self.seconds = checkpoint["odenet"]["seconds"]
         self._random = checkpoint["odenet"]["random"]
 
+    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> TrainingError:
+        """What training says when it cannot go on because numbers went wrong.
+
+        Args:
+            what: went wrong, and when.
+            inputs: of the pass in which it did, to find out where.
+            otherwise: what to say of it if that is not found.
+        """
+        with torch.no_grad():
+            margin = stability(self.network, ROUGH)
+            where = "" if inputs is None else fault_of(self.network, flows(self.network), inputs)
+        why = where or otherwise
+        message = f"{what}: {why}" if why else what
+        causes = ["lower the optimizer's lr, add a warmup to the schedule, or set clip = 1"]
+        if margin is not None and not margin <= 1:
+            message += f" (h·ω is {margin:.3g} times its limit of stability)"
+            causes.insert(0, "shorten h")
+        return TrainingError(message, "; ".join(causes) + self._way_on())
+
+    def _way_on(self) -> str:
+        """How to go on from the last checkpoint, if there is one."""
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return ""
+        folder = self.trainer.default_root_dir
+        if not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+            return "; no epoch was complete, so start again"
+        return f"; from the last checkpoint on: odenet train --resume {folder} --set NAME=VALUE"
+
+    def _answer(self, inputs: Tensor) -> Tensor:
+        """The logits of a batch."""
+        try:
+            return self.network(inputs)
+        except Inexact as error:
+            when = "while measuring"
+            if self.training:
+                when = f"in epoch {self.current_epoch + 1}"
+            raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
+
     def _stop_clock(self) -> None:
         now = time.perf_counter()
         self._speed = self._seen * self.trainer.world_size / (now - self._started)
@@ -212,13 +279,14 @@ def stability(network: nn.Module, iterations: int | None = None) -> float | None
         iterations: as in `Flow.stability`.
 
     Returns:
-        None if a flow has no bound, or its scheme no limit.
+        None if a flow has no bound, or its scheme no limit; inf or nan for weights that are not
+        finite.
     """
     try:
-        margins = [flow.stability(iterations).max().item() for flow in flows(network).values()]
+        margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
     except (ValueError, NotImplementedError):
         return None
-    return max(margins, default=None)
+    return torch.stack(margins).amax().item() if margins else None  # nan if one is
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:

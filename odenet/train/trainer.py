@@ -14,14 +14,16 @@ from rich.console import Console
 from odenet.diagnostics import suggest
 from odenet.model.recipe import Recipe
 from odenet.train.averaging import MovingAverage
+from odenet.train.checkpoints import CheckpointFiles
 from odenet.train.console import progress
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
+from odenet.train.finite import FiniteCheck
 from odenet.train.guard import Guard
 from odenet.train.metrics import Metrics
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
-from odenet.train.saving import KeptCheckpoint, WholeCheckpoints
+from odenet.train.saving import KeptCheckpoint
 from odenet.train.stopping import Progress, Stopper
 
 PRECISIONS: dict[str, Any] = {
@@ -69,9 +71,9 @@ def build_trainer(
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
             logger=_loggers(folder, options) if fits else False,
-            plugins=[WholeCheckpoints()],
             default_root_dir=folder.path,
             enable_checkpointing=fits,
+            plugins=[CheckpointFiles()],
             enable_progress_bar=fits and console.is_terminal,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -102,7 +104,8 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     accuracy = f"{watched}_accuracy"
     metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
-    found: list[Callback] = [progress(console), guard, DriftMonitor(console)]
+    finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
+    found: list[Callback] = [progress(console), finite, guard, DriftMonitor(console)]
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:

@@ -9,7 +9,8 @@ pytest.importorskip("bench", reason="bench/ lies beside the package in a checkou
 
 from bench import gpu, paper, stacks
 from odenet.cli import app
-from odenet.train.records import RunFolder
+from odenet.train.metrics import as_csv
+from odenet.train.records import COLUMNS, RunFolder
 from odenet.train.report import Result
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
@@ -106,8 +107,9 @@ def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
             result = Result("", "test", 0.1, 0.1, 1, 0.1, 4, 1234, 1.0, 100.0)
             folder.write(folder.result, result.to_json())
             return
-        rows = "".join(f"{n},0.{n}5,200.0\n" for n in range(epochs))
-        folder.write(folder.path / "metrics.csv", f"epoch,test_accuracy,samples_per_second\n{rows}")
+        row = dict.fromkeys(COLUMNS, 1.0) | {"samples_per_second": 200.0}
+        rows = [row | {"epoch": n, "test_accuracy": float(f"0.{n}5")} for n in range(epochs)]
+        folder.write(folder.metrics, as_csv(rows))
         raise RuntimeError("stopped after 30 s")
 
     call = ("resnet-32", "digits", [], tmp_path, 30.0, train)

@@ -118,9 +118,9 @@ def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, argume
     assert "Traceback" not in text
 
 
-def test_data_in_a_folder_that_no_recipe_can_name_is_refused(odenet):
-    code, text = odenet("train", DIGITS, "--data", 'folder:a"b')
-    assert code == 2 and "a recipe cannot hold quotes" in text
+def test_data_in_a_folder_of_any_name_is_looked_for_under_that_name(odenet):
+    code, text = odenet("train", DIGITS, "--data", 'folder:a"b\n')
+    assert code == 1 and "does not exist" in text and "Traceback" not in text
 
 
 def test_an_output_that_is_full_is_said(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from odenet.analyse import certify
+from odenet.analyse import Facts, certify
 from odenet.compiler import Program, loads
 from odenet.diagnostics import Source, SpecError
 from odenet.emit.report import as_json, as_latex, as_text
@@ -80,14 +80,16 @@ def _forms(program: Program) -> dict[str, str]:
     """All that can be printed of a program, proofs without a search."""
     certificate = program.decide(trials=0)
     claims = program.judge(certificate, trials=0)
-    derivation = program.derivation if program.discretised else None
-    model = program.model
-    made = as_json(model, derivation, certificate, claims)
+    derived = program.derivation if program.discretised else None
+    facts = Facts(model=program.model, derived=derived, certificate=certificate)
+    made = as_json(facts, claims)
     return {
         "json": json.dumps(made, allow_nan=False, sort_keys=True),
-        "text": as_text(model, derivation, certificate, claims),
-        "latex": as_latex(model, derivation, certificate),
-        "certificate": str(certify(model)),
+        "text": as_text(facts, claims),
+        "tree": str(program.tree),
+        "program": str(program.model),
+        "latex": as_latex(facts),
+        "certificate": str(certify(program.model)),
         "module": _code(program.source()) if program.discretised else "",
     }
 

@@ -276,9 +276,9 @@ def _columns(page, heading):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-def test_a_row_needs_the_one_file_that_the_table_of_the_architecture_names():
+def test_a_row_needs_the_file_that_contributing_names_for_it():
     """The names of rows stand in their table and in no other module of the compiler's."""
-    places = {what: where for what, where, _ in _columns("architecture.md", "what")}
+    places = {what: where for what, where, _ in _columns("../CONTRIBUTING.md", "what")}
     tables_ = {
         "an activation": OWN_ACTIVATIONS,
         "a layer": OWN_LAYERS,
@@ -286,7 +286,7 @@ def test_a_row_needs_the_one_file_that_the_table_of_the_architecture_names():
         "a claim": OWN_CLAIMS,
     }
     for what, rows in tables_.items():
-        (home,) = re.findall(r"`(odenet/[\w/]+\.py)`", places[what])
+        home, *_ = re.findall(r"`(odenet/[\w/]+\.py)`", places[what])
         others = [
             path
             for part in ("language", "model", "derive", "analyse", "emit", "cli")

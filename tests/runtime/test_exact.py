@@ -256,3 +256,39 @@ def test_both_passes_ask_cudnn_for_the_same_bits(monkeypatch):
         flow.eval().inverse_exactly(flow.evolve_exactly(flow.encode(torch.randn(2, 4))))
     assert len(seen) == 12 and set(seen) == {(True, False)}
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
+@pytest.mark.parametrize("weight", [1e20, -1e25, 2.0**62, float("inf"), float("nan")])
+@pytest.mark.parametrize("change", ["mix", "increase"])
+def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(weight, change):
+    state = Fixed(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
+    if change == "mix":
+        state.mix("x", weight, "y")
+    else:
+        state.increase("x", torch.ones(2, 3), weight)
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()
+
+
+@pytest.mark.parametrize("factor", [1e19, -1e30, float("inf"), float("nan")])
+def test_a_scale_beyond_all_integers_is_refused(factor):
+    state = Fixed(("x",), (torch.ones(2, 3),))
+    with pytest.raises(ValueError, match="cannot multiply by"):
+        state.multiply("x", factor)
+
+
+@pytest.mark.parametrize("factor", [2.0**10, 2.0**26, 1000.5])
+def test_a_product_that_would_wrap_around_is_out_of_range(factor):
+    state = Fixed(("x",), (torch.ones(1, 1),))
+    for _ in range(8):
+        state.multiply("x", factor)
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()
+
+
+@pytest.mark.parametrize("weight", [0.5 + 2.0**40, 1e15 + 0.5])
+def test_a_broken_weight_may_be_too_large_as_well(weight):
+    state = Fixed(("x", "y"), (torch.ones(1, 1), torch.ones(1, 1)))
+    state.mix("x", weight, "y")
+    with pytest.raises(OverflowError, match="range of exact arithmetic"):
+        state.verify()

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import odenet
 from odenet.runtime import adjoint_conv, conv, operator_norm
 from odenet.runtime.spectra import _leading_by_squaring
 from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
+
+SPECS = Path(__file__).parents[2] / "specs"
 
 
 def dense_matrix_of(operator, shape):
@@ -65,7 +70,7 @@ def test_stability_is_the_share_of_the_limit_that_each_step_uses():
         flow.K1[1] *= 10
     share = flow.stability()
     bounds = torch.stack([flow.frequency_bound(step) for step in range(3)])
-    torch.testing.assert_close(share, 0.1 * bounds / 2, rtol=1e-3, atol=0)
+    torch.testing.assert_close(share, 0.1 * bounds.double() / 2, rtol=1e-3, atol=0)
     assert share[1] > 3 * share[0]
 
 
@@ -125,3 +130,48 @@ def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
     quotients = (found[:, None] @ matrices @ found[..., None]).flatten()
     torch.testing.assert_close(quotients, largest, rtol=1e-6, atol=0)
     torch.testing.assert_close(found[1:].norm(dim=1), torch.ones(49).double())
+
+
+@pytest.mark.parametrize("scale", [1e-35, 1e-22, 1e18, 1e25, 1e35, 3e38])
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (5, 3)])
+def test_the_norm_of_large_and_small_operators_is_that_of_usual_ones_times_their_size(scale, shape):
+    K = torch.rand(shape) - 0.5
+    K = K / K.abs().max() / (1 if scale < 1e38 else 64)
+    norm, direction = operator_norm(K)
+    found, _ = operator_norm(scale * K)
+    assert found.item() == pytest.approx(scale * norm.item(), rel=1e-3)
+    assert direction.isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
+def test_a_step_whose_weights_are_not_finite_has_a_margin_that_is_not_either(name, bad):
+    flow = odenet.load(SPECS / f"{name}.ode").flow(8, 3)
+    before = flow.stability()
+    with torch.no_grad():
+        getattr(flow, flow.operators[0])[1, 0, 0] = bad
+    for iterations in (None, 12, None):  # also from the directions of the last time
+        share = flow.stability(iterations)
+        assert not share[1] <= 1 and not share[1].isfinite()
+        torch.testing.assert_close(share[[0, 2]], before[[0, 2]], rtol=0.2, atol=0)
+    with torch.no_grad():
+        getattr(flow, flow.operators[0])[1, 0, 0] = 0.1
+    assert flow.stability().isfinite().all()
+
+
+def test_a_margin_grows_with_the_weights_as_far_as_numbers_go():
+    flow = HamiltonianFlow(4, 2, h=0.1)
+    before = flow.stability()
+    with torch.no_grad():
+        flow.K1 *= 1e25
+        flow.K2 *= 1e25
+    ratio = flow.stability() / before
+    assert ((ratio > 1e24) & ratio.isfinite()).all()  # the frequency is linear or quadratic in K
+
+
+@pytest.mark.parametrize("side", [3, 12])
+def test_a_jacobian_that_is_not_finite_has_no_eigenvalues_but_nan(side):
+    flow = HamiltonianFlow(4, 2)
+    with torch.no_grad():
+        flow.K1[0, 0, 0] = float("nan")
+    assert flow.spectrum(torch.randn(1, 4, side, side), count=4).isnan().all()

@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 
 from odenet.train import run
+from odenet.train.checkpoints import read_checkpoint
 from odenet.train.records import RunFolder
 
 TIMES = ("seconds", "samples_per_second")
@@ -16,7 +17,7 @@ def train(spec, out="run", **settings):
 
 
 def weights(out, which="last"):
-    return run.read_checkpoint(RunFolder(Path(out)).checkpoint(which))["state_dict"]
+    return read_checkpoint(RunFolder(Path(out)).checkpoint(which))["state_dict"]
 
 
 def rows(out):

@@ -169,9 +169,9 @@ def test_pictures_on_disk_give_the_batches_of_pictures_in_memory(tmp_path, worke
 
 
 def test_a_damaged_picture_on_disk_is_skipped_and_named(tmp_path):
-    for number in range(6):
-        (tmp_path / "ants").mkdir(exist_ok=True)
-        Image.new("L", (8, 8)).save(tmp_path / "ants" / f"{number}.png")
+    for place in (f"{name}/{number}.png" for name in ("ants", "bees") for number in range(6)):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / place)
     split = load_folder(str(tmp_path), (1, 8, 8), 0).train
     (tmp_path / "ants" / "3.png").write_bytes(b"broken")
     loader = Batches(split, build_pipeline(split, (1, 8, 8), ()), Plan(len(split), 2), CPU)

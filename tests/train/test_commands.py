@@ -85,6 +85,15 @@ def test_eval_measures_in_words_or_json(stub_spec):
     assert scores["data"] == "digits" and 0 <= scores["accuracy"] <= 1
 
 
+def test_a_loss_that_is_not_finite_is_null_in_json(stub_spec, monkeypatch):
+    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    monkeypatch.setattr(
+        torch.nn.functional, "cross_entropy", lambda x, *_, **__: x.sum() * torch.nan
+    )
+    scores = json.loads(odenet("eval", "run", "--json"), parse_constant=pytest.fail)
+    assert scores["loss"] is None
+
+
 def test_runs_are_compared_in_a_table_and_a_picture(stub_spec):
     for out in ("first", "second"):
         odenet("train", stub_spec, "--epochs", 1, "--out", out)

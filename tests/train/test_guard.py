@@ -7,6 +7,7 @@ from rich.console import Console
 import odenet
 from odenet.train import run
 from odenet.train.build import apply_options
+from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.guard import rescale
 from odenet.train.records import Options, RunFolder
@@ -73,7 +74,7 @@ def test_rescaling_keeps_the_margin_below_1_and_the_run_resumes_bit_for_bit(wild
     run.train(wild, {**given, "epochs": 1}, out="first", console=Console(quiet=True))
     run.resume("first", {"epochs": 2}, console=Console(quiet=True))
     ours, theirs = (
-        run.read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["state_dict"]
+        read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["state_dict"]
         for out in ("run", "first")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

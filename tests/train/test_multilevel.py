@@ -7,6 +7,7 @@ from torch import nn
 
 from odenet.model.recipe import OPTIMIZERS, Recipe
 from odenet.train import run
+from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.multilevel import refine_network, refine_optimizer
 from odenet.train.optim import build_optimizer, decay_groups
@@ -92,7 +93,7 @@ def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_s
     result = run.train(
         stub_spec, {"levels": "[1, 2]", "ema": 0.9}, out="run", console=Console(quiet=True)
     )
-    checkpoint = run.read_checkpoint(RunFolder(Path("run")).checkpoint("last"))
+    checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("last"))
     assert checkpoint["odenet"]["level"] == 2
     assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8
     assert result.saved is not None

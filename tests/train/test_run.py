@@ -13,6 +13,7 @@ import odenet
 from odenet.model.recipe import Recipe
 from odenet.train import run
 from odenet.train.averaging import MovingAverage
+from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.records import Options, RunFolder
 from odenet.train.report import show_result, time_saved
@@ -107,7 +108,7 @@ def test_norms_shared_among_processes_are_the_same_network():
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
-    with pytest.raises(TrainingError, match="loss is nan after epoch 1") as caught:
+    with pytest.raises(TrainingError, match="loss is not finite in epoch 1, step 2") as caught:
         train(stub_spec, optimizer="sgd(1e30)")
     assert "lr" in caught.value.help
 
@@ -142,7 +143,7 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
         (tmp_path / "mine" / "test" / name).mkdir(parents=True)
         for split in ("train", "test"):
             Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / name / "a.png")
-    checkpoint = run.read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
+    checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
     checkpoint["state_dict"]["network.head.weight"].zero_()
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
     torch.save(checkpoint, "run/checkpoints/best.ckpt")
@@ -184,14 +185,14 @@ def test_runs_are_numbered(stub_spec, tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
-    with pytest.raises(TrainingError, match="not the folder of a run"):
+    with pytest.raises(TrainingError, match=r"not the folder of a run|cannot be used"):
         run.evaluate(tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(stub_spec):
     train(stub_spec, epochs=1)
     Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
-    with pytest.raises(TrainingError, match=r"best.ckpt cannot be read"):
+    with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
         run.evaluate("run")
 
 

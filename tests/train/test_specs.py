@@ -9,6 +9,7 @@ from rich.console import Console
 
 import odenet
 from odenet.train import run
+from odenet.train.checkpoints import read_checkpoint
 from odenet.train.records import RunFolder
 from odenet.train.stopping import Stopped
 from odenet.train.task import Task
@@ -35,7 +36,7 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
             run.train(spec, SHORT, out=str(tmp_path / "run"), console=QUIET)
     run.resume(tmp_path / "run", spec=spec, console=QUIET)
     ours, theirs = (
-        run.read_checkpoint(RunFolder(tmp_path / out).checkpoint("last"))["state_dict"]
+        read_checkpoint(RunFolder(tmp_path / out).checkpoint("last"))["state_dict"]
         for out in ("run", "whole")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -1,0 +1,107 @@
+"""What a run left behind, checked against its spec and its network before it is used."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.strategies import FSDPStrategy
+
+import odenet
+from odenet.compiler import Program
+from odenet.train.build import restored_task
+from odenet.train.checkpoints import (
+    HELP,
+    read_checkpoint,
+    read_weights,
+    require_fit,
+    require_loops,
+    require_optimizer,
+)
+from odenet.train.errors import TrainingError
+from odenet.train.optim import build_optimizer
+from odenet.train.records import Record, RunFolder
+from odenet.train.report import Result
+from odenet.train.schema import Misfit
+from odenet.train.task import Task
+
+
+def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
+    """The file of some weights, and its content.
+
+    The best ones may be those that stand beside the checkpoints, which do for all but resuming.
+    """
+    best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
+    if best and folder.weights.is_file():
+        digest = Result.read(folder.result).weights if folder.result.is_file() else ""
+        return folder.weights, read_weights(folder.weights, digest)
+    path = folder.checkpoint(which)
+    return path, read_checkpoint(path)
+
+
+def restored(
+    folder: RunFolder,
+    record: Record,
+    program: Program,
+    watched: str,
+    path: Path,
+    content: Mapping[str, Any],
+) -> Task:
+    """The task of a run's program with the weights of one of its files.
+
+    Raises:
+        TrainingError: they are those of another network; says by which number it differs.
+    """
+    try:
+        return restored_task(program, record.classes, watched, content)
+    except Misfit as error:
+        before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
+        other = [name for name, value in _numbers(program).items() if value != before[name]]
+        message = f"{path} cannot be used: {error}"
+        if other:
+            then, now = (
+                ", ".join(f"{name} = {numbers[name]}" for name in other)
+                for numbers in (before, _numbers(program))
+            )
+            message = f"{folder.path} was trained with {then}, not with {now}"
+        raise TrainingError(message, "leave out the --set, or start a new run") from error
+
+
+def _numbers(program: Program) -> dict[str, Any]:
+    """The numbers of a spec and of its step, by name."""
+    model = program.model
+    step = model.discretisation_or_none
+    return {**model.constants, **(step.numbers if step else {})}
+
+
+def require_resumable(
+    trainer: pl.Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
+) -> None:
+    """Refuse a checkpoint that a trainer would choke on."""
+    try:
+        require_fit(task.state_dict(), checkpoint["state_dict"])
+        if "current_model_state" in checkpoint:
+            require_fit(task.state_dict(), checkpoint["current_model_state"])
+        if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
+            optimizer = build_optimizer(task.network, task.recipe.optimizer)
+            require_optimizer(optimizer, checkpoint["optimizer_states"])
+        if len(checkpoint["lr_schedulers"]) != 1:
+            raise Misfit(f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one")
+        require_loops(trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops")
+        version = checkpoint.get("pytorch-lightning_version")
+        if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
+            raise Misfit(f"`pytorch-lightning_version` is {version!r}")
+    except Misfit as error:
+        raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
+
+
+def rows_before(folder: RunFolder, epoch: int) -> list[dict[str, float]]:
+    """The rows of the epochs up to one that is done or under way."""
+    rows = [row for row in folder.rows() if row["epoch"] <= epoch]
+    if len(rows) < epoch:
+        raise TrainingError(
+            f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
+            "take it from a copy of the run",
+        )
+    return rows
