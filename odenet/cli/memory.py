@@ -40,15 +40,22 @@ def memory(
     require_room(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = modes_of(program)
+    title = f"{program.name}: a training step on {samples} samples, {device}"
     expected = {mode: predicted(program, samples, mode, device) for mode in modes}
-    found = measured(spec, settings, samples, modes, device) if run else {}
+    if not json_:  # at once: running a step of a large network takes a while
+        show_footprints(title, expected, {}, Console())
+    found = {}
+    with Console(stderr=True).status("") as status:
+        for mode in modes if run else ():
+            status.update(f"running a step in mode {mode}, to measure it")
+            found[mode] = measured(spec, settings, samples, [mode], device).get(mode)
     if json_:
         rows = {
             mode: {"predicted": asdict(expected[mode])}
-            | ({"measured": asdict(found[mode])} if mode in found else {})
+            | ({"measured": asdict(footprint)} if (footprint := found.get(mode)) else {})
             for mode in modes
         }
         say(to_json({"batch": samples, "device": device, "modes": rows}))
-    else:
-        title = f"{program.name}: a training step on {samples} samples, {device}"
-        show_footprints(title, expected, found, Console())
+    elif run:
+        say("")
+        show_footprints(f"{title}, run and measured", expected, found, Console())

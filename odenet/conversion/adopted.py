@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils import _pytree as pytree
 
 from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
 from odenet.runtime import Flow
@@ -202,14 +201,7 @@ class AdoptedFlow(Flow):
 
     def _rate_of(self, module: Any, reads: list[Tensor]) -> Any:
         """What a module gives; of several results the first, beside named scalars to collect."""
-        if self.exact and not torch.is_grad_enabled():
-            # Some modules compute otherwise where gradients are on, as they are in the backward.
-            reads = [tensor.detach().requires_grad_() for tensor in reads]
-            with torch.enable_grad():
-                rate = self._call(module, reads)
-            rate = pytree.tree_map_only(Tensor, Tensor.detach, rate)
-        else:
-            rate = self._call(module, reads)
+        rate = self._call(module, reads)
         if isinstance(rate, tuple | list) and rate and isinstance(rate[0], Tensor):
             if len(rate) == 2 and isinstance(rate[1], Mapping):
                 self.collect(rate[1])

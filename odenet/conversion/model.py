@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from itertools import groupby
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.borrowed import Blocks, guarded, twin_of
 from odenet.conversion.residual import find_row, keeps_shape
-from odenet.conversion.reversible import MakeSpeed, Options, Speed, new_flow
+from odenet.conversion.reversible import MakeSpeed, Options, Speed, new_flow, warn_of_stored
 from odenet.conversion.stages import Encoder, Stage
 
 
@@ -72,12 +71,7 @@ def convert(
             f"v0 is one module for {len(flows)} flows, whose channels differ: give a function that "
             "makes one for each, v0=lambda block: …, which is called with a flow's first block"
         )
-    if not flows[0].reversible:
-        warnings.warn(
-            f"the converted model is not reversible, and stores activations as the original "
-            f"does: {flows[0].obstacle}",
-            stacklevel=2,
-        )
+    warn_of_stored(flows[0], "the converted model")
     return converted
 
 

@@ -69,7 +69,8 @@ def reversible(
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
 
     Warns:
-        UserWarning: if so many steps are not undone in float32 well enough to train by.
+        UserWarning: if so many steps are not undone in float32 well enough to train by, or have no
+            inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
@@ -86,6 +87,7 @@ def reversible(
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
     flow = new_flow(len(rows), Options(scheme, residual, v0, constants, exact))
+    warn_of_stored(flow, "the flow")
     flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
@@ -185,6 +187,16 @@ def _generated(scheme: str, text: str) -> tuple[type[Flow], tuple[str, ...]]:
     """The generated class of a spec, and its maps."""
     found = _scheme(scheme)
     return type(_program(scheme, text).flow(len(found.patterns), 1)), opaque_maps(found)
+
+
+def warn_of_stored(flow: Flow, what: str) -> None:
+    """Warns the caller's caller that a flow stores activations, where its scheme has no inverse."""
+    if not flow.reversible:
+        warnings.warn(
+            f"{what} is not reversible, and stores activations as plain autograd does: "
+            f"{flow.obstacle}",
+            stacklevel=3,
+        )
 
 
 def _warn_of_drift(program: Program, steps: int) -> None:

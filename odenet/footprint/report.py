@@ -36,10 +36,10 @@ def modes_of(program: Program) -> tuple[Mode, ...]:
 def show_footprints(
     title: str,
     predicted: Mapping[str, Footprint],
-    measured: Mapping[str, Footprint],
+    measured: Mapping[str, Footprint | None],
     console: Console,
 ) -> None:
-    """Print a table: a row per part, a column per mode, measured beside predicted."""
+    """Print a table: a row per part, a column per mode, measured beside predicted; None failed."""
     table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for mode in predicted:

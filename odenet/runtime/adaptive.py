@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.replay import Autocast
+from odenet.runtime.setting import Autocast
 
 if TYPE_CHECKING:
     from torch.types import Number

@@ -11,11 +11,12 @@ from torch import Tensor
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.gradient_sums import GradientSums, storages
+from odenet.runtime.gradients import Gradients
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import streams_preserved
 from odenet.runtime.shear import Registers, Term
 from odenet.runtime.steps import Rate, retreat
-from odenet.runtime.watch import refuse_captured
+from odenet.runtime.watch import checkpointed, graph, refuse_captured
 from odenet.runtime.weights import Address, Again, OneStep
 
 
@@ -25,7 +26,7 @@ class BackwardPass:
     Args:
         passed: the forward pass.
         saved: its kept states, its weights and its context.
-        gradients: by the last state, then by the further results.
+        gradients: by the last state, then by the further results; None is zero.
         wanted: which of the weights and of the context to differentiate by.
     """
 
@@ -33,7 +34,7 @@ class BackwardPass:
         self,
         passed: ForwardPass,
         saved: Sequence[Tensor],
-        gradients: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
         wanted: Sequence[bool],
     ):
         tensors = iter(saved)
@@ -47,8 +48,8 @@ class BackwardPass:
         ends = gradients[: len(slots)]
         if passed.undo:
             self._state = self._kept[passed.steps.stop]
-            ends = tuple(map(in_order_of, ends, self._state.tensors()))
-        self._grads = Registers(slots, tuple(ends))
+            ends = tuple(map(_in_order_of, ends, self._state.tensors()))
+        self._grads = Gradients(slots, tuple(ends))
         self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
         self._evaluations = reversed(passed.recorder.evaluations)
         self._drifts: list[Tensor] = []
@@ -62,7 +63,7 @@ class BackwardPass:
                 self._step(step)
         if self._drifts:
             passed.source.note_drift(torch.stack(self._drifts).amax())
-        return (*self._grads.tensors(), *self._sums.values)
+        return (*self._grads.found(), *self._sums.values)
 
     def _step(self, step: int) -> None:
         passed, start = self._passed, self._kept.get(step)
@@ -92,8 +93,8 @@ class BackwardPass:
             with torch.enable_grad():
                 value = term.rate(*reads, *again.values)
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
-            cotangent = self._grads.read(target)
-            if term.factor != 1:
+            cotangent = self._grads.find(target)
+            if cotangent is not None and term.factor != 1:
                 cotangent = cotangent * term.factor
             pulled = self._pull([value], [cotangent], reads, again)
             for slot, gradient in zip(term.reads, pulled, strict=True):
@@ -106,10 +107,10 @@ class BackwardPass:
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         passed = self._passed
         values, addresses = passed.weights.functional(step, self._weights, self._wanted)
-        ends = self._state.tensors(), self._grads.tensors()
+        ends = self._state.tensors(), self._grads.filled(self._state)
         state, grads, sums = compiled.pull_back(passed.flow, *ends, values)
         self._state.replace(state)
-        self._grads.replace(grads)
+        self._grads.put_all(grads)
         for key, gradient in sums.items():
             self._sums.add(addresses[key], gradient)
 
@@ -124,11 +125,7 @@ class BackwardPass:
             passed.flow.__dict__[name] = OneStep(value)
         with torch.enable_grad():
             end = passed.flow.advance(passed.as_state(reads), step)
-        pulled = self._pull(list(end), list(self._grads.tensors()), reads, again)
-        zeros = map(torch.zeros_like, reads)
-        self._grads.replace(
-            tuple(z if g is None else g for g, z in zip(pulled, zeros, strict=True))
-        )
+        self._grads.put_all(self._pull(list(end), self._grads.found(), reads, again))
 
     # both
 
@@ -154,7 +151,7 @@ class BackwardPass:
     def _pull(
         self,
         outputs: list[Tensor],
-        cotangents: list[Tensor],
+        cotangents: Sequence[Tensor | None],
         reads: list[Tensor],
         again: Again,
     ) -> list[Tensor | None]:
@@ -163,22 +160,20 @@ class BackwardPass:
         further = passed.flow.collected
         outputs = [*outputs, *further.values()]
         cotangents = [*cotangents, *(self._further[name] for name in further)]
+        if passed.weights.units:  # which are to be gone back over, whatever depends on them
+            pairs = zip(outputs, cotangents, strict=True)
+            cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
         pairs = [
             (out, _fitted(cotangent, out))
             for out, cotangent in zip(outputs, cotangents, strict=True)
-            if out.requires_grad
+            if cotangent is not None and out.requires_grad
         ]
         leaves = [*reads, *again.leaves]
         if not pairs:
             again.give_back()
             return [None] * len(reads)
         values, fitted = zip(*pairs, strict=True)
-        if passed.weights.units:  # their own hooks take the gradients of the modules' parameters
-            torch.autograd.backward(values, fitted, inputs=None)
-            pulled = [leaf.grad for leaf in leaves]
-        else:
-            refuse_captured(passed.source, values, [*leaves, *again.unwanted])
-            pulled = torch.autograd.grad(values, leaves, fitted, allow_unused=True)
+        pulled = self._differentiated(values, fitted, leaves, again)
         again.give_back()
         by_reads, by_leaves = pulled[: len(reads)], pulled[len(reads) :]
         others = storages((*fitted, *reads, *by_reads))
@@ -186,6 +181,24 @@ class BackwardPass:
             if gradient is not None:
                 self._sums.add(address, gradient, others)
         return list(by_reads)
+
+    def _differentiated(
+        self,
+        values: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        leaves: Sequence[Tensor],
+        again: Again,
+    ) -> Sequence[Tensor | None]:
+        # The hooks of a sharded module take the gradients of its parameters.
+        whole = bool(self._passed.weights.units)
+        if not whole:
+            nodes = graph(values)
+            refuse_captured(self._passed.source, nodes, [*leaves, *again.unwanted])
+            whole = checkpointed(nodes)
+        if not whole:
+            return torch.autograd.grad(values, leaves, cotangents, allow_unused=True)
+        torch.autograd.backward(values, cotangents)
+        return [leaf.grad for leaf in leaves]
 
 
 class _Drift:
@@ -224,6 +237,10 @@ def _sample(tensor: Tensor) -> Tensor:
 
 def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.detach().requires_grad_() for tensor in tensors]
+
+
+def _in_order_of(gradient: Tensor | None, value: Tensor) -> Tensor | None:
+    return None if gradient is None else in_order_of(gradient, value)
 
 
 def _fitted(cotangent: Tensor, value: Tensor) -> Tensor:

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from torch import nn
 
+from odenet.runtime.share import Share
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
-
-
-class Share(int):
-    """One flow's part of a budget, in bytes: an equal one until all flows have told their need.
-
-    Args:
-        needs: of all flows, bytes that storing every step would take; None as long as not known.
-        place: of the flow among them.
-        total: the budget.
-    """
-
-    needs: list[int | None]
-    place: int
-    total: int
-
-    def __new__(cls, needs: list[int | None], place: int, total: int) -> Self:
-        """An equal part, as a number."""
-        share = super().__new__(cls, total // len(needs))
-        share.needs, share.place, share.total = needs, place, total
-        return share
-
-    def __reduce_ex__(self, protocol: Any) -> tuple:
-        """Copies of the flows share with one another."""
-        return Share, (self.needs, self.place, self.total)
-
-    def of(self, need: int) -> int:
-        """The bytes for a flow that would store so much in this call."""
-        self.needs[self.place] = need
-        known = [value for value in self.needs if value is not None]
-        if len(known) < len(self.needs):
-            return int(self)
-        return self.total if sum(known) <= self.total else self.total * need // sum(known)
 
 
 def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[Share]:

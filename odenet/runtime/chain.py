@@ -18,12 +18,17 @@ from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Streams, same_bits, streams_preserved
+from odenet.runtime.replay import Streams, streams_preserved
+from odenet.runtime.saved import Saved
+from odenet.runtime.setting import same_bits
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
+from odenet.runtime.watch import refuse, refuse_transforms, refuse_types
 
 
-def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = True) -> State:
+def recomputed_steps(
+    flow: Stepwise, state: State, steps: range, undo: bool = True, saved: Saved | None = None
+) -> State:
     """Steps of a flow, differentiable, with no activations stored.
 
     Args:
@@ -31,18 +36,21 @@ def recomputed_steps(flow: Stepwise, state: State, steps: range, undo: bool = Tr
         state: its slots before the first of the steps.
         steps: which.
         undo: rebuild states by undoing steps; otherwise one state per step is kept.
+        saved: told what autograd would store of these steps.
 
     Returns:
         The slots after the last step.
     """
     # Within somebody's torch.compile the graph breaks here, once: traced, it would grow with depth.
     if torch.compiler.is_compiling():
-        return torch.compiler.disable(_chain)(flow, state, steps, undo)  # pyright: ignore[reportCallIssue]
-    return _chain(flow, state, steps, undo)
+        return torch.compiler.disable(_chain)(flow, state, steps, undo, saved)  # pyright: ignore[reportCallIssue]
+    return _chain(flow, state, steps, undo, saved)
 
 
-def _chain(flow: Stepwise, state: State, steps: range, undo: bool) -> State:
-    forward = ForwardPass(flow, steps, state, undo)
+def _chain(flow: Stepwise, state: State, steps: range, undo: bool, saved: Saved | None) -> State:
+    refuse_transforms()
+    refuse_types(flow, state)
+    forward = ForwardPass(flow, steps, state, undo, saved)
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
     weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
@@ -135,14 +143,16 @@ class RecomputedSteps(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
         """Saves the kept states, and weights and context, which nobody may change in between."""
         ctx.passed = passed = inputs[0]
+        ctx.set_materialize_grads(False)
         before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
         ctx.save_for_backward(*passed.release(), *passed.weights.tensors, *inputs[before:])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Goes back over the steps, gathering the gradients on the way."""
+        refuse_transforms(gradients)
         if torch.is_grad_enabled():
-            _refuse("differentiated twice")
+            refuse("differentiated twice")
         slots = len(ctx.passed.flow.slots)
         wanted = [
             needed and (node is None or _executed(node))
@@ -155,12 +165,7 @@ class RecomputedSteps(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
         """Refuses forward-mode derivatives."""
-        _refuse("differentiated in forward mode")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *inputs: Any) -> NoReturn:
-        """Refuses vectorised calls."""
-        _refuse("vectorised by torch.func.vmap")
+        refuse("differentiated in forward mode")
 
 
 def _executed(node: Any) -> bool:
@@ -168,10 +173,3 @@ def _executed(node: Any) -> bool:
     if node.name() == "torch::autograd::AccumulateGrad":
         return True
     return torch._C._will_engine_execute_node(node)
-
-
-def _refuse(what: str) -> NoReturn:
-    raise RuntimeError(
-        f"a backward without stored activations cannot be {what}; "
-        'set flow.memory = "stored", which uses plain autograd and can'
-    )

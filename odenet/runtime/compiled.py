@@ -1,7 +1,7 @@
 """One step forward and one step back, compiled once and used for every step.
 
-The time to compile does not grow with depth: the weights of a step are arguments, and the modules
-of all steps lend their tensors to those of the first.
+The time to compile does not grow with depth, nor with the number of flows of one kind: the weights
+of a step are arguments, and the modules of all steps lend their tensors to those of the first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,50 @@ from odenet.runtime.shear import Registers, Term
 from odenet.runtime.steps import advance, retreat
 from odenet.runtime.weights import Key, StepWeights
 
+if TYPE_CHECKING:
+    from odenet.runtime.flow import Flow
+
 State = tuple[Tensor, ...]
 
 
+def compiled_steps(flow: Flow, options: Mapping[str, Any]) -> CompiledSteps:
+    """Compiled functions for a flow, the same for all flows that differ in their weights alone.
+
+    Args:
+        flow: with weights where, and of the types that, they are used.
+        options: of ``torch.compile``.
+    """
+    # What is given as options lives as long as the entry, so that no address is met twice.
+    given = tuple(sorted((name, repr(value)) for name, value in options.items()))
+    kind = (type(flow), _constants(flow), _weights(flow), given)
+    found = _in_use.get(kind)
+    if found is None:
+        found = _in_use[kind] = CompiledSteps(options)
+    return found
+
+
+_in_use: WeakValueDictionary[tuple, CompiledSteps] = WeakValueDictionary()
+
+
+def _constants(flow: Flow) -> tuple:
+    """Numbers of the scheme, such as h, which are compiled in."""
+    return tuple(sorted((k, v) for k, v in flow.__dict__.items() if type(v) is float))
+
+
+def _weights(flow: Flow) -> tuple:
+    """What the weights of one step are."""
+    found: list[Any] = []
+    for name in flow.learned():
+        value = getattr(flow, name)
+        one = value[0]
+        tensors = one.state_dict(keep_vars=True).values() if isinstance(one, nn.Module) else (one,)
+        found += [name, repr(one) if isinstance(one, nn.Module) else ""]
+        found += [(t.shape, t.dtype, t.device) for t in tensors]
+    return tuple(found)
+
+
 class CompiledSteps:
-    """The compiled functions of a flow, which run as they are where there is no compiler.
+    """The compiled functions of a kind of flows, which run as they are where there is no compiler.
 
     Args:
         options: of ``torch.compile``.
@@ -83,8 +123,8 @@ def _refuse_graphs(options: Mapping[str, Any]) -> None:
 def _separate(function: FunctionType) -> FunctionType:
     """The same function with a code object of its own.
 
-    torch keeps what it compiled by code object, a few versions each: flows that shared one would
-    take each other's places, and run eagerly beyond the limit.
+    torch keeps what it compiled by code object, a few versions each: kinds of flows that shared one
+    would take each other's places, and run eagerly beyond the limit.
     """
     code = function.__code__.replace(co_name=function.__name__)
     return FunctionType(code, function.__globals__, function.__name__)

@@ -46,10 +46,18 @@ class Fixed(Registers):
         tensors: values in floating point, rounded to the grid; right-hand sides see their type.
 
     Raises:
+        TypeError: if they are no such numbers.
         Inexact: if a value is infinite or not a number.
     """
 
     def __init__(self, slots: tuple[str, ...], tensors: Sequence[Tensor]):
+        for tensor in tensors:
+            if not tensor.is_floating_point() or tensor.itemsize < 2:
+                raise TypeError(
+                    "exact arithmetic takes real numbers, float16, bfloat16, float32 or float64, "
+                    f"not {tensor.dtype}"
+                    + ("; give real and imaginary parts as channels" * tensor.is_complex())
+                )
         peaks = _peaks([tensor.detach() for tensor in tensors])
         if not peaks.is_meta and bool((~peaks.isfinite()).any()):
             raise Inexact("exact arithmetic needs a finite state, but it holds inf or nan")

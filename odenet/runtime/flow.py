@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import Any, Self, cast, overload
+from typing import Any, cast, overload
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import Share, as_bytes
+from odenet.runtime.bounds import Bounded
+from odenet.runtime.budget import as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
-from odenet.runtime.equations import Equations, State
+from odenet.runtime.equations import State
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import Memory, all_steps, bytes_per_step, plain_steps
+from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
-from odenet.runtime.replay import Autocast
+from odenet.runtime.setting import Autocast
+from odenet.runtime.share import Share
 from odenet.runtime.shear import Registers, like
 from odenet.runtime.snapshot import Likenesses
-from odenet.runtime.spectra import Directions, Norms, jacobian_spectrum, operator_norm
+from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import Tokens
 from odenet.runtime.tracing import as_node
 
 
-class Flow(Equations):
+class Flow(Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -50,7 +53,6 @@ class Flow(Equations):
     """
 
     exact: bool = False  # reverse in exact arithmetic
-    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -71,7 +73,6 @@ class Flow(Equations):
         self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
         self._drift = DriftNote()
-        self._directions: Directions = {}
 
     def width(self, parts: int) -> int:
         """Channels of each of so many equal parts of the input.
@@ -138,15 +139,8 @@ class Flow(Equations):
         state = self._settled(state)
         order = tokens_apart if self._reads_tokens() else channels_innermost
         ordered = like(state, map(order, state))
-        end = all_steps(self, ordered, self._memory_of(ordered))
+        end = all_steps(self, ordered, self.memory)
         return like(state, map(as_before, end, state, ordered))
-
-    def _memory_of(self, state: State) -> Memory:
-        """The mode of this call: of a budget for several flows, the part of this one."""
-        memory = self.memory
-        if isinstance(memory, Share) and torch.is_grad_enabled():
-            return memory.of(self.steps * bytes_per_step(self, state))
-        return memory
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -231,19 +225,31 @@ class Flow(Equations):
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
 
+        Flows that differ in their weights alone share what is compiled.
+
         Args:
             options: of ``torch.compile``.
 
         Raises:
             ValueError: if they ask for a CUDA graph of each step.
-        """
-        self.compiled = CompiledSteps(options)
 
-    def smoothness(self) -> Tensor:
-        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
-        stacks = (getattr(self, name) for name in self.operators)
-        h = self._step_size()
-        return sum((K.diff(dim=0).square().sum() / h for K in stacks), start=torch.zeros(()))
+        Warns:
+            UserWarning: if it has no effect, since the steps are not undone by compiled ones.
+        """
+        obstacle = self._irreversible() if not self.reversible else ""
+        if self.stochastic:
+            obstacle = (
+                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
+                "evaluations have to be by the same code"
+            )
+        if obstacle:
+            warnings.warn(
+                f"flow.compile() has no effect: {obstacle}. Steps with stored activations can be "
+                'compiled: flow.memory = "stored", then torch.compile(flow)',
+                stacklevel=2,
+            )
+            return
+        self.compiled = compiled_steps(self, options)
 
     def refine(self) -> Flow:
         """The same flow in time with steps of half the size, each new one copying its left half.
@@ -259,25 +265,6 @@ class Flow(Equations):
         """What ``print`` shows between the brackets."""
         return f"channels={self.channels}, steps={self.steps}, memory={self.memory!r}"
 
-    def stability(self, iterations: int | None = None) -> Tensor:
-        """Per step, h ω / limit, from operator norms: below 1 the discrete flow is stable.
-
-        Args:
-            iterations: per norm, from a fixed start; None goes on from the last call till settled.
-
-        Raises:
-            ValueError: if no limit is known for this scheme on these dynamics.
-        """
-        if self.stability_limit is None:
-            raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
-        call = self.view()
-        call._norms = Norms(self._directions, iterations)
-        for step in range(self.steps):
-            call.frequency_bound(step)
-        call._norms.settle()
-        bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
-        return self._step_size() * torch.stack(bounds) / self.stability_limit
-
     def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
         """Eigenvalues of the Jacobian of ``field`` by the unknowns, at a step's state.
 
@@ -292,14 +279,6 @@ class Flow(Equations):
         state = self._settled(self.initial(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
-    def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
-        """The norm of a step's operator, on its own or among those of all steps."""
-        if self._norms is not None:
-            return self._norms.read(name, K, step, options)
-        norm, direction = operator_norm(K, self._directions.get((name, step)), **options)
-        self._directions[name, step] = direction
-        return norm
-
     def note_drift(self, drift: Tensor) -> None:
         """Called by the backward pass, with what ``drift`` reports."""
         self._drift.write(drift)
@@ -310,15 +289,6 @@ class Flow(Equations):
         return {**self.__dict__, **left, "_drift": DriftNote()}
 
     # What the passes ask of a flow (odenet/runtime/protocol.py).
-
-    def view(self) -> Self:
-        """The same flow over the same parameters, with attributes of its own to set.
-
-        Calls that set any do so on a view, so that several may run at once.
-        """
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
 
     def learned(self) -> tuple[str, ...]:
         """The attributes that hold stacked parameters, or a module per step."""
@@ -335,9 +305,6 @@ class Flow(Equations):
         for name, value in values.items():
             found = self.collected.get(name)
             self.collected[name] = value if found is None else found + value
-
-    def _step_size(self) -> float:
-        return getattr(self, "h", 1.0)
 
     def _reads_tokens(self) -> bool:
         """Whether its steps see maps as sequences."""

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Autocast, Recorder, same_bits
+from odenet.runtime.replay import Recorder
+from odenet.runtime.saved import Saved
+from odenet.runtime.setting import Setting, same_bits
 from odenet.runtime.shear import Packed, Registers, Term
 from odenet.runtime.snapshot import Likeness, Snapshot
 from odenet.runtime.steps import Rate, advance
-from odenet.runtime.watch import warn_of_hooks
+from odenet.runtime.watch import warn_of_hooks, watched
 from odenet.runtime.weights import OneStep, Weights
 
 
 class ForwardPass:
     """The forward pass over some steps of a flow.
 
+    Args:
+        flow: the flow.
+        steps: which of its steps.
+        state: before them.
+        undo: whether the way back undoes steps, or begins each from a kept state.
+        saved: told what autograd would store of them.
+
     Attributes:
         source: the flow, which is told of the drift.
         flow: a view of it, private to this pass.
-        steps: which of its steps.
-        undo: whether the way back undoes steps, or begins each from a kept state.
+        steps: as given.
+        undo: as given.
         shears: one step, as shears, if it is to be undone.
         undone: what undoes the renaming after them.
         weights: the parameters that the steps read.
-        autocast: the setting that rates are evaluated under.
+        differentiable: whether a backward pass may follow.
+        setting: of torch, that rates are evaluated under.
         recorder: the evaluations that called modules, as they found these and the random streams.
         compiled: compiled steps to use, if any.
         kept: true states, by the number of steps done.
@@ -39,7 +50,9 @@ class ForwardPass:
         order: puts stacked kernels in the order in which they are applied.
     """
 
-    def __init__(self, flow: Stepwise, steps: range, state: Any, undo: bool):
+    def __init__(
+        self, flow: Stepwise, steps: range, state: Any, undo: bool, saved: Saved | None = None
+    ):
         device = state.device if isinstance(state, Registers) else state[0].device
         self.source = flow
         self.flow = flow.view()
@@ -48,7 +61,8 @@ class ForwardPass:
         self.shears = self.flow.shears() if undo else ()
         self.undone = {new: old for old, new in flow.relabel.items()}
         self.weights = Weights(flow, flow.learned())
-        self.autocast = Autocast.here(device)
+        self.differentiable = torch.is_grad_enabled()
+        self.setting = Setting.here(device)
         warn_of_hooks(self.weights.parts)
         flow.likenesses.keep(self.weights.of_steps)
         self.recorder = Recorder(device, flow.stochastic, flow.likenesses)
@@ -61,6 +75,7 @@ class ForwardPass:
         self.kept: dict[int, Packed] = {}
         self.further: tuple[str, ...] = ()
         self.spent = False
+        self._saved = saved
         self._kind = type(state)
 
     def run(
@@ -70,7 +85,8 @@ class ForwardPass:
         self.flow.context = self.source.context.put(context)
         self.flow.collected = {}
         self.order = kernel_order(state[0])
-        weights = [self.order(tensor) for tensor in weights]
+        with torch.set_grad_enabled(self.differentiable):  # so that they need theirs, as given
+            weights = [self.order(tensor) for tensor in weights]
         registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
         every = self.flow.anchors if self.undo else 1
         with self.as_it_was():
@@ -87,7 +103,7 @@ class ForwardPass:
     @contextmanager
     def as_it_was(self) -> Iterator[None]:
         """What surrounds the evaluations of both passes."""
-        with self.autocast.entered(), same_bits() if self.flow.exact else nullcontext():
+        with self.setting.entered(), same_bits() if self.flow.exact else nullcontext():
             yield
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
@@ -99,30 +115,69 @@ class ForwardPass:
             advance(self.shears, state, self._rate(state, step, weights))
             state.rename(self.flow.relabel)
         else:
-            names = self.weights.names
-            values = self.weights.values(names, step, weights)
-            found = self.recorder.before(self.weights.modules(names, step))
-            self.flow.__dict__.update(zip(names, map(OneStep, values), strict=True))
-            try:
-                state.replace(tuple(self.flow.advance(state.tensors(), step)))
-            finally:
-                for name in names:
-                    del self.flow.__dict__[name]
-            self.recorder.after(found)
-            if self.flow.context:
-                self.flow.context.refuse_written()
+            end = self._evaluate(
+                lambda *reads: self._step(self.as_state(reads), step, weights),
+                state.tensors(),
+                self.weights.names,
+                step,
+                weights,
+            )
+            state.replace(end)
+
+    def _step(self, state: State, step: int, weights: Sequence[Tensor]) -> State:
+        """One step by the flow's own lines."""
+        names = self.weights.names
+        values = self.weights.values(names, step, weights)
+        self.flow.__dict__.update(zip(names, map(OneStep, values), strict=True))
+        try:
+            return tuple(self.flow.advance(state, step))
+        finally:
+            for name in names:
+                del self.flow.__dict__[name]
 
     def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
         def rate(term: Term, target: str) -> Tensor:
-            values = self.weights.values(term.params, step, weights)
-            found = self.recorder.before(self.weights.modules(term.params, step))
-            value = term.rate(*map(state.read, term.reads), *values)
-            self.recorder.after(found)
-            if self.flow.context:
-                self.flow.context.refuse_written()
+            (value,) = self._evaluate(
+                lambda *reads: (
+                    term.rate(*reads, *self.weights.values(term.params, step, weights)),
+                ),
+                [state.read(slot) for slot in term.reads],
+                term.params,
+                step,
+                weights,
+            )
             return value
 
         return rate
+
+    def _evaluate(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        reads: Sequence[Tensor],
+        names: Sequence[str],
+        step: int,
+        weights: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """An evaluation, recorded.
+
+        Modules are called as they are called again in the backward pass and by plain autograd, with
+        gradients on, which some look at. The graph is dropped.
+        """
+        modules = self.weights.modules(names, step)
+        differentiable = self.differentiable and (bool(modules) or self._saved is not None)
+        found = self.recorder.before(modules)
+        with torch.set_grad_enabled(differentiable):
+            values = function(*(map(watched, reads) if differentiable else reads))
+        self.recorder.after(found)
+        if self.flow.context:
+            self.flow.context.refuse_written()
+        if not differentiable:
+            return values
+        if self._saved is not None:
+            self._saved.add(values, (*self.weights.tensors, *weights, *self.flow.context.tensors))
+        collected = self.flow.collected
+        self.flow.collected = {name: value.detach() for name, value in collected.items()}
+        return tuple(value.detach() for value in values)
 
     def unnoticed(self, state: Registers, step: int) -> Rate:
         """Evaluates rates on copies of the modules, which count nothing."""

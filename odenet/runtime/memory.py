@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
-from odenet.runtime.replay import Autocast, streams_preserved
+from odenet.runtime.saved import Saved
+from odenet.runtime.setting import Autocast, saved_tensors_hooked
+from odenet.runtime.share import Share
 from odenet.runtime.shear import Shear
-from odenet.runtime.snapshot import Likeness, Likenesses, Snapshot
+from odenet.runtime.snapshot import Likenesses
+from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import Weights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
@@ -34,6 +36,8 @@ def all_steps(flow: Planned, state: State, memory: Memory) -> State:
         return plain_steps(flow, state, steps)
     if memory in ("reversible", "checkpoint"):
         return recomputed_steps(flow, state, steps, undo=memory == "reversible")
+    if torch.compiler.is_compiling():  # as in `recomputed_steps`
+        return torch.compiler.disable(budgeted_steps)(flow, state, memory)  # pyright: ignore[reportCallIssue]
     return budgeted_steps(flow, state, memory)
 
 
@@ -60,48 +64,40 @@ def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
 
     The last ones are stored: the backward pass is done with them before it needs memory to undo.
     """
-    stored = min(flow.steps, budget // max(1, bytes_per_step(flow, state)))
-    undone = flow.steps - stored
+    refuse_transforms()
+    kind = _kind(flow, state)
+    # Hooks may be those of a checkpoint, which calls again and has to find the same tensors saved.
+    begun = int(kind not in flow.step_bytes or saved_tensors_hooked())
+    if begun:
+        state, flow.step_bytes[kind] = _measured(flow, state)
+    per_step = max(1, flow.step_bytes[kind])
+    if isinstance(budget, Share):
+        budget = budget.of(flow.steps * per_step)
+    undone = range(begun, max(begun, flow.steps - budget // per_step))
     if undone:
-        state = recomputed_steps(flow, state, range(undone))
-    return plain_steps(flow, state, range(undone, flow.steps))
+        state = recomputed_steps(flow, state, undone)
+    return plain_steps(flow, state, range(undone.stop, flow.steps))
 
 
-def bytes_per_step(flow: Planned, state: State) -> int:
-    """What autograd would store of one step, in bytes; runs step 0 once, on a copy, to see.
-
-    Neither the random streams nor the modules notice. The answer for a kind of input is kept.
-    """
-    key = tuple((t.shape, t.dtype, t.device, t.requires_grad) for t in state)
+def _kind(flow: Planned, state: State) -> tuple:
+    """What the memory of a step depends on."""
+    kinds = tuple((t.shape, t.dtype, t.device) for t in state)
     frozen = tuple(p.requires_grad for p in flow.parameters())
-    key = (*key, frozen, flow.training, Autocast.here(state[0].device))
-    if key not in flow.step_bytes:
-        flow.step_bytes[key] = _stored_by(flow, state)
-    return flow.step_bytes[key]
+    return (*kinds, frozen, flow.training, Autocast.here(state[0].device))
 
 
-def _stored_by(flow: Planned, state: State) -> int:
+def _measured(flow: Planned, state: State) -> tuple[State, int]:
+    """The state after the first step, which is reversed, and the bytes that autograd stores of one.
+
+    No evaluation is for planning alone: something outside of the modules might notice it.
+    """
     if Weights(flow, flow.learned()).units:
         raise ValueError(
             "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
             'set flow.memory = "reversible", or shard the flow as a whole'
         )
-    # Storages by identity: without values none has an address.
-    own = {p.untyped_storage()._cdata for p in flow.parameters()}
-    stored: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage()._cdata
-        if place not in own:
-            stored[place] = max(stored.get(place, 0), tensor.nbytes)
-        return tensor
-
-    copy: Any = Snapshot(Likeness(flow)).replayed().replica.module  # type: ignore[arg-type]
-    with streams_preserved(state[0].device), torch.enable_grad():
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
-            end = copy.advance(state, 0)  # kept alive, so that no address is met twice
-    del end
-    return sum(stored.values())
+    saved = Saved(flow.parameters())
+    return recomputed_steps(flow, state, range(1), saved=saved), saved.bytes
 
 
 def recomputed(module: nn.Module, input: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import ctypes
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,36 +22,7 @@ from torch import Tensor, nn
 from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
 
 _OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
-# torch.compile of torch 2.11 breaks its graph where it is asked.
-_WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 _MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
-
-
-@dataclass(frozen=True)
-class Autocast:
-    """An autocast setting, to be entered as often as needed.
-
-    Its cache of cast weights stays off: each weight is used once per evaluation, and casts cached
-    without a graph must not reach an evaluation that needs one.
-    """
-
-    kind: str
-    enabled: bool
-    dtype: torch.dtype | None
-
-    @classmethod
-    def here(cls, device: torch.device) -> Autocast:
-        """The setting that holds now for a device."""
-        kind = device.type
-        if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
-            return cls(kind, False, None)
-        return cls(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
-
-    def entered(self) -> AbstractContextManager:
-        """A context in which the setting holds."""
-        if self.dtype is None:
-            return nullcontext()
-        return torch.autocast(self.kind, self.dtype, self.enabled, cache_enabled=False)
 
 
 class Streams(NamedTuple):
@@ -153,21 +124,6 @@ def streams_preserved(device: torch.device) -> Iterator[Streams]:
         yield before
     finally:
         before.restore(device)
-
-
-@contextmanager
-def same_bits() -> Iterator[None]:
-    """Around both passes of exact steps: a convolution on a GPU gives the same bits again.
-
-    cuDNN may otherwise add up in any order, and choose another algorithm where memory is short.
-    """
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ class Replica:
         module: the copy.
         parameters: of the module.
         tensors: its buffers and tensor attributes.
-        custom: those of its parts whose evaluation may leave more in them than norms' statistics:
+        custom: the module's parts whose evaluation may leave more in them than norms' statistics:
             their classes are not torch's own, or they have hooks or a forward method of their own.
     """
 
@@ -138,7 +138,7 @@ class Replica:
         own.pop("_compiled_call_impl", None)  # which is bound to the original
         own_class = not type(original).__module__.startswith("torch.nn.modules.")
         if own_class or "forward" in own or any(own[name] for name in HOOKS):
-            self.custom.append(twin)
+            self.custom.append(original)
         if isinstance(twin, nn.RNNBase):
             self._recurrent.append(twin)
         for held, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):

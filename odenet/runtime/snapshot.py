@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.replica import HOOKS, Replica, holds_inert, is_steady, own_attributes, parts
+from odenet.runtime.watch import let_go
 
 _HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
 _SMALL = 4096  # entries of a tensor that is copied rather than watched
@@ -128,17 +129,11 @@ class Loan:
         self._idle = idle
         self._look = look
 
-    def give_back(self) -> bool:
-        """After the repetition: keeps the replica for another one if nothing is left in it.
-
-        Returns:
-            Whether nothing is.
-        """
+    def give_back(self) -> None:
+        """After the repetition: keeps the replica for another one if nothing is left in it."""
         self.replica.restore()
-        clean = self._look.steady and (not self.replica.custom or self._look.holds())
-        if clean:
+        if self._look.steady and (not self.replica.custom or self._look.holds()):
             self._idle.append((self.replica, self._look))
-        return clean
 
 
 class Likenesses:
@@ -178,9 +173,11 @@ class Snapshot:
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         held = likeness.pristine.tensors
         self._kept = [self._keep(index) for index in range(len(held))] if held else []
+        graphs = ((tensor, tensor.grad_fn) for *_, tensor in held)
+        self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
     def settle(self) -> None:
-        """To be called after the evaluation: lets go of copies of what it left alone.
+        """To be called after the evaluation: lets go of its results, and of copies of what it left.
 
         Raises:
             RuntimeError: if it changed a large tensor that it left alone before.
@@ -197,6 +194,7 @@ class Snapshot:
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
             known[name] = known.get(name, False) or changed
+        let_go(self._likeness.pristine.custom, self._graphs)
 
     def replayed(self) -> Loan:
         """A copy as the evaluation found the module, for one repetition of it.
@@ -216,9 +214,10 @@ class Snapshot:
                 )
             shared.add(index)
         loan = self._likeness.lend()
-        for index, held in enumerate(loan.replica.tensors):
-            kept = self._kept[index]
-            held.holder[held.name] = kept if index in shared else kept.clone()
+        with torch.enable_grad():  # so that a tensor that needs a gradient is found to be read
+            for index, held in enumerate(loan.replica.tensors):
+                kept = self._kept[index]
+                held.holder[held.name] = kept if index in shared else kept.clone()
         return loan
 
     def _keep(self, index: int) -> Tensor:
@@ -229,4 +228,4 @@ class Snapshot:
             self._watched.append((index, tensor._version))
             if _changing.get(module, {}).get(name) is False:
                 return tensor
-        return tensor.detach().clone()
+        return tensor.detach().clone().requires_grad_(tensor.requires_grad)

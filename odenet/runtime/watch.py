@@ -3,55 +3,143 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 _Leaf = torch._C._functions.AccumulateGrad  # pyright: ignore[reportAttributeAccessIssue]
 _told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
 
 
-def refuse_captured(flow: Any, values: Iterable[Tensor], leaves: Sequence[Tensor]) -> None:
+def refuse(what: str) -> NoReturn:
+    """Says what only plain autograd can do.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError(
+        f"a backward without stored activations cannot be {what}; "
+        'set flow.memory = "stored", which uses plain autograd and can'
+    )
+
+
+def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
+    """Looks for a transform of `torch.func` around, and for many gradients at once.
+
+    Raises:
+        RuntimeError: if there is one.
+    """
+    many = any(g is not None and _functorch.is_legacy_batchedtensor(g) for g in gradients)
+    if many or _functorch.peek_interpreter_stack() is not None:
+        refuse(
+            "differentiated or vectorised by torch.func (grad, vjp, jacrev, jvp, jacfwd, vmap), or "
+            "with is_grads_batched or vectorize"
+        )
+
+
+def refuse_types(flow: Any, state: Iterable[Tensor]) -> None:
+    """Looks for a state that is not differentiated.
+
+    Raises:
+        TypeError: if there is one.
+    """
+    for tensor in state:
+        if tensor.itemsize < 2 or not (tensor.is_floating_point() or tensor.is_complex()):
+            raise TypeError(
+                f"the steps of {type(flow).__name__} are rebuilt on floating point of 16 bits or "
+                f'more, not {tensor.dtype}: give u.float(), or set flow.memory = "stored"'
+            )
+
+
+class _Watched(torch.autograd.Function):
+    """A value as an evaluation of the forward pass reads it, of which no gradient may be asked."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same value."""
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        """Somebody kept a result of the evaluation and differentiates it."""
+        raise RuntimeError(
+            "a value that a block computed in the forward pass of rebuilt steps was kept, and is "
+            'differentiated: let the block return it as well, (y, {"name": value}), and read the '
+            'sum over all steps from flow.collected["name"], or set flow.memory = "stored"'
+        )
+
+
+def watched(tensor: Tensor) -> Tensor:
+    """A tensor that needs a gradient, as it does in the repetition, and refuses to be given one."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor
+    return _Watched.apply(tensor.detach().requires_grad_())
+
+
+def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
+    """The nodes that values were computed by, each once, as far back as some others."""
+    seen = {None, *before}
+    nodes: list[Any] = [
+        n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen
+    ]
+    seen.update(nodes)
+    for node in nodes:  # which grows
+        for following, _ in node.next_functions:
+            if following not in seen:
+                seen.add(following)
+                nodes.append(following)
+    return nodes
+
+
+def checkpointed(nodes: Iterable[Any]) -> bool:
+    """Whether `checkpoint(use_reentrant=True)` is among them: it is differentiated as a whole."""
+    return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
+
+
+def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -> None:
     """Looks for tensors that an evaluation read past what it was given.
 
     Args:
         flow: whose parameters are known by name.
-        values: what the evaluation gave, with its graph.
+        nodes: of the graph of what the evaluation gave.
         leaves: all that it was given.
 
     Raises:
         RuntimeError: if there is a tensor that needs a gradient, and would get none.
     """
     mine = {id(leaf) for leaf in leaves}
-    nodes: list[Any] = [value.grad_fn for value in values if value.grad_fn is not None]
-    seen = set(nodes)
-    while nodes:
-        node = nodes.pop()
-        if type(node) is _Leaf:
-            captured = node.variable
-            if id(captured) not in mine:
-                raise RuntimeError(
-                    f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, "
-                    "which needs a gradient, past its inputs, where rebuilt steps do not see it: "
-                    "hand it over with the state, flow(u, tensor), make it a parameter of the "
-                    'step\'s own module, or set flow.memory = "stored"'
-                )
-            continue
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                nodes.append(following)
+    for node in nodes:
+        captured = node.variable if type(node) is _Leaf else None
+        if captured is not None and id(captured) not in mine:
+            raise RuntimeError(
+                f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
+                "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
+                "over with the state, flow(u, tensor), make it a parameter of the step's own "
+                'module, or set flow.memory = "stored"'
+            )
 
 
-def warn_of_kept(modules: Iterable[nn.Module]) -> None:
-    """Warns of modules that keep a result with a gradient on themselves, where none arrives."""
+def let_go(modules: Iterable[nn.Module], before: Mapping[int, Any]) -> None:
+    """Takes the graphs off results that modules keep on themselves: they hold activations.
+
+    It warns of them by name, since no gradient arrives there.
+
+    Args:
+        modules: that have been evaluated.
+        before: graphs that tensors had before that, by `id` of the tensors; they stay.
+    """
     for module in modules:
-        for name, kept in module.__dict__.items():
-            graph = isinstance(kept, Tensor) and kept.grad_fn is not None
-            if graph and not _computed_weight(module, name):
-                _tell(module, name)
+        for holder in (module.__dict__, module._buffers):
+            for name, kept in holder.items():
+                graph = kept.grad_fn if isinstance(kept, Tensor) else None
+                if graph is None or before.get(id(kept)) is graph:
+                    continue
+                holder[name] = kept.detach()  # pyright: ignore[reportOptionalMemberAccess]
+                if not _computed_weight(module, name):
+                    _tell(module, name)
 
 
 def _computed_weight(module: nn.Module, name: str) -> bool:

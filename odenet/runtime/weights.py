@@ -15,7 +15,6 @@ from odenet.runtime.protocol import Stepwise
 from odenet.runtime.replica import Lent, parts
 from odenet.runtime.shear import Term
 from odenet.runtime.snapshot import Loan
-from odenet.runtime.watch import warn_of_kept
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
@@ -197,8 +196,7 @@ class Again(NamedTuple):
     def give_back(self) -> None:
         """To be called when the repetition has been differentiated."""
         for loan in self.loans:
-            if not loan.give_back():
-                warn_of_kept(loan.replica.custom)
+            loan.give_back()
 
 
 class OneStep:

@@ -57,7 +57,8 @@ def test_every_scheme_of_one_map_trains_without_stored_activations(scheme):
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
 def test_schemes_without_inverse_store_activations(scheme):
-    flow = reversible(blocks(2, norm=False), scheme, h=0.5)
+    with pytest.warns(UserWarning, match="the flow is not reversible, and stores activations"):
+        flow = reversible(blocks(2, norm=False), scheme, h=0.5)
     assert flow.memory == "stored"
     assert_memory_free_gradients_agree(flow, maps())
 
@@ -87,11 +88,14 @@ def test_a_residual_block_contributes_what_it_adds():
     expected = x
     for block in f:
         expected = block(expected)
-    torch.testing.assert_close(reversible(f, residual=True, gamma=0)(x), expected)
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        flow = reversible(f, residual=True, gamma=0)
+    torch.testing.assert_close(flow(x), expected)
 
 
 def test_gamma_zero_stores_activations_and_says_why():
-    flow = reversible(blocks(2), gamma=0)
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        flow = reversible(blocks(2), gamma=0)
     assert flow.memory == "stored"
     with pytest.raises(ValueError, match="inverse only where γ ≠ 0"):
         flow.memory = "reversible"
@@ -173,7 +177,6 @@ def test_a_depth_that_is_not_undone_is_warned_of_unless_it_is_exact():
         warnings.simplefilter("error")
         assert reversible(blocks, gamma=0.5, exact=True).exact
         reversible(blocks, gamma=0.99)
-        reversible(blocks, "euler")
 
 
 def test_a_module_that_changes_the_shape_is_refused():

@@ -107,6 +107,7 @@ def test_parts_within_a_block_are_adapted_and_the_original_keeps_its_own(model):
     assert_same_as_by_hand(converted.layer1, [*list(model.layer1)[:2], last])
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 def test_a_compiled_block_is_the_step(model):
     stage = convert(model.eval()).layer1
     original = list(model.layer1)

@@ -119,3 +119,20 @@ def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
         "stored",
         "checkpoint",
     }
+
+
+def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
+    printed = []
+
+    def measured(*_):
+        printed.append(capsys.readouterr().out)
+        return {}
+
+    monkeypatch.setattr("odenet.footprint.measure.measured", measured)
+    monkeypatch.setattr(sys, "argv", ["odenet", "memory", str(SPECS / "digits.ode"), "--batch=2"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "held by flows" in printed[0] and printed[1:] == ["", ""]
+    out = capsys.readouterr().out
+    assert "failed" in out  # what gave nothing is not left out
+    assert out.startswith("\ndigits: a training step on 2 samples")

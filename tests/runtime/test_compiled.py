@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+import odenet
 from odenet.testing import assert_exact, assert_gradients
-from tests.runtime.handwritten import HamiltonianFlow, build
+from tests.runtime.handwritten import EulerFlow, HamiltonianFlow, build
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, while it compiles
@@ -51,14 +52,27 @@ def test_what_is_compiled_does_not_grow_with_depth(name):
     assert graphs.count == 2  # one forward, one back
 
 
-def test_flows_do_not_take_each_others_places_among_what_is_compiled():
+@pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
+def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
     graphs = Graphs()
-    flows = [build("hamiltonian", steps=3)[0].float() for _ in range(10)]
+    for seed in range(3):
+        flow, u = build(name, steps=2 + seed)
+        for parameter in flow.parameters():
+            nn.init.normal_(parameter, std=0.1)
+        flow.compile(backend=graphs)
+        assert_gradients(flow, u, tolerance=1e-10)
+    assert graphs.count == 2
+
+
+def test_flows_of_other_kinds_do_not_take_each_others_places_among_what_is_compiled():
+    graphs = Graphs()
+    flows = [HamiltonianFlow(4, 3, h=0.1 * (n + 1)) for n in range(9)]
+    flows.append(HamiltonianFlow(6, 3, h=0.1))
     for flow in flows:
         flow.compile(backend=graphs)
     for _ in range(2):
         for flow in flows:
-            flow(torch.randn(2, 4, 5, 6)).sum().backward()
+            flow(torch.randn(2, flow.channels, 5, 6)).sum().backward()
     assert graphs.count == 2 * len(flows)  # the second round finds all of the first
 
 
@@ -146,3 +160,16 @@ def test_a_graph_of_every_step_is_refused(options):
         flow.compile(**options)
     assert flow.compiled is None
     flow.compile(mode="max-autotune-no-cudagraphs")
+
+
+def test_where_compiling_a_flow_has_no_effect_it_says_so():
+    adopted = odenet.reversible([nn.Linear(4, 4) for _ in range(2)])
+    dropout, _ = build("momentum with dropout")
+    for flow, reason in (
+        (adopted, "may draw random numbers"),
+        (dropout, "may draw random numbers"),
+        (EulerFlow(3, 2), "cannot be reversed"),
+    ):
+        with pytest.warns(UserWarning, match=rf"flow\.compile\(\) has no effect: .*{reason}"):
+            flow.compile(backend="aot_eager")
+        assert flow.compiled is None

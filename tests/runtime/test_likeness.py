@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import types
 import weakref
 
@@ -178,3 +179,57 @@ def test_whatever_is_drawn_is_seen_and_put_back(draw, first):
     before.restore(device)
     assert draw() == drawn
     assert Streams.read(device, before).same(after)
+
+
+class Scaling(nn.Module):
+    """A block that keeps its last mean, and scales by a tensor that is no parameter."""
+
+    def __init__(self, last=None, scale=1.0, buffers=False):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        for name, value in (("last", last), ("scale", scale)):
+            if buffers and isinstance(value, torch.Tensor):
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+
+    def forward(self, x):
+        y = self.linear(x) * self.scale
+        self.last = y.mean()
+        return y
+
+
+@pytest.mark.parametrize("buffers", [False, True])
+@pytest.mark.parametrize("last", [None, torch.zeros(())])
+def test_a_result_is_warned_of_and_let_go_wherever_it_is_kept(last, buffers):
+    kind = type(f"Keeping{last}In{buffers}", (Scaling,), {})  # each class is told of once
+    flow = reversible([kind(last, buffers=buffers) for _ in range(2)])
+    with pytest.warns(UserWarning, match=f"{re.escape(kind.__name__)} keeps `last`"):
+        flow(torch.randn(3, 4)).sum().backward()
+    assert all(block.last.grad_fn is None for block in flow.f)
+
+
+@pytest.mark.filterwarnings("ignore:Scaling keeps `last`")
+@pytest.mark.parametrize("memory", ["reversible", "checkpoint"])
+@pytest.mark.parametrize("buffers", [False, True])
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("rows", [3, 2000])
+def test_a_tensor_with_a_gradient_on_a_module_is_refused_and_left_as_it_is(
+    rows, computed, buffers, memory
+):
+    w = torch.ones(rows, 4, requires_grad=True)
+    scale = w * 2 if computed else w
+    block = Scaling(scale=scale, buffers=buffers)
+    flow, x = reversible([block]), torch.randn(rows, 4)
+    flow.memory = memory
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=rf"reads a tensor of shape \({rows}, 4\)"):
+            flow(x).sum().backward()
+        assert block.scale is scale and w.grad is None
+    flow.memory = "stored"
+    flow(x).sum().backward()
+    with torch.no_grad():  # the loss is linear in w
+        before = flow(x).sum()
+        scale.add_(2.0 if computed else 1.0)
+        assert w.grad is not None
+        torch.testing.assert_close(w.grad.sum(), flow(x).sum() - before, rtol=1e-3, atol=1e-3)

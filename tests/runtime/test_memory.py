@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import ClassVar
+
 import pytest
 import torch
+from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from odenet.runtime.memory import bytes_per_step
+from odenet import reversible
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import FLOWS, EulerFlow, HamiltonianFlow, MomentumFlow, build
 
@@ -45,18 +49,58 @@ def test_a_budget_is_filled_with_stored_steps_and_not_overdrawn():
         assert used <= flow.memory + least
         assert used >= flow.memory - everything / 20
     flow.memory = 2 * everything
-    assert saved_bytes(flow, u) == everything
+    # Where there are hooks on saved tensors, as here, the first step is reversed in every call.
+    assert 0.95 * everything <= saved_bytes(flow, u) <= everything + least
 
 
-def test_looking_at_a_step_to_plan_leaves_no_trace():
-    for name in ("momentum with dropout", "batch norms inside"):
-        flow, u = build(name)
-        statistics = [buffer.clone() for buffer in flow.buffers()]
-        stream = torch.get_rng_state()
-        flow.memory = 10**9
-        assert bytes_per_step(flow, flow.initial(u)) > 0
-        assert torch.equal(torch.get_rng_state(), stream)
-        assert all(map(torch.equal, statistics, flow.buffers()))
+class Noted(nn.Module):
+    """Notes its evaluations where no copy of it can hide them."""
+
+    evaluations: ClassVar[list[bool]] = []
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        self.evaluations.append(True)
+        return torch.tanh(self.linear(x))
+
+
+@pytest.mark.parametrize(("budget", "reversed"), [(0, [5, 5]), (600, [3, 3]), (10**9, [1, 0])])
+def test_no_evaluation_is_for_planning_alone(budget, reversed):
+    flow = reversible([Noted() for _ in range(5)])
+    flow.memory = budget
+    for undone in reversed:
+        Noted.evaluations.clear()
+        out = flow(torch.randn(8, 4))
+        assert len(Noted.evaluations) == 5
+        out.sum().backward()
+        assert len(Noted.evaluations) == 5 + undone
+
+
+def test_weights_changed_in_place_are_noticed_in_a_budget():
+    flow, u = build("hamiltonian", steps=3)
+    flow.memory = 10**9
+    flow(u)
+    out = flow(u)
+    with torch.no_grad():
+        flow.K1.mul_(2)
+    with pytest.raises(RuntimeError, match=r"modified inplace|modified by an inplace"):
+        out.sum().backward()
+
+
+def test_a_budget_is_the_same_where_hooks_say_where_saved_tensors_go():
+    found = []
+    for hooks in (nullcontext, torch.autograd.graph.save_on_cpu):
+        flow, u = build("momentum", steps=4)
+        flow.memory = 10_000
+        with hooks():
+            out = flow(u)
+        (gradient,) = torch.autograd.grad(out.square().sum(), flow.f[0][0].weight)
+        found.append(({*flow.step_bytes.values()}, gradient))
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1])
 
 
 def test_storing_steps_costs_parameter_gradients_once_not_once_per_step():

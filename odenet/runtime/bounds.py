@@ -1,0 +1,71 @@
+"""What the learned operators of a flow say of its steps: norms, stability, smoothness in time."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from odenet.runtime.equations import Equations
+from odenet.runtime.spectra import Directions, Norms, operator_norm
+
+
+class Bounded(Equations):
+    """Equations of N steps, with bounds from the operator norms of each.
+
+    Attributes:
+        steps: number of steps N.
+    """
+
+    steps: int
+    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directions: Directions = {}
+
+    def view(self) -> Self:
+        """The same flow over the same parameters, with attributes of its own to set.
+
+        Calls that set any do so on a view, so that several may run at once.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def smoothness(self) -> Tensor:
+        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
+        stacks = (getattr(self, name) for name in self.operators)
+        h = self._step_size()
+        return sum((K.diff(dim=0).square().sum() / h for K in stacks), start=torch.zeros(()))
+
+    def stability(self, iterations: int | None = None) -> Tensor:
+        """Per step, h ω / limit, from operator norms: below 1 the discrete flow is stable.
+
+        Args:
+            iterations: per norm, from a fixed start; None goes on from the last call till settled.
+
+        Raises:
+            ValueError: if no limit is known for this scheme on these dynamics.
+        """
+        if self.stability_limit is None:
+            raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
+        call = self.view()
+        call._norms = Norms(self._directions, iterations)
+        for step in range(self.steps):
+            call.frequency_bound(step)
+        call._norms.settle()
+        bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
+        return self._step_size() * torch.stack(bounds) / self.stability_limit
+
+    def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
+        """The norm of a step's operator, on its own or among those of all steps."""
+        if self._norms is not None:
+            return self._norms.read(name, K, step, options)
+        norm, direction = operator_norm(K, self._directions.get((name, step)), **options)
+        self._directions[name, step] = direction
+        return norm
+
+    def _step_size(self) -> float:
+        return getattr(self, "h", 1.0)

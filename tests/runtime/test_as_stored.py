@@ -1,0 +1,366 @@
+"""Whatever a block returns or reads, and whatever surrounds the passes, gradients are autograd's.
+
+A matrix of kinds of blocks, and of uses of a flow, by memory modes, in double precision. The
+reference is plain autograd (memory "stored"), None for None.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from odenet import reversible
+
+MODES = ("reversible", "checkpoint", 500, "exact")
+DRAWN = torch.Generator().manual_seed(2)
+U = torch.randn(3, 6, dtype=torch.float64, generator=DRAWN)
+
+
+class Block(nn.Module):
+    """A layer, and what a function makes of it and of the state."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        self.weight = nn.Parameter(torch.randn(3, 6))
+        self.function = function
+
+    def y(self, x):
+        return torch.tanh(self.linear(x)) + 0.1 * self.weight[0]
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def layer(self, x):
+    return self.y(x)
+
+
+def without_gradients_inside(self, x):
+    with torch.no_grad():
+        scale = self.y(x)
+    with torch.inference_mode():
+        number = self.y(x).sum().item()
+    return self.y(x) * scale * number
+
+
+def hooked(self, x):
+    y = self.y(x)
+    if y.requires_grad:
+        y.register_hook(lambda gradient: 2 * gradient)
+    return y
+
+
+def differentiated_inside(self, x):
+    return -torch.func.grad(lambda z: self.y(z).square().sum())(x)
+
+
+RETURNED = {
+    "the input itself": lambda self, x: x,
+    "a view of the input": lambda self, x: x.view(-1).view(3, 6),
+    "a slice of the input": lambda self, x: x[:, :],
+    "an expanded tensor": lambda self, x: self.y(x)[:, :1].expand(3, 6),
+    "an expanded weight": lambda self, x: self.weight[0].expand(3, 6),
+    "a weight": lambda self, x: self.weight,
+    "not contiguous": lambda self, x: self.y(x).t().contiguous().t(),
+    "a constant": lambda self, x: torch.ones_like(x),
+    "a detached value": lambda self, x: self.y(x).detach() + x,
+    "without parameters": lambda self, x: torch.tanh(x),
+    "a part of the layers": lambda self, x: self.linear(self.linear(x)),
+}
+READ = {
+    "the mode of gradients": lambda self, x: self.y(x) * (1 + torch.is_grad_enabled()),
+    "whether the state needs one": lambda self, x: self.y(x) * (1 + x.requires_grad),
+    "whether a value does": lambda self, x: self.y(x) * (1 + (2 * self.weight).requires_grad),
+    "gradients off inside": without_gradients_inside,
+    "a derivative": differentiated_inside,
+    "a hook": hooked,
+    "a checkpoint": lambda self, x: checkpoint(self.y, x, use_reentrant=False),
+    "a reentrant checkpoint": lambda self, x: checkpoint(self.y, x, use_reentrant=True),
+}
+
+
+def made(function=layer, mode="stored", scheme="momentum", steps=4):
+    torch.manual_seed(0)
+    constants = {} if scheme == "momentum" else {"h": 0.3}
+    flow = reversible([Block(function).double() for _ in range(steps)], scheme, **constants)
+    return in_mode(flow, mode)
+
+
+def in_mode(flow, mode):
+    if mode == "exact":
+        flow.exact = True
+    else:
+        flow.memory = mode
+    return flow
+
+
+def gradients(flow, x):
+    return [x.grad, *(p.grad for p in flow.parameters())]
+
+
+def assert_same(found, expected, mode):
+    near = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
+    for a, b in zip(found, expected, strict=True):
+        if a is None or b is None:
+            assert a is b
+        else:
+            torch.testing.assert_close(a, b, rtol=near, atol=near)
+
+
+@pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
+@pytest.mark.parametrize("function", [*RETURNED.values(), *READ.values()], ids=[*RETURNED, *READ])
+def test_whatever_a_block_returns_or_reads(function, scheme):
+    found = {}
+    for mode in ("stored", *MODES):
+        flow, x = made(function, mode, scheme), U.clone().requires_grad_()
+        out = flow(x)
+        out.square().sum().backward()
+        found[mode] = [out.detach(), *gradients(flow, x)]
+        assert_same(found[mode], found["stored"], mode)
+
+
+def freezing(*frozen):
+    def use(flow, x):
+        for n in frozen:
+            flow.f[n].requires_grad_(False)
+        flow(x).square().sum().backward()
+
+    return use
+
+
+def backward_elsewhere(flow, x):
+    loss = flow(x).square().sum()
+    thread = threading.Thread(target=loss.backward)
+    thread.start()
+    thread.join()
+
+
+def with_hooks_on_parameters(flow, x):
+    flow.called = []
+    for parameter in flow.parameters():
+        parameter.register_hook(lambda gradient: (flow.called.append("before"), 2 * gradient)[1])
+        parameter.register_post_accumulate_grad_hook(lambda p: flow.called.append("after"))
+    flow(x).square().sum().backward()
+    used = sum(parameter.grad is not None for parameter in flow.parameters())
+    assert flow.called.count("before") == flow.called.count("after") == used
+
+
+def updated_in_the_backward(flow, x):
+    def update(parameter):
+        parameter.data.add_(parameter.grad, alpha=-0.1)
+
+    for parameter in flow.parameters():
+        parameter.register_post_accumulate_grad_hook(update)
+    for _ in range(2):
+        flow.zero_grad()
+        flow(x).square().sum().backward()
+
+
+def within(context):
+    def use(flow, x):
+        with context():
+            flow(x).square().sum().backward()
+
+    return use
+
+
+def with_saved_tensors_elsewhere(flow, x):
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
+        loss = flow(x).square().sum()
+    loss.backward()
+
+
+def through(wrap):
+    return lambda flow, x: wrap(flow)(x).square().sum().backward()
+
+
+def copied_between_the_passes(flow, x):
+    loss = flow(x).square().sum()
+    twin = copy.deepcopy(flow)
+    loss.backward()
+    y = x.detach().requires_grad_()
+    twin(y).square().sum().backward()
+    assert_same(gradients(twin, y), gradients(flow, x), "exact" if flow.exact else flow.memory)
+
+
+def parameters_used_outside(flow, x):
+    outside = flow.f[0](x).sum() + flow.f[1].weight.square().sum()
+    (flow(x).square().sum() + outside).backward()
+
+
+def parameters_shared_with_another_flow(flow, x):
+    other = in_mode(reversible(list(flow.f)[::-1]), "exact" if flow.exact else flow.memory)
+    other(flow(x)).square().sum().backward()
+
+
+def twice(flow, x):
+    (flow(x).square().sum() + flow(2 * x).sum()).backward()
+
+
+def twice_over_one_graph(flow, x):
+    loss = flow(x).square().sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+
+
+USES = {
+    "all blocks frozen": freezing(0, 1, 2, 3),
+    "some blocks frozen": freezing(0, 2),
+    "an empty batch": lambda flow, x: flow(x[:0]).square().sum().backward(),
+    "an expanded input": lambda flow, x: flow(x[:1].expand(3, 6)).square().sum().backward(),
+    "an expanded gradient": lambda flow, x: flow(x).sum().backward(),
+    "an output changed in place": lambda flow, x: flow(x).mul_(2).square().sum().backward(),
+    "the backward in another thread": backward_elsewhere,
+    "hooks on parameters": with_hooks_on_parameters,
+    "updates in the backward": updated_in_the_backward,
+    "save_on_cpu": within(torch.autograd.graph.save_on_cpu),
+    "hooks on saved tensors": with_saved_tensors_elsewhere,
+    "detect_anomaly": within(torch.autograd.detect_anomaly),
+    "a checkpoint": through(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=False)),
+    "a reentrant one": through(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=True)),
+    "a copy between the passes": copied_between_the_passes,
+    "parameters used outside": parameters_used_outside,
+    "parameters of two flows": parameters_shared_with_another_flow,
+    "two calls": twice,
+    "one graph twice": twice_over_one_graph,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled:UserWarning")
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_whatever_surrounds_the_passes(use):
+    found = {}
+    for mode in ("stored", *MODES):
+        flow, x = made(mode=mode), U.clone().requires_grad_()
+        use(flow, x)
+        found[mode] = gradients(flow, x)
+        assert_same(found[mode], found["stored"], mode)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # while it compiles
+def test_a_compiled_model_around_a_flow_with_a_budget():
+    torch.compiler.reset()
+    found = {}
+    for mode in ("stored", 500):
+        flow, x = made(mode=mode, steps=3), U.clone().requires_grad_()
+        run = flow if mode == "stored" else torch.compile(flow, backend="eager")
+        run(x).square().sum().backward()
+        found[mode] = gradients(flow, x)
+    assert_same(found[500], found["stored"], 500)
+
+
+def batched(flow, x):
+    out = flow(x)
+    torch.autograd.grad(out, x, torch.stack([out, out]).detach(), is_grads_batched=True)
+
+
+def by_parameters(flow, x):
+    def loss(given):
+        return torch.func.functional_call(flow, given, x).sum()
+
+    torch.func.grad(loss)(dict(flow.named_parameters()))
+
+
+TRANSFORMS = {
+    "grad": lambda flow, x: torch.func.grad(lambda x: flow(x).sum())(x),
+    "grad by parameters": by_parameters,
+    "vjp": lambda flow, x: torch.func.vjp(flow, x),
+    "vmap": lambda flow, x: torch.func.vmap(flow)(x[None]),
+    "jacrev": lambda flow, x: torch.func.jacrev(flow)(x),
+    "jvp": lambda flow, x: torch.func.jvp(flow, (x,), (x,)),
+    "vectorize": lambda flow, x: torch.autograd.functional.jacobian(flow, x, vectorize=True),
+    "is_grads_batched": batched,
+    "create_graph": lambda flow, x: torch.autograd.grad(flow(x).sum(), x, create_graph=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_work_with_stored_activations_and_are_refused_in_one_sentence(transform):
+    transform(made(), U.clone().requires_grad_())
+    for mode in MODES:
+        with pytest.raises(RuntimeError, match=r'cannot be .*; set flow\.memory = "stored"'):
+            transform(made(mode=mode), U.clone().requires_grad_())
+
+
+def test_a_loss_on_collected_results_alone_gives_no_gradient_to_what_it_does_not_read():
+    def collecting(self, x):
+        return self.weight, {"mean": self.linear(x).mean()}
+
+    found = {}
+    for mode in ("stored", *MODES):
+        flow, x = made(collecting, mode), U.clone().requires_grad_()
+        flow(x)
+        flow.collected["mean"].backward()
+        found[mode] = gradients(flow, x)
+        assert_same(found[mode], found["stored"], mode)
+    assert flow.f[3].weight.grad is None and flow.f[3].linear.weight.grad is not None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_block_kept_of_the_forward_pass_is_not_differentiated_in_part(mode):
+    kept = []
+
+    def keeping(self, x):
+        y = torch.sin(self.y(x))
+        kept.append(y.sum())
+        return y
+
+    out = made(keeping, mode)(U.clone().requires_grad_())
+    with pytest.raises(RuntimeError, match=r"was kept, and is differentiated|modified by an inpl"):
+        (out.sum() + sum(kept)).backward()
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float8_e4m3fn])
+@pytest.mark.parametrize("mode", MODES)
+def test_types_that_are_not_rebuilt_are_refused_by_name(mode, kind):
+    flow = made(lambda self, x: (self.weight * x.double()).to(kind), mode)
+    with pytest.raises(TypeError, match=f"floating point of 16 bits or more, not {kind}"):
+        flow(U.to(kind))
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int64, torch.float8_e4m3fn])
+def test_types_without_exact_arithmetic_are_refused_by_name(kind):
+    with pytest.raises(TypeError, match=f"exact arithmetic takes real numbers.* not {kind}"):
+        made(mode="exact").encode(U.to(kind))
+
+
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_complex_states_are_rebuilt(mode):
+    found = {}
+    for each in ("stored", mode):
+        flow, x = made(lambda self, x: x * self.weight.cdouble(), each), U.cdouble()
+        x.requires_grad_()
+        flow(x).abs().sum().backward()
+        found[each] = gradients(flow, x)
+    assert_same(found[mode], found["stored"], mode)
+
+
+def test_settings_of_torch_are_those_of_the_forward_pass():
+    def reading(self, x):
+        flash = torch.backends.cuda.flash_sdp_enabled()
+        return self.y(x) * (1 + flash) * torch.tensor(0.1).double()
+
+    found = {}
+    for mode in ("stored", *MODES):
+        flow, x = made(reading, mode), U.clone().requires_grad_()
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.set_default_dtype(torch.bfloat16)  # in which 0.1 is another number
+        try:
+            loss = flow(x).square().sum()
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.backends.cuda.enable_flash_sdp(True)
+        loss.backward()
+        assert torch.backends.cuda.flash_sdp_enabled()
+        assert torch.get_default_dtype() == torch.float32
+        found[mode] = gradients(flow, x)
+        assert_same(found[mode], found["stored"], mode)
