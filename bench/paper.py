@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from odenet.model.presets import preset
+from odenet.model.reading.presets import preset
 from odenet.train.records import RunFolder
 from odenet.train.report import Result
 

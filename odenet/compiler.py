@@ -27,11 +27,11 @@ from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.language.reading import read
 from odenet.language.tree import File
-from odenet.model.axes import on_axes
-from odenet.model.build import DEFAULT_SPACE
 from odenet.model.check import check
-from odenet.model.program import Model, ends_in_classes
-from odenet.model.recipe import Recipe
+from odenet.model.reading.build import DEFAULT_SPACE
+from odenet.model.tables.recipe import Recipe
+from odenet.model.typed.axes import on_axes
+from odenet.model.typed.program import Model, ends_in_classes
 
 if TYPE_CHECKING:
     from torch import nn

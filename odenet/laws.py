@@ -14,8 +14,8 @@ from torch import Tensor
 
 from odenet import runtime
 from odenet.compiler import Program
-from odenet.model.build import DEFAULT_SPACE
-from odenet.model.parameters import Learned
+from odenet.model.reading.build import DEFAULT_SPACE
+from odenet.model.tables.parameters import Learned
 from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 

@@ -13,9 +13,9 @@ from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
 from odenet.diagnostics.effort import TooMuch, at_most
-from odenet.model.expr import Bias
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions.expr import Bias
+from odenet.model.tables.parameters import Learned
+from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
 

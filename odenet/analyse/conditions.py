@@ -13,7 +13,7 @@ from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import Unit
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Units = tuple[Unit, ...]
 Spectrum = Literal["imaginary", "real", "stable"]

@@ -21,9 +21,9 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
 from odenet.analyse.read_formulas import LINEAR, Gate
 from odenet.analyse.units import Row, System, Unit
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.typed.program import Model
 
 FORMAT = "odenet certificate 1"
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}

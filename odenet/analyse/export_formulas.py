@@ -12,10 +12,10 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Row
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.numbers import NotANumber, evaluate
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.typed.program import Model
 
 Plain = dict[str, Any]
 Tree = str | list[Any]

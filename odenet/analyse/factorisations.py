@@ -25,7 +25,7 @@ from odenet.analyse.operator_algebra import (
 )
 from odenet.analyse.operator_algebra import adjoint as transposed
 from odenet.analyse.units import Row, System, Unit
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]
 Piece = tuple[State, State, Word]

@@ -10,7 +10,7 @@ from odenet.analyse.laurent import factor_text
 from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
-from odenet.model.expr import derivative
+from odenet.model.expressions.expr import derivative
 
 SOURCES = {
     "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units",

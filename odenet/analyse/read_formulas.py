@@ -28,10 +28,10 @@ from odenet.analyse.operator_algebra import (
 )
 from odenet.analyse.read_numbers import NumberReader, text_of
 from odenet.diagnostics import Span
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.fold import arithmetic, combination
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic, combination
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.typed.program import Model
 
 
 class OutsideTheorems(Exception):

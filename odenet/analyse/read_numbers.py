@@ -4,11 +4,11 @@ from collections.abc import Hashable, Mapping
 from fractions import Fraction
 
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
-from odenet.model import expr
-from odenet.model.fold import arithmetic
-from odenet.model.numbers import NotANumber, Width, evaluate
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.tables.parameters import Learned
+from odenet.model.typed.program import Model
 
 
 class NumberReader:

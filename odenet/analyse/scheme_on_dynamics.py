@@ -11,11 +11,11 @@ from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Kind
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.decay import without_decay
-from odenet.model.expr import State
-from odenet.model.fit import reads
-from odenet.model.program import Dynamics, Model, flows_of
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads
+from odenet.model.typed.decay import without_decay
+from odenet.model.typed.program import Dynamics, Model, flows_of
+from odenet.model.typed.scheme import Scheme
 
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
 DEPTH = 100  # steps of a flow where no network says how many

@@ -12,10 +12,10 @@ from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.numbers import NotANumber, Width, evaluate
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.typed.program import Model
 
 Bounds = tuple[Fraction | None, Fraction | None]
 

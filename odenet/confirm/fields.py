@@ -12,12 +12,12 @@ from math import sqrt
 from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.draw import Point, count
 from odenet.confirm.matrices import Matrix, apply, transpose
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.norms import EPS
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.norms import EPS
+from odenet.model.tables.parameters import Learned
+from odenet.model.typed.program import Model
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from random import Random
 from typing import Any
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.model import expr
-from odenet.model.expr import Node, Slot, Stage
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot, Stage
+from odenet.model.typed.scheme import Scheme, Update
 
 WIDTH = 2
 Kind = Callable[[Any], Any]

@@ -12,8 +12,8 @@ from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.fields import Evaluation, Jet
 from odenet.confirm.matrices import Matrix, add, apply, identity, largest, product, scale_rows
 from odenet.confirm.words import Words
-from odenet.model import expr
-from odenet.model.expr import State
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
 
 TOLERANCE = 1e-9  # relative to the largest entry that was added up
 

@@ -22,10 +22,10 @@ from odenet.derive.linear_step import one_step
 from odenet.derive.parasitic import parasitic
 from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.start_error import followed
-from odenet.model import expr
-from odenet.model.expr import Node, Slot
-from odenet.model.fold import combination
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.expressions.fold import combination
+from odenet.model.typed.scheme import Pattern, Scheme
 
 DAMPED_HIGHEST = 6  # the order up to which is searched
 DIMENSION = 2

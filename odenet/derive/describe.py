@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from odenet.derive.text import SchemeNotation, notation
-from odenet.model.dialects import latex_prose
+from odenet.model.typed.dialects import latex_prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odenet.derive.derivation import Derivation, Number
-    from odenet.model.scheme import Update
+    from odenet.model.typed.scheme import Update
 
 
 def summary(derivation: Derivation) -> list[str]:

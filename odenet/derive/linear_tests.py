@@ -16,7 +16,7 @@ import sympy
 
 from odenet.derive.coefficients import H
 from odenet.derive.intervals import S
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.typed.scheme import Pattern, Scheme
 
 Kind = Literal["coupled", "own"]
 

@@ -19,8 +19,8 @@ from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key
 from odenet.diagnostics import SpecError
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme
 
 
 class OrderConditions:

@@ -32,7 +32,7 @@ from odenet.derive.linear_step import OneStep, one_step
 from odenet.derive.linear_tests import Kind, LinearTest, linear_tests
 from odenet.derive.power_bounded import bounded_powers
 from odenet.derive.text import notation
-from odenet.model.scheme import Scheme
+from odenet.model.typed.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from odenet.derive.h_series import Number, Powers, multiply
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.power_bounded import NEAR
 from odenet.derive.trees import Key
-from odenet.model.expr import Slot
+from odenet.model.expressions.expr import Slot
 
 Matrix = list[list[Number]]
 Place = tuple[str, int]  # a right-hand side and one of its arguments

@@ -12,8 +12,8 @@ from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.order import HIGHEST, MOST_TREES, conditions_at
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.step_series import StepSeries
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme
 
 MOST_KEPT = 5  # unknowns whose pairings are tried
 

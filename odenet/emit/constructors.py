@@ -6,12 +6,13 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, quoted
-from odenet.model import expr
-from odenet.model.layers import LAYERS, Layer
-from odenet.model.numbers import Width
-from odenet.model.parameters import Construction, Learned
-from odenet.model.program import MapDefinition
-from odenet.model.recipe_values import Call
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.layers import LAYERS, Layer
+from odenet.model.tables.parameter_kinds import Construction
+from odenet.model.tables.parameters import Learned
+from odenet.model.typed.program import MapDefinition
 
 
 def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:

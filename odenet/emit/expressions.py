@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.fold import arithmetic
-from odenet.model.parameters import Learned
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.parameters import Learned
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
 

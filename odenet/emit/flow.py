@@ -8,11 +8,11 @@ from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.fit import reads, reads_input
-from odenet.model.layers import LAYERS
-from odenet.model.scheme import ADAPTIVE
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads, reads_input
+from odenet.model.tables.layers import LAYERS
+from odenet.model.typed.scheme import ADAPTIVE
 
 
 class FlowWriter:

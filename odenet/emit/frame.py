@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.names import Names
-from odenet.model import expr
-from odenet.model.components import owners_of
-from odenet.model.decay import decays_of
-from odenet.model.expr import State
-from odenet.model.fit import reads, reads_input
-from odenet.model.program import Model, row_imports
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads, reads_input
+from odenet.model.typed.components import owners_of
+from odenet.model.typed.decay import decays_of
+from odenet.model.typed.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 

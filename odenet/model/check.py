@@ -9,8 +9,8 @@ from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
 from odenet.language import VERSION, parse, tree
 from odenet.language.foreign import recognise
 from odenet.language.reading import identity, read
-from odenet.model.build import build
-from odenet.model.program import Model
+from odenet.model.reading.build import build
+from odenet.model.typed.program import Model
 
 MOST_FILES = 50
 

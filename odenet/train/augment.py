@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import COLOUR, GREY
 from odenet.train.samples import Split, Stream, generator

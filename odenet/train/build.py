@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from odenet.compiler import Program
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.flow import Memory

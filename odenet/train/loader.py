@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.runtime.memory_format import channels_innermost
 from odenet.train.augment import Draws, Pipeline, build_pipeline
 from odenet.train.errors import TrainingError

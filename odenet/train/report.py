@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.train.figures import label, save_figure
 from odenet.train.optim import cycle_ends
 from odenet.train.sealed import read_sealed_json, sealed_json

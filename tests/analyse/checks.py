@@ -9,14 +9,14 @@ from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy, EnergyTerm
 from odenet.analyse.laurent import Scalar
-from odenet.model import expr
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.typed.program import Model
 from tests.analyse.oracle import Oracle
 
 FOUND = 1e-6  # the least distance of an eigenvalue, relative to ‖J‖, that counts
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
-# Ψ with Ψ' = φ, as in odenet/model/activations.py, in numpy
+# Ψ with Ψ' = φ, as in odenet/model/tables/activations.py, in numpy
 PRIMITIVES = {
     "relu": lambda x: np.maximum(x, 0) ** 2 / 2,
     "tanh": lambda x: np.logaddexp(x, -x),

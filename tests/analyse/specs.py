@@ -5,7 +5,7 @@ from random import Random
 
 from odenet.compiler import check
 from odenet.diagnostics import Source
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "softplus", "elu", "leaky_relu(0.2)", "identity"]
 ACTIVATIONS += ["hardtanh", "shrink(0.3)"]

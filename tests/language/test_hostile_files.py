@@ -8,7 +8,7 @@ import pytest
 from odenet.diagnostics import SpecError
 from odenet.language.reading import MOST_BYTES, read
 from odenet.model.check import check
-from odenet.model.presets import presets
+from odenet.model.reading.presets import presets
 
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 

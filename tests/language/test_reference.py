@@ -6,9 +6,9 @@ import pytest
 
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model import reference
 from odenet.model.check import check
-from odenet.model.scope import FIXED
+from odenet.model.elaboration.scope import FIXED
+from odenet.model.tables import reference
 from tests.language.texts import ROOT, SCHEMES, tree_of
 
 TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")

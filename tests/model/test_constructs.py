@@ -7,13 +7,13 @@ import pytest
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.language.reading import read
-from odenet.model import expr
-from odenet.model.arguments import RULES
 from odenet.model.check import check
-from odenet.model.expr import Slot, State
-from odenet.model.numbers import C, Width, fixed
-from odenet.model.parameters import TYPES
-from odenet.model.recipe_values import Call
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot, State
+from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.arguments import RULES
+from odenet.model.tables.parameters import TYPES
 from tests.language.texts import GOOD, ROOT, SPECS
 from tests.model.texts import errors_of, model_of, one_state
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model import expr
+from odenet.model.expressions import expr
 from tests.model.texts import errors_of, model_of, one_state, rate_of
 
 Y = expr.State("Y")

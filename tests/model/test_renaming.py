@@ -11,8 +11,8 @@ from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
 from odenet.model.check import check
-from odenet.model.parameters import Learned
-from odenet.model.scope import FIXED
+from odenet.model.elaboration.scope import FIXED
+from odenet.model.tables.parameters import Learned
 from tests.language.texts import GOOD, SPECS
 
 TEXTS = {

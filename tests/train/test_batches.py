@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.augment import (
     Cutout,
     Flip,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from odenet.cli import app
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.sizes import parse_size
 from odenet.train.augment import build_pipeline
 from odenet.train.errors import TrainingError

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 import odenet
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.train import run
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import read_checkpoint

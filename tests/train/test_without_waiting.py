@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from odenet.model.recipe import OPTIMIZERS, Call, Recipe
+from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
 from odenet.train.augment import build_pipeline
 from odenet.train.averaging import MovingAverage
 from odenet.train.loader import Batches, Plan
