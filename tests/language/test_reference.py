@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from odenet.compiler import loads
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model.check import check
 from odenet.model.elaboration.scope import FIXED
 from odenet.model.tables import reference
 from tests.language.texts import ROOT, SCHEMES, tree_of
@@ -51,9 +51,8 @@ def test_the_names_that_cannot_be_redefined_are_listed():
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "discretise" in b])
 def test_every_whole_sample_loads_and_is_formatted(block):
-    source = Source("sample.ode", block)
-    check(source, {})
-    formatted = format_source(source)
+    loads(block)
+    formatted = format_source(Source("sample.ode", block))
     assert formatted in (block, f"odenet 1\n{block}")
 
 

@@ -13,7 +13,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
-from odenet.model.tables.argument_kinds import Problem, Subject
+from odenet.model.tables.argument_kinds import Subject
 from odenet.model.tables.parameters import Learned
 
 FIXED = {
@@ -189,14 +189,12 @@ class SpecScope:
 
     def _check_constants(self, row: ActivationKind, arguments: tuple[expr.Node, ...]) -> None:
         """Refuse constants that are out of their range."""
-        problems: list[Problem] = []
+        before = self.report.errors
         for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
             about = Subject(f"{name} in {row.name}", "is its constant", argument.span,
-                            problems.append)  # fmt: skip
+                            self.report.add)  # fmt: skip
             kind.check(self.evaluate(argument), about)
-        for problem in problems:
-            self.report.error(problem.message, problem.span, problem.label, problem.help)
-        if problems:
+        if self.report.errors > before:
             raise Rejected
 
     def _parameter(self, learned: Learned, span: Span) -> expr.Node:

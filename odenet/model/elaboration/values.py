@@ -9,7 +9,7 @@ from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
-from odenet.model.tables.argument_kinds import Call, Choice, Problem, Subject
+from odenet.model.tables.argument_kinds import Call, Choice, Subject
 
 
 class Values:
@@ -76,13 +76,10 @@ class Values:
 
     def checked(self, call: Call, choice: Choice, name: str) -> Call:
         """A call checked against a table; raises Rejected."""
-        found = choice.check(call, Subject(name, "", call.span, self._problem))
+        found = choice.check(call, Subject(name, "", call.span, self.report.add))
         if found is None:
             raise Rejected
         return found
-
-    def _problem(self, problem: Problem) -> None:
-        self.report.error(problem.message, problem.span, problem.label, problem.help)
 
     def _call(self, name: tree.Name, group: tree.Group, node: tree.Node) -> Call:
         positional: list[Any] = []

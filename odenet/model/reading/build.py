@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from odenet.diagnostics import Report, Source, suggest
+from odenet.diagnostics import Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.meaning import Rejected
 from odenet.model.fitting.flows import Flows, FlowShape, flow_shape
@@ -27,7 +27,6 @@ _ASIDE = ("net", "train", "require", "odenet", "string", "discretise", "discreti
 
 def build(
     file: tree.File,
-    source: Source,
     used: Sequence[tree.File],
     settings: Mapping[str, Any],
     report: Report,
@@ -36,7 +35,6 @@ def build(
 
     Args:
         file: its syntax tree.
-        source: its text.
         used: the files that it uses, those that they use before them.
         settings: values from outside, by name.
         report: takes what is wrong.
@@ -67,6 +65,7 @@ def build(
     report.check()
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
+    source = file.span.source
     return Model(
         source=source,
         name=PurePath(source.name).stem,
@@ -156,5 +155,5 @@ def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe
     replaced = {entry.key for entry in replacing}
     recipe, problems = check_recipe([e for e in entries if e.key not in replaced] + replacing)
     for problem in problems:
-        report.error(problem.message, problem.span, problem.label, problem.help)
+        report.add(problem)
     return recipe

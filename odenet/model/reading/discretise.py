@@ -16,7 +16,7 @@ from odenet.model.fitting.fit import fit, shape
 from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.settings import Settings
-from odenet.model.tables.argument_kinds import Call, Number, Parameter, Problem, Subject
+from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject
 from odenet.model.typed.components import mixed_groups
 from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Discretisation, Dynamics
@@ -142,7 +142,12 @@ class _Constants:
         if scheme.name in ADAPTIVE:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
-        self.failed = False
+        self.before = report.errors
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is wrong with them."""
+        return self.report.errors > self.before
 
     def read(self, values: Values, outside: Settings) -> dict[str, Any]:
         """The values by name; raises Rejected."""
@@ -157,7 +162,7 @@ class _Constants:
             if name in given:
                 value, place = given[name]
                 meaning = f"in {self.scheme.name} {parameter.meaning}"
-                about = Subject(self.shown[name], meaning, place, self._problem)
+                about = Subject(self.shown[name], meaning, place, self.report.add)
                 found[name] = value if parameter.kind.check(value, about) is not None else None
         for name, default in self.scheme.constants:
             if name in self.form and name not in given:
@@ -169,10 +174,10 @@ class _Constants:
                 else f"{self.scheme.name} needs a step size"
             )
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
-            self._problem(Problem(self.call.span, wrong, help=help_))
+            self.report.error(wrong, self.call.span, help=help_)
         if "atol" in given and "rtol" not in given:
             help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
-            self._problem(Problem(given["atol"][1], "an error is allowed by `rtol`", help=help_))
+            self.report.error("an error is allowed by `rtol`", given["atol"][1], help=help_)
         if self.failed:
             raise Rejected
         self._check_numbers(found)
@@ -205,18 +210,16 @@ class _Constants:
         given = {name: (value, self.call.place(i)) for name, (i, value) in by_position.items()}
         if len(self.call.args) > len(self.form):
             message = f"too many constants for {self.scheme.name}"
-            self._problem(Problem(self.call.place(len(self.form)), message, help=takes))
+            self.report.error(message, self.call.place(len(self.form)), help=takes)
         for name, value in self.call.kwargs.items():
             place = self.call.place(name)
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"
                 near = suggest(name, self.form)
-                self._problem(Problem(place, message, near, takes + unused))
+                self.report.error(message, place, near, takes + unused)
             elif name in given:
-                self._problem(
-                    Problem(place, f"`{self.shown[name]}` is given twice", help="remove one")
-                )
+                self.report.error(f"`{self.shown[name]}` is given twice", place, help="remove one")
             else:
                 given[name] = value, place
         return given
@@ -226,12 +229,8 @@ class _Constants:
             return evaluate(default, {})
         message = f"{self.scheme.name} needs a value for `{self.shown[name]}`"
         help_ = f"write {self.scheme.name}({self.shown[name]} = …)"
-        self._problem(Problem(self.call.span, message, help=help_))
+        self.report.error(message, self.call.span, help=help_)
         return None
-
-    def _problem(self, found: Problem) -> None:
-        self.failed = True
-        self.report.error(found.message, found.span, found.label, found.help)
 
 
 class StartScope(SchemeScope):

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol
 
-from odenet.diagnostics import suggest
+from odenet.diagnostics import Diagnostic, suggest
 
 SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
 MOST = 10**9  # of anything that is counted
@@ -50,27 +50,17 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something wrong with a value: what, where, and what to write instead."""
-
-    span: Any
-    message: str
-    label: str = ""
-    help: str = ""
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is being checked: its name, what it means, and where it stands."""
 
     name: str
     meaning: str
     span: Any
-    report: Callable[[Problem], None]
+    report: Callable[[Diagnostic], None]
 
     def refuse(self, kind: "Kind", label: str) -> None:
         """Report a value that is not of its kind or not in its range."""
-        self.report(Problem(self.span, f"{self.name} {self.meaning}: {kind.words()}", label))
+        self.report(Diagnostic(f"{self.name} {self.meaning}: {kind.words()}", self.span, label))
 
 
 class Kind(Protocol):
@@ -233,7 +223,7 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = suggest(value.name, self.forms)
-            subject.report(Problem(value.word or span, message, near, known))
+            subject.report(Diagnostic(message, value.word or span, near, known))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -250,7 +240,7 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     if len(call.args) > len(form):
         takes = f"it takes {', '.join(form)}" if form else "it takes none"
         place = call.place(len(form)) or subject.span
-        report(Problem(place, f"too many arguments for {name}", help=takes))
+        report(Diagnostic(f"too many arguments for {name}", place, help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
@@ -260,7 +250,7 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(Problem(places.get(key, subject.span), message, suggest(key, form), takes))
+            report(Diagnostic(message, places.get(key, subject.span), suggest(key, form), takes))
             fine = False
         else:
             given[key] = value

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
-from odenet.diagnostics import suggest
+from odenet.diagnostics import Diagnostic, suggest
 from odenet.model.tables.argument_kinds import (
     Call,
     Choice,
     Kind,
     Number,
     Parameter,
-    Problem,
     Several,
     Subject,
     Text,
@@ -23,7 +22,7 @@ from odenet.model.tables.argument_kinds import (
     show,
 )
 
-__all__ = ["Call", "Entry", "Problem", "Recipe", "check_recipe", "recipe_keys"]
+__all__ = ["Call", "Entry", "Recipe", "check_recipe", "recipe_keys"]
 
 COUNT = Number(1, whole=True)
 SHARE = Number(0, 1, open_low=True)
@@ -210,7 +209,7 @@ def recipe_keys() -> dict[str, Key]:
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
-def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Problem]]:
+def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
     """Turn the entries of `train { … }` into a recipe.
 
     Args:
@@ -220,17 +219,17 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Problem]]:
         The recipe, without the entries that have problems, and everything that is wrong.
     """
     keys = recipe_keys()
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     values: dict[str, Any] = {}
     spans: dict[str, Any] = {}
     for entry in entries:
         if entry.key not in keys:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
-            problems.append(Problem(entry.key_span, message, suggest(entry.key, keys), known))
+            problems.append(Diagnostic(message, entry.key_span, suggest(entry.key, keys), known))
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
-            problems.append(Problem(entry.key_span, message, "the second time"))
+            problems.append(Diagnostic(message, entry.key_span, "the second time"))
         else:
             key = keys[entry.key]
             spans[entry.key] = entry.value_span
@@ -242,19 +241,19 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Problem]]:
     return recipe, problems + list(_contradictions(recipe, spans))
 
 
-def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Problem]:
+def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
     """Values that are fine by themselves and not beside each other."""
     if recipe.levels and recipe.levels[-1] >= recipe.epochs:
-        yield Problem(
-            spans["levels"],
+        yield Diagnostic(
             f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
+            spans["levels"],
             "not before the last epoch",
             "refine earlier, or not at all: levels = []",
         )
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
-        yield Problem(spans["levels"], doubled, help=f"refine at most {MOST_LEVELS} times")
+        yield Diagnostic(doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"
-        yield Problem(spans["optimizer"], message, help="give a momentum, as in momentum = 0.9")
+        yield Diagnostic(message, spans["optimizer"], help="give a momentum, as in momentum = 0.9")

@@ -1,75 +1,71 @@
-"""From a text to its syntax tree and typed program, with the files it uses."""
+"""A spec and the files that it uses, as syntax trees."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
-from odenet.language import VERSION, parse, tree
+from odenet.language import tree
 from odenet.language.foreign import recognise
+from odenet.language.parser import VERSION, parse
 from odenet.language.reading import identity, read
-from odenet.model.reading.build import build
-from odenet.model.typed.program import Model
 
 MOST_FILES = 50
 
 
-def check(source: Source, settings: Mapping[str, Any]) -> tuple[tree.File, Model]:
-    """The syntax tree and typed program of a text.
-
-    Args:
-        source: the text.
-        settings: values from outside: numbers of `let`, constants of the scheme, keys of the
-            recipe.
+def parse_spec(source: Source, report: Report) -> tree.File:
+    """The syntax tree of a spec, with its syntax errors in the report.
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: it is no text, has nothing but comments, or is of another program or version.
     """
-    report = Report()
-    _check_text(source)
-    if foreign := recognise(source):
-        raise SpecError([foreign])
-    try:
-        file = parse(source, report)
-        _check_version(file)
-        if not file.statements:
-            message, help_ = "this file has only comments", "a model begins with `state Y`"
-            place = Span(source, 0, max(1, len(source.text)))
-            raise SpecError([Diagnostic(message, place, help=help_)])
-        used = tuple(_Uses(source, report).of(file, ()))
-        return file, build(file, source, used, settings, report)
-    except RecursionError:
-        message = "a formula of this file is nested too deeply"
-        raise SpecError([Diagnostic(message, file=source.name)]) from None
-
-
-def _check_text(source: Source) -> None:
-    """Refuse what no file can hold, in a text that comes from elsewhere."""
     if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
         raise SpecError([Diagnostic("this is not a text", file=source.name)])
+    if foreign := recognise(source):
+        raise SpecError([foreign])
+    file = _parsed(source, report)
+    if not file.statements:
+        message, help_ = "this file has only comments", "a model begins with `state Y`"
+        place = Span(source, 0, max(1, len(source.text)))
+        raise SpecError([Diagnostic(message, place, help=help_)])
+    return file
 
 
-def _check_version(file: tree.File) -> None:
-    """Refuse a file of another version; what else seems wrong with it may be right there."""
+def _parsed(source: Source, report: Report) -> tree.File:
+    """The tree of a file of this version; what seems wrong in another one may be right there."""
+    file = parse(source, report)
     for line in file.of(tree.Version):
         if line.number.value != VERSION:
             message = f"this odenet reads version {VERSION} of the language"
             help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
             raise SpecError([Diagnostic(message, line.number.span, help=help_)])
+    return file
+
+
+def used_files(file: tree.File, report: Report) -> tuple[tree.File, ...]:
+    """The files that a spec uses, those that these use, and so on, each once.
+
+    Args:
+        file: the spec.
+        report: takes what is wrong; a file that cannot be read stands as one that is lost.
+
+    Returns:
+        Every file after those that it needs.
+    """
+    main = Path(file.span.source.name)
+    return tuple(_Uses(main.parent, report).of(file, (main,)))
 
 
 class _Uses:
-    """Finds the files that a file uses, those that these use, and so on, each once.
+    """Follows the `use` lines.
 
     Whoever hands on a spec chooses what it uses, and a message shows a line of it: only files in
     the folder of the spec, and in those below it, are read.
     """
 
-    def __init__(self, source: Source, report: Report):
+    def __init__(self, folder: Path, report: Report):
         self.report = report
-        self.main = Path(source.name)
-        self.folder = Path(os.path.realpath(self.main.parent))
+        self.folder = Path(os.path.realpath(folder))
         self.seen: set[tuple[int, int]] = set()
 
     def of(self, file: tree.File, chain: tuple[Path, ...]) -> Iterator[tree.File]:
@@ -77,15 +73,14 @@ class _Uses:
 
         Args:
             file: the file that uses them.
-            chain: the paths of the files between the first one and this one, itself the last.
+            chain: the paths of the spec, of the files between it and this one, and of this one.
         """
         for use in file.of(tree.Use):
-            chain_ = (self.main, *chain)
-            path = Path(os.path.normpath(chain_[-1].parent / use.path))
+            path = Path(os.path.normpath(chain[-1].parent / use.path))
             known = identity(path)
-            above = [identity(p) for p in chain_]
+            above = [identity(p) for p in chain]
             if known is not None and known in above:
-                cycle = " > ".join(p.name for p in (*chain_[above.index(known) :], path))
+                cycle = " > ".join(p.name for p in (*chain[above.index(known) :], path))
                 self.report.error(f"these files use each other: {cycle}", use.span,
                                   help="move what both need to a third file")  # fmt: skip
             elif known is None or known not in self.seen:
@@ -101,8 +96,7 @@ class _Uses:
                 self.report.error(f"{use.path}: {found.message}", use.span, help=found.help)
             yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
-        file = parse(source, self.report)
-        _check_version(file)
+        file = _parsed(source, self.report)
         yield from self.of(file, (*chain, path))
         yield file
 
