@@ -14,9 +14,9 @@ from torch import Tensor
 
 from odenet import runtime
 from odenet.compiler import Program
-from odenet.measures import Apply, adjoint_gap, gradients, length, relative_error
+from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
 from odenet.model.reading.build import DEFAULT_SPACE
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 
@@ -131,7 +131,7 @@ def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
         yield _below("adjoints", max(gaps), SLACK * EPS, what)
 
 
-def _applied(learned: Learned, function: str, K: Tensor) -> Apply:
+def _applied(learned: DeclaredParameter, function: str, K: Tensor) -> LinearMap:
     """X -> f(x, K), with a function that generated code calls: the runtime's, or a row's import."""
     names = dict(vars(runtime))
     for line in learned.kind.imports:

@@ -12,7 +12,7 @@ from torch import Tensor
 from odenet.runtime import Flow
 from odenet.runtime.flow import Memory
 
-Apply = Callable[[Tensor], Tensor]
+LinearMap = Callable[[Tensor], Tensor]
 
 
 def length(tensors: Iterable[Tensor]) -> float:
@@ -27,7 +27,7 @@ def relative_error(found: Iterable[Tensor], true: Iterable[Tensor]) -> float:
     return error / (length(true) or 1.0)
 
 
-def adjoint_gap(operator: Apply, adjoint: Apply, x: Tensor, y: Tensor) -> float:
+def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -> float:
     """|⟨K x, y⟩ - ⟨x, Kᵀ y⟩|, relative to |K x| |y| + |x| |Kᵀ y|; infinite for other shapes.
 
     Args:

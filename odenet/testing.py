@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from odenet.measures import Apply, adjoint_gap, gradients, relative_error
+from odenet.measures import LinearMap, adjoint_gap, gradients, relative_error
 from odenet.runtime import Flow
 
 
@@ -41,7 +41,7 @@ def maps(
 
 
 def assert_adjoint(
-    operator: Apply, adjoint: Apply, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
+    operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
 ) -> None:
     """<K x, y> = <x, K^T y>, up to rounding.
 

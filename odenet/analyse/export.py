@@ -163,7 +163,7 @@ class _Export:
     def map(self, unit: Unit) -> list[Tree]:
         """φ, what is done to R s; it is unit.sign times the formula of the unit."""
         write, node, minus = self.write, unit.formula, [["*", "-1"]]
-        assert isinstance(node, expr.Activate | expr.Call | expr.Hadamard)
+        assert isinstance(node, expr.Activate | expr.MapCall | expr.Hadamard)
         if unit.stages == (LINEAR,):
             assert isinstance(node, expr.Activate)
             form, sign = write.reader.form(node.operand), unit.sign

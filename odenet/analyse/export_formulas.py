@@ -105,7 +105,7 @@ class FormulaWriter:
         node = self.reader.symbols[name]
         if name in self.reader.values:
             self.kinds[name], self.values[name] = "number", str(self.reader.values[name])
-        elif not isinstance(node, expr.Learned) and name not in self.values:
+        elif not isinstance(node, expr.LearnedScalar) and name not in self.values:
             self.kinds[name], self.values[name] = "formula", self.tree(node)
         return name
 
@@ -159,9 +159,9 @@ class FormulaWriter:
             stages += [["*", part] for part in factors if part != "I"]
         return [*stages, ["+", self.field(offset)]] if offset else stages
 
-    def stage(self, node: expr.Activate | expr.Call) -> list[Any]:
+    def stage(self, node: expr.Activate | expr.MapCall) -> list[Any]:
         """An activation with its constants, or a norm, of what follows."""
-        if isinstance(node, expr.Call):
+        if isinstance(node, expr.MapCall):
             return ["call", self.spell(node.function.name)]
         activation = node.activation
         return ["call", activation.name, *map(self.constant, activation.constants)]
@@ -195,7 +195,7 @@ class FormulaWriter:
                 return name
             case State():
                 return self.state(node)
-            case expr.Learned() | expr.Param() | expr.Bias():
+            case expr.LearnedScalar() | expr.Param() | expr.Bias():
                 return self.spell(node.name)
             case expr.Identity() | expr.Input():
                 return "I" if isinstance(node, expr.Identity) else "u"
@@ -203,7 +203,7 @@ class FormulaWriter:
                 return NOTHING
             case expr.Sum():
                 return total([product([str(s), self.tree(term)]) for s, term in node.terms])
-            case expr.Power() if not any(isinstance(n, expr.Learned) for n in node.walk()):
+            case expr.Power() if not any(isinstance(n, expr.LearnedScalar) for n in node.walk()):
                 return self.constant(node)
             case expr.Quotient():
                 below = ["^", self.tree(node.denominator), "-1"]
@@ -216,7 +216,7 @@ class FormulaWriter:
                 return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
             case expr.Activate() if node.activation == LINEAR:
                 return self.tree(node.operand)
-            case expr.Activate() | expr.Call():
+            case expr.Activate() | expr.MapCall():
                 return [*self.stage(node), self.tree(node.operand)]
         return [_TREES[type(node)], *map(self.tree, node.children())]
 

@@ -28,7 +28,7 @@ class Applied:
 
     stage: expr.Activation | expr.Map
     argument: "Affine"
-    node: expr.Activate | expr.Call = field(compare=False, repr=False)
+    node: expr.Activate | expr.MapCall = field(compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
 
     @cached_property

@@ -78,7 +78,7 @@ class Evaluation:
             case expr.Activate():
                 constants = [self.number(constant) for constant in node.activation.constants]
                 return self._activate(node.activation.name, constants, self.field(node.operand))
-            case expr.Call():
+            case expr.MapCall():
                 return self._call(node.function.name, self.field(node.operand))
             case expr.Hadamard():
                 return self.field(node.left) * self.field(node.right)
@@ -91,7 +91,7 @@ class Evaluation:
                 return float(node.value)
             case expr.Constant():
                 return float(self.model.constants[node.name])
-            case expr.Learned():
+            case expr.LearnedScalar():
                 return float(self.weights[node.name])
         return arithmetic(node, self.number)
 

@@ -8,7 +8,7 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
-from odenet.derive.linear_tests import Kind
+from odenet.derive.linear_tests import Coupling
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
@@ -102,7 +102,7 @@ def decisive(
 
 def form_of(
     scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
-) -> Kind | None:
+) -> Coupling | None:
     """Whether the groups of states read only themselves or, being two, only each other."""
     system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
     group = {state: name for name, states in groups.items() for state in states}

@@ -24,7 +24,7 @@ MakeSpeed = Callable[[nn.Module], nn.Module]  # of the first block
 
 
 @dataclass(frozen=True)
-class Options:
+class ConversionSettings:
     """How modules become a flow.
 
     Attributes:
@@ -85,12 +85,12 @@ def reversible(
             raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
-    flow = new_flow(len(rows), Options(scheme, residual, v0, constants, exact))
+    flow = new_flow(len(rows), ConversionSettings(scheme, residual, v0, constants, exact))
     flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
-def new_flow(steps: int, options: Options) -> AdoptedFlow:
+def new_flow(steps: int, options: ConversionSettings) -> AdoptedFlow:
     """A flow of a scheme that has yet to be given its modules."""
     text = spec_text(options)
     _warn_of_drift(_program(options.scheme, text), steps)
@@ -118,7 +118,7 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     return tuple("fgkm"[: len(scheme.patterns)])
 
 
-def spec_text(options: Options) -> str:
+def spec_text(options: ConversionSettings) -> str:
     """The specification of a flow around opaque maps."""
     scheme = _scheme(options.scheme)
     maps = opaque_maps(scheme)
@@ -137,7 +137,7 @@ def spec_text(options: Options) -> str:
     return "\n".join(lines)
 
 
-def _constants(scheme: Scheme, options: Options) -> dict[str, float]:
+def _constants(scheme: Scheme, options: ConversionSettings) -> dict[str, float]:
     steps = ("h", "T") if scheme.uses_step_size else ()
     known = (*(name for name, _ in scheme.constants), *steps)
     for name in options.constants:

@@ -84,7 +84,7 @@ def invert(value: Powers, limit: int) -> Powers:
     return {degree - lowest: a * lead for degree, a in total.items()}
 
 
-class Reader:
+class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:

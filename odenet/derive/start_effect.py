@@ -112,7 +112,7 @@ def _uses(
 ) -> list[tuple[Powers, dict[Slot, Powers]]]:
     """The factors of a right-hand side in a value, with those of stored values in its argument."""
     function, argument = place
-    read, found = conditions.reader.read, []
+    read, found = conditions.writer.read, []
     for index, factor in conditions.after[to].items():
         if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
             form = conditions.algebra.atoms[index].arguments[argument]

@@ -111,7 +111,7 @@ def _undone_up_to(there: OrderConditions) -> int:
     back = StepSeries(
         there.algebra,
         there.forest,
-        backwards(there.reader.read),
+        backwards(there.writer.read),
         lambda slot, key: there.series.value(there.after[mirror[slot]], key),
         there.limit,
     )

@@ -163,7 +163,7 @@ class FlowWriter:
                     return Code("torch.zeros(())")
                 case expr.Constant():
                     return Code(frame.let(node.name))
-                case expr.Bias() | expr.Learned():
+                case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
             raise AssertionError(node)
 
@@ -280,5 +280,5 @@ class FlowWriter:
 
 def _is_constant(value: expr.Node) -> bool:
     """Whether a start value is the same at every input, so that it has no shape of its own."""
-    fields = (expr.Slot, expr.Rate, expr.Call, expr.Zero)
+    fields = (expr.Slot, expr.Rate, expr.MapCall, expr.Zero)
     return not any(isinstance(node, fields) for node in value.walk())

@@ -146,7 +146,7 @@ class Frame:
         return reads_input(self.model.system[state])
 
 
-_LEARNED = (expr.Param, expr.Bias, expr.Learned, expr.Map)
+_LEARNED = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)
 
 
 class StepPrinter:
@@ -177,7 +177,7 @@ class StepPrinter:
                     return Code(frame.constant(inner.name))
                 case expr.Rate():
                     return self.rate(inner, component)
-                case expr.Bias() | expr.Learned():
+                case expr.Bias() | expr.LearnedScalar():
                     return Code(value(inner.name))
             raise AssertionError(inner)
 

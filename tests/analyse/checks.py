@@ -129,7 +129,7 @@ def text_of(node: expr.Node) -> str:
     match node:
         case expr.Number():
             return f"({node.value})"
-        case expr.Constant() | expr.Learned() | expr.Param() | expr.Bias():
+        case expr.Constant() | expr.LearnedScalar() | expr.Param() | expr.Bias():
             return node.name
         case expr.State():
             return node.name + "'" * node.order
@@ -150,7 +150,7 @@ def text_of(node: expr.Node) -> str:
             return f"({text_of(node.numerator)} / ({text_of(node.denominator)}))"
         case expr.Hadamard():
             return f"({text_of(node.left)} * {text_of(node.right)})"
-        case expr.Call():
+        case expr.MapCall():
             return f"{node.function.name}({text_of(node.operand)})"
         case expr.Activate():
             constants = ", ".join(map(text_of, node.activation.constants))

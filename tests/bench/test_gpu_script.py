@@ -10,7 +10,7 @@ pytest.importorskip("bench", reason="bench/ lies beside the package in a checkou
 from bench import gpu, paper, stacks
 from odenet.cli import app
 from odenet.train.records import RunFolder
-from odenet.train.report import Result
+from odenet.train.results import Result
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
 SOME = ("plain autograd", "revlib", "odenet")

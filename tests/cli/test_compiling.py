@@ -206,7 +206,7 @@ def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):
     def broken(*_):
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("odenet.compiler.check", broken)
+    monkeypatch.setattr("odenet.compiler.build", broken)
     code, _, err = odenet("compile", SPECS / "digits.ode")
     assert code == 70 and "fault of odenet" in err
 

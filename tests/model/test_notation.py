@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import odenet
-from odenet.emit.report import as_latex
+from odenet.emit.printing import as_latex
 from odenet.model.expressions import expr
 from odenet.model.typed.dialects import Language, latex_prose, latex_text
 from odenet.model.typed.notation import LATEX, Notation

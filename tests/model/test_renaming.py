@@ -12,7 +12,7 @@ from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
 from odenet.model.elaboration.scope import FIXED
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 from tests.language.texts import GOOD, SPECS
 
 TEXTS = {
@@ -90,7 +90,7 @@ def program_of(text):
     plain = (*model.parameters.values(), *(m.layers for m in model.maps.values()), model.net,
              model.recipe, model.discretisation.constants)  # fmt: skip
     declared = [list(model.parameters), list(model.maps), *named]
-    without_names = [replace(p, name="") if isinstance(p, Learned) else p for p in plain]
+    without_names = [replace(p, name="") if isinstance(p, DeclaredParameter) else p for p in plain]
     return shape_of(declared, names), shape_of(without_names, [])
 
 

@@ -16,7 +16,7 @@ from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.records import Options, RunFolder
-from odenet.train.report import show_result, time_saved
+from odenet.train.results import show_result, time_saved
 from odenet.train.task import Task
 
 from . import stub

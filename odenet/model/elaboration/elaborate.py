@@ -226,7 +226,7 @@ class Elaborator:
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
-        return expr.Call(function, arguments[0], span=span)
+        return expr.MapCall(function, arguments[0], span=span)
 
     def _reject_uncalled(self, value: expr.Node | Function, written: tree.Node, rest) -> NoReturn:
         """A function without brackets; `rest` is the span of the last factor after it."""

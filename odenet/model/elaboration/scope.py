@@ -14,7 +14,7 @@ from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Subject
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 
 FIXED = {
     "I": "the identity operator",
@@ -43,7 +43,7 @@ class SpecScope:
         self.report = report
         self.elaborator = Elaborator(self, report)
         self.states: dict[str, int] = {}
-        self.parameters: dict[str, Learned] = {}
+        self.parameters: dict[str, DeclaredParameter] = {}
         self.maps: dict[str, tree.Map] = {}
         self.lets: dict[str, tree.Let] = {}
         self.settings: dict[str, tree.Value] = {}
@@ -180,7 +180,7 @@ class SpecScope:
             scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
             if len(arguments) != len(row.constants) or not scalars:
                 return None
-            if any(isinstance(n, expr.Learned) for a in arguments for n in a.walk()):
+            if any(isinstance(n, expr.LearnedScalar) for a in arguments for n in a.walk()):
                 self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
             self._check_constants(row, arguments)
             return expr.Activation(row.name, arguments, span=span)
@@ -197,13 +197,13 @@ class SpecScope:
         if self.report.errors > before:
             raise Rejected
 
-    def _parameter(self, learned: Learned, span: Span) -> expr.Node:
+    def _parameter(self, learned: DeclaredParameter, span: Span) -> expr.Node:
         if learned.is_operator:
             return expr.Param(learned.name, span=span)
         if learned.is_module:
             return expr.Map(learned.name, span=span)
         if learned.kind.role == "scalar":
-            return expr.Learned(learned.name, span=span)
+            return expr.LearnedScalar(learned.name, span=span)
         return expr.Bias(learned.name, span=span)
 
     def _let(self, node: tree.Name) -> expr.Node:
@@ -220,7 +220,7 @@ class SpecScope:
         try:
             value = self.elaborator.value(written)
             self._check_size(value, written)
-            learned = any(isinstance(n, expr.Learned) for n in value.walk())
+            learned = any(isinstance(n, expr.LearnedScalar) for n in value.walk())
             if value.kind is expr.Kind.SCALAR and not learned:
                 self._numbers[node.id] = self.evaluate(value)
             else:

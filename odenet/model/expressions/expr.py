@@ -93,7 +93,7 @@ class Constant(Scalar):
 
 
 @dataclass(frozen=True)
-class Learned(Scalar):
+class LearnedScalar(Scalar):
     """A `param … : scalar`."""
 
     name: str
@@ -250,7 +250,7 @@ class Map(Node):
 
 
 @dataclass(frozen=True)
-class Call(Field):
+class MapCall(Field):
     """A map or a norm of a field."""
 
     function: Map

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from odenet.diagnostics import Report
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables.layers import Layer, LayerError
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.program import Dynamics, MapDefinition, flows_of
 from odenet.model.typed.scheme import Scheme
 
@@ -41,7 +41,7 @@ class Flows:
     def __init__(
         self,
         dynamics: Dynamics,
-        parameters: Mapping[str, Learned],
+        parameters: Mapping[str, DeclaredParameter],
         maps: Mapping[str, MapDefinition],
         scheme: Scheme | None,
         report: Report,

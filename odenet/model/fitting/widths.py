@@ -8,7 +8,7 @@ from typing import NoReturn
 from odenet.diagnostics import Report
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, Width
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 
 
 class Mismatch(Exception):
@@ -24,7 +24,9 @@ class Widths:
         report: takes the mismatches.
     """
 
-    def __init__(self, parameters: Mapping[str, Learned], width_in: Width, report: Report):
+    def __init__(
+        self, parameters: Mapping[str, DeclaredParameter], width_in: Width, report: Report
+    ):
         self.parameters = dict(parameters)
         self.width_in = width_in
         self.report = report
@@ -63,7 +65,7 @@ class Widths:
                 return self.operator(node.operator, operand, node.operand)
             case expr.Activate():
                 return self.field(node.operand, expected)
-            case expr.Call():
+            case expr.MapCall():
                 return self._call(node, expected)
             case expr.Hadamard():
                 return self._same((node.left, node.right), expected)
@@ -126,7 +128,7 @@ class Widths:
                 return next((w for _, t in node.terms if (w := self._reads(t))), None)
         return None
 
-    def _call(self, node: expr.Call, expected: Width | None) -> Width | None:
+    def _call(self, node: expr.MapCall, expected: Width | None) -> Width | None:
         width = self.field(node.operand, expected)
         name = node.function.name
         if name in self.parameters:

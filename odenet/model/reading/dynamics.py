@@ -65,7 +65,7 @@ def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
     """A formula for a field; zero after reporting what is wrong with it."""
     try:
         found = scope.elaborator.field(value)
-        for number in closed(found, lambda node: isinstance(node, expr.Learned)):
+        for number in closed(found, lambda node: isinstance(node, expr.LearnedScalar)):
             scope.evaluate(number)
     except Rejected:
         scope.used |= _named(value, scope)

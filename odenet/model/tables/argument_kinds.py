@@ -58,12 +58,12 @@ class Subject:
     span: Any
     report: Callable[[Diagnostic], None]
 
-    def refuse(self, kind: "Kind", label: str) -> None:
+    def refuse(self, kind: "ArgumentKind", label: str) -> None:
         """Report a value that is not of its kind or not in its range."""
         self.report(Diagnostic(f"{self.name} {self.meaning}: {kind.words()}", self.span, label))
 
 
-class Kind(Protocol):
+class ArgumentKind(Protocol):
     """A kind of value."""
 
     def words(self) -> str:
@@ -162,7 +162,7 @@ class Text:
 class Several:
     """A list in brackets, every item of one kind; of any length if `length` is None."""
 
-    item: Kind
+    item: ArgumentKind
     increasing: bool = False
     length: int | None = None
 
@@ -189,7 +189,7 @@ class Several:
 class Parameter:
     """An argument of a form: its kind, its meaning, and its default (None: must be given)."""
 
-    kind: Kind
+    kind: ArgumentKind
     meaning: str
     default: Any = None
 

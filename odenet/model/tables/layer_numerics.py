@@ -12,7 +12,7 @@ from odenet.model.tables.layer_kinds import Layer
 from odenet.model.tables.norms import NORMS, standardised
 from odenet.model.tables.tensors import Array, Dual, Space, Tensor, Tensors
 
-Weights = Mapping[str, Array]
+Arrays = Mapping[str, Array]
 
 
 def linear_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
@@ -24,7 +24,7 @@ def linear_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
     return found
 
 
-def linear(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
+def linear(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """A convolution or a full matrix on the channels, with its bias."""
     dilation = int(layer.arguments.get("dilation", 1))
     made = x.convolved(weights["weight"], space, layer.groups, dilation)
@@ -49,7 +49,7 @@ def token_norm_tensors(layer: Layer, before: int, after: int, axes: int) -> Tens
     }
 
 
-def token_norm(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
+def token_norm(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """The channels of every place with mean 0 and variance 1, then a gain and a shift."""
     unit = standardised(x, axis=0)
     return weights["inner.weight"][:, None] * unit + weights["inner.bias"][:, None]
@@ -64,7 +64,7 @@ def _affine(names: Mapping[str, tuple[int, int]]) -> Tensors:
     return found
 
 
-def _dense(weights: Weights, name: str, x: Dual) -> Dual:
+def _dense(weights: Arrays, name: str, x: Dual) -> Dual:
     return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"][:, None]
 
 
@@ -73,7 +73,7 @@ def attention_tensors(layer: Layer, before: int, after: int, axes: int) -> Tenso
     return _affine({"inner.project": (before, 3 * before), "inner.join": (before, before)})
 
 
-def attention(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
+def attention(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """Vaswani et al. 2017, Eq. 1, with several heads; the places are the tokens."""
     channels = len(x)
     size = channels // layer.groups
@@ -96,7 +96,7 @@ def mlp_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
     return _affine({"inner.0": (before, wide), "inner.2": (wide, before)})
 
 
-def mlp(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
+def mlp(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """At every place: a wider dense layer, GELU, and back."""
     gelu = ACTIVATIONS["gelu"]
     inside = _dense(weights, "inner.0", x).pointwise(gelu.value, gelu.derivative)
@@ -106,7 +106,7 @@ def mlp(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
 def activation(row: ActivationKind):
     """An activation as a layer."""
 
-    def numeric(layer: Layer, weights: Weights, x: Dual, space: Space) -> Dual:
+    def numeric(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
         constants = [float(value) for value in layer.arguments.values()]
         return x.pointwise(
             lambda value: row.value(value, *constants),

@@ -234,7 +234,7 @@ TYPES = Choice("type of parameter", Forms(PARAMETERS))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class DeclaredParameter:
     """A declared parameter.
 
     Args:
@@ -291,7 +291,7 @@ class Learned:
         return self.kind.operator is not None and self.kind.operator.diagonal
 
 
-def declare(name: str, call: Call, shared: bool, span: Span) -> Learned:
+def declare(name: str, call: Call, shared: bool, span: Span) -> DeclaredParameter:
     """A parameter of a checked type."""
     options = dict(call.kwargs)
     match PARAMETERS[call.name].width:
@@ -301,7 +301,7 @@ def declare(name: str, call: Call, shared: bool, span: Span) -> Learned:
             reads = gives = C
         case _:
             reads = gives = None
-    return Learned(
+    return DeclaredParameter(
         name=name,
         type=call.name,
         shared=shared,

@@ -10,9 +10,9 @@ from typing import Annotated, Any, get_type_hints
 
 from odenet.diagnostics import Diagnostic, suggest
 from odenet.model.tables.argument_kinds import (
+    ArgumentKind,
     Call,
     Choice,
-    Kind,
     Number,
     Parameter,
     Several,
@@ -121,7 +121,7 @@ DATA_SETS = Choice(
 class Key:
     """What a key of the recipe takes and means; the annotation of its field."""
 
-    kind: Kind
+    kind: ArgumentKind
     meaning: str
 
 

@@ -102,7 +102,7 @@ class Notation:
                 return write.with_constants(write.activation(name), [*map(self.show, constants)])
             case expr.Activate(activation, operand):
                 return write.call(self.show(activation), [self.show(operand)])
-            case expr.Call(function, operand):
+            case expr.MapCall(function, operand):
                 return write.call(self.show(function), [self.show(operand)])
             case expr.Rate(function, arguments):
                 return write.call(self.name(function), [*map(self.show, arguments)])
@@ -111,7 +111,7 @@ class Notation:
             case expr.Split(operand):
                 return write.call(write.word("split"), [self.show(operand)])
             case (
-                expr.Constant(name) | expr.Learned(name) | expr.Param(name) | expr.Bias(name)
+                expr.Constant(name) | expr.LearnedScalar(name) | expr.Param(name) | expr.Bias(name)
                 | expr.Stage(name) | expr.Map(name)
             ):  # fmt: skip
                 return self.name(name)

@@ -6,7 +6,7 @@ from odenet.model.expressions.expr import State, derivative
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.layers import Layer, Shape
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.components import owners_of
 from odenet.model.typed.dialects import Language
 from odenet.model.typed.notation import Notation
@@ -37,7 +37,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"    {line}".rstrip() for line in cells)
 
 
-def _parameter(model: Model, learned: Learned) -> tuple[str, ...]:
+def _parameter(model: Model, learned: DeclaredParameter) -> tuple[str, ...]:
     """Name, type, channels, number of copies."""
     options = {k: v for k, v in learned.options.items() if k not in ("in", "out")}
     given = ", ".join(f"{key} = {_shown(value)}" for key, value in options.items())

@@ -10,7 +10,7 @@ from odenet.model.expressions.expr import Activation, Node, Slot, State
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
-from odenet.model.tables.parameters import Learned
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.decay import without_decay
 from odenet.model.typed.scheme import Scheme
@@ -167,7 +167,7 @@ class Model:
     name: str
     description: str
     constants: Mapping[str, Number]
-    parameters: Mapping[str, Learned]
+    parameters: Mapping[str, DeclaredParameter]
     maps: Mapping[str, MapDefinition]
     dynamics: Dynamics
     discretisation_or_none: Discretisation | None
