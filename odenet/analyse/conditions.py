@@ -61,7 +61,7 @@ class Part:
 
     @property
     def of_jacobian(self) -> Spectrum:
-        """What follows for J."""
+        """Where the eigenvalues of the Jacobian lie, given those of this part."""
         if not self.decay:
             return self.spectrum
         return "real" if self.spectrum == "real" or self.nilpotent else "stable"

@@ -43,7 +43,7 @@ class FormulaWriter:
     # operators
 
     def row(self, row: Row) -> Plain:
-        """Operators by state."""
+        """A row of the system: the operator that each state is multiplied with."""
         return {state.written: self.operator(operator) for state, operator in row.items()}
 
     def scalar(self, scalar: Scalar) -> list[Any]:
@@ -64,7 +64,7 @@ class FormulaWriter:
         return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
     def operator(self, operator: Operator) -> Tree:
-        """A sum of words."""
+        """A sum of words of operators, as a tree."""
         return total([
             product([str(coefficient), *self.powers(monomial, self.number), *self.word(word)])
             for word, scalar in operator.terms
@@ -84,7 +84,7 @@ class FormulaWriter:
     def powers(
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors."""
+        """Factors, each with its power where that is not 1."""
         found: list[Tree] = []
         for own, power in powers:
             found.append(name(own) if power == 1 else ["^", name(own), str(power)])
@@ -184,7 +184,7 @@ class FormulaWriter:
             return self.tree(node)
 
     def tree(self, node: expr.Node) -> Tree:
-        """A formula."""
+        """A typed formula as a tree of the file."""
         match node:
             case expr.Number():
                 return str(node.value)
@@ -229,7 +229,7 @@ _TREES: dict[type[expr.Node], str] = {
 
 
 def total(terms: list[Tree], zero: Tree = ZERO) -> Tree:
-    """A sum."""
+    """A sum as a tree; that of no terms is a zero of the kind that is asked for."""
     return ["+", *terms] if len(terms) > 1 else terms[0] if terms else zero
 
 

@@ -176,7 +176,7 @@ def grid(before: str, matrix: Matrix) -> Iterator[str]:
 
 
 def plain(part: Part) -> dict[str, Any]:
-    """A part as plain values."""
+    """A part of the proof as plain values, for `--json`."""
     return {
         "units": [unit(one) for one in part.units],
         "matrix": [[str(operator) for operator in row] for row in part.matrix],

@@ -25,7 +25,7 @@ class Size:
 
     @property
     def cells(self) -> int:
-        """Points of the map."""
+        """How many points a map has."""
         return prod(self.space)
 
     def count(self, width: Width | None) -> int:

@@ -119,7 +119,7 @@ def _all_moved(system: System, turned: frozenset[int]) -> System:
 
 
 def _rest(unit: Unit, amount: Fraction, turned: bool) -> Unit:
-    """ψ in the place of φ."""
+    """A unit with the nondecreasing ψ in the place of φ = ℓ x + ψ, or s x - ψ if turned."""
     width = None if unit.most is None or unit.least is None else unit.most - unit.least
     column = {i: -back for i, back in unit.column.items()} if turned else unit.column
     return replace(

@@ -68,12 +68,12 @@ class Unit:
 
     @property
     def norms(self) -> tuple[str, ...]:
-        """The norms in it."""
+        """The normalisations among its stages, by name."""
         return tuple(stage for stage in self.stages if isinstance(stage, str))
 
     @property
     def activations(self) -> tuple[expr.Activation, ...]:
-        """The activations in it."""
+        """The activations among its stages, in their order."""
         return tuple(stage for stage in self.stages if isinstance(stage, expr.Activation))
 
 

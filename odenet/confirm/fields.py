@@ -33,11 +33,11 @@ class Jet:
     slopes: list[list[float]]
 
     def through(self, matrix: Matrix) -> "Jet":
-        """A linear map of it."""
+        """The image under a linear map, and its derivatives."""
         return Jet(apply(matrix, self.value), [apply(matrix, slope) for slope in self.slopes])
 
     def scaled(self, factor: float) -> "Jet":
-        """Factor times it."""
+        """The multiple by a number."""
         return self.gated([factor] * len(self.value))
 
     def gated(self, factors: list[float]) -> "Jet":

@@ -176,7 +176,7 @@ class _Beginning:
     smooth: bool = False
 
     def state(self, numbers: Mapping[str, Any], h: float, step: Run) -> list[float]:
-        """All stored entries."""
+        """All stored values at the start, those of the states from the exact solution."""
         exact = {
             Slot(pattern.variable, k): self.problem.at(pattern.variable, k * h)
             for pattern in self.scheme.patterns

@@ -119,7 +119,7 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
 
 
 def _linear(unit: Unit, words: Words) -> list[float]:
-    """R s."""
+    """R s, what a unit reads, at the point of the words."""
     total: list[float] = []
     for state, operator in unit.row.items():
         known = State(str(words.reader.names[state.name]), state.order)

@@ -40,7 +40,7 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
 
 
 def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern) -> Number | None:
-    """κ of one function."""
+    """κ of one function: by how much the scheme scales it, None where no number does."""
     key = (pattern.function, ())
     limit = pattern.order + 2
 

@@ -97,7 +97,7 @@ def as_text(derivation: Derivation) -> str:
 
 
 def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]]:
-    """The properties by name."""
+    """Order, symmetry, volume and so on: the name of each property and what is known of it."""
     accuracy = derivation.accuracy
     note = f"; {accuracy.note}" if accuracy.note else ""
     rows = [("order", f"{accuracy}{note}")]

@@ -181,12 +181,12 @@ class Stability:
 
     @property
     def scheme(self) -> Scheme:
-        """The scheme."""
+        """The scheme whose step these tests bound."""
         return self.tested[0].scheme
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Of its constants and lets."""
+        """The values of the scheme's constants and lets, by name."""
         return self.tested[0].values
 
     @property

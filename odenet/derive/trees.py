@@ -47,7 +47,7 @@ class Forest:
 
     @classmethod
     def of(cls, scheme: Scheme, factors: dict[str, Number] | None = None) -> "Forest":
-        """The trees of a scheme."""
+        """The trees of the equations a scheme takes, each function multiplied by its factor."""
         return cls(scheme.patterns, factors or {})
 
     # trees

@@ -139,7 +139,7 @@ class Printer:
         return names if names and len(forms) == 1 and None not in forms else []
 
     def assemble(self, operator: expr.Node, learned: DeclaredParameter) -> Code:
-        """The kernel of an operator."""
+        """Code of one kernel for a sum of operators of one form."""
         match operator:
             case expr.Identity():
                 first = self.kernel(learned.name)

@@ -116,11 +116,11 @@ class Values:
         return expr.Constant(node.id, span=node.span)
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
-        """No number."""
+        """Refuse `Y'`, which is no number."""
         self.unknown(node.name)
 
     def indexed(self, node: tree.Indexed) -> expr.Node:
-        """No number."""
+        """Refuse `Y[n]`, which is no number."""
         self.unknown(node.name)
 
     def adjoint(self, operator: expr.Node) -> expr.Node:

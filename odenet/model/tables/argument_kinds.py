@@ -64,7 +64,7 @@ class Subject:
 
 
 class ArgumentKind(Protocol):
-    """A kind of value."""
+    """A kind of value that an argument takes."""
 
     def words(self) -> str:
         """The values it takes, in words."""
@@ -132,11 +132,11 @@ class Word:
     options: tuple[str, ...]
 
     def words(self) -> str:
-        """The options."""
+        """The words, each in quotes."""
         return " or ".join(f"`{option}`" for option in self.options)
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The word."""
+        """The word, which may have come as a call without arguments."""
         word = value.name if isinstance(value, Call) else value
         if word in self.options:
             return word
@@ -148,11 +148,11 @@ class Text:
     """A quoted text, such as a path."""
 
     def words(self) -> str:
-        """What to write."""
+        """What to write for it, by example."""
         return 'a quoted text, as in "my pictures"'
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The text."""
+        """The text, which is not empty."""
         if isinstance(value, str) and value:
             return value
         return subject.refuse(self, f"this is {describe(value)}" if value else "this is empty")
@@ -167,7 +167,7 @@ class Several:
     length: int | None = None
 
     def words(self) -> str:
-        """The items it takes."""
+        """How many items it takes, and of which kind."""
         several = "a list" if self.length is None else f"a list of {self.length}"
         order = ", and larger than the one before" if self.increasing else ""
         return f"{several}, each {self.item.words()}{order}"

@@ -29,7 +29,7 @@ def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
 
 
 def types() -> list[str]:
-    """The types of `param`."""
+    """The table of the types of `param`, with their arguments."""
     rows = [(f"`{signature(r.name, r.arguments)}`", r.meaning) for r in PARAMETERS.values()]
     return _table(("type", "what it is"), rows)
 
@@ -40,7 +40,7 @@ def initialisations() -> list[str]:
 
 
 def activations() -> list[str]:
-    """The activations."""
+    """The table of activations, with bounds of their slopes."""
     head = ("activation", "slope at least", "size of the slope at most", "odd", "never negative")
     rows = [
         (
@@ -68,7 +68,7 @@ def layers() -> list[str]:
 
 
 def claims() -> list[str]:
-    """The claims."""
+    """The table of claims of `require`."""
     rows = [(f"`{row.form}`", row.meaning) for row in CLAIMS.values()]
     return _table(("claim", "what it says"), rows)
 
