@@ -64,6 +64,6 @@ def test_the_schemes_shown_are_those_that_ship():
 
 
 def test_the_message_shown_is_the_one_that_is_given():
-    recorded = ROOT / "tests" / "bad" / "verlet_reads_its_own_state.expected"
+    recorded = ROOT / "tests/bad/discretise/verlet_reads_its_own_state.expected"
     message = recorded.read_text(encoding="utf-8").replace("verlet_reads_its_own_state", "bad")
     assert message in BLOCKS
