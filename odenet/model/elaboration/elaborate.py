@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NoReturn, TypeGuard
 
-from odenet.diagnostics import Report
+from odenet.diagnostics import Rejected, Report
 from odenet.language import confusable, tree
-from odenet.model.elaboration.meaning import Function, Rejected, Scope, a
+from odenet.model.elaboration.meaning import Function, Scope, a
 from odenet.model.elaboration.products import Products
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
@@ -85,8 +85,7 @@ class Elaborator:
         self._reject(node, "this formula is nested too deeply", help_=help_)
 
     def _reject(self, node: tree.Node, message: str, label: str = "", help_: str = "") -> NoReturn:
-        self.report.error(message, node.span, label, help_)
-        raise Rejected
+        self.report.reject(message, node.span, label, help_)
 
     def _expr(self, node: tree.Value) -> expr.Node | Function:
         match node:
@@ -215,8 +214,7 @@ class Elaborator:
                     f"`{function.name}` does not take this",
                     f"write `{function.takes}`",
                 )
-                self.report.error(message, span, help=help_)
-                raise Rejected
+                self.report.reject(message, span, help=help_)
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
             name = written.span.text

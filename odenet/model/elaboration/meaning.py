@@ -10,10 +10,6 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
 
 
-class Rejected(Exception):
-    """An expression has an error, and it has been reported."""
-
-
 @dataclass(frozen=True)
 class Function:
     """A name that only means something with arguments: `split`, `F` of a scheme, `leaky_relu`.

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from odenet.diagnostics import Report, Span
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected, a
+from odenet.model.elaboration.meaning import a
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
 
@@ -110,8 +110,7 @@ class Products:
         return expr.Quotient(left, right, span=_between(left, right))
 
     def _reject(self, node: tree.Node, message: str, help_: str = "") -> NoReturn:
-        self.report.error(message, node.span, help=help_)
-        raise Rejected
+        self.report.reject(message, node.span, help=help_)
 
 
 def _scaled(scalars: list[expr.Node], value: expr.Node | None) -> expr.Node:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import NoReturn
 
-from odenet.diagnostics import Report, Span, suggest
+from odenet.diagnostics import Rejected, Report, Span, suggest
 from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
-from odenet.model.elaboration.meaning import Function, Rejected
+from odenet.model.elaboration.meaning import Function
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import Pattern
 

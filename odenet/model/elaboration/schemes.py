@@ -3,9 +3,8 @@
 from functools import cache
 from importlib.resources import files
 
-from odenet.diagnostics import Report, Source
+from odenet.diagnostics import Rejected, Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate

@@ -5,10 +5,10 @@ from fractions import Fraction
 from itertools import islice
 from typing import NoReturn
 
-from odenet.diagnostics import Report, Span, nearest
+from odenet.diagnostics import Rejected, Report, Span, nearest
 from odenet.language import Shapes, canonical, tree
 from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
-from odenet.model.elaboration.meaning import Function, Rejected
+from odenet.model.elaboration.meaning import Function
 from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
@@ -110,8 +110,7 @@ class SpecScope:
         try:
             return evaluate(value, self._numbers | {"c": C})
         except NotANumber as error:
-            self.report.error(str(error), error.node.span or value.span)
-            raise Rejected from None
+            self.report.reject(str(error), error.node.span or value.span)
 
     def constants(self) -> dict[str, Fraction | float]:
         """The values of the `let`s that formulas use, in the order of use."""
@@ -243,8 +242,9 @@ class SpecScope:
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and is no number for a formula"
-                self.report.error(message, node.span, help="it stands in widths such as `out = 2c`")
-                raise Rejected
+                self.report.reject(
+                    message, node.span, help="it stands in widths such as `out = 2c`"
+                )
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """`Y'` on a right-hand side, for states with a second-order equation."""
@@ -295,8 +295,7 @@ class SpecScope:
         self._fail(f"unknown name `{node.spelling}`", node.span, help_)
 
     def _fail(self, message: str, span: Span, help_: str) -> NoReturn:
-        self.report.error(message, span, help=help_)
-        raise Rejected
+        self.report.reject(message, span, help=help_)
 
 
 def _line_of(name: tree.Name, seen_from: tree.Name) -> str:

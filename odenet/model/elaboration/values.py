@@ -2,10 +2,9 @@
 
 from typing import Any, NoReturn
 
-from odenet.diagnostics import Report, suggest
+from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.elaborate import Elaborator
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
@@ -57,22 +56,18 @@ class Values:
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
                 span = node.factors[2][1].span.to(node.factors[-1][1].span)
                 shown = name.span.to(group.span).text
-                self.report.error(f"this cannot follow `{shown}`", span)
-                raise Rejected
+                self.report.reject(f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.error("arguments stand in brackets", argument.span, help=help_)
-                raise Rejected
-        self.report.error(f"{wanted} is wanted here", node.span)
-        raise Rejected
+                self.report.reject("arguments stand in brackets", argument.span, help=help_)
+        self.report.reject(f"{wanted} is wanted here", node.span)
 
     def number(self, node: tree.Value) -> Value:
         """The value of a formula for a number; raises Rejected."""
         try:
             return evaluate(self._elaborator.scalar(node), self._values)
         except NotANumber as error:
-            self.report.error(str(error), error.node.span or node.span)
-            raise Rejected from None
+            self.report.reject(str(error), error.node.span or node.span)
 
     def checked(self, call: Call, choice: Choice, name: str) -> Call:
         """A call checked against a table; raises Rejected."""
@@ -90,14 +85,12 @@ class Values:
             if argument.name is None:
                 if named:
                     message = "values by position stand before those by name"
-                    self.report.error(message, argument.span)
-                    raise Rejected
+                    self.report.reject(message, argument.span)
                 places[len(positional)] = argument.span
                 positional.append(value)
             elif argument.name.id in named:
                 message = f"`{argument.name.spelling}` is given twice"
-                self.report.error(message, argument.span, help="remove one")
-                raise Rejected
+                self.report.reject(message, argument.span, help="remove one")
             else:
                 places[argument.name.id] = argument.span
                 named[argument.name.id] = value

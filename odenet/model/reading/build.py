@@ -6,9 +6,8 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from odenet.diagnostics import Report, suggest
+from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.fitting.flows import Flows, FlowShape, flow_shape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation

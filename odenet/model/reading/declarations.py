@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from odenet.diagnostics import Report
+from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.schemes import elaborate_scheme, library
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
@@ -117,8 +116,7 @@ class Declarations:
         )
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
-            self.report.error(problem, statement.type.span, help=help_)
-            raise Rejected
+            self.report.reject(problem, statement.type.span, help=help_)
         return call
 
     def check_used(self) -> None:

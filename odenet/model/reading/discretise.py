@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from odenet.diagnostics import Diagnostic, Report, suggest
+from odenet.diagnostics import Diagnostic, Rejected, Report, suggest
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import cost, library, library_scheme
 from odenet.model.elaboration.values import Values
@@ -98,8 +97,7 @@ def _decays(
     for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
         if any(isinstance(node, expr.LearnedScalar) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
-            report.error(message, decay.span, help="write it as a number, or `let γ = 0.1`")
-            raise Rejected
+            report.reject(message, decay.span, help="write it as a number, or `let γ = 0.1`")
         found[name] = declared.scope.evaluate(decay)
     return found
 
@@ -200,8 +198,7 @@ class _Constants:
         except NotANumber as error:
             given = ", ".join(f"{self.shown[n]} = {v}" for n, v in values.items() if v is not None)
             where = f"in {self.scheme.name} with {given}: {error}" if given else str(error)
-            self.report.error(where, self.call.span)
-            raise Rejected from None
+            self.report.reject(where, self.call.span)
 
     def _given(self) -> dict[str, tuple[Any, Any]]:
         """The arguments by name, each with its place."""
@@ -259,8 +256,7 @@ class StartScope(SchemeScope):
         if node.id in self.file_scope.declared or node.id == "u":
             message = f"a start value reads the unknowns of the scheme, not `{node.spelling}`"
             known = [f"{self.spellings.get(n, n)}[0]" for n in self.unknowns]
-            self.report.error(message, node.span, help=f"write {' or '.join(known)}")
-            raise Rejected
+            self.report.reject(message, node.span, help=f"write {' or '.join(known)}")
         return None
 
 

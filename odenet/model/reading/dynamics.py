@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from odenet.diagnostics import Report, suggest
+from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from odenet.diagnostics import Report, suggest
+from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
@@ -104,8 +103,7 @@ class Pipelines:
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
-            self.report.error(f"unknown layer `{call.name}`", call.word, help=help_)
-            raise Rejected
+            self.report.reject(f"unknown layer `{call.name}`", call.word, help=help_)
         call = self.values.checked(call, NAMES, call.name)
         if in_map:
             row = LAYERS[call.name]
@@ -171,5 +169,4 @@ class Pipelines:
         )
 
     def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:
-        self.report.error(message, node.span, help=help_)
-        raise Rejected
+        self.report.reject(message, node.span, help=help_)

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from odenet.diagnostics import Report, Source, Span, suggest
+from odenet.diagnostics import Rejected, Report, Source, Span, suggest
 from odenet.language import canonical, parse_setting, tree
-from odenet.model.elaboration.meaning import Rejected
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
 from odenet.model.tables.recipe import Entry
