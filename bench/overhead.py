@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from odenet.cli.settings import read_settings
 from odenet.compiler import Program, load
-from odenet.train.build import input_shape, new_task
 from odenet.train.console import calm
 from odenet.train.loader import Data
+from odenet.train.new_task import input_shape, new_task
 from odenet.train.optim import build_optimizer
 from odenet.train.records import Options, RunFolder
 from odenet.train.samples import DataSet, Split
@@ -96,7 +96,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
     shape, batch = input_shape(program), program.recipe.batch
     noise = DataSet("noise", _noise(shape, steps * batch), _noise(shape, batch), CLASSES)
     data = Data(noise, program.recipe, shape)
-    images = data.pipeline(noise.train.inputs).to(DEVICE).split(batch)
+    images = data.transforms(noise.train.inputs).to(DEVICE).split(batch)
     labels = noise.train.labels.to(DEVICE).split(batch)
     turns = InTurns(program, list(zip(images, labels, strict=True)))
     with calm():

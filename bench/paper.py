@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from odenet.model.presets import preset
+from odenet.model.reading.presets import preset
 from odenet.train.records import RunFolder
-from odenet.train.report import Result
+from odenet.train.results import Result
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 160  # of the paper

@@ -22,21 +22,57 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
-from odenet.diagnostics import Diagnostic, Source, SpecError
+from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.language.reading import read
+from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import File
-from odenet.model.axes import on_axes
-from odenet.model.build import DEFAULT_SPACE
-from odenet.model.check import check
-from odenet.model.program import Model, ends_in_classes
-from odenet.model.recipe import Recipe
+from odenet.model.reading.build import DEFAULT_SPACE, build
+from odenet.model.tables.recipe import Recipe
+from odenet.model.typed.axes import on_axes
+from odenet.model.typed.program import Model, ends_in_classes
 
 if TYPE_CHECKING:
     from torch import nn
 
     from odenet.runtime import Flow
+
+
+def load(path: str | Path, set: Mapping[str, Any] | None = None) -> "Program":
+    """Compile a file.
+
+    Args:
+        path: of the specification.
+        set: values from outside: numbers of `let`, constants of the scheme, keys of the recipe.
+
+    Raises:
+        SpecError: with everything that is wrong, in `.diagnostics`.
+    """
+    return _compile(read(Path(path)), set or {})
+
+
+def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> "Program":
+    """Compile a text; `name` stands for the file in messages. See `load`."""
+    return _compile(Source(name, text), set or {})
+
+
+def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
+    """What can refuse a spec is done at once; the later stages are properties of the program."""
+    report = Report()
+    try:
+        file = parse_spec(source, report)
+        used = used_files(file, report)
+        model = build(file, used, settings, report)
+    except RecursionError:
+        message = "a formula of this file is nested too deeply"
+        raise SpecError([Diagnostic(message, file=source.name)]) from None
+    program = Program(file, model)
+    if program.discretised and model.discretisation.exact:
+        refused = exact_refused(model, program.derivation)
+        if refused is not None:
+            raise SpecError([refused])
+    return program
 
 
 @dataclass(frozen=True)
@@ -50,6 +86,71 @@ class Program:
 
     tree: File = field(repr=False)
     model: Model
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        """What follows from the scheme's text: forward, inverse, order, symmetry, volume.
+
+        Raises:
+            SpecError: the file has no `discretise` line.
+        """
+        numbers = self.model.discretisation.numbers
+        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """The verdict on the spectrum of the dynamics: proved, refuted, or open after a search."""
+        return self.decide()
+
+    def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
+        """The certificate after a search of another length, or with another seed.
+
+        Args:
+            trials: starts of the search for a counterexample, made where nothing is proved.
+            seed: of the search.
+        """
+        return confirmed(self.model, analyse.decide(self.model, trials, seed))
+
+    def source(self, space: int | None = None) -> str:
+        """The text of the generated torch module; the same bytes for the same input and version.
+
+        Args:
+            space: number of spatial axes of the maps; by default that of the flows of the `net`.
+
+        Raises:
+            SpecError: a layer or a parameter does not exist on so many axes.
+        """
+        axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
+        space = axes if space is None else space
+        model = self.model if space == axes else on_axes(self.model, space)
+        return module_source(replace(self.facts, model=model), odenet.__version__, space)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the file says, and what follows from it."""
+        return self._facts(self.certificate)
+
+    def _facts(self, certificate: Certificate) -> Facts:
+        derived = self.derivation if self.discretised else None
+        return Facts(model=self.model, derived=derived, certificate=certificate)
+
+    @cached_property
+    def claims(self) -> list[ClaimResult]:
+        """What became of every `require`: proved, refuted or open."""
+        return self.judge(self.certificate)
+
+    def judge(
+        self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
+    ) -> list[ClaimResult]:
+        """The claims under a certificate of `decide`, with searches as long as its own."""
+        return check_claims(self._facts(certificate), trials, seed)
+
+    @cached_property
+    def warnings(self) -> list[Diagnostic]:
+        """What speaks against this scheme on the proved spectrum, with what to use instead."""
+        if not self.discretised:
+            return []
+        return analyse.advise(self.facts)
 
     @property
     def name(self) -> str:
@@ -82,71 +183,6 @@ class Program:
     def discretised(self) -> bool:
         """Whether the file has a `discretise` line; without one there are no steps, no module."""
         return self.model.discretisation_or_none is not None
-
-    @cached_property
-    def derivation(self) -> Derivation:
-        """What follows from the scheme's text: forward, inverse, order, symmetry, volume.
-
-        Raises:
-            SpecError: the file has no `discretise` line.
-        """
-        numbers = self.model.discretisation.numbers
-        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
-
-    @cached_property
-    def certificate(self) -> Certificate:
-        """The verdict on the spectrum of the dynamics: proved, refuted, or open after a search."""
-        return self.decide()
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What the file says, and what follows from it."""
-        return self._facts(self.certificate)
-
-    def _facts(self, certificate: Certificate) -> Facts:
-        derived = self.derivation if self.discretised else None
-        return Facts(model=self.model, derived=derived, certificate=certificate)
-
-    @cached_property
-    def claims(self) -> list[ClaimResult]:
-        """What became of every `require`: proved, refuted or open."""
-        return self.judge(self.certificate)
-
-    def judge(
-        self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
-    ) -> list[ClaimResult]:
-        """The claims under a certificate of `decide`, with searches as long as its own."""
-        return check_claims(self._facts(certificate), trials, seed)
-
-    @cached_property
-    def warnings(self) -> list[Diagnostic]:
-        """What speaks against this scheme on the proved spectrum, with what to use instead."""
-        if not self.discretised:
-            return []
-        return analyse.advise(self.facts)
-
-    def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
-        """The certificate after a search of another length, or with another seed.
-
-        Args:
-            trials: starts of the search for a counterexample, made where nothing is proved.
-            seed: of the search.
-        """
-        return confirmed(self.model, analyse.decide(self.model, trials, seed))
-
-    def source(self, space: int | None = None) -> str:
-        """The text of the generated torch module; the same bytes for the same input and version.
-
-        Args:
-            space: number of spatial axes of the maps; by default that of the flows of the `net`.
-
-        Raises:
-            SpecError: a layer or a parameter does not exist on so many axes.
-        """
-        axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
-        space = axes if space is None else space
-        model = self.model if space == axes else on_axes(self.model, space)
-        return module_source(replace(self.facts, model=model), odenet.__version__, space)
 
     def certificate_json(self) -> str:
         """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
@@ -198,30 +234,3 @@ class Program:
     def __str__(self) -> str:
         parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]
         return "\n\n".join(map(str, parts))
-
-
-def load(path: str | Path, set: Mapping[str, Any] | None = None) -> Program:
-    """Compile a file.
-
-    Args:
-        path: of the specification.
-        set: values from outside: numbers of `let`, constants of the scheme, keys of the recipe.
-
-    Raises:
-        SpecError: with everything that is wrong, in `.diagnostics`.
-    """
-    return _compile(read(Path(path)), set or {})
-
-
-def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> Program:
-    """Compile a text; `name` stands for the file in messages. See `load`."""
-    return _compile(Source(name, text), set or {})
-
-
-def _compile(source: Source, settings: Mapping[str, Any]) -> Program:
-    program = Program(*check(source, settings))
-    if program.discretised and program.model.discretisation.exact:
-        refused = exact_refused(program.model, program.derivation)
-        if refused is not None:
-            raise SpecError([refused])
-    return program

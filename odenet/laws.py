@@ -5,7 +5,7 @@ the compiler and the runtime, and say how large rounding is; proofs are made els
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from odenet import runtime
 from odenet.compiler import Program
-from odenet.model.build import DEFAULT_SPACE
-from odenet.model.parameters import Learned
+from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
+from odenet.model.reading.build import DEFAULT_SPACE
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2
 FEW = 3  # cells along an axis in three dimensions
 EPS = torch.finfo(torch.float64).eps
-TINY = torch.finfo(torch.float64).tiny
 SLACK = 1e3  # by which a measured error may exceed what rounding at the end would become
 NUDGE = 1e-13  # relative size of an error that is made on purpose
 HUGE = 1e100  # a state that is larger has left what can be measured
@@ -110,12 +110,6 @@ def _unmeasured(name: str, why: str) -> Law:
     return Law(name, math.nan, math.nan, None, f"not measured: {why}")
 
 
-def _length(tensors: Iterable[Tensor]) -> float:
-    """The Euclidean length of all of them together; above 0, and NaN where they are no numbers."""
-    length = math.sqrt(sum(float(t.square().sum()) for t in tensors))
-    return TINY if length == 0 else length
-
-
 def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
     """⟨K x, y⟩ = ⟨x, Kᵀ y⟩ for every operator."""
     gaps = [0.0]
@@ -124,20 +118,12 @@ def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
         K: Tensor = getattr(flow, name)[0].detach()
         if learned.is_diagonal:
             continue
-        forward, backward = (
-            _function(learned, name)
-            for name in (learned.operator.function, learned.operator.adjoint)
-        )
-        keywords = learned.operator.keywords(learned.options, K.shape[0])
+        operator = _applied(learned, learned.operator.function, K)
+        adjoint = _applied(learned, learned.operator.adjoint, K)
         channels = flow.channels // program.model.dynamics.parts
         reads = channels if learned.width_in is None else int(learned.width_in.at(channels))
         x = torch.randn(BATCH, reads, *(SIZE,) * flow.space, dtype=K.dtype)
-        image = forward(x, K, **keywords)
-        y = torch.randn_like(image)
-        back = backward(y, K, **keywords)
-        gap = (image * y).sum() - (x * back).sum()
-        size = image.norm() * y.norm()
-        gaps.append(float(gap.abs() / size) if size else 0.0)
+        gaps.append(adjoint_gap(operator, adjoint, x, torch.randn_like(operator(x))))
     if not all(map(math.isfinite, gaps)):
         yield _unmeasured("adjoints", "the operators' values leave the range of numbers")
     elif flow.operators:
@@ -145,12 +131,13 @@ def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
         yield _below("adjoints", max(gaps), SLACK * EPS, what)
 
 
-def _function(learned: Learned, name: str) -> Callable[..., Tensor]:
-    """A function that generated code calls, of the runtime or of what a row imports."""
+def _applied(learned: DeclaredParameter, function: str, K: Tensor) -> LinearMap:
+    """X -> f(x, K), with a function that generated code calls: the runtime's, or a row's import."""
     names = dict(vars(runtime))
     for line in learned.kind.imports:
         exec(line, names)
-    return names[name]
+    keywords = learned.operator.keywords(learned.options, K.shape[0])
+    return lambda x: names[function](x, K, **keywords)
 
 
 def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
@@ -163,8 +150,8 @@ def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
         for step in range(flow.steps):
             state = flow.advance(state, step)
         rebuilt = flow.inverse(state)
-    in_range = _length(state) < HUGE
-    error = _length(a - b for a, b in zip(rebuilt, start, strict=True)) / _length(start)
+    in_range = length(state) < HUGE
+    error = relative_error(rebuilt, start)
     amplified = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
     bound = SLACK * STEPS * EPS * amplified
     if not in_range or bound > LOOSE:
@@ -182,17 +169,10 @@ def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
 def _gradient(flow: Flow, u: Tensor, bound: float) -> Law:
     """By the parameters and the input, each way."""
     flow.train()
-    u = u.clone().requires_grad_()
-    gradients = []
-    for memory in ("reversible", "stored"):
-        torch.manual_seed(0)  # of dropout
-        flow.memory = memory
-        loss = flow(u).square().sum()
-        gradients.append(torch.autograd.grad(loss, [u, *flow.parameters()], materialize_grads=True))
-    free, stored = gradients
-    error = _length(a - b for a, b in zip(free, stored, strict=True)) / _length(stored)
+    rebuilt, stored = (gradients(flow, u, mode).values() for mode in ("reversible", "stored"))
     if not all(bool(t.isfinite().all()) for t in stored):
         return _unmeasured("gradient", "gradients leave the range of numbers")
+    error = relative_error(rebuilt, stored)
     return _below("gradient", error, bound, "relative difference of rebuilt and stored")
 
 
@@ -201,9 +181,8 @@ def _amplification(flow: Flow, end: tuple[Tensor, ...], rebuilt: tuple[Tensor, .
     moved = [t * (1 + NUDGE * torch.randn_like(t)) for t in end]
     with torch.no_grad():
         back = flow.inverse(type(end)(*moved))
-    there = _length(a - b for a, b in zip(moved, end, strict=True)) / _length(end)
-    here = _length(a - b for a, b in zip(back, rebuilt, strict=True)) / _length(rebuilt)
-    return max(1.0, here / there)
+    there, here = relative_error(moved, end), relative_error(back, rebuilt)
+    return max(1.0, here / there) if there else 1.0
 
 
 def _frequency(flow: Flow) -> float | None:

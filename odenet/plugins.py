@@ -21,15 +21,16 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.language import canonical
 from odenet.language.statements import INNER, TOP
-from odenet.model.activations import ACTIVATIONS, ActivationKind, Bound, always
-from odenet.model.arguments import COUNT, YES, ChannelCount, channels, init
-from odenet.model.claims import CLAIMS, ClaimKind
-from odenet.model.layers import LAYERS, OWN_LAYERS, STRUCTURAL, LayerKind
-from odenet.model.parameters import PARAMETERS, Construction, Operator, ParameterKind
-from odenet.model.recipe_values import Number, Parameter, Word
-from odenet.model.reference import tables
-from odenet.model.scope import FIXED
-from odenet.model.tensors import Tensor
+from odenet.model.elaboration.scope import FIXED
+from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
+from odenet.model.tables.argument_kinds import Number, Parameter, Word
+from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
+from odenet.model.tables.claims import CLAIMS, ClaimKind
+from odenet.model.tables.layers import LAYERS, OWN_LAYERS, STRUCTURAL, LayerKind
+from odenet.model.tables.parameter_kinds import Construction, Operator, ParameterKind
+from odenet.model.tables.parameters import PARAMETERS
+from odenet.model.tables.reference import tables
+from odenet.model.tables.tensors import Tensor
 
 __all__ = [
     "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",

@@ -5,7 +5,7 @@ from math import prod
 
 from odenet.compiler import Program
 from odenet.diagnostics import Diagnostic, Span, SpecError
-from odenet.model.size import flow_size, network_size
+from odenet.model.typed.size import flow_size, network_size
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number
 

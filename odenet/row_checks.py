@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from odenet import runtime
 from odenet.analyse.dual_numbers import Jet, unknown
-from odenet.model.activations import ActivationKind
-from odenet.model.arguments import ChannelCount
-from odenet.model.layers import Layer, LayerError, LayerKind, Shape
-from odenet.model.numbers import C, Width, fixed
-from odenet.model.parameters import Construction, ParameterKind
-from odenet.model.recipe_values import Call, Number, Parameter, Subject, Word
-from odenet.model.tensors import Tensors
+from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.tables.activations import ActivationKind
+from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject, Word
+from odenet.model.tables.arguments import ChannelCount
+from odenet.model.tables.layers import Layer, LayerError, LayerKind, Shape
+from odenet.model.tables.parameter_kinds import Construction, ParameterKind
+from odenet.model.tables.tensors import Tensors
 
 POINTS = sorted([*(0.0123 + 0.0971 * k for k in range(-200, 201)), *(-1e4, -300.0, 300.0, 1e4)])
 NUMBERS = (2, 1, 3, 4, 0.3, 0.1, -0.5)  # what arguments are tried with

@@ -6,15 +6,13 @@ Needs the ``test`` extra for hypothesis.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from odenet.measures import LinearMap, adjoint_gap, gradients, relative_error
 from odenet.runtime import Flow
-
-Operator = Callable[[Tensor], Tensor]
 
 
 @st.composite
@@ -43,7 +41,7 @@ def maps(
 
 
 def assert_adjoint(
-    operator: Operator, adjoint: Operator, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
+    operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
 ) -> None:
     """<K x, y> = <x, K^T y>, up to rounding.
 
@@ -54,12 +52,8 @@ def assert_adjoint(
         y: in the range.
         tolerance: relative to |K x| |y| + |x| |K^T y|.
     """
-    image, back = operator(x), adjoint(y)
-    assert image.shape == y.shape and back.shape == x.shape, "the adjoint has other shapes"
-    left, right = torch.sum(image * y), torch.sum(x * back)
-    scale = image.norm() * y.norm() + x.norm() * back.norm()
-    error = (left - right).abs()
-    assert error <= tolerance * scale, f"<Kx, y> = {left}, but <x, K^T y> = {right}"
+    gap = adjoint_gap(operator, adjoint, x, y)
+    assert gap <= tolerance, f"<Kx, y> and <x, K^T y> differ by {gap:.1e}"
 
 
 @torch.no_grad()
@@ -74,9 +68,9 @@ def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) 
     states = flow.trajectory(u)
     bound = tolerance or 1e5 * torch.finfo(u.dtype).eps
     for step, (before, after) in enumerate(itertools.pairwise(states)):
-        error = _distance(flow.retreat(after, step), before)
+        error = relative_error(flow.retreat(after, step), before)
         assert error <= bound, f"step {step} is undone with relative error {error:.1e}"
-    error = _distance(flow.inverse(states[-1]), states[0])
+    error = relative_error(flow.inverse(states[-1]), states[0])
     assert error <= bound, f"{flow.steps} steps are undone with relative error {error:.1e}"
 
 
@@ -97,33 +91,7 @@ def assert_gradients(flow: Flow, u: Tensor, *, tolerance: float | None = None) -
         tolerance: relative to the size of each gradient, by default 1e5 units of rounding.
     """
     mode, bound = flow.memory, tolerance or 1e5 * torch.finfo(u.dtype).eps
-    random, stream = torch.get_rng_state(), torch.Generator().manual_seed(0)
-    found = _gradients(flow, u, stream)
-    torch.set_rng_state(random)
-    try:
-        flow.memory = "stored"
-        expected = _gradients(flow, u, stream.manual_seed(0))
-    finally:
-        flow.memory = mode
-    for name, gradient in expected.items():
-        error = _distance((found[name],), (gradient,))
+    found = gradients(flow, u, mode)
+    for name, gradient in gradients(flow, u, "stored").items():
+        error = relative_error((found[name],), (gradient,))
         assert error <= bound, f"{name} has relative error {error:.1e} under memory={mode!r}"
-
-
-def _gradients(flow: Flow, u: Tensor, stream: torch.Generator) -> dict[str, Tensor]:
-    u = u.detach().clone().requires_grad_()
-    out = flow(u)
-    weights = torch.randn(out.shape, dtype=out.dtype, generator=stream).to(out.device)
-    learned = {name: p for name, p in flow.named_parameters() if p.requires_grad}
-    inputs = {"the input's gradient": u, **learned}
-    gradients = torch.autograd.grad(
-        (out * weights).sum(), tuple(inputs.values()), allow_unused=True
-    )
-    given = zip(inputs, gradients, strict=True)
-    return {"the output": out.detach(), **{name: g for name, g in given if g is not None}}
-
-
-def _distance(found: tuple[Tensor, ...], true: tuple[Tensor, ...]) -> float:
-    error = torch.stack([(a - b).double().norm() for a, b in zip(found, true, strict=True)]).norm()
-    size = torch.stack([b.double().norm() for b in true]).norm()
-    return float(error / size) if size else float(error)

@@ -1,10 +1,12 @@
 """The laws that `odenet check` measures: they hold of what is right, and not of what is wrong."""
 
+import math
+
 import pytest
 import torch
 
 import odenet
-from odenet import laws
+from odenet import laws, measures
 from odenet.runtime import Flow
 
 HAMILTONIAN = """state Y, Z
@@ -96,3 +98,21 @@ def test_an_inverse_that_is_slightly_wrong_is_found(monkeypatch):
         Flow, "inverse", lambda self, end: [x * (1 + 1e-9) for x in right(self, end)]
     )
     assert not measured(DROPOUT)["round trip"].holds
+
+
+def test_only_the_transpose_of_a_matrix_has_no_gap():
+    A = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    x, y = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
+    assert measures.adjoint_gap(lambda v: A @ v, lambda v: A.T @ v, x, y) == 0
+    assert measures.adjoint_gap(lambda v: A @ v, lambda v: A @ v, x, y) == 1
+    assert measures.adjoint_gap(lambda v: A @ v, lambda v: v[:1], x, y) == math.inf
+
+
+def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were():
+    flow = odenet.loads(DROPOUT).flow(4, 3).double().train()
+    u = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    mode, before = flow.memory, torch.get_rng_state()
+    once, again = (measures.gradients(flow, u, memory) for memory in ("stored", "reversible"))
+    assert flow.memory == mode and torch.equal(torch.get_rng_state(), before)
+    assert all(torch.allclose(again[name], once[name]) for name in once)
+    assert u.grad is None and all(p.grad is None for p in flow.parameters())

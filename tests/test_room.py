@@ -5,7 +5,7 @@ import pytest
 from odenet import room
 from odenet.compiler import load, loads
 from odenet.diagnostics import SpecError
-from odenet.model.size import network_size
+from odenet.model.typed.size import network_size
 from odenet.room import require_room
 from tests.language.texts import SPECS
 

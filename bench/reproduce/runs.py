@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from odenet.files import write_text
 from odenet.train.records import RunFolder
-from odenet.train.report import Result
+from odenet.train.results import Result
 
 HERE = Path(__file__).parent
 SPECS = HERE / "specs"

@@ -19,13 +19,13 @@ from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Stability, derive
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.decay import decays_of
-from odenet.model.expr import State
-from odenet.model.fit import fit
-from odenet.model.numbers import NotANumber, evaluate
-from odenet.model.program import Model, flows_of
-from odenet.model.scheme import Scheme
-from odenet.model.schemes import library, library_scheme
+from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.fitting.fit import fit
+from odenet.model.typed.decay import decays_of
+from odenet.model.typed.program import Model, flows_of
+from odenet.model.typed.scheme import Scheme
 
 MOST = 5  # alternatives that a warning lists
 STEP = Fraction(1, 10)  # the step size of a line to paste

@@ -9,7 +9,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Scalar, rational
-from odenet.analyse.scaling import Weights
+from odenet.analyse.scaling import UnitWeights
 from odenet.analyse.units import System
 from odenet.diagnostics import Span
 
@@ -93,7 +93,7 @@ class Certificate:
         return self.parts[0].matrix if len(self.parts) == 1 else None
 
     @property
-    def weights(self) -> Weights | None:
+    def weights(self) -> UnitWeights | None:
         """C, if one matrix carries the proof."""
         return self.parts[0].weights if len(self.parts) == 1 else None
 

@@ -13,9 +13,9 @@ from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
 from odenet.diagnostics.effort import TooMuch, at_most
-from odenet.model.expr import Bias
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions.expr import Bias
+from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
 
@@ -156,7 +156,7 @@ def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
     return found
 
 
-def _start(learned: Learned) -> str:
+def _start(learned: DeclaredParameter) -> str:
     """How a parameter begins, if not at values that are >= 0; empty if it does."""
     init = learned.options["init"]
     if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:

@@ -11,8 +11,8 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
-from odenet.model.claims import CLAIMS
-from odenet.model.program import Claim
+from odenet.model.tables.claims import CLAIMS
+from odenet.model.typed.program import Claim
 
 IMPLIED_BY = {
     "stable": ("imaginary", "real", "stable"),

@@ -10,10 +10,10 @@ from odenet.analyse.factorisations import Arrangement, Matrix
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import NOTHING, Word, total
 from odenet.analyse.reductions import Decay
-from odenet.analyse.scaling import Aim, Weights, find_weights, without_inverses
+from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
 from odenet.analyse.units import Unit
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Units = tuple[Unit, ...]
 Spectrum = Literal["imaginary", "real", "stable"]
@@ -61,7 +61,7 @@ class Part:
 
     @property
     def of_jacobian(self) -> Spectrum:
-        """What follows for J."""
+        """Where the eigenvalues of the Jacobian lie, given those of this part."""
         if not self.decay:
             return self.spectrum
         return "real" if self.spectrum == "real" or self.nilpotent else "stable"
@@ -73,7 +73,7 @@ class Part:
         return absorbed if self.nilpotent else (*self.units, *absorbed)
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> UnitWeights:
         """The diagonal of C: all of C, but where Theorem 14 scales linear units."""
         return tuple(row[i] for i, row in enumerate(self.scaling))
 
@@ -81,7 +81,7 @@ class Part:
 # --- C M -----------------------------------------------------------------------------------------
 
 
-def diagonal(weights: Weights) -> Matrix:
+def diagonal(weights: UnitWeights) -> Matrix:
     """C as a matrix."""
     size = range(len(weights))
     return tuple(tuple(weights[i] if i == j else NOTHING for j in size) for i in size)

@@ -44,7 +44,7 @@ class Witness:
         return f"{channels} on a {grid} grid" if grid else channels
 
     def lines(self) -> Iterator[str]:
-        """How to see it."""
+        """The eigenvalue that was found, and the call that finds it again."""
         yield f"eigenvalue {number(self.eigenvalue)} of the Jacobian, {self.size} per state"
         call = f"search_witness(model, trials={self.trial + 1}, seed={self.seed})"
         yield f"reproduced by odenet.analyse.{call}"

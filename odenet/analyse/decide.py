@@ -2,7 +2,7 @@
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 TRIALS = 64  # starts of the search: in seconds at most, and most finds come within ten
 

@@ -33,7 +33,7 @@ class Jet:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the value."""
+        """The shape of the value, which is that of the slope."""
         return self.value.shape
 
     def __len__(self) -> int:

@@ -10,9 +10,9 @@ from odenet.analyse.laurent import ONE
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Unit
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import Activation, State
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Activation, State
+from odenet.model.tables.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from odenet.analyse.read_formulas import LINEAR, FormulaReader
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.read_units import stage_text
 from odenet.analyse.units import Unit
-from odenet.model import expr
+from odenet.model.expressions import expr
 
 INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 

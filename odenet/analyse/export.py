@@ -21,9 +21,9 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
 from odenet.analyse.read_formulas import LINEAR, Gate
 from odenet.analyse.units import Row, System, Unit
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.typed.program import Model
 
 FORMAT = "odenet certificate 1"
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
@@ -59,7 +59,7 @@ class _Export:
             self.write.reader.form(rate)
 
     def document(self, version: str) -> Plain:
-        """Everything."""
+        """The whole certificate, as the plain values of its file."""
         model, found, write = self.model, self.certificate, self.write
         rates = model.dynamics.system(1)
         equations = {write.state(state): write.tree(rate) for state, rate in rates.items()}
@@ -152,7 +152,7 @@ class _Export:
         return {name: whole} | {f"linear part of {name}": self.term([], unit.row, linear)}
 
     def term(self, tree: list[Tree], row: Row, column: Row) -> Plain:
-        """L φ(R s)."""
+        """A term L φ(R s) of the dynamics: φ, the row R and the column L."""
         return {"map": tree, "row": self.write.row(row), "column": self.write.row(column)}
 
     def nothing(self, state: State) -> Plain:
@@ -163,7 +163,7 @@ class _Export:
     def map(self, unit: Unit) -> list[Tree]:
         """φ, what is done to R s; it is unit.sign times the formula of the unit."""
         write, node, minus = self.write, unit.formula, [["*", "-1"]]
-        assert isinstance(node, expr.Activate | expr.Call | expr.Hadamard)
+        assert isinstance(node, expr.Activate | expr.MapCall | expr.Hadamard)
         if unit.stages == (LINEAR,):
             assert isinstance(node, expr.Activate)
             form, sign = write.reader.form(node.operand), unit.sign
@@ -238,7 +238,7 @@ class _Export:
         return {"slope": slope, "row": row, "column": column}
 
     def statement(self, part: Part) -> Plain:
-        """What is shown of C M."""
+        """What a part claims: of the matrix C M, with its weights and squares."""
         write, found = self.write, Plain(kind=KINDS[part.spectrum])
         found["weights"] = list(map(write.weight, part.weights or (IDENTITY,)))
         found["squares"] = [

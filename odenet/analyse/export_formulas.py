@@ -12,10 +12,10 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Row
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.numbers import NotANumber, evaluate
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.typed.program import Model
 
 Plain = dict[str, Any]
 Tree = str | list[Any]
@@ -43,7 +43,7 @@ class FormulaWriter:
     # operators
 
     def row(self, row: Row) -> Plain:
-        """Operators by state."""
+        """A row of the system: the operator that each state is multiplied with."""
         return {state.written: self.operator(operator) for state, operator in row.items()}
 
     def scalar(self, scalar: Scalar) -> list[Any]:
@@ -64,7 +64,7 @@ class FormulaWriter:
         return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
     def operator(self, operator: Operator) -> Tree:
-        """A sum of words."""
+        """A sum of words of operators, as a tree."""
         return total([
             product([str(coefficient), *self.powers(monomial, self.number), *self.word(word)])
             for word, scalar in operator.terms
@@ -84,7 +84,7 @@ class FormulaWriter:
     def powers(
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors."""
+        """Factors, each with its power where that is not 1."""
         found: list[Tree] = []
         for own, power in powers:
             found.append(name(own) if power == 1 else ["^", name(own), str(power)])
@@ -105,7 +105,7 @@ class FormulaWriter:
         node = self.reader.symbols[name]
         if name in self.reader.values:
             self.kinds[name], self.values[name] = "number", str(self.reader.values[name])
-        elif not isinstance(node, expr.Learned) and name not in self.values:
+        elif not isinstance(node, expr.LearnedScalar) and name not in self.values:
             self.kinds[name], self.values[name] = "formula", self.tree(node)
         return name
 
@@ -159,9 +159,9 @@ class FormulaWriter:
             stages += [["*", part] for part in factors if part != "I"]
         return [*stages, ["+", self.field(offset)]] if offset else stages
 
-    def stage(self, node: expr.Activate | expr.Call) -> list[Any]:
+    def stage(self, node: expr.Activate | expr.MapCall) -> list[Any]:
         """An activation with its constants, or a norm, of what follows."""
-        if isinstance(node, expr.Call):
+        if isinstance(node, expr.MapCall):
             return ["call", self.spell(node.function.name)]
         activation = node.activation
         return ["call", activation.name, *map(self.constant, activation.constants)]
@@ -184,7 +184,7 @@ class FormulaWriter:
             return self.tree(node)
 
     def tree(self, node: expr.Node) -> Tree:
-        """A formula."""
+        """A typed formula as a tree of the file."""
         match node:
             case expr.Number():
                 return str(node.value)
@@ -195,7 +195,7 @@ class FormulaWriter:
                 return name
             case State():
                 return self.state(node)
-            case expr.Learned() | expr.Param() | expr.Bias():
+            case expr.LearnedScalar() | expr.Param() | expr.Bias():
                 return self.spell(node.name)
             case expr.Identity() | expr.Input():
                 return "I" if isinstance(node, expr.Identity) else "u"
@@ -203,7 +203,7 @@ class FormulaWriter:
                 return NOTHING
             case expr.Sum():
                 return total([product([str(s), self.tree(term)]) for s, term in node.terms])
-            case expr.Power() if not any(isinstance(n, expr.Learned) for n in node.walk()):
+            case expr.Power() if not any(isinstance(n, expr.LearnedScalar) for n in node.walk()):
                 return self.constant(node)
             case expr.Quotient():
                 below = ["^", self.tree(node.denominator), "-1"]
@@ -216,7 +216,7 @@ class FormulaWriter:
                 return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
             case expr.Activate() if node.activation == LINEAR:
                 return self.tree(node.operand)
-            case expr.Activate() | expr.Call():
+            case expr.Activate() | expr.MapCall():
                 return [*self.stage(node), self.tree(node.operand)]
         return [_TREES[type(node)], *map(self.tree, node.children())]
 
@@ -229,7 +229,7 @@ _TREES: dict[type[expr.Node], str] = {
 
 
 def total(terms: list[Tree], zero: Tree = ZERO) -> Tree:
-    """A sum."""
+    """A sum as a tree; that of no terms is a zero of the kind that is asked for."""
     return ["+", *terms] if len(terms) > 1 else terms[0] if terms else zero
 
 

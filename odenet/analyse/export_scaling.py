@@ -39,7 +39,7 @@ def with_diagonal_scaling(part: Part) -> Part:
 
 
 def _decomposed(matrix: Matrix) -> tuple[list[Fraction], Numbers]:
-    """C' and V, by elimination."""
+    """C' diagonal and V unit triangular with C = VᵀC'V, by elimination."""
     size = range(len(matrix))
     c = [[rational(entry.scalar or Scalar()) or Fraction(0) for entry in row] for row in matrix]
     weights, v = [], []

@@ -25,7 +25,7 @@ from odenet.analyse.operator_algebra import (
 )
 from odenet.analyse.operator_algebra import adjoint as transposed
 from odenet.analyse.units import Row, System, Unit
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]
 Piece = tuple[State, State, Word]
@@ -52,7 +52,7 @@ class Arrangement:
     expanded: tuple[int, Word] | None = None
 
     def block(self, group: list[int]) -> "Arrangement":
-        """Some of the units."""
+        """The arrangement of some of the units alone."""
         units = tuple(self.units[i] for i in group)
         matrix = tuple(tuple(self.matrix[i][j] for j in group) for i in group)
         changed = group.index(self.contracted) if self.contracted in group else None

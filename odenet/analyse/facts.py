@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from odenet.analyse.certificate import Certificate
 from odenet.derive import Derivation
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 
 @dataclass(frozen=True, kw_only=True)

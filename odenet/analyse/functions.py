@@ -11,8 +11,8 @@ from functools import cached_property
 from odenet.analyse.laurent import ZERO, factor_text, signed_sum
 from odenet.analyse.operator_algebra import NOTHING, Operator, Word, word_text
 from odenet.diagnostics import Span
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
+from odenet.model.expressions import expr
+from odenet.model.tables.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Applied:
 
     stage: expr.Activation | expr.Map
     argument: "Affine"
-    node: expr.Activate | expr.Call = field(compare=False, repr=False)
+    node: expr.Activate | expr.MapCall = field(compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
 
     @cached_property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from odenet.analyse.laurent import ZERO, Scalar, common_factor
 from odenet.analyse.operator_algebra import NOTHING, Diagonal, Operator, Word, invert, join
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Row = dict[State, Operator]
 Terms = Mapping[tuple[State, State], Operator]

@@ -1,7 +1,7 @@
 """The Jacobian of the dynamics at a point, straight from the typed formulas.
 
-Shares nothing with the algebra of words but the fold over formulas (odenet/model/fold.py): what is
-proved there is tested here.
+Shares nothing with the algebra of words but the fold over formulas
+(odenet/model/expressions/fold.py): what is proved there is tested here.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from numpy import ndarray
 
 from odenet.analyse.dual_numbers import Jet, unknown
 from odenet.analyse.sampling import Point, Size
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.fold import arithmetic
-from odenet.model.layers import LAYERS, Layer
-from odenet.model.norms import NORMS
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.layers import LAYERS, Layer
+from odenet.model.tables.norms import NORMS
+from odenet.model.typed.program import Model
 
 
 class CannotEvaluate(ValueError):
@@ -78,7 +78,7 @@ class Evaluation:
             case expr.Activate():
                 constants = [self.number(constant) for constant in node.activation.constants]
                 return self._activate(node.activation.name, constants, self.field(node.operand))
-            case expr.Call():
+            case expr.MapCall():
                 return self._call(node.function.name, self.field(node.operand))
             case expr.Hadamard():
                 return self.field(node.left) * self.field(node.right)
@@ -91,7 +91,7 @@ class Evaluation:
                 return float(node.value)
             case expr.Constant():
                 return float(self.model.constants[node.name])
-            case expr.Learned():
+            case expr.LearnedScalar():
                 return float(self.weights[node.name])
         return arithmetic(node, self.number)
 

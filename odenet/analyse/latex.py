@@ -8,8 +8,8 @@ from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Monomial, Scalar, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.squares import Square
-from odenet.model.dialects import latex_prose, latex_text
-from odenet.model.notation import LATEX
+from odenet.model.typed.dialects import latex_prose, latex_text
+from odenet.model.typed.notation import LATEX
 
 
 def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:

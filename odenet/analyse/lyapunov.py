@@ -102,7 +102,7 @@ def _unit(size: int, place: tuple[int, int]) -> Numbers:
 
 
 def identity(size: int) -> Numbers:
-    """I."""
+    """The unit matrix."""
     return tuple(tuple(Fraction(i == j) for j in range(size)) for i in range(size))
 
 
@@ -125,7 +125,7 @@ def plus(one: Numbers, other: Numbers) -> Numbers:
 
 
 def times(number: int, matrix: Numbers) -> Numbers:
-    """The multiple."""
+    """The matrix with every entry multiplied."""
     return tuple(tuple(number * entry for entry in row) for row in matrix)
 
 

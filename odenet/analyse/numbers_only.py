@@ -14,10 +14,10 @@ import mpmath
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
 from odenet.derive.coefficients import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
-from odenet.model import expr
-from odenet.model.expr import Node, Slot, State
-from odenet.model.fold import arithmetic, combination
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot, State
+from odenet.model.expressions.fold import arithmetic, combination
+from odenet.model.typed.program import Model
 
 Row = dict[tuple[Slot, int], Any]  # coefficients of the stored values, component by component
 Values = list[Row]

@@ -36,7 +36,7 @@ class Diagonal(NamedTuple):
         return " ".join(power_text(name, power) for name, power in self.powers)
 
     def power(self, exponent: Fraction | int) -> "Diagonal":
-        """Each factor raised."""
+        """Each factor raised to a power."""
         return Diagonal(tuple((name, power * exponent) for name, power in self.powers))
 
 

@@ -10,7 +10,7 @@ from odenet.analyse.laurent import factor_text
 from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
-from odenet.model.expr import derivative
+from odenet.model.expressions.expr import derivative
 
 SOURCES = {
     "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units",
@@ -176,7 +176,7 @@ def grid(before: str, matrix: Matrix) -> Iterator[str]:
 
 
 def plain(part: Part) -> dict[str, Any]:
-    """A part as plain values."""
+    """A part of the proof as plain values, for `--json`."""
     return {
         "units": [unit(one) for one in part.units],
         "matrix": [[str(operator) for operator in row] for row in part.matrix],

@@ -16,7 +16,7 @@ from odenet.analyse.number_scaling import of_numbers
 from odenet.analyse.reductions import Decay, absorptions, components, parts, without_decay
 from odenet.analyse.slopes import moves
 from odenet.analyse.units import System
-from odenet.model.expr import Activation
+from odenet.model.expressions.expr import Activation
 
 Activations = frozenset[Activation]
 

@@ -28,10 +28,10 @@ from odenet.analyse.operator_algebra import (
 )
 from odenet.analyse.read_numbers import NumberReader, text_of
 from odenet.diagnostics import Span
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.fold import arithmetic, combination
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic, combination
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.typed.program import Model
 
 
 class OutsideTheorems(Exception):
@@ -133,7 +133,7 @@ class FormulaReader(NumberReader):
                 return scaled(self.operator(node.operator), self._operand(node.operand, whole))
             case expr.Activate() if node.activation == LINEAR:
                 return self._operand(node.operand, whole)
-            case expr.Activate() | expr.Call():
+            case expr.Activate() | expr.MapCall():
                 return self._applied(node)
             case expr.Hadamard():
                 return self._product(node, whole)
@@ -142,7 +142,7 @@ class FormulaReader(NumberReader):
             raise OutsideTheorems(message, node.span)
         return {node: IDENTITY}
 
-    def _applied(self, node: expr.Activate | expr.Call) -> Form:
+    def _applied(self, node: expr.Activate | expr.MapCall) -> Form:
         """A function; an odd one is read with the sign of its argument that is canonical."""
         stage = node.activation if isinstance(node, expr.Activate) else _map(node)
         argument = self.form(node.operand)
@@ -202,7 +202,7 @@ class FormulaReader(NumberReader):
 LINEAR = expr.Activation("identity")
 
 
-def _map(node: expr.Call) -> expr.Map:
+def _map(node: expr.MapCall) -> expr.Map:
     assert isinstance(node.function, expr.Map)
     return node.function
 

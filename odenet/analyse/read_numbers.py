@@ -4,11 +4,11 @@ from collections.abc import Hashable, Mapping
 from fractions import Fraction
 
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
-from odenet.model import expr
-from odenet.model.fold import arithmetic
-from odenet.model.numbers import NotANumber, Width, evaluate
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.program import Model
 
 
 class NumberReader:
@@ -41,7 +41,7 @@ class NumberReader:
                 return Scalar.number(node.value)
             case expr.Constant():
                 return self._symbol(self.spell(node.name), node)
-            case expr.Learned():
+            case expr.LearnedScalar():
                 spelling = self.spell(node.name)
                 self._note_sign(spelling, self.model.parameters[node.name])
                 self.symbols[spelling] = node
@@ -58,7 +58,7 @@ class NumberReader:
                 return product
         return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
 
-    def _note_sign(self, spelling: str, learned: Learned) -> None:
+    def _note_sign(self, spelling: str, learned: DeclaredParameter) -> None:
         (self.nonnegative if learned.is_positive else self.learned).add(spelling)
 
     def inverse(self, node: expr.Node) -> Scalar:

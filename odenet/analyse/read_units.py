@@ -16,11 +16,11 @@ from odenet.analyse.operator_algebra import Diagonal, Operator
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Row, System, Unit
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.norms import NORMS
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.norms import NORMS
+from odenet.model.typed.program import Model
 
 
 def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> System:

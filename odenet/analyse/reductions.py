@@ -6,7 +6,7 @@ from dataclasses import replace
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator
 from odenet.analyse.units import System, Unit
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 Decay = dict[State, Scalar]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy import ndarray
 from numpy.random import Generator
 
-from odenet.model.layers import LAYERS, Layer
-from odenet.model.numbers import Width
-from odenet.model.program import Model
-from odenet.model.tensors import Tensor, Tensors
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.layers import LAYERS, Layer
+from odenet.model.tables.tensors import Tensor, Tensors
+from odenet.model.typed.program import Model
 
 LARGEST_STATE = 40  # entries of all states together; a Jacobian of 40 x 40 takes a millisecond
 
@@ -25,7 +25,7 @@ class Size:
 
     @property
     def cells(self) -> int:
-        """Points of the map."""
+        """How many points a map has."""
         return prod(self.space)
 
     def count(self, width: Width | None) -> int:

@@ -26,7 +26,7 @@ from odenet.analyse.operator_algebra import (
 )
 from odenet.analyse.squares import Vector, halves
 
-Weights = tuple[Operator, ...]
+UnitWeights = tuple[Operator, ...]
 
 
 class Aim(Enum):
@@ -57,7 +57,7 @@ class _Equation:
     binding: bool
 
 
-def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> Weights | None:
+def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     """Positive weights for an aim, None if there are none of this form."""
     equations = []
     squares = halves(matrix, signs)
@@ -189,7 +189,7 @@ def _diagonal(equation: _Equation, forward: bool, known: Word) -> Word:
     return join(known, change)
 
 
-def without_inverses(weights: Weights) -> Weights:
+def without_inverses(weights: UnitWeights) -> UnitWeights:
     """All weights times the diagonals that some divide by; not always a scaling again."""
     least: dict[str, int | Fraction] = {}
     for name, power in _powers(weights):
@@ -206,7 +206,7 @@ def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]
             yield from letter.powers if isinstance(letter, Diagonal) else ()
 
 
-def _normal(weights: list[Operator], signs: Signs) -> Weights | None:
+def _normal(weights: list[Operator], signs: Signs) -> UnitWeights | None:
     """Without common factors; None if a diagonal in them is not known to be positive."""
     if any(power % 2 and name not in signs.assumed for name, power in _powers(weights)):
         return None

@@ -8,14 +8,14 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
-from odenet.derive.linear_tests import Kind
+from odenet.derive.linear_tests import Coupling
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.decay import without_decay
-from odenet.model.expr import State
-from odenet.model.fit import reads
-from odenet.model.program import Dynamics, Model, flows_of
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads
+from odenet.model.typed.decay import without_decay
+from odenet.model.typed.program import Dynamics, Model, flows_of
+from odenet.model.typed.scheme import Scheme
 
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
 DEPTH = 100  # steps of a flow where no network says how many
@@ -102,7 +102,7 @@ def decisive(
 
 def form_of(
     scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
-) -> Kind | None:
+) -> Coupling | None:
     """Whether the groups of states read only themselves or, being two, only each other."""
     system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
     group = {state: name for name, states in groups.items() for state in states}

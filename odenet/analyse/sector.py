@@ -19,7 +19,7 @@ from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import Tested
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 GRID = 33  # points along a side of the triangle where stability is sampled
 HALVINGS = 30

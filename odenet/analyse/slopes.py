@@ -12,10 +12,10 @@ from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
 from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.numbers import NotANumber, Width, evaluate
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.typed.program import Model
 
 Bounds = tuple[Fraction | None, Fraction | None]
 
@@ -119,7 +119,7 @@ def _all_moved(system: System, turned: frozenset[int]) -> System:
 
 
 def _rest(unit: Unit, amount: Fraction, turned: bool) -> Unit:
-    """ψ in the place of φ."""
+    """A unit with the nondecreasing ψ in the place of φ = ℓ x + ψ, or s x - ψ if turned."""
     width = None if unit.most is None or unit.least is None else unit.most - unit.least
     column = {i: -back for i, back in unit.column.items()} if turned else unit.column
     return replace(

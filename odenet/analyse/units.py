@@ -14,11 +14,11 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.read_formulas import LINEAR
 from odenet.diagnostics import Span
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.numbers import NotANumber, evaluate
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.typed.program import Model
 
 Row = dict[State, Operator]
 
@@ -68,12 +68,12 @@ class Unit:
 
     @property
     def norms(self) -> tuple[str, ...]:
-        """The norms in it."""
+        """The normalisations among its stages, by name."""
         return tuple(stage for stage in self.stages if isinstance(stage, str))
 
     @property
     def activations(self) -> tuple[expr.Activation, ...]:
-        """The activations in it."""
+        """The activations among its stages, in their order."""
         return tuple(stage for stage in self.stages if isinstance(stage, expr.Activation))
 
 

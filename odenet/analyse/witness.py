@@ -13,7 +13,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes, tensors
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 Against = Literal["stable", "imaginary", "real"]
 

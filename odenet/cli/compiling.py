@@ -65,7 +65,7 @@ def compile_spec(
     """
     from odenet.compiler import load
     from odenet.diagnostics import render
-    from odenet.emit.report import as_text
+    from odenet.emit.printing import as_text
 
     program = load(file, read_settings(set_, file))
     if emit is not None:
@@ -86,7 +86,7 @@ def compile_spec(
 
 def _form(program: "Program", emit: Emit) -> str:
     """One form of a program as text; raises SpecError for one that it does not have."""
-    from odenet.emit.report import as_json, as_latex
+    from odenet.emit.printing import as_json, as_latex
 
     match emit:
         case Emit.TREE:
@@ -173,7 +173,7 @@ def schemes(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the schemes that ship with odenet, with what was derived from their text."""
-    from odenet.emit.report import scheme_facts
+    from odenet.emit.printing import scheme_facts
 
     facts = scheme_facts()
     if json_:

@@ -34,22 +34,22 @@ def convert(
     ] = None,
 ) -> None:
     """Make a residual network reversible, with its weights reused unchanged."""
-    from odenet.conversion.zoo import Recipe, ZooError, build, save
+    from odenet.conversion.zoo import Conversion, ZooError, build, save
 
     constants = {"gamma": gamma, "h": h}
     given = {key: value for key, value in constants.items() if value is not None}
-    recipe = Recipe(name, scheme, 0 if v0 == "0" else v0, given, exact)
+    conversion = Conversion(name, scheme, 0 if v0 == "0" else v0, given, exact)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = recipe.apply(build(name, None if weights == "none" else weights))
+            model = conversion.apply(build(name, None if weights == "none" else weights))
     except (ZooError, ValueError) as error:
         _refuse(str(error))
     for warning in caught:
         say(f"warning: {warning.message}", err=True)
-    say(_summary(model, recipe))
+    say(_summary(model, conversion))
     if output is not None:
-        save(model, recipe, output)
+        save(model, conversion, output)
         say(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
@@ -58,7 +58,7 @@ def _refuse(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _summary(model, recipe) -> str:
+def _summary(model, conversion) -> str:
     """What became of the network, one line per flow."""
     from odenet.runtime import Flow
 
@@ -67,7 +67,7 @@ def _summary(model, recipe) -> str:
     first = next(iter(flows.values()))
     count = sum(p.numel() for p in model.parameters())
     lines = [
-        f"{recipe.name}: {steps} blocks are steps of {recipe.scheme} now, in {len(flows)} "
+        f"{conversion.name}: {steps} blocks are steps of {conversion.scheme} now, in {len(flows)} "
         f"flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]

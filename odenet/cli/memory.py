@@ -29,8 +29,8 @@ def memory(
 
     from odenet.compiler import load
     from odenet.footprint.measure import measured
-    from odenet.footprint.report import modes_of, show_footprints
     from odenet.footprint.step import predicted
+    from odenet.footprint.table import modes_of, show_footprints
     from odenet.room import require_room
 
     settings = read_settings(set_, spec)

@@ -50,7 +50,7 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
     for item in settings or []:
         name, equals, value = item.partition("=")
         if item.startswith("@") and spec is not None:
-            from odenet.model.presets import preset
+            from odenet.model.reading.presets import preset
 
             found |= preset(spec, item[1:])
         elif equals and name.strip() and value.strip():

@@ -124,7 +124,7 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
-    from odenet.train.report import show_result
+    from odenet.train.results import show_result
     from odenet.train.run import first_process
     from odenet.train.run import resume as go_on
     from odenet.train.run import train as start
@@ -160,7 +160,7 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
-    from odenet.train.report import show_damaged
+    from odenet.train.results import show_damaged
     from odenet.train.run import evaluate as measure
 
     settings = {} if data is None else {"data": _data(data)}

@@ -12,7 +12,7 @@ from odenet.confirm.disagreement import Disagreement, NoNumbers
 from odenet.confirm.dynamics import confirm_certificate
 from odenet.confirm.scheme import confirm_derivation
 from odenet.derive import Derivation
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 __all__ = ["Disagreement", "NoNumbers", "confirmed", "confirmed_derivation"]
 

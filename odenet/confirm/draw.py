@@ -6,9 +6,9 @@ from itertools import islice
 from math import exp, prod
 from random import Random
 
-from odenet.model.numbers import Width
-from odenet.model.program import Model
-from odenet.model.tensors import Tensor
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.tensors import Tensor
+from odenet.model.typed.program import Model
 
 MOST_UNKNOWNS = 16  # a Jacobian of this size takes a few milliseconds
 MOST_CHANNELS = 64

@@ -13,7 +13,7 @@ from odenet.confirm.parts import PartCheck
 from odenet.confirm.spectrum import misplaced
 from odenet.confirm.unit_form import TOLERANCE, difference, jacobian, unit_values
 from odenet.confirm.words import Words
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 POINTS = 3
 MOST_POINTS = 40  # that are drawn for as many as can be judged

@@ -7,7 +7,7 @@ from odenet.confirm.matrices import apply, dot, transpose
 from odenet.confirm.parts import PartCheck
 from odenet.confirm.unit_form import places, rate, unit_values
 from odenet.confirm.words import Words
-from odenet.model import expr
+from odenet.model.expressions import expr
 
 TOLERANCE = 1e-9
 

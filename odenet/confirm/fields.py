@@ -12,12 +12,12 @@ from math import sqrt
 from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.draw import Point, count
 from odenet.confirm.matrices import Matrix, apply, transpose
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.norms import EPS
-from odenet.model.parameters import Learned
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.norms import EPS
+from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.program import Model
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Jet:
     slopes: list[list[float]]
 
     def through(self, matrix: Matrix) -> "Jet":
-        """A linear map of it."""
+        """The image under a linear map, and its derivatives."""
         return Jet(apply(matrix, self.value), [apply(matrix, slope) for slope in self.slopes])
 
     def scaled(self, factor: float) -> "Jet":
-        """Factor times it."""
+        """The multiple by a number."""
         return self.gated([factor] * len(self.value))
 
     def gated(self, factors: list[float]) -> "Jet":
@@ -131,7 +131,7 @@ class Evaluation:
                 return self.field(node.left).times(self.field(node.right))
             case expr.Concat():
                 return self._concat([self.field(part) for part in node.parts])
-            case expr.Call():
+            case expr.MapCall():
                 return self._call(node)
         raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
@@ -142,7 +142,7 @@ class Evaluation:
                 return float(node.value)
             case expr.Constant():
                 return float(self.model.constants[node.name])
-            case expr.Learned():
+            case expr.LearnedScalar():
                 return self.point.weights[node.name][0]
             case expr.Sum():
                 return sum(sign * self.number(term) for sign, term in node.terms)
@@ -196,7 +196,7 @@ class Evaluation:
         value = [row.value(v, *constants) for v in x.value]
         return Jet(value, [_times(slopes, slope) for slope in x.slopes])
 
-    def _call(self, node: expr.Call) -> Jet:
+    def _call(self, node: expr.MapCall) -> Jet:
         """A frozen batch norm; whatever else reads no state is some constant."""
         name = node.function.name
         p = self.model.parameters.get(name)
@@ -233,7 +233,7 @@ class Evaluation:
         return Jet(value, [[0.0] * len(value)] * self.directions)
 
 
-def operator_matrix(p: Learned, point: Point) -> Matrix:
+def operator_matrix(p: DeclaredParameter, point: Point) -> Matrix:
     """A parameter as a matrix of flattened fields; kernels along one axis, zeros around the map."""
     if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
         return _by_its_row(p, point)
@@ -254,7 +254,7 @@ def operator_matrix(p: Learned, point: Point) -> Matrix:
     return matrix
 
 
-def _by_its_row(p: Learned, point: Point) -> Matrix:
+def _by_its_row(p: DeclaredParameter, point: Point) -> Matrix:
     """The matrix of an operator that somebody added, from the numeric model in its row."""
     import numpy as np
 

@@ -19,9 +19,9 @@ from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.matrices import dot, eigenvalues, solve
 from odenet.confirm.problem import Problem, draw_problem
 from odenet.confirm.steps import WIDTH, Run, compiled, numbers_of
-from odenet.model import expr
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme, Update
 
 CLOSE = 0.3  # slopes this near to a whole number are that number
 FLOOR = 1e-12  # errors below are rounding
@@ -176,7 +176,7 @@ class _Beginning:
     smooth: bool = False
 
     def state(self, numbers: Mapping[str, Any], h: float, step: Run) -> list[float]:
-        """All stored entries."""
+        """All stored values at the start, those of the states from the exact solution."""
         exact = {
             Slot(pattern.variable, k): self.problem.at(pattern.variable, k * h)
             for pattern in self.scheme.patterns

@@ -9,7 +9,7 @@ from odenet.analyse.units import Unit
 from odenet.confirm.matrices import Matrix, add, eigenvalues, largest, product, transpose
 from odenet.confirm.unit_form import TOLERANCE, places, unit_values
 from odenet.confirm.words import Words
-from odenet.model.expr import State
+from odenet.model.expressions.expr import State
 
 # What a part of a kind that is known here says. One that says more is judged by eigenvalues alone.
 KNOWN = (

@@ -7,7 +7,7 @@ from random import Random
 
 from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.steps import WIDTH, RightHandSides
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.typed.scheme import Pattern, Scheme
 
 TERMS = 60
 MOST = 2.0  # the longest time

@@ -13,16 +13,18 @@ from random import Random
 from typing import Any
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.model import expr
-from odenet.model.expr import Node, Slot, Stage
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot, Stage
+from odenet.model.typed.scheme import Scheme, Update
 
 WIDTH = 2
-Kind = Callable[[Any], Any]
+NumberKind = Callable[[Any], Any]
 Run = Callable[[Sequence[Any]], list[Any]]
 
 
-def numbers_of(scheme: Scheme, kind: Kind, h: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+def numbers_of(
+    scheme: Scheme, kind: NumberKind, h: Any, values: Mapping[str, Any]
+) -> dict[str, Any]:
     """`h`, the constants of a scheme and its `let`s.
 
     Args:
@@ -43,14 +45,14 @@ def numbers_of(scheme: Scheme, kind: Kind, h: Any, values: Mapping[str, Any]) ->
     return known
 
 
-def as_kind(value: Any, kind: Kind) -> Any:
+def as_kind(value: Any, kind: NumberKind) -> Any:
     """A fraction or a float as a number of some kind."""
     if isinstance(value, Fraction):
         return kind(value.numerator) / kind(value.denominator)
     return kind(value)
 
 
-def number(node: Node, known: Mapping[str, Any], kind: Kind) -> Any:
+def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
     """The value of a scalar expression."""
     match node:
         case expr.Number():
@@ -101,7 +103,7 @@ class RightHandSides:
             squash,
         )
 
-    def of_kind(self, kind: Kind) -> "RightHandSides":
+    def of_kind(self, kind: NumberKind) -> "RightHandSides":
         """The same with numbers of some kind."""
         return RightHandSides(
             {f: [[[kind(x) for x in r] for r in m] for m in a] for f, a in self.inner.items()},
@@ -140,7 +142,7 @@ def compiled(
     after: Sequence[Node],
     numbers: Mapping[str, Any],
     rates: RightHandSides,
-    kind: Kind,
+    kind: NumberKind,
 ) -> Run:
     """Lines as a function from the entries of some values to those of others.
 
@@ -171,7 +173,7 @@ class _Writer:
         names: what the entries of a value are called.
     """
 
-    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, kind: Kind):
+    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, kind: NumberKind):
         self.numbers = numbers
         self.rates = rates
         self.kind = kind

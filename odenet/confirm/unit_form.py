@@ -12,8 +12,8 @@ from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.fields import Evaluation, Jet
 from odenet.confirm.matrices import Matrix, add, apply, identity, largest, product, scale_rows
 from odenet.confirm.words import Words
-from odenet.model import expr
-from odenet.model.expr import State
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
 
 TOLERANCE = 1e-9  # relative to the largest entry that was added up
 
@@ -119,7 +119,7 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
 
 
 def _linear(unit: Unit, words: Words) -> list[float]:
-    """R s."""
+    """R s, what a unit reads, at the point of the words."""
     total: list[float] = []
     for state, operator in unit.row.items():
         known = State(str(words.reader.names[state.name]), state.order)

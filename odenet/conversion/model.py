@@ -11,8 +11,14 @@ from torch import Tensor, nn
 from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.borrowed import Blocks, guarded, twin_of
 from odenet.conversion.residual import find_row, keeps_shape
-from odenet.conversion.reversible import MakeSpeed, Options, Speed, new_flow, warn_of_stored
-from odenet.conversion.stages import Encoder, Stage
+from odenet.conversion.reversible import (
+    ConversionSettings,
+    MakeSpeed,
+    Speed,
+    new_flow,
+    warn_of_stored,
+)
+from odenet.conversion.stages import Encoder, ResidualStage
 
 
 def convert(
@@ -58,7 +64,7 @@ def convert(
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = Options(scheme, True, v0, constants, exact, checkpoint)
+    options = ConversionSettings(scheme, True, v0, constants, exact, checkpoint)
     converted = _converted(model, options, {})
     if converted is model:
         raise ValueError(
@@ -75,7 +81,9 @@ def convert(
     return converted
 
 
-def _converted(module: nn.Module, options: Options, done: dict[nn.Module, nn.Module]) -> nn.Module:
+def _converted(
+    module: nn.Module, options: ConversionSettings, done: dict[nn.Module, nn.Module]
+) -> nn.Module:
     """The module, or a twin of it in which something below is converted."""
     if module in done:
         return done[module]
@@ -93,10 +101,10 @@ def _converted(module: nn.Module, options: Options, done: dict[nn.Module, nn.Mod
     return result
 
 
-def _stage(original: nn.Sequential, options: Options) -> Stage:
+def _stage(original: nn.Sequential, options: ConversionSettings) -> ResidualStage:
     twins = {block: guarded(block) for block in original if keeps_shape(block)}
     blocks = {name: twins.get(block, block) for name, block in original.named_children()}
-    stage: Stage = twin_of(original, Stage, blocks)
+    stage: ResidualStage = twin_of(original, ResidualStage, blocks)
     flows, plan = [], []
     for kept, run in groupby(blocks, lambda name: keeps_shape(blocks[name])):
         names = tuple(run)
@@ -111,7 +119,7 @@ def _stage(original: nn.Sequential, options: Options) -> Stage:
     return stage
 
 
-def _encoder(original: nn.TransformerEncoder, options: Options) -> Encoder:
+def _encoder(original: nn.TransformerEncoder, options: ConversionSettings) -> Encoder:
     names = tuple(f"layers.{name}" for name, _ in original.layers.named_children())
     layers = {name: guarded(layer) for name, layer in original.layers.named_children()}
     twin = twin_of(original.layers, nn.ModuleList, layers)
@@ -127,7 +135,7 @@ def _in_mode(module, training: bool):
     return module
 
 
-def _flow(blocks: Blocks, options: Options) -> AdoptedFlow:
+def _flow(blocks: Blocks, options: ConversionSettings) -> AdoptedFlow:
     first = blocks.read()[0]
     if options.v0 == "learned":
         row = find_row(first)

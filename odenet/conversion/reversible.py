@@ -13,9 +13,9 @@ from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow, adopted_class
 from odenet.conversion.axes import channel_axis
-from odenet.model.expr import derivative
-from odenet.model.scheme import Scheme
-from odenet.model.schemes import library, library_scheme
+from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.expressions.expr import derivative
+from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow
 
 Block = nn.Module | tuple[nn.Module, ...]
@@ -24,7 +24,7 @@ MakeSpeed = Callable[[nn.Module], nn.Module]  # of the first block
 
 
 @dataclass(frozen=True)
-class Options:
+class ConversionSettings:
     """How modules become a flow.
 
     Attributes:
@@ -86,13 +86,13 @@ def reversible(
             raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
-    flow = new_flow(len(rows), Options(scheme, residual, v0, constants, exact))
+    flow = new_flow(len(rows), ConversionSettings(scheme, residual, v0, constants, exact))
     warn_of_stored(flow, "the flow")
     flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
-def new_flow(steps: int, options: Options) -> AdoptedFlow:
+def new_flow(steps: int, options: ConversionSettings) -> AdoptedFlow:
     """A flow of a scheme that has yet to be given its modules."""
     text = spec_text(options)
     _warn_of_drift(_program(options.scheme, text), steps)
@@ -120,7 +120,7 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     return tuple("fgkm"[: len(scheme.patterns)])
 
 
-def spec_text(options: Options) -> str:
+def spec_text(options: ConversionSettings) -> str:
     """The specification of a flow around opaque maps."""
     scheme = _scheme(options.scheme)
     maps = opaque_maps(scheme)
@@ -139,7 +139,7 @@ def spec_text(options: Options) -> str:
     return "\n".join(lines)
 
 
-def _constants(scheme: Scheme, options: Options) -> dict[str, float]:
+def _constants(scheme: Scheme, options: ConversionSettings) -> dict[str, float]:
     steps = ("h", "T") if scheme.uses_step_size else ()
     known = (*(name for name, _ in scheme.constants), *steps)
     for name in options.constants:

@@ -18,7 +18,7 @@ def _refused(stage: nn.Module, *_: Any) -> NoReturn:
     raise RuntimeError(changed(stage))
 
 
-class Stage(nn.Sequential):
+class ResidualStage(nn.Sequential):
     """A sequence of blocks of which some are run as the steps of flows.
 
     Blocks are read, replaced and given other parts as in the original. Those that are steps can
@@ -70,8 +70,8 @@ class Stage(nn.Sequential):
             raise ValueError("a converted stage is sliced in the order of its blocks, step 1")
         return self._part(names)
 
-    def _part(self, names: tuple[str, ...]) -> Stage:
-        part = Stage()
+    def _part(self, names: tuple[str, ...]) -> ResidualStage:
+        part = ResidualStage()
         part._modules.update({name: self._modules[name] for name in names})
         plan, flows = [], []
         for piece in self.plan:

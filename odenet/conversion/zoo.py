@@ -20,7 +20,7 @@ class ZooError(ValueError):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Conversion:
     """How a network of a zoo was converted.
 
     Attributes:
@@ -62,13 +62,13 @@ def build(name: str, weights: str | Path | None = "default") -> nn.Module:
     return model
 
 
-def save(model: nn.Module, recipe: Recipe, file: str | Path) -> None:
+def save(model: nn.Module, conversion: Conversion, file: str | Path) -> None:
     """Writes a converted network's weights and how to build it again.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    saved = {"converted": asdict(recipe), "state_dict": model.state_dict()}
+    saved = {"converted": asdict(conversion), "state_dict": model.state_dict()}
     with replacing(file) as stream:
         torch.save(saved, stream)
 
@@ -81,12 +81,12 @@ def restore(file: str | Path) -> nn.Module:
     """
     try:
         saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        recipe = Recipe(**saved["converted"])
+        conversion = Conversion(**saved["converted"])
     except Exception as error:
         raise ZooError(f"{file} is no converted network: {_first_line(error)}") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when it was converted
-        model = recipe.apply(build(recipe.name, None))
+        model = conversion.apply(build(conversion.name, None))
     model.load_state_dict(saved["state_dict"])
     return model
 

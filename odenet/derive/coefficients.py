@@ -17,9 +17,9 @@ import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.diagnostics import Diagnostic, SpecError
-from odenet.model import expr
-from odenet.model.fold import arithmetic
-from odenet.model.scheme import Scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.typed.scheme import Scheme
 
 Value = Fraction | Any  # or a number of mpmath, which has no types
 H = sympy.Symbol("h")

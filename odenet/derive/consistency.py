@@ -15,7 +15,7 @@ from odenet.derive.coefficients import H, Scalars
 from odenet.derive.h_series import NoSeries, Number
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.text import notation
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.typed.scheme import Pattern, Scheme
 
 
 def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
@@ -40,7 +40,7 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
 
 
 def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern) -> Number | None:
-    """κ of one function."""
+    """κ of one function: by how much the scheme scales it, None where no number does."""
     key = (pattern.function, ())
     limit = pattern.order + 2
 

@@ -17,15 +17,15 @@ from typing import Any
 import sympy
 
 from odenet.derive.coefficients import H, Scalars, Value, as_mpf
-from odenet.derive.h_series import Powers, Reader, add, multiply
+from odenet.derive.h_series import Powers, SeriesWriter, add, multiply
 from odenet.derive.linear_step import one_step
 from odenet.derive.parasitic import parasitic
 from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.start_error import followed
-from odenet.model import expr
-from odenet.model.expr import Node, Slot
-from odenet.model.fold import combination
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.expressions.fold import combination
+from odenet.model.typed.scheme import Pattern, Scheme
 
 DAMPED_HIGHEST = 6  # the order up to which is searched
 DIMENSION = 2
@@ -49,7 +49,7 @@ class DampedStep:
         self.scheme, self.limit = scheme, limit
         self.scalars = Scalars(scheme, expand=True)
         known = self.scalars.numbers({name: v for name, v in values.items() if name != "h"})
-        self.reader = Reader(self.scalars, known, limit)
+        self.writer = SeriesWriter(self.scalars, known, limit)
         self.decay = {name: self._factor(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
         draws = random.Random(11)
@@ -142,7 +142,7 @@ class DampedStep:
         return found
 
     def _factor(self, node: Node) -> Powers:
-        return self.reader.read(self.scalars.read(node))
+        return self.writer.read(self.scalars.read(node))
 
     def _read(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
         match node:

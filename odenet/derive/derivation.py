@@ -20,8 +20,8 @@ from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
 from odenet.derive.text import notation
-from odenet.model.expr import Slot
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions.expr import Slot
+from odenet.model.typed.scheme import Scheme, Update
 
 Number = Fraction | float
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from odenet.derive.text import SchemeNotation, notation
-from odenet.model.dialects import latex_prose
+from odenet.model.typed.dialects import latex_prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odenet.derive.derivation import Derivation, Number
-    from odenet.model.scheme import Update
+    from odenet.model.typed.scheme import Update
 
 
 def summary(derivation: Derivation) -> list[str]:
@@ -97,7 +97,7 @@ def as_text(derivation: Derivation) -> str:
 
 
 def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]]:
-    """The properties by name."""
+    """Order, symmetry, volume and so on: the name of each property and what is known of it."""
     accuracy = derivation.accuracy
     note = f"; {accuracy.note}" if accuracy.note else ""
     rows = [("order", f"{accuracy}{note}")]

@@ -14,7 +14,7 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.scheme import Scheme
+from odenet.model.typed.scheme import Scheme
 
 
 def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Derivation:

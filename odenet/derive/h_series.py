@@ -10,7 +10,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.printed import Printed
-from odenet.model import expr
+from odenet.model.expressions import expr
 
 # Fractions, numbers of mpmath, decimals known to their last digit, or elements of a field of
 # symbolic constants: all that is asked of them is + - * / and a test for zero.
@@ -84,7 +84,7 @@ def invert(value: Powers, limit: int) -> Powers:
     return {degree - lowest: a * lead for degree, a in total.items()}
 
 
-class Reader:
+class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:

@@ -10,10 +10,10 @@ from odenet.derive.coefficients import Scalars, UnknownPower, to_sympy
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.shears import Shear
 from odenet.derive.text import SchemeNotation
-from odenet.model import expr
-from odenet.model.expr import Node, Slot, Stage
-from odenet.model.fold import arithmetic, rebuilt
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot, Stage
+from odenet.model.expressions.fold import arithmetic, rebuilt
+from odenet.model.typed.scheme import Scheme, Update
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import Scalars
 from odenet.diagnostics import Diagnostic, SpecError
-from odenet.model import expr
-from odenet.model.expr import Rate, Slot, Stage
-from odenet.model.fold import combination
-from odenet.model.scheme import Scheme, Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Rate, Slot, Stage
+from odenet.model.expressions.fold import combination
+from odenet.model.typed.scheme import Scheme, Update
 
 Key = Slot | int
 Form = dict[Key, FracElement]

@@ -12,8 +12,8 @@ from sympy.polys.matrices import DomainMatrix
 from odenet.derive.coefficients import H, Scalars, Value, as_mpf, put_in
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
-from odenet.model.expr import Rate
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Rate
+from odenet.model.typed.scheme import Scheme
 
 Rates = Mapping[str, Sequence[sympy.Expr]]
 

@@ -16,9 +16,9 @@ import sympy
 
 from odenet.derive.coefficients import H
 from odenet.derive.intervals import S
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.typed.scheme import Pattern, Scheme
 
-Kind = Literal["coupled", "own"]
+Coupling = Literal["coupled", "own"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LinearTest:
         rates: function of the pattern -> the coefficient of each of its arguments, with s = hλ.
     """
 
-    kind: Kind
+    kind: Coupling
     text: str
     real: bool
     rates: dict[str, tuple[sympy.Expr, ...]]

@@ -7,7 +7,7 @@ from odenet.derive.linear_forms import Form, Step
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
-from odenet.model.expr import Node, Slot, Stage
+from odenet.model.expressions.expr import Node, Slot, Stage
 
 
 @dataclass(frozen=True)

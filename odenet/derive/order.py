@@ -31,7 +31,7 @@ from odenet.derive.printed import Decimals, decimals
 from odenet.derive.start_error import start_note
 from odenet.derive.text import notation
 from odenet.derive.trees import Key
-from odenet.model.scheme import Scheme
+from odenet.model.typed.scheme import Scheme
 
 HIGHEST = 8
 MOST_TREES = 6000  # of all weights; some seconds of work

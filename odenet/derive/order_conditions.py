@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
 from odenet.derive.growth import Matrix, loss
-from odenet.derive.h_series import NoSeries, Number, Powers, Reader, add, shift
+from odenet.derive.h_series import NoSeries, Number, Powers, SeriesWriter, add, shift
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key
 from odenet.diagnostics import SpecError
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme
 
 
 class OrderConditions:
@@ -48,15 +48,15 @@ class OrderConditions:
         self.forest = Forest.of(scheme, factors)
         self.algebra = Algebra(scalars)
         self.limit = limit
-        self.reader = Reader(scalars, values, limit)
+        self.writer = SeriesWriter(scalars, values, limit)
         step = read_step(scheme, self.algebra)
         self.after = step.after
         self.unknowns = self._relevant()
         self.aux = tuple(name for name in scheme.aux if name in self.unknowns)
         self.slots = tuple(slot for slot in scheme.slots if slot.name in self.unknowns)
-        self.series = StepSeries(self.algebra, self.forest, self.reader.read, self.stored, limit)
+        self.series = StepSeries(self.algebra, self.forest, self.writer.read, self.stored, limit)
         self.starts = dict(scheme.starts)
-        self._begin = StepSeries(self.algebra, self.forest, self.reader.read, self.begin, limit)
+        self._begin = StepSeries(self.algebra, self.forest, self.writer.read, self.begin, limit)
         self._begun: dict[tuple[Slot, Key], Powers] = {}
         self._followed: dict[tuple[str, Key], Powers] = {}
         self._left: dict[Key, dict[str, Powers]] = {}
@@ -86,7 +86,7 @@ class OrderConditions:
             for key, factor in self.after[Slot(row, 0)].items():
                 if isinstance(key, Slot) and key.name in self.aux:
                     old = entries.get(key.name, {})
-                    entries[key.name] = add(old, self.reader.read(factor))
+                    entries[key.name] = add(old, self.writer.read(factor))
             found[row] = entries
         return found
 
@@ -100,7 +100,7 @@ class OrderConditions:
         return [[entry.get(power, 0) for entry in row] for row in rows]
 
     def _entry(self, form: dict, slot: Slot) -> Powers:
-        return self.reader.read(form[slot]) if slot in form else {}
+        return self.writer.read(form[slot]) if slot in form else {}
 
     def losses(self) -> dict[str, int]:
         """Row -> how many powers of h an error that it makes in every step costs."""
@@ -114,7 +114,7 @@ class OrderConditions:
             min(powers)
             for form in self.after.values()
             for factor in form.values()
-            if (powers := self.reader.read(factor))
+            if (powers := self.writer.read(factor))
         ]
         own = max(p.order for p in self.scheme.patterns) if self.aux else 0
         return own - min([0, *degrees])

@@ -12,7 +12,7 @@ import mpmath
 from odenet.derive.coefficients import DIGITS
 from odenet.derive.growth import Matrix, plain
 from odenet.derive.power_bounded import NEAR, eigenvalues
-from odenet.model.expr import Slot
+from odenet.model.expressions.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
 NUMBERS = {2: "two", 3: "three", 4: "four"}

@@ -15,9 +15,9 @@ from typing import Any
 
 import mpmath
 
-from odenet.model import expr
-from odenet.model.fold import rebuilt
-from odenet.model.scheme import Scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import rebuilt
+from odenet.model.typed.scheme import Scheme
 
 # Decimals with fewer digits are meant exactly: 0.5, 0.125, 0.9.
 FEWEST = 6

@@ -28,7 +28,7 @@ from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, Tested
 from odenet.diagnostics import SpecError
-from odenet.model.expr import Node, Slot
+from odenet.model.expressions.expr import Node, Slot
 
 MOST_STEPS = 10_000  # that are followed, one after the other
 SAMPLES = 9  # equal frequencies that are tried, 0 included

@@ -9,8 +9,8 @@ from sympy.polys.fields import FracElement
 from odenet.derive import to_expr
 from odenet.derive.linear_forms import Step
 from odenet.derive.solve_backwards import Move, StepInverter
-from odenet.model.expr import Node, Rate, Slot
-from odenet.model.scheme import Update
+from odenet.model.expressions.expr import Node, Rate, Slot
+from odenet.model.typed.scheme import Update
 
 
 @dataclass(frozen=True)

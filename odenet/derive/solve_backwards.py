@@ -16,7 +16,7 @@ from sympy.polys.fields import FracElement
 from odenet.derive import to_expr
 from odenet.derive.linear_algebra import direction, express
 from odenet.derive.linear_forms import Form, Line, Step, add, scale
-from odenet.model.expr import Node, Rate, Slot
+from odenet.model.expressions.expr import Node, Rate, Slot
 
 
 @dataclass(frozen=True)

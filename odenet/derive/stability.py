@@ -29,10 +29,10 @@ from odenet.derive.intervals import (
     scan,
 )
 from odenet.derive.linear_step import OneStep, one_step
-from odenet.derive.linear_tests import Kind, LinearTest, linear_tests
+from odenet.derive.linear_tests import Coupling, LinearTest, linear_tests
 from odenet.derive.power_bounded import bounded_powers
 from odenet.derive.text import notation
-from odenet.model.scheme import Scheme
+from odenet.model.typed.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,12 +181,12 @@ class Stability:
 
     @property
     def scheme(self) -> Scheme:
-        """The scheme."""
+        """The scheme whose step these tests bound."""
         return self.tested[0].scheme
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Of its constants and lets."""
+        """The values of the scheme's constants and lets, by name."""
         return self.tested[0].values
 
     @property
@@ -225,7 +225,7 @@ class Stability:
         """
         return self.tested[-1].region(z)
 
-    def on(self, kind: Kind) -> "Stability | None":
+    def on(self, kind: Coupling) -> "Stability | None":
         """What was tested on equations of one kind; None if nothing was."""
         found = tuple(tested for tested in self.tested if tested.equation.kind == kind)
         return replace(self, tested=found) if found else None

@@ -16,7 +16,7 @@ from odenet.derive.h_series import Number, Powers, multiply
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.power_bounded import NEAR
 from odenet.derive.trees import Key
-from odenet.model.expr import Slot
+from odenet.model.expressions.expr import Slot
 
 Matrix = list[list[Number]]
 Place = tuple[str, int]  # a right-hand side and one of its arguments
@@ -112,7 +112,7 @@ def _uses(
 ) -> list[tuple[Powers, dict[Slot, Powers]]]:
     """The factors of a right-hand side in a value, with those of stored values in its argument."""
     function, argument = place
-    read, found = conditions.reader.read, []
+    read, found = conditions.writer.read, []
     for index, factor in conditions.after[to].items():
         if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
             form = conditions.algebra.atoms[index].arguments[argument]

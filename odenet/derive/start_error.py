@@ -13,8 +13,8 @@ from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.start_effect import StartError, effect
 from odenet.derive.text import notation
 from odenet.derive.trees import Key, moving
-from odenet.model.expr import Slot
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Slot
+from odenet.model.typed.scheme import Scheme
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from odenet.derive.h_series import NoSeries, Powers, add, multiply
 from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.linear_forms import add as plus
 from odenet.derive.trees import Forest, Key, Tree
-from odenet.model.expr import Slot
+from odenet.model.expressions.expr import Slot
 
 
 class StepSeries:

@@ -12,8 +12,8 @@ from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.order import HIGHEST, MOST_TREES, conditions_at
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.step_series import StepSeries
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme
 
 MOST_KEPT = 5  # unknowns whose pairings are tried
 
@@ -111,7 +111,7 @@ def _undone_up_to(there: OrderConditions) -> int:
     back = StepSeries(
         there.algebra,
         there.forest,
-        backwards(there.reader.read),
+        backwards(there.writer.read),
         lambda slot, key: there.series.value(there.after[mirror[slot]], key),
         there.limit,
     )

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import sympy
 
 from odenet.derive import to_expr
-from odenet.model import expr
-from odenet.model.dialects import Language, Latex
-from odenet.model.expr import Node
-from odenet.model.notation import Notation
-from odenet.model.scheme import Scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node
+from odenet.model.typed.dialects import Language, Latex
+from odenet.model.typed.notation import Notation
+from odenet.model.typed.scheme import Scheme
 
 _OF_SCHEMES = (
     expr.Number, expr.Constant, expr.Stage, expr.Zero, expr.Slot, expr.Rate, expr.Sum,

@@ -8,9 +8,9 @@ from typing import Any
 import sympy
 
 from odenet.derive.coefficients import H
-from odenet.model import expr
-from odenet.model.expr import Node
-from odenet.model.fold import rebuilt
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node
+from odenet.model.expressions.fold import rebuilt
 
 
 def scalar(value: Any) -> Node:

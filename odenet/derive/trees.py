@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import product
 
 from odenet.derive.h_series import Number
-from odenet.model.scheme import Pattern, Scheme
+from odenet.model.typed.scheme import Pattern, Scheme
 
 # (function, children), each child with the argument it stands in; ("Y'", ()) is the velocity where
 # Y'' is given. A plain name, the tree without a vertex, is the unknown itself.
@@ -47,7 +47,7 @@ class Forest:
 
     @classmethod
     def of(cls, scheme: Scheme, factors: dict[str, Number] | None = None) -> "Forest":
-        """The trees of a scheme."""
+        """The trees of the equations a scheme takes, each function multiplied by its factor."""
         return cls(scheme.patterns, factors or {})
 
     # trees

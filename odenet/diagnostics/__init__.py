@@ -3,11 +3,11 @@
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.printable import printable, printable_lines
-from odenet.diagnostics.report import Report, SpecError, nearest, suggest
+from odenet.diagnostics.report import Rejected, Report, SpecError, nearest, suggest
 from odenet.diagnostics.source import Source, Span
 
 __all__ = [
-    "Diagnostic", "Report", "Source", "Span", "SpecError", "nearest", "printable",
+    "Diagnostic", "Rejected", "Report", "Source", "Span", "SpecError", "nearest", "printable",
     "printable_lines",
     "render", "suggest",
 ]  # fmt: skip

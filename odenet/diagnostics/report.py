@@ -32,6 +32,10 @@ class SpecError(Exception):
         return "\n\n".join([*shown, *more])
 
 
+class Rejected(Exception):
+    """A part of the file has an error, which has been reported; what needs that part gives up."""
+
+
 class Report:
     """Collects diagnostics so that one run reports all of a file's errors."""
 
@@ -70,6 +74,11 @@ class Report:
     def error(self, message: str, span: Span | None, label: str = "", help: str = "") -> None:
         """Keep an error and go on."""
         self.add(Diagnostic(message, span, label, help))
+
+    def reject(self, message: str, span: Span | None, label: str = "", help: str = "") -> NoReturn:
+        """Keep an error and give up the part of the file that has it; raises Rejected."""
+        self.error(message, span, label, help)
+        raise Rejected
 
     def fail(self) -> NoReturn:
         """Raise what was found."""

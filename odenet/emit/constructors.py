@@ -6,12 +6,13 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, quoted
-from odenet.model import expr
-from odenet.model.layers import LAYERS, Layer
-from odenet.model.numbers import Width
-from odenet.model.parameters import Construction, Learned
-from odenet.model.program import MapDefinition
-from odenet.model.recipe_values import Call
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.layers import LAYERS, Layer
+from odenet.model.tables.parameter_kinds import Construction
+from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.program import MapDefinition
 
 
 def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
@@ -72,7 +73,7 @@ def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     return lines
 
 
-def _parameter(frame: Frame, learned: Learned, space: int) -> str:
+def _parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
     return f"self.{frame.names('spec', learned.name)} = {parameter_code(learned, space)}"
 
 
@@ -99,7 +100,7 @@ def layer_code(layer: Layer, width) -> str:
     return LAYERS[layer.name].code(layer, width)
 
 
-def parameter_code(learned: Learned, space: int) -> str:
+def parameter_code(learned: DeclaredParameter, space: int) -> str:
     """The constructor of a parameter."""
     steps = "1" if learned.shared else "steps"
     reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.fold import arithmetic
-from odenet.model.parameters import Learned
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.parameters import DeclaredParameter
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
 
@@ -59,7 +59,7 @@ class Printer:
         self,
         leaf: Callable[[expr.Node], Code],
         kernel: Callable[[str], str],
-        parameters: Mapping[str, Learned],
+        parameters: Mapping[str, DeclaredParameter],
     ):
         self.leaf = leaf
         self.kernel = kernel
@@ -78,7 +78,7 @@ class Printer:
                 return self.apply(node.operator, self(node.operand))
             case expr.Activate():
                 return self._activate(node)
-            case expr.Call():
+            case expr.MapCall():
                 return Code(f"{self.kernel(node.function.name)}({self(node.operand).text})")
             case expr.Concat():
                 parts = ", ".join(self(part).text for part in node.parts)
@@ -120,7 +120,7 @@ class Printer:
         function = learned.operator.adjoint if adjoint else learned.operator.function
         return Code(f"{function}({operand.text}, {kernel}{keywords(learned, kernel)})")
 
-    def _convolve_sum(self, operator: expr.Sum, learned: Learned, operand: Code) -> Code:
+    def _convolve_sum(self, operator: expr.Sum, learned: DeclaredParameter, operand: Code) -> Code:
         """One convolution with an assembled kernel, where that is the same."""
         kernel = self.assemble(operator, learned).text
         form = keywords(learned, self.kernel(learned.name))
@@ -138,8 +138,8 @@ class Printer:
         forms = {_form(self.parameters[name]) for name in names}
         return names if names and len(forms) == 1 and None not in forms else []
 
-    def assemble(self, operator: expr.Node, learned: Learned) -> Code:
-        """The kernel of an operator."""
+    def assemble(self, operator: expr.Node, learned: DeclaredParameter) -> Code:
+        """Code of one kernel for a sum of operators of one form."""
         match operator:
             case expr.Identity():
                 first = self.kernel(learned.name)
@@ -164,7 +164,7 @@ def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
 
-def _form(learned: Learned) -> tuple | None:
+def _form(learned: DeclaredParameter) -> tuple | None:
     """What must agree for kernels to be added; None for an operator that has no such kernel."""
     if not learned.operator.kernel or learned.width_in != learned.width_out:
         return None
@@ -172,17 +172,17 @@ def _form(learned: Learned) -> tuple | None:
     return learned.type, tuple(sorted(options.items())), learned.width_in
 
 
-def _groups(learned: Learned, kernel: str) -> str:
+def _groups(learned: DeclaredParameter, kernel: str) -> str:
     """The `groups` argument, where it is not 1."""
     return _written(learned, kernel, only="groups")
 
 
-def keywords(learned: Learned, kernel: str) -> str:
+def keywords(learned: DeclaredParameter, kernel: str) -> str:
     """The keywords of an operator's functions that are not the usual ones."""
     return _written(learned, kernel)
 
 
-def _written(learned: Learned, kernel: str, only: str = "") -> str:
+def _written(learned: DeclaredParameter, kernel: str, only: str = "") -> str:
     found = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
     shown = [f", {name}={value}" for name, value in found.items() if only in ("", name)]
     return "".join(shown)

@@ -8,11 +8,11 @@ from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
-from odenet.model import expr
-from odenet.model.expr import State
-from odenet.model.fit import reads, reads_input
-from odenet.model.layers import LAYERS
-from odenet.model.scheme import ADAPTIVE
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads, reads_input
+from odenet.model.tables.layers import LAYERS
+from odenet.model.typed.scheme import ADAPTIVE
 
 
 class FlowWriter:
@@ -163,7 +163,7 @@ class FlowWriter:
                     return Code("torch.zeros(())")
                 case expr.Constant():
                     return Code(frame.let(node.name))
-                case expr.Bias() | expr.Learned():
+                case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
             raise AssertionError(node)
 
@@ -280,5 +280,5 @@ class FlowWriter:
 
 def _is_constant(value: expr.Node) -> bool:
     """Whether a start value is the same at every input, so that it has no shape of its own."""
-    fields = (expr.Slot, expr.Rate, expr.Call, expr.Zero)
+    fields = (expr.Slot, expr.Rate, expr.MapCall, expr.Zero)
     return not any(isinstance(node, fields) for node in value.walk())

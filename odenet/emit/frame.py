@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.names import Names
-from odenet.model import expr
-from odenet.model.components import owners_of
-from odenet.model.decay import decays_of
-from odenet.model.expr import State
-from odenet.model.fit import reads, reads_input
-from odenet.model.program import Model, row_imports
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.fitting.fit import reads, reads_input
+from odenet.model.typed.components import owners_of
+from odenet.model.typed.decay import decays_of
+from odenet.model.typed.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 
@@ -146,7 +146,7 @@ class Frame:
         return reads_input(self.model.system[state])
 
 
-_LEARNED = (expr.Param, expr.Bias, expr.Learned, expr.Map)
+_LEARNED = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)
 
 
 class StepPrinter:
@@ -177,7 +177,7 @@ class StepPrinter:
                     return Code(frame.constant(inner.name))
                 case expr.Rate():
                     return self.rate(inner, component)
-                case expr.Bias() | expr.Learned():
+                case expr.Bias() | expr.LearnedScalar():
                     return Code(value(inner.name))
             raise AssertionError(inner)
 

@@ -1,8 +1,8 @@
 """The equations and the step of a program as LaTeX."""
 
-from odenet.model.notation import LATEX
-from odenet.model.program import Model
-from odenet.model.scheme import Scheme
+from odenet.model.typed.notation import LATEX
+from odenet.model.typed.program import Model
+from odenet.model.typed.scheme import Scheme
 
 
 def equations(model: Model) -> str:

@@ -11,7 +11,7 @@ from odenet.emit.names import class_name
 from odenet.emit.network import network
 from odenet.emit.reads import names_read
 from odenet.emit.spectrum import certified_axis
-from odenet.model.program import Model, row_imports
+from odenet.model.typed.program import Model, row_imports
 
 _RUNTIME = frozenset((
     "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Term", "Tokens", "Widen",

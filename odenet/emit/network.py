@@ -3,8 +3,8 @@
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.layout import docstring, lay_out
-from odenet.model.layers import Layer
-from odenet.model.program import Model, ends_in_classes
+from odenet.model.tables.layers import Layer
+from odenet.model.typed.program import Model, ends_in_classes
 
 
 def network(model: Model, name: str, flow: str) -> list[str]:

@@ -3,9 +3,9 @@
 import re
 
 from odenet.diagnostics import Span
-from odenet.model.expr import derivative
-from odenet.model.program import Model
-from odenet.model.scheme import Scheme
+from odenet.model.expressions.expr import derivative
+from odenet.model.typed.program import Model
+from odenet.model.typed.scheme import Scheme
 
 
 def written(span: Span | None) -> str:

@@ -5,7 +5,7 @@ import math
 from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
 from odenet.derive import Derivation
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 
 
 def numerics(model: Model, derivation: Derivation) -> list[str]:

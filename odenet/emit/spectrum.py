@@ -7,10 +7,10 @@ from odenet.derive import Axis
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
-from odenet.model import expr
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.expr import State
-from odenet.model.numbers import evaluate
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import evaluate
+from odenet.model.tables.activations import ACTIVATIONS
 
 ZERO = Code("0.0")
 

@@ -7,9 +7,9 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Register, StepPrinter
 from odenet.emit.reads import names_read
-from odenet.model import expr
-from odenet.model.expr import Slot
-from odenet.model.scheme import Update
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot
+from odenet.model.typed.scheme import Update
 
 Value = tuple[str, int, int]
 

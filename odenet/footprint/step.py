@@ -23,7 +23,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
 from odenet.runtime.flow import Flow
-from odenet.train.build import input_shape
+from odenet.train.new_task import input_shape
 from odenet.train.optim import build_optimizer
 
 Mode = Literal["reversible", "stored", "checkpoint"]

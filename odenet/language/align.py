@@ -11,7 +11,7 @@ _DECLARES = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 
 
 class Aligned(Protocol):
-    """What is needed of a line."""
+    """What `align` reads of a line; `spaces` is what it changes."""
 
     tokens: list[Token]
     comment: str

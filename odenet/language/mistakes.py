@@ -60,12 +60,12 @@ class Mistake:
 
     @property
     def token(self) -> Token:
-        """The token itself."""
+        """The token that cannot stand where it stands."""
         return self.statement[self.index]
 
     @property
     def before(self) -> Token:
-        """The token before it."""
+        """The last token that could stand where it stands."""
         return self.statement[self.index - 1]
 
     @property

@@ -5,7 +5,7 @@ from lark.exceptions import UnexpectedToken
 
 from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
-from odenet.language.build import Builder
+from odenet.language.builder import Builder
 from odenet.language.lexer import Stray, parser, span_of
 from odenet.language.mistakes import Mistake, explain
 from odenet.language.names import canonical

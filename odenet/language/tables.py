@@ -43,7 +43,7 @@ def restore(grammar: str) -> Lark | None:
 
 
 def key(grammar: str) -> str:
-    """What tables belong to."""
+    """What tables belong to: the version of lark, and the grammar they were made from."""
     return f"{lark.__version__} {sha256(grammar.encode()).hexdigest()}"
 
 

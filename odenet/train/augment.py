@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import COLOUR, GREY
 from odenet.train.samples import Split, Stream, generator
@@ -87,7 +87,7 @@ AUGMENTATIONS = {"pad_crop": PadCrop, "flip": Flip, "cutout": Cutout}
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Transforms:
     """Fits samples to the network, augments them, and standardises them.
 
     Args:
@@ -111,15 +111,15 @@ class Pipeline:
         augment: Sequence[Call],
         mean: Sequence[float],
         deviation: Sequence[float],
-    ) -> "Pipeline":
-        """The pipeline of a finished training, without its augmentations."""
+    ) -> "Transforms":
+        """The transforms of a finished training, without its augmentations."""
         columns = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
         return cls(shape, (), *columns, per_image=_standardised_over(augment) == "image")
 
-    def to(self, device: torch.device) -> "Pipeline":
+    def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
         mean, deviation = self.mean.to(device), self.deviation.to(device)
-        return Pipeline(self.shape, self.steps, mean, deviation, self.per_image)
+        return Transforms(self.shape, self.steps, mean, deviation, self.per_image)
 
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""
@@ -162,8 +162,8 @@ def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
     return images if list(images.shape[2:]) == size else vision.resize(images, size)
 
 
-def build_pipeline(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Pipeline:
-    """The pipeline for a training split.
+def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Transforms:
+    """The transforms for a training split.
 
     Args:
         split: gives the statistics.
@@ -188,7 +188,7 @@ def build_pipeline(split: Split, shape: Sequence[int], augment: Sequence[Call]) 
         mean, deviation = statistics(split, shape)
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-    return Pipeline(tuple(shape), steps, mean, deviation, per_image=over == "image")
+    return Transforms(tuple(shape), steps, mean, deviation, per_image=over == "image")
 
 
 def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from rich.text import Text
 from odenet.diagnostics import printable
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
-from odenet.train.report import Result, draw_curves
+from odenet.train.results import Result, draw_curves
 
 
 def read_results(runs: Sequence[Path]) -> list[Result]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn import datasets as points_and_digits
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.archives import load_archive
 from odenet.train.folder import load_folder
 from odenet.train.samples import DataSet, Split, Stream, generator, stratified

@@ -41,7 +41,9 @@ def write_inputs(
     folder.write(folder.certificate, f"{program.certificate}\n")
     folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
-    mean, deviation = (t.flatten().tolist() for t in (data.pipeline.mean, data.pipeline.deviation))
+    mean, deviation = (
+        t.flatten().tolist() for t in (data.transforms.mean, data.transforms.deviation)
+    )
     folder.write_record(
         Record(
             name=program.name,

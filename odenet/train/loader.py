@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.runtime.memory_format import channels_innermost
-from odenet.train.augment import Draws, Pipeline, build_pipeline
+from odenet.train.augment import Draws, Transforms, build_transforms
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import Reader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
@@ -78,19 +78,24 @@ class Batches:
 
     Args:
         split: the samples; tensors are moved to the device once.
-        pipeline: what happens to them.
+        transforms: what happens to them.
         plan: which samples, in which order.
         device: where the network is.
         workers: processes that decode pictures left on disk.
     """
 
     def __init__(
-        self, split: Split, pipeline: Pipeline, plan: Plan, device: torch.device, workers: int = 0
+        self,
+        split: Split,
+        transforms: Transforms,
+        plan: Plan,
+        device: torch.device,
+        workers: int = 0,
     ):
         self.sampler = plan  # where Lightning looks for `set_epoch`,
         self.batch_sampler = None  # and here, as a DataLoader has both
         self.damaged: dict[str, None] = {}
-        self._pipeline = pipeline.to(device)
+        self._transforms = transforms.to(device)
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
@@ -110,12 +115,12 @@ class Batches:
         self._served, self._resume_at = self._resume_at, 0
         draws: Draws = ()
         if plan.shuffle:
-            drawn = self._pipeline.draw(plan.seed, plan.epoch, plan.samples)
+            drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
             draws = tuple(numbers.to(self._device) for numbers in drawn)
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
             rows = tuple(numbers[places] for numbers in draws)
-            batch = self._pipeline(inputs, rows)
+            batch = self._transforms(inputs, rows)
             if self._device.type == "cuda":  # once here, and not around every flow
                 batch = channels_innermost(batch)
             yield batch, self._labels[samples]
@@ -162,7 +167,7 @@ class Data(pl.LightningDataModule):
         data: the data set.
         recipe: batch, seed, augmentations, fraction and holdout.
         shape: what the network takes.
-        pipeline: what happens to the samples; made from the training split if None.
+        transforms: what happens to the samples; made from the training split if None.
     """
 
     def __init__(
@@ -170,7 +175,7 @@ class Data(pl.LightningDataModule):
         data: DataSet,
         recipe: Recipe,
         shape: Sequence[int],
-        pipeline: Pipeline | None = None,
+        transforms: Transforms | None = None,
     ):
         super().__init__()
         train = part(data.train, recipe.fraction, recipe.seed)
@@ -191,7 +196,7 @@ class Data(pl.LightningDataModule):
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
-        self.pipeline = pipeline or build_pipeline(train, shape, recipe.augment)
+        self.transforms = transforms or build_transforms(train, shape, recipe.augment)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 
@@ -242,6 +247,6 @@ class Data(pl.LightningDataModule):
         plan.rank, plan.world = trainer.global_rank, trainer.world_size
         device = trainer.strategy.root_device
         workers = reading_processes(trainer.num_devices)
-        loader = Batches(split, self.pipeline, plan, device, workers)
+        loader = Batches(split, self.transforms, plan, device, workers)
         self._loaders.append(loader)
         return loader

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.lr_scheduler import LambdaLR
 
-from odenet.model.recipe import Call, Recipe
+from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.flow import Flow
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -25,7 +25,7 @@ def build_optimizer(
 
     Args:
         network: whose parameters move.
-        optimizer: a checked call of `odenet.model.recipe.OPTIMIZERS`.
+        optimizer: a checked call of `odenet.model.tables.recipe.OPTIMIZERS`.
         scaled_and_clipped: gradients are scaled up, as for 16 bits, and clipped, which has to come
             between scaling back and the step: one kernel leaves no room for that.
     """

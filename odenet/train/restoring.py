@@ -10,7 +10,6 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
-from odenet.train.build import restored_task
 from odenet.train.checkpoints import (
     HELP,
     read_checkpoint,
@@ -20,9 +19,10 @@ from odenet.train.checkpoints import (
     require_optimizer,
 )
 from odenet.train.errors import TrainingError
+from odenet.train.new_task import restored_task
 from odenet.train.optim import build_optimizer
 from odenet.train.records import Record, RunFolder
-from odenet.train.report import Result
+from odenet.train.results import Result
 from odenet.train.schema import Misfit
 from odenet.train.task import Task
 

@@ -15,14 +15,7 @@ from rich.text import Text
 import odenet
 from odenet.diagnostics import render
 from odenet.room import require_room
-from odenet.train.augment import Pipeline
-from odenet.train.build import (
-    apply_options,
-    data_of,
-    in_classes,
-    input_shape,
-    new_task,
-)
+from odenet.train.augment import Transforms
 from odenet.train.checkpoints import (
     read_checkpoint,
     write_weights,
@@ -35,10 +28,17 @@ from odenet.train.guard import EXACT
 from odenet.train.inputs import require_same, write_inputs
 from odenet.train.loader import Data, watched_split
 from odenet.train.metrics import has_rows, metrics_of
+from odenet.train.new_task import (
+    apply_options,
+    data_of,
+    in_classes,
+    input_shape,
+    new_task,
+)
 from odenet.train.products import products
 from odenet.train.records import Options, RunFolder
-from odenet.train.report import Result, draw_curves, time_saved
 from odenet.train.restoring import require_resumable, restored, rows_before, weights_of
+from odenet.train.results import Result, draw_curves, time_saved
 from odenet.train.stopping import resumable
 from odenet.train.task import Task, stability
 from odenet.train.trainer import build_trainer
@@ -211,8 +211,8 @@ def restore(
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data_set = in_classes(data_set, record.classes)
-    pipeline = Pipeline.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    return task, Data(data_set, program.recipe, shape, pipeline), options
+    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
+    return task, Data(data_set, program.recipe, shape, transforms), options
 
 
 def first_process() -> bool:

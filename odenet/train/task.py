@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
 from odenet.train.diagnosis import fault_of
@@ -45,7 +45,7 @@ class Scores(nn.Module):
             metric.persistent(True)
 
     def metrics(self) -> tuple[Metric, Metric]:
-        """Both."""
+        """The loss and the accuracy."""
         return self.loss, self.accuracy
 
     def update(
@@ -216,7 +216,7 @@ class Task(pl.LightningModule):
         checkpoint["odenet"] = {"level": self.level, "seconds": self.seconds, "random": random}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
+        """Take back what `on_save_checkpoint` added, the refinements apart."""
         self.seconds = checkpoint["odenet"]["seconds"]
         self._random = checkpoint["odenet"]["random"]
 

@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
 
 from odenet.diagnostics import suggest
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import CheckpointFiles
 from odenet.train.console import progress

@@ -9,14 +9,14 @@ from numpy.random import Generator
 
 from odenet.analyse import Certificate, Energy, EnergyTerm
 from odenet.analyse.laurent import Scalar
-from odenet.model import expr
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.typed.program import Model
 from tests.analyse.oracle import Oracle
 
 FOUND = 1e-6  # the least distance of an eigenvalue, relative to ‖J‖, that counts
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
-# Ψ with Ψ' = φ, as in odenet/model/activations.py, in numpy
+# Ψ with Ψ' = φ, as in odenet/model/tables/activations.py, in numpy
 PRIMITIVES = {
     "relu": lambda x: np.maximum(x, 0) ** 2 / 2,
     "tanh": lambda x: np.logaddexp(x, -x),
@@ -129,7 +129,7 @@ def text_of(node: expr.Node) -> str:
     match node:
         case expr.Number():
             return f"({node.value})"
-        case expr.Constant() | expr.Learned() | expr.Param() | expr.Bias():
+        case expr.Constant() | expr.LearnedScalar() | expr.Param() | expr.Bias():
             return node.name
         case expr.State():
             return node.name + "'" * node.order
@@ -150,7 +150,7 @@ def text_of(node: expr.Node) -> str:
             return f"({text_of(node.numerator)} / ({text_of(node.denominator)}))"
         case expr.Hadamard():
             return f"({text_of(node.left)} * {text_of(node.right)})"
-        case expr.Call():
+        case expr.MapCall():
             return f"{node.function.name}({text_of(node.operand)})"
         case expr.Activate():
             constants = ", ".join(map(text_of, node.activation.constants))

@@ -3,8 +3,8 @@
 from dataclasses import fields, replace
 from random import Random
 
-from odenet.model import expr
-from odenet.model.program import Model
+from odenet.model.expressions import expr
+from odenet.model.typed.program import Model
 
 ODD = ("tanh", "hardtanh", "shrink", "sin", "identity")
 

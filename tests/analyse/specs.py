@@ -3,9 +3,8 @@
 import re
 from random import Random
 
-from odenet.compiler import check
-from odenet.diagnostics import Source
-from odenet.model.program import Model
+from odenet.compiler import loads
+from odenet.model.typed.program import Model
 
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "softplus", "elu", "leaky_relu(0.2)", "identity"]
 ACTIVATIONS += ["hardtanh", "shrink(0.3)"]
@@ -17,7 +16,7 @@ def model(text: str, scheme: str = "euler") -> Model:
     """The typed program of a text; a discretisation is added where there is none."""
     if "discretise" not in text:
         text += f"\ndiscretise {scheme}({'γ = 0.9' if scheme == 'momentum' else 'h = 0.1'})\n"
-    return check(Source("<text>", text), {})[1]
+    return loads(text, name="<text>").model
 
 
 class Drawn:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from odenet.analyse import certify, decide
 from odenet.analyse.lyapunov import Numbers, candidates, positive_definite
-from odenet.model.activations import ROWS
+from odenet.model.tables.activations import ROWS
 from tests.analyse.checks import check
 from tests.analyse.specs import Drawn, model
 

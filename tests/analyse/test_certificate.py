@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 
 from odenet.analyse import certify
-from odenet.model import expr
-from odenet.model.numbers import evaluate
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import evaluate
 from tests.analyse.specs import model
 
 K = "param K : conv(3)\n"

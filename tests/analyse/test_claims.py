@@ -4,7 +4,7 @@ import pytest
 
 from odenet.analyse import ClaimResult, Facts, advise, certify, check_claims
 from odenet.derive import derive
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 from tests.analyse.specs import model
 
 HAMILTONIAN = "state Y, Z\nparam K : dense\nY' = K^T tanh(K Z)\nZ' = -K^T tanh(K Y)\n"

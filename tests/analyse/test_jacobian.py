@@ -10,7 +10,7 @@ import odenet
 from odenet.analyse.dual_numbers import conv_matrix
 from odenet.analyse.jacobian import Evaluation, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
-from odenet.model import activations
+from odenet.model.tables import activations
 from odenet.runtime import conv, operators
 from tests.analyse.specs import Drawn, model
 

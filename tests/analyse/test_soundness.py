@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from odenet.analyse import certify
-from odenet.model.activations import ACTIVATIONS
+from odenet.model.tables.activations import ACTIVATIONS
 from tests.analyse.checks import PRIMITIVES, oracle, value
 from tests.analyse.soundness import drawn
 from tests.analyse.specs import Drawn, model

@@ -16,7 +16,7 @@ from odenet.analyse.read_units import read_system
 from odenet.analyse.sampling import draw, sizes
 from odenet.analyse.units import System
 from odenet.analyse.witness import FOUND, worst_eigenvalue
-from odenet.model import expr
+from odenet.model.expressions import expr
 from tests.analyse.checks import check
 from tests.analyse.specs import joined, model
 

@@ -11,7 +11,7 @@ from bench import gpu, paper, stacks
 from odenet.cli import app
 from odenet.train.metrics import as_csv
 from odenet.train.records import COLUMNS, RunFolder
-from odenet.train.report import Result
+from odenet.train.results import Result
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
 SOME = ("plain autograd", "revlib", "odenet")

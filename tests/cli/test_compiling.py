@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odenet import cli
-from odenet.model.schemes import library
+from odenet.model.elaboration.schemes import library
 
 SPECS = Path(__file__).parents[2] / "specs"
 BAD = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
@@ -206,7 +206,7 @@ def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):
     def broken(*_):
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("odenet.compiler.check", broken)
+    monkeypatch.setattr("odenet.compiler.build", broken)
     code, _, err = odenet("compile", SPECS / "digits.ode")
     assert code == 70 and "fault of odenet" in err
 

@@ -16,7 +16,7 @@ from odenet.confirm.draw import Point, draw
 from odenet.confirm.dynamics import SEED
 from odenet.confirm.fields import Evaluation
 from odenet.confirm.unit_form import jacobian, rate
-from odenet.model.program import Model
+from odenet.model.typed.program import Model
 from tests.analyse.specs import Drawn, model
 from tests.confirm.planting import plant
 
@@ -74,7 +74,7 @@ def test_an_energy_with_a_wrong_sign_is_caught(monkeypatch: pytest.MonkeyPatch):
     def flipped(*arguments):
         found = right_energy(*arguments)
         first, *others = found.terms
-        term = replace(first, weight=odenet.model.expr.Sum(((-1, first.weight),)))
+        term = replace(first, weight=odenet.model.expressions.expr.Sum(((-1, first.weight),)))
         return replace(found, terms=(term, *others))
 
     plant(monkeypatch, energy.read_energy, flipped)

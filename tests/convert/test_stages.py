@@ -178,7 +178,9 @@ def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
     ],
 )
 def test_adding_and_removing_blocks_is_refused(model, change):
-    with pytest.raises(RuntimeError, match="blocks were added to or removed from this Stage"):
+    with pytest.raises(
+        RuntimeError, match="blocks were added to or removed from this ResidualStage"
+    ):
         change(convert(model).layer1)
 
 

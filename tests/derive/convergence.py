@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from odenet.model import expr
-from odenet.model.expr import Slot
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot
 from tests.derive.numeric import DECAY, Network, numbers_of, step, value
 
 # steps over a time of 1, so that the error is neither rounding nor far from its first term

@@ -9,10 +9,10 @@ import numpy as np
 from odenet.derive import Derivation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model import expr
-from odenet.model.expr import Node, Slot
-from odenet.model.scheme import Scheme, Update
-from odenet.model.schemes import elaborate_scheme, library, library_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme, library, library_scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, Slot
+from odenet.model.typed.scheme import Scheme, Update
 
 DECAY = 0.4  # of the schemes that take one out of the equation
 Rates = Mapping[str, Callable[..., np.ndarray]]

@@ -12,8 +12,8 @@ from odenet.derive import derive
 from odenet.derive.coefficients import Scalars
 from odenet.derive.inverse import derive_inverse, verified
 from odenet.derive.text import notation
-from odenet.model import expr
-from odenet.model.expr import Slot
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot
 from tests.derive.numeric import (
     SCHEMES,
     Network,

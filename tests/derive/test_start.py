@@ -5,7 +5,7 @@ import re
 import pytest
 
 from odenet.derive.order import Order, derive_order
-from odenet.model.scheme import Scheme
+from odenet.model.typed.scheme import Scheme
 from tests.derive.convergence import Problem
 from tests.derive.numeric import read_scheme
 

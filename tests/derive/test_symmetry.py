@@ -5,7 +5,7 @@ import pytest
 
 from odenet.derive import derive
 from odenet.derive.symmetry import symmetry_order
-from odenet.model.expr import Slot
+from odenet.model.expressions.expr import Slot
 from tests.derive.convergence import Problem
 from tests.derive.literature import TEXTS
 from tests.derive.numeric import (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import odenet
-from odenet.emit.report import as_latex
+from odenet.emit.printing import as_latex
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional  # noqa: F401  (used by the rows' code)
 
 import odenet
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.layers import LAYERS
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.layers import LAYERS
 from odenet.runtime import *  # noqa: F403  (the rows' code names what it needs)
 
 ARGUMENTS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from odenet.analyse import Facts, certify
 from odenet.compiler import Program, loads
 from odenet.diagnostics import Source, SpecError
-from odenet.emit.report import as_json, as_latex, as_text
+from odenet.emit.printing import as_json, as_latex, as_text
 from odenet.language.format import format_source
 from odenet.language.reading import read
 

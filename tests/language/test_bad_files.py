@@ -8,7 +8,7 @@ from odenet.compiler import load
 from odenet.diagnostics import SpecError
 
 BAD = Path(__file__).parents[1] / "bad"
-FILES = sorted(BAD.glob("*.ode"))
+FILES = sorted(BAD.rglob("*.ode"))
 
 
 def settings_of(path):
@@ -20,14 +20,14 @@ def settings_of(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_bad_file_is_refused_in_the_words_of_the_language(path, golden, monkeypatch):
-    monkeypatch.chdir(BAD)
+    monkeypatch.chdir(path.parent)
     with pytest.raises(SpecError) as caught:
         load(path.name, set=settings_of(path))
     golden(path.with_suffix(".expected"), f"{caught.value}\n")
 
 
 def test_every_recording_belongs_to_a_file():
-    assert {path.stem for path in BAD.glob("*.expected")} == {path.stem for path in FILES}
+    assert set(BAD.rglob("*.expected")) == {path.with_suffix(".expected") for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

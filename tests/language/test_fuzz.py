@@ -5,8 +5,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odenet.compiler import loads
 from odenet.diagnostics import Source, SpecError
-from odenet.model.check import check
 from tests.language.texts import VALID
 
 TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
@@ -43,7 +43,7 @@ def damaged(draw):
 def test_a_damaged_text_is_accepted_or_refused_with_a_place(text):
     source = Source("test.ode", text)
     try:
-        check(source, {})
+        loads(text, name=source.name)
     except SpecError as error:
         assert error.diagnostics and str(error)
         for diagnostic in error.diagnostics:
@@ -58,6 +58,6 @@ def test_a_damaged_text_is_accepted_or_refused_with_a_place(text):
 @given(st.text(st.sampled_from(CHARACTERS), max_size=60))
 def test_any_text_at_all_gets_an_answer(text):
     try:
-        check(Source("test.ode", text), {})
+        loads(text)
     except SpecError as error:
         assert str(error)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from odenet.compiler import load
 from odenet.diagnostics import SpecError
 from odenet.language.reading import MOST_BYTES, read
-from odenet.model.check import check
-from odenet.model.presets import presets
+from odenet.model.reading.presets import presets
 
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 
@@ -17,7 +17,7 @@ def messages(folder: Path, text: str) -> list[str]:
     """What is said of a spec in a folder."""
     (folder / "main.ode").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        check(read(folder / "main.ode"), {})
+        load(folder / "main.ode")
     return [d.message for d in caught.value.diagnostics]
 
 

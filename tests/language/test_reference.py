@@ -4,11 +4,11 @@ import re
 
 import pytest
 
+from odenet.compiler import loads
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model import reference
-from odenet.model.check import check
-from odenet.model.scope import FIXED
+from odenet.model.elaboration.scope import FIXED
+from odenet.model.tables import reference
 from tests.language.texts import ROOT, SCHEMES, tree_of
 
 TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
@@ -51,9 +51,8 @@ def test_the_names_that_cannot_be_redefined_are_listed():
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "discretise" in b])
 def test_every_whole_sample_loads_and_is_formatted(block):
-    source = Source("sample.ode", block)
-    check(source, {})
-    formatted = format_source(source)
+    loads(block)
+    formatted = format_source(Source("sample.ode", block))
     assert formatted in (block, f"odenet 1\n{block}")
 
 
@@ -65,6 +64,6 @@ def test_the_schemes_shown_are_those_that_ship():
 
 
 def test_the_message_shown_is_the_one_that_is_given():
-    recorded = ROOT / "tests" / "bad" / "verlet_reads_its_own_state.expected"
+    recorded = ROOT / "tests/bad/discretise/verlet_reads_its_own_state.expected"
     message = recorded.read_text(encoding="utf-8").replace("verlet_reads_its_own_state", "bad")
     assert message in BLOCKS

@@ -5,15 +5,14 @@ from fractions import Fraction
 import pytest
 
 import odenet
+from odenet.compiler import load
 from odenet.diagnostics import SpecError
-from odenet.language.reading import read
-from odenet.model import expr
-from odenet.model.arguments import RULES
-from odenet.model.check import check
-from odenet.model.expr import Slot, State
-from odenet.model.numbers import C, Width, fixed
-from odenet.model.parameters import TYPES
-from odenet.model.recipe_values import Call
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot, State
+from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.arguments import RULES
+from odenet.model.tables.parameters import TYPES
 from tests.language.texts import GOOD, ROOT, SPECS
 from tests.model.texts import errors_of, model_of, one_state
 
@@ -28,11 +27,11 @@ Z' = -K^T Y
 
 @pytest.mark.parametrize("path", [*GOOD, *SPECS], ids=lambda path: path.stem)
 def test_every_example_loads(path):
-    check(read(path), {})
+    load(path)
 
 
 def good(name):
-    return check(read(ROOT / "tests/model/good" / f"{name}.ode"), {})[1]
+    return load(ROOT / "tests/model/good" / f"{name}.ode").model
 
 
 def test_the_sample_of_the_reference_is_read_whole():

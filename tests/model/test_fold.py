@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import odenet
 from odenet.diagnostics import SpecError
-from odenet.model import expr
-from odenet.model.fold import arithmetic, combination, rebuilt
+from odenet.model.expressions import expr
+from odenet.model.expressions.fold import arithmetic, combination, rebuilt
 
 SMALL = st.fractions(-9, 9, max_denominator=9)
 LEAVES = SMALL.map(lambda value: expr.Number(value, str(value)))

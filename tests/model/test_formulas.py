@@ -4,14 +4,14 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model import expr
+from odenet.model.expressions import expr
 from tests.model.texts import errors_of, model_of, one_state, rate_of
 
 Y = expr.State("Y")
 K, L = expr.Param("K"), expr.Param("L")
 b = expr.Bias("b")
 a, d = expr.Constant("a"), expr.Constant("d")
-g = expr.Learned("g")
+g = expr.LearnedScalar("g")
 f = expr.Map("f")
 relu = expr.Activation("relu")
 I = expr.Identity()  # noqa: E741 - its name in the language
@@ -83,8 +83,8 @@ CASES = [
     ("relu(Y)", expr.Activate(relu, Y)),
     ("relu (Y)", expr.Activate(relu, Y)),
     ("K relu(K Y + b)", apply(K, expr.Activate(relu, plus(apply(K, Y), b)))),
-    ("f(Y)", expr.Call(f, Y)),
-    ("relu(f(Y))", expr.Activate(relu, expr.Call(f, Y))),
+    ("f(Y)", expr.MapCall(f, Y)),
+    ("relu(f(Y))", expr.Activate(relu, expr.MapCall(f, Y))),
     ("leaky_relu(a)(Y)", expr.Activate(expr.Activation("leaky_relu", (a,)), Y)),
     ("u + Y", plus(expr.Input(), Y)),
     # the algebra of operators

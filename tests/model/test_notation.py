@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import odenet
-from odenet.emit.report import as_latex
-from odenet.model import expr
-from odenet.model.dialects import Language, latex_prose, latex_text
-from odenet.model.notation import LATEX, Notation
+from odenet.emit.printing import as_latex
+from odenet.model.expressions import expr
+from odenet.model.typed.dialects import Language, latex_prose, latex_text
+from odenet.model.typed.notation import LATEX, Notation
 from tests.derive.numeric import SCHEMES
 
 SPECS = sorted(Path("specs").glob("*.ode"))

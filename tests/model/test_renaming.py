@@ -7,12 +7,12 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odenet.compiler import loads
 from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
-from odenet.model.check import check
-from odenet.model.parameters import Learned
-from odenet.model.scope import FIXED
+from odenet.model.elaboration.scope import FIXED
+from odenet.model.tables.parameters import DeclaredParameter
 from tests.language.texts import GOOD, SPECS
 
 TEXTS = {
@@ -81,7 +81,8 @@ def shape_of(value, names):
 
 
 def program_of(text):
-    file, model = check(Source("test.ode", text), {})
+    program = loads(text)
+    file, model = program.tree, program.model
     names = [canonical(name) for name in names_of(file)]
     groups = list(model.discretisation.groups.values())
     named = (model.constants, model.dynamics, groups)
@@ -89,7 +90,7 @@ def program_of(text):
     plain = (*model.parameters.values(), *(m.layers for m in model.maps.values()), model.net,
              model.recipe, model.discretisation.constants)  # fmt: skip
     declared = [list(model.parameters), list(model.maps), *named]
-    without_names = [replace(p, name="") if isinstance(p, Learned) else p for p in plain]
+    without_names = [replace(p, name="") if isinstance(p, DeclaredParameter) else p for p in plain]
     return shape_of(declared, names), shape_of(without_names, [])
 
 
@@ -98,7 +99,7 @@ def program_of(text):
 def test_renaming_leaves_the_program_as_it_is(data):
     stem = data.draw(st.sampled_from(sorted(TEXTS)))
     text = TEXTS[stem]
-    file, _ = check(Source("test.ode", text), {})
+    file = loads(text).tree
     old = [canonical(name) for name in names_of(file)]
     taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(FIXED)
     pool = [word for word in WORDS if canonical(word) not in taken and word not in taken]

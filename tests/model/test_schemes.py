@@ -4,10 +4,10 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model import expr
-from odenet.model.expr import Constant, Rate, Slot, Stage
-from odenet.model.scheme import Pattern
-from odenet.model.schemes import library, library_scheme
+from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Constant, Rate, Slot, Stage
+from odenet.model.typed.scheme import Pattern
 from tests.language.texts import SCHEMES
 from tests.model.texts import errors_of, model_of, one_state
 

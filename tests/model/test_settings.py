@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model import expr
-from odenet.model.expr import State
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
 from tests.model.texts import errors_of, model_of, one_state
 
 TEXT = one_state(

@@ -2,9 +2,8 @@
 
 import pytest
 
+from odenet.compiler import load
 from odenet.diagnostics import SpecError
-from odenet.language.reading import read
-from odenet.model.check import check
 
 MAIN = """
 use "lib/mine.ode"
@@ -34,7 +33,7 @@ def folder(tmp_path):
 
 
 def model_of(folder):
-    return check(read(folder / "main.ode"), {})[1]
+    return load(folder / "main.ode").model
 
 
 def errors_of(folder):
@@ -75,7 +74,7 @@ def test_a_folder_cannot_be_used(folder):
 
 
 def test_a_name_may_be_set_wherever_its_let_stands(folder):
-    assert check(read(folder / "main.ode"), {"half": 3})[1].constants["gain"] == 6
+    assert load(folder / "main.ode", {"half": 3}).model.constants["gain"] == 6
 
 
 def test_a_used_file_of_another_version_is_refused(folder):

@@ -2,19 +2,19 @@
 
 import pytest
 
-from odenet.diagnostics import Source, SpecError
-from odenet.model.check import check
+from odenet.compiler import loads
+from odenet.diagnostics import SpecError
 
 
 def model_of(text, **settings):
     """The typed program of a text."""
-    return check(Source("test.ode", text), settings)[1]
+    return loads(text, settings, "test.ode").model
 
 
 def errors_of(text, **settings):
     """The messages of a text that is refused."""
     with pytest.raises(SpecError) as caught:
-        check(Source("test.ode", text), settings)
+        loads(text, settings, "test.ode")
     return [diagnostic.message for diagnostic in caught.value.diagnostics]
 
 

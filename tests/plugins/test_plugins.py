@@ -18,12 +18,12 @@ from odenet.cli import app
 from odenet.diagnostics import Source, SpecError
 from odenet.language.format import format_source
 from odenet.laws import measure
-from odenet.model.activations import ACTIVATIONS
-from odenet.model.activations import ROWS as OWN_ACTIVATIONS
-from odenet.model.claims import ROWS as OWN_CLAIMS
-from odenet.model.layers import LAYERS
-from odenet.model.layers import ROWS as OWN_LAYERS
-from odenet.model.parameters import ROWS as OWN_PARAMETERS
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.activations import ROWS as OWN_ACTIVATIONS
+from odenet.model.tables.claims import ROWS as OWN_CLAIMS
+from odenet.model.tables.layers import LAYERS
+from odenet.model.tables.layers import ROWS as OWN_LAYERS
+from odenet.model.tables.parameters import ROWS as OWN_PARAMETERS
 from odenet.plugins import Bound, Number, always, load_plugin, loaded, tables
 from odenet.row_checks import check_activation, check_layer, check_parameter
 

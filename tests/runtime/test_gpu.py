@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import odenet
-from odenet.model.recipe import OPTIMIZERS, Recipe
+from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.optim import build_optimizer
 from odenet.train.task import Task

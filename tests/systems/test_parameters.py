@@ -6,7 +6,7 @@ import pytest
 
 import odenet
 from odenet.diagnostics import SpecError
-from odenet.model.presets import preset, presets
+from odenet.model.reading.presets import preset, presets
 
 SPECS = Path(__file__).parents[2] / "specs"
 

@@ -10,8 +10,8 @@ from odenet import compiler
 from odenet.analyse import Certificate, ClaimResult
 from odenet.diagnostics import Diagnostic
 from odenet.language.tree import File
-from odenet.model.program import Model
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
+from odenet.model.typed.program import Model
 from odenet.runtime import bias, conv, conv_kernel, layers
 from odenet.runtime.flow import Flow
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.augment import (
     Cutout,
     Flip,
     PadCrop,
-    build_pipeline,
+    build_transforms,
     fit,
     statistics,
 )
@@ -61,13 +61,13 @@ def test_cutout_blanks_a_square_around_its_centre():
 )
 def test_images_are_fitted_to_the_networks_input(have, want):
     split = Split(images(10, have[0], have[1:]), torch.zeros(10).long())
-    batch = build_pipeline(split, want, ())(split.inputs)
+    batch = build_transforms(split, want, ())(split.inputs)
     assert batch.shape == (10, *want)
     assert batch.dtype == torch.float32
 
 
 def test_the_training_split_is_standardised_by_its_own_statistics(digits):
-    batch = build_pipeline(digits, (1, 8, 8), ())(digits.inputs)
+    batch = build_transforms(digits, (1, 8, 8), ())(digits.inputs)
     deviation, mean = torch.std_mean(batch, correction=0)
     assert abs(mean) < 1e-5 and abs(deviation - 1) < 1e-5
 
@@ -84,8 +84,8 @@ def test_statistics_are_per_channel_after_fitting():
 
 @pytest.mark.parametrize(("over", "mean"), [("none", None), ("image", 0.0)])
 def test_standardisation_can_be_by_image_or_off(digits, over, mean):
-    pipeline = build_pipeline(digits, (1, 8, 8), (Call("standardise", (), {"over": over}),))
-    batch = pipeline(digits.inputs[:9])
+    transforms = build_transforms(digits, (1, 8, 8), (Call("standardise", (), {"over": over}),))
+    batch = transforms(digits.inputs[:9])
     if mean is None:
         assert torch.equal(batch, digits.inputs[:9] / 255)
     else:
@@ -94,15 +94,15 @@ def test_standardisation_can_be_by_image_or_off(digits, over, mean):
 
 def test_samples_that_do_not_fit_the_network_are_refused(digits):
     with pytest.raises(TrainingError, match=r"takes 63 numbers, .* has 1 x 8 x 8"):
-        build_pipeline(digits, (63,), ())
+        build_transforms(digits, (63,), ())
     points = load_data(Call("rings", (), {"n": 20, "noise": 0.0}), (2,)).train
     with pytest.raises(TrainingError, match="flip changes images"):
-        build_pipeline(points, (2,), (Call("flip"),))
+        build_transforms(points, (2,), (Call("flip"),))
 
 
 def batches(split, rank=0, world=1, epoch=0, batch=100):
     plan = Plan(len(split), batch, seed=7, shuffle=True, rank=rank, world=world, epoch=epoch)
-    return Batches(split, build_pipeline(split, (1, 8, 8), AUGMENT), plan, CPU)
+    return Batches(split, build_transforms(split, (1, 8, 8), AUGMENT), plan, CPU)
 
 
 def test_an_epoch_depends_on_seed_and_epoch_alone(digits):
@@ -163,7 +163,7 @@ def test_pictures_on_disk_give_the_batches_of_pictures_in_memory(tmp_path, worke
     memory, disk = (load_folder(str(tmp_path), (1, 8, 8), size).train for size in (10**9, 0))
     expected = list(batches(memory, batch=4))
     plan = Plan(len(disk), 4, seed=7, shuffle=True)
-    streamed = Batches(disk, build_pipeline(disk, (1, 8, 8), AUGMENT), plan, CPU, workers)
+    streamed = Batches(disk, build_transforms(disk, (1, 8, 8), AUGMENT), plan, CPU, workers)
     for (x, y), (a, b) in zip(streamed, expected, strict=True):
         assert torch.equal(x, a) and torch.equal(y, b)
 
@@ -174,6 +174,6 @@ def test_a_damaged_picture_on_disk_is_skipped_and_named(tmp_path):
         Image.new("L", (8, 8)).save(tmp_path / place)
     split = load_folder(str(tmp_path), (1, 8, 8), 0).train
     (tmp_path / "ants" / "3.png").write_bytes(b"broken")
-    loader = Batches(split, build_pipeline(split, (1, 8, 8), ()), Plan(len(split), 2), CPU)
+    loader = Batches(split, build_transforms(split, (1, 8, 8), ()), Plan(len(split), 2), CPU)
     assert sum(len(x) for x, _ in loader) == len(split) - 1
     assert [line.split(":")[0][-10:] for line in loader.damaged] == ["ants/3.png"]

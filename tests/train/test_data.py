@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.train.archives import load_archive
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError

@@ -6,10 +6,10 @@ from rich.console import Console
 
 import odenet
 from odenet.train import run
-from odenet.train.build import apply_options
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.guard import rescale
+from odenet.train.new_task import apply_options
 from odenet.train.records import Options, RunFolder
 from odenet.train.task import flows, stability
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from odenet.cli import app
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
-from odenet.model.recipe import Call
+from odenet.model.tables.recipe import Call
 from odenet.sizes import parse_size
-from odenet.train.augment import build_pipeline
+from odenet.train.augment import build_transforms
 from odenet.train.errors import TrainingError
 from odenet.train.folder import load_folder
 from odenet.train.pictures import decode
@@ -117,9 +117,9 @@ def test_one_class_and_a_class_of_one_picture_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["pad_crop", "cutout"])
 def test_an_augmentation_by_more_pixels_than_an_image_has_is_refused(name):
     split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
-    build_pipeline(split, (1, 8, 8), [Call(name, (), {"n": 8})])
+    build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 8})])
     with pytest.raises(TrainingError, match="larger than the images"):
-        build_pipeline(split, (1, 8, 8), [Call(name, (), {"n": 10**6})])
+        build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 10**6})])
 
 
 def test_a_record_of_a_stranger_does_not_fetch_anything(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from odenet.model.recipe import OPTIMIZERS, Recipe
+from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.train import run
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from odenet.model.recipe import OPTIMIZERS, SCHEDULES, Recipe
+from odenet.model.tables.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from odenet.runtime import norm_layers
 from odenet.train.optim import build_optimizer, build_schedule, cycle_ends, decay_groups
 

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model.recipe import Call, Entry, Recipe, check_recipe, recipe_keys
+from odenet.model.tables.recipe import Call, Entry, Recipe, check_recipe, recipe_keys
 
 
 def problems_of(key, value):

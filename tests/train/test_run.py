@@ -10,13 +10,13 @@ from PIL import Image
 from rich.console import Console
 
 import odenet
-from odenet.model.recipe import Recipe
+from odenet.model.tables.recipe import Recipe
 from odenet.train import run
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
 from odenet.train.records import Options, RunFolder
-from odenet.train.report import show_result, time_saved
+from odenet.train.results import show_result, time_saved
 from odenet.train.task import Task
 
 from . import stub

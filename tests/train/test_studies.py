@@ -71,7 +71,7 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
     (module,) = (m for m in task.network.modules() if isinstance(m, odenet.runtime.Flow))
     entries = []
     module.register_forward_pre_hook(lambda _module, arguments: entries.append(arguments[0]))
-    study_run_inputs = data.pipeline(data.test.inputs)
+    study_run_inputs = data.transforms(data.test.inputs)
     with torch.no_grad():
         task.eval()(study_run_inputs)
         states = [state.x for state in module.trajectory(entries[0])]

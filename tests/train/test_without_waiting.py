@@ -9,8 +9,8 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from odenet.model.recipe import OPTIMIZERS, Call, Recipe
-from odenet.train.augment import build_pipeline
+from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
+from odenet.train.augment import build_transforms
 from odenet.train.averaging import MovingAverage
 from odenet.train.loader import Batches, Plan
 from odenet.train.optim import build_optimizer
@@ -57,8 +57,8 @@ def test_copies_to_the_device_do_not_come_with_every_batch(size):
     images = torch.randint(0, 256, (100, 3, 8, 8), dtype=torch.uint8)
     split = Split(images, torch.zeros(100, dtype=torch.long))
     augment = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))
-    pipeline = build_pipeline(split, (3, 8, 8), augment)
-    loader = Batches(split, pipeline, Plan(100, size, shuffle=True), META)
+    transforms = build_transforms(split, (3, 8, 8), augment)
+    loader = Batches(split, transforms, Plan(100, size, shuffle=True), META)
     with Copies() as copies:
         assert sum(len(labels) for _, labels in loader) == 100
     assert len(copies.found) == 5  # the order, the places in it, and the draws of three changes
@@ -68,9 +68,9 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
     split = Split(images, torch.zeros(20, dtype=torch.long))
-    pipeline = build_pipeline(split, (3, 8, 8), (Call("flip"),))
+    transforms = build_transforms(split, (3, 8, 8), (Call("flip"),))
     with FakeTensorMode(allow_non_fake_inputs=True):
-        loader = Batches(split, pipeline, Plan(20, 10, shuffle=True), torch.device("cuda"))
+        loader = Batches(split, transforms, Plan(20, 10, shuffle=True), torch.device("cuda"))
         for batch, labels in loader:
             assert batch.is_cuda and labels.is_cuda
             assert batch.is_contiguous(memory_format=torch.channels_last)

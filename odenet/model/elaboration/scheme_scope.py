@@ -1,0 +1,175 @@
+"""What the names inside a `scheme` block mean."""
+
+from collections.abc import Collection
+from typing import NoReturn
+
+from odenet.diagnostics import Rejected, Report, Span, suggest
+from odenet.language import Shapes, tree
+from odenet.model.elaboration.elaborate import Elaborator
+from odenet.model.elaboration.meaning import Function
+from odenet.model.expressions import expr
+from odenet.model.typed.scheme import Pattern
+
+RESERVED = ("h", "T", "n")
+MOST_HISTORY = 16
+
+
+class SchemeScope:
+    """The names of one scheme; more are known as its lines are read.
+
+    Attributes:
+        numbers: the step size, constants and lets.
+        functions: the right-hand sides.
+        unknowns: the patterns' unknowns and the auxiliary ones.
+        stages: values inside the step that are computed.
+        computed: unknowns whose next value is computed.
+        broken: names with an error that has been reported.
+        inside_start: whether a start line is being read.
+        current: what the line being read computes.
+    """
+
+    def __init__(self, block: tree.Scheme, report: Report):
+        self.block = block
+        self.report = report
+        self.elaborator = Elaborator(self, report)
+        self.before = report.errors
+        self.broken: set[str] = set()
+        self.spellings: dict[str, str] = {}
+        self._shapes = Shapes()
+        self.numbers: set[str] = {"h"}
+        self.functions: dict[str, Pattern] = {}
+        self.unknowns: list[str] = []
+        self.stages: set[str] = set()
+        self.computed: set[str] = set()
+        self.inside_start = False
+        self.current: tree.Name | None = None
+
+    def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
+        """Values before the first step; also for the lines where the scheme is used."""
+        self.inside_start = True
+        found = []
+        for line in lines:
+            try:
+                target = self.indexed(line.target)
+                found.append((target, self.elaborator.field(line.value)))
+            except Rejected:
+                continue
+        return tuple(found)
+
+    def name(self, node: tree.Name) -> expr.Node | Function | None:
+        """Constants, stages and right-hand sides."""
+        self._spell(node)
+        if node.id in self.broken:
+            raise Rejected
+        if node.id in self.numbers:
+            return expr.Constant(node.id, span=node.span)
+        if node.id in self.stages:
+            return expr.Stage(node.id, span=node.span)
+        if node.id in self.functions:
+            return self._rate(self.functions[node.id], node)
+        return None
+
+    def _rate(self, pattern: Pattern, node: tree.Name) -> Function:
+        takes = f"{node.spelling}({', '.join(self.spellings[r] + '[n]' for r in pattern.reads)})"
+
+        def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+            fields = all(argument.kind is expr.Kind.FIELD for argument in arguments)
+            if len(arguments) != len(pattern.reads) or not fields:
+                return None
+            return expr.Rate(pattern.function, arguments, span=span)
+
+        return Function(node.spelling, takes, call)
+
+    def indexed(self, node: tree.Indexed) -> expr.Slot:
+        """`Y[n]`, `Y[n-1]`, and `Y[n+1]` once it is computed; in a start line `Y[0]`, `Y[-1]`."""
+        name = node.name.spelling
+        if node.name.id not in self.unknowns:
+            self.unknown(node.name)
+        if self.inside_start:
+            if node.base is not None or node.offset > 0:
+                self._error("a start line gives values at step 0 or before", node.span,
+                            f"write `{name}[0]` or `{name}[-1]`")  # fmt: skip
+                raise Rejected
+        elif node.base is None or node.base.id != "n" or node.offset > 1:
+            self._error("the index of a step is n+1, n, n-1 and so on", node.span,
+                        f"write `{name}[n]`")  # fmt: skip
+            raise Rejected
+        elif node.offset < -MOST_HISTORY:
+            message = f"a scheme looks back at most {MOST_HISTORY} steps"
+            self._error(message, node.span, "every value looked back to is stored")
+            raise Rejected
+        elif node.offset == 1 and node.name.id not in self.computed:
+            self._reject_early(node)
+        return expr.Slot(node.name.id, node.offset, span=node.span)
+
+    def _reject_early(self, node: tree.Indexed) -> NoReturn:
+        shown = node.span.text
+        if self.current is not None and self.current.id == node.name.id:
+            self._error(f"this line is implicit: `{shown}` stands in its own right-hand side",
+                        node.span, "an explicit scheme computes it from values above")  # fmt: skip
+        else:
+            self._error(f"`{shown}` is used before the line that computes it", node.span,
+                        f"move its line up, or use `{node.name.spelling}[n]`")  # fmt: skip
+        raise Rejected
+
+    def derivative(self, node: tree.Derivative) -> expr.Node:
+        """A scheme names right-hand sides by their function."""
+        self._error("a scheme uses the right-hand side by its name, not a derivative", node.span,
+                    f"write {' or '.join(self.functions)}")  # fmt: skip
+        raise Rejected
+
+    def adjoint(self, operator: expr.Node) -> expr.Node:
+        """Schemes have no operators, so nothing to transpose."""
+        return operator
+
+    def unknown(self, node: tree.Name) -> NoReturn:
+        """Say what is near the name, or that it stands below."""
+        later = [
+            rule
+            for rule in self.block.rules
+            if isinstance(rule, tree.Update) and rule.target == node
+        ]
+        if later:
+            self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
+                        "lines run top to bottom")  # fmt: skip
+        elif node.id in self.unknowns:
+            name = node.spelling
+            help_ = (
+                f"write `{name}[n]`, or `{name}[n+1]`"
+                if not self.inside_start
+                else f"write `{name}[0]`"
+            )
+            self._error(f"which value of `{name}`?", node.span, help_)
+        else:
+            self.broken.add(node.id)
+            message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
+            known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
+            near = suggest(node.spelling, known)
+            self._error(message, node.span, near or f"it has {', '.join(known)}")
+        raise Rejected
+
+    def _known(self) -> tuple[Collection[str], ...]:
+        """All names that mean something here, kind by kind."""
+        return self.numbers, self.stages, self.functions, self.unknowns
+
+    def _declare(self, name: tree.Name) -> None:
+        twin = self._shapes.twin(name.spelling)
+        if name.id in RESERVED:
+            meaning = {"h": "the step size", "T": "the final time", "n": "the step's number"}
+            self._error(f"`{name.spelling}` is {meaning[name.id]} and cannot be a name",
+                        name.span, "choose another name")  # fmt: skip
+        elif any(name.id in names for names in self._known()):
+            self._error(f"`{name.spelling}` is defined twice", name.span, "choose another name")
+        elif twin:
+            message = f"`{name.spelling}` cannot be told from `{twin}` by eye"
+            self._error(message, name.span, "choose another name")
+        self._spell(name)
+
+    def _spell(self, name: tree.Name) -> None:
+        """Keep how a name was first written."""
+        if name.id not in self.spellings:
+            self.spellings[name.id] = name.spelling
+            self._shapes.add(name.spelling)
+
+    def _error(self, message: str, span: Span, help_: str) -> None:
+        self.report.error(message, span, help=help_)

@@ -1,0 +1,236 @@
+"""From a `scheme` block to a typed scheme, and the library of schemes that ship as text."""
+
+from functools import cache
+from importlib.resources import files
+
+from odenet.diagnostics import Rejected, Report, Source
+from odenet.language import parse, tree
+from odenet.model.elaboration.scheme_scope import SchemeScope
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import NotANumber, closed, evaluate
+from odenet.model.typed.scheme import Pattern, Scheme, Update
+
+
+@cache
+def library() -> tuple[str, ...]:
+    """The names of the schemes that ship with odenet."""
+    folder = files("odenet") / "schemes"
+    return tuple(sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".ode")))
+
+
+@cache
+def library_scheme(name: str) -> Scheme:
+    """One scheme of the library."""
+    file = files("odenet") / "schemes" / f"{name}.ode"
+    source = Source(f"odenet/schemes/{name}.ode", file.read_text(encoding="utf-8"))
+    report = Report()
+    (block,) = parse(source, report).of(tree.Scheme)
+    scheme = elaborate_scheme(block, report)
+    report.check()
+    assert scheme is not None
+    return scheme
+
+
+def elaborate_scheme(block: tree.Scheme, report: Report) -> Scheme | None:
+    """A typed scheme; None after reporting what is wrong with the block."""
+    before = report.errors
+    scheme = SchemeReader(block, report).read()
+    return scheme if report.errors == before else None
+
+
+class SchemeReader(SchemeScope):
+    """Reads one block top to bottom.
+
+    A value may be used only below the line that computes it, so the scope grows as lines are read.
+    """
+
+    def read(self) -> Scheme | None:
+        """The scheme; whatever is wrong goes to the report."""
+        rules = self.block.rules
+        constants = self._constants()
+        patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
+        if not patterns:
+            self._error("a scheme says which dynamics it takes", self.block.name.span,
+                        "add a line such as `for Y' = F(Y)`")  # fmt: skip
+            return None
+        for pattern in patterns:
+            self._declare(pattern.name)
+            self.unknowns.append(pattern.name.id)
+        typed = tuple(self._pattern(pattern) for pattern in patterns)
+        aux = [name for rule in rules if isinstance(rule, tree.Aux) for name in rule.names]
+        for name in aux:
+            self._declare(name)
+            self.unknowns.append(name.id)
+        decays = dict.fromkeys(pattern.decay for pattern in typed if pattern.decay is not None)
+        constants += tuple((name, None) for name in decays)
+        lets, updates = self._lines()
+        starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
+        scheme = Scheme(
+            name=self.block.name.id,
+            constants=constants,
+            lets=lets,
+            patterns=typed,
+            aux=tuple(n.id for n in aux),
+            starts=starts,
+            updates=updates,
+            spellings=self.spellings | {self.block.name.id: self.block.name.spelling},
+            span=self.block.span,
+            text=self.block.span.text,
+        )
+        self._check_complete(scheme)
+        return scheme
+
+    def _constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
+        found = []
+        for argument in self.block.constants.arguments if self.block.constants else ():
+            name = argument.name or argument.value
+            if not isinstance(name, tree.Name):
+                self._error(
+                    "a scheme's constant is a name", argument.span, "write `γ = 0.9`, or `γ`"
+                )
+                continue
+            self._declare(name)
+            default = self._default(argument.value) if argument.name else None
+            self.numbers.add(name.id)
+            found.append((name.id, default))
+        return tuple(found)
+
+    def _default(self, value: tree.Value) -> expr.Node | None:
+        """A constant's default: a plain number, so that it is known before the scheme is used."""
+        try:
+            default = self.elaborator.scalar(value)
+            evaluate(default, {})
+        except Rejected:
+            return None
+        except NotANumber as error:
+            named = any(isinstance(node, expr.Constant) for node in default.walk())
+            wrong = "a default value is a plain number" if named else str(error)
+            self._error(wrong, error.node.span or value.span, "write `γ = 0.9`")
+            return None
+        return default
+
+    def _pattern(self, pattern: tree.Pattern) -> Pattern:
+        self._declare(pattern.function)
+        reads = []
+        for argument in pattern.arguments.arguments:
+            name = argument.value
+            if not isinstance(name, tree.Name) or name.id not in self.unknowns:
+                known = ", ".join(self.unknowns)
+                self._error("a right-hand side reads the scheme's unknowns", argument.span,
+                            f"the unknowns are {known}")  # fmt: skip
+                continue
+            reads.append(name.id)
+        if pattern.order > 2:
+            self._error(
+                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
+            )
+        decay = self._decay(pattern)
+        typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads), decay)
+        self.functions[typed.function] = typed
+        return typed
+
+    def _decay(self, pattern: tree.Pattern) -> str | None:
+        """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""
+        if pattern.decay is None or pattern.damped is None:
+            return None
+        damped = pattern.damped
+        derived = isinstance(damped, tree.Derivative)
+        name, order = (damped.name, damped.order) if derived else (damped, 0)
+        if (name.id, order) != (pattern.name.id, pattern.order - 1):
+            own = expr.derivative(pattern.name.spelling, pattern.order - 1)
+            self._error("a decay is one of the equation's own unknown", pattern.damped.span,
+                        f"write `- {pattern.decay.spelling} {own}`")  # fmt: skip
+        if pattern.decay.id not in self.numbers:
+            self._declare(pattern.decay)
+            self.numbers.add(pattern.decay.id)
+        return pattern.decay.id
+
+    def _lines(self) -> tuple[tuple[tuple[str, expr.Node], ...], tuple[Update, ...]]:
+        """The lets and the update lines, in order."""
+        lets: list[tuple[str, expr.Node]] = []
+        updates: list[Update] = []
+        for rule in self.block.rules:
+            try:
+                if isinstance(rule, tree.Let):
+                    value = self.elaborator.scalar(rule.value)
+                    self._check_numbers(value)
+                    self._declare(rule.name)
+                    self.numbers.add(rule.name.id)
+                    lets.append((rule.name.id, value))
+                elif isinstance(rule, tree.Update):
+                    updates.append(self._update(rule))
+            except Rejected:
+                if isinstance(rule, tree.Update | tree.Let):
+                    self._mark(rule)
+        return tuple(lets), tuple(updates)
+
+    def _check_numbers(self, value: expr.Node) -> None:
+        """Evaluate what does not depend on the constants; raises Rejected."""
+        for number in closed(value, lambda node: isinstance(node, expr.Constant)):
+            try:
+                evaluate(number, {})
+            except NotANumber as error:
+                self._error(str(error), error.node.span or self.block.span, "")
+                raise Rejected from None
+
+    def _update(self, rule: tree.Update) -> Update:
+        target = rule.target
+        self.current = target if isinstance(target, tree.Name) else target.name
+        if isinstance(target, tree.Indexed):
+            self._check_target(target)
+        value = self.elaborator.field(rule.value)
+        self._check_numbers(value)
+        self.current = None
+        if isinstance(target, tree.Name):
+            self._declare(target)
+            self.stages.add(target.id)
+            return Update(expr.Stage(target.id, span=target.span), value, rule.span)
+        self.computed.add(target.name.id)
+        return Update(expr.Slot(target.name.id, 1, span=target.span), value, rule.span)
+
+    def _check_target(self, target: tree.Indexed) -> None:
+        """A line computes `Y[n+1]`, once."""
+        name = target.name.spelling
+        if target.name.id not in self.unknowns:
+            self.unknown(target.name)
+        if target.base is None or target.base.id != "n" or target.offset != 1:
+            message = f"a line computes `{name}[n+1]` or a stage"
+            self._error(message, target.span, "the step leads from n to n+1")
+            raise Rejected
+        if target.name.id in self.computed - self.broken:
+            help_ = "give the first value a name without an index: a stage"
+            self._error(f"`{name}[n+1]` is computed twice", target.span, help_)
+
+    def _mark(self, rule: tree.Update | tree.Let) -> None:
+        """Take a line with an error as computed, so that it is reported once."""
+        self.current = None
+        if isinstance(rule, tree.Let):
+            self.numbers.add(rule.name.id)
+        elif isinstance(rule.target, tree.Name):
+            self.stages.add(rule.target.id)
+        else:
+            self.computed.add(rule.target.name.id)
+            self.broken.add(rule.target.name.id)
+
+    def _check_complete(self, scheme: Scheme) -> None:
+        if self.report.errors > self.before:
+            return
+        for unknown in self.unknowns:
+            if unknown not in self.computed:
+                name = self.spellings[unknown]
+                self._error(f"no line computes `{name}[n+1]`", self.block.name.span,
+                            f"add a line `{name}[n+1] = …`")  # fmt: skip
+        started = {(slot.name, slot.offset) for slot, _ in scheme.starts}
+        for slot in scheme.slots:
+            missing = slot.offset < 0 or slot.name in scheme.aux
+            if missing and (slot.name, slot.offset) not in started:
+                name = f"{self.spellings[slot.name]}[{slot.offset}]"
+                self._error(f"`{name}` has no value before the first step", self.block.name.span,
+                            f"add a line `start {name} = 0`")  # fmt: skip
+
+
+def cost(scheme: Scheme) -> tuple[int, int, str]:
+    """How often a step evaluates a right-hand side, how many lines it has, and its name."""
+    values = [update.value for update in scheme.updates]
+    rates = {node for value in values for node in value.walk() if isinstance(node, expr.Rate)}
+    return len(rates), len(values), scheme.name

@@ -1,0 +1,316 @@
+"""What the names of a specification mean."""
+
+from contextlib import suppress
+from fractions import Fraction
+from itertools import islice
+from typing import NoReturn
+
+from odenet.diagnostics import Rejected, Report, Span, nearest
+from odenet.language import Shapes, canonical, tree
+from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
+from odenet.model.elaboration.meaning import Function
+from odenet.model.expressions import expr
+from odenet.model.expressions.adjoints import adjoint
+from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
+from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
+from odenet.model.tables.argument_kinds import Subject
+from odenet.model.tables.parameters import DeclaredParameter
+
+FIXED = {
+    "I": "the identity operator",
+    "u": "the flow's input",
+    "split": "the split of the input",
+    "concat": "the concatenation of fields",
+}
+
+
+def fixed_names() -> dict[str, str]:
+    """The names that no file can redefine, with what they mean."""
+    return FIXED | dict.fromkeys(ACTIVATIONS, "an activation of the language")
+
+
+class SpecScope:
+    """The names of one file: declared ones, `let`s (read when first used), the language's own.
+
+    Attributes:
+        declared: where each name was first declared.
+        used: names that a formula reads.
+        broken: names with an error that has been reported; nothing more is said about them.
+        incomplete: whether a file that is used could not be read, so that any name may be fine.
+    """
+
+    def __init__(self, report: Report):
+        self.report = report
+        self.elaborator = Elaborator(self, report)
+        self.states: dict[str, int] = {}
+        self.parameters: dict[str, DeclaredParameter] = {}
+        self.maps: dict[str, tree.Map] = {}
+        self.lets: dict[str, tree.Let] = {}
+        self.settings: dict[str, tree.Value] = {}
+        self.declared: dict[str, tree.Name] = {}
+        self.used: set[str] = set()
+        self.broken: set[str] = set()
+        self.incomplete = False
+        self._fixed = fixed_names()
+        self._shapes = Shapes()
+        self._formulas: dict[str, expr.Node] = {}
+        self._numbers: dict[str, Value] = {}
+        self._reading: list[str] = []
+
+    def declare(self, name: tree.Name) -> None:
+        """Note a name, or report that it is taken or cannot be told from another."""
+        if twin := self._twin(name):
+            message = f"`{name.spelling}` cannot be told from {twin} by eye"
+            self.report.error(message, name.span, help="choose another name")
+        elif name.id in self.declared:
+            first = self.declared[name.id]
+            alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
+            message = f"`{name.spelling}` is defined twice"
+            where = f"first defined{alias} in {_line_of(first, name)}"
+            self.report.error(message, name.span, where, "remove one, or choose another name")
+        elif name.id in self._fixed:
+            message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
+            self.report.error(message, name.span, help="choose another name")
+        else:
+            self.declared[name.id] = name
+            self._shapes.add(name.spelling)
+            return
+        self.broken.add(name.id)
+
+    def declares(self, name: tree.Name) -> bool:
+        """Whether a name is the one that declares what it names."""
+        return self.declared.get(name.id) is name
+
+    def _twin(self, name: tree.Name) -> str:
+        """A name that looks the same but is another, with where it comes from."""
+        if other := self._shapes.twin(name.spelling):
+            return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
+        if other := Shapes(self._fixed).twin(name.spelling):
+            return f"`{other}`, {self._fixed[other]},"
+        return ""
+
+    # numbers and words, for arguments
+
+    def number(self, node: tree.Name) -> Value | None:
+        """The value of a `let` number; None for any other name."""
+        if node.id not in self.lets:
+            return None
+        value = self._let(node)
+        if value.kind is not expr.Kind.SCALAR:
+            return None
+        return self.evaluate(value)
+
+    def activation(self, node: tree.Name) -> expr.Activation | None:
+        """The activation a `let` names, for layers; None for any other name."""
+        value = self._let(node) if node.id in self.lets else None
+        return value if isinstance(value, expr.Activation) else None
+
+    def evaluate(self, value: expr.Node) -> Value:
+        """The value of a scalar formula; raises Rejected."""
+        try:
+            return evaluate(value, self._numbers | {"c": C})
+        except NotANumber as error:
+            self.report.reject(str(error), error.node.span or value.span)
+
+    def constants(self) -> dict[str, Fraction | float]:
+        """The values of the `let`s that formulas use, in the order of use."""
+        return {n: v for n, v in self._numbers.items() if not isinstance(v, Width)}
+
+    def read_unused(self, lets: tuple[tree.Let, ...]) -> None:
+        """Report the errors in `let`s that nothing uses."""
+        used = set(self.used)
+        for let in lets:
+            if let.name.id not in self.broken and self.lets.get(let.name.id) is let:
+                with suppress(Rejected):
+                    self._let(let.name)
+        self.used = used
+
+    # the scope of formulas
+
+    def name(self, node: tree.Name) -> expr.Node | Function | None:
+        """States, parameters, maps, lets, and the language's own names."""
+        self.used.add(node.id)
+        if node.id in self.broken:
+            raise Rejected
+        if node.id in self.lets:
+            return self._named(node)
+        if node.id in self.states:
+            return expr.State(node.id, span=node.span)
+        if node.id in self.parameters:
+            return self._parameter(self.parameters[node.id], node.span)
+        if node.id in self.maps:
+            return expr.Map(node.id, span=node.span)
+        return self._builtin(node)
+
+    def _named(self, node: tree.Name) -> expr.Node:
+        """What a `let` stands for: its number by name, anything else as a formula."""
+        value = self._let(node)
+        if node.id not in self._numbers:
+            return value
+        number = expr.Constant(node.id, span=node.span)
+        if not self._reading:
+            self._check_widths(number)
+        return number
+
+    def _builtin(self, node: tree.Name) -> expr.Node | Function | None:
+        match node.id:
+            case "I":
+                return expr.Identity(span=node.span)
+            case "u":
+                return expr.Input(span=node.span)
+            case "split":
+                return Function("split", "split(u)", _split)
+            case "concat":
+                return Function("concat", "concat(Y, Z)", _concat)
+            case "c":
+                count = expr.Constant("c", span=node.span)
+                if not self._reading:
+                    self._check_widths(count)
+                return count
+        row = ACTIVATIONS.get(node.id)
+        if row is None:
+            return None
+        return self._family(row) if row.constants else expr.Activation(row.name, span=node.span)
+
+    def _family(self, row: ActivationKind) -> Function:
+        takes = f"{row.name}({', '.join('0.1' for _ in row.constants)})(…)"
+
+        def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+            scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
+            if len(arguments) != len(row.constants) or not scalars:
+                return None
+            if any(isinstance(n, expr.LearnedScalar) for a in arguments for n in a.walk()):
+                self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
+            self._check_constants(row, arguments)
+            return expr.Activation(row.name, arguments, span=span)
+
+        return Function(row.name, takes, call)
+
+    def _check_constants(self, row: ActivationKind, arguments: tuple[expr.Node, ...]) -> None:
+        """Refuse constants that are out of their range."""
+        before = self.report.errors
+        for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
+            about = Subject(f"{name} in {row.name}", "is its constant", argument.span,
+                            self.report.add)  # fmt: skip
+            kind.check(self.evaluate(argument), about)
+        if self.report.errors > before:
+            raise Rejected
+
+    def _parameter(self, learned: DeclaredParameter, span: Span) -> expr.Node:
+        if learned.is_operator:
+            return expr.Param(learned.name, span=span)
+        if learned.is_module:
+            return expr.Map(learned.name, span=span)
+        if learned.kind.role == "scalar":
+            return expr.LearnedScalar(learned.name, span=span)
+        return expr.Bias(learned.name, span=span)
+
+    def _let(self, node: tree.Name) -> expr.Node:
+        """The value of a `let`, read when it is first used; raises Rejected."""
+        if node.id in self._formulas:
+            return self._formulas[node.id]
+        if node.id in self.broken:
+            raise Rejected
+        if node.id in self._reading:
+            chain = " > ".join([*self._reading[self._reading.index(node.id) :], node.id])
+            self._fail(f"`{node.spelling}` is defined by itself: {chain}", node.span, "")
+        written = self.settings.get(node.id, self.lets[node.id].value)
+        self._reading.append(node.id)
+        try:
+            value = self.elaborator.value(written)
+            self._check_size(value, written)
+            learned = any(isinstance(n, expr.LearnedScalar) for n in value.walk())
+            if value.kind is expr.Kind.SCALAR and not learned:
+                self._numbers[node.id] = self.evaluate(value)
+            else:
+                self._check_widths(value)
+        except Rejected:
+            self.broken.add(node.id)
+            raise
+        finally:
+            self._reading.pop()
+        self._formulas[node.id] = value
+        return value
+
+    def _check_size(self, value: expr.Node, written: tree.Value) -> None:
+        """Stop formulas that double with every `let` before they fill the memory."""
+        if next(islice(value.walk(), MOST_NODES, None), None) is not None:
+            self._fail("this formula is too long, with its lets written out", written.span, "")
+
+    def _check_widths(self, value: expr.Node) -> None:
+        """Refuse channel counts in what is no plain number."""
+        for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
+            if isinstance(self._numbers.get(node.name, C), Width):
+                message = f"`{node.name}` counts channels, and is no number for a formula"
+                self.report.reject(
+                    message, node.span, help="it stands in widths such as `out = 2c`"
+                )
+
+    def derivative(self, node: tree.Derivative) -> expr.Node:
+        """`Y'` on a right-hand side, for states with a second-order equation."""
+        name = node.name
+        self.used.add(name.id)
+        if name.id in self.broken:
+            raise Rejected
+        if name.id in self.states:
+            if self.states[name.id] == 2 and node.order == 1:
+                return expr.State(name.id, 1, span=node.span)
+            shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
+            message = f"`{shown}` cannot stand on the right: `{equation}` has the equation"
+            self._fail(message, node.span, f"write the right-hand side of `{equation}` instead")
+        if name.id in self.parameters:
+            message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
+            self._fail(message, node.span, f"the transpose is written `{name.spelling}^T`")
+        if self.name(name) is None:
+            self.unknown(name)
+        message = f"`'` is the time derivative of a state, and `{name.spelling}` is none"
+        self._fail(message, node.span, "")
+
+    def indexed(self, node: tree.Indexed) -> NoReturn:
+        """Indices count steps, and stand only in schemes."""
+        message = "an index counts steps, and stands only inside `scheme { … }`"
+        self._fail(message, node.span, f"write `{node.name.spelling}`")
+
+    def adjoint(self, operator: expr.Node) -> expr.Node:
+        """The adjoint, moved inwards to the parameters."""
+        return adjoint(operator, lambda name: self.parameters[name].is_diagonal)
+
+    def unknown(self, node: tree.Name) -> NoReturn:
+        """Report a name that nothing defines, once."""
+        if self.incomplete:
+            raise Rejected
+        self.broken.add(node.id)
+        known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
+        twin = Shapes(known).twin(node.spelling)
+        if twin:
+            self.used.add(canonical(twin))
+            help_ = f"it looks like `{twin}` but is another letter"
+        elif near := nearest(node.spelling, known):
+            self.used.add(canonical(near))
+            help_ = f"did you mean `{near}`?"
+        elif self._reading and self._reading[-1] in self.settings:
+            help_ = "give a number, as in --set h=0.05"
+        else:
+            help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
+        self._fail(f"unknown name `{node.spelling}`", node.span, help_)
+
+    def _fail(self, message: str, span: Span, help_: str) -> NoReturn:
+        self.report.reject(message, span, help=help_)
+
+
+def _line_of(name: tree.Name, seen_from: tree.Name) -> str:
+    """The line of a name, with its file when that is another one."""
+    source = name.span.source
+    return f"line {name.span.line}" + (f" of {source.name}" * (source != seen_from.span.source))
+
+
+def _split(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+    if len(arguments) == 1 and isinstance(arguments[0], expr.Input):
+        return expr.Split(arguments[0], span=span)
+    return None
+
+
+def _concat(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+    if arguments and all(a.kind is expr.Kind.FIELD for a in arguments):
+        return expr.Concat(arguments, span=span)
+    return None

@@ -1,0 +1,132 @@
+"""From the syntax of an argument to a plain value: numbers, words, calls, lists, texts."""
+
+from typing import Any, NoReturn
+
+from odenet.diagnostics import Rejected, Report, suggest
+from odenet.language import tree
+from odenet.model.elaboration.elaborate import Elaborator
+from odenet.model.elaboration.scope import SpecScope
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
+from odenet.model.tables.argument_kinds import Call, Choice, Subject
+
+
+class Values:
+    """Reads arguments; names of numbers are looked up, all other names are words.
+
+    Args:
+        scope: the file's names.
+        report: takes what is wrong.
+    """
+
+    def __init__(self, scope: SpecScope, report: Report):
+        self.scope = scope
+        self.report = report
+        self._values: dict[str, Value] = {"c": C}
+        self._unknown: set[str] = set()
+        self._elaborator = Elaborator(self, report)
+
+    def value(self, node: tree.Value) -> Any:
+        """A Fraction, float, Width, Call, str, tuple, or a pipeline's tree; raises Rejected."""
+        match node:
+            case tree.Text():
+                return node.value
+            case tree.ListValue():
+                return tuple(self.value(item) for item in node.items)
+            case tree.Pipeline():
+                return node
+            case tree.Name() if self.name(node) is None:
+                return self.call(node)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
+                if self.name(name) is None:
+                    return self.call(node)
+        return self.number(node)
+
+    def call(self, node: tree.Value, wanted: str = "a name") -> Call:
+        """A word or a call, whatever numbers the file names; raises Rejected."""
+        match node:
+            case tree.Name():
+                activation = self.scope.activation(node)
+                if activation is None:
+                    return Call(node.id, span=node.span, word=node.span)
+                constants = tuple(self.scope.evaluate(c) for c in activation.constants)
+                return Call(activation.name, constants, span=node.span, word=node.span)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
+                return self._call(name, group, node)
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
+                span = node.factors[2][1].span.to(node.factors[-1][1].span)
+                shown = name.span.to(group.span).text
+                self.report.reject(f"this cannot follow `{shown}`", span)
+            case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
+                help_ = f"write `{name.spelling}({argument.span.text})`"
+                self.report.reject("arguments stand in brackets", argument.span, help=help_)
+        self.report.reject(f"{wanted} is wanted here", node.span)
+
+    def number(self, node: tree.Value) -> Value:
+        """The value of a formula for a number; raises Rejected."""
+        try:
+            return evaluate(self._elaborator.scalar(node), self._values)
+        except NotANumber as error:
+            self.report.reject(str(error), error.node.span or node.span)
+
+    def checked(self, call: Call, choice: Choice, name: str) -> Call:
+        """A call checked against a table; raises Rejected."""
+        found = choice.check(call, Subject(name, "", call.span, self.report.add))
+        if found is None:
+            raise Rejected
+        return found
+
+    def _call(self, name: tree.Name, group: tree.Group, node: tree.Node) -> Call:
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        places: dict[str | int, Any] = {}
+        for argument in group.arguments:
+            value = self.value(argument.value)
+            if argument.name is None:
+                if named:
+                    message = "values by position stand before those by name"
+                    self.report.reject(message, argument.span)
+                places[len(positional)] = argument.span
+                positional.append(value)
+            elif argument.name.id in named:
+                message = f"`{argument.name.spelling}` is given twice"
+                self.report.reject(message, argument.span, help="remove one")
+            else:
+                places[argument.name.id] = argument.span
+                named[argument.name.id] = value
+        return Call(name.id, tuple(positional), named, node.span, name.span, places)
+
+    # the scope of numbers
+
+    def name(self, node: tree.Name) -> expr.Node | None:
+        """A `let` number, or `c`."""
+        if node.id == "c":
+            return expr.Constant("c", span=node.span)
+        value = self.scope.number(node)
+        if value is None:
+            return None
+        self._values[node.id] = value
+        return expr.Constant(node.id, span=node.span)
+
+    def derivative(self, node: tree.Derivative) -> expr.Node:
+        """Refuse `Y'`, which is no number."""
+        self.unknown(node.name)
+
+    def indexed(self, node: tree.Indexed) -> expr.Node:
+        """Refuse `Y[n]`, which is no number."""
+        self.unknown(node.name)
+
+    def adjoint(self, operator: expr.Node) -> expr.Node:
+        """Numbers have no operators."""
+        return operator
+
+    def unknown(self, node: tree.Name) -> NoReturn:
+        """A name that is no number, inside arithmetic."""
+        known_wrong = node.id in self.scope.broken | self._unknown
+        if not known_wrong and not self.scope.incomplete:
+            known = [name.spelling for name in self.scope.declared.values()]
+            help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
+            message = f"`{node.spelling}` is no number"
+            self.report.error(message, node.span, help=help_ or "name a number with `let`")
+            self._unknown.add(node.id)
+        raise Rejected

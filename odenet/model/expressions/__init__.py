@@ -1,0 +1,1 @@
+"""Formulas as typed values: their nodes, what walks over them share, adjoints and numbers."""

@@ -1,0 +1,87 @@
+"""What all walks over formulas share: sums, products, quotients and powers.
+
+A walk matches the nodes that mean something of their own to it, and leaves the others to one of
+these, which take a formula apart by one layer and call the walk on its parts.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from fractions import Fraction
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
+
+from odenet.diagnostics import Diagnostic, SpecError
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node
+
+Factor = TypeVar("Factor")
+
+_ONE, _MINUS_ONE = expr.Number(Fraction(1), "1"), expr.Number(Fraction(-1), "-1")
+
+
+def arithmetic(
+    node: Node, read: Callable[[Node], Any], number: Callable[[Node], Any] | None = None
+) -> Any:
+    """A sum, product, quotient or power of what is read from the parts, by Python's operators.
+
+    Args:
+        node: the formula.
+        read: the walk, for the parts.
+        number: the walk for the scalars that multiply or divide a field or an operator, where it
+            is another one.
+
+    Raises:
+        SpecError: the formula has another form.
+    """
+    number = number or read
+    match node:
+        case expr.Sum():
+            return reduce(add, (read(t) if sign > 0 else -read(t) for sign, t in node.terms))
+        case expr.Product():
+            return number(node.left) * read(node.right)
+        case expr.Quotient():
+            return read(node.numerator) / number(node.denominator)
+        case expr.Power():
+            return read(node.base) ** read(node.exponent)
+    raise SpecError([Diagnostic("a number is wanted here", node.span)])
+
+
+def combination(
+    node: expr.Sum | expr.Product | expr.Quotient, number: Callable[[Node], Factor]
+) -> Iterator[tuple[Factor, Node]]:
+    """Σ factor · part for a field or an operator, where values have no operators of their own.
+
+    Args:
+        node: the formula.
+        number: the walk for scalars; of a quotient it reads `1/denominator`.
+    """
+    match node:
+        case expr.Sum():
+            for sign, term in node.terms:
+                yield number(_ONE if sign > 0 else _MINUS_ONE), term
+        case expr.Product():
+            yield number(node.left), node.right
+        case expr.Quotient():
+            yield number(expr.Quotient(_ONE, node.denominator, span=node.span)), node.numerator
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same formula with its direct parts changed; spans stay."""
+    found = {}
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if isinstance(value, Node):
+            found[f.name] = change(value)
+        elif isinstance(value, tuple):
+            found[f.name] = _changed(value, change)
+    return replace(node, **found) if found else node
+
+
+def _changed(items: tuple, change: Callable[[Node], Node]) -> tuple:
+    return tuple(
+        change(item) if isinstance(item, Node)
+        else _changed(item, change) if isinstance(item, tuple)
+        else item
+        for item in items
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Whether what a file says fits together: equations and scheme, channels, flows and net."""

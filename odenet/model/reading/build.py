@@ -1,0 +1,158 @@
+"""From the syntax tree to the typed program."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any
+
+from odenet.diagnostics import Rejected, Report, suggest
+from odenet.language import tree
+from odenet.model.fitting.flows import Flows, FlowShape, flow_shape
+from odenet.model.reading.declarations import Declarations
+from odenet.model.reading.discretise import read_discretisation
+from odenet.model.reading.dynamics import read_dynamics
+from odenet.model.reading.pipelines import Pipelines
+from odenet.model.reading.settings import Settings
+from odenet.model.tables.claims import CLAIMS
+from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
+from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
+
+DEFAULT_SPACE = 2
+
+# Statements whose loss leaves the equations as they are.
+_ASIDE = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
+
+
+def build(
+    file: tree.File,
+    used: Sequence[tree.File],
+    settings: Mapping[str, Any],
+    report: Report,
+) -> Model:
+    """The typed program of a file.
+
+    Args:
+        file: its syntax tree.
+        used: the files that it uses, those that they use before them.
+        settings: values from outside, by name.
+        report: takes what is wrong.
+
+    Raises:
+        SpecError: with everything that is wrong.
+    """
+    before = report.errors
+    outside = Settings(settings, report)
+    declared = Declarations(file, used, report)
+    scope = declared.scope
+    outside.apply_to_lets(scope)
+    dynamics = read_dynamics(file, scope, report)
+    sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
+    discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
+    claims = _claims(declared, report)
+    shape = flow_shape(dynamics) if sound else lambda channels: channels
+    net, input_shape, maps = _pipelines(declared, shape, report)
+    scheme = discretisation.scheme if discretisation else None
+    if sound:
+        Flows(dynamics, scope.parameters, maps, scheme, report).check(net)
+    declared.check_used()
+    constants = scope.constants()
+    scope.read_unused(file.of(tree.Let))
+    recipe = _recipe(declared, outside, report)
+    if discretisation is not None or not report.errors:
+        outside.report_rest(scope, _settable(discretisation))
+    report.check()
+    description = " ".join(line.text for line in file.of(tree.Description))
+    spellings = {name.id: name.spelling for name in scope.declared.values()}
+    source = file.span.source
+    return Model(
+        source=source,
+        name=PurePath(source.name).stem,
+        description=description,
+        constants=constants,
+        parameters=scope.parameters,
+        maps=maps,
+        dynamics=dynamics,
+        discretisation_or_none=discretisation,
+        claims=claims,
+        net=net,
+        input_shape=input_shape,
+        recipe=recipe,
+        spellings=spellings | (scheme.spellings if scheme else {}),
+        lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
+    )
+
+
+def _settable(discretisation: Discretisation | None) -> list[str]:
+    if discretisation is None:
+        return list(recipe_keys())
+    steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
+    return [*steps, *discretisation.constants, *recipe_keys()]
+
+
+def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
+    found = []
+    for line in declared.file.of(tree.Require):
+        try:
+            call = declared.values.call(line.claim, "a claim")
+        except Rejected:
+            continue
+        row = CLAIMS.get(call.name)
+        if row is None:
+            known = [kind.form for kind in CLAIMS.values()]
+            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
+            report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
+            continue
+        number = _order(call.args) if row.example and not call.kwargs else None
+        bare = not call.args and not call.kwargs
+        if number is None if row.example else not bare:
+            help_ = f"write `require {row.form}`"
+            report.error(f"`{call}` is no claim", line.claim.span, help=help_)
+            continue
+        found.append(Claim(call.name, number, line.span))
+    return tuple(found)
+
+
+def _order(arguments: tuple[Any, ...]) -> int | None:
+    """The order of accuracy that is claimed: one whole number above 0."""
+    match arguments:
+        case (Fraction() as order,) if order.denominator == 1 and order > 0:
+            return int(order)
+    return None
+
+
+def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
+    """The layers of the net, the shape of its input, and the maps."""
+    pipelines = Pipelines(declared.values, shape, report)
+    nets = declared.file.of(tree.Net)
+    for extra in nets[1:]:
+        report.error("a file has one net", extra.span, help="remove one")
+    net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
+    axes = flow_axes(net, input_shape)
+    space = DEFAULT_SPACE if axes is None else axes
+    maps: dict[str, MapDefinition] = {}
+    for name, statement in declared.scope.maps.items():
+        with suppress(Rejected):
+            layers = pipelines.map(statement.layers, statement.name, space)
+            maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
+    return net, input_shape, maps
+
+
+def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:
+    """The recipe of the file, with the keys that are set from outside in place of its own."""
+    blocks = declared.file.of(tree.Train)
+    for extra in blocks[1:]:
+        report.error("a file has one `train { … }`", extra.span, help="join them")
+    entries = []
+    for setting in blocks[0].settings if blocks else ():
+        try:
+            value = declared.values.value(setting.value)
+        except Rejected:
+            continue
+        entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
+    replacing = outside.take(recipe_keys(), declared.values)
+    replaced = {entry.key for entry in replacing}
+    recipe, problems = check_recipe([e for e in entries if e.key not in replaced] + replacing)
+    for problem in problems:
+        report.add(problem)
+    return recipe

@@ -1,0 +1,131 @@
+"""What a file declares: states, parameters, maps, lets and schemes."""
+
+from collections.abc import Sequence
+
+from odenet.diagnostics import Rejected, Report
+from odenet.language import tree
+from odenet.model.elaboration.schemes import elaborate_scheme, library
+from odenet.model.elaboration.scope import SpecScope
+from odenet.model.elaboration.values import Values
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.parameters import PARAMETERS, TYPES, declare
+from odenet.model.typed.scheme import Scheme
+
+
+class Declarations:
+    """Reads the declarations of a file, and the schemes and lets of the files it uses.
+
+    Attributes:
+        schemes: the schemes that these files define; None for one with an error.
+        lost: statements that could not be parsed.
+    """
+
+    def __init__(self, file: tree.File, used: Sequence[tree.File], report: Report):
+        self.file = file
+        self.report = report
+        self.scope = SpecScope(report)
+        self.values = Values(self.scope, report)
+        self.schemes: dict[str, Scheme | None] = {}
+        self.lost: tuple[tree.Lost, ...] = ()
+        for other in [*used, file]:
+            self._note_lost(other)
+            self._schemes(other)
+        for other in used:
+            self._declare(tree.File(other.of(tree.Let), span=other.span))
+        self._declare(file)
+        for other in [*used, file]:
+            self._lets(other)
+        self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
+        self._states()
+        self._maps()
+        self._parameters()
+
+    def _note_lost(self, file: tree.File) -> None:
+        """What a statement with a syntax error would have said is not missed elsewhere."""
+        self.lost += file.of(tree.Lost)
+        for statement in file.of(tree.Lost):
+            self.scope.broken |= set(statement.declares)
+            self.scope.used |= set(statement.mentions)
+            nameless = statement.kind in ("state", "param", "shared", "map", "let", "aux")
+            hides_names = statement.kind == "use" or (nameless and not statement.declares)
+            self.scope.incomplete = self.scope.incomplete or hides_names
+
+    def _schemes(self, file: tree.File) -> None:
+        for lost in file.of(tree.Lost):
+            if lost.kind == "scheme" and lost.declares:
+                self.schemes[lost.declares[0]] = None
+        for block in file.of(tree.Scheme):
+            name = block.name
+            if name.id in self.schemes or name.id in library():
+                where = "ships with odenet" if name.id in library() else "is defined already"
+                message = f"a scheme `{name.spelling}` {where}"
+                self.report.error(message, name.span, help="choose another name")
+            self.schemes[name.id] = elaborate_scheme(block, self.report)
+
+    def _declare(self, file: tree.File) -> None:
+        """Note the names of a file in the order of its text."""
+        for statement in file.statements:
+            match statement:
+                case tree.Let(name) if name.id == "c":
+                    message = "`c` is the states' channel count and cannot be redefined"
+                    self.report.error(message, name.span, help="choose another name")
+                case tree.State(names) | tree.Param(_, names, _):
+                    for name in names:
+                        self.scope.declare(name)
+                case tree.Map(_, name, _) | tree.Let(name, _):
+                    self.scope.declare(name)
+
+    def _lets(self, file: tree.File) -> None:
+        for let in file.of(tree.Let):
+            if self.scope.declares(let.name):
+                self.scope.lets[let.name.id] = let
+
+    def _states(self) -> None:
+        equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
+        mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
+        for statement in self.file.of(tree.State):
+            for name in statement.names:
+                if not self.scope.declares(name):
+                    continue
+                self.scope.states[name.id] = equations.get(name.id, 1)
+                if name.id not in equations and name.id not in mentioned:
+                    message = f"the state `{name.spelling}` has no equation"
+                    help_ = f"add a line `{name.spelling}' = …`"
+                    self.report.error(message, name.span, help=help_)
+
+    def _maps(self) -> None:
+        for statement in self.file.of(tree.Map):
+            if self.scope.declares(statement.name):
+                self.scope.maps[statement.name.id] = statement
+
+    def _parameters(self) -> None:
+        for statement in self.file.of(tree.Param):
+            names = [name for name in statement.names if self.scope.declares(name)]
+            try:
+                call = self._type(statement)
+            except Rejected:
+                self.scope.broken |= {name.id for name in names}
+                continue
+            for name in names:
+                learned = declare(name.id, call, statement.shared, name.span)
+                self.scope.parameters[name.id] = learned
+
+    def _type(self, statement: tree.Param) -> Call:
+        call = self.values.checked(
+            self.values.call(statement.type, "a type of parameter"), TYPES, ""
+        )
+        problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
+        if problem:
+            self.report.reject(problem, statement.type.span, help=help_)
+        return call
+
+    def check_used(self) -> None:
+        """Report parameters and maps that no formula reads."""
+        for name in self.scope.declared.values():
+            if name.id in self.scope.used or name.id in self.scope.broken:
+                continue
+            if name.id in self.scope.parameters or name.id in self.scope.maps:
+                what = "parameter" if name.id in self.scope.parameters else "map"
+                message = f"the {what} `{name.spelling}` is never used"
+                help_ = "remove it, or use it in an equation"
+                self.report.error(message, name.span, help=help_)

@@ -1,0 +1,162 @@
+"""The equations, initial values and output of a file."""
+
+from collections.abc import Mapping
+
+from odenet.diagnostics import Rejected, Report, suggest
+from odenet.language import tree
+from odenet.model.elaboration.scope import SpecScope
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import C, Width, closed
+from odenet.model.fitting.fit import reads_input
+from odenet.model.fitting.widths import Widths
+from odenet.model.typed.program import Dynamics
+
+
+def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics:
+    """The dynamics of a file; whatever is wrong goes to the report.
+
+    The widths of biases, diagonals and norms are found here and written to the scope's parameters.
+    """
+    lost = any(statement.kind in ("state", "use") for statement in file.of(tree.Lost))
+    if not file.of(tree.State) and not lost:
+        help_ = "a model begins with `state Y` and an equation `Y' = …`"
+        first = next(iter((*file.of(tree.Equation), *file.statements)), file)
+        report.error("this file has no state", first.span, help=help_)
+    rates = _rates(file, scope, report)
+    initial = _initial(file, scope, report)
+    output = _output(file, scope, report)
+    parts = sum(isinstance(value, expr.Split) for value in initial.values())
+    widths = Widths(scope.parameters, C * max(parts, 1), report)
+    for name, rate in rates.items():
+        widths.check(rate, C, f"the state `{scope.declared[name].spelling}`")
+    for state, value in initial.items():
+        widths.check(value, C, f"the state `{scope.declared[state.name].spelling}`")
+    width_out = widths.width(output)
+    scope.parameters.update(widths.parameters)
+    return Dynamics(
+        states=dict(scope.states),
+        rates=rates,
+        initial=initial,
+        output=output,
+        parts=max(parts, 1),
+        width_out=width_out,
+        exogenous=any(reads_input(rate) for rate in rates.values()),
+    )
+
+
+def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, expr.Node]:
+    found: dict[str, expr.Node] = {}
+    lost = any(statement.kind == "state" for statement in file.of(tree.Lost))
+    for equation in file.of(tree.Equation):
+        name = equation.name
+        if name.id in found:
+            report.error(f"`{name.spelling}` has two equations", name.span, help="remove one")
+        elif name.id not in scope.states:
+            _undeclared(name, scope, lost, report)
+        rate = _field(equation.value, scope)
+        _check_no_split(rate, report)
+        found.setdefault(name.id, rate)
+    return {name: found[name] for name in scope.states if name in found}
+
+
+def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
+    """A formula for a field; zero after reporting what is wrong with it."""
+    try:
+        found = scope.elaborator.field(value)
+        for number in closed(found, lambda node: isinstance(node, expr.LearnedScalar)):
+            scope.evaluate(number)
+    except Rejected:
+        scope.used |= _named(value, scope)
+        return expr.Zero(span=value.span)
+    return found
+
+
+def _named(value: tree.Value, scope: SpecScope) -> set[str]:
+    """The names in a formula, and in the lets that it names."""
+    found: set[str] = set()
+    left = [value]
+    while left:
+        new = {node.id for node in left.pop().walk() if isinstance(node, tree.Name)} - found
+        found |= new
+        left += [scope.lets[name].value for name in new if name in scope.lets]
+    return found
+
+
+def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -> None:
+    """Report an equation for something that is no state, unless a `state` line was lost."""
+    if name.id in scope.broken or scope.incomplete or lost:
+        return
+    scope.broken.add(name.id)
+    if name.id in scope.declared:
+        first = scope.declared[name.id].span
+        report.error(f"`{name.spelling}` has an equation but is no state", name.span,
+                     help=f"it is declared in line {first.line}")  # fmt: skip
+        return
+    near = suggest(name.spelling, scope.states)
+    report.error(f"`{name.spelling}` has an equation but is not declared", name.span,
+                 help=near or f"add `state {name.spelling}`")  # fmt: skip
+
+
+def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State, expr.Node]:
+    """The initial values; by default the states share the input equally, and speeds are zero."""
+    found: dict[State, expr.Node] = {}
+    for line in file.of(tree.Initial):
+        name, state = line.name, State(line.name.id, line.order)
+        if line.time.value != 0:
+            report.error("initial values are given at time 0", line.time.span,
+                         help=f"write `{name.spelling}(0) = …`")  # fmt: skip
+        elif scope.states.get(name.id, 0) <= line.order:
+            if name.id in scope.broken:
+                continue
+            what = f"{name.spelling}{chr(39) * line.order}"
+            help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
+            if name.id in scope.states:
+                help_ = f"the equation of `{name.spelling}` is of first order"
+            report.error(f"`{what}` is no unknown of these equations", name.span, help=help_)
+        elif state in found:
+            shown = f"{name.spelling}{chr(39) * line.order}(0)"
+            report.error(f"`{shown}` is given twice", line.span, help="remove one")
+        else:
+            found[state] = _field(line.value, scope)
+            _check_initial(found[state], report)
+    for name, order in scope.states.items():
+        found.setdefault(State(name), expr.Split(expr.Input()))
+        if order == 2:
+            found.setdefault(State(name, 1), expr.Zero())
+    return found
+
+
+def _check_initial(value: expr.Node, report: Report) -> None:
+    for node in value.walk():
+        if isinstance(node, State):
+            message = "an initial value reads the input `u`, not the states"
+            report.error(message, node.span, help="at time 0 no state is known yet")
+            return
+    if not isinstance(value, expr.Split):
+        _check_no_split(value, report)
+
+
+def _check_no_split(value: expr.Node, report: Report) -> None:
+    for node in value.walk():
+        if isinstance(node, expr.Split):
+            message = "`split(u)` stands alone as an initial value"
+            report.error(message, node.span, help="write `Y(0) = split(u)`, or read `u` whole")
+
+
+def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
+    lines = file.of(tree.Output)
+    states = tuple(State(name) for name in scope.states)
+    default = expr.Concat(states) if states else expr.Zero()
+    if not lines:
+        return default
+    for extra in lines[1:]:
+        report.error("a file has one output", extra.span, help="write `output concat(Y, Z)`")
+    output = _field(lines[0].value, scope)
+    _check_no_split(output, report)
+    return output
+
+
+def width_in(dynamics: Dynamics) -> Width:
+    """The width of the flow's input."""
+    return C * dynamics.parts

@@ -1,0 +1,172 @@
+"""The layers of `net` and `map`, with the shape after each."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NoReturn
+
+from odenet.diagnostics import Rejected, Report, suggest
+from odenet.language import tree
+from odenet.model.elaboration.values import Values
+from odenet.model.expressions.numbers import C, fixed
+from odenet.model.fitting.flows import FlowShape
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.layers import LAYERS, NAMES, Layer, LayerError, Shape
+
+
+class Pipelines:
+    """Reads pipelines.
+
+    Args:
+        values: reads the arguments.
+        flow_shape: the channels after a flow for the channels before it.
+        report: takes what is wrong.
+    """
+
+    def __init__(self, values: Values, flow_shape: FlowShape, report: Report):
+        self.values = values
+        self.flow_shape = flow_shape
+        self.report = report
+
+    def net(self, pipeline: tree.Pipeline) -> tuple[tuple[Layer, ...], Shape | None]:
+        """The layers after `input`, and the shape it says."""
+        first, *rest = pipeline.layers
+        shape = None
+        try:
+            shape = self._input(first)
+        except Rejected:
+            rest = rest if self._is_input(first) else pipeline.layers
+        try:
+            return self._layers(rest, shape, in_map=False), shape
+        except Rejected:
+            return (), shape
+
+    def map(self, pipeline: tree.Pipeline, name: tree.Name, space: int) -> tuple[Layer, ...]:
+        """The layers of a map; they keep the shape of the states."""
+        shape = Shape(C, (0,) * space)
+        layers = self._layers(pipeline.layers, shape, in_map=True)
+        if layers and layers[-1].after != shape:
+            after = layers[-1].after
+            self.report.error(
+                f"a map keeps the shape of the states {shape}, "
+                f"but `{name.spelling}` ends at {after}",
+                layers[-1].span,
+                help="leave out the channel count of the last layer",
+            )
+        return layers
+
+    def _is_input(self, node: tree.Expr) -> bool:
+        return next((n.id == "input" for n in node.walk() if isinstance(n, tree.Name)), False)
+
+    def _input(self, node: tree.Expr) -> Shape:
+        help_ = "write `input(C, H, W)` for images, `input(D)` for vectors"
+        if not self._is_input(node):
+            self._fail(node, "a net begins with the shape of one sample", help_)
+        call = self.values.call(node, "a layer")
+        sizes = call.args
+        numbers = [s for s in sizes if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
+        if call.kwargs or len(numbers) != len(sizes) or not 1 <= len(sizes) <= 4:
+            self._fail(node, "input lists 1 to 4 sizes, each a whole number, at least 1", help_)
+        return Shape(fixed(numbers[0]), tuple(int(n) for n in numbers[1:]))
+
+    def _layers(
+        self, nodes: Sequence[tree.Expr], shape: Shape | None, in_map: bool
+    ) -> tuple[Layer, ...]:
+        """The layers; an error in one hides no error in the arguments of the others.
+
+        Args:
+            nodes: the layers as written.
+            shape: before the first; None when an error has made it unknown.
+            in_map: whether they stand in a `map`.
+        """
+        found = []
+        broken = shape is None
+        for node in nodes:
+            try:
+                layer = self._layer(node, None if broken else shape, in_map)
+                if layer is not None:
+                    shape = layer.after
+                    found.append(layer)
+            except Rejected:
+                broken = True
+        if broken:
+            raise Rejected
+        return tuple(found)
+
+    def _layer(self, node: tree.Expr, shape: Shape | None, in_map: bool) -> Layer | None:
+        call = self.values.call(node, "a layer")
+        if call.name == "residual" and not in_map:
+            return self._residual(call, node, shape)
+        if in_map and call.name in ("input", "flow", "residual"):
+            self._fail(node, f"`{call.name}` cannot stand in a map", "it belongs in `net = …`")
+        if call.name == "input":
+            self._fail(node, "`input` stands only at the beginning of a net", "remove it")
+        if call.name not in NAMES.forms:
+            known = sorted({*NAMES.forms, "residual"})
+            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
+            self.report.reject(f"unknown layer `{call.name}`", call.word, help=help_)
+        call = self.values.checked(call, NAMES, call.name)
+        if in_map:
+            row = LAYERS[call.name]
+            what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"
+            if what:
+                help_ = "a map keeps the shape of the states"
+                self._fail(node, f"{what} cannot stand in a map", help_)
+        if shape is None:
+            return None
+        try:
+            after = self._shape_after(call, shape)
+        except LayerError as error:
+            self._fail(node, str(error), error.help)
+        if after.channels.multiple and not in_map:
+            self._fail(
+                node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
+            )
+        groups = 1 if call.name == "flow" else LAYERS[call.name].groups(call.kwargs)
+        return Layer(
+            name=call.name,
+            arguments=call.kwargs,
+            before=shape,
+            after=after,
+            inner=(),
+            span=node.span,
+            groups=groups,
+        )
+
+    def _shape_after(self, call: Call, shape: Shape) -> Shape:
+        if call.name != "flow":
+            return LAYERS[call.name].shape(call.kwargs, shape)
+        after = self.flow_shape(shape.channels)
+        if isinstance(after, LayerError):
+            raise after
+        return Shape(after, shape.space)
+
+    def _residual(self, call: Call, node: tree.Expr, shape: Shape | None) -> Layer | None:
+        """`residual(LAYERS)`: the layers' result plus the input, subsampled and widened to fit."""
+        if len(call.args) != 1 or call.kwargs:
+            self._fail(node, "residual takes a pipeline", "write `residual(bn -> relu -> conv(3))`")
+        assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
+        inside = node.factors[1][1].arguments[0].value
+        single: Any = inside
+        nodes = inside.layers if isinstance(inside, tree.Pipeline) else (single,)
+        inner = self._layers(nodes, shape, in_map=False)
+        assert shape is not None
+        after = inner[-1].after
+        fits = (
+            len(after.space) == len(shape.space)
+            and after.channels.constant >= shape.channels.constant
+        )
+        strides = {-(-a // b) for a, b in zip(shape.space, after.space, strict=False)}
+        if not fits or len(strides) > 1:
+            help_ = "inside residual the image may shrink by a stride and the channels grow"
+            self._fail(node, f"the input {shape} cannot be added to {after}", help_)
+        return Layer(
+            name="residual",
+            arguments={"stride": max(strides, default=1)},
+            before=shape,
+            after=after,
+            inner=inner,
+            span=node.span,
+        )
+
+    def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:
+        self.report.reject(message, node.span, help=help_)

@@ -1,0 +1,219 @@
+"""The activations of the language: one row each, and nothing else to touch to add one.
+
+A row holds all that anyone asks of an activation: what the proofs rest on, what the numeric checks
+evaluate, what is written into a module, and what docs/language.md says of it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from odenet.model.tables.argument_kinds import Number, Parameter
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A rigorous bound that may depend on the constants of an activation.
+
+    Args:
+        text: in the terms of the language, for the documentation: `max(1, |a|)`.
+        at: the bound, a function of the constants; exact for exact constants.
+    """
+
+    text: str
+    at: Callable[..., Fraction | float]
+
+    def __call__(self, *constants: Fraction | float) -> Fraction | float:
+        """The bound for these constants; nan, which proves nothing, where one is no number."""
+        # min and max would drop a constant that is no number, and a bound with it.
+        unknown = any(constant != constant for constant in constants)
+        return math.nan if unknown else self.at(*constants)
+
+
+def always(number: str) -> Bound:
+    """A bound for all values of the constants."""
+    return Bound(number, lambda *_: Fraction(number))
+
+
+ZERO, ONE = always("0"), always("1")
+
+
+@dataclass(frozen=True)
+class ActivationKind:
+    """One activation φ.
+
+    Args:
+        name: its name in the language.
+        code: torch code of the function; `{x}` is the argument, `{0}` the first constant.
+        module: torch code of the layer.
+        value: φ(x, *constants) of floats, for the numeric checks.
+        derivative: φ'(x, *constants) of floats; where φ has a corner, the slope of either side.
+        constants: the range of each of its constants, by name.
+        slope: |φ'| is at most this; a rigorous bound.
+        least_slope: φ' is at least this; a rigorous bound. What the spectrum certificate rests on.
+        odd: whether φ(-x) = -φ(x).
+        nonnegative: whether φ(x) >= 0 for every x.
+        primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
+            when torch has no closed form.
+        latex: its LaTeX; the name in upright letters where none is given.
+        imports: lines of import that the code needs besides torch and odenet.runtime.
+    """
+
+    name: str
+    code: str
+    module: str
+    value: Callable[..., float]
+    derivative: Callable[..., float]
+    constants: Mapping[str, Number] = field(default_factory=dict)
+    slope: Bound = ONE
+    least_slope: Bound = ZERO
+    odd: bool = False
+    nonnegative: bool = False
+    primitive: str = ""
+    latex: str = ""
+    imports: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, Parameter]:
+        """Its constants as arguments."""
+        return {name: Parameter(kind, "is its constant") for name, kind in self.constants.items()}
+
+    def nondecreasing(self, *constants: Fraction | float) -> bool:
+        """Whether the derivative is never negative."""
+        return self.least_slope(*constants) >= 0
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e⁻ˣ), without overflow."""
+    return 0.5 * (1 + math.tanh(x / 2))
+
+
+def _normal(x: float) -> float:
+    """The chance of a standard normal number below x."""
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def _bell(x: float) -> float:
+    """The density of the standard normal distribution."""
+    return math.exp(-min(x * x, 1400.0) / 2) / math.sqrt(2 * math.pi)
+
+
+ROWS = (
+    ActivationKind(
+        "relu",
+        "torch.relu({x})",
+        "nn.ReLU()",
+        lambda x: max(x, 0.0),
+        lambda x: float(x > 0),
+        nonnegative=True,
+        primitive="torch.relu({x}) ** 2 / 2",
+    ),
+    ActivationKind(
+        "tanh",
+        "torch.tanh({x})",
+        "nn.Tanh()",
+        math.tanh,
+        lambda x: 1 - math.tanh(x) ** 2,
+        odd=True,
+        primitive="torch.logaddexp({x}, -{x})",
+        latex="\\tanh",
+    ),
+    ActivationKind(
+        "sigmoid",
+        "torch.sigmoid({x})",
+        "nn.Sigmoid()",
+        sigmoid,
+        lambda x: sigmoid(x) * sigmoid(-x),
+        slope=always("0.25"),
+        nonnegative=True,
+        primitive="functional.softplus({x})",
+    ),
+    ActivationKind(
+        "softplus",
+        "functional.softplus({x})",
+        "nn.Softplus()",
+        lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
+        sigmoid,
+        nonnegative=True,
+    ),
+    ActivationKind(
+        "elu",
+        "functional.elu({x})",
+        "nn.ELU()",
+        lambda x: x if x > 0 else math.expm1(x),
+        lambda x: 1.0 if x > 0 else math.exp(x),
+        primitive="torch.where({x} > 0, {x}**2 / 2, torch.exp({x}.clamp(max=0)) - 1 - {x})",
+    ),
+    ActivationKind(
+        "leaky_relu",
+        "functional.leaky_relu({x}, {0})",
+        "nn.LeakyReLU({0})",
+        lambda x, a: x if x > 0 else a * x,
+        lambda x, a: 1.0 if x > 0 else a,
+        constants={"a": Number(float("-inf"))},
+        slope=Bound("max(1, |a|)", lambda a: max(1, abs(a))),
+        least_slope=Bound("min(1, a)", lambda a: min(1, a)),
+        primitive="{x} * functional.leaky_relu({x}, {0}) / 2",
+    ),
+    ActivationKind(
+        "hardtanh",
+        "functional.hardtanh({x})",
+        "nn.Hardtanh()",
+        lambda x: min(max(x, -1.0), 1.0),
+        lambda x: float(abs(x) < 1),
+        odd=True,
+        primitive="torch.where({x}.abs() < 1, {x}**2 / 2, {x}.abs() - 0.5)",
+    ),
+    ActivationKind(
+        "identity",
+        "{x}",
+        "nn.Identity()",
+        lambda x: x,
+        lambda x: 1.0,
+        least_slope=ONE,
+        odd=True,
+        primitive="{x}**2 / 2",
+    ),
+    ActivationKind(
+        "shrink",
+        "functional.softshrink({x}, {0})",
+        "nn.Softshrink({0})",
+        lambda x, a: x - min(max(x, -a), a),
+        lambda x, a: float(abs(x) > a),
+        constants={"λ": Number(0)},
+        odd=True,
+        primitive="torch.relu({x}.abs() - {0}) ** 2 / 2",
+    ),
+    ActivationKind(
+        "gelu",
+        "functional.gelu({x})",
+        "nn.GELU()",
+        lambda x: x * _normal(x),
+        lambda x: _normal(x) + x * _bell(x),
+        slope=always("1.13"),
+        least_slope=always("-0.13"),
+    ),
+    ActivationKind(
+        "silu",
+        "functional.silu({x})",
+        "nn.SiLU()",
+        lambda x: x * sigmoid(x),
+        lambda x: sigmoid(x) + x * sigmoid(x) * sigmoid(-x),
+        slope=always("1.1"),
+        least_slope=always("-0.1"),
+    ),
+    ActivationKind(
+        "sin",
+        "torch.sin({x})",
+        "Elementwise(torch.sin)",
+        math.sin,
+        math.cos,
+        least_slope=always("-1"),
+        odd=True,
+        primitive="1 - torch.cos({x})",
+        latex="\\sin",
+    ),
+)
+
+ACTIVATIONS = {row.name: row for row in ROWS}

@@ -1,0 +1,289 @@
+"""Kinds of value that stand on the right of a `=` in `train { … }`, and their checks.
+
+A kind turns a plain value of the syntax tree into the value the trainer uses, or reports why it
+cannot. Ranges are stated once, as numbers; the words of the message come from them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Protocol
+
+from odenet.diagnostics import Diagnostic, suggest
+
+SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
+MOST = 10**9  # of anything that is counted
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with arguments, as in `sgd(lr = 0.1)`; a bare word is a call without any.
+
+    Args:
+        name: the word.
+        args: values given by position.
+        kwargs: values given by name. A checked call has all of its arguments here.
+        span: where it stands in the text; opaque, not compared.
+        word: where its name stands.
+        places: where its arguments stand, by name or by position.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    span: Any = field(default=None, compare=False, repr=False)
+    word: Any = field(default=None, compare=False, repr=False)
+    places: Mapping[str | int, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, argument: str | int) -> Any:
+        """Where an argument stands, or the call when that is not known."""
+        return self.places.get(argument, self.span)
+
+    def __getitem__(self, argument: str) -> Any:
+        return self.kwargs[argument]
+
+    def __str__(self) -> str:
+        named = [f"{key} = {show(value)}" for key, value in self.kwargs.items()]
+        inside = ", ".join([*map(show, self.args), *named])
+        return f"{self.name}({inside})" if inside else self.name
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is being checked: its name, what it means, and where it stands."""
+
+    name: str
+    meaning: str
+    span: Any
+    report: Callable[[Diagnostic], None]
+
+    def refuse(self, kind: "ArgumentKind", label: str) -> None:
+        """Report a value that is not of its kind or not in its range."""
+        self.report(Diagnostic(f"{self.name} {self.meaning}: {kind.words()}", self.span, label))
+
+
+class ArgumentKind(Protocol):
+    """A kind of value that an argument takes."""
+
+    def words(self) -> str:
+        """The values it takes, in words."""
+        ...
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The value as the trainer uses it; None after reporting a problem."""
+        ...
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in a range; the ends belong to it unless `open_low`, `open_high`.
+
+    What torch has no number for in single precision is out of reach, unless `double`.
+    """
+
+    low: float
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    whole: bool = False
+    double: bool = False
+
+    def words(self) -> str:
+        """For example "above 0, at most 1"."""
+        parts = ["a whole number"] if self.whole else []
+        if self.low > float("-inf"):
+            parts.append(f"{'above' if self.open_low else 'at least'} {_plain(self.low)}")
+        if self.high is not None:
+            parts.append(f"{'below' if self.open_high else 'at most'} {_plain(self.high)}")
+        return ", ".join(parts) or "a number"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """An int when whole, else a float."""
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+            return subject.refuse(self, f"this is {describe(value)}, not a number")
+        least, most = DOUBLE if self.double else SINGLE
+        most = max(MOST, self.high or 0) if self.whole else most
+        if not abs(value) <= most:  # also what is no number at all
+            return subject.refuse(self, "out of reach")
+        if self.whole and value != int(value):
+            return subject.refuse(self, "not a whole number")
+        used = int(value) if self.whole else float(value)  # which may lie on an end by rounding
+        if value and abs(used) < least:
+            return subject.refuse(self, "too close to 0")
+        below = used <= self.low if self.open_low else used < self.low
+        above = self.high is not None and (
+            used >= self.high if self.open_high else used > self.high
+        )
+        if below or above:
+            return subject.refuse(self, "too small" if below else "too large")
+        return used
+
+
+def _plain(number: float) -> str:
+    """A number as people write it: all digits of a whole one."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
+@dataclass(frozen=True)
+class Word:
+    """One of a few words."""
+
+    options: tuple[str, ...]
+
+    def words(self) -> str:
+        """The words, each in quotes."""
+        return " or ".join(f"`{option}`" for option in self.options)
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The word, which may have come as a call without arguments."""
+        word = value.name if isinstance(value, Call) else value
+        if word in self.options:
+            return word
+        return subject.refuse(self, f"this is {describe(value)}")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A quoted text, such as a path."""
+
+    def words(self) -> str:
+        """What to write for it, by example."""
+        return 'a quoted text, as in "my pictures"'
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The text, which is not empty."""
+        if isinstance(value, str) and value:
+            return value
+        return subject.refuse(self, f"this is {describe(value)}" if value else "this is empty")
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list in brackets, every item of one kind; of any length if `length` is None."""
+
+    item: ArgumentKind
+    increasing: bool = False
+    length: int | None = None
+
+    def words(self) -> str:
+        """How many items it takes, and of which kind."""
+        several = "a list" if self.length is None else f"a list of {self.length}"
+        order = ", and larger than the one before" if self.increasing else ""
+        return f"{several}, each {self.item.words()}{order}"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """A tuple; a single item counts as a list of one."""
+        items = value if isinstance(value, tuple | list) else (value,)
+        checked = tuple(self.item.check(item, subject) for item in items)
+        if any(item is None for item in checked):
+            return None
+        if self.length not in (None, len(checked)):
+            return subject.refuse(self, f"a list of {len(checked)}")
+        if self.increasing and any(b <= a for a, b in pairwise(checked)):
+            return subject.refuse(self, "not in increasing order")
+        return checked
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a form: its kind, its meaning, and its default (None: must be given)."""
+
+    kind: ArgumentKind
+    meaning: str
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the named forms of a table, each with its own arguments.
+
+    Args:
+        what: what the table lists, for messages ("optimizer").
+        forms: name -> argument name -> parameter, in positional order.
+    """
+
+    what: str
+    forms: Mapping[str, Mapping[str, Parameter]] = field(repr=False)
+
+    def words(self) -> str:
+        """The names it takes."""
+        return "one of " + ", ".join(sorted(self.forms))
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The call with every argument by name, defaults filled in."""
+        if isinstance(value, str):  # from a command line: "cosine", "folder:pictures"
+            name, colon, rest = value.partition(":")
+            value = Call(name, (rest,) if colon else (), span=subject.span)
+        if not isinstance(value, Call):
+            return subject.refuse(self, f"this is {describe(value)}")
+        span = value.span if value.span is not None else subject.span
+        form = self.forms.get(value.name)
+        if form is None:
+            known = f"known: {', '.join(sorted(self.forms))}"
+            message = f"unknown {self.what} `{value.name}`"
+            near = suggest(value.name, self.forms)
+            subject.report(Diagnostic(message, value.word or span, near, known))
+            return None
+        given = _by_name(value, form, Subject(self.what, "", span, subject.report))
+        return None if given is None else Call(value.name, (), given, span)
+
+    def default(self, name: str, **given: Any) -> Call:
+        """The call that a recipe has when none is written."""
+        form = self.forms[name]
+        return Call(name, (), {**{key: p.default for key, p in form.items()}, **given})
+
+
+def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dict[str, Any] | None:
+    """Check the arguments of a call against its form; None after reporting problems."""
+    name, report = call.name, subject.report
+    if len(call.args) > len(form):
+        takes = f"it takes {', '.join(form)}" if form else "it takes none"
+        place = call.place(len(form)) or subject.span
+        report(Diagnostic(f"too many arguments for {name}", place, help=takes))
+        return None
+    given = dict(zip(form, call.args, strict=False))
+    places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
+    fine = True
+    for key, value in call.kwargs.items():
+        if key in given or key not in form:
+            wrong = "given twice" if key in given else "unknown"
+            takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
+            message = f"argument `{key}` of {name} is {wrong}"
+            report(Diagnostic(message, places.get(key, subject.span), suggest(key, form), takes))
+            fine = False
+        else:
+            given[key] = value
+    checked: dict[str, Any] = {}
+    for key, parameter in form.items():
+        place = places.get(key) or subject.span
+        about = Subject(f"{key} in {name}", parameter.meaning, place, report)
+        if key in given:
+            checked[key] = parameter.kind.check(given[key], about)
+            fine = fine and checked[key] is not None
+        elif parameter.default is None:
+            about.refuse(parameter.kind, f"{key} is missing")
+            fine = False
+        else:
+            checked[key] = parameter.default
+    return checked if fine else None
+
+
+def describe(value: Any) -> str:
+    """A value in words, for messages."""
+    if isinstance(value, Call):
+        return f"`{value}`"
+    if isinstance(value, tuple | list):
+        return "a list"
+    if isinstance(value, str):
+        return f'the text "{value}"'
+    return show(value)
+
+
+def show(value: Any) -> str:
+    """A value as it is written in a recipe."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(show, value))}]"
+    if isinstance(value, str):
+        return value if value.isidentifier() else f'"{value}"'
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,121 @@
+"""The kinds of argument that parameters and layers share: channel counts, how values begin."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.tables.argument_kinds import (
+    MOST,
+    Call,
+    Choice,
+    Number,
+    Parameter,
+    Subject,
+    Word,
+    describe,
+)
+
+MOST_TIMES = 1000  # the channels of a state
+COUNT = Number(1, whole=True)
+ANY = Number(float("-inf"))
+YES = Word(("yes", "no"))
+
+
+@dataclass(frozen=True)
+class ChannelCount:
+    """A width: a whole number of channels, or a multiple of `c`."""
+
+    def words(self) -> str:
+        """What to write."""
+        return "a number of channels such as `2c` or `16`"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """A Width."""
+        if isinstance(value, Width):
+            good = 0 <= value.multiple <= MOST_TIMES and value.constant == int(value.constant)
+            good = good and abs(value.constant) <= MOST
+            return value if good else subject.refuse(self, "no number of channels")
+        number = COUNT.check(value, subject)
+        return None if number is None else fixed(number)
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """How a parameter begins: a named rule or a number."""
+
+    rules: Choice
+
+    def words(self) -> str:
+        """What to write."""
+        return f"a number, or {self.rules.words()}"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The Call of a rule; a number is `constant(number)`."""
+        if isinstance(value, Call):
+            return self.rules.check(value, subject)
+        if isinstance(value, str | tuple):
+            return subject.refuse(self, f"this is {describe(value)}")
+        number = ANY.check(value, subject)
+        return None if number is None else Call("constant", (), {"value": number})
+
+
+RULES = Choice(
+    "initialisation",
+    {
+        "he": {},
+        "xavier": {},
+        "orthogonal": {},
+        "zeros": {},
+        "ones": {},
+        "normal": {"std": Parameter(Number(0), "is the standard deviation")},
+        "uniform": {"a": Parameter(Number(0), "bounds the values by ± a")},
+        "constant": {"value": Parameter(ANY, "is the value")},
+    },
+)
+
+
+def init(rule: str) -> Parameter:
+    """The argument `init`, with the rule that holds where none is given."""
+    return Parameter(Initialisation(RULES), "says how it begins", Call(rule))
+
+
+def channels(meaning: str) -> Parameter:
+    """An argument that counts channels; as many as a state has where none is given."""
+    return Parameter(ChannelCount(), meaning, C)
+
+
+class HasArguments(Protocol):
+    """A row of a table whose things take arguments."""
+
+    @property
+    def arguments(self) -> Mapping[str, Parameter]:
+        """Its arguments, in positional order."""
+        ...
+
+
+class Forms(Mapping[str, Mapping[str, Parameter]]):
+    """The arguments of every row of a table, as a Choice wants them, rows added later included.
+
+    Args:
+        rows: the table.
+        more: forms that are no rows.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, HasArguments],
+        more: Mapping[str, Mapping[str, Parameter]] | None = None,
+    ):
+        self._rows = rows
+        self._more = more or {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Parameter]:
+        return self._rows[name].arguments if name in self._rows else self._more[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._rows
+        yield from self._more
+
+    def __len__(self) -> int:
+        return len(self._rows) + len(self._more)

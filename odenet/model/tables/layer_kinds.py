@@ -1,0 +1,101 @@
+"""What a layer of a pipeline is, and what a row says of its kind."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from odenet.diagnostics import Span
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.argument_kinds import Parameter
+from odenet.model.tables.tensors import Array, Dual, Space, Tensors
+
+Arguments = Mapping[str, Any]
+
+
+class LayerError(ValueError):
+    """A layer that does not fit where it stands; the text says why, `help` what to do."""
+
+    def __init__(self, message: str, help_: str = ""):
+        super().__init__(message)
+        self.help = help_
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of one sample: channels, then the sizes of its axes.
+
+    In a map the sizes are not known and stand as zeros.
+    """
+
+    channels: Width
+    space: tuple[int, ...]
+
+    def __str__(self) -> str:
+        sizes = [str(self.channels), *(str(n) if n else "·" for n in self.space)]
+        return f"({', '.join(sizes)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer of a pipeline, its arguments complete and its shapes known.
+
+    Args:
+        groups: into how many equal parts its channels fall.
+    """
+
+    name: str
+    arguments: Arguments = field(hash=False)
+    before: Shape
+    after: Shape
+    inner: tuple["Layer", ...] = ()
+    span: Span | None = field(default=None, compare=False, repr=False)
+    groups: int = 1
+
+
+def keeps_shape(arguments: Arguments, shape: Shape) -> Shape:
+    """The shape after a layer that keeps it."""
+    return shape
+
+
+def _no_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+    return {}
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """One kind of layer.
+
+    Args:
+        name: its name in the language.
+        meaning: in words, for the documentation.
+        arguments: its arguments.
+        code: its torch code, from the layer and a printer of widths.
+        shape: the shape after it, from its arguments and the shape before; raises LayerError.
+        tensors: its tensors, by their names in torch's state dictionary, from the layer, the
+            channels before and after it, and the number of spatial axes.
+        numeric: what it makes of a field in evaluation, for the numeric checks, from the layer,
+            its tensors, the field and the sizes of the map. None leaves maps with it unsearched
+            for counterexamples; the reports say so.
+        in_map: whether it may stand in a `map`.
+        not_in_map: what of its arguments cannot stand in a map; empty if all can.
+        random: whether it draws random numbers in training.
+        mixes_places: whether it reads other places of a map than the one it gives.
+        groups: into how many equal parts its channels fall.
+        classes: whether its width is the number of classes where it ends a net.
+        imports: lines of import that the code needs besides torch and odenet.runtime.
+    """
+
+    name: str
+    meaning: str
+    arguments: Mapping[str, Parameter]
+    code: Callable[[Layer, Callable[[Width], str]], str]
+    shape: Callable[[Arguments, Shape], Shape] = keeps_shape
+    tensors: Callable[[Layer, int, int, int], Tensors] = _no_tensors
+    numeric: Callable[[Layer, Mapping[str, Array], Dual, Space], Dual] | None = None
+    in_map: bool = True
+    not_in_map: Callable[[Arguments], str] = lambda arguments: ""
+    random: bool = False
+    mixes_places: bool = False
+    groups: Callable[[Arguments], int] = lambda arguments: 1
+    classes: bool = False
+    imports: tuple[str, ...] = ()

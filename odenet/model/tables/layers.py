@@ -1,0 +1,302 @@
+"""The layers of `net` and `map`: one row each, and nothing else to touch to add one.
+
+A row says what a layer takes, what it does to a shape, and its torch code.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from odenet.model.expressions.numbers import Width, fixed
+from odenet.model.tables import layer_numerics as numerics
+from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
+from odenet.model.tables.argument_kinds import Choice, Number, Parameter
+from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
+from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
+
+__all__ = ["LAYERS", "NAMES", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
+
+SAME = fixed(-1)  # stands for "as many as come in"
+
+
+def _with_space(name: str, shape: Shape) -> None:
+    if not shape.space:
+        raise LayerError(
+            f"{name} needs an image, but {shape} is a plain vector", "use dense for plain vectors"
+        )
+
+
+def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
+    _with_space("conv", shape)
+    stride, kernel = arguments["stride"], arguments["k"]
+    if stride > 1 and kernel % 2 == 0:
+        raise LayerError("a stride needs an odd kernel", "write conv(3, …)")
+    channels = shape.channels if arguments["C"] == SAME else arguments["C"]
+    for width in (shape.channels, channels):
+        if width.multiple == 0 and width.constant % arguments["groups"]:
+            raise LayerError(f"{width} channels do not fall into {arguments['groups']} groups")
+    return Shape(channels, tuple(-(-n // stride) for n in shape.space))
+
+
+def _conv_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    a = layer.arguments
+    padding = a["dilation"] * (a["k"] - 1) // 2 if a["k"] % 2 else '"same"'
+    options = [f"padding={padding}"] if padding else []
+    options += [f"{key}={a[key]}" for key in ("stride", "dilation", "groups") if a[key] != 1]
+    options += ["bias=False"] if a["bias"] == "no" else []
+    arguments = [width(layer.before.channels), width(layer.after.channels), str(a["k"]), *options]
+    return f"nn.Conv{len(layer.before.space)}d({', '.join(arguments)})"
+
+
+def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
+    if shape.space:
+        raise LayerError(
+            f"dense needs a plain vector, but here stands an image {shape}",
+            "write `mean` or `flatten` before it",
+        )
+    return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
+
+
+def _dense_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    bias = ", bias=False" if layer.arguments["bias"] == "no" else ""
+    return f"nn.Linear({width(layer.before.channels)}, {width(layer.after.channels)}{bias})"
+
+
+def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
+    def rule(arguments: Arguments, shape: Shape) -> Shape:
+        if shape.channels.multiple == 0 and shape.channels.constant % arguments[key]:
+            raise LayerError(f"{shape.channels} channels do not fall into {arguments[key]} {what}")
+        return shape
+
+    return rule
+
+
+def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
+    def rule(arguments: Arguments, shape: Shape) -> Shape:
+        _with_space(name, shape)
+        if min(shape.space) < arguments["s"]:
+            raise LayerError(f"{name}({arguments['s']}) leaves nothing of {shape}")
+        return replace(shape, space=tuple(n // arguments["s"] for n in shape.space))
+
+    return rule
+
+
+def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
+    wanted = arguments["C"]
+    if wanted.multiple or shape.channels.constant > wanted.constant:
+        raise LayerError(
+            f"widen({wanted}) would take channels away from {shape}",
+            "widen adds zero channels; conv(1, C) reduces them",
+        )
+    return replace(shape, channels=wanted)
+
+
+def _mean_shape(_: Arguments, shape: Shape) -> Shape:
+    _with_space("mean", shape)
+    return replace(shape, space=())
+
+
+def _flatten_shape(_: Arguments, shape: Shape) -> Shape:
+    sizes = shape.channels.constant
+    for n in shape.space:
+        sizes *= n
+    return Shape(fixed(sizes), ())
+
+
+def _bn_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    return f"nn.BatchNorm{len(layer.before.space) or 1}d({width(layer.before.channels)})"
+
+
+def _gn_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    return f"nn.GroupNorm({layer.arguments['g']}, {width(layer.before.channels)})"
+
+
+def _attention_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    causal = ", causal=True" if layer.arguments["causal"] == "yes" else ""
+    return f"Tokens(Attention({width(layer.before.channels)}, {layer.arguments['heads']}{causal}))"
+
+
+def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    c, inside = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
+    wider, back = (f"nn.Linear({width(a)}, {width(b)})" for a, b in ((c, inside), (inside, c)))
+    return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
+
+
+def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str]:
+    return lambda layer, _: f"nn.{torch_name}{len(layer.before.space)}d({layer.arguments['s']})"
+
+
+def _activation(row: ActivationKind) -> LayerKind:
+    return LayerKind(
+        row.name,
+        "",
+        row.arguments,
+        lambda layer, _: row.module.format(*(repr(v) for v in layer.arguments.values())),
+        numeric=numerics.activation(row),
+        imports=row.imports,
+    )
+
+
+def _strided(arguments: Arguments) -> str:
+    return "a stride" if arguments["stride"] != 1 else ""
+
+
+_CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME)
+_SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
+_BIAS = "says whether a bias is added"
+
+ROWS = (
+    LayerKind(
+        "conv",
+        'convolution with "same" padding; in a `map` without a stride',
+        {
+            "k": Parameter(COUNT, "is the kernel's size along each axis"),
+            "C": _CHANNELS,
+            "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1),
+            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
+            "bias": Parameter(YES, _BIAS, "no"),
+        },
+        _conv_code,
+        _conv_shape,
+        numerics.linear_tensors,
+        numerics.linear,
+        not_in_map=_strided,
+        mixes_places=True,
+        groups=lambda arguments: arguments["groups"],
+    ),
+    LayerKind(
+        "dense",
+        "full matrix, on vectors",
+        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes")},
+        _dense_code,
+        _dense_shape,
+        numerics.linear_tensors,
+        numerics.linear,
+        classes=True,
+    ),
+    LayerKind(
+        "bn",
+        "batch normalisation",
+        {},
+        _bn_code,
+        tensors=numerics.norm_tensors("batch"),
+        numeric=numerics.norm("batch"),
+    ),
+    LayerKind(
+        "gn",
+        "normalisation over g groups of channels",
+        {"g": Parameter(COUNT, "counts its groups")},
+        _gn_code,
+        _group_shape("g", "groups"),
+        numerics.norm_tensors("group"),
+        numerics.norm("group"),
+        mixes_places=True,
+        groups=lambda arguments: arguments["g"],
+    ),
+    LayerKind(
+        "layernorm",
+        "normalisation of the channels of every place",
+        {},
+        lambda layer, width: f"Tokens(nn.LayerNorm({width(layer.before.channels)}))",
+        tensors=numerics.token_norm_tensors,
+        numeric=numerics.token_norm,
+    ),
+    LayerKind(
+        "attention",
+        "self-attention; every place is a token",
+        {
+            "heads": Parameter(COUNT, "counts its heads", 1),
+            "causal": Parameter(YES, "says whether a token sees only those before it", "no"),
+        },
+        _attention_code,
+        _group_shape("heads", "heads"),
+        numerics.attention_tensors,
+        numerics.attention,
+        mixes_places=True,
+        groups=lambda arguments: arguments["heads"],
+    ),
+    LayerKind(
+        "mlp",
+        "at every place: dense to `ratio` times the channels, GELU, dense back",
+        {"ratio": Parameter(COUNT, "is how much wider the layer inside is", 4)},
+        _mlp_code,
+        tensors=numerics.mlp_tensors,
+        numeric=numerics.mlp,
+    ),
+    LayerKind(
+        "pool",
+        "average over squares of side s",
+        {"s": _SIZE},
+        _pool_code("AvgPool"),
+        _pool_shape("pool"),
+        in_map=False,
+    ),
+    LayerKind(
+        "maxpool",
+        "maximum over squares of side s",
+        {"s": _SIZE},
+        _pool_code("MaxPool"),
+        _pool_shape("maxpool"),
+        in_map=False,
+    ),
+    LayerKind(
+        "widen",
+        "adds zero channels up to C",
+        {"C": Parameter(ChannelCount(), "counts the channels it gives")},
+        lambda layer, width: f"Widen({width(layer.after.channels)})",
+        _widen_shape,
+        in_map=False,
+    ),
+    LayerKind(
+        "mean", "average over the whole image", {}, lambda *_: "Mean()", _mean_shape, in_map=False
+    ),
+    LayerKind(
+        "flatten",
+        "an image as one vector",
+        {},
+        lambda *_: "nn.Flatten()",
+        _flatten_shape,
+        in_map=False,
+    ),
+    LayerKind(
+        "dropout",
+        "zeros with chance p",
+        {"p": Parameter(Number(0, 1, open_high=True), "is the chance of a zero")},
+        lambda layer, _: f"nn.Dropout({layer.arguments['p']:g})",
+        numeric=lambda layer, weights, x, space: x,
+        random=True,
+    ),
+)
+
+
+class _Layers(Mapping[str, LayerKind]):
+    """The rows of layers, and every activation as a layer."""
+
+    def __init__(self, rows: Mapping[str, LayerKind], activations: Mapping[str, ActivationKind]):
+        self.rows = rows
+        self.activations = activations
+
+    def __getitem__(self, name: str) -> LayerKind:
+        return self.rows[name] if name in self.rows else _activation(self.activations[name])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.rows
+        yield from self.activations
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.activations)
+
+
+OWN_LAYERS = {row.name: row for row in ROWS}
+LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
+
+# `input`, `flow` and `residual` stand in pipelines too; they are more than a row of code
+# (odenet/model/reading/pipelines.py).
+STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
+    "flow": {
+        "N": Parameter(COUNT, "counts its steps"),
+        "h": Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0),
+    },
+}
+
+NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))

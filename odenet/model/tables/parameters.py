@@ -1,0 +1,312 @@
+"""The types of `param`: one row each, and nothing else to touch to add one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from odenet.diagnostics import Span
+from odenet.model.expressions.numbers import C, Width
+from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Word
+from odenet.model.tables.arguments import COUNT, Forms, channels, init
+from odenet.model.tables.norms import NORMS
+from odenet.model.tables.parameter_kinds import Construction, Operator, Options, ParameterKind
+from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensors
+
+
+def _kernel(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
+    """A convolution's tensor, (gives, reads / groups, k, …)."""
+
+    def tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+        sizes = (int(options.get("k", 1)),) * axes
+        return {"": Tensor((gives, reads // groups(options, reads), *sizes))}
+
+    return tensors
+
+
+def is_positive(options: Options) -> bool:
+    """Whether its values, or the gain of a norm, are above 0 by construction."""
+    return options.get("positive") == "positive"
+
+
+def _positive(what: str) -> Parameter:
+    return Parameter(Word(("positive", "free")), f"says whether {what} kept above 0", "free")
+
+
+def _softplus(options: Options, stored: str) -> str:
+    return f"functional.softplus({stored})" if is_positive(options) else stored
+
+
+def _draw(options: Options) -> Draw:
+    return "gain" if is_positive(options) else "weight"
+
+
+def _positive_code(options: Options) -> str:
+    return ", positive=True" if is_positive(options) else ""
+
+
+def _begins_above_zero(options: Options) -> tuple[str, str]:
+    """Random rules give values of either sign."""
+    init: Call = options["init"]
+    if not is_positive(options) or init.name == "ones" or init.kwargs.get("value", 0) > 0:
+        return "", ""
+    return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
+
+
+def _per_diagonal(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
+
+
+def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes))}
+
+
+def _conv_code(options: Options, make: Construction, groups: str) -> str:
+    kernel = f"kernel={options.get('k', 1)}, space={make.space}"
+    kernel += f", groups={groups}" if groups != "1" else ""
+    return f"conv_kernel({make.steps}, {make.reads}, {make.gives}, {kernel}{make.init('he')})"
+
+
+def _convolved(options: Options, K: Array, x: Dual, space: Space) -> Dual:
+    return x.convolved(K, space, len(x) // K.shape[1], int(options.get("dilation", 1)))
+
+
+def _keywords(groups: Callable[[Options, Any], Any]) -> Callable[[Options, Any], Mapping[str, Any]]:
+    """`groups` and `dilation`, where they are not 1."""
+
+    def keywords(options: Options, channels: Any) -> Mapping[str, Any]:
+        found = {"groups": groups(options, channels), "dilation": options.get("dilation", 1)}
+        return {name: value for name, value in found.items() if value != 1}
+
+    return keywords
+
+
+_POWER_ITERATION = 'self.norm("{label}", {K}, step{keywords})'
+
+
+def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
+    return Operator(
+        "conv", "adjoint_conv", _convolved, _keywords(groups), _POWER_ITERATION, kernel=True
+    )
+
+
+def _norm_code(options: Options, make: Construction) -> str:
+    kind = options["kind"]
+    groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
+    form = f"space={make.space}{groups}{_positive_code(options)}{make.init('ones')}"
+    return f'norm_layers({make.steps}, "{kind}", {make.reads}, {form})'
+
+
+def _which_norm(options: Options) -> tuple[str, str]:
+    if NORMS[options["kind"]].grouped == (options["group"] > 0):
+        return _begins_above_zero(options)
+    return "which norm?", "write norm(batch), norm(layer) or norm(group = 8)"
+
+
+_KERNEL = Parameter(COUNT, "is the kernel's size along each axis")
+_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1)
+_IN = channels("counts the channels it reads")
+_OUT = channels("counts the channels it gives")
+
+ROWS = (
+    ParameterKind(
+        "conv",
+        "operator",
+        'convolution, `k` points per axis, "same" padding, no bias. Its transpose is the exact '
+        "adjoint, whatever the padding",
+        {
+            "k": _KERNEL,
+            "out": _OUT,
+            "groups": Parameter(COUNT, "counts the groups of channels", 1),
+            "dilation": _DILATION,
+            "in": _IN,
+            "init": init("he"),
+        },
+        _kernel(lambda options, reads: int(options["groups"])),
+        lambda options, make: _conv_code(options, make, str(options["groups"])),
+        width="arguments",
+        operator=_convolution(lambda options, channels: options["groups"]),
+        needs_image=True,
+        mixes_places=True,
+        groups=lambda options: int(options["groups"]),
+    ),
+    ParameterKind(
+        "depthwise",
+        "operator",
+        "convolution of every channel by itself",
+        {"k": _KERNEL, "dilation": _DILATION, "init": init("he")},
+        _kernel(lambda options, reads: reads),
+        lambda options, make: _conv_code(options, make, make.reads),
+        width="state",
+        operator=_convolution(lambda options, channels: channels),
+        needs_image=True,
+        mixes_places=True,
+    ),
+    ParameterKind(
+        "pointwise",
+        "operator",
+        "convolution with one point",
+        {"out": _OUT, "in": _IN, "init": init("he")},
+        _kernel(lambda options, reads: 1),
+        lambda options, make: _conv_code(options, make, "1"),
+        width="arguments",
+        operator=_convolution(lambda options, channels: 1),
+        needs_image=True,
+    ),
+    ParameterKind(
+        "dense",
+        "operator",
+        "full matrix on the channel axis",
+        {"out": _OUT, "in": _IN, "init": init("he")},
+        lambda options, reads, gives, axes: {"": Tensor((gives, reads))},
+        lambda options, make: (
+            f"dense_matrix({make.steps}, {make.reads}, {make.gives}{make.init('he')})"
+        ),
+        width="arguments",
+        operator=Operator(
+            "dense",
+            "adjoint_dense",
+            lambda options, K, x, space: K @ x,
+            norm=_POWER_ITERATION,
+            kernel=True,
+        ),
+    ),
+    ParameterKind(
+        "diag",
+        "operator",
+        "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
+        {"positive": _positive("they are"), "init": init("ones")},
+        _per_diagonal,
+        lambda options, make: (
+            f"diagonal({make.steps}, {make.reads}, space={make.space}"
+            f"{_positive_code(options)}{make.init('ones')})"
+        ),
+        value=_softplus,
+        problem=_begins_above_zero,
+        operator=Operator(
+            "diag",
+            "diag",
+            lambda options, K, x, space: K.reshape(-1, 1) * x,
+            norm="{K}.abs().amax()",
+            diagonal=True,
+        ),
+    ),
+    ParameterKind(
+        "bias",
+        "bias",
+        "one value per channel of whatever it is added to",
+        {"init": init("zeros")},
+        _per_channel,
+        lambda options, make: (
+            f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
+        ),
+    ),
+    ParameterKind(
+        "scalar",
+        "scalar",
+        "one learned number; `scalar(positive)` keeps it above 0",
+        {"positive": _positive("it is"), "init": init("ones")},
+        lambda options, reads, gives, axes: {"": Tensor((), _draw(options))},
+        lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
+        width="none",
+        value=_softplus,
+        problem=_begins_above_zero,
+    ),
+    ParameterKind(
+        "norm",
+        "norm",
+        "a normalisation, applied as `N(K Z)`: `norm(batch)`, `norm(layer)` or `norm(group = 8)`; "
+        "`norm(batch, positive)` keeps its gain above 0; `init` is the gain",
+        {
+            "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
+            "positive": _positive("the gain is"),
+            "group": Parameter(Number(0, whole=True), "counts its groups", 0),
+            "init": init("ones"),
+        },
+        lambda options, reads, gives, axes: NORMS[options["kind"]].tensors(reads),
+        _norm_code,
+        groups=lambda options: int(options["group"]) or 1,
+        problem=_which_norm,
+    ),
+)
+
+PARAMETERS = {row.name: row for row in ROWS}
+TYPES = Choice("type of parameter", Forms(PARAMETERS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredParameter:
+    """A declared parameter.
+
+    Args:
+        name: canonical name.
+        type: one of PARAMETERS.
+        shared: one value for all steps of a flow, instead of one for each.
+        options: the type's arguments, complete.
+        width_in, width_out: channels it reads and gives; None for a scalar. Those that come from
+            its first use are found later (odenet/model/fitting/widths.py).
+    """
+
+    name: str
+    type: str
+    shared: bool
+    options: dict[str, Any] = field(hash=False)
+    width_in: Width | None
+    width_out: Width | None
+    span: Span = field(compare=False, repr=False)
+
+    @property
+    def kind(self) -> ParameterKind:
+        """The row of its type."""
+        return PARAMETERS[self.type]
+
+    @property
+    def groups(self) -> int:
+        """Into how many equal parts its channels fall."""
+        return self.kind.groups(self.options)
+
+    @property
+    def operator(self) -> Operator:
+        """What it does, if it is an operator."""
+        assert self.kind.operator is not None
+        return self.kind.operator
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is a linear operator."""
+        return self.kind.role == "operator"
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a layer rather than a tensor."""
+        return self.kind.role == "norm"
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether its values, or the gain of a norm, are above 0 by construction."""
+        return is_positive(self.options)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether it is an operator that multiplies every channel by a number."""
+        return self.kind.operator is not None and self.kind.operator.diagonal
+
+
+def declare(name: str, call: Call, shared: bool, span: Span) -> DeclaredParameter:
+    """A parameter of a checked type."""
+    options = dict(call.kwargs)
+    match PARAMETERS[call.name].width:
+        case "arguments":
+            reads, gives = options["in"], options["out"]
+        case "state":
+            reads = gives = C
+        case _:
+            reads = gives = None
+    return DeclaredParameter(
+        name=name,
+        type=call.name,
+        shared=shared,
+        options=options,
+        width_in=reads,
+        width_out=gives,
+        span=span,
+    )

@@ -1,0 +1,99 @@
+"""The tables of docs/language.md, from the rows; those of a plugin are among them."""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.argument_kinds import Call, Parameter
+from odenet.model.tables.arguments import RULES
+from odenet.model.tables.claims import CLAIMS
+from odenet.model.tables.layers import LAYERS, NAMES, SAME
+from odenet.model.tables.parameters import PARAMETERS
+
+_STRUCTURE = {
+    "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
+    "residual": "the result of the layers plus their input; where the layers shrink the image or "
+    "add channels, the input is subsampled and zero channels are added (He et al. 2016, option A)",
+}
+
+
+def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
+    """A form as it is documented: what must be given, then what may be."""
+    shown = [
+        key if parameter.default in (None, SAME) else f"{key} = {_value(parameter.default)}"
+        for key, parameter in arguments.items()
+    ]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def types() -> list[str]:
+    """The table of the types of `param`, with their arguments."""
+    rows = [(f"`{signature(r.name, r.arguments)}`", r.meaning) for r in PARAMETERS.values()]
+    return _table(("type", "what it is"), rows)
+
+
+def initialisations() -> list[str]:
+    """The names of the rules of `init`."""
+    return [signature(name, form) for name, form in RULES.forms.items()]
+
+
+def activations() -> list[str]:
+    """The table of activations, with bounds of their slopes."""
+    head = ("activation", "slope at least", "size of the slope at most", "odd", "never negative")
+    rows = [
+        (
+            f"`{signature(r.name, r.arguments)}`",
+            r.least_slope.text,
+            r.slope.text,
+            _yes(r.odd),
+            _yes(r.nonnegative),
+        )
+        for r in ACTIVATIONS.values()
+    ]
+    return _table(head, rows)
+
+
+def layers() -> list[str]:
+    """The layers, without the activations."""
+    own = [name for name in LAYERS if name not in ACTIVATIONS]
+    rows = [
+        (f"`{signature(n, NAMES.forms[n])}`", _yes(LAYERS[n].in_map), LAYERS[n].meaning)
+        for n in own
+    ]
+    rows.append((f"`{signature('flow', NAMES.forms['flow'])}`", "no", _STRUCTURE["flow"]))
+    rows.append(("`residual(LAYERS)`", "no", _STRUCTURE["residual"]))
+    return _table(("layer", "in a `map`", "what it does"), rows)
+
+
+def claims() -> list[str]:
+    """The table of claims of `require`."""
+    rows = [(f"`{row.form}`", row.meaning) for row in CLAIMS.values()]
+    return _table(("claim", "what it says"), rows)
+
+
+def tables() -> str:
+    """All of them, as Markdown."""
+    return "\n\n".join("\n".join(t) for t in (types(), activations(), layers(), claims())) + "\n"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    lines = [head, ["---"] * len(head)]
+    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|"
+            for line in lines]  # fmt: skip
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
+def _value(value: Any) -> str:
+    """A default as it is written in a file."""
+    if isinstance(value, Call):
+        return value.name
+    if isinstance(value, Width):
+        return str(value)
+    return f"{value:g}" if isinstance(value, float | Fraction) else str(value)

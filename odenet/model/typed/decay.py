@@ -1,0 +1,94 @@
+"""Decays that a scheme integrates by itself: `Y'' = F(Y) - γ Y'` and `Y' = F(Y) - γ Y`.
+
+A pattern with a decay takes an equation apart: the terms that are a number times the damped unknown
+are its γ, the others are F.
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Node, State
+from odenet.model.typed.scheme import Pattern, Scheme
+
+Term = tuple[int, Node]
+_ONE = Fraction(1)
+
+
+def decay(rate: Node, state: State, pattern: Pattern) -> Node | None:
+    """γ as a formula for a number; None where the equation has no such term."""
+    damped = _damped(state, pattern)
+    found = [
+        (-sign, factor) for sign, term in _terms(rate) if (factor := _factor(term, damped))
+    ]  # fmt: skip
+    if not found:
+        return None
+    ((sign, factor), *others) = found
+    place = factor.span or rate.span
+    return factor if sign > 0 and not others else expr.Sum(tuple(found), span=place)
+
+
+def rest(rate: Node, state: State, pattern: Pattern) -> Node:
+    """F: the equation without its decay, or as it is where the pattern has none."""
+    if pattern.decay is None:
+        return rate
+    damped = _damped(state, pattern)
+    kept = [(sign, term) for sign, term in _terms(rate) if _factor(term, damped) is None]
+    if not kept:
+        return expr.Zero(span=rate.span)
+    if len(kept) == 1 and kept[0][0] > 0:
+        return kept[0][1]
+    return expr.Sum(tuple(kept), span=rate.span)
+
+
+def decays_of(
+    system: Mapping[State, Node], scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
+) -> dict[str, Node]:
+    """The constant of each decay of a scheme -> its formula in the equations that it fits."""
+    found = {}
+    for pattern in scheme.patterns:
+        state = groups[pattern.variable][0]
+        value = decay(system[state], state, pattern) if pattern.decay else None
+        if pattern.decay and value is not None:
+            found[pattern.decay] = value
+    return found
+
+
+def without_decay(
+    system: Mapping[State, Node], scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
+) -> dict[State, Node]:
+    """The equations with F for each right-hand side."""
+    patterns = {state: p for p in scheme.patterns for state in groups[p.variable]}
+    return {state: rest(rate, state, patterns[state]) for state, rate in system.items()}
+
+
+def _damped(state: State, pattern: Pattern) -> State:
+    return State(state.name, state.order + pattern.order - 1)
+
+
+def _terms(node: Node, sign: int = 1) -> Iterator[Term]:
+    """The terms of a sum, and of sums inside it."""
+    if isinstance(node, expr.Sum):
+        for own, term in node.terms:
+            yield from _terms(term, sign * own)
+    else:
+        yield sign, node
+
+
+def _factor(node: Node, damped: State) -> Node | None:
+    """The number in `number · damped`; None for anything else."""
+    match node:
+        case State():
+            return expr.Number(_ONE, "1", span=node.span) if node == damped else None
+        case expr.Product():
+            inner = _factor(node.right, damped)
+            return None if inner is None else _times(node.left, inner)
+        case expr.Quotient():
+            inner = _factor(node.numerator, damped)
+            return None if inner is None else expr.Quotient(inner, node.denominator, span=node.span)
+    return None
+
+
+def _times(left: Node, right: Node) -> Node:
+    one = isinstance(right, expr.Number) and right.value == 1
+    return left if one else expr.Product(left, right, span=left.span)

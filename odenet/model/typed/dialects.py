@@ -1,0 +1,183 @@
+"""What the pieces of a formula look like: in the language, and in LaTeX."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from odenet.language.names import GREEK, canonical
+from odenet.model.expressions import expr
+from odenet.model.tables.activations import ACTIVATIONS
+
+# How tightly a formula binds.
+SUM, QUOTIENT, PRODUCT, POWER, ATOM = range(5)
+
+
+class Language:
+    """The notation of `.ode` files.
+
+    Args:
+        spellings: canonical name -> how the author wrote it.
+    """
+
+    identity, transposed, times = "I", "^T", "*"
+    stacked = False  # a quotient is written on one line
+
+    def __init__(self, spellings: Mapping[str, str] | None = None):
+        self._spellings = spellings or {}
+
+    def name(self, name: str, index: str = "") -> str:
+        """A name, `index` the time it is taken at."""
+        return self._spellings.get(name, name) + (f"[{index}]" if index else "")
+
+    def derivative(self, name: str, order: int) -> str:
+        """A time derivative."""
+        return expr.derivative(self.name(name), order)
+
+    def activation(self, name: str) -> str:
+        """The name of an activation."""
+        return name
+
+    def with_constants(self, activation: str, constants: Sequence[str]) -> str:
+        """An activation with its constants."""
+        return f"{activation}({', '.join(constants)})" if constants else activation
+
+    def call(self, function: str, arguments: Sequence[str]) -> str:
+        """A function and what it is applied to."""
+        return f"{function}({', '.join(arguments)})"
+
+    def brackets(self, inside: str) -> str:
+        """A formula in brackets."""
+        return f"({inside})"
+
+    def number(self, node: expr.Number) -> tuple[str, int]:
+        """A number and how tightly it binds."""
+        return node.text, SUM if node.value < 0 else QUOTIENT if "/" in node.text else ATOM
+
+    def juxtaposed(self, left: str, right: str) -> str:
+        """A product; two numbers side by side would be refused."""
+        return f"{left} * {right}" if right[:1].isdigit() else f"{left} {right}"
+
+    def quotient(self, above: str, below: str) -> tuple[str, int]:
+        """A quotient and how tightly it binds."""
+        return f"{above}/{below}", QUOTIENT
+
+    def power(self, base: str, exponent: str) -> str:
+        """A power."""
+        return f"{base}^{exponent}"
+
+    def root(self, base: str) -> str:
+        """A square root."""
+        return f"√{base}"
+
+    def word(self, word: str) -> str:
+        """A word of the language."""
+        return word
+
+
+class Latex:
+    """LaTeX with amsmath; every command it uses exists there."""
+
+    identity, transposed, times = "I", r"^{\top}", r"\odot"
+    stacked = True  # fractions, exponents and roots need no brackets around what is in them
+
+    def name(self, name: str, index: str = "") -> str:
+        """Greek letters by their commands; digits, what follows a `_` and the time as indices."""
+        letters, digits, rest = re.findall(r"^([^\d_]*)(\d*)(.*)", name)[0]
+        parts = [part if part.isdigit() else _word(part) for part in rest.split("_") if part]
+        shown = ",".join(part for part in [digits, *parts, index] if part)
+        return _word(letters) + (f"_{{{shown}}}" if shown else "")
+
+    def derivative(self, name: str, order: int) -> str:
+        """A time derivative."""
+        dots = {0: "{}", 1: r"\dot{{{}}}", 2: r"\ddot{{{}}}"}
+        return dots[order].format(self.name(name))
+
+    def activation(self, name: str) -> str:
+        """The symbol of an activation."""
+        return ACTIVATIONS[name].latex or rf"\mathrm{{{name.replace('_', '-')}}}"
+
+    def with_constants(self, activation: str, constants: Sequence[str]) -> str:
+        """An activation with its constants."""
+        return f"{activation}_{{{', '.join(constants)}}}" if constants else activation
+
+    def call(self, function: str, arguments: Sequence[str]) -> str:
+        """A function and what it is applied to."""
+        return rf"{function}\left({', '.join(arguments)}\right)"
+
+    def brackets(self, inside: str) -> str:
+        """A formula in brackets."""
+        return rf"\left({inside}\right)"
+
+    def number(self, node: expr.Number) -> tuple[str, int]:
+        """A number and how tightly it binds."""
+        value = node.value
+        if value.denominator > 1 and "." not in node.text:
+            sign = "-" if value < 0 else ""
+            text = rf"{sign}\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
+        else:
+            text = node.text
+        return text, SUM if value < 0 else ATOM
+
+    def juxtaposed(self, left: str, right: str) -> str:
+        """A product; digits do not run together."""
+        return rf"{left} \cdot {right}" if right[:1].isdigit() else rf"{left}\,{right}"
+
+    def quotient(self, above: str, below: str) -> tuple[str, int]:
+        """A fraction and how tightly it binds."""
+        return rf"\frac{{{above}}}{{{below}}}", ATOM
+
+    def power(self, base: str, exponent: str) -> str:
+        """A power."""
+        return f"{base}^{{{exponent}}}"
+
+    def root(self, base: str) -> str:
+        """A square root."""
+        return rf"\sqrt{{{base}}}"
+
+    def word(self, word: str) -> str:
+        """A word of the language, upright."""
+        return rf"\mathrm{{{word}}}"
+
+
+def _word(letters: str) -> str:
+    """Letters as LaTeX: a Greek letter, a single one, or an upright word."""
+    if letters in GREEK.values():
+        return "o" if letters == "omicron" else f"\\{letters}"
+    if letters.lower() in GREEK.values() and letters == letters.capitalize():
+        # capitals that look like Latin ones have no command
+        return f"\\{letters}" if letters in _CAPITALS else rf"\mathrm{{{_LATIN[letters]}}}"
+    return letters if len(letters) == 1 else rf"\mathrm{{{letters}}}"
+
+
+_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+_LATIN = {
+    "Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H", "Iota": "I", "Kappa": "K",
+    "Mu": "M", "Nu": "N", "Omicron": "O", "Rho": "P", "Tau": "T", "Chi": "X",
+}  # fmt: skip
+
+
+_NAME = r"[^\W\d_ᵀ½²³][^\Wᵀ½²³]*"
+_SIGNS = {
+    "ᵀ": r"^{\top}", "½": r"\tfrac{1}{2}", "²": "^{2}", "³": "^{3}", "√": r"\surd ",
+    "≥": r"\ge ", "≤": r"\le ", "≠": r"\ne ", "·": r"\cdot ", "′": "'",
+}  # fmt: skip
+
+
+def latex_text(text: str) -> str:
+    """Mathematics in Unicode, as proofs and messages have it, as LaTeX for math mode."""
+    names = re.sub(_NAME, lambda name: Latex().name(canonical(name[0])), text)
+    return "".join(_SIGNS.get(sign, sign) for sign in names)
+
+
+def latex_prose(text: str) -> str:
+    """A sentence as LaTeX in text mode; Greek letters and mathematical signs in math mode."""
+    return "".join(_prose(sign) for sign in text)
+
+
+def _prose(sign: str) -> str:
+    if sign in "&%$#_{}":
+        return f"\\{sign}"
+    if sign in "^~\\":
+        return {"^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}[sign]
+    if canonical(sign) != sign or sign in _SIGNS:
+        return rf"\({latex_text(sign).strip()}\)"
+    return sign

@@ -1,0 +1,215 @@
+"""The typed program: everything a file says, resolved and checked."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from odenet.diagnostics import Diagnostic, Source, Span, SpecError
+from odenet.language import tree
+from odenet.model.expressions.expr import Activation, Node, Slot, State
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.layers import LAYERS, Layer, Shape
+from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.tables.recipe import Recipe
+from odenet.model.typed.decay import without_decay
+from odenet.model.typed.scheme import Scheme
+
+Number = Fraction | float
+
+
+@dataclass(frozen=True)
+class MapDefinition:
+    """A `map`: its layers, one set per step unless `shared`."""
+
+    name: str
+    shared: bool
+    layers: tuple[Layer, ...]
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamics:
+    """The differential equations.
+
+    Args:
+        states: the declared unknowns with the order of their equation.
+        rates: the right-hand side of each, as written.
+        initial: value at time 0 of each state and, for second-order ones, of its derivative.
+        output: what the flow hands on.
+        parts: into how many equal parts the input's channels fall; the states have one each.
+        width_out: channels of the output.
+        exogenous: whether a right-hand side reads the input `u`.
+    """
+
+    states: Mapping[str, int]
+    rates: Mapping[str, Node]
+    initial: Mapping[State, Node]
+    output: Node
+    parts: int
+    width_out: Width
+    exogenous: bool
+
+    def system(self, order: int) -> dict[State, Node]:
+        """The unknowns and their rates as a scheme of an order sees them.
+
+        A scheme for first-order systems sees `Y'' = f` as the pair (Y, Y').
+        """
+        found: dict[State, Node] = {}
+        for name, own in self.states.items():
+            if own == 2 and order == 1:
+                found[State(name)] = State(name, 1)
+                found[State(name, 1)] = self.rates[name]
+            else:
+                found[State(name)] = self.rates[name]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discretisation:
+    """The scheme, its constants, and which unknown of its pattern each state stands for.
+
+    Args:
+        scheme: the rule of one step.
+        h: the step size; None when `horizon` is given, or the scheme has none.
+        horizon: the final time T, for h = T / steps.
+        constants: values of the scheme's constants.
+        starts: values before the first step.
+        groups: pattern unknown -> the states it stands for.
+        exact: whether the state is kept in fixed-point arithmetic.
+        tolerance: the relative and the absolute error to which a step is solved adaptively; None
+            for the steps of the scheme itself.
+    """
+
+    scheme: Scheme
+    h: Number | None
+    horizon: Number | None
+    constants: Mapping[str, Number]
+    starts: tuple[tuple[Slot, Node], ...]
+    groups: Mapping[str, tuple[State, ...]]
+    exact: bool
+    span: Span = field(compare=False, repr=False)
+    tolerance: tuple[Number, Number] | None = None
+
+    @property
+    def numbers(self) -> Mapping[str, Number]:
+        """The constants, and the step size where the file gives it."""
+        return self.constants if self.h is None else {**self.constants, "h": self.h}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`require NAME` or `require NAME(number)`."""
+
+    name: str
+    number: int | None
+    span: Span = field(compare=False, repr=False)
+
+
+def undiscretised(model: "Model") -> Diagnostic:
+    """What is said where steps are asked for and the file has none."""
+    help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
+    return Diagnostic("this file has no discretisation", model.equations, help=help_)
+
+
+def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
+    """Spatial axes of the maps that the flows of a net work on; None where no net says it."""
+    shape = next((layer.before for layer in flows_of(net)), input_shape)
+    return None if shape is None else len(shape.space)
+
+
+def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The flows of a pipeline, those inside other layers too."""
+    return (layer for layer in _inside(layers) if layer.name == "flow")
+
+
+def row_imports(model: "Model") -> tuple[str, ...]:
+    """The lines of import that the code of its activations, layers and parameters needs."""
+    dynamics = model.dynamics
+    formulas = (*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output)
+    activations = {n.name for f in formulas for n in f.walk() if isinstance(n, Activation)}
+    layers = [*model.net, *(layer for m in model.maps.values() for layer in m.layers)]
+    rows = [
+        *(ACTIVATIONS[name] for name in activations),
+        *(learned.kind for learned in model.parameters.values()),
+        *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+    ]
+    return tuple(sorted({line for row in rows for line in row.imports}))
+
+
+def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
+    for layer in layers:
+        yield layer
+        yield from _inside(layer.inner)
+
+
+def ends_in_classes(model: "Model") -> bool:
+    """Whether the width of the last layer of the net is the number of classes."""
+    last = model.net[-1].name if model.net else ""
+    return last in LAYERS and LAYERS[last].classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A whole file, typed.
+
+    Args:
+        name: the file's name without its ending.
+        constants: the values of the `let` numbers, by canonical name.
+        discretisation_or_none: what `discretise` says, None in a file without that line.
+        spellings: canonical name -> how the author first wrote it.
+        net: the layers after `input`, empty when the file has no `net`.
+        input_shape: what `input` says, None without `net`.
+        lets: the `let`s that formulas use, as written.
+    """
+
+    source: Source = field(repr=False)
+    name: str
+    description: str
+    constants: Mapping[str, Number]
+    parameters: Mapping[str, DeclaredParameter]
+    maps: Mapping[str, MapDefinition]
+    dynamics: Dynamics
+    discretisation_or_none: Discretisation | None
+    claims: tuple[Claim, ...]
+    net: tuple[Layer, ...]
+    input_shape: Shape | None
+    recipe: Recipe
+    spellings: Mapping[str, str]
+    lets: tuple[tree.Let, ...]
+
+    def __str__(self) -> str:
+        from odenet.model.typed.overview import overview
+
+        return overview(self)
+
+    @property
+    def discretisation(self) -> Discretisation:
+        """What `discretise` says; raises SpecError in a file without that line."""
+        if self.discretisation_or_none is None:
+            raise SpecError([undiscretised(self)])
+        return self.discretisation_or_none
+
+    @property
+    def equations(self) -> Span:
+        """Where the last equation stands: what a file lacks belongs below it."""
+        spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
+        return max(spans, key=lambda span: span.start, default=Span(self.source, 0, 1))
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme in use; raises SpecError in a file without one."""
+        return self.discretisation.scheme
+
+    @property
+    def axes(self) -> int | None:
+        """Spatial axes of the maps that the flows work on; None where no net says it."""
+        return flow_axes(self.net, self.input_shape)
+
+    @property
+    def system(self) -> dict[State, Node]:
+        """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
+        chosen = self.discretisation
+        return without_decay(
+            self.dynamics.system(self.scheme.patterns[0].order), self.scheme, chosen.groups
+        )

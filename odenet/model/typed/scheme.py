@@ -1,0 +1,97 @@
+"""A discretisation, typed: what a `scheme` block says after its names are resolved."""
+
+from dataclasses import dataclass, field
+
+from odenet.diagnostics import Span
+from odenet.model.expressions.expr import Constant, Node, Slot, Stage
+
+# Schemes whose step torchdiffeq can also choose to a tolerance, and its name for each.
+ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One equation of the dynamics a scheme takes: `Y' = F(Z)`.
+
+    Args:
+        variable: the pattern's unknown, standing for one or more states.
+        order: of the time derivative, 1 or 2.
+        function: the name the right-hand side has in the scheme.
+        reads: the unknowns the right-hand side may read, in the order of its arguments.
+        decay: the constant γ of a decay, `- γ Y` or `- γ Y'`, that is not part of `F`.
+    """
+
+    variable: str
+    order: int
+    function: str
+    reads: tuple[str, ...]
+    decay: str | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One line of a scheme: a slot `Y[n+1]` or a stage, and its value."""
+
+    target: Slot | Stage
+    value: Node
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """A rule for the next state.
+
+    Args:
+        name: canonical name.
+        constants: names and default values (None: must be given), in order, without `h` and `T`;
+            those of decays last, which the equations give.
+        lets: local names for numbers, in order; their values read constants and earlier lets.
+        patterns: the dynamics it takes, one per unknown.
+        aux: further unknowns that only the discretisation has.
+        starts: values before the first step, e.g. `Y[-1]` -> Zero().
+        updates: the lines, top to bottom; every unknown's `[n+1]` is set exactly once.
+        spellings: canonical name -> how the author wrote it.
+        text: the block as it stands in its file, for documentation.
+    """
+
+    name: str
+    constants: tuple[tuple[str, Node | None], ...]
+    lets: tuple[tuple[str, Node], ...]
+    patterns: tuple[Pattern, ...]
+    aux: tuple[str, ...]
+    starts: tuple[tuple[Slot, Node], ...]
+    updates: tuple[Update, ...]
+    spellings: dict[str, str] = field(compare=False, repr=False)
+    span: Span = field(compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """The constants that are read off the equations: the decays of the `for` line."""
+        return tuple(dict.fromkeys(p.decay for p in self.patterns if p.decay is not None))
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """The patterns' unknowns, then the auxiliary ones."""
+        return tuple(p.variable for p in self.patterns) + self.aux
+
+    def history(self, unknown: str) -> tuple[int, ...]:
+        """The offsets of an unknown's stored values, oldest first: (0,) or (-1, 0) and so on."""
+        read = [
+            node.offset
+            for update in self.updates
+            for node in update.value.walk()
+            if isinstance(node, Slot) and node.name == unknown
+        ]
+        return tuple(range(min([0, *read]), 1))
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The stored values between two steps, unknown by unknown, oldest first."""
+        return tuple(Slot(u, k) for u in self.unknowns for k in self.history(u))
+
+    @property
+    def uses_step_size(self) -> bool:
+        """Whether `h` stands in the scheme; one without has no order of accuracy."""
+        values = [u.value for u in self.updates] + [value for _, value in self.lets]
+        return any(n == Constant("h") for value in values for n in value.walk())

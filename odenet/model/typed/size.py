@@ -1,0 +1,89 @@
+"""How many numbers a network holds, before anything is allocated."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.layers import LAYERS, Layer, Shape
+from odenet.model.tables.tensors import Tensors
+from odenet.model.typed.program import Model
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Counts of numbers.
+
+    Args:
+        parameters: weights, and the statistics of normalisations.
+        heaviest: the layer that has most of them.
+        values: of one sample, what stands before and after a layer where that is the most.
+        widest: that layer.
+    """
+
+    parameters: int
+    heaviest: Layer
+    values: int
+    widest: Layer
+
+
+def network_size(model: Model) -> NetworkSize:
+    """The size of the `net` of a model."""
+    layers = list(_inside(model.net))
+    weights = [_layer(model, layer) for layer in layers]
+    values = [_numbers_in(layer.before) + _numbers_in(layer.after) for layer in layers]
+    heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
+    return NetworkSize(sum(weights), heaviest, max(values), widest)
+
+
+def _numbers_in(shape: Shape) -> int:
+    return int(shape.channels.constant) * prod(shape.space)
+
+
+def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
+    """The numbers that the parameters of a flow are.
+
+    Args:
+        model: the typed program.
+        channels: of the flow's input.
+        steps: how many.
+        axes: spatial axes of its maps.
+    """
+    c = channels // model.dynamics.parts
+
+    def count(width: Width | None) -> int:
+        return c if width is None else int(width.at(c))
+
+    total = 0
+    for p in model.parameters.values():
+        own = p.kind.tensors(p.options, count(p.width_in), count(p.width_out), axes)
+        total += _numbers(own) * (1 if p.shared else steps)
+    for definition in model.maps.values():
+        own_ = sum(
+            _numbers(LAYERS[layer.name].tensors(
+                layer, count(layer.before.channels), count(layer.after.channels), axes
+            ))
+            for layer in definition.layers
+        )  # fmt: skip
+        total += own_ * (1 if definition.shared else steps)
+    return total
+
+
+def _layer(model: Model, layer: Layer) -> int:
+    before, after = int(layer.before.channels.constant), int(layer.after.channels.constant)
+    axes = len(layer.before.space)
+    if layer.name == "flow":
+        return flow_size(model, before, layer.arguments["N"], axes)
+    if layer.name not in LAYERS:
+        return 0
+    return _numbers(LAYERS[layer.name].tensors(layer, before, after, axes))
+
+
+def _inside(layers: Iterable[Layer]) -> Iterable[Layer]:
+    for layer in layers:
+        yield layer
+        yield from _inside(layer.inner)
+
+
+def _numbers(tensors: Tensors) -> int:
+    return sum(prod(tensor.shape) for tensor in tensors.values())
