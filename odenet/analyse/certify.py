@@ -12,14 +12,13 @@ from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slopes
 from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
-from odenet.diagnostics.effort import TooMuch, at_most
+from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
 
-MOST_PRODUCTS = 200_000  # in seconds; what people write takes a fiftieth of it
 TOO_LONG = (
     f"multiplied out, the equations come to more than {MOST_PRODUCTS:,} products of operators, and "
     "no more are tried"

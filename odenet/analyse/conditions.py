@@ -8,7 +8,7 @@ from typing import Literal
 
 from odenet.analyse.factorisations import Arrangement, Matrix
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import NOTHING, Word, total
+from odenet.analyse.operator_algebra import NOTHING, Word
 from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
@@ -88,14 +88,15 @@ def diagonal(weights: UnitWeights) -> Matrix:
 
 
 def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
-    """C M."""
-    columns = tuple(zip(*matrix, strict=True))
-    return tuple(
-        tuple(
-            total(a @ b for a, b in zip(row, column, strict=True) if a and b) for column in columns
-        )
-        for row in c
-    )
+    """C M; a C that is mostly zeros, as diagonals are, costs no more than what is not."""
+    product = []
+    for row in c:
+        found = [NOTHING] * len(matrix[0] if matrix else ())
+        for a, other in zip(row, matrix, strict=True):
+            if a:
+                found = [sum_ + a @ b if b else sum_ for sum_, b in zip(found, other, strict=True)]
+        product.append(tuple(found))
+    return tuple(product)
 
 
 def symmetric_part(matrix: Matrix) -> Matrix:

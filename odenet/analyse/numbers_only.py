@@ -14,6 +14,7 @@ import mpmath
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
 from odenet.derive.coefficients import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
+from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, State
 from odenet.model.expressions.fold import arithmetic, combination
@@ -55,15 +56,20 @@ def numbers_only(model: Model) -> NumbersOnly | None:
         model: the typed program.
 
     Returns:
-        None where the equations have anything but numbers and states, the step size is not known,
-        or unknowns of the scheme's own have no definite place among groups of unequal size.
+        None where the equations have anything but numbers and states, or are too long to be
+        multiplied out, the step size is not known, or unknowns of the scheme's own have no definite
+        place among groups of unequal size.
     """
     chosen = model.discretisation
     sizes = {len(states) for states in chosen.groups.values()}
     unknown_size = bool(model.scheme.aux) and len(sizes) > 1
     if unknown_size or (model.scheme.uses_step_size and chosen.h is None):
         return None
-    rates = _coefficients(model)
+    try:
+        with at_most(MOST_PRODUCTS):
+            rates = _coefficients(model)
+    except TooMuch:
+        return None
     if rates is None:
         return None
     with mpmath.workdps(DIGITS):

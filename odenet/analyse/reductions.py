@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator
@@ -25,15 +26,24 @@ def parts(system: System) -> list[System]:
 
 def components(reads: dict) -> list[list]:
     """Strongly connected components of a graph, those that reach no others first."""
-    reach = {i: {i} for i in reads}
-    for _ in reads:
-        for i in reads:
-            reach[i] |= set().union(*(reach[j] for j in reads[i]))
+    reach = {i: _reach(reads, i) for i in reads}
     groups: list[list] = []
+    grouped: set = set()
     for i in sorted(reads, key=lambda i: len(reach[i])):
-        if not any(i in group for group in groups):
+        if i not in grouped:
             groups.append([j for j in reads if j in reach[i] and i in reach[j]])
+            grouped.update(groups[-1])
     return groups
+
+
+def _reach(reads: dict, start: Any) -> set:
+    """What a node reads, directly or through others, and itself."""
+    seen, left = {start}, [start]
+    while left:
+        new = set(reads[left.pop()]) - seen
+        seen |= new
+        left += new
+    return seen
 
 
 def _restrict(system: System, states: list[State]) -> System:

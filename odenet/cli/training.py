@@ -85,7 +85,9 @@ def train(
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
     devices: Devices = None,
-    nodes: Annotated[int | None, typer.Option(help="Machines [default: 1].")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")
+    ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="How devices share the work: ddp, fsdp, … [default: auto].")
     ] = None,
@@ -214,15 +216,16 @@ def study(
     """
     from rich.console import Console
 
+    from odenet.train.comparison import places_of
     from odenet.train.studies import depth_law, study_run
     from odenet.train.study_figures import draw_depth_law, draw_study, show_study
 
     console, studies = Console(), []
-    for run in runs:
+    for run, place in zip(runs, places_of(runs), strict=True):
         options = _options(run, {"data_root": data_root})
         studies.append(study_run(run, samples, options=options))
         show_study(studies[-1], console)
-        folder = run / "study" if out is None else out / run.name
+        folder = run / "study" if out is None else out / place
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
     if len({study.depth for study in studies}) > 1:

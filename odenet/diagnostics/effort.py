@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+MOST_PRODUCTS = 200_000  # in seconds; what people write takes a fiftieth of it
+
 
 class TooMuch(Exception):
     """A stage came to more products of terms than it may work out."""

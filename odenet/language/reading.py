@@ -40,6 +40,8 @@ def read_text(path: Path) -> str:
     except IsADirectoryError:
         raise _unreadable(path, "this is a folder, not a file", _specs_in(path)) from None
     except FileNotFoundError:
+        if path.is_symlink():
+            raise _unreadable(path, "this is a link to a file that is not there", "") from None
         raise _unreadable(path, "there is no such file", _near(path)) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)

@@ -113,8 +113,15 @@ class Transforms:
         deviation: Sequence[float],
     ) -> "Transforms":
         """The transforms of a finished training, without its augmentations."""
+        plain = cls(
+            shape, (), torch.zeros(()), torch.ones(()), standardised_over(augment) == "image"
+        )
+        return plain.standardising_by(mean, deviation)
+
+    def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
+        """The same with other statistics, a number per channel."""
         columns = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
-        return cls(shape, (), *columns, per_image=_standardised_over(augment) == "image")
+        return Transforms(self.shape, self.steps, *columns, per_image=self.per_image)
 
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
@@ -174,7 +181,7 @@ def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]
         TrainingError: if the samples cannot be given that shape.
     """
     _require_fit(split, shape)
-    over = _standardised_over(augment)
+    over = standardised_over(augment)
     steps = tuple(
         AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
     )
@@ -214,7 +221,8 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     return mean.float()[:, None, None], scale.float()[:, None, None]
 
 
-def _standardised_over(augment: Sequence[Call]) -> str:
+def standardised_over(augment: Sequence[Call]) -> str:
+    """Whose mean and deviation a recipe takes out."""
     return next((call["over"] for call in augment if call.name == "standardise"), "data")
 
 

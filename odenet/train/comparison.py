@@ -1,6 +1,7 @@
 """Several finished runs side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -26,7 +27,7 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder.read_record()
         if not folder.result.is_file():
             raise TrainingError(f"{run} is not finished", f"odenet train --resume {run}")
-        results.append(Result.read(folder.result))
+        results.append(replace(Result.read(folder.result), folder=str(run)))  # it may have moved
     return results
 
 
@@ -55,8 +56,19 @@ def draw_comparison(runs: Sequence[Path], path: Path) -> None:
     Raises:
         TrainingError: the metrics of one cannot be read.
     """
-    rows = {run.name: RunFolder(run).rows() for run in runs}
-    for run in runs:
-        if not rows[run.name]:
+    rows = {}
+    for run, place in zip(runs, places_of(runs), strict=True):
+        rows[str(place)] = found = RunFolder(run).rows()
+        if not found:
             raise TrainingError(f"{RunFolder(run).metrics} has no rows to draw")
     draw_curves(rows, path)
+
+
+def places_of(runs: Sequence[Path]) -> list[Path]:
+    """The ends of the paths of runs, as short as tells the folders apart; relative ones."""
+    whole = [run.resolve().parts[1:] for run in runs]
+    for length in range(1, max(map(len, whole)) + 1):
+        ends = [parts[-length:] for parts in whole]
+        if len(set(ends)) == len(set(whole)):
+            return [Path(*end) for end in ends]
+    return [Path(*parts) for parts in whole]

@@ -41,22 +41,27 @@ def write_inputs(
     folder.write(folder.certificate, f"{program.certificate}\n")
     folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
-    mean, deviation = (
-        t.flatten().tolist() for t in (data.transforms.mean, data.transforms.deviation)
-    )
     folder.write_record(
         Record(
             name=program.name,
             settings=settings,
             options=options,
             classes=data.classes,
-            mean=mean,
-            deviation=deviation,
+            **statistics_of(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
     )
+
+
+def statistics_of(data: Data) -> dict[str, list[float]]:
+    """What the samples are standardised with, as the record has it."""
+    transforms = data.transforms
+    return {
+        "mean": transforms.mean.flatten().tolist(),
+        "deviation": transforms.deviation.flatten().tolist(),
+    }
 
 
 def _write_plugins(folder: RunFolder) -> None:

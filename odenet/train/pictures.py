@@ -85,6 +85,8 @@ def _in_bytes(image: Image.Image) -> Image.Image:
     Numbers that are no kind's, as of measurements, are scaled by the picture's own range.
     """
     values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel is not a finite number")
     low, high = float(values.min()), float(values.max())
     if low >= 0:
         ranges = (1.0, 255.0) if image.mode == "F" else (65535.0, 2.0**31 - 1)

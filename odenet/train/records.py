@@ -13,6 +13,7 @@ from odenet.train.errors import TrainingError
 from odenet.train.schema import Misfit
 from odenet.train.sealed import digest_of, read_sealed_json, sealed_json
 
+MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 processes
 COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"}  # of every row
 
 
@@ -41,6 +42,12 @@ class Options:
     exact: bool = False
     compile: bool = False
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.nodes <= MOST_NODES:
+            raise Misfit(f"`nodes` is {self.nodes}, not a number from 1 to {MOST_NODES}")
+        if isinstance(self.memory, int) and self.memory < 0:
+            raise Misfit(f"`memory` is {self.memory} bytes")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
+from odenet.model.tables.recipe import Recipe
+from odenet.train.augment import standardised_over
 from odenet.train.checkpoints import (
     HELP,
     read_checkpoint,
@@ -94,6 +96,31 @@ def require_resumable(
             raise Misfit(f"`pytorch-lightning_version` is {version!r}")
     except Misfit as error:
         raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
+
+
+def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
+    """Refuse settings with which the epochs of a run would not be measured alike.
+
+    The best of them is chosen among all. On samples that earlier ones were trained on, or
+    standardised otherwise, the later ones would be chosen for that.
+
+    Raises:
+        TrainingError: names the setting that changed.
+    """
+    before = odenet.load(folder.spec, set=dict(record.settings)).recipe
+    splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
+    then, now = (
+        {name: str(getattr(one, name)) for name in splitting}
+        | {"standardise": standardised_over(one.augment)}
+        for one in (before, recipe)
+    )
+    for name, value in then.items():
+        if now[name] != value:
+            what = "are standardised" if name == "standardise" else "are held out"
+            raise TrainingError(
+                f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
+                "leave out the --set, or start a new run",
+            )
 
 
 def rows_before(folder: RunFolder, epoch: int) -> list[dict[str, float]]:

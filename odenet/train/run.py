@@ -25,7 +25,7 @@ from odenet.train.console import calm
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.guard import EXACT
-from odenet.train.inputs import require_same, write_inputs
+from odenet.train.inputs import require_same, statistics_of, write_inputs
 from odenet.train.loader import Data, watched_split
 from odenet.train.metrics import has_rows, metrics_of
 from odenet.train.new_task import (
@@ -37,7 +37,13 @@ from odenet.train.new_task import (
 )
 from odenet.train.products import products
 from odenet.train.records import Options, RunFolder
-from odenet.train.restoring import require_resumable, restored, rows_before, weights_of
+from odenet.train.restoring import (
+    require_resumable,
+    require_same_samples,
+    restored,
+    rows_before,
+    weights_of,
+)
 from odenet.train.results import Result, draw_curves, time_saved
 from odenet.train.stopping import resumable
 from odenet.train.task import Task, stability
@@ -142,6 +148,8 @@ def _go_on(
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
     path, watched = folder.begun(), watched_split(program.recipe)
+    if path is not None and changes:
+        require_same_samples(folder, record, program.recipe)
     if path is None:
         task = new_task(program, record.classes, watched)
         trainer = _trainer(folder, task, options, console)
@@ -157,6 +165,10 @@ def _go_on(
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
+    if path is None:
+        record = replace(record, **statistics_of(data))
+    else:  # all weights of a run, the best ones too, are of samples standardised alike
+        data.transforms = data.transforms.standardising_by(record.mean, record.deviation)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
@@ -249,7 +261,7 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
-    draw_curves({folder.path.name: metrics.rows}, folder.curves)
+    draw_curves({folder.path.resolve().name: metrics.rows}, folder.curves)
     return result
 
 

@@ -99,7 +99,7 @@ def study_run(
             _study_flow(task, name, entries[name], (inputs, labels), rng)
             for name in flows(task.network)
         ]
-    return Study(Path(run).name, accuracy, studied)
+    return Study(Path(run).resolve().name, accuracy, studied)
 
 
 def depth_law(studies: Sequence[Study]) -> float:

@@ -55,7 +55,7 @@ def build_trainer(
         TrainingError: if the devices or the strategy are not to be had.
     """
     fits = console is not None
-    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _of_gpus(s))]
+    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise TrainingError(f"there is no strategy {options.strategy}", near)
@@ -85,9 +85,12 @@ def build_trainer(
         raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
 
 
-def _of_gpus(strategy: str) -> bool:
-    """Whether a strategy of Lightning's is none of its few for other accelerators."""
-    return "xla" not in strategy and "tpu" not in strategy
+def _fits(strategy: str) -> bool:
+    """Whether a strategy of Lightning's is for processors and GPUs, and for a command line.
+
+    Those for notebooks train in children of this process, which then knows nothing of the epochs.
+    """
+    return not any(word in strategy for word in ("xla", "tpu", "spawn", "fork", "notebook"))
 
 
 def _require_processors(devices: int | str) -> None:

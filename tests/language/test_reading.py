@@ -40,6 +40,11 @@ def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
     assert message_of(folder / "x.ode") == (there_is_none, f"there is no folder {folder}")
 
 
+def test_a_link_to_nothing_is_not_said_to_be_missing_beside_itself(tmp_path):
+    (tmp_path / "a.ode").symlink_to("gone.ode")
+    assert message_of(tmp_path / "a.ode") == ("this is a link to a file that is not there", "")
+
+
 def test_a_path_through_a_file_cannot_be_read(tmp_path):
     (tmp_path / "a.ode").touch()
     message, _ = message_of(tmp_path / "a.ode" / "b.ode")

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odenet.analyse.numbers_only import numbers_only
+from odenet.analyse.operator_algebra import Operator
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
 from odenet.language import Shapes, confusable
@@ -29,6 +31,35 @@ def test_a_product_of_many_sums_is_left_open_where_it_stands():
     assert certificate.verdict == "open"
     assert "more than 200,000 products" in certificate.reason
     assert certificate.span is not None and certificate.span.line == 3
+
+
+def test_no_other_reader_of_the_equations_multiplies_them_out_further():
+    program = loads(f"{HEAD}Y' = {'(K + L) ' * 20}Y\ndiscretise euler(h = 0.1)\n")
+    assert numbers_only(program.model) is None
+
+
+def test_very_many_equations_take_as_many_steps_and_not_their_cube():
+    states = [f"Y{i}" for i in range(150)]
+    ring = zip(states, states[1:] + states[:1], strict=True)
+    text = f"state {', '.join(states)}\nparam K : conv(3)\n"
+    text += "".join(f"{one}' = tanh(K {other})\n" for one, other in ring)
+    program = loads(text + "discretise euler(h = 0.1)\n")
+    calls = Counted(Operator.__bool__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Operator, "__bool__", lambda operator: calls(operator))
+        program.decide(trials=0)
+    assert calls.count < 150**3
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function):
+        self.function, self.count = function, 0
+
+    def __call__(self, *args):
+        self.count += 1
+        return self.function(*args)
 
 
 def test_a_product_that_people_write_is_not():

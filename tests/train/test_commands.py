@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from odenet.cli import training
 from odenet.diagnostics import SpecError
+from odenet.train import comparison
 from odenet.train.records import RunFolder
 from odenet.train.run import train
 from odenet.train.task import Task
@@ -101,6 +103,39 @@ def test_runs_are_compared_in_a_table_and_a_picture(stub_spec):
     assert "first" in output and "second" in output
     assert Path("both.png").read_bytes()[:4] == b"\x89PNG"
     assert len(json.loads(odenet("compare", "first", "second", "--json"))) == 2
+
+
+def test_runs_are_called_by_where_they_lie_now(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--out", "a/run")
+    shutil.copytree("a", "b")
+    results = json.loads(odenet("compare", "a/run", "b/run", "--json"))
+    assert [result["folder"] for result in results] == ["a/run", "b/run"]
+
+
+def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
+    odenet("train", stub_spec, "--epochs", 1, "--out", "a/run")
+    shutil.copytree("a", "b")
+    drawn = {}
+    monkeypatch.setattr(comparison, "draw_curves", lambda rows, path: drawn.update(rows))
+    odenet("compare", "a/run", "b/run", "-o", "both.png")
+    assert list(drawn) == ["a/run", "b/run"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "places"),
+    [
+        (["x/r-1", "x/r-2"], ["r-1", "r-2"]),
+        (["x/r", "y/r"], ["x/r", "y/r"]),
+        (["x/r", "y/r/../../x/r"], ["r", "r"]),
+        (["/x/r", "r", "/"], None),
+        ([".", ".."], None),
+    ],
+)
+def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, places):
+    found = comparison.places_of([Path(run) for run in runs])
+    assert places is None or [str(place) for place in found] == places
+    assert not any(place.is_absolute() or ".." in place.parts for place in found)
+    assert len(set(found)) == len({os.path.realpath(run) for run in runs})
 
 
 def test_an_unfinished_run_is_not_compared(stub_spec):

@@ -130,6 +130,29 @@ def test_a_record_of_a_stranger_does_not_fetch_anything(tmp_path):
     assert folder.read_record().options.download is False
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("nodes", 10**30), ("nodes", 0), ("nodes", -1), ("memory", -5)]
+)
+def test_an_option_that_no_machine_could_have_is_refused_where_it_stands(tmp_path, name, value):
+    folder = RunFolder(tmp_path)
+    options = vars(Options()) | {name: value}
+    record = {"name": "x", "settings": {}, "options": options}
+    record |= {"classes": ["a"], "mean": [0.0], "deviation": [1.0]}
+    folder.record.write_text(json.dumps(record))
+    with pytest.raises(TrainingError, match=rf"run\.json cannot be used: `{name}` is {value}"):
+        folder.read_record()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
+    pixels = np.full((4, 4), 0.5, np.float32)
+    pixels[1, 2] = value
+    Image.fromarray(pixels).save(tmp_path / "x.tif")
+    assert decode(str(tmp_path / "x.tif"), (1, 4, 4)) == (
+        f"{tmp_path / 'x.tif'}: a pixel is not a finite number"
+    )
+
+
 @pytest.mark.parametrize(("text", "size"), [("9" * 320, None), ("٣GB", None), ("1.5KiB", 1536)])
 def test_a_size_is_a_number_of_bytes_or_refused(text, size):
     assert parse_size(text) == size
@@ -141,6 +164,9 @@ def test_more_devices_than_a_machine_could_run_are_refused(tmp_path):
     for options, message in (
         (Options(devices=10**9), "this machine has"),
         (Options(strategy="xla"), "there is no strategy xla"),
+        (Options(strategy="ddp_spawn"), "there is no strategy ddp_spawn"),
+        (Options(strategy="ddp_fork"), "there is no strategy ddp_fork"),
+        (Options(strategy="ddp_notebook"), "there is no strategy ddp_notebook"),
     ):
         with pytest.raises(TrainingError, match=message):
             build_trainer(RunFolder(tmp_path), recipe, options)

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from odenet.train import run
+from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
 from odenet.train.stopping import Stopped
 from odenet.train.task import Task
@@ -71,3 +72,45 @@ def test_resuming_a_complete_run_changes_nothing(stub_spec):
     run.resume("run", console=Console(quiet=True))
     assert rows("run") == before[0]
     assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
+
+
+def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spec):
+    train(stub_spec, epochs=1)
+    run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
+    last = rows("run")[-1]
+    measured = run.evaluate("run", weights="last")
+    assert measured["accuracy"] == last["test_accuracy"]
+    assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("begun", "change", "name"),
+    [
+        ({}, {"holdout": 0.2}, "holdout = 0"),
+        ({"holdout": 0.2}, {"holdout": 0}, "holdout = 0.2"),
+        ({"holdout": 0.2}, {"seed": 9}, "seed = 0"),
+        ({"holdout": 0.2}, {"fraction": 0.5}, "fraction = 0.25"),
+        ({}, {"augment": "[standardise(image)]"}, "standardise = data"),
+    ],
+)
+def test_what_says_which_samples_a_run_is_measured_on_does_not_change(
+    stub_spec, begun, change, name
+):
+    train(stub_spec, epochs=1, **begun)
+    before = Path("run/run.json").read_bytes()
+    with pytest.raises(TrainingError, match=f"was begun with {name}"):
+        run.resume("run", {"epochs": 2} | change, console=Console(quiet=True))
+    assert Path("run/run.json").read_bytes() == before
+
+
+def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "training_step", _killed)
+        with pytest.raises(KeyError, match="killed"):
+            train(stub_spec, epochs=1)
+    run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
+    assert run.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+
+
+def _killed(task, batch, index):
+    raise KeyError("killed")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
@@ -206,8 +207,8 @@ class Model:
         """Spatial axes of the maps that the flows work on; None where no net says it."""
         return flow_axes(self.net, self.input_shape)
 
-    @property
-    def system(self) -> dict[State, Node]:
+    @cached_property
+    def system(self) -> Mapping[State, Node]:
         """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
         chosen = self.discretisation
         return without_decay(
