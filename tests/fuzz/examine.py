@@ -4,7 +4,7 @@ import ast
 import json
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from odenet.language.reading import read
 
 SECONDS = 5  # of the processor, for one text
 BYTES = 1 << 30
+
+
+Stages = Callable[[str], str]  # what takes a text how far, and says what became of it
 
 
 class Hang(Exception):
@@ -45,12 +48,27 @@ def examine(text: str, layout: bool = True) -> str:
     return "compiled" if program.discretised else "dynamics"
 
 
-def examine_bytes(data: bytes, folder: Path) -> str:
-    """Read a file of any bytes, and compile it if it is a text."""
+def examine_text(text: str) -> str:
+    """Parse a text, lay it out and give its names a meaning, and no more; see `examine`.
+
+    A text that the parser refuses takes a millisecond, so that very many can be tried.
+    """
+    _check_format(text)
+    try:
+        program = loads(text)
+        assert str(program.tree) and str(program.model)
+    except SpecError as error:
+        _check_places(error, text)
+        return "refused"
+    return "checked"
+
+
+def examine_bytes(data: bytes, folder: Path, stages: Stages) -> str:
+    """Read a file of any bytes, and take it further if it is a text."""
     path = folder / "model.ode"
     path.write_bytes(data)
     try:
-        return examine(read(path).text)
+        return stages(read(path).text)
     except SpecError as error:
         assert str(error)
         return "refused"

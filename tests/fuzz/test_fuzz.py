@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fuzz import draw
-from tests.fuzz.examine import examine, examine_bytes
+from tests.fuzz.examine import examine, examine_bytes, examine_text
 
 # What a run of the fuzzer found; each was a traceback or took minutes.
 IRRATIONAL = """state Y
@@ -64,4 +64,9 @@ def test_a_drawn_text_gets_an_answer(seed):
 
 def test_a_file_of_any_bytes_gets_an_answer(tmp_path):
     for seed in range(40):
-        assert examine_bytes(draw.data(seed), tmp_path)
+        assert examine_bytes(draw.data(seed), tmp_path, examine)
+
+
+def test_a_damaged_text_gets_an_answer():
+    for seed in range(100):
+        assert examine_text(draw.damaged(seed))
