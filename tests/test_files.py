@@ -196,6 +196,18 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
     assert str(tmp_path / path) in explained(caught)
 
 
+def test_a_folder_is_made_with_those_above_it_and_only_its_maker_is_told_so(tmp_path):
+    folder = tmp_path / "a" / "b" / "c"
+    assert files.make_folder(folder) is True
+    assert folder.is_dir()
+    assert files.make_folder(folder) is False
+    assert files.make_folder(folder.with_name("d")) is True
+    (tmp_path / "file").write_text("")
+    with pytest.raises(files.WriteError) as error:
+        files.make_folder(tmp_path / "file")
+    assert error.value.filename == str(tmp_path / "file")
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "below").mkdir()
     for name in (".odenet-0123.partial", "below/.odenet-4567.partial", "mine.partial", ".odenet"):
