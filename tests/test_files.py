@@ -145,6 +145,33 @@ def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
         assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
+)
+def test_what_cannot_be_made_durable_is_an_error_unless_there_is_nothing_to_do(
+    tmp_path, monkeypatch, number, written
+):
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(files, "os", Failing("fsync", 1, number))
+    with suppress(files.WriteError) if written else pytest.raises(files.WriteError):
+        files.write_text(tmp_path / "file", "new")
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_text() == ("new" if written else "old")
+
+
+def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "file").chmod(0o600)
+    before = os.umask(0)
+    try:
+        with files.replacing(tmp_path / "file"):
+            partial = next(path for path in tmp_path.iterdir() if path.name != "file")
+            assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of a megabyte."""
