@@ -23,6 +23,7 @@ from tests.fuzz.examine import SECONDS, Stages, examine, examine_bytes, examine_
 CHUNK = 20  # inputs that a worker takes at a time
 FILES = 10  # every so many inputs one is a file of bytes
 LAYOUTS = 5  # and the layout of one is compiled as well
+SEARCHES = 20  # and for one a counterexample is looked for where nothing is proved
 DAMAGED_FILES = 2  # every so many damaged inputs one is a file of bytes
 
 
@@ -32,7 +33,7 @@ def whole(seed: int) -> str:
         return _from_file(seed, examine)
     layout = seed % LAYOUTS == 1
     with within_limits(SECONDS * (1 + layout)):  # for each text that is compiled
-        return examine(draw.text(seed), layout)
+        return examine(draw.text(seed), layout, search=seed % SEARCHES == 2)
 
 
 def text(seed: int) -> str:
