@@ -145,6 +145,33 @@ def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
         assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
+)
+def test_what_cannot_be_made_durable_is_an_error_unless_there_is_nothing_to_do(
+    tmp_path, monkeypatch, number, written
+):
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(files, "os", Failing("fsync", 1, number))
+    with suppress(files.WriteError) if written else pytest.raises(files.WriteError):
+        files.write_text(tmp_path / "file", "new")
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_text() == ("new" if written else "old")
+
+
+def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "file").chmod(0o600)
+    before = os.umask(0)
+    try:
+        with files.replacing(tmp_path / "file"):
+            partial = next(path for path in tmp_path.iterdir() if path.name != "file")
+            assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of a megabyte."""
@@ -194,6 +221,18 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
         files.write_text(tmp_path / path, "text")
     assert explained(caught).startswith(f"error: this cannot be written: {why}\n")
     assert str(tmp_path / path) in explained(caught)
+
+
+def test_a_folder_is_made_with_those_above_it_and_only_its_maker_is_told_so(tmp_path):
+    folder = tmp_path / "a" / "b" / "c"
+    assert files.make_folder(folder) is True
+    assert folder.is_dir()
+    assert files.make_folder(folder) is False
+    assert files.make_folder(folder.with_name("d")) is True
+    (tmp_path / "file").write_text("")
+    with pytest.raises(files.WriteError) as error:
+        files.make_folder(tmp_path / "file")
+    assert error.value.filename == str(tmp_path / "file")
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

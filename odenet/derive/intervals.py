@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import mpmath
@@ -44,23 +44,43 @@ class Interval:
         )
 
 
-def critical(characteristic: Poly, factorise: bool) -> list[Poly]:
+def critical(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
     """Polynomials in s at whose zeros the stability can change.
 
+    They are irreducible with the constants as variables, and so have no zero twice unless the
+    values of the constants make it so. Factors are looked for before the path is put in: a
+    rational factor that splits on the path is its own reciprocal if one of its halves is.
+
     Args:
-        characteristic: in ξ first, then s, then the constants.
-        factorise: whether to split it first; not where a constant is an irrational number.
+        characteristic: in ξ first, then hλ, then the constants, with rational coefficients.
+        path: hλ as a multiple of s, real or imaginary.
     """
-    parts = [p for p, _ in characteristic.factor_list()[1]] if factorise else [characteristic]
-    parts = [part for part in parts if part.degree(0) > 0]
+    parts = [p for p, _ in characteristic.factor_list()[1] if p.degree(0) > 0]
+    parts = [_along(part, path) for part in parts]
     found = [poly for part in parts for poly in _critical_of(part)]
     for index, part in enumerate(parts):
         found += [part.resultant(other) for other in parts[index + 1 :]]
-    split: list[Poly] = []
-    for poly in found:
-        if not poly.is_zero:
-            split += [p for p, _ in poly.factor_list()[1]] if factorise else [_without_s(poly)]
+    split = [p for poly in found if not poly.is_zero for p in _factors(poly)]
     return [poly for poly in split if poly.degree(S) > 0 and poly != poly.gens[0]]
+
+
+def _along(part: Poly, path: sympy.Expr) -> Poly:
+    """The polynomial on a path, with whole numbers, which cost a fifth of fractions."""
+    expression = sympy.expand(part.clear_denoms(convert=True)[1].as_expr().xreplace({S: path}))
+    domain = sympy.ZZ_I if expression.has(sympy.I) else sympy.ZZ
+    return sympy.Poly(expression, *part.gens, domain=domain)
+
+
+def _factors(poly: Poly) -> list[Poly]:
+    """The irreducible factors of a polynomial with real or imaginary coefficients, or of its norm.
+
+    The norm has the same zeros among real numbers.
+    """
+    expression = sympy.expand(poly.as_expr() / poly.LC())
+    if expression.has(sympy.I):
+        expression = sympy.expand(expression * expression.xreplace({sympy.I: -sympy.I}))
+    real: Poly = sympy.Poly(expression, *poly.gens, domain=sympy.QQ)
+    return [factor for factor, _ in real.factor_list()[1]]
 
 
 def expected_terms(characteristic: Poly) -> int:
@@ -91,12 +111,6 @@ def _reciprocal(part: Poly) -> Poly:
     return sympy.Poly(sympy.expand(flipped), *part.gens, domain=part.domain)
 
 
-def _without_s(poly: Poly) -> Poly:
-    """The polynomial without its root at 0."""
-    lowest = min(powers[poly.gens.index(S)] for powers in poly.monoms())
-    return sympy.Poly(sympy.expand(poly.as_expr() / S**lowest), *poly.gens, domain=poly.domain)
-
-
 class Undecided(Exception):
     """The zeros of a polynomial were not found to the precision at work."""
 
@@ -113,13 +127,14 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
     """
     poly = _simple(poly, values)
     place = poly.gens.index(S)
-    coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) + 1)
+    stride = gcd(*(powers[place] for powers in poly.monoms()))  # it is a polynomial in s^stride
+    coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) // stride + 1)
     for powers, coefficient in poly.terms():
         term = _number(coefficient)
         for index, power in enumerate(powers):
             if index != place and power:
                 term *= as_mpf(values[poly.gens[index]]) ** power
-        coefficients[-1 - powers[place]] += term
+        coefficients[-1 - powers[place] // stride] += term
     while coefficients and abs(coefficients[0]) < REAL:
         coefficients.pop(0)
     if len(coefficients) < 2:
@@ -128,9 +143,9 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
         roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
     except mpmath.mp.NoConvergence:
         raise Undecided from None
-    return sorted(
-        mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL and mpmath.re(root) > REAL
-    )
+    real = sorted(mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL)
+    positive = [mpmath.root(root, stride) for root in real if root > 0]
+    return [root for root in positive if root > REAL]
 
 
 def _simple(poly: Poly, values: Values) -> Poly:

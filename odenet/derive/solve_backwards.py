@@ -186,9 +186,9 @@ class StepInverter:
         for slot, row in self.rows.items():
             for other, single in list(self.rows.items()):
                 if other != slot and len(single) == 1 and len(row) > 1:
-                    (key,) = single
+                    (key,) = single  # with factor 1, see `_rescale`
                     if key in row:
-                        self._subtract(slot, row[key] / single[key], other)
+                        self._subtract(slot, row[key], other)
                         return True
         return False
 

@@ -117,15 +117,14 @@ class Tested:
         below = sympy.lcm_list([c.denom.as_expr() for c in self.step.characteristic])
         expression = sympy.Integer(0)
         for power, c in enumerate(reversed(self.step.characteristic)):
-            expression += sympy.cancel(c.as_expr() * below).xreplace({S: path}) * XI**power
+            expression += sympy.cancel(c.as_expr() * below) * XI**power
         symbols = [symbol for symbol in scalars.field.symbols if symbol != S]
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
-        domain = sympy.QQ_I if expression.has(sympy.I) else sympy.QQ
-        poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=domain)
+        poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
         if expected_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
             poly = _with_numbers(poly, exact)
-        return critical(poly, factorise=not scalars.irrational)
+        return critical(poly, path)
 
     def _describe(
         self,

@@ -5,6 +5,7 @@ or more times (its history). An auxiliary unknown has the components of what it 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.names import Names
@@ -133,17 +134,39 @@ class Frame:
 
     def rate_reads(self, state: State) -> tuple[State, ...]:
         """The states a right-hand side reads, in the order of its arguments."""
-        read = reads(self.model.system[state])
-        return tuple(other for other in self.model.system if other in read)
+        return self._used[state].states
 
     def rate_params(self, state: State) -> tuple[str, ...]:
         """The parameters and maps a right-hand side uses, in the order of declaration."""
-        used = {n.name for n in self.model.system[state].walk() if isinstance(n, _LEARNED)}
-        return tuple(name for name in (*self.model.parameters, *self.model.maps) if name in used)
+        return self._used[state].params
 
     def rate_input(self, state: State) -> bool:
         """Whether a right-hand side reads the input."""
-        return reads_input(self.model.system[state])
+        return self._used[state].input
+
+    @cached_property
+    def _used(self) -> dict[State, "_Used"]:
+        """What each right-hand side uses, found once: each call of it in the module asks."""
+        return {state: _used(self.model, rate) for state, rate in self.model.system.items()}
+
+
+@dataclass(frozen=True)
+class _Used:
+    """What a right-hand side takes as arguments."""
+
+    states: tuple[State, ...]
+    params: tuple[str, ...]
+    input: bool
+
+
+def _used(model: Model, rate: expr.Node) -> _Used:
+    read = reads(rate)
+    params = {node.name for node in rate.walk() if isinstance(node, _LEARNED)}
+    return _Used(
+        states=tuple(state for state in model.system if state in read),
+        params=tuple(name for name in (*model.parameters, *model.maps) if name in params),
+        input=reads_input(rate),
+    )
 
 
 _LEARNED = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from odenet.derive import derive
@@ -243,3 +243,31 @@ def test_every_sequence_of_shears_is_undone(shears, order, at_once):
     in_place = shear(derivation, before, rates, numbers)
     for slot, x in after.items():
         assert np.allclose(in_place[slot], x, rtol=1e-9, atol=1e-9)
+
+
+MIXED = """scheme mixed {{
+    for A' = F(B), B' = G(C), C' = H(A)
+    A1 = ({}) A[n] + ({}) B[n] + ({}) C[n]
+    B1 = ({}) A[n] + ({}) B[n] + ({}) C[n]
+    C1 = ({}) A[n] + ({}) B[n] + ({}) C[n]
+    A[n+1] = A1 + h F(B1)
+    B[n+1] = B1 + h G(C1)
+    C[n+1] = C1 + h H(A[n+1])
+}}"""
+
+
+@settings(max_examples=12, deadline=None)
+@given(entries=st.lists(st.integers(-3, 3), min_size=9, max_size=9))
+@example(entries=[1, 2, 0, 1, 5, 0, 0, 0, 1])  # a value alone, but not with factor 1
+def test_unknowns_that_are_mixed_are_taken_apart_exactly_if_their_matrix_can_be(entries):
+    scheme = read_scheme(MIXED.format(*entries))
+    derivation = derive(scheme)
+    determinant = round(np.linalg.det(np.reshape(entries, (3, 3))))
+    assert derivation.reversible == (determinant != 0)
+    if determinant:
+        network = Network(scheme)
+        rates, numbers = network.rates(), numbers_of(scheme, 0.3)
+        before = network.state(scheme)
+        after = step(scheme, before, rates, numbers)
+        back = unstep(derivation, after, rates, numbers)
+        assert np.allclose(as_vector(back), as_vector(before), rtol=0, atol=1e-9)

@@ -272,3 +272,34 @@ def test_constants_and_steps_of_any_size_give_a_statement(name, value, h):
 def test_a_division_by_zero_at_given_constants_is_said():
     text = "scheme s(a = 1) {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h/(a - 1) F(Y[n])\n}"
     assert "divides by zero" in derive(read_scheme(text)).stability
+
+
+# Schemes with a history and an irrational number, whose determinants are long.
+IRRATIONAL = {
+    "a number of the step": """
+        for Y' = F(Y)
+        start Y[-1] = 0
+        k = F(Y[n-1])
+        Y[n+1] = Y[n] + (1/3) Y[n-1] - (1/3) Y[n-1] + 2^(1/3) h F(Y[n]) - (1/2) h k""",
+    "a number of the history": """
+        for Y' = F(Y)
+        start Y[-1] = 0
+        Y[n+1] = (2^(1/2) - 1) Y[n] + (2 - 2^(1/2)) Y[n-1] + h F(Y[n])""",
+    "a square of the path": """
+        for Y' = F(Y)
+        start Y[-1] = Y[0]
+        k = F(Y[n] + 2^(1/3) h F(Y[n-1]))
+        Y[n+1] = Y[n-1] + h k""",
+}
+
+
+@pytest.mark.parametrize("axis", ["imaginary", "real"])
+@pytest.mark.parametrize("name", IRRATIONAL)
+def test_irrational_numbers_have_the_intervals_that_their_own_steps_show(name, axis):
+    scheme = read_scheme("scheme mine {" + IRRATIONAL[name] + "\n}")
+    found = getattr(derive(scheme).stability, axis)
+    ends = [float(end) for i in found.intervals for end in (i.low, i.high)]
+    for s in np.linspace(0.2, 3, 60):
+        if all(abs(s - end) > 0.02 for end in ends):
+            grown = growth(scheme, 1j * s if axis == "imaginary" else -s)
+            assert (grown < 1e3) == any(s in interval for interval in found.intervals), s

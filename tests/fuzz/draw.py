@@ -9,6 +9,7 @@ from tests.language.texts import VALID
 TOKEN = re.compile(r"\w+|[ \t]+|.", re.DOTALL)
 CHARACTERS = "abKYZσ0129.+-*/^'\"()[]{}=:,\n#->ᵀ_ ²é\t\r\0𝐘₁;\\\u0301\ufeff\u202e"
 WORDS = sorted({token for text in VALID for token in TOKEN.findall(text)})
+SHORT = [text for text in VALID if len(text) < 300]
 NUMBERS = ["0", "1", "2", "0.1", "1/3", "1e-30", "1e30", "-1", "10^9", "1/0", "2^(1/3)", "h", "n"]
 LIBRARY = {
     1: ["euler(h = 0.1)", "midpoint(h = 0.1)", "momentum(γ = 0.9)", "rk4(h = 0.1)", "euler(T = 1)",
@@ -36,6 +37,12 @@ def text(seed: int) -> str:
     if kind < 0.6:
         return _whole(rnd)
     return _damaged(rnd, _whole(rnd) if kind < 0.8 else rnd.choice(VALID))
+
+
+def damaged(seed: int) -> str:
+    """A valid text with some of its characters or words changed; mostly a short one, to be quick."""
+    rnd = Random(seed)
+    return _damaged(rnd, rnd.choice(SHORT if rnd.random() < 0.9 else VALID))
 
 
 def data(seed: int) -> bytes:

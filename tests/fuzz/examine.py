@@ -4,31 +4,35 @@ import ast
 import json
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from odenet.analyse import Facts, certify
+from odenet.analyse import TRIALS, Facts, certify
 from odenet.compiler import Program, loads
 from odenet.diagnostics import Source, SpecError
+from odenet.emit.module import module_source
 from odenet.emit.printing import as_json, as_latex, as_text
 from odenet.language.format import format_source
 from odenet.language.reading import read
+from odenet.model.reading.build import DEFAULT_SPACE
 
 SECONDS = 5  # of the processor, for one text
 BYTES = 1 << 30
+Stages = Callable[[str], str]  # what takes a text how far, and says what became of it
 
 
 class Hang(Exception):
     """A text took longer than it may."""
 
 
-def examine(text: str, layout: bool = True) -> str:
+def examine(text: str, layout: bool = True, search: bool = False) -> str:
     """Take a text through all stages; what became of it: "refused", "dynamics" or "compiled".
 
     Args:
         text: of a spec.
         layout: whether its layout is taken through all of them, too.
+        search: whether to look for a counterexample where nothing is proved, which takes as long as all else.
 
     Raises:
         Exception: whatever a user should never see.
@@ -36,21 +40,38 @@ def examine(text: str, layout: bool = True) -> str:
     _check_format(text)
     try:
         program = loads(text)
-        forms = _forms(program)
+        forms = _forms(program, search)
     except SpecError as error:
         _check_places(error, text)
         return "refused"
     if layout:
-        _check_same(program, forms, loads(format_source(Source("model.ode", text))))
+        after = _forms(loads(format_source(Source("model.ode", text))), search)
+        assert after["module"] == forms["module"], "fmt changes the module"
+        assert after["verdict"] == forms["verdict"], "fmt changes the verdict"
     return "compiled" if program.discretised else "dynamics"
 
 
-def examine_bytes(data: bytes, folder: Path) -> str:
-    """Read a file of any bytes, and compile it if it is a text."""
+def examine_text(text: str) -> str:
+    """Parse a text, lay it out and give its names a meaning, and no more; see `examine`.
+
+    A text that the parser refuses takes a millisecond, so that very many can be tried.
+    """
+    _check_format(text)
+    try:
+        program = loads(text)
+        assert str(program.tree) and str(program.model)
+    except SpecError as error:
+        _check_places(error, text)
+        return "refused"
+    return "checked"
+
+
+def examine_bytes(data: bytes, folder: Path, stages: Stages) -> str:
+    """Read a file of any bytes, and take it further if it is a text."""
     path = folder / "model.ode"
     path.write_bytes(data)
     try:
-        return examine(read(path).text)
+        return stages(read(path).text)
     except SpecError as error:
         assert str(error)
         return "refused"
@@ -76,10 +97,11 @@ def within_limits(seconds: float = SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def _forms(program: Program) -> dict[str, str]:
-    """All that can be printed of a program, proofs without a search."""
-    certificate = program.decide(trials=0)
-    claims = program.judge(certificate, trials=0)
+def _forms(program: Program, search: bool) -> dict[str, str]:
+    """All that can be printed of a program."""
+    trials = TRIALS if search else 0
+    certificate = program.decide(trials)
+    claims = program.judge(certificate, trials)
     derived = program.derivation if program.discretised else None
     facts = Facts(model=program.model, derived=derived, certificate=certificate)
     made = as_json(facts, claims)
@@ -90,8 +112,14 @@ def _forms(program: Program) -> dict[str, str]:
         "program": str(program.model),
         "latex": as_latex(facts),
         "certificate": str(certify(program.model)),
-        "module": _code(program.source()) if program.discretised else "",
+        "verdict": certificate.verdict,
+        "module": _code(_module(facts)) if program.discretised else "",
     }
+
+
+def _module(facts: Facts) -> str:
+    space = DEFAULT_SPACE if facts.model.axes is None else facts.model.axes
+    return module_source(facts, "0", space)
 
 
 def _code(source: str) -> str:
@@ -110,13 +138,6 @@ def _check_format(text: str) -> None:
     except SpecError:
         return
     assert format_source(Source("model.ode", once)) == once, "fmt is not idempotent"
-
-
-def _check_same(program: Program, forms: dict[str, str], formatted: Program) -> None:
-    """The layout changes neither the module nor what is proved."""
-    after = _forms(formatted)
-    assert after["module"] == forms["module"], "fmt changes the module"
-    assert formatted.certificate.verdict == program.certificate.verdict, "fmt changes the verdict"
 
 
 def _check_places(error: SpecError, text: str) -> None:

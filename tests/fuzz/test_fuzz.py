@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fuzz import draw
-from tests.fuzz.examine import examine, examine_bytes
+from tests.fuzz.examine import examine, examine_bytes, examine_text
 
 # What a run of the fuzzer found; each was a traceback or took minutes.
 IRRATIONAL = """state Y
@@ -37,9 +37,22 @@ scheme mine(a, b) {
     Y[n+1] = Y[n] + 0.3 Y[n-1] + (a + b) h k + 1/3 h F(Y[n-2])
 }
 """
+LONG_DETERMINANT = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise mine(h = 0.1)
+scheme mine {
+    for Y' = F(Y)
+    start Y[-1] = 0
+    start Y[-2] = 0
+    k = F(Y[n-2] + 2^(1/3) h F(Y[n-1]))
+    l = F(Y[n] + 1/3 h k)
+    Y[n+1] = Y[n] + 1/2 Y[n-1] + 1/3 Y[n-2] + 0.3 h l
+}
+"""
 
 
-@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS])
+@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS, LONG_DETERMINANT])
 def test_what_was_found_compiles(text):
     assert examine(text) == "compiled"
 
@@ -51,4 +64,9 @@ def test_a_drawn_text_gets_an_answer(seed):
 
 def test_a_file_of_any_bytes_gets_an_answer(tmp_path):
     for seed in range(40):
-        assert examine_bytes(draw.data(seed), tmp_path)
+        assert examine_bytes(draw.data(seed), tmp_path, examine)
+
+
+def test_a_damaged_text_gets_an_answer():
+    for seed in range(100):
+        assert examine_text(draw.damaged(seed))

@@ -35,7 +35,7 @@ from odenet.train.run import resume, train
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ("open", "replace", "fsync", "chmod", "unlink", "mkdir", "ftruncate", "pwrite")
-TIMED = ("seconds", "samples_per_second", "saved", "folder")
+TIMED = ("seconds", "samples_per_second", "saved", "folder", "sha256")  # the seal is of them, too
 SMALL = {"n": 1, "epochs": 3, "fraction": 0.05, "batch": 16}
 
 
@@ -206,8 +206,16 @@ class Whole:
             read = READERS.get(path.suffix, Path.exists)
             ours_, theirs_ = read(run / path), read(self.folder / path)
             if ours_ != theirs_:
-                found.append(f"{path} differs: {str(ours_)[:300]} and {str(theirs_)[:300]}")
+                found.append(f"{path} differs: {_shown(ours_, theirs_)}")
         return found
+
+
+def _shown(ours, theirs) -> str:
+    """What two values that differ differ in, shortened."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        keys = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
+        ours, theirs = ({key: side.get(key) for key in keys} for side in (ours, theirs))
+    return f"{str(ours)[:300]} and {str(theirs)[:300]}"
 
 
 def _json(path: Path):
