@@ -59,6 +59,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
+    _require_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek is shown their codes
             stream.reconfigure(errors="backslashreplace")
@@ -69,6 +70,17 @@ def main() -> None:
         for number in SIGNALS:  # one more ends what the interpreter does at its end
             signal.signal(number, signal.SIG_DFL)
         sys.exit(128 + interrupted.number)
+
+
+def _require_streams() -> None:
+    """Open what the caller has closed of input, output and errors, as nothing.
+
+    Else Python has no stream there, and the next file that is opened would be taken for one.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))
 
 
 def _run() -> None:

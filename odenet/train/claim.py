@@ -69,12 +69,20 @@ def held(folder: RunFolder, console: Console) -> Iterator[None]:
     descriptor = _locked(folder, console)
     try:
         remove_partial(folder.path)
-        owner = f"process {os.getpid()} on {socket.gethostname()}\n"
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, owner.encode(), 0)
+        _sign(descriptor, folder.path / LOCK)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int, path: Path) -> None:
+    """Say in a lock who holds it."""
+    owner = f"process {os.getpid()} on {socket.gethostname()}\n"
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, owner.encode(), 0)
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 def _locked(folder: RunFolder, console: Console) -> int:

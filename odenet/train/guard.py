@@ -79,7 +79,7 @@ class Guard(pl.Callback):
             )
             self.console.print(
                 f"[yellow]warning:[/yellow] after epoch {trainer.current_epoch + 1} the steps are "
-                f"too long for the weights: h·ω is {margin:.2f} times its limit; {help_}"
+                f"too long for the weights: h·ω is {margin:.3g} times its limit; {help_}"
             )
 
     def _look_at_conditions(self, network: nn.Module, epoch: int) -> None:

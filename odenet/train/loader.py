@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from odenet.model.tables.recipe import Recipe
+from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.train.augment import Draws, Transforms, build_transforms
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import Reader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
 
+ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
 Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
 
 
@@ -192,6 +194,7 @@ class Data(pl.LightningDataModule):
                 f"the test split of {data.name} has no sample that can be read",
                 "; ".join(data.damaged[:3]),
             )
+        _require_room(len(train), recipe)
         self.train, self.test = train, data.test
         self.name = data.name
         self.classes = data.classes
@@ -250,3 +253,15 @@ class Data(pl.LightningDataModule):
         loader = Batches(split, self.transforms, plan, device, workers)
         self._loaders.append(loader)
         return loader
+
+
+def _require_room(samples: int, recipe: Recipe) -> None:
+    """Refuse an epoch whose order alone would fill the memory."""
+    memory = physical_memory()
+    places = samples * recipe.repeat
+    if memory is not None and ORDER_BYTES * places > memory:
+        raise TrainingError(
+            f"repeat = {recipe.repeat} makes an epoch of {places:,} samples, whose order alone "
+            "this machine cannot hold",
+            "repeat less often, for more epochs",
+        )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -166,3 +167,20 @@ def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monk
         code, text = odenet("train", DIGITS, *SHORT)
     assert code == 130 and "go on with: odenet train --resume runs/digits-1" in text
     assert odenet("train", "--resume", "runs/digits-1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("schemes >&-", 0, ""),
+        ("schemes >&- 2>&- <&-", 0, ""),
+        ("check nothing.ode >&-", 1, "there is no such file"),
+        ("fmt - <&-", 0, ""),
+    ],
+)
+def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, line, code, said):
+    command = f"exec {shlex.quote(sys.executable)} -m odenet {line}"
+    found = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr

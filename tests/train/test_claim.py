@@ -1,5 +1,6 @@
 """A run's folder belongs to one training, and an interrupted start blocks nobody."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -142,3 +143,13 @@ def test_a_run_that_lost_its_checkpoint_does_not_begin_anew(stub_spec):
     with pytest.raises(TrainingError, match=r"has no checkpoint last.ckpt"):
         run.resume("run", console=QUIET)
     assert RunFolder(Path("run")).checkpoint("best").is_file()
+
+
+def test_a_disk_that_is_full_at_the_lock_is_said_of_the_lock(stub_spec, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(WriteError) as caught:
+        train(stub_spec, epochs=1)
+    assert caught.value.filename == str(Path("run") / ".lock")

@@ -205,6 +205,12 @@ def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
     assert not Path("run").exists()
 
 
+def test_an_epoch_that_no_memory_could_hold_the_order_of_is_refused(stub_spec):
+    with pytest.raises(TrainingError, match="repeat = 1000000000 makes an epoch of"):
+        run.train(stub_spec, {"repeat": 10**9}, out="run", console=Console(quiet=True))
+    assert not Path("run").exists()
+
+
 def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
     with pytest.raises(TrainingError, match="the stub has no inverse"):
         run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
