@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odenet.cli.header import announce
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
+    from odenet.compiler import Program
     from odenet.train.records import Options
 
 DataName = Annotated[
@@ -122,6 +124,7 @@ def train(
         "compile": compile_ or None,
         "tensorboard": tensorboard or None,
     }
+    program = _compiled(str(spec), settings, unchecked) if resume is None else None
     # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
@@ -134,10 +137,10 @@ def train(
 
     console = Console(quiet=not first_process())
     try:
-        if resume is None:
-            result = start(spec or "", settings, _options(None, given), out, console, unchecked)
+        if program is not None:
+            result = start(program, settings, _options(None, given), out, console, unchecked)
         else:
-            result = go_on(resume, settings, _options(resume, given), spec, console, unchecked)
+            result = go_on(str(resume), settings, _options(resume, given), spec, console, unchecked)
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         if first_process():
@@ -145,6 +148,18 @@ def train(
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
         show_result(result, console)
+
+
+def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program":
+    """The program to train, announced; refused here and now if it claims what does not hold."""
+    import odenet
+    from odenet.train.verdicts import judged
+
+    program = odenet.load(spec, set=settings)
+    program.require_network()
+    judged(program, unchecked)
+    announce(program)
+    return program
 
 
 def evaluate(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 import odenet
+from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.room import require_room
 from odenet.train.augment import Transforms
@@ -52,7 +53,7 @@ from odenet.train.verdicts import judged
 
 
 def train(
-    spec: str | Path,
+    spec: str | Path | Program,
     set: Mapping[str, Any] | None = None,
     options: Options | None = None,
     out: str | None = None,
@@ -62,7 +63,7 @@ def train(
     """Train the network of a spec by its recipe.
 
     Args:
-        spec: the file.
+        spec: the file, or what was compiled from it, with the same `set`.
         set: values from outside, as for `odenet.load`: numbers, and keys of the recipe.
         options: where it runs.
         out: the run's folder; by default the next free one under `runs/`.
@@ -80,7 +81,7 @@ def train(
     """
     settings, options = dict(set or {}), options or Options()
     console = console or Console()
-    program = odenet.load(spec, set=settings)
+    program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = judged(program, unchecked)
     for warning in program.warnings:
         console.print(Text(render(warning)), highlight=False, soft_wrap=True)
@@ -94,7 +95,9 @@ def train(
         return _fit(_trainer(folder, task, options, console), folder, task, data)
     with new_run(program.name, out, console) as folder:
         trainer = _trainer(folder, task, options, console)
-        write_inputs(folder, Path(spec), program, settings, options, data, verdicts)
+        write_inputs(
+            folder, Path(program.model.source.name), program, settings, options, data, verdicts
+        )
         return _fit(trainer, folder, task, data)
 
 

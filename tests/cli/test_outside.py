@@ -184,3 +184,34 @@ def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, lin
     assert found.returncode == code
     assert said in found.stderr
     assert "Traceback" not in found.stderr
+
+
+HEADER = """
+import builtins, sys
+imported = builtins.__import__
+
+def refusing(name, *rest, **more):
+    if name.partition(".")[0] in ("torch", "lightning", "torchvision", "torchmetrics"):
+        raise SystemExit(7)
+    return imported(name, *rest, **more)
+
+builtins.__import__ = refusing
+from odenet.cli import main
+sys.argv = ["odenet", "train", *sys.argv[1:]]
+main()
+"""
+
+
+def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
+    done = subprocess.run([sys.executable, "-c", HEADER, DIGITS], capture_output=True, text=True)
+    first, second, verdict, claims = done.stdout.splitlines()
+    assert done.returncode == 7 and first.startswith("digits: ")
+    assert "data digits; input (1, 8, 8); " in second and " parameters" in second
+    assert verdict.endswith("spectrum imaginary (proved)") and "reversible proved" in claims
+
+
+def test_a_claim_that_does_not_hold_is_refused_before_torch_is_imported(tmp_path):
+    spec = tmp_path / "a.ode"
+    spec.write_text(Path(DIGITS).read_text().replace("K1^T σ", "K2 σ"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", HEADER, spec], capture_output=True, text=True)
+    assert done.returncode == 1 and "is refuted" in done.stderr
