@@ -27,8 +27,8 @@ class NormKind:
         """Its tensors, by their names in torch's state dictionary."""
         found = {"weight": Tensor((channels,), "gain"), "bias": Tensor((channels,), "shift")}
         if self.pointwise:
-            found["running_mean"] = Tensor((channels,), "shift")
-            found["running_var"] = Tensor((channels,), "variance")
+            found["running_mean"] = Tensor((channels,), "shift", learned=False)
+            found["running_var"] = Tensor((channels,), "variance", learned=False)
         return found
 
 

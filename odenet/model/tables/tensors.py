@@ -23,10 +23,12 @@ class Tensor:
         shape: its shape in the generated module.
         draw: its random values: "weight" is normal at the scale of the trial, "shift" normal,
             "gain" and "variance" are positive.
+        learned: whether it is a parameter, not a statistic of the data.
     """
 
     shape: tuple[int, ...]
     draw: Draw = "weight"
+    learned: bool = True
 
     @property
     def positive(self) -> bool:

@@ -15,7 +15,7 @@ class NetworkSize:
     """Counts of numbers.
 
     Args:
-        parameters: weights, and the statistics of normalisations.
+        parameters: learned numbers.
         heaviest: the layer that has most of them.
         values: of one sample, what stands before and after a layer where that is the most.
         widest: that layer.
@@ -86,4 +86,4 @@ def _inside(layers: Iterable[Layer]) -> Iterable[Layer]:
 
 
 def _numbers(tensors: Tensors) -> int:
-    return sum(prod(tensor.shape) for tensor in tensors.values())
+    return sum(prod(tensor.shape) for tensor in tensors.values() if tensor.learned)
