@@ -186,9 +186,8 @@ class ForwardPass:
             modules = self.weights.modules(term.params, step)
             replicas = (Snapshot(Likeness(module)).replayed() for module in modules)
             tensors = self.weights.tensors
-            values = self.weights.again(
-                term.params, step, tensors, [False] * len(tensors), replicas
-            ).values
+            needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
+            values = self.weights.again(term.params, step, tensors, needed, wanted, replicas).values
             return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
         return rate

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.replica import HOOKS, Replica, holds_inert, is_steady, own_attributes, parts
 from odenet.runtime.watch import let_go
@@ -23,8 +22,8 @@ from odenet.runtime.watch import let_go
 _HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
 _SMALL = 4096  # entries of a tensor that is copied rather than watched
 
-# Submodule -> names of its large buffers and tensor attributes that evaluations change.
-_changing: WeakKeyDictionary[nn.Module, dict[str, bool]] = WeakKeyDictionary()
+# Submodule -> (large buffer or tensor attribute, mode) -> whether evaluations change it.
+_changing: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
 
 
 class Look:
@@ -184,16 +183,18 @@ class Snapshot:
         """
         for index, version in self._watched:
             module, _, name, tensor = self._likeness.pristine.tensors[index]
-            known = _changing.setdefault(module, {})
+            known, key = _changing.setdefault(module, {}), (name, module.training)
             changed = tensor._version != version
-            if not changed:
+            if key not in known:  # `tensor.data.add_` and numpy change it past its version
+                changed = changed or not _equal(self._kept[index], tensor)
+            if not changed and not known.get(key):
                 self._kept[index] = tensor
-            elif known.get(name) is False:
+            elif changed and known.get(key) is False:
                 raise RuntimeError(
                     f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
-            known[name] = known.get(name, False) or changed
+            known[key] = known.get(key, False) or changed
         let_go(self._likeness.pristine.custom, self._graphs)
 
     def replayed(self) -> Loan:
@@ -222,10 +223,17 @@ class Snapshot:
 
     def _keep(self, index: int) -> Tensor:
         module, _, name, tensor = self._likeness.pristine.tensors[index]
-        if isinstance(module, _NormBase) and module.training:
-            return tensor  # its output depends on the batch alone
         if tensor.numel() > _SMALL and not tensor.is_inference():
             self._watched.append((index, tensor._version))
-            if _changing.get(module, {}).get(name) is False:
+            if _changing.get(module, {}).get((name, module.training)) is False:
                 return tensor
-        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        if not tensor.requires_grad:
+            return tensor.clone()
+        return tensor.detach().clone().requires_grad_()
+
+
+def _equal(copy: Tensor, tensor: Tensor) -> bool:
+    """Whether values are the same, as far as they can be read."""
+    if copy.is_meta or torch._C._len_torch_dispatch_stack():
+        return True
+    return torch.equal(copy, tensor)

@@ -1,0 +1,184 @@
+"""A repetition finds what the forward pass found, whatever happened to it within and since.
+
+The reference is a momentum network that is written out here, differentiated by plain autograd.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from odenet import reversible
+from odenet.runtime.weights import Weights
+from tests.runtime.handwritten import build
+
+MODES = ("reversible", "checkpoint", 500, "exact")
+GAMMA = 0.9
+
+
+class Plain(nn.Module):
+    """v = γ v + (1 - γ) f(x), x = x + v."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.f = nn.ModuleList(blocks)
+
+    def forward(self, x, *context):
+        v = torch.zeros_like(x)
+        for block in self.f:
+            v = GAMMA * v + (1 - GAMMA) * block(x, *context)
+            x = x + v
+        return x
+
+
+def network(mode, make, steps=4):
+    torch.manual_seed(0)
+    blocks = [make().double() for _ in range(steps)]
+    if mode == "plain":
+        return Plain(blocks)
+    flow = reversible(blocks, gamma=GAMMA)
+    if mode == "exact":
+        flow.exact = True
+    else:
+        flow.memory = mode
+    return flow
+
+
+def state():
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(3, 6, dtype=torch.float64, generator=generator).requires_grad_()
+
+
+def assert_as_plain(make, use, mode, steps=4):
+    """What a use of a network gives, its gradients and its buffers are those of plain autograd."""
+    found = {}
+    for each in ("plain", mode):
+        net, x = network(each, make, steps), state()
+        learned = list(net.parameters())
+        given = use(net, x) or ()
+        found[each] = [*given, x.grad, *(p.grad for p in learned), *net.buffers()]
+    near = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
+    for a, b in zip(found[mode], found["plain"], strict=True):
+        if a is None or b is None:
+            assert a is b
+        else:
+            torch.testing.assert_close(a, b, rtol=near, atol=near)
+
+
+def twice(net, x):
+    """Two passes before the first backward."""
+    first = net(x)
+    (first.square().sum() + net(2 * x).sum()).backward()
+
+
+class Asking(nn.Module):
+    """Its result depends on which of its tensors need a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x, context):
+        asked = self.linear.weight.requires_grad + 2 * context.requires_grad
+        return torch.tanh(self.linear(x)) * (1 + asked) * context
+
+
+def frozen_since(net, x):
+    y = net(x, torch.ones(6))
+    net.requires_grad_(False)
+    return torch.autograd.grad(y.square().sum(), x)
+
+
+def frozen_then(net, x):
+    net.requires_grad_(False)
+    context = torch.ones(6)
+    y = net(x, context)
+    for tensor in (context, *net.parameters()):
+        tensor.requires_grad_()
+    y.square().sum().backward()
+
+
+def other_values_since(net, x):
+    y = net(x, torch.ones(6))
+    for parameter in net.parameters():
+        parameter.data = 3 * parameter.data
+    y.square().sum().backward()
+
+
+def another_type_since(net, x):
+    y = net(x, torch.ones(6))
+    net.float()
+    y.square().sum().backward()
+    net.double()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("use", [frozen_since, frozen_then, other_values_since, another_type_since])
+def test_weights_are_found_as_the_forward_pass_found_them(use, mode):
+    assert_as_plain(Asking, use, mode)
+
+
+def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
+    flow, _ = build("hamiltonian", steps=3)
+    weights = Weights(flow, flow.learned())
+    every, none = ([asked] * len(weights.tensors) for asked in (True, False))
+    with torch.no_grad():
+        again = weights.again(weights.names, 1, weights.tensors, every, none, iter(()))
+    assert again.unwanted and not again.leaves
+    assert all(value.requires_grad for value in again.values)
+
+
+class Renorm(nn.BatchNorm1d):
+    """Of torch's class, and yet its result depends on what it counted."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x):
+        y = torch.tanh(self.linear(x)) - self.running_mean
+        with torch.no_grad():
+            self.running_mean.mul_(0.5).add_(x.mean(0))
+        return y
+
+
+class Reading(nn.Module):
+    """Reads the statistics of a norm that it has."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+
+    def forward(self, x):
+        return torch.tanh(self.norm(x) + self.norm.running_var)
+
+
+class PastItsVersion(nn.Module):
+    """Changes a buffer in a way that autograd's count of versions does not show."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        self.register_buffer("codes", torch.ones(5000))
+
+    def forward(self, x):
+        y = torch.tanh(self.linear(x) + self.codes[0])
+        if self.training:
+            self.codes.data.mul_(1.5)
+        return y
+
+
+def first_evaluated(net, x):
+    """A module that has been seen to leave its buffer alone, in evaluation mode."""
+    net.eval()
+    net(x).sum().backward()
+    net.train()
+    twice(net, x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("use", [twice, first_evaluated])
+@pytest.mark.parametrize("make", [Renorm, Reading, PastItsVersion])
+def test_buffers_are_found_as_the_evaluation_found_them(make, use, mode):
+    assert_as_plain(make, use, mode)
