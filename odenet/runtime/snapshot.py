@@ -8,15 +8,15 @@ and at a replica that comes back, finds the same objects in the same places.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, starmap
+from itertools import chain
 from operator import is_
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.replica import HOOKS, Replica, holds_inert, is_steady, own_attributes, parts
+from odenet.runtime.attributes import Contents, own_attributes
+from odenet.runtime.replica import HOOKS, Replica, parts
 from odenet.runtime.watch import let_go
 
 _HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
@@ -39,8 +39,10 @@ class Look:
 
     def __init__(self, modules: Sequence[nn.Module]):
         self._modules = modules
-        self._copies: list[tuple[Any, Any]] = []
-        self.steady = self._is_steady()
+        own = (value for module in modules for _, value in own_attributes(module))
+        self._contents = Contents(own)
+        compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
+        self.steady = not compiled and self._contents.steady
         if not self.steady:
             return
         holders: list[dict] = [vars(module)[name] for module in modules for name in _HOLDERS]
@@ -58,30 +60,12 @@ class Look:
             names == self._names
             and all(map(is_, values, self._values))
             and all(map(is_, map(type, self._modules), self._kinds))
-            and all(starmap(_same, self._copies))
+            and self._contents.same()
         )
-
-    def _is_steady(self) -> bool:
-        for module in self._modules:
-            if isinstance(module, torch.jit.ScriptModule):
-                return False
-            for _, value in own_attributes(module):
-                if type(value) in (list, set, dict) and holds_inert(value):
-                    self._copies.append((value, value.copy()))
-                elif isinstance(value, Tensor) or not is_steady(value):
-                    return False
-        return True
 
     def _now(self) -> tuple[list, list]:
         held = [*map(vars, self._modules), *self._filled]
         return [*chain.from_iterable(held)], [*chain.from_iterable(map(dict.values, held))]
-
-
-def _same(container: Any, copy: Any) -> bool:
-    """Whether a list, set or dictionary has the very objects in it that its copy has."""
-    if len(container) != len(copy) or not all(map(is_, container, copy)):
-        return False
-    return type(copy) is not dict or all(map(is_, container.values(), copy.values()))
 
 
 class Likeness:
@@ -130,8 +114,10 @@ class Loan:
 
     def give_back(self) -> None:
         """After the repetition: keeps the replica for another one if nothing is left in it."""
+        if not self._look.steady:
+            return
         self.replica.restore()
-        if self._look.steady and (not self.replica.custom or self._look.holds()):
+        if not self.replica.custom or self._look.holds():
             self._idle.append((self.replica, self._look))
 
 
@@ -172,7 +158,7 @@ class Snapshot:
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         held = likeness.pristine.tensors
         self._kept = [self._keep(index) for index in range(len(held))] if held else []
-        graphs = ((tensor, tensor.grad_fn) for *_, tensor in held)
+        graphs = ((one.tensor, one.tensor.grad_fn) for one in held)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
     def settle(self) -> None:
@@ -182,7 +168,7 @@ class Snapshot:
             RuntimeError: if it changed a large tensor that it left alone before.
         """
         for index, version in self._watched:
-            module, _, name, tensor = self._likeness.pristine.tensors[index]
+            module, _, _, tensor, name = self._likeness.pristine.tensors[index]
             known, key = _changing.setdefault(module, {}), (name, module.training)
             changed = tensor._version != version
             if key not in known:  # `tensor.data.add_` and numpy change it past its version
@@ -205,7 +191,7 @@ class Snapshot:
         """
         shared = set()
         for index, version in self._watched:
-            module, _, name, tensor = self._likeness.pristine.tensors[index]
+            module, _, _, tensor, name = self._likeness.pristine.tensors[index]
             if self._kept[index] is not tensor:
                 continue
             if tensor._version != version:
@@ -218,11 +204,11 @@ class Snapshot:
         with torch.enable_grad():  # so that a tensor that needs a gradient is found to be read
             for index, held in enumerate(loan.replica.tensors):
                 kept = self._kept[index]
-                held.holder[held.name] = kept if index in shared else kept.clone()
+                held.holder[held.key] = kept if index in shared else kept.clone()
         return loan
 
     def _keep(self, index: int) -> Tensor:
-        module, _, name, tensor = self._likeness.pristine.tensors[index]
+        module, _, _, tensor, name = self._likeness.pristine.tensors[index]
         if tensor.numel() > _SMALL and not tensor.is_inference():
             self._watched.append((index, tensor._version))
             if _changing.get(module, {}).get((name, module.training)) is False:
