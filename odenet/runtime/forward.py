@@ -174,7 +174,8 @@ class ForwardPass:
         if not differentiable:
             return values
         if self._saved is not None:
-            self._saved.add(values, (*self.weights.tensors, *weights, *self.flow.context.tensors))
+            given = (*self.weights.tensors, *weights, *self.flow.context.tensors)
+            self._saved.add(values, given, reads)
         collected = self.flow.collected
         self.flow.collected = {name: value.detach() for name, value in collected.items()}
         return tuple(value.detach() for value in values)

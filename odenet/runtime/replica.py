@@ -7,7 +7,7 @@ dictionaries of its own, so that it can be given other tensors, and changes to i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -108,6 +108,9 @@ class Replica:
         own["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
         for name in HOOKS:
             own[name] = own[name].copy()
+        for name in ("_backward_hooks", "_backward_pre_hooks"):  # called in repetitions alone
+            for key, hook in own[name].items():
+                own[name][key] = partial(_told_of, original, hook)
         own.pop("_compiled_call_impl", None)  # which is bound to the original
         own_class = not type(original).__module__.startswith("torch.nn.modules.")
         if own_class or "forward" in own or any(own[name] for name in HOOKS):
@@ -124,6 +127,11 @@ class Replica:
     def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
         held = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
         held.append(Held(original, holder, key, tensor, path))
+
+
+def _told_of(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any) -> Any:
+    """A hook, told of the module that it was put on: it may write to it."""
+    return hook(original, *gradients)
 
 
 class Lent:

@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
 
 from odenet import reversible
 from odenet.runtime.weights import Weights
@@ -317,3 +320,61 @@ class Listing(nn.Module):
 @pytest.mark.parametrize("mode", MODES)
 def test_weights_that_stand_in_a_list_as_well(mode):
     assert_as_plain(Listing, twice, mode)
+
+
+def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
+    calls = []
+
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def counted(self, x):
+            calls.append(self)
+            return torch.tanh(self.linear(x)).exp()
+
+        def forward(self, x):
+            return checkpoint(self.counted, x, use_reentrant=False)
+
+    net, x = network(500, Checkpointed), state()
+    loss = net(x).sum()
+    assert len(calls) == 4
+    loss.backward()
+    assert_as_plain(Checkpointed, twice, 500)
+    (per_step,) = net.step_bytes.values()
+    assert per_step == x.nbytes
+
+
+def normed():
+    return nn.Sequential(weight_norm(nn.Linear(6, 6)), nn.Tanh())
+
+
+def with_cached_weights(net, x):
+    with parametrize.cached():
+        twice(net, x)
+    assert not parametrize._cache_enabled
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_weights_that_are_cached_around_a_flow_are_differentiated_all_the_same(mode):
+    assert_as_plain(normed, with_cached_weights, mode)
+
+
+def with_backward_hooks(net, x):
+    def keep(module, *gradients):
+        module.seen = gradients[-1][0].clone()
+        return (2 * gradients[0][0],)
+
+    parts = [part for block in net.f for part in (block, block[0])]
+    for part in parts[::2]:
+        part.register_full_backward_hook(keep)
+    for part in parts[1::2]:
+        part.register_full_backward_pre_hook(keep)
+    twice(net, x)
+    return [part.seen for part in parts]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_backward_hooks_on_blocks_write_to_the_blocks_they_were_put_on(mode):
+    assert_as_plain(normed, with_backward_hooks, mode)
