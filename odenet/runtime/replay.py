@@ -10,6 +10,7 @@ import _random
 import ctypes
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,14 +117,18 @@ def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     return not torch._C._len_torch_dispatch_stack() and torch.equal(one, other)
 
 
+_turn = threading.RLock()  # the streams are one for all threads
+
+
 @contextmanager
 def streams_preserved(device: torch.device) -> Iterator[Streams]:
     """Leaves the global random streams as if nothing had been drawn within."""
-    before = Streams.read(device)
-    try:
-        yield before
-    finally:
-        before.restore(device)
+    with _turn:
+        before = Streams.read(device)
+        try:
+            yield before
+        finally:
+            before.restore(device)
 
 
 @dataclass(slots=True)

@@ -378,3 +378,22 @@ def with_backward_hooks(net, x):
 @pytest.mark.parametrize("mode", MODES)
 def test_backward_hooks_on_blocks_write_to_the_blocks_they_were_put_on(mode):
     assert_as_plain(normed, with_backward_hooks, mode)
+
+
+def backwards_in_threads(net, x):
+    torch.manual_seed(7)
+    losses = [net(factor * x.detach()).square().sum() for factor in range(1, 5)]
+    threads = [threading.Thread(target=loss.backward) for loss in losses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return (torch.rand(3),)  # goes on where the forward passes had come to
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_dropout_is_repeated_by_one_thread_after_the_other(mode):
+    def make():
+        return nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.4), nn.Tanh())
+
+    assert_as_plain(make, backwards_in_threads, mode, steps=8)
