@@ -144,7 +144,7 @@ class BackwardPass:
                 again.leaf(Address(place, None), tensor, self._needed[place], self._wanted[place])
                 for place, tensor in enumerate(self._context, len(self._weights))
             ]
-            passed.flow.context = passed.source.context.put(context)
+            passed.flow.context = evaluation.context.again(context)
         passed.flow.collected.clear()
         return again
 

@@ -166,11 +166,12 @@ class ForwardPass:
         modules = self.weights.modules(names, step)
         differentiable = self.differentiable and (bool(modules) or self._saved is not None)
         found = self.recorder.before(modules)
+        found.context = self.flow.context.found()
         with torch.set_grad_enabled(differentiable):
             values = function(*(map(watched, reads) if differentiable else reads))
         self.recorder.after(found)
         if self.flow.context:
-            self.flow.context.refuse_written()
+            self.flow.context.refuse_written(found.context)
         if not differentiable:
             return values
         if self._saved is not None:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
 
 _OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
@@ -138,10 +139,12 @@ class Evaluation:
     Attributes:
         modules: snapshots of the modules it called, in their order.
         streams: the random streams before it, if it drew from them.
+        context: the further inputs.
     """
 
     modules: tuple[Snapshot, ...]
     streams: Streams | None
+    context: Context = NOTHING
 
     def replicas(self) -> tuple[Loan, ...]:
         """Copies of the modules, as they were before."""

@@ -1,18 +1,12 @@
 """A repetition finds what the forward pass found, whatever happened to it within and since.
 
-The reference is a momentum network that is written out here, differentiated by plain autograd.
+The reference is a momentum network that is written out, differentiated by plain autograd.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
-import types
-import weakref
-from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,67 +14,9 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from odenet import reversible
 from odenet.runtime.weights import Weights
 from tests.runtime.handwritten import build
-
-MODES = ("reversible", "checkpoint", 500, "exact")
-GAMMA = 0.9
-
-
-class Plain(nn.Module):
-    """v = γ v + (1 - γ) f(x), x = x + v."""
-
-    def __init__(self, blocks):
-        super().__init__()
-        self.f = nn.ModuleList(blocks)
-
-    def forward(self, x, *context):
-        v = torch.zeros_like(x)
-        for block in self.f:
-            v = GAMMA * v + (1 - GAMMA) * block(x, *context)
-            x = x + v
-        return x
-
-
-def network(mode, make, steps=4):
-    torch.manual_seed(0)
-    blocks = [make().double() for _ in range(steps)]
-    if mode == "plain":
-        return Plain(blocks)
-    flow = reversible(blocks, gamma=GAMMA)
-    if mode == "exact":
-        flow.exact = True
-    else:
-        flow.memory = mode
-    return flow
-
-
-def state():
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(3, 6, dtype=torch.float64, generator=generator).requires_grad_()
-
-
-def assert_as_plain(make, use, mode, steps=4):
-    """What a use of a network gives, its gradients and its buffers are those of plain autograd."""
-    found = {}
-    for each in ("plain", mode):
-        net, x = network(each, make, steps), state()
-        learned = list(net.parameters())
-        given = use(net, x) or ()
-        found[each] = [*given, x.grad, *(p.grad for p in learned), *net.buffers()]
-    near = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
-    for a, b in zip(found[mode], found["plain"], strict=True):
-        if a is None or b is None:
-            assert a is b
-        else:
-            torch.testing.assert_close(a, b, rtol=near, atol=near)
-
-
-def twice(net, x):
-    """Two passes before the first backward."""
-    first = net(x)
-    (first.square().sum() + net(2 * x).sum()).backward()
+from tests.runtime.plain import MODES, assert_as_plain, network, state, twice
 
 
 class Asking(nn.Module):
@@ -193,133 +129,6 @@ def first_evaluated(net, x):
 @pytest.mark.parametrize("make", [Renorm, Reading, PastItsVersion])
 def test_buffers_are_found_as_the_evaluation_found_them(make, use, mode):
     assert_as_plain(make, use, mode)
-
-
-@dataclass
-class Note:
-    """What a block keeps apart from torch, with things in it that cannot be copied."""
-
-    value: object = 0
-    inner: list = field(default_factory=lambda: [{"n": 0}])
-    lock: object = field(default_factory=threading.Lock)
-    itself: object = None
-
-    def __post_init__(self):
-        self.itself = self
-
-
-class Slotted:
-    __slots__ = ("value",)
-
-    def __init__(self, value=0):
-        self.value = value
-
-
-class Streams(list):
-    """Of random numbers."""
-
-
-def appended(held):
-    held.append(0)
-    return len(held)
-
-
-def counted(held):
-    held["n"] += 1
-    return held["n"]
-
-
-def increased(held):
-    held.value = held.value + 1
-    return held.value
-
-
-def changed_in_place(held):
-    held[0] += 1
-    return float(held[0])
-
-
-def counted_within(held):
-    held.itself.inner[0]["n"] += 1
-    return held.inner[0]["n"]
-
-
-HELD = {
-    "an array": (lambda: np.zeros(2), changed_in_place),
-    "bytes": (lambda: bytearray(1), changed_in_place),
-    "a deque": (lambda: deque(maxlen=20), appended),
-    "a counter": (Counter, counted),
-    "an ordered dictionary": (lambda: OrderedDict(n=0), counted),
-    "an object": (Note, increased),
-    "a namespace": (lambda: types.SimpleNamespace(value=0), increased),
-    "slots": (Slotted, increased),
-    "an object within": (Note, counted_within),
-    "a tensor in a list": (lambda: [torch.zeros(())], changed_in_place),
-    "a tensor in a tuple": (
-        lambda: (torch.zeros(()),),
-        lambda held: float(held[0].add_(1)),
-    ),
-    "a large tensor in an object": (
-        lambda: Note(torch.zeros(5000)),
-        lambda held: float(held.value.add_(1)[0]),
-    ),
-    "a tensor in slots": (lambda: Slotted(torch.zeros(())), increased),
-    "streams in a list": (
-        lambda: Streams([torch.Generator().manual_seed(1)]),
-        lambda held: float(torch.rand((), generator=held[0])),
-    ),
-    "an iterator": (itertools.count, next),
-    "a method of an object": (
-        lambda: types.MethodType(increased, Note()),
-        lambda held: held(),
-    ),
-}
-
-
-class Keeping(nn.Module):
-    """Its result depends on what it keeps, which every evaluation changes."""
-
-    def __init__(self, held, change):
-        super().__init__()
-        self.linear = nn.Linear(6, 6)
-        self.held = held
-        self.change = change
-
-    def forward(self, x):
-        return torch.tanh(self.linear(x)) / (1 + self.change(self.held))
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("shared", [False, True], ids=["each its own", "one for all"])
-@pytest.mark.parametrize(("make", "change"), HELD.values(), ids=HELD)
-def test_what_blocks_keep_in_any_kind_of_object(make, change, shared, mode):
-    def use(net, x):
-        one = make()
-        for block in net.f:
-            block.held = one if shared else make()
-        twice(net, x)
-        return (torch.tensor(float(change(net.f[0].held))),)  # which the backward left alone
-
-    assert_as_plain(lambda: Keeping(None, change), use, mode)
-
-
-class Listing(nn.Module):
-    """Has its weight in a list as well."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(6, 6) / 3)
-        self.weights = [self.weight]
-        self.parent = weakref.ref(self)
-        self.note = Note()
-
-    def forward(self, x):
-        return torch.tanh(x @ self.weights[0])
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_weights_that_stand_in_a_list_as_well(mode):
-    assert_as_plain(Listing, twice, mode)
 
 
 def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
