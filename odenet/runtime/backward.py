@@ -27,7 +27,8 @@ class BackwardPass:
         passed: the forward pass.
         saved: its kept states, its weights and its context.
         gradients: by the last state, then by the further results; None is zero.
-        wanted: which of the weights and of the context to differentiate by.
+        needed: which of the weights and of the context needed a gradient in the forward pass.
+        wanted: which of them to differentiate by.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class BackwardPass:
         passed: ForwardPass,
         saved: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
         wanted: Sequence[bool],
     ):
         tensors = iter(saved)
@@ -42,7 +44,7 @@ class BackwardPass:
         self._kept = {done: packed.filled(tensors) for done, packed in passed.kept.items()}
         rest, count = list(tensors), len(passed.weights.tensors)
         self._weights, self._context = [passed.order(w) for w in rest[:count]], rest[count:]
-        self._wanted, self._context_wanted = wanted[:count], wanted[count:]
+        self._needed, self._wanted = needed, wanted
         self._sums = GradientSums(rest, gradients)
         slots = passed.flow.slots
         ends = gradients[: len(slots)]
@@ -135,16 +137,14 @@ class BackwardPass:
         if evaluation.streams is not None:
             evaluation.streams.restore(passed.recorder.device)
         again = passed.weights.again(
-            names, step, self._weights, self._wanted, iter(evaluation.replicas())
+            names, step, self._weights, self._needed, self._wanted, iter(evaluation.replicas())
         )
         if passed.source.context:
-            given = zip(self._context, self._context_wanted, strict=True)
-            first = len(self._weights)
             context = [
-                again.leaf(Address(place, None), tensor, wanted)
-                for place, (tensor, wanted) in enumerate(given, first)
+                again.leaf(Address(place, None), tensor, self._needed[place], self._wanted[place])
+                for place, tensor in enumerate(self._context, len(self._weights))
             ]
-            passed.flow.context = passed.source.context.put(context)
+            passed.flow.context = evaluation.context.again(context)
         passed.flow.collected.clear()
         return again
 

@@ -145,7 +145,9 @@ class RecomputedSteps(torch.autograd.Function):
         ctx.passed = passed = inputs[0]
         ctx.set_materialize_grads(False)
         before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
-        ctx.save_for_backward(*passed.release(), *passed.weights.tensors, *inputs[before:])
+        # The values of now: a parameter may be given others, `p.data = …`, or be frozen.
+        weights = [tensor.detach() for tensor in passed.weights.tensors]
+        ctx.save_for_backward(*passed.release(), *weights, *inputs[before:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -159,7 +161,8 @@ class RecomputedSteps(torch.autograd.Function):
             for needed, (node, _) in zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
         ]
         ctx.passed.spent = True
-        back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, wanted[slots:])
+        needed = ctx.needs_input_grad[1 + slots :]
+        back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, needed, wanted[slots:])
         return (None, *back.run())
 
     @staticmethod

@@ -166,15 +166,17 @@ class ForwardPass:
         modules = self.weights.modules(names, step)
         differentiable = self.differentiable and (bool(modules) or self._saved is not None)
         found = self.recorder.before(modules)
+        found.context = self.flow.context.found()
         with torch.set_grad_enabled(differentiable):
             values = function(*(map(watched, reads) if differentiable else reads))
         self.recorder.after(found)
         if self.flow.context:
-            self.flow.context.refuse_written()
+            self.flow.context.refuse_written(found.context)
         if not differentiable:
             return values
         if self._saved is not None:
-            self._saved.add(values, (*self.weights.tensors, *weights, *self.flow.context.tensors))
+            given = (*self.weights.tensors, *weights, *self.flow.context.tensors)
+            self._saved.add(values, given, reads)
         collected = self.flow.collected
         self.flow.collected = {name: value.detach() for name, value in collected.items()}
         return tuple(value.detach() for value in values)
@@ -186,9 +188,8 @@ class ForwardPass:
             modules = self.weights.modules(term.params, step)
             replicas = (Snapshot(Likeness(module)).replayed() for module in modules)
             tensors = self.weights.tensors
-            values = self.weights.again(
-                term.params, step, tensors, [False] * len(tensors), replicas
-            ).values
+            needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
+            values = self.weights.again(term.params, step, tensors, needed, wanted, replicas).values
             return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
         return rate

@@ -10,6 +10,7 @@ import _random
 import ctypes
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
 
 _OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
@@ -116,14 +118,18 @@ def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     return not torch._C._len_torch_dispatch_stack() and torch.equal(one, other)
 
 
+_turn = threading.RLock()  # the streams are one for all threads
+
+
 @contextmanager
 def streams_preserved(device: torch.device) -> Iterator[Streams]:
     """Leaves the global random streams as if nothing had been drawn within."""
-    before = Streams.read(device)
-    try:
-        yield before
-    finally:
-        before.restore(device)
+    with _turn:
+        before = Streams.read(device)
+        try:
+            yield before
+        finally:
+            before.restore(device)
 
 
 @dataclass(slots=True)
@@ -133,10 +139,12 @@ class Evaluation:
     Attributes:
         modules: snapshots of the modules it called, in their order.
         streams: the random streams before it, if it drew from them.
+        context: the further inputs.
     """
 
     modules: tuple[Snapshot, ...]
     streams: Streams | None
+    context: Context = NOTHING
 
     def replicas(self) -> tuple[Loan, ...]:
         """Copies of the modules, as they were before."""

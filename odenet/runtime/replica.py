@@ -7,21 +7,16 @@ dictionaries of its own, so that it can be given other tensors, and changes to i
 
 from __future__ import annotations
 
-import copy
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from types import MethodType
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.attributes import Copier, is_standard, own_attributes
+
 HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
-_STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
-_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
-_INERT = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype})
 
 
 def parts(module: nn.Module) -> list[nn.Module]:
@@ -35,45 +30,22 @@ def parts(module: nn.Module) -> list[nn.Module]:
     return list(found.values())
 
 
-def own_attributes(module: nn.Module) -> list[tuple[str, Any]]:
-    """The attributes of a module that no bare module has, but those that cannot change."""
-    own = module.__dict__.items()
-    return [(name, v) for name, v in own if name not in _STANDARD and type(v) not in _INERT]
-
-
-def holds_inert(container: Any) -> bool:
-    """Whether a list, set or dictionary has nothing in it that can change."""
-    values = container.values() if type(container) is dict else container
-    return all(type(v) in _INERT for v in values)
-
-
-def is_steady(value: Any) -> bool:
-    """Whether a replica needs no attribute of its own while the original has the same object."""
-    if type(value) in (list, set, dict) or isinstance(value, (torch.Generator, *_GENERATORS)):
-        return False
-    if type(value) is tuple:
-        return all(map(is_steady, value))
-    if isinstance(value, MethodType):
-        return is_steady(value.__self__)
-    if isinstance(value, partial):
-        return all(map(is_steady, (value.func, *value.args, *value.keywords.values())))
-    return True
-
-
 class Held(NamedTuple):
     """A tensor of a module, and where its replica has one in its place.
 
     Attributes:
         module: the part of the module that has it.
-        holder: the dictionary of the replica.
-        name: the name in it.
+        holder: the dictionary, list or object of the replica.
+        key: the name or number in it.
         tensor: the module's.
+        path: to it, seen from the part.
     """
 
     module: nn.Module
-    holder: dict[str, Any]
-    name: str
+    holder: Any
+    key: Any
     tensor: Tensor
+    path: str
 
 
 class Replica:
@@ -115,17 +87,18 @@ class Replica:
 
     def put(self, values: Mapping[int, Tensor]) -> None:
         """Other tensors in the places of parameters, by the `id` of these."""
-        for _, holder, name, parameter in self.parameters:
-            holder[name] = values.get(id(parameter), parameter)
+        for held in self.parameters:
+            held.holder[held.key] = values.get(id(held.tensor), held.tensor)
         for twin in self._recurrent:  # which have a list of their parameters as well
             twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
 
     def restore(self) -> None:
         """The tensors of the original in all places."""
-        for _, holder, name, tensor in self.parameters:
-            holder[name] = tensor
-        for _, holder, name, tensor in self.tensors:
-            holder[name] = tensor
+        for held in (*self.parameters, *self.tensors):
+            held.holder[held.key] = held.tensor
+
+    def _twin(self, module: nn.Module) -> nn.Module:
+        return self._twins.get(id(module), module)
 
     def _fill(self, twin: nn.Module, original: nn.Module) -> None:
         own = twin.__dict__
@@ -135,6 +108,9 @@ class Replica:
         own["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
         for name in HOOKS:
             own[name] = own[name].copy()
+        for name in ("_backward_hooks", "_backward_pre_hooks"):  # called in repetitions alone
+            for key, hook in own[name].items():
+                own[name][key] = partial(_told_of, original, hook)
         own.pop("_compiled_call_impl", None)  # which is bound to the original
         own_class = not type(original).__module__.startswith("torch.nn.modules.")
         if own_class or "forward" in own or any(own[name] for name in HOOKS):
@@ -143,31 +119,19 @@ class Replica:
             self._recurrent.append(twin)
         for held, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
             there = own[name].items()
-            held += [Held(original, own[name], key, t) for key, t in there if t is not None]
+            held += [Held(original, own[name], key, t, key) for key, t in there if t is not None]
+        copier = Copier(self._twin, partial(self._hold, original))
         for name, value in own_attributes(original):
-            if isinstance(value, Tensor):
-                self.tensors.append(Held(original, own, name, value))
-            else:
-                own[name] = self._private(value)
+            copier.put(name, own, name, value)
 
-    def _private(self, value: Any) -> Any:
-        """An attribute that refers to no original, and shares no state with one."""
-        if type(value) in (list, tuple, set):
-            if holds_inert(value):
-                return value if type(value) is tuple else type(value)(value)
-            return type(value)(map(self._private, value))
-        if isinstance(value, nn.Module):
-            return self._twins.get(id(value), value)
-        if isinstance(value, MethodType):
-            return MethodType(value.__func__, self._private(value.__self__))
-        if isinstance(value, partial):
-            arguments = {key: self._private(v) for key, v in value.keywords.items()}
-            return partial(self._private(value.func), *map(self._private, value.args), **arguments)
-        if type(value) is dict:
-            return {key: self._private(v) for key, v in value.items()}
-        if isinstance(value, torch.Generator):
-            return value.clone_state()
-        return copy.deepcopy(value) if isinstance(value, _GENERATORS) else value
+    def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
+        held = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
+        held.append(Held(original, holder, key, tensor, path))
+
+
+def _told_of(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any) -> Any:
+    """A hook, told of the module that it was put on: it may write to it."""
+    return hook(original, *gradients)
 
 
 class Lent:
@@ -184,7 +148,7 @@ class Lent:
         """An evaluation."""
         before = []
         for module, twin in self._pairs:
-            own = [n for n in twin.__dict__ if n not in _STANDARD or n in ("training", "_buffers")]
+            own = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]
             before.append({name: module.__dict__[name] for name in own if name in module.__dict__})
             module.__dict__.update({name: twin.__dict__[name] for name in own})
         try:

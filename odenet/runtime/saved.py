@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
+from torch._C._autograd import SavedTensor
 from torch.utils._pytree import tree_leaves
 
 from odenet.runtime.watch import graph
@@ -13,8 +15,8 @@ from odenet.runtime.watch import graph
 class Saved:
     """What autograd stores of some evaluations, each tensor counted once.
 
-    The graph is read, since hooks on saved tensors would forbid `torch.func` within, and be seen by
-    other such hooks.
+    The graph is looked at afterwards, since hooks around the evaluation would forbid `torch.func`
+    within, and be seen by other such hooks.
 
     Args:
         parameters: are there anyway.
@@ -25,19 +27,35 @@ class Saved:
         self._own = {p.untyped_storage()._cdata for p in parameters}
         self._found: dict[int, Tensor] = {}  # which keeps them, so that no identity is met twice
 
-    def add(self, values: Iterable[Tensor], given: Iterable[Tensor]) -> None:
+    def add(
+        self, values: Iterable[Tensor], given: Iterable[Tensor], reads: Iterable[Tensor] = ()
+    ) -> None:
         """Looks at an evaluation.
 
         Args:
             values: what it gave.
             given: tensors of which the graph is not its own.
+            reads: its inputs, which a checkpoint within keeps in the place of all else.
         """
         for node in graph(values, (tensor.grad_fn for tensor in given)):
-            names = (name for name in dir(node) if name.startswith("_saved_"))
-            held = [getattr(node, name) for name in names]
-            for tensor in tree_leaves((held, getattr(node, "saved_tensors", ()))):
-                if isinstance(tensor, Tensor):
-                    self._add(tensor)
+            names = (name for name in dir(node) if name.startswith("_raw_saved_"))
+            for saved in tree_leaves([getattr(node, name) for name in names]):
+                if isinstance(saved, SavedTensor) and not self._seen(saved):
+                    for tensor in reads:
+                        self._add(tensor)
+
+    def _seen(self, saved: Any) -> bool:
+        """Whether it is not held by hooks; to ask those of a checkpoint would evaluate it again."""
+
+        def note(tensor: Tensor) -> Tensor:
+            self._add(tensor)
+            return tensor
+
+        try:
+            saved.register_hooks(note, lambda tensor: tensor)
+        except RuntimeError as error:
+            return "already been set" not in str(error)  # but that nothing is saved
+        return True
 
     def _add(self, tensor: Tensor) -> None:
         place = tensor.untyped_storage()._cdata

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch._C import _autograd
+from torch.nn.utils import parametrize
 
 # torch.compile of torch 2.11 breaks its graph where it is asked.
 _WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
@@ -81,6 +82,7 @@ class Setting:
                     stack.callback(write, now)
                     write(value)
             stack.enter_context(_no_saved_tensors_hooks())
+            stack.enter_context(_no_cached_weights())
             yield
 
 
@@ -101,6 +103,17 @@ def _no_saved_tensors_hooks() -> Iterator[None]:
     finally:
         for pack, unpack in reversed(hooks):
             _autograd._push_saved_tensors_default_hooks(pack, unpack)
+
+
+@contextmanager
+def _no_cached_weights() -> Iterator[None]:
+    """An outer `parametrize.cached()` keeps weights computed from parameters that stay outside."""
+    around = parametrize._cache_enabled  # a count, of which other threads have their own part
+    parametrize._cache_enabled -= around
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled += around
 
 
 @contextmanager

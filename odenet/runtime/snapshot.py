@@ -8,23 +8,22 @@ and at a replica that comes back, finds the same objects in the same places.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, starmap
+from itertools import chain
 from operator import is_
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
-from odenet.runtime.replica import HOOKS, Replica, holds_inert, is_steady, own_attributes, parts
+from odenet.runtime.attributes import Contents, own_attributes
+from odenet.runtime.replica import HOOKS, Replica, parts
 from odenet.runtime.watch import let_go
 
 _HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
 _SMALL = 4096  # entries of a tensor that is copied rather than watched
 
-# Submodule -> names of its large buffers and tensor attributes that evaluations change.
-_changing: WeakKeyDictionary[nn.Module, dict[str, bool]] = WeakKeyDictionary()
+# Submodule -> (large buffer or tensor attribute, mode) -> whether evaluations change it.
+_changing: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
 
 
 class Look:
@@ -40,8 +39,10 @@ class Look:
 
     def __init__(self, modules: Sequence[nn.Module]):
         self._modules = modules
-        self._copies: list[tuple[Any, Any]] = []
-        self.steady = self._is_steady()
+        own = (value for module in modules for _, value in own_attributes(module))
+        self._contents = Contents(own)
+        compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
+        self.steady = not compiled and self._contents.steady
         if not self.steady:
             return
         holders: list[dict] = [vars(module)[name] for module in modules for name in _HOLDERS]
@@ -59,30 +60,12 @@ class Look:
             names == self._names
             and all(map(is_, values, self._values))
             and all(map(is_, map(type, self._modules), self._kinds))
-            and all(starmap(_same, self._copies))
+            and self._contents.same()
         )
-
-    def _is_steady(self) -> bool:
-        for module in self._modules:
-            if isinstance(module, torch.jit.ScriptModule):
-                return False
-            for _, value in own_attributes(module):
-                if type(value) in (list, set, dict) and holds_inert(value):
-                    self._copies.append((value, value.copy()))
-                elif isinstance(value, Tensor) or not is_steady(value):
-                    return False
-        return True
 
     def _now(self) -> tuple[list, list]:
         held = [*map(vars, self._modules), *self._filled]
         return [*chain.from_iterable(held)], [*chain.from_iterable(map(dict.values, held))]
-
-
-def _same(container: Any, copy: Any) -> bool:
-    """Whether a list, set or dictionary has the very objects in it that its copy has."""
-    if len(container) != len(copy) or not all(map(is_, container, copy)):
-        return False
-    return type(copy) is not dict or all(map(is_, container.values(), copy.values()))
 
 
 class Likeness:
@@ -131,8 +114,10 @@ class Loan:
 
     def give_back(self) -> None:
         """After the repetition: keeps the replica for another one if nothing is left in it."""
+        if not self._look.steady:
+            return
         self.replica.restore()
-        if self._look.steady and (not self.replica.custom or self._look.holds()):
+        if not self.replica.custom or self._look.holds():
             self._idle.append((self.replica, self._look))
 
 
@@ -173,7 +158,7 @@ class Snapshot:
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         held = likeness.pristine.tensors
         self._kept = [self._keep(index) for index in range(len(held))] if held else []
-        graphs = ((tensor, tensor.grad_fn) for *_, tensor in held)
+        graphs = ((one.tensor, one.tensor.grad_fn) for one in held)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
     def settle(self) -> None:
@@ -183,17 +168,19 @@ class Snapshot:
             RuntimeError: if it changed a large tensor that it left alone before.
         """
         for index, version in self._watched:
-            module, _, name, tensor = self._likeness.pristine.tensors[index]
-            known = _changing.setdefault(module, {})
+            module, _, _, tensor, name = self._likeness.pristine.tensors[index]
+            known, key = _changing.setdefault(module, {}), (name, module.training)
             changed = tensor._version != version
-            if not changed:
+            if key not in known:  # `tensor.data.add_` and numpy change it past its version
+                changed = changed or not _equal(self._kept[index], tensor)
+            if not changed and not known.get(key):
                 self._kept[index] = tensor
-            elif known.get(name) is False:
+            elif changed and known.get(key) is False:
                 raise RuntimeError(
                     f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
-            known[name] = known.get(name, False) or changed
+            known[key] = known.get(key, False) or changed
         let_go(self._likeness.pristine.custom, self._graphs)
 
     def replayed(self) -> Loan:
@@ -204,7 +191,7 @@ class Snapshot:
         """
         shared = set()
         for index, version in self._watched:
-            module, _, name, tensor = self._likeness.pristine.tensors[index]
+            module, _, _, tensor, name = self._likeness.pristine.tensors[index]
             if self._kept[index] is not tensor:
                 continue
             if tensor._version != version:
@@ -217,15 +204,22 @@ class Snapshot:
         with torch.enable_grad():  # so that a tensor that needs a gradient is found to be read
             for index, held in enumerate(loan.replica.tensors):
                 kept = self._kept[index]
-                held.holder[held.name] = kept if index in shared else kept.clone()
+                held.holder[held.key] = kept if index in shared else kept.clone()
         return loan
 
     def _keep(self, index: int) -> Tensor:
-        module, _, name, tensor = self._likeness.pristine.tensors[index]
-        if isinstance(module, _NormBase) and module.training:
-            return tensor  # its output depends on the batch alone
+        module, _, _, tensor, name = self._likeness.pristine.tensors[index]
         if tensor.numel() > _SMALL and not tensor.is_inference():
             self._watched.append((index, tensor._version))
-            if _changing.get(module, {}).get(name) is False:
+            if _changing.get(module, {}).get((name, module.training)) is False:
                 return tensor
-        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        if not tensor.requires_grad:
+            return tensor.clone()
+        return tensor.detach().clone().requires_grad_()
+
+
+def _equal(copy: Tensor, tensor: Tensor) -> bool:
+    """Whether values are the same, as far as they can be read."""
+    if copy.is_meta or torch._C._len_torch_dispatch_stack():
+        return True
+    return torch.equal(copy, tensor)

@@ -83,6 +83,7 @@ class Weights:
         names: Sequence[str],
         step: int,
         tensors: Sequence[Tensor],
+        needed: Sequence[bool],
         wanted: Sequence[bool],
         loans: Iterator[Loan],
     ) -> Again:
@@ -92,15 +93,21 @@ class Weights:
             names: attributes of the flow.
             step: the step.
             tensors: those of this list, as they were saved.
+            needed: which of them are to be found to need a gradient.
             wanted: which of them to differentiate by.
             loans: replicas of the modules, to be given the leaves in place of their parameters.
         """
         found = Again([], [], [], [], [])
+
+        def leaf(address: Address) -> Tensor:
+            place = address.place
+            return found.leaf(address, _at(tensors, address), needed[place], wanted[place])
+
         for name in names:
             if name in self._stacks:
                 stack = self._stacks[name]
                 address = Address(self._places[id(stack)], _index(stack, step))
-                found.values.append(found.leaf(address, _at(tensors, address), wanted[address[0]]))
+                found.values.append(leaf(address))
                 continue
             one, loan = self._at(name, step), next(loans)
             replica = loan.replica
@@ -108,12 +115,7 @@ class Weights:
             if one.places is None:
                 found.values.append(Lent(one.module, replica))
                 continue
-            replica.put(
-                {
-                    key: found.leaf(address, tensors[address.place], wanted[address.place])
-                    for key, address in one.places.items()
-                }
-            )
+            replica.put({key: leaf(address) for key, address in one.places.items()})
             found.values.append(replica.module)
         return found
 
@@ -177,13 +179,13 @@ class Again(NamedTuple):
     loans: list[Loan]  # the replicas among the values
     unwanted: list[Tensor]  # leaves whose gradients nobody asks for
 
-    def leaf(self, address: Address, tensor: Tensor, wanted: bool) -> Tensor:
+    def leaf(self, address: Address, tensor: Tensor, needed: bool, wanted: bool) -> Tensor:
         """A tensor apart from its graph, to differentiate by if that is wanted.
 
-        It needs a gradient wherever the original does: torch may take another way through a layer
-        where nothing needs one, and give other last bits.
+        It needs a gradient wherever the original did in the forward pass: modules may ask, and
+        torch may take another way through a layer where nothing needs one.
         """
-        needed, tensor = wanted or tensor.requires_grad, tensor.detach()
+        tensor = tensor.detach()
         if needed:
             tensor.requires_grad_()
         if wanted:
