@@ -9,10 +9,11 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from torchvision import datasets
-from torchvision.datasets.utils import check_integrity
+from torchvision.datasets.utils import check_integrity, download_url
 
 from odenet.train.errors import TrainingError
 from odenet.train.samples import DataSet, Split
+from odenet.train.sealed import digest_of
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,29 @@ class Archive:
         size: of the download, in words.
         split: the argument of `kind` that chooses the training or the test split.
         channels_last: whether torchvision keeps the images as (N, H, W, C).
+        sha256: of the packed file, where it holds pickles; torchvision knows its MD5 alone.
     """
 
     kind: Any
     size: str
     split: Callable[[bool], dict[str, Any]] = lambda train: {"train": train}
     channels_last: bool = False
+    sha256: str = ""
 
 
 ARCHIVES = {
-    "cifar10": Archive(datasets.CIFAR10, "170 MB", channels_last=True),
-    "cifar100": Archive(datasets.CIFAR100, "169 MB", channels_last=True),
+    "cifar10": Archive(
+        datasets.CIFAR10,
+        "170 MB",
+        channels_last=True,
+        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    ),
+    "cifar100": Archive(
+        datasets.CIFAR100,
+        "169 MB",
+        channels_last=True,
+        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    ),
     "stl10": Archive(
         datasets.STL10, "2.6 GB", split=lambda train: {"split": "train" if train else "test"}
     ),
@@ -51,16 +64,30 @@ def load_archive(name: str, root: Path, download: bool) -> DataSet:
     archive = ARCHIVES[name]
     fetch = download or _lies_packed(archive.kind, root)
     try:
+        if archive.sha256:
+            _require_published(archive, root, download)
         train = archive.kind(str(root), download=fetch, **archive.split(True))
         test = archive.kind(str(root), download=fetch, **archive.split(False))
         classes = tuple(map(str, train.classes))
         return DataSet(name, _split(train, archive), _split(test, archive), classes)
+    except TrainingError:
+        raise
     except URLError as error:
         raise TrainingError(
             f"{name} could not be fetched: {error.reason}", f"put it into {root} by other means"
         ) from error
     except Exception as error:  # unpickling and reshaping damaged bytes raise nearly anything
         raise _explain(name, archive, root, error) from error
+
+
+def _require_published(archive: Archive, root: Path, download: bool) -> None:
+    """Refuse a packed file that is not the published one, before anything is unpacked from it."""
+    kind, packed = archive.kind, root / archive.kind.filename
+    unpacked = all(whole(path) for path, whole in _files(kind, root))
+    if download and not unpacked and not packed.exists():
+        download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
+    if packed.is_file() and digest_of(packed) != archive.sha256:
+        raise TrainingError(f"{packed} is not the published file", "delete it and fetch it again")
 
 
 def _split(data: Any, archive: Archive) -> Split:

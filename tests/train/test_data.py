@@ -1,7 +1,10 @@
 import gzip
 import hashlib
 import pickle
+import shutil
 import struct
+import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from torchvision import datasets
 
 from odenet.model.tables.recipe import Call
-from odenet.train.archives import load_archive
+from odenet.train.archives import ARCHIVES, load_archive
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.folder import load_folder
@@ -55,6 +58,22 @@ def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, kind, key):
     assert torch.equal(data.test.inputs, torch.from_numpy(pixels).view(-1, 3, 32, 32))
     assert data.test.labels.tolist() == [0, 1]
     assert data.classes == ("ape", "bee", "cat")
+
+
+def test_a_packed_file_that_is_not_the_published_one_is_not_unpacked(monkeypatch, tmp_path):
+    kind = datasets.CIFAR10
+    fake_cifar(monkeypatch, tmp_path, kind, "labels")
+    packed = tmp_path / kind.filename
+    with tarfile.open(packed, "w:gz") as file:
+        file.add(tmp_path / kind.base_folder, kind.base_folder)
+    monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(packed.read_bytes()).hexdigest())
+    shutil.rmtree(tmp_path / kind.base_folder)
+    with pytest.raises(TrainingError, match="is not the published file"):
+        load_archive("cifar10", tmp_path, download=True)
+    assert not (tmp_path / kind.base_folder).exists()
+    published = replace(ARCHIVES["cifar10"], sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
+    monkeypatch.setitem(ARCHIVES, "cifar10", published)
+    assert load_archive("cifar10", tmp_path, download=True).classes == ("ape", "bee", "cat")
 
 
 def test_stl10_is_read_column_by_column(monkeypatch, tmp_path):
