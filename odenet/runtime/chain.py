@@ -146,7 +146,7 @@ class RecomputedSteps(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
         # The values of now: a parameter may be given others, `p.data = …`, or be frozen.
-        weights = [tensor.detach() for tensor in passed.weights.tensors]
+        weights = map(_alias, passed.weights.tensors)
         ctx.save_for_backward(*passed.release(), *weights, *inputs[before:])
 
     @staticmethod
@@ -169,6 +169,12 @@ class RecomputedSteps(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
         """Refuses forward-mode derivatives."""
         refuse("differentiated in forward mode")
+
+
+def _alias(weight: Tensor) -> Tensor:
+    """The same values; a parameter remains one, for hooks on saved tensors to tell."""
+    own = weight.detach()
+    return nn.Parameter(own, requires_grad=False) if isinstance(weight, nn.Parameter) else own
 
 
 def _executed(node: Any) -> bool:
