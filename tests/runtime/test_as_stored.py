@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from odenet import reversible
 
+OLD = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
+
 MODES = ("reversible", "checkpoint", 500, "exact")
 DRAWN = torch.Generator().manual_seed(2)
 U = torch.randn(3, 6, dtype=torch.float64, generator=DRAWN)
@@ -243,6 +245,7 @@ def test_whatever_surrounds_the_passes(use):
         assert_same(found[mode], found["stored"], mode)
 
 
+@pytest.mark.skipif(OLD, reason="torch rebuilds the state wrongly where its graph breaks")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # while it compiles
 def test_a_compiled_model_around_a_flow_with_a_budget():

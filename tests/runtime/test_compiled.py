@@ -10,6 +10,8 @@ import odenet
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import EulerFlow, HamiltonianFlow, build
 
+OLD = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, while it compiles
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -52,6 +54,7 @@ def test_what_is_compiled_does_not_grow_with_depth(name):
     assert graphs.count == 2  # one forward, one back
 
 
+@pytest.mark.skipif(OLD, reason="compiled anew for each flow")
 @pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
 def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
     graphs = Graphs()
