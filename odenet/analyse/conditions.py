@@ -33,7 +33,7 @@ class Part:
             allowance, for those of D M - Γ.
         decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
         contracted: the unit that was replaced in a change of variables.
-        absorbed: units whose slopes stand in the matrix, by the name they have there.
+        absorbed: units whose slopes are in the matrix, by the name they have there.
         expanded: the unit v whose state was written as q times a new one, and q.
         allowance: a_k = (γ_k - rate)/s_k for units with slopes of at most s_k that read states of
             decay γ_k; empty where the slopes' bounds were not used.

@@ -62,7 +62,7 @@ class Energy:
 
     @property
     def explained(self) -> str:
-        """Both, with all that stands in them, to be read without a proof beside it."""
+        """Both, with all that is in them, to be read without a proof beside it."""
         return self._with((*self.units, *self.primitives))
 
     def __str__(self) -> str:

@@ -177,7 +177,7 @@ class _Export:
         return [*start, *stages, *(minus if sign < 0 else [])]
 
     def forcing(self, rate: expr.Node) -> Tree:
-        """What reads no state and stands outside the units."""
+        """What reads no state and is outside the units."""
         system = self.certificate.system
         whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
         return self.write.field(_without_states(self.write.reader.form(rate, whole)))
@@ -225,7 +225,7 @@ class _Export:
     def factor(self, unit: Unit) -> str | Plain:
         """L D R, where D is the slope of a unit of the dynamics, or the identity.
 
-        A unit that stands in the block as it is in the dynamics is called by its name.
+        A unit that the block has as the dynamics have it is called by its name.
         """
         if unit.formula is not None:
             name, whole = self.named[id(unit.formula)]
@@ -292,7 +292,7 @@ def _shown(value: Any) -> str:
 
 
 def _laid_out(value: Any, depth: int = 0) -> str:
-    """JSON that a person can read: what fits in a line stands in one."""
+    """JSON that a person can read: what fits on a line gets one."""
     line = _shown(value)
     if len(line) + depth <= WIDTH or not isinstance(value, dict | list):
         return line

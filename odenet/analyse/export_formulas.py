@@ -212,7 +212,7 @@ class FormulaWriter:
                 return product([self.tree(node.left), self.tree(node.right)])
             case expr.Apply():
                 return product([self.tree(node.operator), self.tree(node.operand)])
-            case expr.Hadamard():  # a sum of one term, so that what stands before it stays apart
+            case expr.Hadamard():  # a sum of one term, so that what comes before it stays apart
                 return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
             case expr.Activate() if node.activation == LINEAR:
                 return self.tree(node.operand)
@@ -234,7 +234,7 @@ def total(terms: list[Tree], zero: Tree = ZERO) -> Tree:
 
 
 def product(factors: list[Tree]) -> Tree:
-    """A product without its ones, products that stand in it written out."""
+    """A product without its ones, products that are in it written out."""
     flat: list[Tree] = []
     for factor in factors:
         flat += factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]

@@ -41,7 +41,7 @@ class Arrangement:
         units: linear ones among them.
         matrix: M_ij = R_i L_j, operators from what unit j gives to what unit i reads.
         contracted: the unit that was replaced in a change of variables.
-        absorbed: units whose slopes stand in the matrix, by the name they have there.
+        absorbed: units whose slopes are in the matrix, by the name they have there.
         expanded: the unit v whose state was written as q times a new one, and q.
     """
 
@@ -159,7 +159,7 @@ def _linear_units(system: System, cuts: Mapping[Piece, Word]) -> list[Unit]:
 
 
 def _squared(half: Word) -> int:
-    """The letters of pᵀ p: a diagonal that p begins with stands in it once."""
+    """The letters of pᵀ p: a diagonal that p begins with occurs in it once."""
     return 2 * len(half) - bool(half and isinstance(half[0], Diagonal))
 
 
@@ -173,7 +173,7 @@ def _row_text(row: Row) -> str:
 
 
 def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
-    """Units by the first equation they stand in, linear ones first, then by what they read.
+    """Units by the first equation they are in, linear ones first, then by what they read.
 
     The order of the text is not kept: no verdict may depend on it.
     """
@@ -195,7 +195,7 @@ def contractions(plain: Arrangement) -> Iterator[Arrangement]:
 
     If M_kv = B_k p for all k, and M_vv is a number μ, then with T = p on unit v the matrices
     satisfy T M = M̂ T, where M̂ has B_k in column v and p M_vk in row v. The eigenvalues of D M are
-    those of D M̂ on the range of T, and μ, which stands in M̂ as well.
+    those of D M̂ on the range of T, and μ, which is in M̂ as well.
     """
     for v in _replaceable(plain):
         words = [w for k, row in enumerate(plain.matrix) if k != v for w, _ in row[v].terms]
@@ -239,7 +239,7 @@ def expansions(plain: Arrangement) -> Iterator[Arrangement]:
 
     If M_vk = q B_k for all k, and M_vv is a number μ, then with T = q on unit v the matrices
     satisfy M T = T M̂, where M̂ has B_k in row v and M_kv q in column v. The eigenvalues of D M are
-    those of D M̂, from left eigenvectors x with Tᵀ x ≠ 0, and μ, which stands in M̂ as well.
+    those of D M̂, from left eigenvectors x with Tᵀ x ≠ 0, and μ, which is in M̂ as well.
     """
     for v in _replaceable(plain):
         words = [w for k, op in enumerate(plain.matrix[v]) if k != v for w, _ in op.terms]

@@ -1,6 +1,6 @@
 """Linear terms as units that read several states: -Aᵀ A Y + Aᵀ A Z is -Aᵀ of A Y - A Z.
 
-Every term l p s_j that ends in a p whose square pᵀ p stands among the terms is an entry of a matrix
+Every term l p s_j that ends in a p whose square pᵀ p is among the terms is an entry of a matrix
 of numbers, in the row of its rate and l and in the column of its state and p. Elimination writes
 that matrix as a sum of products of columns and rows, and each product is a unit. For a symmetric
 matrix this is its LDLᵀ decomposition.
@@ -34,7 +34,7 @@ def factored(linear: Terms, tails: Tails, mixed: bool) -> tuple[list[LinearUnit]
 
     Args:
         linear: the operator from state j to the rate of i, by (i, j).
-        tails: the words p of each state whose squares stand among the terms.
+        tails: the words p of each state whose squares are among the terms.
         mixed: whether a term l s_j with the l of another is part of the same row: Aᵀ (A Y - Z).
     """
     numbers: Numbers = {}
@@ -68,7 +68,7 @@ def _words(linear: Terms) -> Iterator[tuple[tuple[State, State], Word, Scalar]]:
 
 
 def _mixed(linear: Terms, numbers: Numbers) -> dict[tuple[State, State], Operator]:
-    """The terms that stand in no row of numbers; the others are entered there."""
+    """The terms that are in no row of numbers; the others are entered there."""
     left: dict[tuple[State, State], Operator] = {}
     for (i, j), word, scalar in _words(linear):
         if (i, word) in numbers:

@@ -86,7 +86,7 @@ class _Chains:
         self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
     def unit(self, leaf: Applied | Times, column: Row) -> Unit:
-        """The unit of a function that stands in the rates behind some operators.
+        """The unit of a function that is in the rates behind some operators.
 
         φ is chain.sign times the function, so that it never decreases. The normal form may have
         turned the sign of what the author wrote: where φ is odd, R and L are turned back with it.

@@ -97,7 +97,7 @@ def absorptions(system: System) -> Iterator[System]:
 
     At one point of the flow the slopes of a unit are a diagonal D′ >= 0 like any other. Where a
     unit acts on a state j that it reads, L_j φ(… + R_j s_j), its part L_j D′ R_j of the Jacobian
-    can stand among the linear terms; the spectrum is the same, though no energy follows.
+    can be among the linear terms; the spectrum is the same, though no energy follows.
     """
     pieces = [
         (k, state)

@@ -4,7 +4,7 @@ A verdict `stable` has the imaginary axis in it, where explicit Euler is unstabl
 decay keeps the spectrum away from it. If C (M + γ I) is antisymmetric, an eigenvector of
 A = C^½ D^½ M D^½ C^-½ with |x| = 1 has λ = x* A x = -γ x* D x + i x* (…) x, so that
 λ = -t (γ ± i ω') with t = x* D x at most the largest slope and ω' ≤ ω = ‖C^½ (M + γ I) C^-½‖. If
-the decay stands outside the units (Theorem 7), Re λ = -γ. Both lie in the triangle with the corners
+the decay is outside the units (Theorem 7), Re λ = -γ. Both lie in the triangle with the corners
 0 and -γ ± i ω, times the slope (Chang, Chen, Haber & Chi 2019 have the case of Euler's method).
 """
 
@@ -31,7 +31,7 @@ class Sector:
     """All λ = -t (decay ± i ω') with 0 ≤ t ≤ 1 and ω' ≤ ω.
 
     Args:
-        decay: γ, times the largest slope where it stands inside the activation.
+        decay: γ, times the largest slope where it is inside the activation.
         frequency: ω in words, such as `‖K - Kᵀ‖`.
     """
 

@@ -1,6 +1,6 @@
 """Between which numbers the slope of a unit lies, and what of it can be moved to the linear terms.
 
-An activation's bounds stand in its row. Those of a chain are products: of the bounds of its
+An activation's bounds are in its row. Those of a chain are products: of the bounds of its
 activations, which are all taken at points of their own, and of the numbers between them.
 """
 

@@ -1,7 +1,7 @@
 """Is a symmetric matrix of operators negative semidefinite for all weights?
 
 Yes exactly if it is minus a sum of squares Wᵀ W of rows of operators (Helton 2002, McCullough
-2001), and that is a question about numbers: write it as -vᵀ G v with v the words that can stand in
+2001), and that is a question about numbers: write it as -vᵀ G v with v the words that can be in
 a W, and ask whether the symmetric matrix of numbers G is positive semidefinite. G is unique when no
 word can be split in two ways; where it is not, one G is tried and "no" means "not proved".
 """
@@ -36,7 +36,7 @@ def negative_squares(matrix: Matrix, signs: Signs) -> tuple[Square, ...] | None:
 
 
 def halves(matrix: Matrix, signs: Signs) -> Vector:
-    """The words whose squares stand in the diagonal blocks with a negative factor."""
+    """The words whose squares are in the diagonal blocks with a negative factor."""
     found = []
     for i, row in enumerate(matrix):
         for word, scalar in row[i].terms:

@@ -2,7 +2,7 @@
 
 A unit is an activation of an affine function of the states. Frozen batch norms, biases and numbers
 between activations act on each value by itself, so a chain of them, `relu(N(tanh(K Y) + b))`, is
-one unit (odenet/analyse/read_units.py). What stands in the right-hand sides without an activation
+one unit (odenet/analyse/read_units.py). What is in the right-hand sides without an activation
 is kept apart, as operators from state to state; odenet/analyse/factorisations.py makes units of it.
 """
 
@@ -31,9 +31,9 @@ class Unit:
         stages: what is applied to R s + b, outermost first: activations and the names of norms;
             none for the identity.
         row: R, the operator on each state it reads.
-        column: L, the operator to each rate it stands in.
+        column: L, the operator to each rate it is in.
         text: how the author wrote it.
-        argument: R s + b as a formula, None where no formula for it stands in the file.
+        argument: R s + b as a formula, None where no formula for it is in the file.
         offset: whether there is a b.
         composed: φ(t) as a text, `relu(-2 tanh(t) + b)`, unless it is one activation of t.
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
@@ -86,7 +86,7 @@ class System:
         units: the activations, equal ones merged.
         linear: (i, j) -> the operator from state j to the rate of i.
         forced: whether a rate has a term that reads no state, outside all units.
-        absorbed: units whose slopes stand among the linear operators, by the name they have there,
+        absorbed: units whose slopes are among the linear operators, by the name they have there,
             with the state through which each is read there.
     """
 

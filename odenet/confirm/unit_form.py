@@ -47,7 +47,7 @@ def rate(evaluation: Evaluation) -> list[float]:
 def unit_values(unit: Unit, words: Words) -> Values:
     """What a unit gives, and its own slope; D = I for a linear unit, which gives R s.
 
-    The slopes are those of the author's formula with respect to what stands innermost in it. They
+    The slopes are those of the author's formula with respect to what is innermost in it. They
     are a diagonal, or the formula is no unit.
 
     Raises:
@@ -76,10 +76,10 @@ def _unit_values(unit: Unit, words: Words) -> Values:
 
 
 def _own_slopes(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[float]:
-    """The derivative of the formula with respect to what stands innermost in it.
+    """The derivative of the formula with respect to what is innermost in it.
 
     Raises:
-        NoNumbers: the argument does not stand in the formula as it is written.
+        NoNumbers: the argument is not in the formula as it is written.
     """
     inner, sign = unit.argument, unit.sign
     while isinstance(inner, expr.Sum) and len(inner.terms) == 1:
@@ -164,7 +164,7 @@ def _states(evaluation: Evaluation) -> Mapping[State, Jet]:
 
 
 def places(words: Words) -> Mapping[State, range]:
-    """Where a state stands among the unknowns, by its author's spelling."""
+    """Where a state is among the unknowns, by its author's spelling."""
     found, start = {}, 0
     for state, jet in _states(words.evaluation).items():
         found[words.reader.state(state)] = range(start, start + len(jet.value))

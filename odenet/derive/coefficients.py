@@ -28,7 +28,7 @@ DIGITS = 100  # of irrational numbers
 
 
 class UnknownPower(Exception):
-    """An irrational power that does not stand in the scheme, so that the field has none for it."""
+    """An irrational power that is not in the scheme, so that the field has none for it."""
 
 
 class Scalars:
@@ -133,7 +133,7 @@ class Scalars:
 
     @property
     def powers_of_h(self) -> bool:
-        """Whether h stands in an irrational power, so that nothing is known of -h."""
+        """Whether h is in an irrational power, so that nothing is known of -h."""
         lets = {name: to_sympy(value) for name, value in reversed(self.scheme.lets)}
         found = sympy.Add(*self._definitions_of_powers.values())
         for name, value in lets.items():
@@ -182,7 +182,7 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
 
 
 def _irrational(node: expr.Node) -> bool:
-    """Whether a node is a power that is no rational function of what stands in it."""
+    """Whether a node is a power that is no rational function of what is in it."""
     return isinstance(node, expr.Power) and not to_sympy(node.exponent).is_Integer
 
 

@@ -17,7 +17,7 @@ class Obstacle:
     Args:
         message: a sentence.
         unknown: the value that cannot be solved for.
-        span: where it stands.
+        span: where it is.
     """
 
     message: str
@@ -37,7 +37,7 @@ def find_obstacle(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obs
 
 
 def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) -> Obstacle:
-    """An unknown stands inside a right-hand side."""
+    """An unknown is inside a right-hand side."""
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
     values |= {line.target: line.form for line in step.lines}

@@ -30,7 +30,7 @@ class StartError:
         key: the tree t.
         power: q, the power of h that is looked at.
         off: the coefficients on t.
-        above: those on the tree F'(t), for every argument in which t can stand.
+        above: those on the tree F'(t), for every argument in which t can occur.
     """
 
     key: Key

@@ -96,7 +96,7 @@ class StepSeries:
         return self._changes[index, place]
 
     def _check_near(self, index: int) -> None:
-        """Every argument has to be the unknown that stands there, and a sum of rates."""
+        """Every argument has to be the unknown that is there, and a sum of rates."""
         if index in self._near:
             return
         atom = self.algebra.atoms[index]

@@ -32,7 +32,7 @@ class SchemeNotation(Notation):
         return replace(self, roots=True).show(to_expr.scalar(value))
 
     def quote(self, node: Node) -> str:
-        """An expression of the scheme, or what else stands in the author's text."""
+        """An expression of the scheme, or what else is in the author's text."""
         if all(isinstance(inner, _OF_SCHEMES) for inner in node.walk()):
             return self.show(node)
         return node.span.text if node.span else "…"

@@ -16,7 +16,7 @@ from itertools import product
 from odenet.derive.h_series import Number
 from odenet.model.typed.scheme import Pattern, Scheme
 
-# (function, children), each child with the argument it stands in; ("Y'", ()) is the velocity where
+# (function, children), each child with the argument it is in; ("Y'", ()) is the velocity where
 # Y'' is given. A plain name, the tree without a vertex, is the unknown itself.
 Tree = tuple[str, tuple[tuple[int, "Tree"], ...]]
 Key = str | Tree
@@ -87,7 +87,7 @@ class Forest:
                     yield (pattern.function, tuple(sorted(children)))
 
     def _branches(self, pattern: Pattern, room: int) -> list[tuple[int, Tree]]:
-        """The subtrees that may hang on a right-hand side, with the argument they stand in."""
+        """The subtrees that may hang on a right-hand side, with the argument they are in."""
         smaller = [tree for w in range(1, room + 1) for tree in self.keys(w)]
         return [
             (place, tree)

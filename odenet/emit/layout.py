@@ -42,13 +42,13 @@ def _value(line: str) -> tuple[str, str]:
 
 
 def _closes_with_group(line: str, indent: int) -> bool:
-    """Whether brackets end the line and what stands before them fits in one."""
+    """Whether brackets end the line and what comes before them fits on one."""
     found = _last_group(line)
     return found is not None and found[1] == len(line) - 1 and indent + found[0] < WIDTH
 
 
 def _opening_group(value: str) -> tuple[str, str]:
-    """What stands in the brackets a value begins with, and the rest; nothing without brackets."""
+    """What is in the brackets a value begins with, and the rest; nothing without brackets."""
     depth = 0
     for i, char in _code(value):
         depth += (char in _OPENS) - (char in _OPENS.values())
@@ -58,7 +58,7 @@ def _opening_group(value: str) -> tuple[str, str]:
 
 
 def _body(body: str, indent: int) -> list[str]:
-    """What stands in broken brackets: on one line if it fits, else an item a line."""
+    """What is in broken brackets: on one line if it fits, else an item a line."""
     if indent + len(body) <= WIDTH and not body.endswith(","):
         return [" " * indent + body]
     items = _split(body, ",")
@@ -83,7 +83,7 @@ def _last_group(line: str) -> tuple[int, int] | None:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators that stand outside brackets; a trailing one adds none."""
+    """The parts between separators that are outside brackets; a trailing one adds none."""
     parts, depth, last = [], 0, 0
     for i, char in _code(text):
         depth += (char in _OPENS) - (char in _OPENS.values())
@@ -141,5 +141,5 @@ def quoted(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text that may stand inside a docstring, and does not act on what shows it."""
+    """A text that may be inside a docstring, and does not act on what shows it."""
     return printable(text).replace("\\", "\\\\").replace('"""', "'''")

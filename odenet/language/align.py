@@ -1,4 +1,4 @@
-"""Lines of one kind that stand together get their `=`, names or arrows under each other."""
+"""Lines of one kind that follow one another get their `=`, names or arrows under each other."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -27,7 +27,7 @@ class Aligned(Protocol):
 
 
 def align(lines: Iterable[Aligned]) -> None:
-    """Add spaces so that what belongs together stands under each other."""
+    """Add spaces so that what belongs together is aligned."""
     lines = list(lines)
     for group in _groups([line for line in lines if not line.goes_on], _kind):
         kind = _kind(group[0])
@@ -128,7 +128,7 @@ def _align_arrows(group: list[Aligned]) -> None:
 
 
 def _second_arrow(line: Aligned) -> int:
-    """Where the second arrow outside of brackets stands in a line; 0 when it has none."""
+    """Where the second arrow outside of brackets is in a line; 0 when it has none."""
     depth = 0
     for i, kind in enumerate(line.types()):
         depth += (kind in ("LPAR", "LSQB")) - (kind in ("RPAR", "RSQB"))

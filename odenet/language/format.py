@@ -29,11 +29,11 @@ class Line:
         tokens: what it says.
         comment: the comment at its end, or all of it.
         column: where the comment stood.
-        blank: whether an empty line stands before it.
+        blank: whether an empty line comes before it.
         goes_on: whether it continues the statement of the line before.
-        block: the word that begins the block it stands in, empty outside of blocks.
+        block: the word that begins the block it is in, empty outside of blocks.
         depth: how many brackets are open before it.
-        spaces: how many spaces stand before each token.
+        spaces: how many spaces come before each token.
     """
 
     tokens: list[Token]
@@ -106,7 +106,7 @@ def _lines(source: Source) -> list[Line]:
 
 
 def _column(source: Source, offset: int) -> int:
-    """How many columns of its line stand before an offset."""
+    """How many columns of its line come before an offset."""
     start = source.text.rfind("\n", 0, offset) + 1
     return len(source.text[start:offset].rstrip().expandtabs(INDENT))
 
@@ -138,7 +138,7 @@ def _last_with_tokens(lines: list[Line]) -> Line | None:
 
 
 def _mark(lines: list[Line]) -> list[Line]:
-    """Note which lines go on with a statement, and in which block they stand."""
+    """Note which lines go on with a statement, and in which block they are."""
     depth = 0
     block = ""
     for i, line in enumerate(lines):

@@ -13,7 +13,7 @@ from odenet.diagnostics import Span
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Anything that stands somewhere in the text."""
+    """Anything that has a place in the text."""
 
     span: Span = field(compare=False, repr=False)
 

@@ -88,7 +88,7 @@ def tokens(source: Source) -> list[Token]:
 
 
 def span_of(token: Token, source: Source) -> Span:
-    """Where a token stands; a line's end is one character wide."""
+    """Where a token is; a line's end is one character wide."""
     start = token.start_pos or 0
     return Span(source, start, start + 1 if token.type == "_END" else token.end_pos or start)
 

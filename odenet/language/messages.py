@@ -91,7 +91,7 @@ def stray(piece: Token) -> tuple[str, str]:
 
 
 def _known(char: str) -> bool:
-    """Whether a character may stand in a name: a Latin or Greek letter, a digit or `_`."""
+    """Whether a character may be in a name: a Latin or Greek letter, a digit or `_`."""
     if char.isascii():
         return char.isalnum() or char == "_"
     folded = unicodedata.normalize("NFKC", char)

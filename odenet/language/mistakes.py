@@ -1,4 +1,4 @@
-"""What a token that cannot stand where it stands says about what was meant.
+"""What a token that is out of place says about what was meant.
 
 A mistake is one token of one statement. Each rule below knows one common mistake; the first that
 recognises it speaks, and `_general` speaks when none does.
@@ -44,12 +44,12 @@ Finding = tuple[Token, str, str]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A token that cannot stand where it stands.
+    """A token that is out of place.
 
     Args:
         statement: the tokens of its statement.
         index: which of them it is.
-        accepts: the terminals that could stand there.
+        accepts: the terminals that could be there.
         setting: whether this is no statement but a `key = value` from outside.
     """
 
@@ -60,12 +60,12 @@ class Mistake:
 
     @property
     def token(self) -> Token:
-        """The token that cannot stand where it stands."""
+        """The token that is out of place."""
         return self.statement[self.index]
 
     @property
     def before(self) -> Token:
-        """The last token that could stand where it stands."""
+        """The last token that is in place."""
         return self.statement[self.index - 1]
 
     @property

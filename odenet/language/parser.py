@@ -48,7 +48,7 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
 
 
 def _comment(line: list[Token], source: Source) -> Span | None:
-    """Where a comment begins, if what stands behind or between the tokens is one."""
+    """Where a comment begins, if what is behind or between the tokens is one."""
     at = 0
     for start, end in [*((t.start_pos or 0, t.end_pos or 0) for t in line), (len(source.text), 0)]:
         found = source.text.find("#", at, start)
@@ -82,7 +82,7 @@ def _statements(line: list[Token], builder: Builder, report: Report) -> list[tre
 
 
 def _feed(line: list[Token], start: str) -> Tree | Mistake:
-    """The parse tree of a line, or the first token that cannot stand where it stands."""
+    """The parse tree of a line, or the first token that is out of place."""
     machine = parser().parse_interactive(start=start)
     parsed = None
     for index, token in enumerate(line):

@@ -1,4 +1,4 @@
-"""How many spaces stand between the tokens of a line.
+"""How many spaces are between the tokens of a line.
 
 Where a space tells the reader something that the syntax does not, the author's choice stays:
 `σ(Z)` and `h (Y + Z)`, `2c` and `2 h`, `h/2` and `1 / (2 - w)`.
@@ -31,7 +31,7 @@ def gaps(tokens: list[Token], text: str) -> list[int]:
 
 
 def _tight(tokens: list[Token], i: int, text: str) -> bool:
-    """Whether no space stands before a token that is not the first of its line."""
+    """Whether no space is before a token that is not the first of its line."""
     before, token = tokens[i - 1], tokens[i]
     if token.type in _TIGHT_BEFORE or before.type in _TIGHT_AFTER:
         return True

@@ -14,7 +14,7 @@ from odenet.language.lexer import span_of, stray, tokens
 _CLOSES = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 DEEPEST = 32
 
-# Words that begin a statement and never stand inside brackets: where one begins a line, an open
+# Words that begin a statement and are never inside brackets: where one begins a line, an open
 # bracket was forgotten. The second set may begin a line inside `{ }`.
 TOP = {"ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
        "REQUIRE", "NET", "TRAIN", "SCHEME"}  # fmt: skip
@@ -27,7 +27,7 @@ _VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "PRIME", "_TRANSPOSE"
 def statements(source: Source) -> Iterator[list[Token]]:
     """The tokens of one statement at a time, ended by one line end.
 
-    Line ends inside `( )` and `[ ]`, before `->` and `{`, and after `{` are dropped; one stands
+    Line ends inside `( )` and `[ ]`, before `->` and `{`, and after `{` are dropped; one is put
     before every `}`.
     """
     stream = tokens(source)
@@ -48,7 +48,7 @@ class _Joiner:
 
     Attributes:
         found: the tokens so far.
-        brackets: where in `found` the open brackets stand, with what closes each.
+        brackets: where in `found` the open brackets are, with what closes each.
     """
 
     def __init__(self, source: Source):

@@ -206,7 +206,7 @@ class Lost(Node):
     Args:
         kind: the word it begins with; "name" for an equation or anything else with a name first.
         declares: the names it would have declared.
-        mentions: all names that stand in it.
+        mentions: all names that occur in it.
     """
 
     kind: str

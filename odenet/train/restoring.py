@@ -32,7 +32,7 @@ from odenet.train.task import Task
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
     """The file of some weights, and its content.
 
-    The best ones may be those that stand beside the checkpoints, which do for all but resuming.
+    The best ones may be those that are beside the checkpoints, which do for all but resuming.
     """
     best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
     if best and folder.weights.is_file():

@@ -25,7 +25,7 @@ _PIECE = 1 << 20  # bytes read at once
 
 
 def sealed_json(value: Mapping[str, Any]) -> str:
-    """A mapping as JSON text that ends in the checksum of what stands before it."""
+    """A mapping as JSON text that ends in the checksum of what is before it."""
     body = to_json(value, indent=2, unknown=str).removesuffix("\n}")
     return f'{body},\n  "sha256": "{sha256(body.encode()).hexdigest()}"\n}}\n'
 

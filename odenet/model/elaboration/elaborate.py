@@ -62,7 +62,7 @@ class Elaborator:
         return found
 
     def _read(self, node: tree.Value) -> expr.Node | Function:
-        """A formula; one too deep for Python's stack is refused where the outermost one stands."""
+        """A formula; one too deep for Python's stack is refused where the outermost one is."""
         self._inside += 1
         try:
             return self._expr(node)

@@ -1,4 +1,4 @@
-"""What it means that factors stand next to each other, by their kinds."""
+"""What it means that factors are next to each other, by their kinds."""
 
 import itertools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Products:
     def of(self, factors: Sequence[Factor]) -> expr.Node:
         """The product of a chain of factors.
 
-        Juxtaposition binds tighter than `*`. `/` divides what stands left of it; when a factor is
+        Juxtaposition binds tighter than `*`. `/` divides what is on its left; when a factor is
         juxtaposed to the fraction, as in `Y * h/2 Z`, only back to the last `*`.
         """
         self._check_numbers(factors)
@@ -63,7 +63,7 @@ class Products:
         return result
 
     def _fold(self, segment: list[Placed]) -> expr.Node:
-        """The product of juxtaposed factors; numbers that stand together are multiplied first."""
+        """The product of juxtaposed factors; numbers that are together are multiplied first."""
         value, written = segment[-1]
         scalars = [value] if value.kind is Kind.SCALAR else []
         result = None if scalars else value

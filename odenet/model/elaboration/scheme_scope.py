@@ -123,7 +123,7 @@ class SchemeScope:
         return operator
 
     def unknown(self, node: tree.Name) -> NoReturn:
-        """Say what is near the name, or that it stands below."""
+        """Say what is near the name, or that it is below."""
         later = [
             rule
             for rule in self.block.rules

@@ -267,7 +267,7 @@ class SpecScope:
         self._fail(message, node.span, "")
 
     def indexed(self, node: tree.Indexed) -> NoReturn:
-        """Indices count steps, and stand only in schemes."""
+        """Indices count steps, and occur only in schemes."""
         message = "an index counts steps, and stands only inside `scheme { … }`"
         self._fail(message, node.span, f"write `{node.name.spelling}`")
 

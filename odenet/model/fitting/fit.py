@@ -39,7 +39,7 @@ def fit(
 
 
 def reads(rate: Node) -> dict[State, Node]:
-    """The states a right-hand side reads, each with the place where it first stands."""
+    """The states a right-hand side reads, each with the place where it first occurs."""
     found: dict[State, Node] = {}
     for node in rate.walk():
         if isinstance(node, State):

@@ -53,7 +53,7 @@ class Flows:
         self.report = report
 
     def check(self, layers: Sequence[Layer]) -> None:
-        """Report the flows that cannot be built where they stand."""
+        """Report the flows that cannot be built where they are."""
         first = None
         for layer in flows_of(layers):
             first = first or layer

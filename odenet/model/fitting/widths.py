@@ -155,7 +155,7 @@ class Widths:
         return common
 
     def _flexible(self, name: str, width: Width | None, node: expr.Node) -> Width | None:
-        """A parameter that takes its width from where it first stands."""
+        """A parameter that takes its width from where it first occurs."""
         learned = self.parameters[name]
         if learned.width_in is None and width is not None:
             self.parameters[name] = replace(learned, width_in=width, width_out=width)

@@ -76,7 +76,7 @@ class Pipelines:
         Args:
             nodes: the layers as written.
             shape: before the first; None when an error has made it unknown.
-            in_map: whether they stand in a `map`.
+            in_map: whether they are in a `map`.
         """
         found = []
         broken = shape is None

@@ -1,4 +1,4 @@
-"""Kinds of value that stand on the right of a `=` in `train { … }`, and their checks.
+"""Kinds of value that are on the right of a `=` in `train { … }`, and their checks.
 
 A kind turns a plain value of the syntax tree into the value the trainer uses, or reports why it
 cannot. Ranges are stated once, as numbers; the words of the message come from them.
@@ -24,9 +24,9 @@ class Call:
         name: the word.
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
-        span: where it stands in the text; opaque, not compared.
-        word: where its name stands.
-        places: where its arguments stand, by name or by position.
+        span: where it is in the text; opaque, not compared.
+        word: where its name is.
+        places: where its arguments are, by name or by position.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Call:
     places: Mapping[str | int, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, argument: str | int) -> Any:
-        """Where an argument stands, or the call when that is not known."""
+        """Where an argument is, or the call when that is not known."""
         return self.places.get(argument, self.span)
 
     def __getitem__(self, argument: str) -> Any:
@@ -51,7 +51,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is being checked: its name, what it means, and where it stands."""
+    """What is being checked: its name, what it means, and where it is."""
 
     name: str
     meaning: str

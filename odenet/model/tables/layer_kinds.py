@@ -13,7 +13,7 @@ Arguments = Mapping[str, Any]
 
 
 class LayerError(ValueError):
-    """A layer that does not fit where it stands; the text says why, `help` what to do."""
+    """A layer that does not fit where it is; the text says why, `help` what to do."""
 
     def __init__(self, message: str, help_: str = ""):
         super().__init__(message)
@@ -76,8 +76,8 @@ class LayerKind:
         numeric: what it makes of a field in evaluation, for the numeric checks, from the layer,
             its tensors, the field and the sizes of the map. None leaves maps with it unsearched
             for counterexamples; the reports say so.
-        in_map: whether it may stand in a `map`.
-        not_in_map: what of its arguments cannot stand in a map; empty if all can.
+        in_map: whether it may be in a `map`.
+        not_in_map: what of its arguments cannot be in a map; empty if all can.
         random: whether it draws random numbers in training.
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall.

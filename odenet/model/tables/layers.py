@@ -290,7 +290,7 @@ class _Layers(Mapping[str, LayerKind]):
 OWN_LAYERS = {row.name: row for row in ROWS}
 LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
 
-# `input`, `flow` and `residual` stand in pipelines too; they are more than a row of code
+# `input`, `flow` and `residual` are in pipelines too; they are more than a row of code
 # (odenet/model/reading/pipelines.py).
 STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "flow": {

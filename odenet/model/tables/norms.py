@@ -14,7 +14,7 @@ class NormKind:
 
     Args:
         pointwise: whether it acts on each value by itself in evaluation, with stored statistics;
-            then it has a diagonal Jacobian, and may stand in a unit of the theorems.
+            then it has a diagonal Jacobian, and may be part of a unit of the theorems.
         numeric: the norm of a field in evaluation, from its tensors and the number of its groups.
         grouped: whether it is told a number of groups of channels.
     """

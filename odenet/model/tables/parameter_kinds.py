@@ -69,9 +69,9 @@ class ParameterKind:
             channels it reads and gives, and the number of spatial axes.
         construct: torch code that makes it for all steps, from the options.
         width: where its channels come from: its arguments `in` and `out`, those of a state, where
-            it first stands, or it has none.
+            it first occurs, or it has none.
         operator: what an operator does.
-        needs_image: whether it cannot stand on plain vectors.
+        needs_image: whether it cannot act on plain vectors.
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall, from the options.
         value: torch code of its value, from the options and the code of its stored tensor.

@@ -1,7 +1,7 @@
 """The training recipe, `train { key = value … }`, as a typed value.
 
 Every key is one field of `Recipe`: its default, its kind of value and range, and what it means
-stand together, and the checks, the messages and the documentation read them from there.
+are kept together, and the checks, the messages and the documentation read them from there.
 """
 
 from collections.abc import Iterable, Iterator

@@ -95,7 +95,7 @@ def _name(scheme: Scheme, leaf: Node) -> str:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    """The values and right-hand sides that a line adds, without what stands inside the latter."""
+    """The values and right-hand sides that a line adds, without what is inside the latter."""
     if isinstance(node, expr.Slot | expr.Stage | expr.Rate):
         yield node
     else:

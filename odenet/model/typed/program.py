@@ -193,7 +193,7 @@ class Model:
 
     @property
     def equations(self) -> Span:
-        """Where the last equation stands: what a file lacks belongs below it."""
+        """Where the last equation is: what a file lacks belongs below it."""
         spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
         return max(spans, key=lambda span: span.start, default=Span(self.source, 0, 1))
 

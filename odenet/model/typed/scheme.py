@@ -92,6 +92,6 @@ class Scheme:
 
     @property
     def uses_step_size(self) -> bool:
-        """Whether `h` stands in the scheme; one without has no order of accuracy."""
+        """Whether `h` is in the scheme; one without has no order of accuracy."""
         values = [u.value for u in self.updates] + [value for _, value in self.lets]
         return any(n == Constant("h") for value in values for n in value.walk())

@@ -17,7 +17,7 @@ class NetworkSize:
     Args:
         parameters: learned numbers.
         heaviest: the layer that has most of them.
-        values: of one sample, what stands before and after a layer where that is the most.
+        values: of one sample, what is before and after a layer where that is the most.
         widest: that layer.
     """
 
