@@ -2,7 +2,8 @@
 
 A new content is written beside its target, under a name of its own, made durable, and put in the
 target's place; until then the target is what it was. Links are followed, the mode of a file is
-kept, and what is no plain file (a device, a pipe, the standard output) is written straight through.
+kept, and what is not a plain file (a device, a pipe, the standard output) is written straight
+through.
 """
 
 import errno
@@ -142,7 +143,7 @@ def _output(there: os.stat_result) -> int | None:
 
 @contextmanager
 def _through(path: str | Path, there: os.stat_result) -> Iterator[BinaryIO]:
-    """Write to what is no plain file, or to the output, after what was printed so far."""
+    """Write to what is not a plain file, or to the output, after what was printed so far."""
     output = _output(there)
     if output is not None:
         sys.stdout.flush()

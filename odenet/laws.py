@@ -35,7 +35,7 @@ class Law:
 
     Args:
         name: what was measured.
-        measured: the error, or the exponent of the energy's drift; NaN where it is no number.
+        measured: the error, or the exponent of the energy's drift; NaN where it is not a number.
         bound: what it is compared with.
         holds: whether it is on the right side of the bound; None where steps this long, or
             weights this large, leave the range of numbers, so that nothing can be measured.
@@ -49,7 +49,7 @@ class Law:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `--json`; what is no finite number is null."""
+        """Plain values, for `--json`; what is not a finite number is null."""
         plain = asdict(self)
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value

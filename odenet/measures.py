@@ -16,7 +16,7 @@ LinearMap = Callable[[Tensor], Tensor]
 
 
 def length(tensors: Iterable[Tensor]) -> float:
-    """The Euclidean length of all of them together; NaN where they are no numbers."""
+    """The Euclidean length of all of them together; NaN where they are not numbers."""
     return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
 
 

@@ -54,7 +54,7 @@ def condition(part: Part, reader: FormulaReader, positive: frozenset[str]) -> st
 
 
 def _names(part: Part, reader: FormulaReader) -> dict[str, str]:
-    """Ψ, or Ψ₁, Ψ₂, … where there are several or one is no primitive of an activation alone."""
+    """Ψ, or Ψ₁, Ψ₂, … where there are several or one is not a primitive of an activation alone."""
     derivatives = [_derivative(unit, reader) for unit in part.units]
     found = list(dict.fromkeys(derivative for derivative in derivatives if derivative))
     if len(found) == 1 and not found[0].startswith("("):

@@ -28,7 +28,7 @@ class FormulaWriter:
     """Writes formulas and operators; collects the names they use.
 
     Attributes:
-        kinds: of names that are no parameters: numbers, formulas of numbers, gates.
+        kinds: of names that are not parameters: numbers, formulas of numbers, gates.
         values: of these.
         slopes: what the slope of a unit among the linear terms is called in the certificate.
     """

@@ -73,7 +73,7 @@ class Scalar:
         return Scalar.of(total)
 
     def over(self, other: "Scalar") -> "Scalar | None":
-        """The quotient, None if it is no sum of monomials."""
+        """The quotient, None if it is not a sum of monomials."""
         if len(other.terms) == 1:
             ((monomial, coefficient),) = other.terms
             below = tuple((name, -power) for name, power in monomial)

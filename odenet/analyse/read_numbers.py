@@ -35,7 +35,7 @@ class NumberReader:
         return self.model.spellings.get(name, name)
 
     def scalar(self, node: expr.Node) -> Scalar:
-        """A formula for a number; what is no sum of monomials is a symbol of its own."""
+        """A formula for a number; what is not a sum of monomials is a symbol of its own."""
         match node:
             case expr.Number():
                 return Scalar.number(node.value)
@@ -62,7 +62,7 @@ class NumberReader:
         (self.nonnegative if learned.is_positive else self.learned).add(spelling)
 
     def inverse(self, node: expr.Node) -> Scalar:
-        """One over a number; what is no monomial is 1/(…) by name, common factors taken out."""
+        """One over a number; what is not a monomial is 1/(…) by name, common factors taken out."""
         below = self.scalar(node)
         quotient = ONE.over(below) if below else None
         if quotient or not below:

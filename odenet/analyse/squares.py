@@ -47,7 +47,7 @@ def halves(matrix: Matrix, signs: Signs) -> Vector:
 
 
 def _gram(matrix: Matrix, words: Vector) -> list[list[Scalar]] | None:
-    """G with -matrix = vᵀ G v, None if a word of the matrix is no product of two of v."""
+    """G with -matrix = vᵀ G v, None if a word of the matrix is not a product of two of v."""
     places: dict[tuple[int, int, Word], tuple[int, int]] = {}
     for a, (i, p) in enumerate(words):
         for b, (j, q) in enumerate(words):

@@ -48,7 +48,7 @@ def unit_values(unit: Unit, words: Words) -> Values:
     """What a unit gives, and its own slope; D = I for a linear unit, which gives R s.
 
     The slopes are those of the author's formula with respect to what is innermost in it. They
-    are a diagonal, or the formula is no unit.
+    are a diagonal, or the formula is not a unit.
 
     Raises:
         ValueError: the formula mixes the entries of what it reads.
@@ -100,7 +100,7 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
     """The D with dφ/ds = D R, entry by entry.
 
     Raises:
-        ValueError: the derivative is no diagonal times R.
+        ValueError: the derivative is not a diagonal times R.
     """
     slopes = words.evaluation.field(formula).slopes
     at, found = places(words), []

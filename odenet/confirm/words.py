@@ -27,7 +27,7 @@ class Words:
     Args:
         evaluation: of the formulas at the point.
         reader: knows what each name in a word is in the file.
-        slopes: diagonals that are no parameters, by name: slopes of units among linear terms.
+        slopes: diagonals that are not parameters, by name: slopes of units among linear terms.
 
     Attributes:
         units: what is known already about units at the point.

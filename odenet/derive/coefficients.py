@@ -182,7 +182,7 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
 
 
 def _irrational(node: expr.Node) -> bool:
-    """Whether a node is a power that is no rational function of what is in it."""
+    """Whether a node is a power that is not a rational function of what is in it."""
     return isinstance(node, expr.Power) and not to_sympy(node.exponent).is_Integer
 
 

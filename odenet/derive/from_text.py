@@ -25,7 +25,7 @@ def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Deriva
         values: of its constants and of h where it is used, in place of the defaults.
 
     Raises:
-        SpecError: a line is no sum of values and right-hand sides, or divides by zero.
+        SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
     found = _derive(scheme, expand=False)
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):

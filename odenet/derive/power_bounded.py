@@ -40,7 +40,7 @@ def bounded_powers(matrix: Matrix, at_one: int = 1) -> bool:
 
 
 def index_of_one(matrix: Matrix) -> int:
-    """The size of the largest Jordan block of the eigenvalue 1; 0 if 1 is no eigenvalue."""
+    """The size of the largest Jordan block of the eigenvalue 1; 0 if 1 is not an eigenvalue."""
     with mpmath.workdps(DIGITS):
         return _index(_matrix(matrix), mpmath.mpf(1))
 

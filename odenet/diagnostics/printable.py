@@ -4,7 +4,7 @@
 def printable(text: object) -> str:
     """A text on one line, with a stand-in for what a terminal or an editor would act on.
 
-    That is escapes, line ends, controls of the writing direction, and bytes that were no UTF-8.
+    That is escapes, line ends, controls of the writing direction, and bytes that were not UTF-8.
     """
     shown = str(text)
     return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in shown)

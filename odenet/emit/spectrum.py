@@ -88,7 +88,7 @@ class SpectrumWriter:
         return total if weight.text == "1" else f"{weight.at(PRODUCT)} * {total}"
 
     def _speeds(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
-        """Speeds that are no stored values, from the difference of two stored ones."""
+        """Speeds that are not stored values, from the difference of two stored ones."""
         read = {node for term in terms for node in term.argument.walk() if isinstance(node, State)}
         lines = []
         for state in sorted(read - set(self.model.system), key=str):

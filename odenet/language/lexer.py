@@ -1,4 +1,4 @@
-"""From text to tokens. What is no token of the language becomes a `Stray`."""
+"""From text to tokens. What is not a token of the language becomes a `Stray`."""
 
 import re
 from functools import cache
@@ -17,7 +17,7 @@ MOST_TOKENS = 100_000
 
 
 class Stray(Token):
-    """A piece of text that is no token of the language, or a bracket without its partner.
+    """A piece of text that is not a token of the language, or a bracket without its partner.
 
     Attributes:
         message: what is wrong with it; empty when that is said elsewhere.

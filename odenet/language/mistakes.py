@@ -50,7 +50,7 @@ class Mistake:
         statement: the tokens of its statement.
         index: which of them it is.
         accepts: the terminals that could be there.
-        setting: whether this is no statement but a `key = value` from outside.
+        setting: whether this is not a statement but a `key = value` from outside.
     """
 
     statement: list[Token]
@@ -117,7 +117,7 @@ def _assignment(m: Mistake) -> Finding | None:
 
 
 def _unknown_statement(m: Mistake) -> Finding | None:
-    """A statement that begins with a name and is no equation and no initial value."""
+    """A statement that begins with a name and is neither an equation nor an initial value."""
     if m.first.type != "NAME":
         return None
     second = m.statement[1]

@@ -17,7 +17,7 @@ def read(path: Path) -> Source:
     r"""The text of a file, its line ends made `\n`.
 
     Raises:
-        SpecError: it cannot be read, is empty, larger than a megabyte, or is no text.
+        SpecError: it cannot be read, is empty, larger than a megabyte, or is not a text.
     """
     text = read_text(path)
     if not text.strip():
@@ -33,7 +33,7 @@ def read_text(path: Path) -> str:
     waited for.
 
     Raises:
-        SpecError: it cannot be read, is too large, or is no text.
+        SpecError: it cannot be read, is too large, or is not a text.
     """
     try:
         data = _bytes(path)

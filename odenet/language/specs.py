@@ -17,7 +17,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
     """The syntax tree of a spec, with its syntax errors in the report.
 
     Raises:
-        SpecError: it is no text, has nothing but comments, or is of another program or version.
+        SpecError: it is not a text, has nothing but comments, or is of another program or version.
     """
     if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
         raise SpecError([Diagnostic("this is not a text", file=source.name)])

@@ -58,7 +58,7 @@ class _Joiner:
         self._stray_line = 0
 
     def take(self, token: Token) -> None:
-        """Add a token that is no line end."""
+        """Add a token that is not a line end."""
         if token.type in _CLOSES:
             self.brackets.append((len(self.found), _CLOSES[token.type]))
             self.found.append(token)

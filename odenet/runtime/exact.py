@@ -305,7 +305,7 @@ def _fraction(scale: float) -> Fraction:
     """The simplest fraction that is close; a small numerator keeps the grid fine.
 
     Raises:
-        Inexact: if only one of large numbers is, or one that is no change at all.
+        Inexact: if only one of large numbers is, or one that is not a change at all.
     """
     if not abs(scale) <= 2.0**_RANGE:
         raise Inexact(f"exact arithmetic cannot multiply by {scale}")

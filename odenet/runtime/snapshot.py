@@ -146,7 +146,7 @@ class Likenesses:
 class Snapshot:
     """A module as an evaluation finds it, to be taken before the evaluation.
 
-    Small tensors that are no parameters are copied; large ones are copied until an evaluation has
+    Small tensors that are not parameters are copied; large ones are copied until an evaluation has
     shown that it does not change them, and watched from then on.
 
     Args:

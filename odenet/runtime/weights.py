@@ -233,7 +233,7 @@ class StepWeights:
         return [key for key in self.tensors if key[0] in term.params and key in self.wanted]
 
     def buffers(self, term: Term) -> list[tuple[Key, Tensor]]:
-        """The tensors of a term's modules that are no parameters."""
+        """The tensors of a term's modules that are not parameters."""
         return [
             (key, tensor)
             for key, tensor in self.tensors.items()

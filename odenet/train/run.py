@@ -128,7 +128,7 @@ def resume(
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
     """
     folder, console = RunFolder(Path(run)), console or Console()
-    folder.read_record()  # before a lock is put into what is no run
+    folder.read_record()  # before a lock is put into what is not a run
     with held(folder, console) if first_process() else nullcontext():
         return _go_on(folder, dict(set or {}), options, spec, console, unchecked)
 

@@ -238,7 +238,7 @@ class SpecScope:
             self._fail("this formula is too long, with its lets written out", written.span, "")
 
     def _check_widths(self, value: expr.Node) -> None:
-        """Refuse channel counts in what is no plain number."""
+        """Refuse channel counts in what is not a plain number."""
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and is no number for a formula"

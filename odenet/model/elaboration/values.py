@@ -109,11 +109,11 @@ class Values:
         return expr.Constant(node.id, span=node.span)
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
-        """Refuse `Y'`, which is no number."""
+        """Refuse `Y'`, which is not a number."""
         self.unknown(node.name)
 
     def indexed(self, node: tree.Indexed) -> expr.Node:
-        """Refuse `Y[n]`, which is no number."""
+        """Refuse `Y[n]`, which is not a number."""
         self.unknown(node.name)
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
@@ -121,7 +121,7 @@ class Values:
         return operator
 
     def unknown(self, node: tree.Name) -> NoReturn:
-        """A name that is no number, inside arithmetic."""
+        """A name that is not a number, inside arithmetic."""
         known_wrong = node.id in self.scope.broken | self._unknown
         if not known_wrong and not self.scope.incomplete:
             known = [name.spelling for name in self.scope.declared.values()]

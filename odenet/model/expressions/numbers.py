@@ -72,7 +72,7 @@ MOST_BITS = 4096
 
 
 class NotANumber(ValueError):
-    """The expression is no number; carries the part that is to blame."""
+    """The expression is not a number; carries the part that is to blame."""
 
     def __init__(self, message: str, node: expr.Node):
         super().__init__(message)

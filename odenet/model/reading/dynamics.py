@@ -84,7 +84,7 @@ def _named(value: tree.Value, scope: SpecScope) -> set[str]:
 
 
 def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -> None:
-    """Report an equation for something that is no state, unless a `state` line was lost."""
+    """Report an equation for something that is not a state, unless a `state` line was lost."""
     if name.id in scope.broken or scope.incomplete or lost:
         return
     scope.broken.add(name.id)

@@ -25,8 +25,8 @@ class Bound:
     at: Callable[..., Fraction | float]
 
     def __call__(self, *constants: Fraction | float) -> Fraction | float:
-        """The bound for these constants; nan, which proves nothing, where one is no number."""
-        # min and max would drop a constant that is no number, and a bound with it.
+        """The bound for these constants; nan, which proves nothing, where one is not a number."""
+        # min and max would drop a constant that is not a number, and a bound with it.
         unknown = any(constant != constant for constant in constants)
         return math.nan if unknown else self.at(*constants)
 

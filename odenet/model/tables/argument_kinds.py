@@ -104,7 +104,7 @@ class Number:
             return subject.refuse(self, f"this is {describe(value)}, not a number")
         least, most = DOUBLE if self.double else SINGLE
         most = max(MOST, self.high or 0) if self.whole else most
-        if not abs(value) <= most:  # also what is no number at all
+        if not abs(value) <= most:  # also what is not a number at all
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")

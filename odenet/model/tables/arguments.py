@@ -99,7 +99,7 @@ class Forms(Mapping[str, Mapping[str, Parameter]]):
 
     Args:
         rows: the table.
-        more: forms that are no rows.
+        more: forms that are not rows.
     """
 
     def __init__(
