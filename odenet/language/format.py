@@ -97,18 +97,19 @@ def _lines(source: Source) -> list[Line]:
             current.append(token)
             continue
         if current or comment:
-            column = _column(source, token.start_pos or 0)
             text = comment.group().rstrip() if comment else ""
-            found.append(Line(current, text, column - len(text), blank and bool(found)))
+            column = _column(source, token.start_pos or 0, text)
+            found.append(Line(current, text, column, blank and bool(found)))
         blank = not current and not comment
         current = []
     return found
 
 
-def _column(source: Source, offset: int) -> int:
-    """How many columns of its line come before an offset."""
+def _column(source: Source, offset: int, comment: str) -> int:
+    """The column where the comment of a line that ends at an offset begins; tabs are widened."""
     start = source.text.rfind("\n", 0, offset) + 1
-    return len(source.text[start:offset].rstrip().expandtabs(INDENT))
+    before = source.text[start:offset].rstrip().removesuffix(comment)
+    return len(before.expandtabs(INDENT))
 
 
 def _broken_at_braces(lines: list[Line]) -> list[Line]:

@@ -194,3 +194,10 @@ def test_every_construct_survives_formatting(path):
     once = formatted(text)
     assert statements_of(once) == statements_of(text)
     assert formatted(once) == once
+
+
+def test_tabs_in_comments_are_left_where_they_are():
+    text = "state Y       # a\tb\tc\nparam K : conv(3, # d\te\n    out = c)\nY' = K Y\n"
+    once = format_source(Source("x.ode", text))
+    assert format_source(Source("x.ode", once)) == once
+    assert "# a\tb\tc" in once and "# d\te" in once
