@@ -42,22 +42,16 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
         shears, relabel, divisors = find_shears(step)
     except NoInverse as stuck:
         obstacle = find_obstacle(step, stuck, notation(scheme))
-        return Derivation(
-            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
-        )
+        return _without_inverse(scheme, obstacle)
     conditions = _conditions(scheme, scalars, divisors)
     if expand and _zeros(scheme, conditions):
         obstacle = Obstacle("the inverse divides by 0", scheme.slots[0], scheme.span)
-        return Derivation(
-            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
-        )
+        return _without_inverse(scheme, obstacle)
     undone = derive_inverse(scheme, shears, relabel)
     if not verified(scheme, undone, scalars):
         why = "the inverse divides by an irrational number, and could not be verified"
         obstacle = Obstacle(why, scheme.slots[0], scheme.span)
-        return Derivation(
-            scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
-        )
+        return _without_inverse(scheme, obstacle)
     return Derivation(
         scheme=scheme,
         shears=shears,
@@ -65,6 +59,12 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
         conditions=conditions,
         obstacle=None,
         _undone=undone,
+    )
+
+
+def _without_inverse(scheme: Scheme, obstacle: Obstacle) -> Derivation:
+    return Derivation(
+        scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
     )
 
 
