@@ -23,8 +23,8 @@ DataName = Annotated[
     typer.Option(
         "--data",
         metavar="NAME",
-        help="digits, cifar10, cifar100, stl10, fashion_mnist, rings, moons, or folder:PATH "
-        "with one folder of pictures per class.",
+        help="A data set as recipes name it, such as digits or cifar10, or folder:PATH with one "
+        "folder of pictures per class.",
     ),
 ]
 DataRoot = Annotated[
