@@ -104,7 +104,7 @@ def _frugal(facts: Judged, claim: Any) -> tuple[bool, str]:
 
 
 def specks(data: Call, shape: Sequence[int]) -> DataSet:
-    return _points(data, np.zeros((data["n"], 2)), np.arange(data["n"]) % 2)
+    return _points(data, (np.zeros((data["n"], 2)), np.arange(data["n"]) % 2))
 ''',
         ),
     },

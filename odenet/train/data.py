@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,21 +58,19 @@ def folder(data: Call, shape: Sequence[int]) -> DataSet:
 
 def rings(data: Call, shape: Sequence[int]) -> DataSet:
     """Two circles, one within the other."""
-    made = points_and_digits.make_circles(
-        data["n"], noise=data["noise"], factor=0.5, random_state=0
-    )
-    return _points(data, *made)
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_circles(n, noise=noise, factor=0.5, random_state=0))
 
 
 def moons(data: Call, shape: Sequence[int]) -> DataSet:
     """Two half circles that reach into each other."""
-    return _points(
-        data, *points_and_digits.make_moons(data["n"], noise=data["noise"], random_state=0)
-    )
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_moons(n, noise=noise, random_state=0))
 
 
-def _points(data: Call, xy: np.ndarray, labels: np.ndarray) -> DataSet:
-    """Two classes of points in the plane."""
+def _points(data: Call, made: Any) -> DataSet:
+    """Two classes of points in the plane, from their coordinates and labels."""
+    xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
     test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
     return DataSet(data.name, whole.pick(train), whole.pick(test), ("outer", "inner"))
