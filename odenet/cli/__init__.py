@@ -16,7 +16,8 @@ import typer
 import odenet
 from odenet.cli import benching, checking, compiling, converting, memory, training, verifying
 from odenet.cli.output import say
-from odenet.diagnostics import SpecError, render
+from odenet.diagnostics import Diagnostic, SpecError, render
+from odenet.extras import MissingLibraries
 from odenet.files import explain
 from odenet.interrupts import SIGNALS, Interrupted, heard
 
@@ -91,6 +92,9 @@ def _run() -> None:
             sys.stdout.flush()  # here, where it can still be said that it failed
     except SpecError as error:
         say(error, err=True)
+        sys.exit(1)
+    except MissingLibraries as error:
+        say(render(Diagnostic(error.message, help=error.help)), err=True)
         sys.exit(1)
     except BrokenPipeError:
         _abandon_output()

@@ -10,6 +10,7 @@ import typer
 from odenet.cli.header import announce
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.sizes import parse_size
 
@@ -22,8 +23,8 @@ DataName = Annotated[
     typer.Option(
         "--data",
         metavar="NAME",
-        help="digits, cifar10, cifar100, stl10, fashion_mnist, rings, moons, or folder:PATH "
-        "with one folder of pictures per class.",
+        help="A data set as recipes name it, such as digits or cifar10, or folder:PATH with one "
+        "folder of pictures per class.",
     ),
 ]
 DataRoot = Annotated[
@@ -101,6 +102,9 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
+    require("train", "odenet train")
+    if tensorboard:
+        require("tensorboard", "--tensorboard")
     settings = read_settings(set_, spec)
     short = {
         "epochs": epochs,
@@ -157,6 +161,8 @@ def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program"
 
     program = odenet.load(spec, set=settings)
     program.require_network()
+    if program.model.discretisation.tolerance is not None:
+        require("adaptive", "a flow with adaptive steps")
     judged(program, unchecked)
     announce(program)
     return program
@@ -174,6 +180,7 @@ def evaluate(
     plugin: Plugins = None,
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's."""
+    require("train", "odenet eval")
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
@@ -198,6 +205,7 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Print the results of runs side by side, and draw their curves."""
+    require("train", "odenet compare")
     from rich.console import Console
 
     from odenet.train.comparison import draw_comparison, read_results, show_comparison
@@ -229,6 +237,7 @@ def study(
     A lesion leaves out or shuffles steps. Runs of several depths also show how the norms depend
     on the depth.
     """
+    require("train", "odenet study")
     from rich.console import Console
 
     from odenet.train.comparison import places_of

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
+from odenet.extras import require
 from odenet.files import replacing
 
 
@@ -92,6 +93,7 @@ def restore(file: str | Path) -> nn.Module:
 
 
 def _make(name: str, pretrained: bool) -> nn.Module:
+    require("train", f"the network `{name}`", "torchvision")
     from torchvision import models
 
     known = models.list_models()

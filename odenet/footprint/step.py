@@ -23,7 +23,6 @@ from torch.utils.weak import WeakIdKeyDictionary
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
 from odenet.runtime.flow import Flow
-from odenet.train.new_task import input_shape
 from odenet.train.optim import build_optimizer
 
 Mode = Literal["reversible", "stored", "checkpoint"]
@@ -153,7 +152,8 @@ class Training:
         self._dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self._low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self._device = device
-        self._shape = (batch, *input_shape(program))
+        program.require_network()
+        self._shape = (batch, *(program.input_shape or ()))
         self._network = _built(program, device, self._dtype).train()
         for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
             flow.memory = memory

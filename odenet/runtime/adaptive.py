@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
 
+from odenet.extras import require
 from odenet.runtime.flow import Flow
 from odenet.runtime.setting import Autocast
+
+require("adaptive", "a flow with adaptive steps")
+from torchdiffeq import odeint, odeint_adjoint  # noqa: E402
 
 if TYPE_CHECKING:
     from torch.types import Number

@@ -1,7 +1,6 @@
 """Published image sets, read by torchvision's classes; never fetched unless asked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -11,63 +10,25 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity, download_url
 
+from odenet.model.tables.data_sets import Published
 from odenet.train.errors import TrainingError
 from odenet.train.samples import DataSet, Split
 from odenet.train.sealed import digest_of
 
 
-@dataclass(frozen=True)
-class Archive:
-    """One published set.
-
-    Args:
-        kind: torchvision's class for it.
-        size: of the download, in words.
-        split: the argument of `kind` that chooses the training or the test split.
-        channels_last: whether torchvision keeps the images as (N, H, W, C).
-        sha256: of the packed file, where it holds pickles; torchvision knows its MD5 alone.
-    """
-
-    kind: Any
-    size: str
-    split: Callable[[bool], dict[str, Any]] = lambda train: {"train": train}
-    channels_last: bool = False
-    sha256: str = ""
-
-
-ARCHIVES = {
-    "cifar10": Archive(
-        datasets.CIFAR10,
-        "170 MB",
-        channels_last=True,
-        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    ),
-    "cifar100": Archive(
-        datasets.CIFAR100,
-        "169 MB",
-        channels_last=True,
-        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-    ),
-    "stl10": Archive(
-        datasets.STL10, "2.6 GB", split=lambda train: {"split": "train" if train else "test"}
-    ),
-    "fashion_mnist": Archive(datasets.FashionMNIST, "31 MB"),
-}
-
-
-def load_archive(name: str, root: Path, download: bool) -> DataSet:
+def load_archive(name: str, archive: Published, root: Path, download: bool) -> DataSet:
     """Read both splits of a published set.
 
     Raises:
         TrainingError: if it is missing, incomplete or damaged; names the file and the way out.
     """
-    archive = ARCHIVES[name]
-    fetch = download or _lies_packed(archive.kind, root)
+    kind = _kind(archive)
+    fetch = download or _lies_packed(kind, root)
     try:
         if archive.sha256:
             _require_published(archive, root, download)
-        train = archive.kind(str(root), download=fetch, **archive.split(True))
-        test = archive.kind(str(root), download=fetch, **archive.split(False))
+        train = kind(str(root), download=fetch, **_choice(archive, True))
+        test = kind(str(root), download=fetch, **_choice(archive, False))
         classes = tuple(map(str, train.classes))
         return DataSet(name, _split(train, archive), _split(test, archive), classes)
     except TrainingError:
@@ -80,9 +41,20 @@ def load_archive(name: str, root: Path, download: bool) -> DataSet:
         raise _explain(name, archive, root, error) from error
 
 
-def _require_published(archive: Archive, root: Path, download: bool) -> None:
+def _kind(archive: Published) -> Any:
+    """Torchvision's class."""
+    return getattr(datasets, archive.kind)
+
+
+def _choice(archive: Published, train: bool) -> dict[str, Any]:
+    """The argument of torchvision's class that chooses the training or the test split."""
+    return {"train": train} if archive.split == "train" else {"split": "train" if train else "test"}
+
+
+def _require_published(archive: Published, root: Path, download: bool) -> None:
     """Refuse a packed file that is not the published one, before anything is unpacked from it."""
-    kind, packed = archive.kind, root / archive.kind.filename
+    kind = _kind(archive)
+    packed = root / kind.filename
     unpacked = all(whole(path) for path, whole in _files(kind, root))
     if download and not unpacked and not packed.exists():
         download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
@@ -90,7 +62,7 @@ def _require_published(archive: Archive, root: Path, download: bool) -> None:
         raise TrainingError(f"{packed} is not the published file", "delete it and fetch it again")
 
 
-def _split(data: Any, archive: Archive) -> Split:
+def _split(data: Any, archive: Published) -> Split:
     images = torch.as_tensor(np.asarray(data.data))
     if images.dim() == 3:
         images = images[:, None]
@@ -100,10 +72,10 @@ def _split(data: Any, archive: Archive) -> Split:
     return Split(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
 
 
-def _explain(name: str, archive: Archive, root: Path, error: Exception) -> TrainingError:
+def _explain(name: str, archive: Published, root: Path, error: Exception) -> TrainingError:
     """Say which file is missing or damaged."""
     fetch = f"fetch it: add --download --data-root {root} ({archive.size})"
-    files = _files(archive.kind, root)
+    files = _files(_kind(archive), root)
     absent = [path for path, _ in files if not path.is_file()]
     if len(absent) == len(files):
         place = files[0][0].parent

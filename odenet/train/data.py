@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn import datasets as points_and_digits
 
+from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.train.archives import load_archive
 from odenet.train.folder import load_folder
@@ -30,16 +33,16 @@ def load_data(
     Raises:
         TrainingError: if it is missing or damaged; says which option or file would help.
     """
-    if data.name == "digits":
-        return _digits()
-    if data.name == "folder":
-        return load_folder(data["path"], shape)
-    if data.name in POINTS:
-        return _points(data)
-    return load_archive(data.name, Path(root), download)
+    source = DATA_SETS[data.name].source
+    if isinstance(source, str):
+        return resolve_name(source)(data, shape)
+    return load_archive(data.name, source, Path(root), download)
 
 
-def _digits() -> DataSet:
+# What rows of `odenet.model.tables.data_sets` name: each takes the call and the network's shape.
+
+
+def digits(data: Call, shape: Sequence[int]) -> DataSet:
     """The 8 x 8 digits of scikit-learn, 0..16 scaled to 0..255; a fixed stratified split."""
     values, labels = points_and_digits.load_digits(return_X_y=True)
     pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
@@ -48,17 +51,26 @@ def _digits() -> DataSet:
     return DataSet("digits", whole.pick(train), whole.pick(test), tuple("0123456789"))
 
 
-POINTS = {
-    "rings": lambda n, noise: points_and_digits.make_circles(
-        n, noise=noise, factor=0.5, random_state=0
-    ),
-    "moons": lambda n, noise: points_and_digits.make_moons(n, noise=noise, random_state=0),
-}
+def folder(data: Call, shape: Sequence[int]) -> DataSet:
+    """Pictures in one folder per class."""
+    return load_folder(data["path"], shape)
 
 
-def _points(data: Call) -> DataSet:
-    """Two classes of points in the plane."""
-    xy, labels = POINTS[data.name](data["n"], data["noise"])
+def rings(data: Call, shape: Sequence[int]) -> DataSet:
+    """Two circles, one within the other."""
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_circles(n, noise=noise, factor=0.5, random_state=0))
+
+
+def moons(data: Call, shape: Sequence[int]) -> DataSet:
+    """Two half circles that reach into each other."""
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_moons(n, noise=noise, random_state=0))
+
+
+def _points(data: Call, made: Any) -> DataSet:
+    """Two classes of points in the plane, from their coordinates and labels."""
+    xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
     test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
     return DataSet(data.name, whole.pick(train), whole.pick(test), ("outer", "inner"))

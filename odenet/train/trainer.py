@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
 
 from odenet.diagnostics import suggest
+from odenet.extras import require
 from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import CheckpointFiles
@@ -60,6 +61,7 @@ def build_trainer(
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise TrainingError(f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
+    loggers = _loggers(folder, options) if fits else False
     try:
         return pl.Trainer(
             accelerator="auto",
@@ -70,7 +72,7 @@ def build_trainer(
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
-            logger=_loggers(folder, options) if fits else False,
+            logger=loggers,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             plugins=[CheckpointFiles()],
@@ -137,9 +139,5 @@ def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
     """TensorBoard's, if it is wanted; `metrics.csv` is a callback's."""
     if not options.tensorboard:
         return []
-    try:
-        return [TensorBoardLogger(folder.path, name="", version="tensorboard")]
-    except ModuleNotFoundError as error:
-        raise TrainingError(
-            "--tensorboard: TensorBoard is not installed", "pip install 'odenet[tensorboard]'"
-        ) from error
+    require("tensorboard", "--tensorboard")
+    return [TensorBoardLogger(folder.path, name="", version="tensorboard")]

@@ -290,7 +290,7 @@ def test_a_row_needs_the_file_that_contributing_names_for_it():
         others = [
             path
             for part in ("language", "model", "derive", "analyse", "emit", "cli")
-            for path in sorted((ROOT / "odenet" / part).glob("*.py"))
+            for path in sorted((ROOT / "odenet" / part).rglob("*.py"))
             # words such as "order" are keys of reports too
             if path != ROOT / home and (what != "a claim" or path.name in ("build.py", "claims.py"))
         ]

@@ -1,10 +1,12 @@
 import gzip
 import hashlib
 import pickle
+import re
 import shutil
 import struct
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
-from odenet.train.archives import ARCHIVES, load_archive
+from odenet.train.archives import load_archive
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.folder import load_folder
@@ -53,7 +56,7 @@ def fake_cifar(monkeypatch, root, kind, key):
 )
 def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, kind, key):
     pixels = fake_cifar(monkeypatch, tmp_path, kind, key)
-    data = load_archive(name, tmp_path, download=False)
+    data = load_archive(name, DATA_SETS[name].source, tmp_path, download=False)
     assert data.train.inputs.shape == (3, 3, 32, 32)
     assert torch.equal(data.test.inputs, torch.from_numpy(pixels).view(-1, 3, 32, 32))
     assert data.test.labels.tolist() == [0, 1]
@@ -69,11 +72,11 @@ def test_a_packed_file_that_is_not_the_published_one_is_not_unpacked(monkeypatch
     monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(packed.read_bytes()).hexdigest())
     shutil.rmtree(tmp_path / kind.base_folder)
     with pytest.raises(TrainingError, match="is not the published file"):
-        load_archive("cifar10", tmp_path, download=True)
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=True)
     assert not (tmp_path / kind.base_folder).exists()
-    published = replace(ARCHIVES["cifar10"], sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
-    monkeypatch.setitem(ARCHIVES, "cifar10", published)
-    assert load_archive("cifar10", tmp_path, download=True).classes == ("ape", "bee", "cat")
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    own = replace(DATA_SETS["cifar10"].source, sha256=digest)
+    assert load_archive("cifar10", own, tmp_path, download=True).classes == ("ape", "bee", "cat")
 
 
 def test_stl10_is_read_column_by_column(monkeypatch, tmp_path):
@@ -92,7 +95,7 @@ def test_stl10_is_read_column_by_column(monkeypatch, tmp_path):
     listed = [[name, md5] for name, md5 in sums.items()]
     monkeypatch.setattr(kind, "train_list", listed[:3])
     monkeypatch.setattr(kind, "test_list", listed[3:])
-    data = load_archive("stl10", tmp_path, download=False)
+    data = load_archive("stl10", DATA_SETS["stl10"].source, tmp_path, download=False)
     assert torch.equal(data.train.inputs, torch.from_numpy(pixels))
     assert data.train.labels.tolist() == [0, 9]
     assert data.test.labels.tolist() == [2]
@@ -116,7 +119,9 @@ def fake_fashion():
 def test_fashion_mnist_is_read_unpacked(tmp_path):
     for name, content in fake_fashion().items():
         write(tmp_path / "FashionMNIST" / "raw" / name, content)
-    data = load_archive("fashion_mnist", tmp_path, download=False)
+    data = load_archive(
+        "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
+    )
     assert data.train.inputs.shape == (4, 1, 28, 28)
     assert data.test.labels.tolist() == [7, 8]
 
@@ -129,7 +134,14 @@ def test_fashion_mnist_is_unpacked_without_fetching_when_its_files_are_whole(mon
     ]
     monkeypatch.setattr(datasets.FashionMNIST, "resources", sums)
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["nowhere://"])
-    assert len(load_archive("fashion_mnist", tmp_path, download=False).train) == 4
+    assert (
+        len(
+            load_archive(
+                "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
+            ).train
+        )
+        == 4
+    )
 
 
 def test_a_truncated_file_is_named(tmp_path):
@@ -137,7 +149,7 @@ def test_a_truncated_file_is_named(tmp_path):
         cut = content[:-5] if name.startswith("t10k-images") else content
         write(tmp_path / "FashionMNIST" / "raw" / name, cut)
     with pytest.raises(TrainingError, match=r"t10k-images-idx3-ubyte is damaged"):
-        load_archive("fashion_mnist", tmp_path, download=False)
+        load_archive("fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False)
 
 
 def test_a_changed_or_missing_file_is_named(monkeypatch, tmp_path):
@@ -145,10 +157,10 @@ def test_a_changed_or_missing_file_is_named(monkeypatch, tmp_path):
     batch = tmp_path / datasets.CIFAR10.base_folder / "train"
     batch.write_bytes(b"not what was published")
     with pytest.raises(TrainingError, match=r"cifar-10-batches-py/train is damaged"):
-        load_archive("cifar10", tmp_path, download=False)
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=False)
     batch.unlink()
     with pytest.raises(TrainingError, match=r"cifar-10-batches-py/train is missing"):
-        load_archive("cifar10", tmp_path, download=False)
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=False)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "fashion_mnist"])
@@ -271,3 +283,12 @@ def test_a_folder_that_is_missing_or_empty_says_how_to_lay_it_out(tmp_path, made
 def test_pictures_need_a_network_that_takes_pictures(tmp_path):
     with pytest.raises(TrainingError, match="1 or 3 channels"):
         load_folder(str(tmp_path), (2,))
+
+
+def test_every_data_set_is_on_the_page():
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("| `data` |")]
+    assert {re.match(r"\w+", name)[0] for name in re.findall(r"`([^`]+)`", line)} == {
+        "data",
+        *DATA_SETS,
+    }

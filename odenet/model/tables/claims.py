@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 
@@ -36,8 +36,7 @@ class ClaimKind:
         """The answer of its judge: four values, None for what it does not say."""
         judge = self.judge
         if isinstance(judge, str):
-            module, _, name = judge.partition(":")
-            judge = getattr(import_module(module), name)
+            judge = resolve_name(judge)
         return (*judge(facts, claim), None, None)[:4]
 
 

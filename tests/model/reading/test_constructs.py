@@ -8,15 +8,14 @@ import odenet
 from odenet.compiler import load
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import Slot, State
+from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import C, Width, fixed
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.arguments import RULES
-from odenet.model.tables.parameters import TYPES
 from tests.language.texts import GOOD, ROOT, SPECS
-from tests.model.texts import errors_of, model_of, one_state
+from tests.model.texts import errors_of, good, model_of, one_state
 
 HALF = Width(Fraction(1, 2))
+
 TWO_STATES = """
 state Y, Z
 param K : conv(3)
@@ -28,10 +27,6 @@ Z' = -K^T Y
 @pytest.mark.parametrize("path", [*GOOD, *SPECS], ids=lambda path: path.stem)
 def test_every_example_loads(path):
     load(path)
-
-
-def good(name):
-    return load(ROOT / "tests/model/good" / f"{name}.ode").model
 
 
 def test_the_sample_of_the_reference_is_read_whole():
@@ -50,56 +45,6 @@ def test_the_sample_of_the_reference_is_read_whole():
     assert (model.recipe.batch, model.recipe.smooth) == (100, 2e-4)
 
 
-def test_operators_know_the_channels_they_read_and_give():
-    parameters = good("operators").parameters
-    widths = {name: (p.width_in, p.width_out) for name, p in parameters.items()}
-    assert widths == {
-        "A": (C, C * 2), "B": (C, C * 2), "D": (C, C), "P": (C, C * 2), "Q": (C, HALF),
-        "d": (C, C), "g": (None, None),
-    }  # fmt: skip
-    assert parameters["A"].options == {
-        "k": 3, "out": C * 2, "groups": 2, "dilation": 2, "in": C, "init": Call("orthogonal"),
-    }  # fmt: skip
-    assert [p.name for p in parameters.values() if p.shared] == ["d"]
-
-
-@pytest.mark.parametrize("name", TYPES.forms)
-def test_every_type_can_be_declared_and_initialised_by_a_number(name):
-    arguments = {"conv": "3, ", "depthwise": "3, ", "norm": "batch, "}.get(name, "")
-    uses = {"bias": "Y + P", "scalar": "P Y", "norm": "P(Y)"}.get(name, "P Y")
-    model = model_of(one_state(uses, f"param P : {name}({arguments}init = 1/4)"))
-    assert model.parameters["P"].options["init"] == Call("constant", (), {"value": 0.25})
-
-
-@pytest.mark.parametrize("rule", RULES.forms)
-def test_every_initialisation_can_be_named(rule):
-    arguments = "(0.5)" if RULES.forms[rule] else ""
-    model = model_of(one_state("P Y", f"param P : conv(3, init = {rule}{arguments})"))
-    assert model.parameters["P"].options["init"].name == rule
-
-
-def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
-    declarations = """
-    param K : conv(3, out = 2c)
-    param b, e : bias
-    param d : diag
-    param N : norm(batch)
-    """
-    model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
-    widths = {name: p.width_in for name, p in model.parameters.items()}
-    assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
-
-
-def test_norms_say_their_kind():
-    parameters = good("norms_and_maps").parameters
-    kinds = [(p.options["kind"], p.options["group"], p.options["positive"]) for p in parameters.values()
-             if p.is_module]  # fmt: skip
-    assert kinds == [
-        ("batch", 0, "free"), ("group", 4, "free"), ("layer", 0, "positive"),
-        ("batch", 0, "positive"),
-    ]  # fmt: skip
-
-
 def test_a_map_is_a_pipeline_that_keeps_the_shape():
     maps = good("norms_and_maps").maps
     assert [layer.name for layer in maps["f"].layers] == [
@@ -108,22 +53,6 @@ def test_a_map_is_a_pipeline_that_keeps_the_shape():
     assert [layer.after.channels for layer in maps["f"].layers] == [C, C, C * 2, C * 2, C * 2, C, C]
     assert (maps["f"].shared, maps["g"].shared) == (False, True)
     assert maps["g"].layers[0].arguments["bias"] == "yes"
-
-
-def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
-    model = good("second_order")
-    assert list(model.system) == [State("Y"), State("Y", 1)]
-    assert model.system[State("Y")] == State("Y", 1)
-    assert model.dynamics.initial[State("Y")] == expr.Input()
-    assert model.dynamics.initial[State("Y", 1)] == expr.Apply(expr.Param("K"), expr.Input())
-    assert model.dynamics.output == expr.Concat((State("Y"), State("Y", 1)))
-    assert (model.discretisation.h, model.discretisation.horizon) == (None, 1)
-
-
-def test_a_second_order_scheme_sees_one_unknown():
-    model = good("leapfrog_starts_elsewhere")
-    assert list(model.system) == [State("Y")]
-    assert model.discretisation.starts == ((Slot("Y", -1), Slot("Y", 0)),)
 
 
 def test_by_default_the_states_share_the_input_and_the_output_is_their_concatenation():
@@ -143,13 +72,6 @@ def test_the_input_may_be_read_at_every_step():
     dynamics = good("exogenous_input").dynamics
     assert dynamics.exogenous
     assert dynamics.initial == {State("x"): expr.Zero()}
-
-
-def test_three_states_fall_into_the_two_groups_of_a_scheme():
-    model = good("three_states")
-    assert model.discretisation.groups == {"Y": (State("X"), State("Y")), "Z": (State("Z"),)}
-    assert model.discretisation.exact
-    assert model.dynamics.output == State("Z")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from odenet.conversion import convert
-from tests.convert.oracles import Block, momentum
+from tests.conversion.oracles import Block, momentum
 
 
 class Wrapped(nn.Module):

@@ -13,7 +13,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from odenet.conversion import convert
 from odenet.runtime import Flow
-from tests.convert.oracles import leapfrog, midpoint, resnet
+from tests.conversion.oracles import leapfrog, midpoint, resnet
 
 KINDS = {
     "basic": lambda: ResNet(BasicBlock, [2, 3, 1, 1], num_classes=5),

@@ -9,7 +9,7 @@ from torch import nn
 
 from odenet.conversion import reversible
 from odenet.runtime import Tokens
-from tests.convert.oracles import Block
+from tests.conversion.oracles import Block
 
 
 def blocks(count, **options):
