@@ -210,7 +210,7 @@ def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
     [
         ("no/such/file", "there is no such folder"),
         ("folder", "it is a folder"),
-        ("file/below", "what should be a folder on the way to it is none"),
+        ("file/below", "something on the way to it is not a folder"),
         ("n" * 300, "the name is too long"),
     ],
 )

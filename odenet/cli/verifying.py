@@ -20,7 +20,7 @@ def verify(
         Path | None, typer.Option(help="Also say whether it was written for this specification.")
     ] = None,
 ) -> None:
-    """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is none."""
+    """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is not one."""
     from odenet.verify import main
 
     with redirect_stdout(io.StringIO()) as found:  # it prints what a stranger's file says
@@ -37,5 +37,5 @@ def _other(certificate: Path, spec: Path) -> int:
 
     named = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
     same = named == sha256(read(spec).text.encode()).hexdigest()
-    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it stands")
+    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it is now")
     return 0 if same else 1

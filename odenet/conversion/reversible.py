@@ -69,8 +69,8 @@ def reversible(
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
 
     Warns:
-        UserWarning: if so many steps are not undone in float32 well enough to train by, or have no
-            inverse at all (euler, heun, rk4; momentum with γ = 0).
+        UserWarning: if that many steps are not undone in float32 well enough to train by, or have
+            no inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
@@ -112,7 +112,7 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     """
     for pattern in scheme.patterns:
         if pattern.decay:
-            raise ValueError(f"{scheme.name} takes no module: its decay stands in the equation")
+            raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")
         if len(pattern.reads) != 1:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"

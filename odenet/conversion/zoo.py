@@ -16,7 +16,7 @@ from odenet.files import replacing
 
 
 class ZooError(ValueError):
-    """A network or its weights cannot be had; the text says why and what to do."""
+    """A network or its weights are not available; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def restore(file: str | Path) -> nn.Module:
     """The network that `save` or ``odenet convert -o`` wrote.
 
     Raises:
-        ZooError: if the file is none of these.
+        ZooError: if the file is not one of these.
     """
     try:
         saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         conversion = Conversion(**saved["converted"])
     except Exception as error:
-        raise ZooError(f"{file} is no converted network: {_first_line(error)}") from None
+        raise ZooError(f"{file} is not a converted network: {_first_line(error)}") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when it was converted
         model = conversion.apply(build(conversion.name, None))

@@ -39,7 +39,7 @@ class Footprint:
         optimizer: its state.
         chain: what flows hold between the forward and the backward pass.
         outside: what everything else holds between them, and the batch.
-        working: what is there besides, when the most is.
+        working: the other memory in use at the moment of the peak.
         peak: the most that is held at once.
     """
 

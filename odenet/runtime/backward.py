@@ -132,7 +132,7 @@ class BackwardPass:
     # both
 
     def _again(self, names: Sequence[str], step: int) -> Again:
-        """What an evaluation reads besides the state, as it was, and as leaves."""
+        """What an evaluation reads in addition to the state, as it was, and as leaves."""
         passed, evaluation = self._passed, next(self._evaluations)
         if evaluation.streams is not None:
             evaluation.streams.restore(passed.recorder.device)

@@ -38,7 +38,7 @@ class Flow(Bounded):
         space: number of spatial axes, 0 to 3.
 
     Attributes:
-        anchors: keep the true state every so many steps, for the reversible backward to start
+        anchors: keep the true state every ``anchors`` steps, for the reversible backward to start
             again from where rebuilding drifts; 0 keeps the first and the last one only.
         warns_of_drift: warn once where rebuilt states were visibly off, at the next forward pass.
         context: further inputs of a call, read by every right-hand side.
@@ -75,7 +75,7 @@ class Flow(Bounded):
         self._drift = DriftNote()
 
     def width(self, parts: int) -> int:
-        """Channels of each of so many equal parts of the input.
+        """Channels of each of ``parts`` equal parts of the input.
 
         Raises:
             ValueError: if they do not divide.

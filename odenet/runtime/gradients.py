@@ -17,7 +17,7 @@ class Gradients(Registers):
 
     Args:
         slots: names.
-        gradients: by the slots; None is none.
+        gradients: by the slots; None where there is none.
     """
 
     def __init__(self, slots: tuple[str, ...], gradients: Sequence[Tensor | None]):

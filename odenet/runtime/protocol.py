@@ -22,7 +22,7 @@ class Stepwise(Protocol):
         relabel: slot -> the slot that its value is in after a step.
         stochastic: whether a rate may draw random numbers.
         steps: how many steps.
-        anchors: keep the true state every so many steps; 0 for the first and the last one only.
+        anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
         exact: whether steps run in exact arithmetic.
         context: further inputs that every rate reads.
         collected: further results of right-hand sides, summed by name.

@@ -134,7 +134,7 @@ def streams_preserved(device: torch.device) -> Iterator[Streams]:
 
 @dataclass(slots=True)
 class Evaluation:
-    """What one evaluation of a right-hand side found, besides the state and the parameters.
+    """What one evaluation of a right-hand side found, in addition to the state and the parameters.
 
     Attributes:
         modules: snapshots of the modules it called, in their order.

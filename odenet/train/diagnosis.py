@@ -21,7 +21,7 @@ def fault_of(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> s
         inputs: of the pass.
 
     Returns:
-        Words; none if there is no such step.
+        Words; empty if there is no such step.
     """
     for name, u in _entries(network, flows, inputs).items():
         if not u.isfinite().all():

@@ -139,7 +139,7 @@ class FiniteCheck(pl.Callback):
             self._say(f"{self._count} steps were left out, as losses or gradients were not finite")
 
     def _settle(self, trainer: pl.Trainer, task: pl.LightningModule, most: int) -> None:
-        """Read what was found, but of the last so many steps."""
+        """Read what was found, except for the last ``most`` steps."""
         while len(self._steps) > most:
             step = self._steps.popleft()
             loss, gradient, weights = step.bad.read().tolist()

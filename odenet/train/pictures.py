@@ -82,7 +82,7 @@ def decode(path: str, shape: Sequence[int]) -> Tensor | str:
 def _in_bytes(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
 
-    Numbers that are no kind's, as of measurements, are scaled by the picture's own range.
+    Numbers of no kind, as of measurements, are scaled by the picture's own range.
     """
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():

@@ -125,7 +125,7 @@ def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
 
 
 def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
-    """The first so many samples of the shuffled test split, as the network takes them."""
+    """The first samples of the shuffled test split, as the network takes them."""
     plan = Plan(len(data.test), min(samples, len(data.test)), shuffle=True)
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))
 

@@ -52,7 +52,7 @@ def build_trainer(
         console: shows progress; None for a trainer that only measures.
 
     Raises:
-        TrainingError: if the devices or the strategy are not to be had.
+        TrainingError: if the devices or the strategy are not available.
     """
     fits = console is not None
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
