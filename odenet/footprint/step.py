@@ -52,7 +52,7 @@ class Footprint:
     peak: int
 
 
-class Ledger(TorchDispatchMode):
+class MemoryLedger(TorchDispatchMode):
     """Counts the bytes of the tensors that operations make, as long as they live.
 
     Args:
@@ -125,12 +125,12 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
         ValueError: if a flow has no such mode.
     """
     with FakeTensorMode():
-        return Training(program, batch, memory, device).footprint()
+        return TrainingStep(program, batch, memory, device).footprint()
 
 
 def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
     """The footprint of a training step that is run, with the peak that the allocator saw."""
-    training = Training(program, batch, memory, device)
+    training = TrainingStep(program, batch, memory, device)
     found = training.footprint()
     highest = training.highest()
     fixed = found.parameters + found.optimizer
@@ -138,7 +138,7 @@ def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprin
     return replace(found, working=working, peak=fixed + highest)
 
 
-class Training:
+class TrainingStep:
     """A network with its optimizer and a batch of random data.
 
     Args:
@@ -161,7 +161,7 @@ class Training:
 
     def footprint(self) -> Footprint:
         """One step, counted tensor by tensor."""
-        ledger = Ledger(self._network)
+        ledger = MemoryLedger(self._network)
         with ledger.following():
             loss = self._loss()
             chain, outside = ledger.chain, ledger.held - ledger.chain

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.setting import Autocast
+from odenet.runtime.protocol import State
+from odenet.runtime.torch_settings import Autocast
 
 if TYPE_CHECKING:
     from torch.types import Number
-
-State = tuple[Tensor, ...]
 
 
 class AdaptiveFlow(Flow):
@@ -84,7 +83,7 @@ class AdaptiveFlow(Flow):
         """One step of length h, to the tolerances."""
         times = torch.tensor([0.0, self.h], dtype=state[0].dtype, device=state[0].device)
         options: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol, "method": self.method}
-        rate = _Rate(self, step, Autocast.here(state[0].device))
+        rate = _Rate(self, step, Autocast.current(state[0].device))
         if self.memory == "adjoint" and torch.is_grad_enabled():
             ends = odeint_adjoint(rate, state, times, adjoint_params=rate.learned(), **options)
         else:

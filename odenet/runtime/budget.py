@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from odenet.runtime.share import Share
+from odenet.runtime.share import BudgetShare
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
 
-def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[Share]:
+def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[BudgetShare]:
     """A part of the budget for each flow.
 
     Raises:
@@ -22,7 +22,7 @@ def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[Share]:
     """
     total = as_bytes(budget)
     needs: list[int | None] = [None] * len(flows)
-    return [Share(needs, place, total) for place in range(len(flows))]
+    return [BudgetShare(needs, place, total) for place in range(len(flows))]
 
 
 def share_budget(network: nn.Module, budget: int | str) -> None:

@@ -6,9 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from odenet.runtime.protocol import State
 from odenet.runtime.shear import Shear
-
-State = tuple[Tensor, ...]
 
 
 class Equations(nn.Module):

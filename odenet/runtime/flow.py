@@ -14,18 +14,18 @@ from odenet.runtime.budget import as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
-from odenet.runtime.drift import DriftNote
-from odenet.runtime.equations import State
+from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
+from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
-from odenet.runtime.setting import Autocast
-from odenet.runtime.share import Share
+from odenet.runtime.replica_pool import ReplicaPools
+from odenet.runtime.share import BudgetShare
 from odenet.runtime.shear import Registers, like
-from odenet.runtime.snapshot import Likenesses
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import Tokens
+from odenet.runtime.torch_settings import Autocast
 from odenet.runtime.tracing import as_node
 
 
@@ -46,7 +46,7 @@ class Flow(Bounded):
             evaluations, by name.
         compiled: one step forward and one back, compiled.
         step_bytes: what autograd stores of a step, by kind of input.
-        likenesses: of its modules, from one pass to the next.
+        replica_pools: replicas of its modules, kept from one pass to the next.
 
     Raises:
         ValueError: if a count is out of range.
@@ -67,12 +67,12 @@ class Flow(Bounded):
         self.anchors = 0
         self.warns_of_drift = True
         self.step_bytes: dict[tuple, int] = {}
-        self.likenesses = Likenesses()
+        self.replica_pools = ReplicaPools()
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
         self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._drift = DriftNote()
+        self._drift = LastDrift()
 
     def width(self, parts: int) -> int:
         """Channels of each of ``parts`` equal parts of the input.
@@ -204,7 +204,7 @@ class Flow(Bounded):
     def memory(self, memory: Memory | str) -> None:
         if memory not in ("reversible", "stored", "checkpoint"):
             try:
-                memory = memory if isinstance(memory, Share) else as_bytes(memory)
+                memory = memory if isinstance(memory, BudgetShare) else as_bytes(memory)
             except ValueError:
                 raise ValueError(
                     'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
@@ -285,8 +285,8 @@ class Flow(Bounded):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""
-        left = {"collected": {}, "step_bytes": {}, "likenesses": Likenesses()}
-        return {**self.__dict__, **left, "_drift": DriftNote()}
+        left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools()}
+        return {**self.__dict__, **left, "_drift": LastDrift()}
 
     # What the passes ask of a flow (odenet/runtime/protocol.py).
 
@@ -313,7 +313,7 @@ class Flow(Bounded):
 
     def _settled(self, state: State) -> State:
         """Under autocast the state stays in single precision: its rounding would add up."""
-        low = Autocast.here(state[0].device).enabled
+        low = Autocast.current(state[0].device).enabled
         return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
 
     def _only_state(self, out: Tensor) -> State:

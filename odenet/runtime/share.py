@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 
-class Share(int):
+class BudgetShare(int):
     """One flow's part of a budget, in bytes: an equal one until all flows have told their need.
 
     Args:
@@ -26,7 +26,7 @@ class Share(int):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Copies of the flows share with one another."""
-        return Share, (self.needs, self.place, self.total)
+        return BudgetShare, (self.needs, self.place, self.total)
 
     def of(self, need: int) -> int:
         """The bytes for a flow that would store so much in this call."""

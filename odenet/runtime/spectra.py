@@ -192,7 +192,7 @@ def _leading_by_squaring(matrices: Tensor) -> Tensor:
     return (vector / vector.square().sum(-1, keepdim=True).sqrt().clamp_min(_TINY)).to(matrices)
 
 
-class Norms:
+class BatchedNorms:
     """The norms that the bounds of all steps ask for, computed together.
 
     A first round of questions is answered by ones, and noted.

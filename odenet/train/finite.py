@@ -19,7 +19,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from odenet.runtime.arrival import Arrival
+from odenet.runtime.host_copy import HostCopy
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import NETWORK, not_finite
 from odenet.train.errors import TrainingError
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
     number: int  # in its epoch, from 1
     inputs: Tensor
-    bad: Arrival  # whether the loss, a gradient, a weight after the step is not finite
+    bad: HostCopy  # whether the loss, a gradient, a weight after the step is not finite
 
 
 class FiniteCheck(pl.Callback):
@@ -122,7 +122,7 @@ class FiniteCheck(pl.Callback):
         """Look at the weights, and at what was found in the step before."""
         weights = _bad([*pl_module.parameters(), *_floating(pl_module.buffers())])
         found = torch.cat([self._bad, _agreed(weights.float()[None])])
-        self._steps.append(Step(batch_idx + 1, batch[0], Arrival(found)))
+        self._steps.append(Step(batch_idx + 1, batch[0], HostCopy(found)))
         last = batch_idx + 1 == trainer.num_training_batches
         waits = pl_module.device.type != "cpu" and not last
         self._settle(trainer, pl_module, 1 if waits else 0)

@@ -16,7 +16,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import CheckpointFiles
 from odenet.train.console import progress
-from odenet.train.drift import DriftMonitor
+from odenet.train.drift_monitor import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.finite import FiniteCheck
 from odenet.train.guard import Guard

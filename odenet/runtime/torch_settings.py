@@ -28,7 +28,7 @@ class Autocast:
     dtype: torch.dtype | None
 
     @classmethod
-    def here(cls, device: torch.device) -> Autocast:
+    def current(cls, device: torch.device) -> Autocast:
         """The setting that holds now for a device."""
         kind = device.type
         if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
@@ -53,7 +53,7 @@ _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class TorchSettings:
     """The settings of torch that an evaluation may read, as they were for the first one.
 
     Attributes:
@@ -65,10 +65,10 @@ class Setting:
     switches: tuple[Any, ...]
 
     @classmethod
-    def here(cls, device: torch.device) -> Setting:
+    def current(cls, device: torch.device) -> TorchSettings:
         """Those that hold now."""
         devices = {device.type: device, "cpu": torch.device("cpu")}
-        autocasts = tuple(map(Autocast.here, devices.values()))
+        autocasts = tuple(map(Autocast.current, devices.values()))
         return cls(autocasts, tuple(read() for read, _ in _SWITCHES))
 
     @contextmanager

@@ -10,7 +10,7 @@ from torch import Tensor
 from odenet.runtime.shear import Registers
 
 
-class Gradients(Registers):
+class StateGradients(Registers):
     """Registers of which some are empty: nothing that is differentiated depends on those slots.
 
     An empty one costs nothing, and what only such slots lead to gets no gradient, as in autograd.
