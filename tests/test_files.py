@@ -250,7 +250,7 @@ WRITES = {
 }  # fmt: skip
 ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
-    "odenet/train/claim.py": {"os.open"},  # of the lock
+    "odenet/train/run_lock.py": {"os.open"},  # of the lock
     "odenet/train/figures.py": {"figure.savefig"},
     "odenet/train/checkpoints.py": {"torch.save"},
     "odenet/language/reading.py": {"os.open"},  # to read

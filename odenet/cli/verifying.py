@@ -27,11 +27,11 @@ def verify(
         code = main(certificate)
     say(found.getvalue().rstrip("\n"))
     if spec is not None and code < 2:
-        code = max(code, _other(certificate, spec))
+        code = max(code, _written_for(certificate, spec))
     raise typer.Exit(code)
 
 
-def _other(certificate: Path, spec: Path) -> int:
+def _written_for(certificate: Path, spec: Path) -> int:
     """0 if the certificate names the text of a specification, else 1."""
     from odenet.compiler import read
 

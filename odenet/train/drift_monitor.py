@@ -7,7 +7,8 @@ import torch
 from rich.console import Console
 
 from odenet.analyse.scheme_on_dynamics import LARGE
-from odenet.train.task import Task, flows
+from odenet.train.flows import flows
+from odenet.train.task import Task
 
 
 class DriftMonitor(pl.Callback):

@@ -28,7 +28,7 @@ from odenet.train.task import Task
 ROLLBACKS = 3  # in one epoch; then what goes wrong does so whatever the batch
 
 
-class Step(NamedTuple):
+class CheckedStep(NamedTuple):
     """What was found in a training step."""
 
     number: int  # in its epoch, from 1
@@ -51,7 +51,7 @@ class FiniteCheck(pl.Callback):
         self.console = console
         self._loss = torch.zeros(())
         self._bad = torch.zeros(2)
-        self._steps: deque[Step] = deque()
+        self._steps: deque[CheckedStep] = deque()
         self._before: dict[str, Any] = {}  # the step, or the epoch
         self._count = 0  # of steps left out, or of rollbacks in the epoch
 
@@ -122,7 +122,7 @@ class FiniteCheck(pl.Callback):
         """Look at the weights, and at what was found in the step before."""
         weights = _bad([*pl_module.parameters(), *_floating(pl_module.buffers())])
         found = torch.cat([self._bad, _agreed(weights.float()[None])])
-        self._steps.append(Step(batch_idx + 1, batch[0], HostCopy(found)))
+        self._steps.append(CheckedStep(batch_idx + 1, batch[0], HostCopy(found)))
         last = batch_idx + 1 == trainer.num_training_batches
         waits = pl_module.device.type != "cpu" and not last
         self._settle(trainer, pl_module, 1 if waits else 0)
@@ -148,7 +148,7 @@ class FiniteCheck(pl.Callback):
                 self._respond(trainer, task, step, what)
 
     def _respond(
-        self, trainer: pl.Trainer, task: pl.LightningModule, step: Step, what: str
+        self, trainer: pl.Trainer, task: pl.LightningModule, step: CheckedStep, what: str
     ) -> None:
         """Go back, or stop."""
         assert isinstance(task, Task)

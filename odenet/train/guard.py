@@ -14,7 +14,8 @@ from torch import nn
 
 from odenet.runtime.flow import Flow
 from odenet.train.errors import TrainingError
-from odenet.train.task import ROUGH, Task, flows, stability
+from odenet.train.flows import ROUGH, flows, stability
+from odenet.train.task import Task
 
 EXACT = 200  # iterations before weights are changed by it
 AIM = 0.98  # the share that a step which was above 1 gets

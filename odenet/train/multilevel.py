@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from odenet.runtime.flow import Flow
 from odenet.train.averaging import MovingAverage
 from odenet.train.errors import TrainingError
+from odenet.train.flows import flows
 from odenet.train.optim import decay_groups
-from odenet.train.task import Task, flows
+from odenet.train.task import Task
 
 Origins = dict[nn.Parameter, nn.Parameter]  # refined parameter -> the one it came from
 

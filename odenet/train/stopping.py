@@ -38,7 +38,7 @@ def resumable(folder: RunFolder) -> Iterator[None]:
         raise Stopped(folder.last, interrupted.number) from None
 
 
-class Progress(EarlyStopping):
+class ResumableEarlyStopping(EarlyStopping):
     """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
 
     Args:
@@ -61,7 +61,7 @@ class Progress(EarlyStopping):
             trainer.should_stop = True
 
 
-class Stopper(Checkpoint):
+class StopOnSignal(Checkpoint):
     """On SIGTERM or the first Ctrl-C, finish the step, save, and stop.
 
     The end of an epoch is not interrupted: its validation is finished and its checkpoint written

@@ -15,14 +15,13 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
-from odenet.runtime.flow import Flow
-from odenet.train.diagnosis import fault_of
+from odenet.train.divergence import fault_of
 from odenet.train.errors import TrainingError
+from odenet.train.flows import ROUGH, flows, stability
 from odenet.train.loader import Batch
 from odenet.train.optim import build_optimizer, build_schedule
 from odenet.train.samples import Stream, generator
 
-ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "stability": "h·ω/limit",
@@ -230,7 +229,7 @@ class Task(pl.LightningModule):
         """
         with torch.no_grad():
             margin = stability(self.network, ROUGH)
-            where = "" if inputs is None else fault_of(self.network, flows(self.network), inputs)
+            where = "" if inputs is None else fault_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what
         causes = ["lower the optimizer's lr, add a warmup to the schedule, or set clip = 1"]
@@ -269,26 +268,3 @@ class Task(pl.LightningModule):
         if isinstance(optimizer, list):
             raise RuntimeError("one optimizer trains the network")
         return optimizer.param_groups[0]["lr"]
-
-
-def stability(network: nn.Module, iterations: int | None = None) -> float | None:
-    """The largest h ω / limit of any step of any flow, from the norms of the operators.
-
-    Args:
-        network: holds the flows.
-        iterations: as in `Flow.stability`.
-
-    Returns:
-        None if a flow has no bound, or its scheme no limit; inf or nan for weights that are not
-        finite.
-    """
-    try:
-        margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
-    except (ValueError, NotImplementedError):
-        return None
-    return torch.stack(margins).amax().item() if margins else None  # nan if one is
-
-
-def flows(network: nn.Module) -> dict[str, Flow]:
-    """The flows of a network by their module path, in order."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}

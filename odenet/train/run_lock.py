@@ -44,7 +44,7 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
     folder = _numbered(name) if out is None else RunFolder(Path(out))
     made = out is None or make_folder(folder.path)
     _require_free(folder)  # before a lock is put there
-    with held(folder, console):
+    with locked(folder, console):
         _require_free(folder)
         for left in folder.inputs:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
 
 
 @contextmanager
-def held(folder: RunFolder, console: Console) -> Iterator[None]:
+def locked(folder: RunFolder, console: Console) -> Iterator[None]:
     """Hold a run, so that no other process trains in it.
 
     Raises:
