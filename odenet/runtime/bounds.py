@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.equations import Equations
-from odenet.runtime.spectra import BatchedNorms, Directions, operator_norm
+from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
 
 
 class Bounded(Equations):

@@ -64,6 +64,15 @@ class Equations(nn.Module):
         """An upper bound of the largest frequency ω of one step's field, from operator norms."""
         raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
 
+    def _obstacle_to_compiling(self) -> str:
+        """Why steps cannot be undone by compiled ones; empty if they can."""
+        if self.stochastic:
+            return (
+                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
+                "evaluations have to be by the same code"
+            )
+        return "" if self.reversible else self._irreversible()
+
     def _irreversible(self) -> str:
         return (
             f"{type(self).__name__} cannot be reversed: {self.obstacle}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,30 @@ from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
-from odenet.runtime.share import BudgetShare
+from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Shear
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import FlowWeights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
+
+
+def as_mode(memory: Memory | str) -> Memory:
+    """A memory mode as a flow keeps it: a word, or a number of bytes.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if memory in ("reversible", "stored", "checkpoint") or isinstance(memory, BudgetShare):
+        return cast(Memory, memory)
+    try:
+        return as_bytes(memory)
+    except ValueError:
+        raise ValueError(
+            'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
+            f'"2GB", not {memory!r}'
+        ) from None
 
 
 def all_steps(flow: Planned, state: State, memory: Memory) -> State:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from odenet.sizes import parse_size
+
 
 class BudgetShare(int):
     """One flow's part of a budget, in bytes: an equal one until all flows have told their need.
@@ -35,3 +37,15 @@ class BudgetShare(int):
         if len(known) < len(self.needs):
             return int(self)
         return self.total if sum(known) <= self.total else self.total * need // sum(known)
+
+
+def as_bytes(budget: int | str) -> int:
+    """A number of bytes, or a size in words.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    size = parse_size(budget) if isinstance(budget, str) else budget
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f'a budget is a number of bytes or a size such as "2GB", not {budget!r}')
+    return size

@@ -11,6 +11,9 @@ import torch
 from torch._C import _autograd
 from torch.nn.utils import parametrize
 
+from odenet.runtime.protocol import State
+from odenet.runtime.shear import like
+
 # torch.compile of torch 2.11 breaks its graph where it is asked.
 _WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 
@@ -40,6 +43,12 @@ class Autocast:
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.kind, self.dtype, self.enabled, cache_enabled=False)
+
+
+def single_under_autocast(state: State) -> State:
+    """A state in single precision at least, where autocast would round it: errors add up."""
+    low = Autocast.current(state[0].device).enabled
+    return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
 
 
 _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
