@@ -22,7 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
-from odenet.runtime.flow import Flow
+from odenet.train.flows import flows
 from odenet.train.new_task import input_shape
 from odenet.train.optim import build_optimizer
 
@@ -93,7 +93,7 @@ class MemoryLedger(TorchDispatchMode):
     def following(self) -> Iterator[None]:
         """Counting, and noting which flow is being called."""
         hooks = []
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+        for flow in flows(self._network).values():
             hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
             hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
         try:
@@ -155,7 +155,7 @@ class TrainingStep:
         self._device = device
         self._shape = (batch, *input_shape(program))
         self._network = _built(program, device, self._dtype).train()
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+        for flow in flows(self._network).values():
             flow.memory = memory
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
 

@@ -77,7 +77,7 @@ class CheckpointFiles(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
-class MovableCheckpoint(ModelCheckpoint):
+class KeptCheckpoint(ModelCheckpoint):
     """Lightning's, which forgets its best score when the folder of the run has been moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

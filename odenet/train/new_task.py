@@ -17,7 +17,7 @@ from odenet.train.errors import TrainingError
 from odenet.train.flows import flows
 from odenet.train.multilevel import refine_network
 from odenet.train.records import Options
-from odenet.train.samples import DataSet
+from odenet.train.samples import DataSet, relabelled
 from odenet.train.schema import Mismatch
 from odenet.train.task import Task
 
@@ -127,5 +127,4 @@ def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )
-    new = torch.tensor([classes.index(name) for name in data.classes])
-    return replace(data, test=replace(data.test, labels=new[data.test.labels]))
+    return replace(data, test=relabelled(data.test, data.classes, classes))

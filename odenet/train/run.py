@@ -17,10 +17,7 @@ from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.room import require_room
 from odenet.train.augment import Transforms
-from odenet.train.checkpoints import (
-    read_checkpoint,
-    write_weights,
-)
+from odenet.train.checkpoints import read_checkpoint, write_weights
 from odenet.train.console import quiet_lightning
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
@@ -29,13 +26,7 @@ from odenet.train.guard import EXACT
 from odenet.train.loader import Data, watched_split
 from odenet.train.matmul_precision import matmul_precision
 from odenet.train.metrics import has_rows, metrics_of
-from odenet.train.new_task import (
-    apply_options,
-    data_of,
-    in_classes,
-    input_shape,
-    new_task,
-)
+from odenet.train.new_task import apply_options, data_of, in_classes, input_shape, new_task
 from odenet.train.records import Options, Row, RunFolder
 from odenet.train.restoring import (
     require_resumable,

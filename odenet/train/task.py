@@ -187,7 +187,8 @@ class Task(pl.LightningModule):
         beside = {"samples_per_second": self._speed, **self.health}
         if self.device.type == "cuda":
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
-        self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds, **beside})
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
         bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
         bar |= {SHOWN[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
@@ -262,9 +263,3 @@ class Task(pl.LightningModule):
         self._speed = self._seen * self.trainer.world_size / (now - self._started)
         self.seconds += now - self._started
         self._started = now
-
-    def _rate(self) -> float:
-        optimizer = self.optimizers()
-        if isinstance(optimizer, list):
-            raise RuntimeError("one optimizer trains the network")
-        return optimizer.param_groups[0]["lr"]

@@ -14,7 +14,7 @@ from rich.console import Console
 from odenet.diagnostics import suggest
 from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
-from odenet.train.checkpoints import CheckpointFiles, MovableCheckpoint
+from odenet.train.checkpoints import CheckpointFiles, KeptCheckpoint
 from odenet.train.console import progress_display
 from odenet.train.drift_monitor import DriftMonitor
 from odenet.train.errors import TrainingError
@@ -127,8 +127,8 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = MovableCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
-    last = MovableCheckpoint(filename="last", **common)
+    best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    last = KeptCheckpoint(filename="last", **common)
     return [*found, metrics, best, last, StopOnSignal(folder.last)]
 
 

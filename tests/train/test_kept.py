@@ -10,7 +10,7 @@ from rich.console import Console
 
 from odenet import files
 from odenet.train import run
-from odenet.train.checkpoints import MovableCheckpoint
+from odenet.train.checkpoints import KeptCheckpoint
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
 from odenet.train.stopping import Stopped
@@ -101,7 +101,7 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(stub_spec, tmp_path):
     train(stub_spec, epochs=1)
     callbacks = run.read_checkpoint(RunFolder(Path("run")).last)["callbacks"]
     (state,) = (s for name, s in callbacks.items() if "test_accuracy" in name and "mode" in name)
-    moved = MovableCheckpoint(dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max")
+    moved = KeptCheckpoint(dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max")
     moved.load_state_dict(state)
     assert moved.best_model_score == moved.kth_value == state["best_model_score"]
     assert moved.best_model_path == str(tmp_path / "moved" / "best.ckpt")
