@@ -38,7 +38,7 @@ class Conversion:
     exact: bool = False
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """The converted network."""
+        """A network, converted in this way."""
         return convert(model, self.scheme, v0=self.v0, exact=self.exact, **self.constants)
 
 

@@ -126,7 +126,7 @@ class _Rate:
         return (*rates, *(torch.zeros_like(y) for y in state[len(rates) :]))
 
     def callback_accept_step(self, *_: Any) -> None:
-        """Called by torchdiffeq."""
+        """Counts a step; torchdiffeq calls this after each that it accepts."""
         self._flow.count("steps")
 
 

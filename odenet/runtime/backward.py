@@ -79,6 +79,7 @@ class BackwardPass:
             self._state.rename(passed.undone)
             self._grads.rename(passed.undone)
             drift = None if start is None else _DriftMeter(self._state, start)
+            # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             settled = None if drift is None or passed.flow.exact else drift.settle
             retreat(passed.shears, self._state, self._rate(step), self._grads, settled)
             if drift is not None:
@@ -87,7 +88,12 @@ class BackwardPass:
     # undoing a step
 
     def _rate(self, step: int) -> Rate:
-        """Evaluates rates once more, and adds to the gradients of what they read."""
+        """Evaluates rates once more, and adds to the gradients of what they read.
+
+        A term of a shear is y += c F(x, θ), where x does not hold y. With the cotangent ȳ, which it
+        leaves as it is, its transpose is x̄ += c (∂F/∂x)ᵀ ȳ and θ̄ += c (∂F/∂θ)ᵀ ȳ. The value of F
+        undoes the term: y -= c F.
+        """
 
         def rate(term: Term, target: str) -> Tensor:
             detached = self._read_as_recorded(term.params, step)
@@ -191,7 +197,11 @@ class BackwardPass:
         leaves: Sequence[Tensor],
         detached: DetachedValues,
     ) -> Sequence[Tensor | None]:
-        # The hooks of a sharded module take the gradients of its parameters.
+        """The gradients by the leaves; the whole graph is gone over where a part may not be.
+
+        The hooks of a sharded module take the gradients of its parameters from a full backward, and
+        a reentrant checkpoint allows no other.
+        """
         whole = bool(self._passed.weights.units)
         if not whole:
             nodes = graph(values)

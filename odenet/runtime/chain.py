@@ -1,9 +1,9 @@
 """All steps of a flow as one autograd function that stores no activations.
 
 The forward pass keeps the first state and the last. The backward pass undoes one step after the
-other: that needs every right-hand side once more, and so do the vector-Jacobian products, so that
-one evaluation with gradients on gives both. In mode "checkpoint", and for schemes without an
-inverse, it begins each step from a state that was kept instead.
+other (Gomez et al. 2017, Algorithm 1): that needs every right-hand side once more, and so do the
+vector-Jacobian products, so that one evaluation with gradients on gives both. In mode "checkpoint",
+and for schemes without an inverse, it begins each step from a state that was kept instead.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class RecomputedSteps(torch.autograd.Function):
 
     @staticmethod
     def forward(passed: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Runs the steps."""
+        """Runs the steps without a graph; gives the last state and the sums of further results."""
         slots, weights = len(passed.flow.slots), len(passed.weights.tensors)
         # Others, since autograd cannot save an input that comes out as it went in.
         state = tuple(tensor.detach() for tensor in tensors[:slots])

@@ -82,7 +82,7 @@ class CompiledSteps:
         return CompiledSteps, (self._options,)
 
     def advance(self, flow: Stepwise, state: State, weights: StepWeights) -> State:
-        """One step forward."""
+        """One step forward: the state after it."""
         return self._call("_advance", flow, state, _with_buffers(flow, weights))
 
     def pull_back(

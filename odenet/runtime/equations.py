@@ -33,11 +33,11 @@ class Equations(nn.Module):
         raise NotImplementedError
 
     def advance(self, state: State, step: int = 0) -> State:
-        """One step."""
+        """The state after a step, from the one before it."""
         raise NotImplementedError
 
     def retreat(self, state: State, step: int = 0) -> State:
-        """One step undone."""
+        """The state before a step, from the one after it."""
         raise NotImplementedError(self._irreversible())
 
     def readout(self, state: State) -> Tensor:

@@ -93,8 +93,9 @@ class ForwardPass:
         self.order = kernel_order(state[0])
         with torch.set_grad_enabled(self.differentiable):  # so that they need theirs, as given
             weights = [self.order(tensor) for tensor in weights]
+        # In fixed point every step is undone without an error; see `exact`.
         registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
-        every = self.flow.anchors if self.undo else 1
+        every = self.flow.anchors if self.undo else 1  # steps from one kept state to the next
         with self.as_it_was():
             for step in self.steps:
                 if step == self.steps.start or (every and step % every == 0):

@@ -156,7 +156,7 @@ class _OneModule:
         """It gives no further results."""
 
     def note_drift(self, drift: Tensor) -> None:
-        """Nothing is rebuilt."""
+        """Not called: nothing is rebuilt, so nothing drifts."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self.module[0].named_parameters()

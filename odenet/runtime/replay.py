@@ -77,7 +77,7 @@ class RandomStates(NamedTuple):
         return cls(cpu, accelerator, random.getstate(), numpy, memory)
 
     def restore(self, device: torch.device) -> None:
-        """Puts them back."""
+        """Sets the random streams back to these states."""
         torch.set_rng_state(self.cpu)
         if self.accelerator is not None:
             torch.get_device_module(device).set_rng_state(self.accelerator, device)

@@ -147,7 +147,7 @@ class InPlaceReplica:
         self._module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """An evaluation."""
+        """Evaluates the module, with the replica's state for as long as that takes."""
         before = []
         for module, twin in self._pairs:
             own = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]

@@ -76,7 +76,7 @@ class FiniteCheck(pl.Callback):
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
     ) -> None:
-        """Keep the loss."""
+        """Keep the loss, to look at it together with its gradient."""
         self._loss = loss.detach()
 
     def on_before_optimizer_step(

@@ -204,7 +204,7 @@ class Data(pl.LightningDataModule):
         self._damaged = data.damaged
 
     def train_dataloader(self) -> Batches:
-        """Shuffled and augmented."""
+        """The training split, shuffled and augmented."""
         return self._batches(self.train, self._plan)
 
     def val_dataloader(self) -> Batches:
@@ -212,7 +212,7 @@ class Data(pl.LightningDataModule):
         return self._batches(self.watched, BatchPlan(len(self.watched), 2 * self.recipe.batch))
 
     def test_dataloader(self) -> Batches:
-        """The test split."""
+        """The test split, in the order in which it is stored."""
         return self._batches(self.test, BatchPlan(len(self.test), 2 * self.recipe.batch))
 
     @property

@@ -77,7 +77,7 @@ class StopOnSignal(Checkpoint):
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen."""
+        """Take over SIGTERM and Ctrl-C, which only the main thread can."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
@@ -100,13 +100,13 @@ class StopOnSignal(Checkpoint):
             raise Stopped(self.path, self.asked)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Listen no more."""
+        """Give the signals back to whom they belonged."""
         self._forget()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Listen no more."""
+        """Give the signals back to whom they belonged."""
         self._forget()
 
     def _ask(self, number: int, frame: Any) -> None:
