@@ -253,9 +253,7 @@ class Task(pl.LightningModule):
         try:
             return self.network(inputs)
         except Inexact as error:
-            when = "while measuring"
-            if self.training:
-                when = f"in epoch {self.current_epoch + 1}"
+            when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
             raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
 
     def _stop_clock(self) -> None:
