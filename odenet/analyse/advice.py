@@ -42,7 +42,7 @@ def advise(facts: Facts) -> list[Diagnostic]:
     """Warnings about a scheme on these dynamics; `facts` are those of a file with steps.
 
     Returns:
-        That no step size is stable on the proved spectrum, and that so many steps are not undone
+        That no step size is stable on the proved spectrum, and that that many steps are not undone
         well enough to train by.
     """
     model = facts.model

@@ -28,11 +28,11 @@ class ClaimResult:
     """What became of one claim.
 
     Args:
-        claim: as it stands in the file.
+        claim: as it is written in the file.
         holds: True if proved, False if refuted, None if it is open.
         reason: why, in a sentence.
         span: the line of the claim; for a refutation with a place of its own, see `cause`.
-        cause: the piece of text that refutes it or stands in the way of a proof.
+        cause: the piece of text that refutes it or prevents a proof.
         witness: the counterexample of a refuted claim about the spectrum.
     """
 

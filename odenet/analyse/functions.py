@@ -1,4 +1,4 @@
-"""Fields in one normal form: sums of operators applied to functions that are no such sums.
+"""Fields in one normal form: sums of operators applied to functions that are not sums.
 
 The functions are compared by what they are made of, each number, operator and offset in its place.
 Their equality is the only one by which units are merged (odenet/analyse/read_units.py).

@@ -177,7 +177,7 @@ def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
 
 
 def factor_text(scalar: Scalar) -> str:
-    """A number as it stands before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
+    """A number as it is written before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
     if scalar == ONE:
         return ""
     return f"({scalar}) " if len(scalar.terms) > 1 else f"{scalar} "

@@ -56,7 +56,7 @@ def _part(part: Part, name: str) -> Iterator[str]:
     yield f"{block}s' = L φ(R s + b) with the units"
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit, part.units), start=1))
     for name, one in part.absorbed:
-        yield f"{name} = diag(φ') ≥ 0 of {one.text} stands with the linear terms."
+        yield f"{name} = diag(φ') ≥ 0 of {one.text} is among the linear terms."
     yield from _matrix(part)
     if part.nilpotent:
         yield f"No unit reads another in a circle: all eigenvalues of {jacobian} are 0."
@@ -75,7 +75,8 @@ def _part(part: Part, name: str) -> Iterator[str]:
 
 def _matrix(part: Part) -> Iterator[str]:
     if part.contracted is not None:
-        yield f"φ{part.contracted + 1} stands for its state, which the others read only through it."
+        unit = f"φ{part.contracted + 1}"
+        yield f"{unit} takes the place of its state, which the others read only through it."
     if part.expanded is None:
         yield from grid("M = R L = ", part.matrix)
         return

@@ -63,7 +63,7 @@ class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        names: spelling -> canonical name of a parameter, or the Gate it stands for.
+        names: spelling -> canonical name of a parameter, or the Gate it means.
     """
 
     def __init__(self, model: Model):

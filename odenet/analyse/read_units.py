@@ -179,7 +179,7 @@ class _Chains:
         states = any(isinstance(k, State) for k, _ in outer.argument)
         if len(inner) > 1 or states or not sign:
             raise OutsideTheorems(
-                "this activation stands inside another with more than a number between them: the "
+                "this activation is inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
                 leaf.node.span or outer.node.span,
             )

@@ -19,7 +19,7 @@ from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
 from odenet.files import explain
-from odenet.interrupts import SIGNALS, Interrupted, heard
+from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
 app = typer.Typer(
     name="odenet",
@@ -65,7 +65,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek is shown their codes
             stream.reconfigure(errors="backslashreplace")
     try:
-        with heard():
+        with interruptible():
             _run()
     except Interrupted as interrupted:
         for number in SIGNALS:  # one more ends what the interpreter does at its end

@@ -1,7 +1,7 @@
 """The author's formulas on numbers, with derivatives: dual numbers, in plain Python.
 
 This is what everything that is said about the dynamics is compared with. It reads the typed
-formulas as they stand and shares no code with the algebra of words or with the search for
+formulas as they are and shares no code with the algebra of words or with the search for
 counterexamples.
 """
 

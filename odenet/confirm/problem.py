@@ -67,7 +67,7 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     rates = RightHandSides.draw(scheme, rng, sin)
     orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
-        raise NoNumbers("a right-hand side reads what is no unknown of the pattern")
+        raise NoNumbers("a right-hand side reads what is not an unknown of the pattern")
     solution = {
         name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(WIDTH)]
         for name, order in orders.items()

@@ -20,7 +20,7 @@ from odenet.model.typed.scheme import Scheme
 
 SEED = 2018
 PROBLEMS = 6  # that are tried for two that agree
-ROUNDED = 100  # errors may be so many times as large as what rounded coefficients leave over
+ROUNDED = 100  # errors may be this many times as large as what rounded coefficients leave over
 LITTLE = 0.02  # h in the finest measurements, some times over
 # Decimal digits, in turn: a disagreement that goes away with more of them was rounding, after
 # divisions by the smallest number a float can be, or by products of such numbers.

@@ -67,7 +67,7 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
             return number(node.numerator, known, kind) / number(node.denominator, known, kind)
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
-    raise NoNumbers(f"{type(node).__name__} is no number")
+    raise NoNumbers(f"{type(node).__name__} is not a number")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class RightHandSides:
     def function(self, name: str) -> Callable[..., tuple[Any, Any]]:
         """A function of the entries of its arguments, one after the other."""
         if name not in self.outer:
-            raise NoNumbers(f"{name} is no right-hand side of the pattern")
+            raise NoNumbers(f"{name} is not a right-hand side of the pattern")
         squash, (b0, b1) = self.squash, self.shift[name]
         upper = [a for matrix in self.inner[name] for a in matrix[0]]
         lower = [a for matrix in self.inner[name] for a in matrix[1]]

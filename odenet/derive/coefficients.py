@@ -36,8 +36,8 @@ class Scalars:
 
     Args:
         scheme: its text.
-        expand: whether a `let` stands for its definition instead of for itself.
-        further: symbols the field has besides.
+        expand: whether a `let` is replaced by its definition.
+        further: other symbols of the field.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):

@@ -21,7 +21,7 @@ class _Pivot:
 
 
 def express(form: Form, rows: Mapping[Name, Form]) -> dict[Name, FracElement] | None:
-    """The coefficients that write a form as a combination of others, None if it is none.
+    """The coefficients that write a form as a combination of others, None if it is not one.
 
     Where several combinations do, later rows get 0.
     """

@@ -1,4 +1,4 @@
-"""From the text of one step to a sequence of shears, or to what stands in the way.
+"""From the text of one step to a sequence of shears, or to what prevents it.
 
 The stored values after a step are known; which values before it follow? A right-hand side is known
 as soon as its arguments are linear combinations of what is known. Take its contribution off, and
@@ -103,7 +103,7 @@ class StepInverter:
     def write(
         self, form: Form, rows: dict[Slot, Form] | None = None
     ) -> dict[Slot, FracElement] | None:
-        """A form as a combination of registers, up to known atoms; None if it is none."""
+        """A form as a combination of registers, up to known atoms; None if it is not one."""
         rest = {key: value for key, value in form.items() if key not in self.known}
         rows = self.rows if rows is None else rows
         bare = {s: {k: v for k, v in row.items() if k not in self.known} for s, row in rows.items()}

@@ -22,7 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
-from odenet.runtime.flow import Flow
+from odenet.train.flows import flows
 from odenet.train.optim import build_optimizer
 
 Mode = Literal["reversible", "stored", "checkpoint"]
@@ -38,7 +38,7 @@ class Footprint:
         optimizer: its state.
         chain: what flows hold between the forward and the backward pass.
         outside: what everything else holds between them, and the batch.
-        working: what is there besides, when the most is.
+        working: the other memory in use at the moment of the peak.
         peak: the most that is held at once.
     """
 
@@ -51,7 +51,7 @@ class Footprint:
     peak: int
 
 
-class Ledger(TorchDispatchMode):
+class MemoryLedger(TorchDispatchMode):
     """Counts the bytes of the tensors that operations make, as long as they live.
 
     Args:
@@ -92,7 +92,7 @@ class Ledger(TorchDispatchMode):
     def following(self) -> Iterator[None]:
         """Counting, and noting which flow is being called."""
         hooks = []
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+        for flow in flows(self._network).values():
             hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
             hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
         try:
@@ -124,12 +124,12 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
         ValueError: if a flow has no such mode.
     """
     with FakeTensorMode():
-        return Training(program, batch, memory, device).footprint()
+        return TrainingStep(program, batch, memory, device).footprint()
 
 
 def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
     """The footprint of a training step that is run, with the peak that the allocator saw."""
-    training = Training(program, batch, memory, device)
+    training = TrainingStep(program, batch, memory, device)
     found = training.footprint()
     highest = training.highest()
     fixed = found.parameters + found.optimizer
@@ -137,7 +137,7 @@ def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprin
     return replace(found, working=working, peak=fixed + highest)
 
 
-class Training:
+class TrainingStep:
     """A network with its optimizer and a batch of random data.
 
     Args:
@@ -155,13 +155,13 @@ class Training:
         program.require_network()
         self._shape = (batch, *(program.input_shape or ()))
         self._network = _built(program, device, self._dtype).train()
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+        for flow in flows(self._network).values():
             flow.memory = memory
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
 
     def footprint(self) -> Footprint:
         """One step, counted tensor by tensor."""
-        ledger = Ledger(self._network)
+        ledger = MemoryLedger(self._network)
         with ledger.following():
             loss = self._loss()
             chain, outside = ledger.chain, ledger.held - ledger.chain

@@ -12,7 +12,7 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
-from odenet.runtime.flow import Flow
+from odenet.train.flows import flows
 
 ROWS = {
     "parameters": "parameters",
@@ -28,8 +28,7 @@ STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 def modes_of(program: Program) -> tuple[Mode, ...]:
     """The memory modes that all flows of a network have."""
-    flows = [m for m in program.network().modules() if isinstance(m, Flow)]
-    able = all(flow.reversible for flow in flows)
+    able = all(flow.reversible for flow in flows(program.network()).values())
     return ("reversible", "stored", "checkpoint") if able else ("stored", "checkpoint")
 
 

@@ -11,9 +11,9 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity, download_url
 
 from odenet.model.tables.data_sets import Published
+from odenet.train.checksums import digest_of
 from odenet.train.errors import TrainingError
 from odenet.train.samples import DataSet, Split
-from odenet.train.sealed import digest_of
 
 
 def load_archive(name: str, archive: Published, root: Path, download: bool) -> DataSet:

@@ -6,7 +6,7 @@ number of processes that share the epoch, or where a run was interrupted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -113,20 +113,18 @@ class Transforms:
         deviation: Sequence[float],
     ) -> "Transforms":
         """The transforms of a finished training, without its augmentations."""
-        plain = cls(
-            shape, (), torch.zeros(()), torch.ones(()), standardised_over(augment) == "image"
-        )
+        per_image = standardised_over(augment) == "image"
+        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image)
         return plain.standardising_by(mean, deviation)
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
         """The same with other statistics, a number per channel."""
-        columns = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
-        return Transforms(self.shape, self.steps, *columns, per_image=self.per_image)
+        mean_, deviation_ = (torch.tensor(v)[:, None, None] for v in (mean, deviation))
+        return replace(self, mean=mean_, deviation=deviation_)
 
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
-        mean, deviation = self.mean.to(device), self.deviation.to(device)
-        return Transforms(self.shape, self.steps, mean, deviation, self.per_image)
+        return replace(self, mean=self.mean.to(device), deviation=self.deviation.to(device))
 
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""

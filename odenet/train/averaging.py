@@ -30,7 +30,7 @@ class MovingAverage(WeightAveraging):
 
     @property
     def average(self) -> nn.Module:
-        """The averaged task."""
+        """The task with the averaged weights."""
         return self._averaged.module
 
     @property

@@ -1,5 +1,6 @@
 """Checkpoints and weights on disk: written whole and sealed, and verified before they are used."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,21 +9,22 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from odenet.files import make_folder, replacing, write_bytes
+from odenet.train.checksums import digest_of, seal_archive, verify_archive
 from odenet.train.errors import TrainingError
-from odenet.train.schema import Misfit, read_as
-from odenet.train.sealed import digest_of, seal_archive, verify_archive
+from odenet.train.schema import Mismatch, read_as
 
 NETWORK = "network."  # before the names of the network's weights in a checkpoint
 HELP = "go on from another copy of it, or train again"
 
 
 @dataclass(frozen=True)
-class Progress:
+class OdenetState:
     """What odenet adds to a checkpoint.
 
     Args:
@@ -37,12 +39,12 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Content:
+class CheckpointContent:
     """What every checkpoint has to hold.
 
     Args:
         state_dict: weights and sums of the metrics, by name.
-        odenet: see `Progress`.
+        odenet: see `OdenetState`.
         epoch: the current one.
         global_step: optimizer steps done.
         optimizer_states: one.
@@ -51,7 +53,7 @@ class Content:
     """
 
     state_dict: Mapping[str, Tensor]
-    odenet: Progress
+    odenet: OdenetState
     epoch: int
     global_step: int
     optimizer_states: Sequence[Mapping[str, Any]]
@@ -73,6 +75,22 @@ class CheckpointFiles(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read one, verified; nothing that it may hold is run."""
         return read_checkpoint(Path(path))
+
+
+class KeptCheckpoint(ModelCheckpoint):
+    """Lightning's, which forgets its best score when the folder of the run has been moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state back; its files lie where the folder is now."""
+        folder = str(self.dirpath)
+
+        def here(path: str) -> str:
+            return os.path.join(folder, os.path.basename(path)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        moved = {name: here(state_dict[name]) for name in paths}
+        super().load_state_dict(state_dict | moved | {"best_k_models": best, "dirpath": folder})
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -104,10 +122,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         verify_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict):
-            raise Misfit(f"it holds a {type(content).__name__}")
-        names = Content.__dataclass_fields__
-        read_as(Content, {name: content[name] for name in names if name in content})
-    except (OSError, Misfit) as error:
+            raise Mismatch(f"it holds a {type(content).__name__}")
+        names = CheckpointContent.__dataclass_fields__
+        read_as(CheckpointContent, {name: content[name] for name in names if name in content})
+    except (OSError, Mismatch) as error:
         raise TrainingError(f"{path} cannot be used: {error}", HELP) from error
     except Exception as error:  # pickle and torch have many; theirs advise to run what is in it
         raise TrainingError(f"{path} cannot be used: it is not a checkpoint", HELP) from error
@@ -153,7 +171,7 @@ def read_weights(path: Path, digest: str) -> dict[str, Any]:
     """
     try:
         if digest and digest_of(path) != digest:
-            raise Misfit("its content is not what its checksum was taken of")
+            raise Mismatch("its content is not what its checksum was taken of")
         with safe_open(path, "pt") as file:
             state = {NETWORK + name: file.get_tensor(name) for name in file.keys()}
             level = int((file.metadata() or {}).get("level", "0"))
@@ -166,45 +184,45 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
     """Compare the names and shapes of tensors.
 
     Raises:
-        Misfit: says where they differ.
+        Mismatch: says where they differ.
     """
     for name, tensor in expected.items():
         shown = name.removeprefix(NETWORK)
         if name not in found:
-            raise Misfit(f"it has no {shown}")
+            raise Mismatch(f"it has no {shown}")
         there, here = (tuple(t.shape) for t in (found[name], tensor))
         if there != here:
-            raise Misfit(f"{shown} is {_size(there)} in it and {_size(here)} in the network")
+            raise Mismatch(f"{shown} is {_size(there)} in it and {_size(here)} in the network")
     unknown = [name for name in found if name not in expected]
     if unknown:
-        raise Misfit(f"its {unknown[0].removeprefix(NETWORK)} is not in the network")
+        raise Mismatch(f"its {unknown[0].removeprefix(NETWORK)} is not in the network")
 
 
 def require_optimizer(optimizer: torch.optim.Optimizer, found: Sequence[Mapping[str, Any]]) -> None:
     """Compare an optimizer that has done no step with a state that it is to take.
 
     Raises:
-        Misfit: says where they differ.
+        Mismatch: says where they differ.
     """
     if len(found) != 1:
-        raise Misfit(f"`optimizer_states` has {len(found)} entries, not one")
+        raise Mismatch(f"`optimizer_states` has {len(found)} entries, not one")
     groups, states = found[0].get("param_groups"), found[0].get("state")
     if not isinstance(groups, list) or not isinstance(states, Mapping):
-        raise Misfit("`optimizer_states` is not that of an optimizer")
+        raise Mismatch("`optimizer_states` is not that of an optimizer")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     sizes = [len(group["params"]) for group in optimizer.param_groups]
     kind = "betas" if "betas" in optimizer.param_groups[0] else "momentum"
     if not all(isinstance(group, Mapping) and kind in group for group in groups):
-        raise Misfit(f"its optimizer is not {type(optimizer).__name__}")
+        raise Mismatch(f"its optimizer is not {type(optimizer).__name__}")
     if [len(group.get("params", ())) for group in groups] != sizes:
-        raise Misfit("its optimizer has other parameters")
+        raise Mismatch("its optimizer has other parameters")
     for place, state in states.items():
         if place not in range(len(parameters)) or not isinstance(state, Mapping):
-            raise Misfit("its optimizer has other parameters")
+            raise Mismatch("its optimizer has other parameters")
         for name, value in state.items():
             shape = parameters[place].shape
             if isinstance(value, Tensor) and value.ndim and value.shape != shape:
-                raise Misfit(
+                raise Mismatch(
                     f"the optimizer's {name} of parameter {place} is "
                     f"{_size(tuple(value.shape))} in it and {_size(tuple(shape))} in the network"
                 )
@@ -214,13 +232,13 @@ def require_loops(expected: Mapping[str, Any], found: object, name: str) -> None
     """Compare the entries of the state of a loop.
 
     Raises:
-        Misfit: one is missing.
+        Mismatch: one is missing.
     """
     if not isinstance(found, Mapping):
-        raise Misfit(f"`{name}` is not a mapping")
+        raise Mismatch(f"`{name}` is not a mapping")
     for key, value in expected.items():
         if key not in found:
-            raise Misfit(f"`{name}` has no entry `{key}`")
+            raise Mismatch(f"`{name}` has no entry `{key}`")
         if isinstance(value, Mapping):
             require_loops(value, found[key], f"{name}.{key}")
 

@@ -27,7 +27,7 @@ EXPECTED = (
 )
 
 
-class Bar(RichProgressBar):
+class ProgressBar(RichProgressBar):
     """Lightning's bar, one for the training batches, epochs counted from one."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Bar(RichProgressBar):
         return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
 
-class Lines(Checkpoint):
+class ProgressLines(Checkpoint):
     """A line after some of the epochs, for output that goes to a file.
 
     A `Checkpoint` to Lightning, which calls those after the epoch's numbers are known.
@@ -91,13 +91,13 @@ class Lines(Checkpoint):
             self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False)
 
 
-def progress(console: Console) -> Callback:
+def progress_display(console: Console) -> Callback:
     """A bar on a terminal, lines elsewhere."""
-    return Bar() if console.is_terminal else Lines(console)
+    return ProgressBar() if console.is_terminal else ProgressLines(console)
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning from reporting what it finds, and from warning of what is meant to be."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -12,7 +12,7 @@ from sklearn import datasets as points_and_digits
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.train.archives import load_archive
-from odenet.train.folder import load_folder
+from odenet.train.picture_folder import load_folder
 from odenet.train.samples import DataSet, Split, Stream, generator, stratified
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth

@@ -1,4 +1,4 @@
-"""Pictures in files."""
+"""Figures written to files, in the format that the file's ending names."""
 
 import io
 import warnings

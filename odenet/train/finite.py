@@ -14,26 +14,25 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 from lightning.pytorch.plugins import MixedPrecision
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from odenet.runtime.arrival import Arrival
+from odenet.runtime.host_copy import HostCopy
 from odenet.train.averaging import MovingAverage
+from odenet.train.callbacks import require_whole_weights, warn
 from odenet.train.checkpoints import NETWORK, not_finite
-from odenet.train.errors import TrainingError
 from odenet.train.task import Task
 
 ROLLBACKS = 3  # in one epoch; then what goes wrong does so whatever the batch
 
 
-class Step(NamedTuple):
+class CheckedStep(NamedTuple):
     """What was found in a training step."""
 
     number: int  # in its epoch, from 1
     inputs: Tensor
-    bad: Arrival  # whether the loss, a gradient, a weight after the step is not finite
+    bad: HostCopy  # whether the loss, a gradient, a weight after the step is not finite
 
 
 class FiniteCheck(pl.Callback):
@@ -51,20 +50,14 @@ class FiniteCheck(pl.Callback):
         self.console = console
         self._loss = torch.zeros(())
         self._bad = torch.zeros(2)
-        self._steps: deque[Step] = deque()
+        self._steps: deque[CheckedStep] = deque()
         self._before: dict[str, Any] = {}  # the step, or the epoch
         self._count = 0  # of steps left out, or of rollbacks in the epoch
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse to take weights back that no process holds whole."""
-        if self.policy == "stop":
-            return
-        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            raise TrainingError(
-                f"--on-nan {self.policy} needs whole weights, and "
-                f"{type(trainer.strategy).__name__} has cut them into pieces",
-                "use --strategy ddp, or --on-nan stop",
-            )
+        if self.policy != "stop":
+            require_whole_weights(trainer, f"--on-nan {self.policy}", "--on-nan stop")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A new epoch has not been gone back in."""
@@ -83,7 +76,7 @@ class FiniteCheck(pl.Callback):
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
     ) -> None:
-        """Keep the loss."""
+        """Keep the loss, to look at it together with its gradient."""
         self._loss = loss.detach()
 
     def on_before_optimizer_step(
@@ -106,9 +99,10 @@ class FiniteCheck(pl.Callback):
             self._bad.zero_()
             self._count += 1
             if self._count == 1:
-                self._say(
+                warn(
+                    self.console,
                     f"in epoch {trainer.current_epoch + 1} a step was left out, as its loss or "
-                    "gradient was not finite; so will others be"
+                    "gradient was not finite; so will others be",
                 )
 
     def on_train_batch_end(
@@ -122,7 +116,7 @@ class FiniteCheck(pl.Callback):
         """Look at the weights, and at what was found in the step before."""
         weights = _bad([*pl_module.parameters(), *_floating(pl_module.buffers())])
         found = torch.cat([self._bad, _agreed(weights.float()[None])])
-        self._steps.append(Step(batch_idx + 1, batch[0], Arrival(found)))
+        self._steps.append(CheckedStep(batch_idx + 1, batch[0], HostCopy(found)))
         last = batch_idx + 1 == trainer.num_training_batches
         waits = pl_module.device.type != "cpu" and not last
         self._settle(trainer, pl_module, 1 if waits else 0)
@@ -136,10 +130,13 @@ class FiniteCheck(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how many steps were left out."""
         if self.policy == "skip" and self._count > 1:
-            self._say(f"{self._count} steps were left out, as losses or gradients were not finite")
+            warn(
+                self.console,
+                f"{self._count} steps were left out, as losses or gradients were not finite",
+            )
 
     def _settle(self, trainer: pl.Trainer, task: pl.LightningModule, most: int) -> None:
-        """Read what was found, but of the last so many steps."""
+        """Read what was found, except for the last ``most`` steps."""
         while len(self._steps) > most:
             step = self._steps.popleft()
             loss, gradient, weights = step.bad.read().tolist()
@@ -148,7 +145,7 @@ class FiniteCheck(pl.Callback):
                 self._respond(trainer, task, step, what)
 
     def _respond(
-        self, trainer: pl.Trainer, task: pl.LightningModule, step: Step, what: str
+        self, trainer: pl.Trainer, task: pl.LightningModule, step: CheckedStep, what: str
     ) -> None:
         """Go back, or stop."""
         assert isinstance(task, Task)
@@ -159,7 +156,7 @@ class FiniteCheck(pl.Callback):
         if self.policy == "rollback" and self._before and self._count < ROLLBACKS:
             self._count += 1
             _put_back(trainer, task, deepcopy(self._before))
-            self._say(f"{message}; back to the weights that the epoch began with")
+            warn(self.console, f"{message}; back to the weights that the epoch began with")
             return
         if self.policy == "rollback":
             message += f", after {ROLLBACKS} rollbacks"
@@ -167,9 +164,6 @@ class FiniteCheck(pl.Callback):
         if bad:
             raise task.fault(message, otherwise=f"{bad[0].removeprefix(NETWORK)} is not")
         raise task.fault(message, step.inputs if trainer.world_size == 1 else None)
-
-    def _say(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/yellow] {text}")
 
 
 def _bad(tensors: Iterable[Tensor]) -> Tensor:

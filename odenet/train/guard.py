@@ -7,21 +7,21 @@ proof rests on.
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from rich.console import Console
-from rich.markup import escape
 from torch import nn
 
 from odenet.runtime.flow import Flow
+from odenet.train.callbacks import EpochWatcher, has_whole_weights, require_whole_weights, warn
 from odenet.train.errors import TrainingError
-from odenet.train.task import ROUGH, Task, flows, stability
+from odenet.train.flows import ROUGH, flows, stability
+from odenet.train.task import Task
 
 EXACT = 200  # iterations before weights are changed by it
 AIM = 0.98  # the share that a step which was above 1 gets
 ROUNDS = 12  # of scaling; one is enough where ω is quadratic in the operators
 
 
-class Guard(pl.Callback):
+class Guard(EpochWatcher):
     """After the last step of each epoch measures the margin, and warns or rescales the operators.
 
     A condition of the proof that does not hold for the weights is said once.
@@ -41,45 +41,32 @@ class Guard(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
-        if self.rescale and not _whole(trainer):
-            raise TrainingError(
-                f"--guard rescale needs whole weights, and {type(trainer.strategy).__name__} has "
-                "cut them into pieces",
-                "use --strategy ddp, or --guard warn",
-            )
+        if self.rescale:
+            require_whole_weights(trainer, "--guard rescale", "--guard warn")
         if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
             raise TrainingError(
                 "--guard rescale: no stability limit is known for a flow of this network",
                 "`odenet check` says why; use --guard warn",
             )
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
-        """Look at the weights when an epoch's last step is done, before they are measured."""
-        last = batch_idx + 1 == trainer.num_training_batches
-        if not last or not isinstance(pl_module, Task) or not _whole(trainer):
+    def look_at(self, trainer: pl.Trainer, task: Task) -> None:
+        """Look at the weights, before they are measured."""
+        if not has_whole_weights(trainer):
             return
-        self._look_at_conditions(pl_module.network, trainer.current_epoch + 1)
+        self._look_at_conditions(task.network, trainer.current_epoch + 1)
         if self.rescale:
-            rescale(pl_module.network)
-        margin = stability(pl_module.network, ROUGH)
+            rescale(task.network)
+        margin = stability(task.network, ROUGH)
         if margin is None:
             return
-        pl_module.health["stability"] = margin
+        task.health["stability"] = margin
         if not margin <= 1 and not self._said:
             self._said = True
-            help_ = (
-                "shorten h" if self.rescale else "shorten h, or keep it below by --guard rescale"
-            )
-            self.console.print(
-                f"[yellow]warning:[/yellow] after epoch {trainer.current_epoch + 1} the steps are "
-                f"too long for the weights: h·ω is {margin:.3g} times its limit; {help_}"
+            or_else = "" if self.rescale else ", or keep it below by --guard rescale"
+            warn(
+                self.console,
+                f"after epoch {trainer.current_epoch + 1} the steps are too long for the weights: "
+                f"h·ω is {margin:.3g} times its limit; shorten h{or_else}",
             )
 
     def _look_at_conditions(self, network: nn.Module, epoch: int) -> None:
@@ -89,9 +76,10 @@ class Guard(pl.Callback):
         new = [text for text in broken if text not in self._broken]
         self._broken.update(new)
         if new:
-            self.console.print(
-                f"[yellow]warning:[/yellow] after epoch {epoch} the proof about the spectrum does "
-                f"not hold for the weights: it rests on {escape(' and '.join(new))}"
+            warn(
+                self.console,
+                f"after epoch {epoch} the proof about the spectrum does not hold for the weights: "
+                f"it rests on {' and '.join(new)}",
             )
 
 
@@ -113,8 +101,3 @@ def _scale(flow: Flow, factors: torch.Tensor) -> None:
         stack = getattr(flow, name)
         each = factors.amin(0, keepdim=True) if name in flow.shared else factors
         stack.mul_(each.to(stack).view(-1, *(1,) * (stack.ndim - 1)))
-
-
-def _whole(trainer: pl.Trainer) -> bool:
-    """Whether every process holds all of the weights."""
-    return isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)

@@ -14,7 +14,7 @@ from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.train.augment import Draws, Transforms, build_transforms
 from odenet.train.errors import TrainingError
-from odenet.train.pictures import Reader, reading_processes
+from odenet.train.pictures import PictureReader, reading_processes
 from odenet.train.samples import DataSet, Split, Stream, generator, hold_out, part
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
@@ -22,7 +22,7 @@ Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
 
 
 @dataclass
-class Plan:
+class BatchPlan:
     """Which samples make up the batches of the current epoch, for one of `world` processes.
 
     Every process knows the whole epoch's order and takes every `world`-th sample of each batch, so
@@ -90,7 +90,7 @@ class Batches:
         self,
         split: Split,
         transforms: Transforms,
-        plan: Plan,
+        plan: BatchPlan,
         device: torch.device,
         workers: int = 0,
     ):
@@ -101,10 +101,10 @@ class Batches:
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | Reader = (
+        self._source: Tensor | PictureReader = (
             inputs.to(device)
             if isinstance(inputs, Tensor)
-            else Reader(inputs, workers, pinned=device.type == "cuda")
+            else PictureReader(inputs, workers, pinned=device.type == "cuda")
         )
         self._served = 0
         self._resume_at = 0
@@ -204,16 +204,16 @@ class Data(pl.LightningDataModule):
         self._damaged = data.damaged
 
     def train_dataloader(self) -> Batches:
-        """Shuffled and augmented."""
+        """The training split, shuffled and augmented."""
         return self._batches(self.train, self._plan)
 
     def val_dataloader(self) -> Batches:
         """What the best epoch is chosen by: the held-out samples, without any the test split."""
-        return self._batches(self.watched, Plan(len(self.watched), 2 * self.recipe.batch))
+        return self._batches(self.watched, BatchPlan(len(self.watched), 2 * self.recipe.batch))
 
     def test_dataloader(self) -> Batches:
-        """The test split."""
-        return self._batches(self.test, Plan(len(self.test), 2 * self.recipe.batch))
+        """The test split, in the order in which it is stored."""
+        return self._batches(self.test, BatchPlan(len(self.test), 2 * self.recipe.batch))
 
     @property
     def damaged(self) -> list[str]:
@@ -232,12 +232,12 @@ class Data(pl.LightningDataModule):
         return min(self.steps_per_epoch * self.recipe.batch, self._plan.samples)
 
     @property
-    def _plan(self) -> Plan:
+    def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        return Plan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        return BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
 
-    def _batches(self, split: Split, plan: Plan) -> Batches:
+    def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer
         if trainer is None:
             raise RuntimeError("loaders belong to a Trainer")

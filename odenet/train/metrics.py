@@ -12,9 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from odenet.train.records import RunFolder
-
-Row = dict[str, float]
+from odenet.train.records import Row, RunFolder
 
 
 class Metrics(Checkpoint):

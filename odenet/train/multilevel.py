@@ -10,14 +10,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
 from odenet.train.averaging import MovingAverage
+from odenet.train.callbacks import require_whole_weights
 from odenet.train.errors import TrainingError
+from odenet.train.flows import flows
 from odenet.train.optim import decay_groups
-from odenet.train.task import Task, flows
+from odenet.train.task import Task
 
 Origins = dict[nn.Parameter, nn.Parameter]  # refined parameter -> the one it came from
 
@@ -27,11 +29,7 @@ class MultiLevel(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse strategies that have cut the parameters into pieces."""
-        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            raise TrainingError(
-                f"levels cannot be refined under {type(trainer.strategy).__name__}",
-                "use --strategy ddp, or --set levels=[]",
-            )
+        require_whole_weights(trainer, "refining levels", "--set levels=[]")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refine when a level begins; not again after a resume inside its first epoch."""

@@ -14,11 +14,12 @@ from odenet.runtime.budget import shares
 from odenet.runtime.flow import Memory
 from odenet.train.checkpoints import NETWORK, require_fit
 from odenet.train.errors import TrainingError
+from odenet.train.flows import flows
 from odenet.train.multilevel import refine_network
 from odenet.train.records import Options
-from odenet.train.samples import DataSet
-from odenet.train.schema import Misfit
-from odenet.train.task import Task, flows
+from odenet.train.samples import DataSet, relabelled
+from odenet.train.schema import Mismatch
+from odenet.train.task import Task
 
 
 def input_shape(program: Program) -> tuple[int, ...]:
@@ -58,11 +59,13 @@ def restored_task(
     """The task of a program with the weights of a checkpoint. See `new_task`.
 
     Raises:
-        Misfit: they are those of another network.
+        Mismatch: they are those of another network.
     """
     level, levels = checkpoint["odenet"]["level"], program.recipe.levels
     if not 0 <= level <= len(levels):
-        raise Misfit(f"its flows were refined {level} times, and levels says {len(levels)} at most")
+        raise Mismatch(
+            f"its flows were refined {level} times, and levels says {len(levels)} at most"
+        )
     task = new_task(program, classes, watched, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK)}
     require_fit({NETWORK + n: t for n, t in task.network.state_dict().items()}, weights)
@@ -124,5 +127,4 @@ def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )
-    new = torch.tensor([classes.index(name) for name in data.classes])
-    return replace(data, test=replace(data.test, labels=new[data.test.labels]))
+    return replace(data, test=relabelled(data.test, data.classes, classes))

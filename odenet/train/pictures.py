@@ -82,7 +82,7 @@ def decode(path: str, shape: Sequence[int]) -> Tensor | str:
 def _in_bytes(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
 
-    Numbers that are no kind's, as of measurements, are scaled by the picture's own range.
+    Numbers of no kind, as of measurements, are scaled by the picture's own range.
     """
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
@@ -96,7 +96,7 @@ def _in_bytes(image: Image.Image) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class Read:
+class PictureBatch:
     """A batch of pictures as read.
 
     Args:
@@ -109,12 +109,12 @@ class Read:
     good: np.ndarray
     damaged: list[str]
 
-    def pin_memory(self) -> "Read":
+    def pin_memory(self) -> "PictureBatch":
         """The same in memory that a GPU reads from on its own; torch calls this."""
         return replace(self, images=self.images.pin_memory())
 
 
-class Reader:
+class PictureReader:
     """Decodes batches of pictures, in order, ahead of their use.
 
     Args:
@@ -135,7 +135,7 @@ class Reader:
             persistent_workers=workers > 0,
         )
 
-    def read(self, batches: Iterable[list[int]]) -> Iterator[Read]:
+    def read(self, batches: Iterable[list[int]]) -> Iterator[PictureBatch]:
         """The pictures of each batch.
 
         Args:
@@ -145,12 +145,12 @@ class Reader:
         yield from self._loader
 
 
-def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> Read:
+def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> PictureBatch:
     images = [image for image in read if isinstance(image, Tensor)]
     damaged = [line for line in read if isinstance(line, str)]
     good = np.array([isinstance(image, Tensor) for image in read])
     stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=torch.uint8)
-    return Read(stacked, good, damaged)
+    return PictureBatch(stacked, good, damaged)
 
 
 def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
@@ -165,7 +165,7 @@ def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tu
     images = torch.empty((len(pictures), *pictures.shape), dtype=torch.uint8)
     good = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
-    for batch, read in zip(batches, Reader(pictures, workers).read(batches), strict=True):
+    for batch, read in zip(batches, PictureReader(pictures, workers).read(batches), strict=True):
         good[batch] = read.good
         filled = int(good.sum())
         images[filled - len(read.images) : filled] = read.images

@@ -9,11 +9,13 @@ from typing import Any
 
 from odenet.files import make_folder, write_text
 from odenet.plugins import loaded
+from odenet.train.checksums import digest_of, read_sealed_json, sealed_json
 from odenet.train.errors import TrainingError
-from odenet.train.schema import Misfit
-from odenet.train.sealed import digest_of, read_sealed_json, sealed_json
+from odenet.train.schema import Mismatch
 
 MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 processes
+Row = dict[str, float]  # of the metrics: values by column
+
 COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"}  # of every row
 
 
@@ -45,9 +47,9 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:
-            raise Misfit(f"`nodes` is {self.nodes}, not a number from 1 to {MOST_NODES}")
+            raise Mismatch(f"`nodes` is {self.nodes}, not a number from 1 to {MOST_NODES}")
         if isinstance(self.memory, int) and self.memory < 0:
-            raise Misfit(f"`memory` is {self.memory} bytes")
+            raise Mismatch(f"`memory` is {self.memory} bytes")
 
 
 @dataclass(frozen=True)
@@ -78,86 +80,49 @@ class Record:
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise Misfit("`classes` names none")
+            raise Mismatch("`classes` names none")
         if len(self.mean) != len(self.deviation) or not all(d > 0 for d in self.deviation):
-            raise Misfit("`deviation` is not a positive number for each channel")
+            raise Mismatch("`deviation` is not a positive number for each channel")
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """The files of a run by their meaning.
 
     Args:
         path: the folder.
+
+    Attributes:
+        spec: the spec as it was.
+        used: copies of the files that the spec uses, under names of their own.
+        plugins: copies of the plugins that the spec needs.
+        module: the generated module.
+        certificate: what was proved of the spec.
+        inputs: what is written before training, but for the record, which comes last.
+        record: what the run was started with.
+        metrics: a row per epoch.
+        curves: the rows as a picture.
+        result: the closing numbers; there when the run is complete.
+        weights: those of the best epoch, for any program; there when the run is complete.
+        checkpoints: a folder of `best.ckpt` and `last.ckpt`.
+        last: the checkpoint that the run goes on from.
     """
 
-    path: Path
-
-    @property
-    def spec(self) -> Path:
-        """The spec as it was."""
-        return self.path / "spec.ode"
-
-    @property
-    def module(self) -> Path:
-        """The generated module."""
-        return self.path / "network.py"
-
-    @property
-    def certificate(self) -> Path:
-        """What was proved of the spec."""
-        return self.path / "certificate.txt"
-
-    @property
-    def plugins(self) -> Path:
-        """Copies of the plugins that the spec needs."""
-        return self.path / "plugins"
-
-    @property
-    def used(self) -> Path:
-        """Copies of the files that the spec uses, under names of their own."""
-        return self.path / "used"
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """What is written before training, but for the record, which comes last."""
-        proof = self.certificate
-        return self.spec, self.used, self.plugins, self.module, proof, proof.with_suffix(".json")
-
-    @property
-    def record(self) -> Path:
-        """What the run was started with."""
-        return self.path / "run.json"
-
-    @property
-    def metrics(self) -> Path:
-        """A row per epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def curves(self) -> Path:
-        """The rows as a picture."""
-        return self.path / "curves.png"
-
-    @property
-    def result(self) -> Path:
-        """The closing numbers; there when the run is complete."""
-        return self.path / "result.json"
-
-    @property
-    def weights(self) -> Path:
-        """The weights of the best epoch, for any program; there when the run is complete."""
-        return self.path / "weights.safetensors"
-
-    @property
-    def checkpoints(self) -> Path:
-        """`best.ckpt` and `last.ckpt`."""
-        return self.path / "checkpoints"
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint that the run goes on from."""
-        return self.checkpoints / "last.ckpt"
+    def __init__(self, path: Path):
+        self.path = path
+        self.spec = path / "spec.ode"
+        self.used = path / "used"
+        self.plugins = path / "plugins"
+        self.module = path / "network.py"
+        self.certificate = path / "certificate.txt"
+        proof = self.certificate, self.certificate.with_suffix(".json")
+        self.inputs = self.spec, self.used, self.plugins, self.module, *proof
+        self.record = path / "run.json"
+        self.metrics = path / "metrics.csv"
+        self.curves = path / "curves.png"
+        self.result = path / "result.json"
+        self.weights = path / "weights.safetensors"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.ckpt"
 
     def begun(self) -> Path | None:
         """The checkpoint to go on from; None before there is one, when the run begins anew.
@@ -224,7 +189,7 @@ class RunFolder:
                     f"give --plugin {copy}, which runs it as Python, if you trust it",
                 )
 
-    def rows(self) -> list[dict[str, float]]:
+    def rows(self) -> list[Row]:
         """The rows of the metrics, one per epoch, in order.
 
         Raises:
@@ -232,7 +197,7 @@ class RunFolder:
         """
         if not self.metrics.is_file():
             return []
-        found: list[dict[str, float]] = []
+        found: list[Row] = []
         try:
             with self.metrics.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):

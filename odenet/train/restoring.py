@@ -23,9 +23,9 @@ from odenet.train.checkpoints import (
 from odenet.train.errors import TrainingError
 from odenet.train.new_task import restored_task
 from odenet.train.optim import build_optimizer
-from odenet.train.records import Record, RunFolder
+from odenet.train.records import Record, Row, RunFolder
 from odenet.train.results import Result
-from odenet.train.schema import Misfit
+from odenet.train.schema import Mismatch
 from odenet.train.task import Task
 
 
@@ -57,7 +57,7 @@ def restored(
     """
     try:
         return restored_task(program, record.classes, watched, content)
-    except Misfit as error:
+    except Mismatch as error:
         before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
         other = [name for name, value in _numbers(program).items() if value != before[name]]
         message = f"{path} cannot be used: {error}"
@@ -89,12 +89,14 @@ def require_resumable(
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             require_optimizer(optimizer, checkpoint["optimizer_states"])
         if len(checkpoint["lr_schedulers"]) != 1:
-            raise Misfit(f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one")
+            raise Mismatch(
+                f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one"
+            )
         require_loops(trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops")
         version = checkpoint.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
-            raise Misfit(f"`pytorch-lightning_version` is {version!r}")
-    except Misfit as error:
+            raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
+    except Mismatch as error:
         raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
 
 
@@ -123,7 +125,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             )
 
 
-def rows_before(folder: RunFolder, epoch: int) -> list[dict[str, float]]:
+def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     """The rows of the epochs up to one that is done or under way."""
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]
     if len(rows) < epoch:

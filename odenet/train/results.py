@@ -13,11 +13,10 @@ from rich.text import Text
 
 from odenet.diagnostics import printable
 from odenet.model.tables.recipe import Recipe
+from odenet.train.checksums import read_sealed_json, sealed_json
 from odenet.train.figures import label, save_figure
 from odenet.train.optim import cycle_ends
-from odenet.train.sealed import read_sealed_json, sealed_json
-
-Row = dict[str, float]
+from odenet.train.records import Row
 
 
 @dataclass(frozen=True)

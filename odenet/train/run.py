@@ -17,27 +17,17 @@ from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.room import require_room
 from odenet.train.augment import Transforms
-from odenet.train.checkpoints import (
-    read_checkpoint,
-    write_weights,
-)
-from odenet.train.claim import held, new_run
-from odenet.train.console import calm
+from odenet.train.checkpoints import read_checkpoint, write_weights
+from odenet.train.console import quiet_lightning
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
+from odenet.train.flows import stability
 from odenet.train.guard import EXACT
-from odenet.train.inputs import require_same, statistics_of, write_inputs
 from odenet.train.loader import Data, watched_split
+from odenet.train.matmul_precision import matmul_precision
 from odenet.train.metrics import has_rows, metrics_of
-from odenet.train.new_task import (
-    apply_options,
-    data_of,
-    in_classes,
-    input_shape,
-    new_task,
-)
-from odenet.train.products import products
-from odenet.train.records import Options, RunFolder
+from odenet.train.new_task import apply_options, data_of, in_classes, input_shape, new_task
+from odenet.train.records import Options, Row, RunFolder
 from odenet.train.restoring import (
     require_resumable,
     require_same_samples,
@@ -46,8 +36,10 @@ from odenet.train.restoring import (
     weights_of,
 )
 from odenet.train.results import Result, draw_curves, time_saved
+from odenet.train.run_inputs import require_same, statistics_of, write_inputs
+from odenet.train.run_lock import locked, new_run
 from odenet.train.stopping import resumable
-from odenet.train.task import Task, stability
+from odenet.train.task import Task
 from odenet.train.trainer import build_trainer
 from odenet.train.verdicts import judged
 
@@ -129,7 +121,7 @@ def resume(
     """
     folder, console = RunFolder(Path(run)), console or Console()
     folder.read_record()  # before a lock is put into what is not a run
-    with held(folder, console) if first_process() else nullcontext():
+    with locked(folder, console) if first_process() else nullcontext():
         return _go_on(folder, dict(set or {}), options, spec, console, unchecked)
 
 
@@ -198,7 +190,7 @@ def evaluate(
     """
     task, samples, options = restore(run, set, options, weights)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
-    with calm(), products(task.recipe.precision):
+    with quiet_lightning(), matmul_precision(task.recipe.precision):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     return {
@@ -238,7 +230,7 @@ def first_process() -> bool:
 def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> pl.Trainer:
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
-    with calm():
+    with quiet_lightning():
         return build_trainer(folder, task.recipe, options, task.watched, console)
 
 
@@ -247,7 +239,7 @@ def _fit(
 ) -> Result | None:
     """Train, and write what came of it."""
     with resumable(folder):
-        with calm(), products(task.recipe.precision):
+        with quiet_lightning(), matmul_precision(task.recipe.precision):
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
@@ -268,7 +260,7 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
     return result
 
 
-def _result(folder: RunFolder, task: Task, data: Data, rows: list[dict[str, float]]) -> Result:
+def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
     accuracies = [row[f"{task.watched}_accuracy"] for row in rows]
     best = max(accuracies)
     seconds = rows[-1]["seconds"]

@@ -1,6 +1,7 @@
 """Labelled samples, and seeded, class-balanced choices among them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -66,6 +67,12 @@ class DataSet:
     test: Split
     classes: tuple[str, ...]
     damaged: tuple[str, ...] = ()
+
+
+def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:
+    """A split with labels in the order of other classes, which its names are among."""
+    new = torch.tensor([classes.index(name) for name in names])
+    return replace(split, labels=new[split.labels])
 
 
 def stratified(

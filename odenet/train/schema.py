@@ -17,7 +17,7 @@ WORDS: dict[Any, str] = {
 SHOWN = 40  # characters of a value in a message
 
 
-class Misfit(ValueError):
+class Mismatch(ValueError):
     """What a file holds is not what it should hold; says which entry, and what it is."""
 
 
@@ -31,21 +31,21 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
         name: of the entry that holds it, in messages.
 
     Raises:
-        Misfit: an entry is missing, unknown, or of another kind.
+        Mismatch: an entry is missing, unknown, or of another kind.
     """
     if not isinstance(found, Mapping):
         what = f"`{name}`" if name else "its content"
-        raise Misfit(f"{what} is {_shown(found)}, not a mapping")
+        raise Mismatch(f"{what} is {_shown(found)}, not a mapping")
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
     for key in found:
         if key not in known:
-            raise Misfit(f"it has an entry `{prefix}{key}`, which this version does not know")
+            raise Mismatch(f"it has an entry `{prefix}{key}`, which this version does not know")
     for key, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
         if required and key not in found:
-            raise Misfit(f"`{prefix}{key}` is missing")
+            raise Mismatch(f"`{prefix}{key}` is missing")
     return kind(**{key: _value(hints[key], found[key], f"{prefix}{key}") for key in found})
 
 
@@ -54,7 +54,7 @@ def _value(kind: Any, found: Any, name: str) -> Any:
     if is_dataclass(kind):
         return read_as(kind, found, name)  # pyright: ignore[reportArgumentType]
     if not _is(kind, found):
-        raise Misfit(f"`{name}` is {_shown(found)}, not {_words(kind)}")
+        raise Mismatch(f"`{name}` is {_shown(found)}, not {_words(kind)}")
     arguments = [kind for kind in get_args(kind) if kind is not Ellipsis]
     match get_origin(kind):
         case origin if origin in (Sequence, tuple):

@@ -38,7 +38,7 @@ def resumable(folder: RunFolder) -> Iterator[None]:
         raise Stopped(folder.last, interrupted.number) from None
 
 
-class Progress(EarlyStopping):
+class ResumableEarlyStopping(EarlyStopping):
     """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
 
     Args:
@@ -61,7 +61,7 @@ class Progress(EarlyStopping):
             trainer.should_stop = True
 
 
-class Stopper(Checkpoint):
+class StopOnSignal(Checkpoint):
     """On SIGTERM or the first Ctrl-C, finish the step, save, and stop.
 
     The end of an epoch is not interrupted: its validation is finished and its checkpoint written
@@ -77,7 +77,7 @@ class Stopper(Checkpoint):
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen."""
+        """Take over SIGTERM and Ctrl-C, which only the main thread can."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
@@ -100,13 +100,13 @@ class Stopper(Checkpoint):
             raise Stopped(self.path, self.asked)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Listen no more."""
+        """Give the signals back to whom they belonged."""
         self._forget()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Listen no more."""
+        """Give the signals back to whom they belonged."""
         self._forget()
 
     def _ask(self, number: int, frame: Any) -> None:

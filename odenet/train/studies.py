@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.flow import Flow
-from odenet.train.loader import Batches, Data, Plan
+from odenet.train.flows import flow_inputs, flows
+from odenet.train.loader import Batches, BatchPlan, Data
 from odenet.train.records import Options
 from odenet.train.run import restore
-from odenet.train.task import Task, flows
+from odenet.train.task import Task
 
 SHUFFLES = 5
 SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
@@ -94,7 +95,7 @@ def study_run(
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         accuracy = _accuracy(task, inputs, labels)
-        entries = _entries(task, inputs)
+        entries = flow_inputs(task.network, inputs)
         studied = [
             _study_flow(task, name, entries[name], (inputs, labels), rng)
             for name in flows(task.network)
@@ -125,27 +126,13 @@ def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
 
 
 def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
-    """The first so many samples of the shuffled test split, as the network takes them."""
-    plan = Plan(len(data.test), min(samples, len(data.test)), shuffle=True)
+    """The first samples of the shuffled test split, as the network takes them."""
+    plan = BatchPlan(len(data.test), min(samples, len(data.test)), shuffle=True)
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))
 
 
 def _accuracy(task: Task, inputs: Tensor, labels: Tensor) -> float:
     return (task(inputs).argmax(1) == labels).float().mean().item()
-
-
-def _entries(task: Task, inputs: Tensor) -> dict[str, Tensor]:
-    """What goes into each flow."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str):
-        return lambda _module, arguments: found.update({name: arguments[0]})
-
-    hooks = [f.register_forward_pre_hook(keep(name)) for name, f in flows(task.network).items()]
-    task(inputs)
-    for hook in hooks:
-        hook.remove()
-    return found
 
 
 def _study_flow(

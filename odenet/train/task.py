@@ -15,14 +15,13 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
-from odenet.runtime.flow import Flow
-from odenet.train.diagnosis import fault_of
+from odenet.train.divergence import fault_of
 from odenet.train.errors import TrainingError
+from odenet.train.flows import ROUGH, flows, stability
 from odenet.train.loader import Batch
 from odenet.train.optim import build_optimizer, build_schedule
 from odenet.train.samples import Stream, generator
 
-ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "stability": "h·ω/limit",
@@ -188,7 +187,8 @@ class Task(pl.LightningModule):
         beside = {"samples_per_second": self._speed, **self.health}
         if self.device.type == "cuda":
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
-        self.log_dict({**row, "lr": self._rate(), "seconds": self.seconds, **beside})
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
         bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
         bar |= {SHOWN[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
@@ -230,7 +230,7 @@ class Task(pl.LightningModule):
         """
         with torch.no_grad():
             margin = stability(self.network, ROUGH)
-            where = "" if inputs is None else fault_of(self.network, flows(self.network), inputs)
+            where = "" if inputs is None else fault_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what
         causes = ["lower the optimizer's lr, add a warmup to the schedule, or set clip = 1"]
@@ -253,9 +253,7 @@ class Task(pl.LightningModule):
         try:
             return self.network(inputs)
         except Inexact as error:
-            when = "while measuring"
-            if self.training:
-                when = f"in epoch {self.current_epoch + 1}"
+            when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
             raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
 
     def _stop_clock(self) -> None:
@@ -263,32 +261,3 @@ class Task(pl.LightningModule):
         self._speed = self._seen * self.trainer.world_size / (now - self._started)
         self.seconds += now - self._started
         self._started = now
-
-    def _rate(self) -> float:
-        optimizer = self.optimizers()
-        if isinstance(optimizer, list):
-            raise RuntimeError("one optimizer trains the network")
-        return optimizer.param_groups[0]["lr"]
-
-
-def stability(network: nn.Module, iterations: int | None = None) -> float | None:
-    """The largest h ω / limit of any step of any flow, from the norms of the operators.
-
-    Args:
-        network: holds the flows.
-        iterations: as in `Flow.stability`.
-
-    Returns:
-        None if a flow has no bound, or its scheme no limit; inf or nan for weights that are not
-        finite.
-    """
-    try:
-        margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
-    except (ValueError, NotImplementedError):
-        return None
-    return torch.stack(margins).amax().item() if margins else None  # nan if one is
-
-
-def flows(network: nn.Module) -> dict[str, Flow]:
-    """The flows of a network by their module path, in order."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}

@@ -15,21 +15,20 @@ from odenet.diagnostics import suggest
 from odenet.extras import require
 from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
-from odenet.train.checkpoints import CheckpointFiles
-from odenet.train.console import progress
-from odenet.train.drift import DriftMonitor
+from odenet.train.checkpoints import CheckpointFiles, KeptCheckpoint
+from odenet.train.console import progress_display
+from odenet.train.drift_monitor import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.finite import FiniteCheck
 from odenet.train.guard import Guard
 from odenet.train.metrics import Metrics
 from odenet.train.multilevel import MultiLevel
 from odenet.train.records import Options, RunFolder
-from odenet.train.saving import KeptCheckpoint
-from odenet.train.stopping import Progress, Stopper
+from odenet.train.stopping import ResumableEarlyStopping, StopOnSignal
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
-    "tf32": "32-true",  # and see odenet/train/products.py
+    "tf32": "32-true",  # and see odenet/train/matmul_precision.py
     "float64": "64-true",
     "bf16": "bf16-mixed",
     "fp16": "16-mixed",
@@ -53,7 +52,7 @@ def build_trainer(
         console: shows progress; None for a trainer that only measures.
 
     Raises:
-        TrainingError: if the devices or the strategy are not to be had.
+        TrainingError: if the devices or the strategy are not available.
     """
     fits = console is not None
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
@@ -110,14 +109,14 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
-    found: list[Callback] = [progress(console), finite, guard, DriftMonitor(console)]
+    found: list[Callback] = [progress_display(console), finite, guard, DriftMonitor(console)]
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:
         found.append(MultiLevel())
     if recipe.patience or recipe.target:
         found.append(
-            Progress(
+            ResumableEarlyStopping(
                 metrics,
                 target=recipe.target - 1e-9 if recipe.target else None,
                 monitor=accuracy,
@@ -132,7 +131,7 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     }
     best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
     last = KeptCheckpoint(filename="last", **common)
-    return [*found, metrics, best, last, Stopper(folder.last)]
+    return [*found, metrics, best, last, StopOnSignal(folder.last)]
 
 
 def _loggers(folder: RunFolder, options: Options) -> list[Logger]:

@@ -14,8 +14,8 @@ from odenet.train.augment import (
 )
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
-from odenet.train.folder import load_folder
-from odenet.train.loader import Batches, Plan
+from odenet.train.loader import Batches, BatchPlan
+from odenet.train.picture_folder import load_folder
 from odenet.train.samples import Split
 
 CPU = torch.device("cpu")
@@ -101,7 +101,7 @@ def test_samples_that_do_not_fit_the_network_are_refused(digits):
 
 
 def batches(split, rank=0, world=1, epoch=0, batch=100):
-    plan = Plan(len(split), batch, seed=7, shuffle=True, rank=rank, world=world, epoch=epoch)
+    plan = BatchPlan(len(split), batch, seed=7, shuffle=True, rank=rank, world=world, epoch=epoch)
     return Batches(split, build_transforms(split, (1, 8, 8), AUGMENT), plan, CPU)
 
 
@@ -112,13 +112,13 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(digits):
 
 
 def test_an_epoch_visits_every_sample_at_most_once():
-    plan = Plan(250, 100, shuffle=True)
+    plan = BatchPlan(250, 100, shuffle=True)
     visited = np.concatenate([plan.order()[places] for places in plan.places()])
     assert len(visited) == len(set(visited)) == 200
 
 
 def test_an_epoch_can_go_through_few_samples_many_times():
-    plan = Plan(30, 50, shuffle=True, repeat=5)
+    plan = BatchPlan(30, 50, shuffle=True, repeat=5)
     assert len(plan) == 3
     order = plan.order()
     assert np.bincount(order).tolist() == [5] * 30
@@ -127,7 +127,7 @@ def test_an_epoch_can_go_through_few_samples_many_times():
 
 
 def test_evaluation_visits_every_sample_in_order():
-    plan = Plan(250, 100)
+    plan = BatchPlan(250, 100)
     assert np.concatenate(list(plan.places())).tolist() == list(range(250))
 
 
@@ -162,7 +162,7 @@ def test_pictures_on_disk_give_the_batches_of_pictures_in_memory(tmp_path, worke
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     memory, disk = (load_folder(str(tmp_path), (1, 8, 8), size).train for size in (10**9, 0))
     expected = list(batches(memory, batch=4))
-    plan = Plan(len(disk), 4, seed=7, shuffle=True)
+    plan = BatchPlan(len(disk), 4, seed=7, shuffle=True)
     streamed = Batches(disk, build_transforms(disk, (1, 8, 8), AUGMENT), plan, CPU, workers)
     for (x, y), (a, b) in zip(streamed, expected, strict=True):
         assert torch.equal(x, a) and torch.equal(y, b)
@@ -174,6 +174,6 @@ def test_a_damaged_picture_on_disk_is_skipped_and_named(tmp_path):
         Image.new("L", (8, 8)).save(tmp_path / place)
     split = load_folder(str(tmp_path), (1, 8, 8), 0).train
     (tmp_path / "ants" / "3.png").write_bytes(b"broken")
-    loader = Batches(split, build_transforms(split, (1, 8, 8), ()), Plan(len(split), 2), CPU)
+    loader = Batches(split, build_transforms(split, (1, 8, 8), ()), BatchPlan(len(split), 2), CPU)
     assert sum(len(x) for x, _ in loader) == len(split) - 1
     assert [line.split(":")[0][-10:] for line in loader.damaged] == ["ants/3.png"]

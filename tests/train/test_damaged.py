@@ -12,12 +12,12 @@ from rich.console import Console
 import odenet
 from odenet.train import run
 from odenet.train.checkpoints import read_checkpoint, write_checkpoint
+from odenet.train.checksums import sealed_json
 from odenet.train.comparison import draw_comparison, read_results
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Data
 from odenet.train.records import RunFolder
-from odenet.train.sealed import sealed_json
 
 from . import stub
 from .test_guard import WILD

@@ -19,7 +19,7 @@ from odenet.model.tables.recipe import Call
 from odenet.train.archives import load_archive
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
-from odenet.train.folder import load_folder
+from odenet.train.picture_folder import load_folder
 from odenet.train.samples import Stream, generator, hold_out, part, stratified
 
 RNG = np.random.default_rng(0)

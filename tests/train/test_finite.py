@@ -9,9 +9,10 @@ from rich.console import Console
 import odenet
 from odenet.train import run
 from odenet.train.errors import TrainingError
+from odenet.train.flows import stability
 from odenet.train.guard import rescale
 from odenet.train.records import Options, RunFolder
-from odenet.train.task import Task, stability
+from odenet.train.task import Task
 
 from . import stub
 from .runs import rows, train, weights

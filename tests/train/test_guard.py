@@ -9,10 +9,10 @@ from odenet.extras import MissingLibraries
 from odenet.train import run
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
+from odenet.train.flows import flows, stability
 from odenet.train.guard import rescale
 from odenet.train.new_task import apply_options
 from odenet.train.records import Options, RunFolder
-from odenet.train.task import flows, stability
 
 from . import stub
 

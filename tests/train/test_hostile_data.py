@@ -16,7 +16,7 @@ from odenet.model.tables.recipe import Call
 from odenet.sizes import parse_size
 from odenet.train.augment import build_transforms
 from odenet.train.errors import TrainingError
-from odenet.train.folder import load_folder
+from odenet.train.picture_folder import load_folder
 from odenet.train.pictures import decode
 from odenet.train.records import Options, Record, RunFolder
 from odenet.train.samples import Split

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from odenet import files
 from odenet.train import run
+from odenet.train.checkpoints import KeptCheckpoint
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
-from odenet.train.saving import KeptCheckpoint
 from odenet.train.stopping import Stopped
 
 from ..test_files import Failing

@@ -9,10 +9,11 @@ from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.train import run
 from odenet.train.checkpoints import read_checkpoint
 from odenet.train.errors import TrainingError
+from odenet.train.flows import flows
 from odenet.train.multilevel import refine_network, refine_optimizer
 from odenet.train.optim import build_optimizer, decay_groups
 from odenet.train.records import RunFolder
-from odenet.train.task import Task, flows
+from odenet.train.task import Task
 
 from . import stub
 

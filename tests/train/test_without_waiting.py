@@ -12,9 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
 from odenet.train.augment import build_transforms
 from odenet.train.averaging import MovingAverage
-from odenet.train.loader import Batches, Plan
+from odenet.train.loader import Batches, BatchPlan
 from odenet.train.optim import build_optimizer
-from odenet.train.pictures import Reader
+from odenet.train.pictures import PictureReader
 from odenet.train.samples import Split
 from odenet.train.task import Task
 from tests.waiting import Copies
@@ -58,7 +58,7 @@ def test_copies_to_the_device_do_not_come_with_every_batch(size):
     split = Split(images, torch.zeros(100, dtype=torch.long))
     augment = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))
     transforms = build_transforms(split, (3, 8, 8), augment)
-    loader = Batches(split, transforms, Plan(100, size, shuffle=True), META)
+    loader = Batches(split, transforms, BatchPlan(100, size, shuffle=True), META)
     with Copies() as copies:
         assert sum(len(labels) for _, labels in loader) == 100
     assert len(copies.found) == 5  # the order, the places in it, and the draws of three changes
@@ -70,7 +70,7 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
     split = Split(images, torch.zeros(20, dtype=torch.long))
     transforms = build_transforms(split, (3, 8, 8), (Call("flip"),))
     with FakeTensorMode(allow_non_fake_inputs=True):
-        loader = Batches(split, transforms, Plan(20, 10, shuffle=True), torch.device("cuda"))
+        loader = Batches(split, transforms, BatchPlan(20, 10, shuffle=True), torch.device("cuda"))
         for batch, labels in loader:
             assert batch.is_cuda and labels.is_cuda
             assert batch.is_contiguous(memory_format=torch.channels_last)
@@ -121,7 +121,7 @@ def test_the_processes_that_decode_stay():
         def __getitem__(self, index):
             return torch.tensor([os.getpid()])
 
-    reader = Reader(Here(), workers=1)
+    reader = PictureReader(Here(), workers=1)
     first, second = (
         {int(p) for read in reader.read([[0, 1], [2]]) for p in read.images} for _ in range(2)
     )
@@ -135,7 +135,7 @@ def test_a_reader_reads_what_is_asked_for_after_it_was_left_in_the_middle():
         def __getitem__(self, index):
             return torch.tensor([index])
 
-    reader = Reader(Numbers(), workers=1)
+    reader = PictureReader(Numbers(), workers=1)
     next(reader.read([[0], [1], [2], [3]]))
     assert [read.images.flatten().tolist() for read in reader.read([[7, 8], [9]])] == [[7, 8], [9]]
 

@@ -113,10 +113,10 @@ class Elaborator:
             self._reject(node, "these brackets are empty")
         if len(node.arguments) > 1:
             help_ = "fields are stacked by `concat(Y, Z)`"
-            self._reject(node, "a list stands only after a function", help_=help_)
+            self._reject(node, "a list can only follow a function", help_=help_)
         argument = next(iter(node.arguments))
         if argument.name is not None:
-            self._reject(node, f"`{argument.name.spelling} = …` stands only in a call")
+            self._reject(node, f"`{argument.name.spelling} = …` belongs in a call")
         return self._expr(argument.value)
 
     def _all(self, nodes: Iterable[tree.Value]) -> list[expr.Node]:

@@ -59,7 +59,7 @@ class Values:
                 self.report.reject(f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.reject("arguments stand in brackets", argument.span, help=help_)
+                self.report.reject("arguments are written in brackets", argument.span, help=help_)
         self.report.reject(f"{wanted} is wanted here", node.span)
 
     def number(self, node: tree.Value) -> Value:
@@ -84,7 +84,7 @@ class Values:
             value = self.value(argument.value)
             if argument.name is None:
                 if named:
-                    message = "values by position stand before those by name"
+                    message = "values by position come before those by name"
                     self.report.reject(message, argument.span)
                 places[len(positional)] = argument.span
                 positional.append(value)
@@ -126,7 +126,7 @@ class Values:
         if not known_wrong and not self.scope.incomplete:
             known = [name.spelling for name in self.scope.declared.values()]
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
-            message = f"`{node.spelling}` is no number"
+            message = f"`{node.spelling}` is not a number"
             self.report.error(message, node.span, help=help_ or "name a number with `let`")
             self._unknown.add(node.id)
         raise Rejected

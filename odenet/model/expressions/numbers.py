@@ -133,7 +133,7 @@ def _in_range(value: Value) -> bool:
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:
     if isinstance(base, Width) or isinstance(exponent, Width):
-        raise NotANumber("`c` cannot stand in a power", node)
+        raise NotANumber("`c` cannot appear in a power", node)
     if isinstance(exponent, Fraction) and exponent.denominator == 1 and abs(exponent) < 1000:
         return base ** int(exponent)
     if base < 0:

@@ -1,4 +1,4 @@
-"""Which unknown of a scheme's pattern each state of the dynamics stands for."""
+"""Which unknown of a scheme's pattern each state of the dynamics belongs to."""
 
 from collections.abc import Mapping
 

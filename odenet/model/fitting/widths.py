@@ -150,7 +150,7 @@ class Widths:
             if width != common:
                 assert common is not None
                 first = next(n for n, w in zip(nodes, known, strict=True) if w == common)
-                text = first.span.text if first.span else "what stands before it"
+                text = first.span.text if first.span else "what comes before it"
                 self._mismatch(node, width, f"`{text}` has", common)
         return common
 

@@ -107,7 +107,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         bare = not call.args and not call.kwargs
         if number is None if row.example else not bare:
             help_ = f"write `require {row.form}`"
-            report.error(f"`{call}` is no claim", line.claim.span, help=help_)
+            report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)

@@ -21,13 +21,13 @@ def presets(spec: Path) -> dict[str, dict[str, Any]]:
         return {}
     found = _table(file).get(spec.stem, {})
     if not isinstance(found, dict):
-        raise _error(f"`{spec.stem}` is no table of presets", file, f"write [{spec.stem}]")
+        raise _error(f"`{spec.stem}` is not a table of presets", file, f"write [{spec.stem}]")
     for name, values in found.items():
         if not isinstance(values, dict):
-            raise _error(f"`{name}` is no preset", file, f"write {name} = {{ n = 18 }}")
+            raise _error(f"`{name}` is not a preset", file, f"write {name} = {{ n = 18 }}")
         for key, value in values.items():
             if not _settable(value):
-                message = f"`{key}` of the preset `{name}` is no value of `--set`"
+                message = f"`{key}` of the preset `{name}` is not a value that `--set` takes"
                 raise _error(message, file, "write a number, a text, or a list of them")
     return found
 
@@ -47,7 +47,7 @@ def _settable(value: Any) -> bool:
 
 
 def preset(spec: Path, name: str) -> dict[str, Any]:
-    """The settings that a name stands for.
+    """The settings that a name means.
 
     Raises:
         SpecError: if the spec has no preset of that name; lists those it has.

@@ -54,7 +54,7 @@ class Settings:
         for name, setting in self._left.items():
             shown = setting.key.spelling
             if name in scope.declared:
-                message = f"`{shown}` is no number that can be set"
+                message = f"`{shown}` is not a number that can be set"
             else:
                 message = f"nothing that can be set is called `{shown}`"
             near = suggest(shown, [*names, *known])
@@ -63,7 +63,7 @@ class Settings:
 
 
 def _literal(value: Any) -> str:
-    """A Python value as it is written in a file; a text stands as it is."""
+    """A Python value as it is written in a file; a text is left as it is."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_literal, value))}]"
     return str(value)

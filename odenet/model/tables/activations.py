@@ -57,7 +57,7 @@ class ActivationKind:
         primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
             when torch has no closed form.
         latex: its LaTeX; the name in upright letters where none is given.
-        imports: lines of import that the code needs besides torch and odenet.runtime.
+        imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
     name: str

@@ -100,7 +100,7 @@ def test_what_is_no_arithmetic_is_reported_at_its_place():
         ("1 / c", "`c` cannot divide"),
         ("c / c", "`c` cannot divide"),
         ("c / 0", "this divides by zero"),
-        ("c^2", "`c` cannot stand in a power"),
+        ("c^2", "`c` cannot appear in a power"),
     ],
 )
 def test_a_channel_count_that_is_not_linear_in_c_is_reported(width, message):

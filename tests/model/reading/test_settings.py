@@ -78,7 +78,7 @@ def test_a_let_hides_a_constant_of_the_scheme_of_the_same_name():
     ("settings", "message"),
     [
         ({"m": 1}, "nothing that can be set is called `m`"),
-        ({"K": 1}, "`K` is no number that can be set"),
+        ({"K": 1}, "`K` is not a number that can be set"),
         ({"n": "many"}, "unknown name `many`"),
         ({"n": ""}, "a value is missing after `=`"),
         ({"n": "1; import os"}, "`;` has no meaning here"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Arrival:
+class HostCopy:
     """A copy of a tensor on the host.
 
     Args:
@@ -23,7 +23,7 @@ class Arrival:
         self._value = value
 
     @property
-    def here(self) -> bool:
+    def ready(self) -> bool:
         """Whether it can be read without waiting."""
         if self._event is None:
             return self._value.device.type == "cpu"

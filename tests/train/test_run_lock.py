@@ -12,9 +12,9 @@ from rich.console import Console
 
 from odenet.files import WriteError
 from odenet.train import run
-from odenet.train.claim import LOCK, held, new_run
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
+from odenet.train.run_lock import LOCK, locked, new_run
 
 from .runs import assert_same_run, train
 
@@ -23,7 +23,7 @@ CLAIM = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
-from odenet.train.claim import new_run
+from odenet.train.run_lock import new_run
 from odenet.train.errors import TrainingError
 
 print("ready", flush=True)
@@ -77,10 +77,10 @@ def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_li
     refused = [said for said in claimers.said if said.startswith("refused: ")]
     assert len(refused) == 2 and "out" in claimers.said
     with pytest.raises(TrainingError, match=r"out is in use: process \d+ on .* trains there"):
-        with held(RunFolder(Path("out")), QUIET):
+        with locked(RunFolder(Path("out")), QUIET):
             pass
     claimers.kill()
-    with held(RunFolder(Path("out")), QUIET):  # the dead keep nothing
+    with locked(RunFolder(Path("out")), QUIET):  # the dead keep nothing
         pass
 
 

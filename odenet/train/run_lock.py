@@ -16,10 +16,9 @@ from itertools import count
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
-from odenet.diagnostics import printable
 from odenet.files import PARTIAL, WriteError, make_folder, remove_partial
+from odenet.train.callbacks import warn
 from odenet.train.errors import TrainingError
 from odenet.train.records import RunFolder
 
@@ -44,7 +43,7 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
     folder = _numbered(name) if out is None else RunFolder(Path(out))
     made = out is None or make_folder(folder.path)
     _require_free(folder)  # before a lock is put there
-    with held(folder, console):
+    with locked(folder, console):
         _require_free(folder)
         for left in folder.inputs:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -59,7 +58,7 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
 
 
 @contextmanager
-def held(folder: RunFolder, console: Console) -> Iterator[None]:
+def locked(folder: RunFolder, console: Console) -> Iterator[None]:
     """Hold a run, so that no other process trains in it.
 
     Raises:
@@ -99,7 +98,8 @@ def _locked(folder: RunFolder, console: Console) -> int:
                 return descriptor
         except OSError as error:
             if error.errno in _WITHOUT_LOCKS:
-                _warn(folder, console)
+                where = f"the file system of {folder.path}"
+                warn(console, f"{where} keeps no locks: let only one process train there")
                 return descriptor
             owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             os.close(descriptor)
@@ -110,11 +110,6 @@ def _locked(folder: RunFolder, console: Console) -> int:
                 "wait until it ends, or choose another folder",
             ) from None
         os.close(descriptor)  # of a lock that its holder has taken away
-
-
-def _warn(folder: RunFolder, console: Console) -> None:
-    text = f"the file system of {folder.path} keeps no locks: let only one process train there"
-    console.print(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def _numbered(name: str) -> RunFolder:

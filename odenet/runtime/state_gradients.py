@@ -10,14 +10,14 @@ from torch import Tensor
 from odenet.runtime.shear import Registers
 
 
-class Gradients(Registers):
+class StateGradients(Registers):
     """Registers of which some are empty: nothing that is differentiated depends on those slots.
 
     An empty one costs nothing, and what only such slots lead to gets no gradient, as in autograd.
 
     Args:
         slots: names.
-        gradients: by the slots; None is none.
+        gradients: by the slots; None where there is none.
     """
 
     def __init__(self, slots: tuple[str, ...], gradients: Sequence[Tensor | None]):

@@ -13,10 +13,10 @@ from odenet.language import parse
 from odenet.language.reading import read
 from odenet.language.tree import Use
 from odenet.plugins import loaded
+from odenet.train.checksums import digest_of
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Data
 from odenet.train.records import Options, Record, RunFolder
-from odenet.train.sealed import digest_of
 
 
 def write_inputs(
@@ -29,7 +29,7 @@ def write_inputs(
     verdicts: Mapping[str, Any],
 ) -> None:
     """Write everything that reproduces the run; the record, which makes it a run, last."""
-    kept = _Kept(folder)
+    kept = _TextCopies(folder)
     text = kept.main(Source(str(spec), program.text))
     texts = kept.files | {folder.spec: text}
     for path, content in texts.items():
@@ -80,7 +80,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
     Raises:
         TrainingError: if it is another one.
     """
-    kept = _Kept(folder)
+    kept = _TextCopies(folder)
     texts = {folder.spec: kept.main(read(spec))} | kept.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -90,7 +90,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
             )
 
 
-class _Kept:
+class _TextCopies:
     """The texts of a spec and of the files that it uses, each naming the others' copies.
 
     Attributes:

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from odenet import reversible
-from odenet.runtime import snapshot
-from odenet.runtime.replay import Streams
+from odenet.runtime.replay import RandomStates
+from odenet.runtime.replica import Replica
 
 
 class Block(nn.Module):
@@ -132,10 +132,8 @@ def test_nothing_is_left_in_a_replica_for_the_next_repetition():
 
 def test_modules_that_stay_as_they_are_are_copied_once(monkeypatch):
     flow, made = flow_of_blocks(), []
-    plain = snapshot.Replica.__init__
-    monkeypatch.setattr(
-        snapshot.Replica, "__init__", lambda self, module: made.append(plain(self, module))
-    )
+    plain = Replica.__init__
+    monkeypatch.setattr(Replica, "__init__", lambda self, module: made.append(plain(self, module)))
     gradients(flow, "reversible")
     assert made
     made.clear()
@@ -171,14 +169,14 @@ def test_whatever_is_drawn_is_seen_and_put_back(draw, first):
     if first:
         DRAWS[first]()  # which may put a second number aside
     device = torch.device("cpu")
-    before = Streams.read(device)
-    assert Streams.read(device, before).same(before)
+    before = RandomStates.read(device)
+    assert RandomStates.read(device, before).same(before)
     drawn = draw()
-    after = Streams.read(device, before)
+    after = RandomStates.read(device, before)
     assert not after.same(before)
     before.restore(device)
     assert draw() == drawn
-    assert Streams.read(device, before).same(after)
+    assert RandomStates.read(device, before).same(after)
 
 
 class Scaling(nn.Module):

@@ -12,7 +12,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from odenet.train.errors import TrainingError
 from odenet.train.pictures import COLOUR, GREY, Pictures, decode_all, reading_processes
-from odenet.train.samples import DataSet, Split, Stream, generator, stratified
+from odenet.train.samples import DataSet, Split, Stream, generator, relabelled, stratified
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2
@@ -99,7 +99,14 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         if (root / "train").is_dir():
             root = root / "train"
         everything, classes = _scan(root, size)
-        _require_two(everything, classes, path)
+        _refuse_class_of(
+            1,
+            everything,
+            classes,
+            path,
+            "one picture",
+            "it needs one to train with and one to test with",
+        )
         size_of_test = round(TEST_SHARE * len(everything))
         held, kept = stratified(everything.labels, size_of_test, generator(Stream.SPLIT))
         train, test = everything.pick(kept), everything.pick(held)
@@ -108,7 +115,9 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         raise TrainingError(f"{path} has one class, {only}, and nothing to tell it from")
     train, bad_train = _settle(train, in_memory)
     test, bad_test = _settle(test, in_memory)
-    _require_classes(train, classes, path)
+    _refuse_class_of(
+        0, train, classes, path, "no picture that can be read", "remove its folder or add pictures"
+    )
     return DataSet(f"folder:{path}", train, test, classes, bad_train + bad_test)
 
 
@@ -129,8 +138,7 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
             f"{root / unknown[0]} is a class that the training pictures do not have",
             f"known: {', '.join(classes)}",
         )
-    new = torch.tensor([classes.index(name) for name in names])
-    return Split(test.inputs, new[test.labels])
+    return relabelled(test, names, classes)
 
 
 def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
@@ -143,21 +151,10 @@ def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
     return Split(images, split.labels[torch.from_numpy(good)]), damaged
 
 
-def _require_two(everything: Split, classes: Sequence[str], path: str) -> None:
-    counts = np.bincount(everything.labels.numpy(), minlength=len(classes))
-    for name, count in zip(classes, counts, strict=True):
-        if count == 1:
-            raise TrainingError(
-                f"class {name} in {path} has one picture",
-                "it needs one to train with and one to test with",
-            )
-
-
-def _require_classes(train: Split, classes: Sequence[str], path: str) -> None:
-    counts = np.bincount(train.labels.numpy(), minlength=len(classes))
-    for name, count in zip(classes, counts, strict=True):
-        if count == 0:
-            raise TrainingError(
-                f"class {name} in {path} has no picture that can be read",
-                "remove its folder or add pictures",
-            )
+def _refuse_class_of(
+    size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
+) -> None:
+    """Refuse a class with so few pictures in a split."""
+    counts = np.bincount(split.labels.numpy(), minlength=len(classes)).tolist()
+    if size in counts:
+        raise TrainingError(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

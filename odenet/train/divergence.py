@@ -1,32 +1,28 @@
 """Where a pass through a network leaves the finite numbers, found by going through it again."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.exact import Inexact
-from odenet.runtime.flow import Flow
+from odenet.train.flows import flow_inputs, flows
 
 GROWN = 1e6  # times its first value, at which a state is far from anything that was meant
 
 
 @torch.no_grad()
-def fault_of(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> str:
+def fault_of(network: nn.Module, inputs: Tensor) -> str:
     """The first flow, and its step, at which a state is not finite, or has grown beyond measure.
 
     Args:
         network: is left with changed statistics where it has any.
-        flows: its flows by name, in order.
         inputs: of the pass.
 
     Returns:
-        Words; none if there is no such step.
+        Words; empty if there is no such step.
     """
-    for name, u in _entries(network, flows, inputs).items():
+    for name, u in flow_inputs(network, inputs).items():
         if not u.isfinite().all():
             return f"what goes into flow {name} is not finite"
-        flow = flows[name]
+        flow = flows(network)[name]
         state = flow.initial(u)
         first = _size(state)
         for step in range(flow.steps):
@@ -40,24 +36,6 @@ def fault_of(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> s
                     f"the states of flow {name} are {grown} after step {step + 1} of {flow.steps}"
                 )
     return ""
-
-
-def _entries(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> dict[str, Tensor]:
-    """What goes into each flow, as far as the pass comes."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str):
-        return lambda _module, arguments: found.setdefault(name, arguments[0])
-
-    hooks = [flow.register_forward_pre_hook(keep(name)) for name, flow in flows.items()]
-    try:
-        network(inputs)
-    except Inexact:
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _size(state: tuple[Tensor, ...]) -> Tensor:

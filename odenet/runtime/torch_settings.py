@@ -11,6 +11,9 @@ import torch
 from torch._C import _autograd
 from torch.nn.utils import parametrize
 
+from odenet.runtime.protocol import State
+from odenet.runtime.shear import like
+
 # torch.compile of torch 2.11 breaks its graph where it is asked.
 _WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 
@@ -28,7 +31,7 @@ class Autocast:
     dtype: torch.dtype | None
 
     @classmethod
-    def here(cls, device: torch.device) -> Autocast:
+    def current(cls, device: torch.device) -> Autocast:
         """The setting that holds now for a device."""
         kind = device.type
         if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
@@ -42,6 +45,12 @@ class Autocast:
         return torch.autocast(self.kind, self.dtype, self.enabled, cache_enabled=False)
 
 
+def single_under_autocast(state: State) -> State:
+    """A state in single precision at least, where autocast would round it: errors add up."""
+    low = Autocast.current(state[0].device).enabled
+    return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
+
+
 _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
@@ -53,7 +62,7 @@ _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class TorchSettings:
     """The settings of torch that an evaluation may read, as they were for the first one.
 
     Attributes:
@@ -65,10 +74,10 @@ class Setting:
     switches: tuple[Any, ...]
 
     @classmethod
-    def here(cls, device: torch.device) -> Setting:
+    def current(cls, device: torch.device) -> TorchSettings:
         """Those that hold now."""
         devices = {device.type: device, "cpu": torch.device("cpu")}
-        autocasts = tuple(map(Autocast.here, devices.values()))
+        autocasts = tuple(map(Autocast.current, devices.values()))
         return cls(autocasts, tuple(read() for read, _ in _SWITCHES))
 
     @contextmanager

@@ -7,7 +7,7 @@ import torch
 
 
 @contextmanager
-def products(precision: str) -> Iterator[None]:
+def matmul_precision(precision: str) -> Iterator[None]:
     """With `precision = tf32` matrix products and convolutions round their factors to 10 bits.
 
     Where the device can. Any other precision leaves torch as it is set, and so does the end: torch

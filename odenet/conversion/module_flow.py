@@ -21,7 +21,7 @@ from odenet.runtime.shear import like
 from odenet.runtime.tracing import as_node
 
 
-class AdoptedFlow(Flow):
+class ModuleFlow(Flow):
     """Steps over given modules, in place of a spec's own maps; of any shape that they keep.
 
     ``flow(u, …)`` hands what follows u (an attention mask, say) to every module, in every step.
@@ -77,7 +77,7 @@ class AdoptedFlow(Flow):
     def evolve(self, state: State) -> State:
         """As every flow's, with the modules looked up once."""
         call = self.view()
-        end = super(AdoptedFlow, call).evolve(state)
+        end = super(ModuleFlow, call).evolve(state)
         self.collected = call.collected
         return end
 
@@ -214,16 +214,16 @@ class AdoptedFlow(Flow):
 
 
 @cache
-def adopted_class(generated: type[Flow], maps: tuple[str, ...]) -> type[AdoptedFlow]:
+def module_flow_class(generated: type[Flow], maps: tuple[str, ...]) -> type[ModuleFlow]:
     """A generated class with modules of others in the place of its maps."""
     rates = [name for name in dir(generated) if name.startswith("rate_")]
-    members = {name: AdoptedFlow.evaluate for name in rates}
+    members = {name: ModuleFlow.evaluate for name in rates}
     members |= {"maps": maps, "generated": generated}
-    return type(generated.__name__, (AdoptedFlow, generated), members)
+    return type(generated.__name__, (ModuleFlow, generated), members)
 
 
-def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> AdoptedFlow:
-    found = adopted_class(find_class(*origin), maps)
+def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> ModuleFlow:
+    found = module_flow_class(find_class(*origin), maps)
     return object.__new__(found)
 
 

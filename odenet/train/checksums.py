@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from odenet.json_text import from_json, to_json
 from odenet.train.errors import TrainingError
-from odenet.train.schema import Misfit, read_as
+from odenet.train.schema import Mismatch, read_as
 
 T = TypeVar("T")
 _JSON_SEAL = re.compile(r'(.*),\n  "sha256": "([0-9a-f]{64})"\n}\n', re.DOTALL)
@@ -43,10 +43,10 @@ def read_sealed_json(path: Path, kind: type[T]) -> T:
         if isinstance(found, Mapping) and "sha256" in found:
             seal = _JSON_SEAL.fullmatch(text)
             if seal is None or sha256(seal[1].encode()).hexdigest() != seal[2]:
-                raise Misfit("its content is not what its checksum was taken of")
+                raise Mismatch("its content is not what its checksum was taken of")
             found = {key: entry for key, entry in found.items() if key != "sha256"}
         return read_as(kind, found)
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Misfit
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
         raise TrainingError(
             f"{path} cannot be used: {error}",
             "it was damaged or changed since odenet wrote it; take it from a copy of the run",
@@ -77,7 +77,7 @@ def verify_archive(path: Path) -> None:
     """Compare an archive with its checksum, or one of an older version with those of its members.
 
     Raises:
-        Misfit: it is damaged.
+        Mismatch: it is damaged.
         OSError: it cannot be read.
     """
     tail_size = _ZIP_END_SIZE + _SEAL_SIZE
@@ -87,17 +87,17 @@ def verify_archive(path: Path) -> None:
         tail = file.read()
         if tail.startswith(_ZIP_END) and len(tail) == tail_size:
             if tail[_ZIP_END_SIZE:] != _MARK + _digest(file, size - _SEAL_SIZE).encode():
-                raise Misfit("its content is not what its checksum was taken of")
+                raise Mismatch("its content is not what its checksum was taken of")
             return
     if not tail[-_ZIP_END_SIZE:].startswith(_ZIP_END):
-        raise Misfit("it is cut short, or not a checkpoint")
+        raise Mismatch("it is cut short, or not a checkpoint")
     try:
         with ZipFile(path) as archive:
             damaged = archive.testzip()
     except (BadZipFile, NotImplementedError, OSError, ValueError, EOFError, zlib.error) as error:
-        raise Misfit(f"it is damaged: {error}") from error
+        raise Mismatch(f"it is damaged: {error}") from error
     if damaged is not None:
-        raise Misfit(f"its part {damaged} is not what its checksum was taken of")
+        raise Mismatch(f"its part {damaged} is not what its checksum was taken of")
 
 
 def _digest(file: BinaryIO, size: int) -> str:
