@@ -8,7 +8,7 @@ from typing import Literal
 
 from odenet.analyse.factorisations import Arrangement, Matrix
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import NOTHING, Word
+from odenet.analyse.operator_algebra import NOTHING, Operator, Word
 from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
@@ -46,7 +46,7 @@ class Part:
     scaling: Matrix
     squares: tuple[Square, ...]
     spectrum: Spectrum
-    decay: Decay = field(default_factory=dict, hash=False)
+    decay: Decay = field(default_factory=dict[State, Scalar], hash=False)
     contracted: int | None = None
     absorbed: tuple[tuple[str, Unit], ...] = ()
     expanded: tuple[int, Word] | None = None
@@ -89,7 +89,7 @@ def diagonal(weights: UnitWeights) -> Matrix:
 
 def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
     """C M; a C that is mostly zeros, as diagonals are, costs no more than what is not."""
-    product = []
+    product: list[tuple[Operator, ...]] = []
     for row in c:
         found = [NOTHING] * len(matrix[0] if matrix else ())
         for a, other in zip(row, matrix, strict=True):

@@ -93,7 +93,7 @@ def read_energy(
         positive: names that are taken to be >= 0.
     """
     obstacle = ""
-    terms = []
+    terms: list[EnergyTerm] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
         obstacle = obstacle or _no_code(unit, weight, reader)
         if not obstacle:

@@ -20,10 +20,10 @@ INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 def formula(part: Part, reader: FormulaReader) -> str:
     """`1ᵀΨ(K1 Z + b1) + ½ |Y|²`."""
-    names, terms = _names(part, reader), []
+    names = _names(part, reader)
+    terms: list[tuple[int, str]] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
-        scalar = weight.terms[0][1]
-        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
+        sign = weight.terms[0][1].sign
         name = names.get(_derivative(unit, reader), "")
         terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
     return signed_sum(iter(terms))
@@ -87,7 +87,8 @@ def _argument(unit: Unit) -> str:
             return unit.text
         case expr.Sum(((-1, inside),)) if unit.argument.span is None:
             return f"-({text_of(inside)})"
-    return text_of(unit.argument)
+        case argument:
+            return text_of(argument)
 
 
 def rate(part: Part) -> str:

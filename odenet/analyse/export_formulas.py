@@ -218,7 +218,8 @@ class FormulaWriter:
                 return self.tree(node.operand)
             case expr.Activate() | expr.MapCall():
                 return [*self.stage(node), self.tree(node.operand)]
-        return [_TREES[type(node)], *map(self.tree, node.children())]
+            case _:
+                return [_TREES[type(node)], *map(self.tree, node.children())]
 
 
 _TREES: dict[type[expr.Node], str] = {

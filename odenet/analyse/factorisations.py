@@ -179,7 +179,7 @@ def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
     """
     order = {state: i for i, state in enumerate(system.states)}
 
-    def place(unit: Unit) -> tuple:
+    def place(unit: Unit) -> tuple[int, bool, list[tuple[int, str]], str, str]:
         read = sorted((order[state], str(operator)) for state, operator in unit.row.items())
         first = min(order[state] for state in unit.column)
         return first, bool(unit.stages), read, str(unit.stages), unit.text

@@ -59,8 +59,18 @@ class Scalar:
     def __sub__(self, other: "Scalar") -> "Scalar":
         return self + -other
 
+    @property
+    def sign(self) -> int:
+        """-1 for one negative term, which a sum shows with a minus sign; 1 for anything else."""
+        return -1 if len(self.terms) == 1 and self.terms[0][1] < 0 else 1
+
+    @property
+    def unsigned(self) -> "Scalar":
+        """The number without that sign."""
+        return -self if self.sign < 0 else self
+
     def __mul__(self, other: "Scalar") -> "Scalar":
-        if not isinstance(other, Scalar):
+        if type(other) is not Scalar:  # an operator multiplies itself
             return NotImplemented
         if self.terms == UNIT or other.terms == UNIT:
             return other if self.terms == UNIT else self
@@ -91,7 +101,7 @@ class Scalar:
         """
         total = Scalar()
         for monomial, coefficient in self.terms:
-            left = []
+            left: list[tuple[str, int]] = []
             for name, power in monomial:
                 if name in values:
                     coefficient *= values[name] ** power

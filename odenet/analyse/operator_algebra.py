@@ -182,7 +182,7 @@ class Operator:
     @property
     def symbols(self) -> frozenset[str]:
         """The names of the numbers in it."""
-        return frozenset().union(*(scalar.symbols for _, scalar in self.terms))
+        return frozenset[str]().union(*(scalar.symbols for _, scalar in self.terms))
 
     def __str__(self) -> str:
         return signed_sum(_term(word, scalar) for word, scalar in self.terms)
@@ -205,5 +205,4 @@ def total(operators: Iterable[Operator]) -> Operator:
 
 
 def _term(word: Word, scalar: Scalar) -> tuple[int, str]:
-    sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
-    return sign, factor_text(-scalar if sign < 0 else scalar) + word_text(word)
+    return scalar.sign, factor_text(scalar.unsigned) + word_text(word)

@@ -56,7 +56,8 @@ class NumberReader:
                 for _ in range(abs(int(value))):
                     product = product * factor
                 return product
-        return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
+            case _:
+                return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
 
     def _note_sign(self, spelling: str, learned: DeclaredParameter) -> None:
         (self.nonnegative if learned.is_positive else self.learned).add(spelling)

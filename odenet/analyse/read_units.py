@@ -36,7 +36,8 @@ def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> Sys
     """
     columns: dict[Applied | Times, Row] = {}
     linear: dict[tuple[State, State], Operator] = {}
-    forced, states = False, []
+    forced = False
+    states: list[State] = []
     for rated, rate in model.dynamics.system(1).items():
         states.append(reader.state(rated))
         for leaf, operator in reader.form(rate, whole).items():

@@ -59,7 +59,7 @@ class _Equation:
 
 def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     """Positive weights for an aim, None if there are none of this form."""
-    equations = []
+    equations: list[_Equation] = []
     squares = halves(matrix, signs)
     for i in range(len(matrix)):
         for j in range(i + 1, len(matrix)):
