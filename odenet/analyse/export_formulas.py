@@ -179,7 +179,7 @@ class FormulaWriter:
     def constant(self, node: expr.Node) -> Tree:
         """The value of a number, its formula if it has none."""
         try:
-            return str(Fraction(evaluate(node, self.model.constants)))  # type: ignore[arg-type]
+            return str(Fraction(evaluate(node, self.model.constants)))
         except NotANumber:
             return self.tree(node)
 

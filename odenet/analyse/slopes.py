@@ -13,7 +13,7 @@ from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
@@ -61,14 +61,10 @@ def _between(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
 def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
     """What the row of an activation says of its slope, at the values of its constants."""
     row = ACTIVATIONS[activation.name]
-    values: list[Fraction | float] = []
-    for node in activation.constants:
-        try:
-            value = evaluate(node, model.constants)
-        except NotANumber:
-            return UNKNOWN
-        assert not isinstance(value, Width)
-        values.append(value)
+    try:
+        values = [evaluate(node, model.constants) for node in activation.constants]
+    except NotANumber:
+        return UNKNOWN
     most = _exact(row.slope(*values))
     if row.nondecreasing(*values):
         return Fraction(0), most

@@ -11,7 +11,7 @@ import mpmath
 
 from odenet.derive.coefficients import DIGITS
 from odenet.derive.growth import Matrix, plain
-from odenet.derive.power_bounded import NEAR, eigenvalues
+from odenet.derive.power_bounded import NEAR, Number, eigenvalues
 from odenet.model.expressions.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
@@ -28,7 +28,7 @@ def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
     """
     with mpmath.workdps(DIGITS):
         rows = [[plain(entry) for entry in row] for row in matrix]
-        found: list = []
+        found: list[Number] = []
         for value in eigenvalues(mpmath.matrix(rows)):
             new = all(abs(value - other) > NEAR for other in (*found, 1))
             if new and abs(abs(value) - 1) < NEAR:
@@ -47,7 +47,7 @@ def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
     return f"{several} {places} at h = 0: errors of the start do not die out but oscillate"
 
 
-def _show(value) -> str:
+def _show(value: Number) -> str:
     """-1, ±i, or the angle of a pair."""
     real, imaginary = mpmath.re(value), abs(mpmath.im(value))
     if imaginary < NEAR:
@@ -57,9 +57,9 @@ def _show(value) -> str:
     return f"exp(±{float(mpmath.atan2(imaginary, real)):.4g} i)"
 
 
-def _cycle(rows: list, first: int) -> int:
+def _cycle(rows: Matrix, first: int) -> int:
     """After how many steps a value is continued, if at h = 0 a step only passes values on."""
-    places = []
+    places: list[int] = []
     for row in rows:
         ones = [i for i, entry in enumerate(row) if abs(entry - 1) < NEAR]
         if len(ones) != 1 or any(abs(x) > NEAR for i, x in enumerate(row) if i != ones[0]):
