@@ -133,11 +133,7 @@ class Evaluation:
         )
 
     def _activate(self, name: str, constants: list[float], x: Jet) -> Jet:
-        row = ACTIVATIONS[name]
-        return x.pointwise(
-            lambda value: row.value(value, *constants),
-            lambda value: row.derivative(value, *constants),
-        )
+        return x.pointwise(*ACTIVATIONS[name].functions(constants))
 
     def _call(self, name: str, x: Jet) -> Jet:
         if name in self.model.maps:
