@@ -110,33 +110,35 @@ def symmetric_part(matrix: Matrix) -> Matrix:
 
 def antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M + (C M)ᵀ = 0."""
-    if any(operator for row in symmetric_part(multiplied(c, matrix)) for operator in row):
-        return None
-    return Part(units=units, matrix=matrix, scaling=c, squares=(), spectrum="imaginary")
+    zero = not any(op for row in symmetric_part(multiplied(c, matrix)) for op in row)
+    return _part(units, matrix, c, "imaginary", () if zero else None)
 
 
 def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M = (C M)ᵀ = -Σ WᵀW."""
-    product = multiplied(c, matrix)
-    size = range(len(matrix))
-    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
-        return None
-    squares = negative_squares(product, signs)
-    return (
-        None
-        if squares is None
-        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="real")
-    )
+    return _part(units, matrix, c, "real", symmetric_squares(multiplied(c, matrix), signs))
 
 
 def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M + (C M)ᵀ = -Σ WᵀW."""
     squares = negative_squares(symmetric_part(multiplied(c, matrix)), signs)
-    return (
-        None
-        if squares is None
-        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="stable")
-    )
+    return _part(units, matrix, c, "stable", squares)
+
+
+def _part(
+    units: Units, matrix: Matrix, c: Matrix, spectrum: Spectrum, squares: tuple[Square, ...] | None
+) -> Part | None:
+    if squares is None:
+        return None
+    return Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum=spectrum)
+
+
+def symmetric_squares(product: Matrix, signs: Signs) -> tuple[Square, ...] | None:
+    """Squares with C M = (C M)ᵀ = -Σ WᵀW; None if there are none or C M is not symmetric."""
+    size = range(len(product))
+    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
+        return None
+    return negative_squares(product, signs)
 
 
 def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from odenet.analyse.conditions import Part
 from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
-from odenet.analyse.operator_algebra import Diagonal, Operator, word_text
+from odenet.analyse.operator_algebra import Operator, powers, word_text
 from odenet.analyse.read_formulas import LINEAR, FormulaReader
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.read_units import stage_text
@@ -45,11 +45,10 @@ def condition(part: Part, reader: FormulaReader, positive: frozenset[str]) -> st
     operators = [*part.weights, *(operator for square in part.squares for operator in square.row)]
     scalars = [square.weight for square in part.squares]
     scalars += [scalar for operator in operators for _, scalar in operator.terms]
-    powers = [power for scalar in scalars for monomial, _ in scalar.terms for power in monomial]
-    for operator in operators:
-        for word, _ in operator.terms:
-            powers += [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
-    found = sorted({name for name, power in powers if power < 0 and name not in reader.values})
+    divided = {n for scalar in scalars for m, _ in scalar.terms for n, power in m if power < 0}
+    words = [word for operator in operators for word, _ in operator.terms]
+    divided |= {name for word in words for name, power in powers(word) if power < 0}
+    found = sorted(divided - reader.values.keys())
     return " and ".join(f"{name} {'>' if name in positive else '≠'} 0" for name in found)
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from odenet.analyse.conditions import Part
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import ONE, Monomial, Scalar, signed_sum
+from odenet.analyse.laurent import ONE, Monomial, Scalar, fraction, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.squares import Square
 from odenet.model.typed.dialects import latex_prose, latex_text
@@ -108,11 +108,6 @@ def scalar(value: Scalar) -> str:
 
 
 def _monomial(monomial: Monomial, number: Fraction) -> str:
-    above = [_power(base, power) for base, power in monomial if power > 0]
-    below = [_power(base, -power) for base, power in monomial if power < 0]
-    if number.numerator != 1 or not above:
-        above.insert(0, str(number.numerator))
-    if number.denominator != 1:
-        below.insert(0, str(number.denominator))
+    above, below = fraction(monomial, number, _power)
     text = " ".join(above)
     return f"\\frac{{{text}}}{{{' '.join(below)}}}" if below else text

@@ -23,6 +23,7 @@ from odenet.analyse.operator_algebra import (
     core,
     invert,
     join,
+    powers,
 )
 from odenet.analyse.squares import Vector, halves
 
@@ -201,9 +202,7 @@ def without_inverses(weights: UnitWeights) -> UnitWeights:
 
 def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]:
     """The diagonals in weights, with their powers."""
-    for weight in weights:
-        for letter in weight.terms[0][0]:
-            yield from letter.powers if isinstance(letter, Diagonal) else ()
+    return (power for weight in weights for power in powers(weight.terms[0][0]))
 
 
 def _normal(weights: list[Operator], signs: Signs) -> UnitWeights | None:

@@ -37,8 +37,8 @@ class Width:
     def __neg__(self) -> "Width":
         return Width(-self.multiple, -self.constant)
 
-    def __mul__(self, number: "Fraction | int | Width") -> "Width":
-        if isinstance(number, Width):
+    def __mul__(self, number: "Value | int") -> "Width":
+        if not isinstance(number, Fraction | int):
             raise NotLinear("a channel count is a multiple of `c`")
         return Width(self.multiple * number, self.constant * number)
 
