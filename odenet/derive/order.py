@@ -63,7 +63,7 @@ class Order:
     note: str = ""
     searched: int = HIGHEST
     digits: str = ""
-    factors: Mapping[str, sympy.Expr] = field(default_factory=dict)
+    factors: Mapping[str, sympy.Expr] = field(default_factory=dict[str, sympy.Expr])
     equations: str = ""
     parasitic: str = ""
     residual: float = 0.0

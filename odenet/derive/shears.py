@@ -86,7 +86,7 @@ def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -
     show = reader.step.algebra.scalars.show
     scaling = [move for move in moves if move.what is None]
     adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
-    rates = []
+    rates: list[tuple[sympy.Expr, Rate]] = []
     for move in moves:
         if isinstance(move.what, int):
             rate = to_expr.substitute(reader.rate(move.what, move.rows), carried.__getitem__)

@@ -202,7 +202,8 @@ class StepPrinter:
                     return self.rate(inner, component)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(value(inner.name))
-            raise AssertionError(inner)
+                case _:
+                    raise AssertionError(inner)
 
         def value(name: str) -> str:
             return frame.value_of(name, self.param(name))

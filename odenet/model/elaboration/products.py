@@ -88,8 +88,9 @@ class Products:
             case Kind.FIELD, Kind.FIELD:
                 help_ = "the element-wise product is `*`: `Y * Z`"
                 self._reject(written, "two fields side by side are not a product", help_=help_)
-        help_ = "write the operator first, as in `K Y`"
-        self._reject(written, "an operator acts on what is to its right", help_=help_)
+            case _:
+                help_ = "write the operator first, as in `K Y`"
+                self._reject(written, "an operator acts on what is to its right", help_=help_)
 
     def _times(self, left: expr.Node, right: expr.Node, written: tree.Node) -> expr.Node:
         """What `*` means between two kinds."""

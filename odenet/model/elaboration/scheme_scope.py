@@ -47,7 +47,7 @@ class SchemeScope:
     def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
         """Values before the first step; also for the lines where the scheme is used."""
         self.inside_start = True
-        found = []
+        found: list[tuple[expr.Slot, expr.Node]] = []
         for line in lines:
             try:
                 target = self.indexed(line.target)

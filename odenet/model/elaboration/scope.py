@@ -167,6 +167,10 @@ class SpecScope:
                 if not self._reading:
                     self._check_widths(count)
                 return count
+            case _:
+                return self._activation(node)
+
+    def _activation(self, node: tree.Name) -> expr.Node | Function | None:
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None

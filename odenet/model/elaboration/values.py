@@ -38,9 +38,9 @@ class Values:
             case tree.Name() if self.name(node) is None:
                 return self.call(node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
-                if self.name(name) is None:
-                    return self.call(node)
-        return self.number(node)
+                return self.call(node) if self.name(name) is None else self.number(node)
+            case _:
+                return self.number(node)
 
     def call(self, node: tree.Value, wanted: str = "a name") -> Call:
         """A word or a call, whatever numbers the file names; raises Rejected."""
@@ -60,7 +60,8 @@ class Values:
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
                 self.report.reject("arguments are written in brackets", argument.span, help=help_)
-        self.report.reject(f"{wanted} is wanted here", node.span)
+            case _:
+                self.report.reject(f"{wanted} is wanted here", node.span)
 
     def number(self, node: tree.Value) -> Value:
         """The value of a formula for a number; raises Rejected."""

@@ -78,7 +78,7 @@ class Pipelines:
             shape: before the first; None when an error has made it unknown.
             in_map: whether they are in a `map`.
         """
-        found = []
+        found: list[Layer] = []
         broken = shape is None
         for node in nodes:
             try:

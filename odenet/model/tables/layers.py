@@ -248,13 +248,18 @@ ROWS = (
         in_map=False,
     ),
     LayerKind(
-        "mean", "average over the whole image", {}, lambda *_: "Mean()", _mean_shape, in_map=False
+        "mean",
+        "average over the whole image",
+        {},
+        lambda layer, width: "Mean()",
+        _mean_shape,
+        in_map=False,
     ),
     LayerKind(
         "flatten",
         "an image as one vector",
         {},
-        lambda *_: "nn.Flatten()",
+        lambda layer, width: "nn.Flatten()",
         _flatten_shape,
         in_map=False,
     ),

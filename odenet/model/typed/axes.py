@@ -33,7 +33,8 @@ def on_axes(model: Model, space: int) -> Model:
 
 
 def _layers(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
-    shape, found = Shape(C, (0,) * space), []
+    shape = Shape(C, (0,) * space)
+    found: list[Layer] = []
     for layer in layers:
         try:
             after = LAYERS[layer.name].shape(layer.arguments, shape)

@@ -34,7 +34,7 @@ class Update:
 
     target: Slot | Stage
     value: Node
-    span: Span = field(compare=False, repr=False)
+    span: Span | None = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
