@@ -26,7 +26,7 @@ ROUGH = 12  # iterations for a look at the margin, which then is a few per cent 
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "stability": "h·ω/limit",
-    "drift": "rebuilt to",
+    "drift": "drifted by",
     "memory": "MiB",
 }
 
