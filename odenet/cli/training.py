@@ -226,14 +226,14 @@ def study(
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 
-    A lesion leaves out or shuffles steps. Runs of several depths also show how the norms depend
-    on the depth.
+    A lesion leaves out or shuffles steps. Several runs of one network are drawn over time together,
+    and if their depths differ, how the norms depend on it.
     """
     from rich.console import Console
 
     from odenet.train.comparison import places_of
     from odenet.train.studies import depth_law, study_run
-    from odenet.train.study_figures import draw_depth_law, draw_study, show_study
+    from odenet.train.study_figures import draw_depth_law, draw_rates, draw_study, show_study
 
     console, studies = Console(), []
     for run, place in zip(runs, places_of(runs), strict=True):
@@ -243,8 +243,12 @@ def study(
         folder = run / "study" if out is None else out / place
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
+    together = out or runs[0] / "study"
+    if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
+        draw_rates(studies, together / "rates.png")
+        say(f"wrote {together / 'rates.png'}")
     if len({study.depth for study in studies}) > 1:
-        picture = (out or runs[0] / "study") / "depth.png"
+        picture = together / "depth.png"
         draw_depth_law(studies, picture)
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
