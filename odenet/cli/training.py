@@ -52,6 +52,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train so many times, from consecutive seeds; gives the mean."),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
     ] = None,
@@ -101,6 +105,8 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
+    if seeds is not None and (resume is not None or devices or nodes):
+        raise typer.BadParameter("starts new runs on one device", param_hint="--seeds")
     settings = read_settings(set_, spec)
     short = {
         "epochs": epochs,
@@ -133,10 +139,16 @@ def train(
     from odenet.train.run import first_process
     from odenet.train.run import resume as go_on
     from odenet.train.run import train as start
+    from odenet.train.seeds import show_seeds, train_seeds
     from odenet.train.stopping import Stopped
 
     console = Console(quiet=not first_process())
     try:
+        if spec is not None and seeds is not None:
+            options = _options(None, given)
+            results = train_seeds(spec, seeds, settings, options, out, console, unchecked)
+            show_seeds(results, console)
+            return
         if program is not None:
             result = start(program, settings, _options(None, given), out, console, unchecked)
         else:
