@@ -26,7 +26,7 @@ from odenet.runtime.flow import Flow
 from odenet.train.new_task import input_shape
 from odenet.train.optim import build_optimizer
 
-Mode = Literal["reversible", "stored", "checkpoint"]
+Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
     Args:
         program: its network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: "cpu" or "cuda".
 
     Raises:
@@ -144,7 +144,7 @@ class Training:
     Args:
         program: network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: where it is.
     """
 
@@ -156,7 +156,9 @@ class Training:
         self._shape = (batch, *input_shape(program))
         self._network = _built(program, device, self._dtype).train()
         for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
-            flow.memory = memory
+            flow.memory = "reversible" if memory == "exact" else memory
+            if memory == "exact":
+                flow.exact = True
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
 
     def footprint(self) -> Footprint:
