@@ -7,7 +7,7 @@ number of processes that share the epoch, or where a run was interrupted.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -162,13 +162,17 @@ class Transforms:
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
         """The same with other statistics, a number per channel."""
-        columns = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
-        return Transforms(self.shape, self.steps, *columns, per_image=self.per_image)
+        return self.with_statistics(
+            *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        )
+
+    def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
+        """The same with other statistics, each (C, 1, 1)."""
+        return replace(self, mean=mean, deviation=deviation)
 
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
-        mean, deviation = self.mean.to(device), self.deviation.to(device)
-        return Transforms(self.shape, self.steps, mean, deviation, self.per_image)
+        return self.with_statistics(self.mean.to(device), self.deviation.to(device))
 
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from odenet.cli import training
+from odenet.cli import training, using
 from odenet.diagnostics import SpecError
 from odenet.train import comparison
 from odenet.train.records import RunFolder
@@ -23,6 +23,8 @@ from odenet.train.task import Task
 APP = typer.Typer()
 APP.command("train")(training.train)
 APP.command("eval")(training.evaluate)
+APP.command("predict")(using.predict)
+APP.command("export")(using.export)
 APP.command("compare")(training.compare)
 APP.command("study")(training.study)
 
