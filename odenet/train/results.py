@@ -92,8 +92,7 @@ def show_result(result: Result, console: Console) -> None:
     folder = printable(result.folder)
     table.add_row("run", Text(folder))
     table.add_row("next", Text(f"odenet predict {folder} FILES…"))
-    for command in (f"export {folder} -o network.onnx", f"study {folder}"):
-        table.add_row("", Text(f"odenet {command}"))
+    table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     console.print(table)
     show_damaged(result.damaged, console)
 

@@ -45,7 +45,8 @@ def test_training_prints_lines_and_a_closing_table(stub_spec):
     assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 2", output)
     assert re.search(r"run +runs/stub-1", output)
-    assert len(lines) <= 11
+    assert "odenet predict runs/stub-1" in output
+    assert len(lines) <= 12
 
 
 def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):

@@ -153,7 +153,7 @@ def test_the_commands_predict_and_export(finished, pixels, tmp_path):
     lines = output.splitlines()
     assert [line.split()[0] for line in lines[:2]] == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
     assert lines[2] == f"wrote {table}"
-    header, *rows = csv.reader(table.open(encoding="utf-8"))
+    header, *rows = csv.reader(table.read_text(encoding="utf-8").splitlines())
     assert header[:3] == ["sample", "class", "0"] and len(rows) == 2
     assert sum(map(float, rows[0][2:])) == pytest.approx(1, abs=1e-4)
     output = command("export", finished, "-o", tmp_path / "network.pt2")
