@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         register_layer,
         register_parameter,
     )
+    from odenet.train.trained import load_run
 
 # Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
     "load_plugin": "odenet.plugins",
+    "load_run": "odenet.train.trained",
     "register_activation": "odenet.plugins",
     "register_claim": "odenet.plugins",
     "register_layer": "odenet.plugins",
@@ -37,8 +39,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Program", "SpecError", "convert", "load", "load_plugin", "loads", "register_activation",
-    "register_claim", "register_layer", "register_parameter", "reversible",
+    "Program", "SpecError", "convert", "load", "load_plugin", "load_run", "loads",
+    "register_activation", "register_claim", "register_layer", "register_parameter", "reversible",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, verifying
+from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
 from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
@@ -34,6 +34,8 @@ app.command("check")(checking.check)
 app.command("verify")(verifying.verify)
 app.command("train")(training.train)
 app.command("eval")(training.evaluate)
+app.command("predict")(using.predict)
+app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
 app.command("convert")(converting.convert)

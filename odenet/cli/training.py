@@ -53,6 +53,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train so many times, from consecutive seeds; gives the mean."),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
     ] = None,
@@ -102,6 +106,8 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
+    if seeds is not None and (resume is not None or devices or nodes):
+        raise typer.BadParameter("starts new runs on one device", param_hint="--seeds")
     require("train", "odenet train")
     if tensorboard:
         require("tensorboard", "--tensorboard")
@@ -137,10 +143,16 @@ def train(
     from odenet.train.run import first_process
     from odenet.train.run import resume as go_on
     from odenet.train.run import train as start
+    from odenet.train.seeds import show_seeds, train_seeds
     from odenet.train.stopping import Stopped
 
     console = Console(quiet=not first_process())
     try:
+        if spec is not None and seeds is not None:
+            options = _options(None, given)
+            results = train_seeds(spec, seeds, settings, options, out, console, unchecked)
+            show_seeds(results, console)
+            return
         if program is not None:
             result = start(program, settings, _options(None, given), out, console, unchecked)
         else:
@@ -234,15 +246,15 @@ def study(
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 
-    A lesion leaves out or shuffles steps. Runs of several depths also show how the norms depend
-    on the depth.
+    A lesion leaves out or shuffles steps. Several runs of one network are drawn over time together,
+    and if their depths differ, how the norms depend on it.
     """
     require("train", "odenet study")
     from rich.console import Console
 
     from odenet.train.comparison import places_of
     from odenet.train.studies import depth_law, study_run
-    from odenet.train.study_figures import draw_depth_law, draw_study, show_study
+    from odenet.train.study_figures import draw_depth_law, draw_rates, draw_study, show_study
 
     console, studies = Console(), []
     for run, place in zip(runs, places_of(runs), strict=True):
@@ -252,8 +264,12 @@ def study(
         folder = run / "study" if out is None else out / place
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
+    together = out or runs[0] / "study"
+    if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
+        draw_rates(studies, together / "rates.png")
+        say(f"wrote {together / 'rates.png'}")
     if len({study.depth for study in studies}) > 1:
-        picture = (out or runs[0] / "study") / "depth.png"
+        picture = together / "depth.png"
         draw_depth_law(studies, picture)
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 

@@ -25,7 +25,7 @@ from odenet.footprint.allocator import Peak
 from odenet.train.flows import flows
 from odenet.train.optim import build_optimizer
 
-Mode = Literal["reversible", "stored", "checkpoint"]
+Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
     Args:
         program: its network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: "cpu" or "cuda".
 
     Raises:
@@ -143,7 +143,7 @@ class TrainingStep:
     Args:
         program: network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: where it is.
     """
 
@@ -156,7 +156,9 @@ class TrainingStep:
         self._shape = (batch, *(program.input_shape or ()))
         self._network = _built(program, device, self._dtype).train()
         for flow in flows(self._network).values():
-            flow.memory = memory
+            flow.memory = "reversible" if memory == "exact" else memory
+            if memory == "exact":
+                flow.exact = True
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
 
     def footprint(self) -> Footprint:

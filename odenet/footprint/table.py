@@ -12,6 +12,7 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
+from odenet.train.errors import TrainingError
 from odenet.train.flows import flows
 
 ROWS = {
@@ -26,10 +27,17 @@ ROWS = {
 STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def modes_of(program: Program) -> tuple[Mode, ...]:
-    """The memory modes that all flows of a network have."""
-    able = all(flow.reversible for flow in flows(program.network()).values())
-    return ("reversible", "stored", "checkpoint") if able else ("stored", "checkpoint")
+def modes_of(program: Program, exact: bool) -> tuple[Mode, ...]:
+    """The memory modes that all flows of a network have; the exact one only if asked for.
+
+    Raises:
+        TrainingError: if it is asked for, and a flow cannot be reversed.
+    """
+    if all(flow.reversible for flow in flows(program.network()).values()):
+        return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
+    if exact:
+        raise TrainingError("exact arithmetic undoes steps, and these cannot be undone")
+    return ("stored", "checkpoint")
 
 
 def show_footprints(

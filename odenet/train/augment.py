@@ -5,12 +5,14 @@ the seed and the epoch alone. What happens to a sample therefore does not depend
 number of processes that share the epoch, or where a run was interrupted.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
@@ -83,7 +85,47 @@ class Cutout:
         return (places >= first) & (places < first + self.n)
 
 
-AUGMENTATIONS = {"pad_crop": PadCrop, "flip": Flip, "cutout": Cutout}
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A part of each image, scaled to the whole's size (Szegedy et al. 2015, section 6).
+
+    Its area is a share of the whole's, at least `least`, and its sides are up to 4 to 3 as long as
+    one another.
+    """
+
+    least: float
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Height and width of the part and where it begins, as shares of the whole, (count, 4)."""
+        area = rng.uniform(self.least, 1, count)
+        longer = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))
+        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([longer, 1 / longer], 1), 1)
+        begins = rng.random((count, 2)) * (1 - sides)
+        return torch.from_numpy(np.concatenate([sides, begins], 1).astype(np.float32))
+
+    def __call__(self, images: Tensor, parts: Tensor) -> Tensor:
+        """Cut the part out of every image and scale it, bilinearly."""
+        sides, begins = parts[:, :2], parts[:, 2:]
+        centres = 2 * begins + sides - 1  # of -1 to 1, as `affine_grid` counts
+        zero = torch.zeros_like(centres[:, 0])
+        rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
+        maps = torch.stack(rows, 1).view(-1, 2, 3)
+        grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+        pixels = functional.grid_sample(
+            images.to(torch.float32), grid, padding_mode="border", align_corners=False
+        )
+        return pixels.round_().to(images.dtype)
+
+
+AUGMENTATIONS = {
+    "pad_crop": PadCrop,
+    "flip": Flip,
+    "cutout": Cutout,
+    "random_resized_crop": RandomResizedCrop,
+}
+
+
+Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop
 
 
 @dataclass(frozen=True)
@@ -99,7 +141,7 @@ class Transforms:
     """
 
     shape: tuple[int, ...]
-    steps: tuple[PadCrop | Flip | Cutout, ...]
+    steps: tuple[Augmentation, ...]
     mean: Tensor
     deviation: Tensor
     per_image: bool = False
@@ -119,12 +161,17 @@ class Transforms:
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
         """The same with other statistics, a number per channel."""
-        mean_, deviation_ = (torch.tensor(v)[:, None, None] for v in (mean, deviation))
-        return replace(self, mean=mean_, deviation=deviation_)
+        return self.with_statistics(
+            *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        )
+
+    def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
+        """The same with other statistics, each (C, 1, 1)."""
+        return replace(self, mean=mean, deviation=deviation)
 
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
-        return replace(self, mean=self.mean.to(device), deviation=self.deviation.to(device))
+        return self.with_statistics(self.mean.to(device), self.deviation.to(device))
 
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 
 REFRESH = 0.1  # seconds between two updates of the bar
 MOST_LINES = 20  # when the output is a file
+FORMS = {"test": "{:.2%}", "h·ω/limit": "{:.2f}", "drifted by": "{:.0e}", "samples/s": "{:.0f}"}
 
 # Lightning's remarks about what is meant to be so.
 EXPECTED = (
@@ -25,6 +26,11 @@ EXPECTED = (
     r"(?s).*LeafSpec",  # Lightning's own use of torch
     r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
 )
+
+
+def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
+    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in metrics.items()}
 
 
 class ProgressBar(RichProgressBar):
@@ -61,10 +67,10 @@ class ProgressBar(RichProgressBar):
         return [c for c in super().configure_columns(trainer) if not isinstance(c, left_out)]
 
     def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
-        """Loss and accuracy, without Lightning's version number."""
+        """What is shown of an epoch, without Lightning's version number."""
         metrics = dict(super().get_metrics(*args, **kwargs))
         metrics.pop("v_num", None)
-        return metrics
+        return in_words(metrics)
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
@@ -86,9 +92,9 @@ class ProgressLines(Checkpoint):
         """Print the epoch's numbers, for about twenty epochs of a run."""
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
         if trainer.is_global_zero and (epoch % -(-last // MOST_LINES) == 0 or epoch == last):
-            metrics = trainer.progress_bar_metrics
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False)
+            numbers = in_words(trainer.progress_bar_metrics)
+            shown = "  ".join(f"{name} {number}" for name, number in numbers.items())
+            self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False, soft_wrap=True)
 
 
 def progress_display(console: Console) -> Callback:

@@ -69,6 +69,22 @@ def _identity(path: str | Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def pictures_in(path: Path) -> list[str]:
+    """The picture files of a folder and those below it, in order; a file is itself.
+
+    Raises:
+        TrainingError: if there is nothing, or a folder has no picture.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise TrainingError(f"{path} does not exist", "name pictures, or a folder of them")
+        return [str(path)]
+    found = list(_pictures_in(path, set()))
+    if not found:
+        raise TrainingError(f"{path} has no pictures", "name pictures, or a folder of them")
+    return found
+
+
 def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
     """Read a folder of class folders.
 

@@ -59,22 +59,27 @@ def decode(path: str, shape: Sequence[int]) -> Tensor | str:
     Returns:
         uint8, (C, H, W), or a line that names the file and says why it cannot be read.
     """
-    channels, height, width = shape
-    mode = "L" if channels == GREY else "RGB"
     try:
         if not Path(path).is_file():  # a pipe would be waited for
             return f"{path}: not a file"
         with Image.open(path, formats=FORMATS) as image:
-            image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode[0] in "IF":
-                upright = _in_bytes(upright)
-            if "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-            fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
+            return pixels_of(image, shape)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         reason = str(error).partition("'")[0].strip() or type(error).__name__
         return f"{path}: {reason}"
+
+
+def pixels_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
+    """The pixels of an open picture, cut and scaled as by `decode`, (C, H, W) uint8."""
+    channels, height, width = shape
+    mode = "L" if channels == GREY else "RGB"
+    image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode[0] in "IF":
+        upright = _in_bytes(upright)
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
     pixels = np.array(fitted)
     return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
 

@@ -88,7 +88,10 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("levels saved", f"{result.saved:.0%} of the training time")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
-    table.add_row("run", Text(printable(result.folder)))
+    folder = printable(result.folder)
+    table.add_row("run", Text(folder))
+    table.add_row("next", Text(f"odenet predict {folder} FILES…"))
+    table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     console.print(table)
     show_damaged(result.damaged, console)
 

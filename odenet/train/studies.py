@@ -1,8 +1,9 @@
 """What a trained flow does along its depth, measured on test samples.
 
-Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.2: steps left out or
-shuffled. Norms as there, section 3.3: if depth is time, the change of a step is inversely
-proportional to the number of steps.
+Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.3: steps left out, one or
+several, or shuffled, a little or thoroughly. Norms as there: the change of a step is inversely
+proportional to the number of steps if depth is time (section 3.2), and the rates of networks of
+several depths are one function of time (Fig. 7).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.stretch import largest_stretch
 from odenet.train.flows import flow_inputs, flows
 from odenet.train.loader import Batches, BatchPlan, Data
 from odenet.train.records import Options
 from odenet.train.run import restore
 from odenet.train.task import Task
 
-SHUFFLES = 5
+DRAWS = 5  # of the steps that are left out or change places
+SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
 SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
 EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
@@ -33,20 +36,29 @@ class FlowStudy:
     Args:
         name: of the flow in the network.
         dropped: accuracy of the network without that step.
-        shuffled: accuracy with the steps in random order, for some orders.
+        thinned: how many steps are left out at random, and the accuracy, a mean of some draws.
+        shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
+            Kendall's distance), and the accuracy.
         states: mean norm of the unknowns before the step.
+        rates: mean norm of F.
         changes: mean norm of h F.
         energy: mean energy before the step, and after the last; empty where none is certified.
         spectrum: eigenvalues of the Jacobian of F on one sample, by step, for some steps.
+        lyapunov: the largest finite-time Lyapunov exponent on one sample, per unit of time (Chang
+            et al. 2018, AAAI, Eq. 4): log of the largest singular value of the map from the first
+            to the last state, divided by the time.
     """
 
     name: str
     dropped: list[float]
-    shuffled: list[float]
+    thinned: list[tuple[int, float]]
+    shuffled: list[tuple[float, float]]
     states: list[float]
+    rates: list[float]
     changes: list[float]
     energy: list[float]
     spectrum: dict[int, list[complex]]
+    lyapunov: float
 
 
 @dataclass(frozen=True)
@@ -145,20 +157,53 @@ def _study_flow(
         with reordered(flow, order):
             return _accuracy(task, *batch)
 
+    def thinned(count: int) -> float:
+        """Without so many steps."""
+        kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
+        return float(np.mean([accuracy(order) for order in kept]))
+
     states = flow.trajectory(u)
     h = getattr(flow, "h", 1.0)
+    orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
     return FlowStudy(
         name=name,
         dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
-        shuffled=[accuracy(rng.permutation(flow.steps).tolist()) for _ in range(SHUFFLES)],
+        thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
+        shuffled=sorted((disorder(order), accuracy(order)) for order in orders),
         states=[_norm(values) for values in unknowns],
+        rates=[_norm(rate) for rate in rates],
         changes=[h * _norm(rate) for rate in rates],
         energy=_energy(flow, states),
         spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
+        lyapunov=float(np.log(largest_stretch(flow, u[:1])) / (h * flow.steps)),
     )
+
+
+def disorder(order: Sequence[int]) -> float:
+    """The share of pairs whose order is reversed, from 0 to 1; 0 for a single step."""
+    pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
+    return sum(a > b for a, b in pairs) / max(1, len(pairs))
+
+
+def _counts(steps: int) -> list[int]:
+    """How many steps are left out together: 1, and shares of all."""
+    return sorted({1, *(round(share * steps) for share in SHARES)} - {0})
+
+
+def _swaps(steps: int) -> list[int]:
+    """How often two random steps change places: 1, 2, 4, … and at last enough for any order."""
+    return [2**i for i in range(steps.bit_length() + 1) for _ in range(DRAWS)]
+
+
+def _shuffled(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
+    order = list(range(steps))
+    for _ in range(swaps if steps > 1 else 0):
+        a, b = rng.choice(steps, 2, replace=False)
+        order[a], order[b] = order[b], order[a]
+    return order
 
 
 def _norm(values: Sequence[Tensor]) -> float:

@@ -17,6 +17,8 @@ from odenet.diagnostics import printable
 from odenet.train.figures import label, save_figure
 from odenet.train.studies import FlowStudy, Study, depth_law
 
+SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
+
 
 def show_study(study: Study, console: Console) -> None:
     """Print a row per flow."""
@@ -25,7 +27,7 @@ def show_study(study: Study, console: Console) -> None:
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
-    for name in ("steps", "worst drop", "shuffled", "mean |hF|/|u|", "largest Re λ"):
+    for name in ("steps", "worst drop", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
         table.add_column(name, justify="right")
     for flow in study.flows:
         values = [value for found in flow.spectrum.values() for value in found]
@@ -33,17 +35,19 @@ def show_study(study: Study, console: Console) -> None:
             flow.name,
             str(len(flow.dropped)),
             f"{min(flow.dropped):.2%}",
-            f"{np.mean(flow.shuffled):.2%}",
+            _when_shuffled(flow),
             f"{np.divide(flow.changes, flow.states).mean():.3g}",
             f"{max(value.real for value in values):.3g}",
+            f"{flow.lyapunov:.3g}",
         )
     console.print(table)
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
-    """Draw lesion, norms, energy and spectrum, each with a panel per flow; gives the files."""
+    """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _lesion(axes, flow, study.accuracy),
+        "several": lambda axes, flow: _several(axes, flow, study.accuracy),
         "norms": _norms,
         "spectrum": _spectrum,
     }
@@ -55,7 +59,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         for axes, flow in zip(figure.axes, study.flows, strict=True):
             draw(axes, flow)
             axes.set_title(label(f"{study.name} {flow.name}"), fontsize="medium")
-            if name != "spectrum":
+            if name not in ("spectrum", "several"):
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.axes[0].legend(frameon=False, fontsize="small")
         written.append(folder / f"{name}.png")
@@ -78,6 +82,18 @@ def draw_depth_law(studies: Sequence[Study], path: Path) -> None:
     save_figure(figure, path, dpi=130)
 
 
+def draw_rates(studies: Sequence[Study], path: Path) -> None:
+    """Draw |F| of all runs against time, a panel per flow (Chang et al. 2018, ICLR, Fig. 7)."""
+    figure = _figure(len(studies[0].flows))
+    for axes, flows in zip(figure.axes, zip(*(s.flows for s in studies), strict=True), strict=True):
+        for study, flow in zip(studies, flows, strict=True):
+            time = np.arange(len(flow.rates)) / len(flow.rates)
+            axes.plot(time, flow.rates, "o-", markersize=3, label=label(study.name))
+        axes.set(xlabel="time, as a share of the whole", ylabel="mean |F|", title=flows[0].name)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    save_figure(figure, path, dpi=130)
+
+
 def _figure(panels: int) -> Figure:
     figure = Figure(figsize=(1 + 3.6 * panels, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -88,9 +104,22 @@ def _figure(panels: int) -> Figure:
 
 def _lesion(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
     axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
-    axes.axhline(float(np.mean(flow.shuffled)), color="C1", linestyle=":", label="shuffled")
     axes.plot(flow.dropped, "o-", label="without this step")
     axes.set(xlabel="step", ylabel="accuracy", ylim=(0, 1))
+
+
+def _several(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
+    axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
+    counts, thinned = np.array(flow.thinned).T
+    axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
+    axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
+    axes.set(xlabel="share", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+
+
+def _when_shuffled(flow: FlowStudy) -> str:
+    """The mean accuracy of the orders that have least to do with the trained one."""
+    found = [accuracy for share, accuracy in flow.shuffled if share >= SHUFFLED]
+    return f"{np.mean(found):.2%}" if found else "–"
 
 
 def _norms(axes: Axes, flow: FlowStudy) -> None:

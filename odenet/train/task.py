@@ -25,7 +25,7 @@ from odenet.train.samples import Stream, generator
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "stability": "h·ω/limit",
-    "drift": "rebuilt to",
+    "drift": "drifted by",
     "memory": "MiB",
 }
 

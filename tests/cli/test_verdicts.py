@@ -134,7 +134,7 @@ def test_every_line_that_is_offered_can_be_pasted(run, text):
         ["compile", "-o", "module.py"],
         ["compile", "--emit", "py"],
         ["compile", "--emit", "derivation"],
-        ["memory", "--no-run"],
+        ["memory"],
         ["train", "--data", "digits"],
     ],
 )

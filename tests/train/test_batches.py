@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.v2.functional import resized_crop
 
 from odenet.model.tables.recipe import Call
 from odenet.train.augment import (
     Cutout,
     Flip,
     PadCrop,
+    RandomResizedCrop,
     build_transforms,
     fit,
     statistics,
@@ -54,6 +56,29 @@ def test_cutout_blanks_a_square_around_its_centre():
     hidden = torch.zeros(8, 8, dtype=torch.bool)
     hidden[3:6, 0:2] = True
     assert torch.equal(blanked[0, 0] == 0, hidden)
+
+
+def test_a_part_is_cut_out_and_scaled_as_torchvision_does():
+    pictures = images(3, 3, (12, 8))
+    parts = torch.tensor([[6 / 12, 4 / 8, 3 / 12, 2 / 8], [9 / 12, 6 / 8, 0, 2 / 8], [1, 1, 0, 0]])
+    cut = RandomResizedCrop(0.1)(pictures, parts)
+    assert torch.equal(cut[2], pictures[2])
+    for image, source, part in zip(cut, pictures, parts.tolist(), strict=True):
+        height, width, top, left = (round(p * s) for p, s in zip(part, (12, 8, 12, 8), strict=True))
+        padded = resized_crop(source, top, left, height, width, [12, 8], antialias=False)
+        # torchvision repeats the pixels at the part's edges, and a grid reads beyond them
+        inner = (slice(None), slice(2, -2), slice(2, -2))
+        difference = (image[inner].int() - padded[inner].int()).abs().max()
+        assert difference <= 1
+
+
+def test_parts_lie_inside_and_have_the_areas_and_sides_asked_for():
+    height, width, top, left = RandomResizedCrop(0.3).draw(np.random.default_rng(0), 2000).T
+    assert min(top.min(), left.min()) >= 0
+    assert max((top + height).max(), (left + width).max()) <= 1 + 1e-6
+    area, ratio = height * width, height / width
+    assert 0.25 < area.min() < 0.32 and area.max() > 0.97
+    assert 3 / 4 - 1e-6 <= ratio.min() and ratio.max() <= 4 / 3 + 1e-6
 
 
 @pytest.mark.parametrize(

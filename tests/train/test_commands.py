@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from odenet.cli import training
+from odenet.cli import training, using
 from odenet.diagnostics import SpecError
 from odenet.train import comparison
 from odenet.train.records import RunFolder
@@ -23,6 +23,8 @@ from odenet.train.task import Task
 APP = typer.Typer()
 APP.command("train")(training.train)
 APP.command("eval")(training.evaluate)
+APP.command("predict")(using.predict)
+APP.command("export")(using.export)
 APP.command("compare")(training.compare)
 APP.command("study")(training.study)
 
@@ -43,7 +45,8 @@ def test_training_prints_lines_and_a_closing_table(stub_spec):
     assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 2", output)
     assert re.search(r"run +runs/stub-1", output)
-    assert len(lines) <= 11
+    assert "odenet predict runs/stub-1" in output
+    assert len(lines) <= 12
 
 
 def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):

@@ -6,8 +6,9 @@ import torch
 from rich.console import Console
 
 import odenet
+from odenet.runtime.stretch import largest_stretch
 from odenet.train import run
-from odenet.train.studies import FlowStudy, Study, depth_law, reordered, study_run
+from odenet.train.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
 from odenet.train.study_figures import draw_depth_law
 
 from .test_commands import odenet as command
@@ -83,7 +84,18 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
 def test_the_exponent_of_the_depth_is_found(tmp_path):
     def of(depth):
         steps = [1.0] * depth
-        flow = FlowStudy("flow", steps, [1.0], steps, [3 / depth] * depth, [], {})
+        flow = FlowStudy(
+            name="flow",
+            dropped=steps,
+            thinned=[(1, 1.0)],
+            shuffled=[(0.5, 1.0)],
+            states=steps,
+            rates=steps,
+            changes=[3 / depth] * depth,
+            energy=[],
+            spectrum={},
+            lyapunov=0.0,
+        )
         return Study("run", 1.0, [flow])
 
     studies = [of(depth) for depth in (4, 8, 32)]
@@ -96,4 +108,42 @@ def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
     output = command("study", finished, "--samples", 20, "-o", tmp_path)
     assert "4 steps" in output and "worst drop" in output
     pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
-    assert pictures == {"lesion.png", "norms.png", "spectrum.png", "energy.png"}
+    assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
+
+
+def test_several_runs_share_a_panel_over_time(finished, tmp_path):
+    command("study", finished, finished, "--samples", 20, "-o", tmp_path)
+    assert (tmp_path / "rates.png").stat().st_size > 5_000
+
+
+def test_the_disorder_of_an_order_counts_its_reversed_pairs():
+    assert disorder([0, 1, 2, 3]) == 0 and disorder([3, 2, 1, 0]) == 1
+    assert disorder([1, 0, 2, 3]) == pytest.approx(1 / 6)
+    assert disorder([0]) == 0
+
+
+def test_leaving_out_and_shuffling_are_graded(study):
+    for flow in study.flows:
+        assert [count for count, _ in flow.thinned] == [1, 2]
+        assert min(share for share, _ in flow.shuffled) >= 0
+        assert {accuracy for share, accuracy in flow.shuffled if share == 0} <= {study.accuracy}
+
+
+def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
+    torch.manual_seed(0)
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(4, 5).double()
+    u = torch.randn(1, 4, 3, 3).double()
+    y, z = u.split(2, 1)
+    first = torch.cat([y.flatten(), z.flatten()])
+
+    def last(flat):
+        y, z = flat.view(2, 1, 2, 3, 3)
+        for step in range(5):
+            y = y + flow.h * flow.rate_Y(z, flow.K1[step], flow.b1[step])
+            z = z + flow.h * flow.rate_Z(y, flow.K2[step], flow.b2[step])
+        return torch.cat([y.flatten(), z.flatten()])
+
+    jacobian = torch.autograd.functional.jacobian(last, first)
+    largest = torch.linalg.svdvals(jacobian)[0].item()
+    assert largest_stretch(flow, u, 300) == pytest.approx(largest, rel=1e-6)
+    assert largest_stretch(flow, u) <= largest * (1 + 1e-12)

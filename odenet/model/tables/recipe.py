@@ -89,6 +89,9 @@ AUGMENTATIONS = Choice(
         "pad_crop": {"n": Parameter(COUNT, "is the border, in pixels, before a random crop")},
         "flip": {},
         "cutout": {"n": Parameter(COUNT, "is the side, in pixels, of the square blanked out")},
+        "random_resized_crop": {
+            "least": Parameter(SHARE, "is the least share of the area that is kept", 0.08)
+        },
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
