@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         register_layer,
         register_parameter,
     )
-    from odenet.train.trained import load_run
+    from odenet.train import load_run
 
 # Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
@@ -30,7 +30,7 @@ _HOMES = {
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
     "load_plugin": "odenet.plugins",
-    "load_run": "odenet.train.trained",
+    "load_run": "odenet.train",
     "register_activation": "odenet.plugins",
     "register_claim": "odenet.plugins",
     "register_layer": "odenet.plugins",

@@ -13,11 +13,13 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "PIL": "pillow",
         "safetensors": "safetensors",
+        "scipy": "scipy",
         "sklearn": "scikit-learn",
         "torchmetrics": "torchmetrics",
         "torchvision": "torchvision",
     },
     "adaptive": {"torchdiffeq": "torchdiffeq"},
+    "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},

@@ -25,12 +25,14 @@ USERS = {
     "interegular": {"language/strict.py"},
     "lark": {"language/"},
     "lightning": {"train/"},
+    "onnxruntime": {"train/"},
     "matplotlib": {"train/"},
     "mpmath": {"analyse/", "derive/"},
     "numpy": {"analyse/", "confirm/", "derive/", "row_checks.py", "runtime/", "train/", "verify.py"},
     "PIL": {"train/"},
     "rich": {"cli/", "footprint/", "train/"},
     "safetensors": {"train/"},
+    "scipy": {"train/"},
     "sklearn": {"train/"},
     "sympy": {"derive/"},
     "timm": {"conversion/"},  # where it is installed
@@ -125,19 +127,23 @@ COMMANDS = [
     ["verify", "digits.certificate.json"],
     ["schemes"],
     ["fmt", "--check", "digits.ode"],
-    ["memory", "digits.ode", "--no-run"],
+    ["memory", "digits.ode"],
     ["check", "neural_ode.ode"],
     ["train", "digits.ode"],
     ["train", "--resume", "runs/digits-1"],
     ["eval", "runs/digits-1"],
     ["compare", "runs/digits-1", "runs/digits-2"],
     ["study", "runs/digits-1"],
+    ["predict", "runs/digits-1", "one.png"],
+    ["export", "runs/digits-1", "-o", "digits.pt2"],
     ["convert", "resnet18", "--weights", "none"],
     ["bench"],
 ]
 NEEDED = {"check neural_ode.ode": "adaptive", "train digits.ode": "train",
           "train --resume runs/digits-1": "train", "eval runs/digits-1": "train",
           "compare runs/digits-1 runs/digits-2": "train", "study runs/digits-1": "train",
+          "predict runs/digits-1 one.png": "train",
+          "export runs/digits-1 -o digits.pt2": "train",
           "convert resnet18 --weights none": "train", "bench": "bench"}  # fmt: skip
 
 SCRIPT = r"""
@@ -225,7 +231,7 @@ def test_the_base_compiles_checks_and_measures(done):
         if command not in NEEDED:
             assert code == 0, (command, errors)
     assert "proved" in done[0]["check digits.ode"][1]
-    assert "MiB" in done[0]["memory digits.ode --no-run"][1]
+    assert "MiB" in done[0]["memory digits.ode"][1]
 
 
 def test_a_generated_module_trains_with_the_base(done):

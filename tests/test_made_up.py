@@ -80,16 +80,16 @@ scheme ruth {                         # Ruth 1983, order 3
     "a claim": {
         f"{TABLES}/claims.py": (
             "ROWS = (\n",
-            '    ClaimKind("frugal", "at most so many parameters", f"{_HOME}:_frugal", example=3),\n',
+            '    ClaimKind("frugal", "at most so many parameters", f"{_HOME}:frugal", example=3),\n',
         ),
         "odenet/analyse/claims.py": (
-            "_Answer = tuple[bool | None, str, Span | None, Witness | None]\n",
+            'SIGNS = {True: "✓", False: "✗", None: "?"}\n',
             '''\
 
 
-def _frugal(facts: Judged, claim: Any) -> tuple[bool, str]:
+def frugal(facts: Facts, claim: Any) -> Answer:
     count = len(facts.model.parameters)
-    return count <= claim.number, f"{count} parameters are declared"
+    return Answer(count <= claim.number, f"{count} parameters are declared")
 ''',
         ),
     },

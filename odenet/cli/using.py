@@ -7,6 +7,7 @@ import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins
+from odenet.extras import require
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
@@ -23,7 +24,8 @@ def predict(
     plugin: Plugins = None,
 ) -> None:
     """Say what the network of a run sees in pictures."""
-    from odenet.train.folder import pictures_in
+    require("train", "odenet predict")
+    from odenet.train.picture_folder import pictures_in
     from odenet.train.trained import load_run
 
     trained = load_run(run, "last" if last else "best")
@@ -52,6 +54,7 @@ def export(
 
     What was written is compared with the network before it is kept.
     """
+    require("train", "odenet export")
     from odenet.train.exporting import export_run
     from odenet.train.trained import load_run
 

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from odenet.files import replacing
+from odenet.extras import require
+from odenet.files import write_bytes
 from odenet.train.errors import TrainingError
 from odenet.train.trained import TrainedRun
 
@@ -56,7 +57,7 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
     path = Path(path)
     if path.suffix == ".safetensors":
         weights = {n: t.contiguous() for n, t in run.network.state_dict().items()}
-        _write(path, save(weights))
+        write_bytes(path, save(weights))
         return Exported(path, "the weights alone, by their names in network.py", None)
     if path.suffix not in _FORMATS:
         raise TrainingError(
@@ -74,7 +75,7 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
             f"the exported network's scores differ by {difference:.1e} of the largest, more than "
             f"{TOLERANCE:g}: nothing was written"
         )
-    _write(path, content)
+    write_bytes(path, content)
     return Exported(path, f"(batch, {', '.join(map(str, sample.shape[1:]))}) {_kind(sample)}",
                     difference)  # fmt: skip
 
@@ -96,13 +97,9 @@ def _as_pt2(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor],
 
 
 def _as_onnx(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError as error:
-        raise TrainingError(
-            f"ONNX needs {error.name}, which is not installed", "pip install 'odenet[export]'"
-        ) from error
+    require("export", "ONNX")
+    import onnxruntime
+
     exported: Any = torch.onnx.export(
         _program(model, sample), (), input_names=["input"], output_names=["scores"],
         dynamo=True, verbose=False,
@@ -124,11 +121,6 @@ def _samples(run: TrainedRun, count: int) -> Tensor:
 
 def _kind(sample: Tensor) -> str:
     return "uint8 pixels" if sample.dtype == torch.uint8 else "float32"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as stream:
-        stream.write(content)
 
 
 @contextmanager

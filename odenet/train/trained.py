@@ -76,6 +76,8 @@ class TrainedNetwork(nn.Module):
     def __init__(self, network: nn.Module, preprocess: Transforms):
         super().__init__()
         self.network = network
+        self.mean: Tensor
+        self.deviation: Tensor
         self.register_buffer("mean", preprocess.mean, persistent=False)
         self.register_buffer("deviation", preprocess.deviation, persistent=False)
         self._preprocess = preprocess

@@ -38,7 +38,7 @@ class DataSetKind:
 
     name: str
     source: Published | str
-    arguments: Mapping[str, Parameter] = field(default_factory=dict)
+    arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
 
 _POINTS = {
