@@ -226,6 +226,7 @@ def done(base, tmp_path_factory):
     return json.loads(ran.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_base_compiles_checks_and_measures(done):
     for command, (code, _, errors) in done[0].items():
         if command not in NEEDED:
@@ -234,10 +235,12 @@ def test_the_base_compiles_checks_and_measures(done):
     assert "MiB" in done[0]["memory digits.ode"][1]
 
 
+@pytest.mark.slow
 def test_a_generated_module_trains_with_the_base(done):
     assert done[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", NEEDED)
 def test_a_command_names_what_it_needs_and_the_line_that_installs_it(done, command):
     code, output, errors = done[0][command]
@@ -255,6 +258,7 @@ def test_every_command_is_tried_without_the_extras():
     }
 
 
+@pytest.mark.slow
 def test_functions_name_what_they_need_and_the_line_that_installs_it(done):
     training, testing = done[2]
     assert training.startswith("odenet.train.train needs lightning, matplotlib, pillow, ")

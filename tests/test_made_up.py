@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TABLES = "odenet/model/tables"
 
@@ -35,7 +37,7 @@ scheme ruth {                         # Ruth 1983, order 3
             "ROWS = (\n",
             '''\
     ActivationKind(
-        "squash",
+        "bend",
         "functional.softsign({x})",
         "nn.Softsign()",
         lambda x: x / (1 + abs(x)),
@@ -80,14 +82,14 @@ scheme ruth {                         # Ruth 1983, order 3
     "a claim": {
         f"{TABLES}/claims.py": (
             "ROWS = (\n",
-            '    ClaimKind("frugal", "at most so many parameters", f"{_HOME}:frugal", example=3),\n',
+            '    ClaimKind("thrifty", "at most so many parameters", f"{_HOME}:thrifty", example=3),\n',
         ),
         "odenet/analyse/claims.py": (
             'SIGNS = {True: "✓", False: "✗", None: "?"}\n',
             '''\
 
 
-def frugal(facts: Facts, claim: Any) -> Answer:
+def thrifty(facts: Facts, claim: Any) -> Answer:
     count = len(facts.model.parameters)
     return Answer(count <= claim.number, f"{count} parameters are declared")
 ''',
@@ -129,12 +131,12 @@ SPEC = """\
 state Y, Z
 param P : gains
 param b : bias
-Y' =  P^T squash(P Z + b)
-Z' = -P^T squash(P Y)
+Y' =  P^T bend(P Z + b)
+Z' = -P^T bend(P Y)
 discretise ruth(h = 0.1)
 require imaginary
-require frugal(2)
-net = input(4, 6, 6) -> thrice -> flow(2) -> squash -> mean -> dense(10)
+require thrifty(2)
+net = input(4, 6, 6) -> thrice -> flow(2) -> bend -> mean -> dense(10)
 train { data = specks(n = 50) }
 """
 SCRIPT = r"""
@@ -155,7 +157,7 @@ network(inputs).sum().backward()
 flow = program.flow(4, 2).double()
 state = flow.initial(inputs.double())
 back = flow.retreat(flow.advance(state))
-listed = [name for name in ("squash", "thrice", "gains", "frugal") if f"`{name}" in tables()]
+listed = [name for name in ("bend", "thrice", "gains", "thrifty") if f"`{name}" in tables()]
 data = load_data(program.recipe.data, (2,))
 print(json.dumps({
     "home": str(Path(odenet.__file__).parents[1]),
@@ -223,7 +225,7 @@ def test_a_made_up_scheme_is_derived_and_undone(found):
 def test_a_made_up_activation_layer_and_parameter_are_proved_and_trained(found):
     assert found["verdict"] == "imaginary"
     assert found["gradients"]
-    assert found["listed"] == ["squash", "thrice", "gains", "frugal"]
+    assert found["listed"] == ["bend", "thrice", "gains", "thrifty"]
 
 
 def test_a_made_up_claim_is_judged(found):

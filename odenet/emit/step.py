@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-import sympy
-
-from odenet.derive import Derivation, Shear
+from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Register, StepPrinter
@@ -139,7 +137,7 @@ class StepWriter:
             else f"{text} / {scale.at(PRODUCT + 1)}"
         )
 
-    def _scalar(self, value: sympy.Expr) -> Code:
+    def _scalar(self, value: Coefficient) -> Code:
         return self.frame.scalar(scalar(value))
 
     def shears(self) -> list[str]:
@@ -163,7 +161,7 @@ class StepWriter:
             parts.append(f"terms={_tuple(self._term(c, rate, i) for c, rate in shear.rates)}")
         return f"Shear({', '.join(parts)})"
 
-    def _term(self, coefficient: sympy.Expr, rate: expr.Rate, i: int) -> str:
+    def _term(self, coefficient: Coefficient, rate: expr.Rate, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
         frame = self.frame
         pattern = frame.pattern[rate.function]

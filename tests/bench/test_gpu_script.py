@@ -13,6 +13,8 @@ from odenet.train.metrics import as_csv
 from odenet.train.records import COLUMNS, RunFolder
 from odenet.train.results import Result
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
 SOME = ("plain autograd", "revlib", "odenet")
 
