@@ -67,7 +67,8 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
             return number(node.numerator, known, kind) / number(node.denominator, known, kind)
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
-    raise NoNumbers(f"{type(node).__name__} is not a number")
+        case _:
+            raise NoNumbers(f"{type(node).__name__} is not a number")
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ class _Writer:
                 return f"({a}) / {below}", f"({b}) / {below}"
             case expr.Rate():
                 return self._rate(node)
-        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+            case _:
+                raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def _sum(self, node: expr.Sum) -> tuple[str, str]:
         terms = [(sign, self.field(term)) for sign, term in node.terms]
