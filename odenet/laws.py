@@ -49,8 +49,12 @@ class Law:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, of which `odenet.json_text` writes those that are not finite as null."""
-        return asdict(self)
+        """Plain values, for `--json`; what is not a finite number is null."""
+        plain = asdict(self)
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in plain.items()
+        }
 
 
 def measure(program: Program, seed: int = 0) -> list[Law]:
