@@ -12,7 +12,6 @@ from odenet.derive.solve_backwards import Move, StepInverter
 from odenet.model.expressions.expr import Node, Rate, Slot
 from odenet.model.typed.scheme import Update
 
-
 Coefficient = sympy.Expr  # of h and the scheme's constants
 
 
