@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import odenet
-import odenet.train
+import odenet.training
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +54,7 @@ def test_a_name_of_the_architecture_is_there(file, name):
         assert node is not None, name
 
 
-@pytest.mark.parametrize("module", [odenet, odenet.train], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [odenet, odenet.training], ids=lambda module: module.__name__)
 def test_every_public_name_is_there(module):
     for name in module.__all__:
         assert getattr(module, name) is not None

@@ -24,23 +24,23 @@ USERS = {
     "hypothesis": {"testing.py"},
     "interegular": {"language/strict.py"},
     "lark": {"language/"},
-    "lightning": {"train/"},
-    "onnxruntime": {"train/"},
-    "matplotlib": {"train/"},
+    "lightning": {"training/"},
+    "onnxruntime": {"training/"},
+    "matplotlib": {"training/"},
     "mpmath": {"analyse/", "derive/"},
-    "numpy": {"analyse/", "confirm/", "derive/", "row_checks.py", "runtime/", "train/", "verify.py"},
-    "PIL": {"train/"},
-    "rich": {"cli/", "footprint/", "train/"},
-    "safetensors": {"train/"},
-    "scipy": {"train/"},
-    "sklearn": {"train/"},
+    "numpy": {"analyse/", "confirm/", "derive/", "row_checks.py", "runtime/", "training/", "verify.py"},
+    "PIL": {"training/"},
+    "rich": {"cli/", "footprint/", "training/"},
+    "safetensors": {"training/"},
+    "scipy": {"training/"},
+    "sklearn": {"training/"},
     "sympy": {"derive/"},
     "timm": {"conversion/"},  # where it is installed
     "torch": {"cli/", "compiler.py", "conversion/", "footprint/", "laws.py", "measures.py",
-              "row_checks.py", "runtime/", "testing.py", "train/"},
+              "row_checks.py", "runtime/", "testing.py", "training/"},
     "torchdiffeq": {"runtime/"},
-    "torchmetrics": {"train/"},
-    "torchvision": {"conversion/", "train/"},
+    "torchmetrics": {"training/"},
+    "torchvision": {"conversion/", "training/"},
     "typer": {"cli/"},
 }  # fmt: skip
 
@@ -168,7 +168,7 @@ network = digits.DigitsNetwork()
 network(torch.randn(2, 1, 8, 8)).sum().backward()
 gradients = all(p.grad is not None for p in network.parameters())
 said = []
-for module, name in (("odenet.train", "train"), ("odenet.testing", "maps")):
+for module, name in (("odenet.training", "train"), ("odenet.testing", "maps")):
     try:
         getattr(import_module(module), name)
     except ImportError as error:
@@ -261,14 +261,14 @@ def test_every_command_is_tried_without_the_extras():
 @pytest.mark.slow
 def test_functions_name_what_they_need_and_the_line_that_installs_it(done):
     training, testing = done[2]
-    assert training.startswith("odenet.train.train needs lightning, matplotlib, pillow, ")
+    assert training.startswith("odenet.training.train needs lightning, matplotlib, pillow, ")
     assert training.endswith("which are not installed: pip install 'odenet[train]'")
     assert testing.startswith("odenet.testing needs hypothesis, which is not installed: ")
 
 
 def test_importing_odenet_loads_no_library():
     script = (
-        "import sys, odenet, odenet.train; "
+        "import sys, odenet, odenet.training; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
     )
     ran = subprocess.run(

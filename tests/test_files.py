@@ -250,9 +250,9 @@ WRITES = {
 }  # fmt: skip
 ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
-    "odenet/train/run_lock.py": {"os.open"},  # of the lock
-    "odenet/train/figures.py": {"figure.savefig"},
-    "odenet/train/checkpoints.py": {"torch.save"},
+    "odenet/training/run_lock.py": {"os.open"},  # of the lock
+    "odenet/training/figures.py": {"figure.savefig"},
+    "odenet/training/checkpoints.py": {"torch.save"},
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
 }

@@ -16,7 +16,7 @@ from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
-    from odenet.train.records import Options
+    from odenet.training.records import Options
 
 DataName = Annotated[
     str | None,
@@ -139,12 +139,12 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
-    from odenet.train.results import show_result
-    from odenet.train.run import first_process
-    from odenet.train.run import resume as go_on
-    from odenet.train.run import train as start
-    from odenet.train.seeds import show_seeds, train_seeds
-    from odenet.train.stopping import Stopped
+    from odenet.training.results import show_result
+    from odenet.training.run import first_process
+    from odenet.training.run import resume as go_on
+    from odenet.training.run import train as start
+    from odenet.training.seeds import show_seeds, train_seeds
+    from odenet.training.stopping import Stopped
 
     console = Console(quiet=not first_process())
     try:
@@ -169,7 +169,7 @@ def train(
 def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program":
     """The program to train, announced; refused here and now if it claims what does not hold."""
     import odenet
-    from odenet.train.verdicts import judged
+    from odenet.training.verdicts import judged
 
     program = odenet.load(spec, set=settings)
     program.require_network()
@@ -196,8 +196,8 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
-    from odenet.train.results import show_damaged
-    from odenet.train.run import evaluate as measure
+    from odenet.training.results import show_damaged
+    from odenet.training.run import evaluate as measure
 
     settings = {} if data is None else {"data": _data(data)}
     weights = "last" if last else "best"
@@ -220,8 +220,8 @@ def compare(
     require("train", "odenet compare")
     from rich.console import Console
 
-    from odenet.train.comparison import draw_comparison, read_results, show_comparison
-    from odenet.train.figures import require_format
+    from odenet.training.comparison import draw_comparison, read_results, show_comparison
+    from odenet.training.figures import require_format
 
     if out is not None:
         require_format(out)
@@ -252,9 +252,9 @@ def study(
     require("train", "odenet study")
     from rich.console import Console
 
-    from odenet.train.comparison import places_of
-    from odenet.train.studies import depth_law, study_run
-    from odenet.train.study_figures import draw_depth_law, draw_rates, draw_study, show_study
+    from odenet.training.comparison import places_of
+    from odenet.training.studies import depth_law, study_run
+    from odenet.training.study_figures import draw_depth_law, draw_rates, draw_study, show_study
 
     console, studies = Console(), []
     for run, place in zip(runs, places_of(runs), strict=True):
@@ -278,7 +278,7 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
     """The options on the command line, over those the run began with."""
     from dataclasses import replace
 
-    from odenet.train.records import Options, RunFolder
+    from odenet.training.records import Options, RunFolder
 
     before = Options() if run is None else RunFolder(run).read_record().options
     return replace(before, **{name: value for name, value in given.items() if value is not None})

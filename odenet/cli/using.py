@@ -25,8 +25,8 @@ def predict(
 ) -> None:
     """Say what the network of a run sees in pictures."""
     require("train", "odenet predict")
-    from odenet.train.picture_folder import pictures_in
-    from odenet.train.trained import load_run
+    from odenet.training.picture_folder import pictures_in
+    from odenet.training.trained import load_run
 
     trained = load_run(run, "last" if last else "best")
     asked = dict.fromkeys(path for file in files for path in pictures_in(file))
@@ -55,8 +55,8 @@ def export(
     What was written is compared with the network before it is kept.
     """
     require("train", "odenet export")
-    from odenet.train.exporting import export_run
-    from odenet.train.trained import load_run
+    from odenet.training.exporting import export_run
+    from odenet.training.trained import load_run
 
     trained = load_run(run, "last" if last else "best")
     written = export_run(trained, out)

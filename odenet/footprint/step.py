@@ -22,8 +22,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
-from odenet.train.flows import flows
-from odenet.train.optim import build_optimizer
+from odenet.training.flows import flows
+from odenet.training.optim import build_optimizer
 
 Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
 

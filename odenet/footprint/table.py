@@ -12,8 +12,8 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
-from odenet.train.errors import TrainingError
-from odenet.train.flows import flows
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
 
 ROWS = {
     "parameters": "parameters",

@@ -1,4 +1,4 @@
-"""The data sets of `data = …`, in rows; what loads them is in `odenet.train`."""
+"""The data sets of `data = …`, in rows; what loads them is in `odenet.training`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ _POINTS = {
 _PATH = Parameter(Text(), "is the folder with one folder of images per class")
 
 ROWS = (
-    DataSetKind(name="digits", source="odenet.train.data:digits"),
+    DataSetKind(name="digits", source="odenet.training.data:digits"),
     DataSetKind(
         name="cifar10",
         source=Published(
@@ -69,9 +69,9 @@ ROWS = (
     ),
     DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
     DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
-    DataSetKind(name="folder", source="odenet.train.data:folder", arguments={"path": _PATH}),
-    DataSetKind(name="rings", source="odenet.train.data:rings", arguments=_POINTS),
-    DataSetKind(name="moons", source="odenet.train.data:moons", arguments=_POINTS),
+    DataSetKind(name="folder", source="odenet.training.data:folder", arguments={"path": _PATH}),
+    DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
+    DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 
 DATA_SETS = {row.name: row for row in ROWS}
