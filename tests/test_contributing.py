@@ -41,7 +41,7 @@ def test_the_walk_goes_through_every_stage_once_and_in_order():
     stages = re.findall(
         r"^\d\. \*\*`(\w+)`", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
     )
-    assert stages == ["language", "model", "derive", "analyse", "emit", "runtime", "train"]
+    assert stages == ["language", "model", "derive", "analyse", "emit", "runtime", "training"]
 
 
 @pytest.mark.parametrize(("file", "name"), PLACES)
