@@ -120,7 +120,8 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
     with streams_preserved(state.device) as before:
         for step in reversed(steps):
             state.rename(back.undone)
-            retreat(back.shears, state, back.unnoticed(state, step))
+            shears = back.shears(step, back.weights.tensors)
+            retreat(shears, state, back.unnoticed(state, step))
         if flow.stochastic and not before.same(Streams.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "
