@@ -15,7 +15,7 @@ _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
-    split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
+    split per_step Geometric Learned Ramp Uniform Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
     index
 """
 _MODULE = """
@@ -31,7 +31,8 @@ _MODULE = """
 """
 _FLOW = """
     advance anchors channels collect collected compiled conditions context drift encode energy
-    evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse
+    evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse moving
+    no_inverse not_undone require_inverse undoes varying
     inverse_exactly learned likenesses memory norm note_drift
     obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
     space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
