@@ -20,6 +20,7 @@ from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
+from odenet.analyse.step_constants import refused_constants
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
@@ -68,6 +69,10 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
     program = Program(file, model)
+    if program.discretised and model.discretisation.varying:
+        wrong = refused_constants(model, program.derivation)
+        if wrong:
+            raise SpecError(wrong)
     if program.discretised and model.discretisation.exact:
         refused = exact_refused(model, program.derivation)
         if refused is not None:
@@ -94,8 +99,9 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        numbers = self.model.discretisation.numbers
-        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
+        chosen = self.model.discretisation
+        found = derive(self.model.scheme, chosen.numbers, chosen.varying)
+        return confirmed_derivation(self.model, found)
 
     @cached_property
     def certificate(self) -> Certificate:

@@ -19,5 +19,5 @@ def uniform(low: float, high: float, seed: int, steps: int) -> tuple[float, ...]
 
 
 def geometric(first: float, ratio: float, steps: int) -> tuple[float, ...]:
-    """first, first * ratio, first * ratio^2, …"""
+    """The first number, then each the one before it times a ratio."""
     return tuple(first * ratio**step for step in range(steps))

@@ -15,8 +15,8 @@ _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
-    split per_step Geometric Learned Ramp Uniform Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
+    index per_step Geometric Learned Ramp Uniform
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double

@@ -141,6 +141,10 @@ class StepWriter:
     def _scalar(self, value, at: Callable[[str], str]) -> Code:
         return self.frame.scalar(scalar(value), at)
 
+    def _argued(self, value) -> str:
+        """A coefficient of the method `shears`, whose arguments are what differs by step."""
+        return _float(self._scalar(value, self.frame.argument))
+
     def shears(self) -> list[str]:
         """The shears as data, one item each; fills `stages` with the methods they need."""
         return [
@@ -151,10 +155,10 @@ class StepWriter:
 
     def _shear(self, shear: Shear, i: int) -> str:
         target = self.frame.value(shear.target.name, shear.target.offset, i)
-        parts = [f'"{target}"', _float(self._scalar(shear.scale, self.frame.argument))]
+        parts = [f'"{target}"', self._argued(shear.scale)]
         if shear.adds:
             adds = (
-                f'({_float(self._scalar(c, self.frame.argument))}, "{self.frame.value(s.name, s.offset, i)}")'
+                f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
                 for c, s in shear.adds
             )
             parts.append(f"adds={_tuple(adds)}")
@@ -182,7 +186,7 @@ class StepWriter:
         else:
             method, params = self._stage(rate, i, reads)
         names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
-        factor = _float(self._scalar(coefficient, frame.argument))
+        factor = self._argued(coefficient)
         return f"Term({factor}, self.{method}, {names[0]}, {names[1]})"
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:

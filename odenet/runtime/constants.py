@@ -41,7 +41,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Geometric:
-    """first, first * ratio, first * ratio^2, …"""
+    """The first value, then each the one before it times a ratio."""
 
     first: float
     ratio: float

@@ -55,7 +55,7 @@ class Equations(nn.Module):
         raise NotImplementedError(self._irreversible())
 
     def no_inverse(self, *constants: Coefficient) -> str:
-        """Why a step with such constants, of those in ``varying``, is not undone; empty if it is."""
+        """Why a step with constants, of those in ``varying``, is not undone; empty if it is."""
         return ""
 
     def energy(self, state: State, step: int = 0) -> Tensor:

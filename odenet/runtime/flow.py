@@ -226,7 +226,7 @@ class Flow(Varying, Bounded):
         self._memory = cast(Memory, memory)
 
     def _memory_now(self, dtype: torch.dtype) -> Memory:
-        """As asked for; while a moving constant has values that cannot be gone back from, stored."""
+        """As asked for; stored while a moving constant has values that are not undone."""
         keeps = self._memory in ("stored", "checkpoint")
         return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
 

@@ -4,8 +4,8 @@ A shear changes one stored value by the others,
 
     a  <-  α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
 
-so that it is undone by subtracting the same terms and dividing by α, whatever F is. A coefficient is
-a number, or where it is learned a tensor without axes.
+so that it is undone by subtracting the same terms and dividing by α, whatever F is. A coefficient
+is a number, or where it is learned a tensor without axes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from itertools import islice
 
 import torch
 from torch import Tensor
-
 
 Coefficient = float | Tensor
 

@@ -41,7 +41,6 @@ def retreat(
         pulled: takes, with ``grads``, the gradients by the ``coefficients``, in their order; None
             for those that are numbers, and where nothing depends on one.
     """
-
     earliest = _earliest(shears)
     if settled:
         for slot in state.slots:

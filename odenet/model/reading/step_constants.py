@@ -6,8 +6,8 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report
 from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Subject, Word, show
-from odenet.model.tables.recipe import Recipe
 from odenet.model.tables.layers import Layer
+from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.program import Discretisation, flows_of
 from odenet.model.typed.step_constants import (
     Geometric,
@@ -70,7 +70,7 @@ def read_step_constant(value: Any, kind: Number, about: Subject) -> StepConstant
 
 def is_step_constant(value: Any) -> bool:
     """Whether a value is one of these, right or wrong, and not a number."""
-    return isinstance(value, tuple) or isinstance(value, Call) and value.name in FORMS
+    return isinstance(value, tuple) or (isinstance(value, Call) and value.name in FORMS)
 
 
 def _given(values: tuple[Any, ...], about: Subject) -> Given | None:

@@ -140,7 +140,7 @@ def at_steps(
 def in_use(
     numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], depths: Iterable[int]
 ) -> list[AtStep]:
-    """The distinct numbers of all steps of some flows, ramps both at their ends and at their starts.
+    """The distinct numbers of all steps of some flows, ramps at their ends and at their starts.
 
     Args:
         numbers: of the scheme.
