@@ -201,7 +201,7 @@ class Program:
         return load_generated(class_name(self.name), self.source(space))
 
     def flow(
-        self, channels: int, steps: int, *, space: int | None = None, **constants: float
+        self, channels: int, steps: int, *, space: int | None = None, **constants: Any
     ) -> "Flow":
         """The flow alone, as a torch module: (batch, channels, *space) to the output.
 
@@ -210,10 +210,19 @@ class Program:
             steps: how many.
             space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
-            constants: `h`, `T` and the scheme's constants, in place of those of the file.
+            constants: `h`, `T` and the scheme's constants, in place of those of the file. One that
+                differs from step to step there takes a sequence too, or what `odenet.runtime` has
+                for these: `Uniform`, `Geometric`, `Learned`, `Ramp`.
+
+        Raises:
+            ValueError: a sequence does not have one value for each step.
         """
-        module = self.module(space)
-        return getattr(module, f"{class_name(self.name)}Flow")(channels, steps, **constants)
+        kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
+        for name, value in constants.items():
+            if not isinstance(value, int | float) and name not in kind.varying:
+                message = f"{name} is one number in {self.name}, and here it is {value!r}; "
+                raise ValueError(f"{message}write one for each step, or learned(…), in the file")
+        return kind(channels, steps, **constants)
 
     def network(self, classes: int | None = None) -> "nn.Module":
         """The whole `net`, as a torch module.

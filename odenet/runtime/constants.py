@@ -80,7 +80,7 @@ class Learned:
 
     def made(self, name: str, steps: int) -> LearnedConstant:
         """The constant of a flow."""
-        return LearnedConstant(self, 1 if self.shared else steps)
+        return LearnedConstant(self, name, 1 if self.shared else steps)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Ramp:
 
     def made(self, name: str, steps: int) -> Moving:
         """The constant of a flow."""
-        return Moving(self)
+        return Moving(self, name)
 
 
 def per_step(name: str, given: Any, steps: int) -> Any:
@@ -148,7 +148,7 @@ def halved(constant: Any, factor: float) -> Any:
             return Drawn(halved(constant.numbers, factor))
         case Moving():
             start, end = constant.ramp.start * factor, constant.ramp.end * factor
-            finer = Moving(replace(constant.ramp, start=start, end=end))
+            finer = Moving(replace(constant.ramp, start=start, end=end), constant.name)
             finer.part = constant.part
             return finer
         case LearnedConstant():
@@ -189,9 +189,10 @@ class Drawn(nn.Module):
 class Moving(nn.Module):
     """A number that training moves."""
 
-    def __init__(self, ramp: Ramp):
+    def __init__(self, ramp: Ramp, name: str):
         super().__init__()
         self.ramp = ramp
+        self.name = name
         self.part = 0
 
     @property
@@ -227,9 +228,10 @@ class LearnedConstant(nn.Module):
     rounding cannot carry them there.
     """
 
-    def __init__(self, given: Learned, steps: int):
+    def __init__(self, given: Learned, name: str, steps: int):
         super().__init__()
         self.given = given
+        self.name = name
         self.raw = nn.Parameter(self._before(torch.full((steps,), float(given.value))))
 
     def __getitem__(self, step: int) -> Tensor:
@@ -246,7 +248,7 @@ class LearnedConstant(nn.Module):
 
     def refined(self) -> LearnedConstant:
         """The same for twice the steps, each pair with the value of the one it replaces."""
-        found = LearnedConstant(self.given, len(self.raw))
+        found = LearnedConstant(self.given, self.name, len(self.raw))
         twice = self.raw.detach()
         twice = twice.repeat_interleave(2) if not self.given.shared else twice.clone()
         found.raw = nn.Parameter(twice, self.raw.requires_grad)

@@ -16,6 +16,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.train.averaging import MovingAverage
 from odenet.train.checkpoints import CheckpointFiles
 from odenet.train.console import progress
+from odenet.train.constants import Constants
 from odenet.train.drift import DriftMonitor
 from odenet.train.errors import TrainingError
 from odenet.train.finite import FiniteCheck
@@ -108,7 +109,8 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
     metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
-    found: list[Callback] = [progress(console), finite, guard, DriftMonitor(console)]
+    found: list[Callback] = [progress(console), Constants(console), finite, guard]
+    found.append(DriftMonitor(console))
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:
