@@ -203,4 +203,6 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         return None
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
+    if derivation.reversible and not_undone(model, derivation):
+        help_ = "remove `exact`, or begin elsewhere"
     return Diagnostic(message, model.discretisation.span, help=help_)

@@ -128,16 +128,20 @@ def _numbers(constant: StepConstant) -> tuple[Any, ...]:
 def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) -> None:
     """Report constants that do not fit the numbers of steps of the net's flows, or one another."""
     given = {name: c for name, c in chosen.varying.items() if isinstance(c, Given)}
-    flows = [(int(flow.arguments["N"]), flow.span) for flow in flows_of(net)]
+    flows = [(int(f.arguments["N"]), f.span, bool(f.arguments["h"])) for f in flows_of(net)]
     for name, constant in given.items():
         shown = chosen.scheme.spellings.get(name, name)
-        wrong = [(steps, span) for steps, span in flows if steps != constant.length]
+        wrong = [
+            (steps, span)
+            for steps, span, own_h in flows
+            if steps != constant.length and not (own_h and name == "h")
+        ]
         if wrong:
             steps, span = wrong[0]
             where = f"`{' '.join(span.text.split())}`" if span else "a flow"
             message = f"{shown} has {_count(constant.length)}, and {where} has {steps} steps"
             other = "; flows of different lengths need uniform(…), geometric(…) or a number"
-            help_ = f"list {_count(steps)}" + other * (len({steps for steps, _ in flows}) > 1)
+            help_ = f"list {_count(steps)}" + other * (len({steps for steps, *_ in flows}) > 1)
             report.error(message, constant.span, help=help_)
     lengths = {c.length: name for name, c in given.items()}
     if len(lengths) > 1 and not flows:
