@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from odenet.runtime.constants import all_values
+from odenet.runtime.constants import all_values, as_numbers
 from odenet.runtime.equations import Equations
 from odenet.runtime.spectra import Directions, Norms, operator_norm
 
@@ -64,7 +64,7 @@ class Bounded(Equations):
         bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
         h = self._step_size()
         if "h" in self.varying:
-            h = torch.as_tensor([float(value) for value in all_values(h, self.steps)]).to(bounds[0])
+            h = torch.as_tensor(as_numbers(h, self.steps)).to(bounds[0])
         return h * torch.stack(bounds) / self.stability_limit
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:

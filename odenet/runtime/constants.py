@@ -133,6 +133,12 @@ def all_values(constant: Any, steps: int) -> Sequence[float | Tensor]:
     return [constant[step] for step in range(steps)]
 
 
+def as_numbers(constant: Any, steps: int) -> list[float]:
+    """A constant's values in all steps, as they are now."""
+    values = all_values(constant, steps)
+    return [float(value.detach()) if isinstance(value, Tensor) else value for value in values]
+
+
 def halved(constant: Any, factor: float) -> Any:
     """A constant of twice the steps, each pair of which takes after the one it replaces.
 

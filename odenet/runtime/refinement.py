@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from odenet.runtime.constants import halved
+from odenet.runtime.constants import as_numbers, halved
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
@@ -60,7 +60,10 @@ def _numbers(flow: Flow, h: float) -> dict[str, Any]:
     known = [name for name in given if name not in ("h", "T")]
     if given == known or not all(hasattr(flow, name) for name in known):
         return {"h": h}
-    constants = {name: _one_step_of(getattr(flow, name)) for name in known}
+    constants = {
+        name: as_numbers(getattr(flow, name), 1)[0] if name in flow.varying else getattr(flow, name)
+        for name in known
+    }
     size = {"T": h} if "T" in given else {"h": h}
     with torch.random.fork_rng(devices=[]):
         one_step = type(flow)(flow.channels, 1, **size, **constants)
@@ -71,11 +74,6 @@ def _numbers(flow: Flow, h: float) -> dict[str, Any]:
         for name, value in numbers.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and name != "anchors"
     }
-
-
-def _one_step_of(constant: Any) -> Any:
-    """What the constructor of a flow of one step takes for a constant."""
-    return float(constant[0]) if isinstance(constant, tuple | nn.Module) else constant
 
 
 def _computed(flow: Flow) -> dict[str, ParametrizationList]:
