@@ -168,4 +168,4 @@ def _plain(derivation: Derivation, condition: sympy.Expr) -> sympy.Expr:
 
 def _in(derivation: Derivation, condition: sympy.Expr) -> list[str]:
     """The constants that a condition depends on."""
-    return sorted(symbol.name for symbol in _plain(derivation, condition).free_symbols)
+    return sorted(map(str, _plain(derivation, condition).free_symbols))

@@ -1,7 +1,7 @@
 """The order of accuracy of a scheme whose constants differ from step to step."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 
 from odenet.derive.order import Order, derive_order
@@ -10,7 +10,7 @@ from odenet.model.typed.scheme import Scheme
 
 
 def varying_order(
-    scheme: Scheme, values: Mapping[str, Fraction | float], varying: Iterable[str]
+    scheme: Scheme, values: Mapping[str, Fraction | float], varying: Collection[str]
 ) -> Order:
     """The order, for the longest step, at almost all values of what differs from step to step.
 
@@ -29,7 +29,9 @@ def varying_order(
     if len(scheme.slots) > len(scheme.patterns):
         names = list(map(notation(scheme).name, varying))
         differ = f"{' and '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
-        return Order(None, f"{differ} from step to step, and steps read more than {_now(scheme)}")
+        reason = f"{differ} from step to step, and steps read more than {_now(scheme)}"
+        other = "; on an uneven grid they may solve other equations" * ("h" in varying)
+        return Order(None, reason + other)
     return derive_order(scheme, generic(scheme, values, varying))
 
 

@@ -198,17 +198,16 @@ def _pull_back(
     if pulled is not None:
 
         def found(*given: Tensor) -> tuple[Tensor, ...]:
-            values = dict(zip(flow.varying, constants, strict=True))
-            values |= dict(zip(learned, given, strict=True))
-            every = coefficients(flow.shears(*values.values()))
+            own = dict(zip(flow.varying, constants, strict=True))
+            own |= dict(zip(learned, given, strict=True))
+            every = coefficients(flow.shears(*own.values()))
             return tuple(c for c in every if isinstance(c, Tensor))
 
-        values, pull, *_ = torch.func.vjp(found, *weights.constants(learned))
-        gradients = [gradient for gradient in pulled if gradient is not None]
-        pairs = zip(gradients, values, strict=True)
-        for name, gradient in zip(
-            learned, pull(tuple(g.to(c.dtype) for g, c in pairs)), strict=True
-        ):
+        coefficient, pull, *_ = torch.func.vjp(found, *weights.constants(learned))
+        by_coefficient = [gradient for gradient in pulled if gradient is not None]
+        pairs = zip(by_coefficient, coefficient, strict=True)
+        by_constant = pull(tuple(gradient.to(c.dtype) for gradient, c in pairs))
+        for name, gradient in zip(learned, by_constant, strict=True):
             key = name, ""
             sums[key] = sums[key] + gradient if key in sums else gradient
     return registers.tensors(), grads.tensors(), sums

@@ -91,12 +91,12 @@ class Ramp:
         start: its first value.
         end: its last one, at which it stays.
         epochs: of training, that it takes.
-        steps: of the optimizer, that it takes, where that is not said in epochs.
+        steps: of the optimizer, that it takes; None where that is said in epochs.
     """
 
     start: float
     end: float
-    epochs: float | None = None
+    epochs: float = 1.0
     steps: float | None = None
 
     def made(self, name: str, steps: int) -> Moving:

@@ -60,7 +60,7 @@ def _numbers(flow: Flow, h: float) -> dict[str, Any]:
     known = [name for name in given if name not in ("h", "T")]
     if given == known or not all(hasattr(flow, name) for name in known):
         return {"h": h}
-    constants = {
+    constants: dict[str, Any] = {
         name: as_numbers(getattr(flow, name), 1)[0] if name in flow.varying else getattr(flow, name)
         for name in known
     }

@@ -74,7 +74,7 @@ def _steps_per_epoch(trainer: pl.Trainer) -> int:
 def _length(moving: Moving, per_epoch: int) -> float:
     """How many steps a ramp takes."""
     ramp = moving.ramp
-    return ramp.steps if ramp.epochs is None else ramp.epochs * per_epoch
+    return ramp.epochs * per_epoch if ramp.steps is None else ramp.steps
 
 
 def _found(network: nn.Module, kind: type[Kind]) -> Iterator[Kind]:

@@ -58,13 +58,10 @@ def test_an_order_is_said_of_steps_that_read_nothing_of_earlier_ones(scheme, ord
         assert "from step to step, and steps read more than Y[n]" in derivation.accuracy.reason
 
 
-def slope(scheme_h):
-    """The order that heun's or the midpoint's error on Y' = i Y shows on grids with steps h g."""
-    errors = []
-    for count in (200, 400):
-        steps = np.where(np.arange(count) % 2, 1.5, 0.5) / count  # every second one three times
-        errors.append(abs(scheme_h(steps) - np.exp(1j)))
-    return math.log2(errors[0] / errors[1])
+def errors(run):
+    """Of a scheme on Y' = i Y, on a grid with every second step three times as long, and a finer one."""
+    grids = [np.where(np.arange(count) % 2, 1.5, 0.5) / count for count in (200, 400)]
+    return [abs(run(steps) - np.exp(1j)) for steps in grids]
 
 
 def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
@@ -80,8 +77,9 @@ def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
             before, y = y, before + 2 * h * 1j * y
         return y
 
-    assert slope(heun) == pytest.approx(2, abs=0.1)
-    assert slope(midpoint) < 1.2
+    coarse, fine = errors(heun)
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
+    assert min(errors(midpoint)) > 0.4  # it solves other equations
 
 
 def test_the_claim_of_an_order_is_refuted_where_none_is_known():
