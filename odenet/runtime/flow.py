@@ -170,8 +170,10 @@ class Flow(Varying, Bounded):
         return self.readout(self._undone(self._only_state(end)))
 
     def _undone(self, end: State) -> State:
-        if not self.reversible or self.not_undone():
+        if not self.reversible:
             raise NotImplementedError(self._irreversible())
+        if obstacle := self.not_undone():
+            raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import as_numbers
 from odenet.runtime.flow import Flow
 from odenet.train.loader import Batches, Data, Plan
 from odenet.train.records import Options
@@ -160,6 +161,7 @@ def _study_flow(
 
     states = flow.trajectory(u)
     h = getattr(flow, "h", 1.0)
+    sizes = as_numbers(h, flow.steps) if "h" in flow.varying else [h] * flow.steps
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
@@ -168,7 +170,7 @@ def _study_flow(
         dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
         shuffled=[accuracy(rng.permutation(flow.steps).tolist()) for _ in range(SHUFFLES)],
         states=[_norm(values) for values in unknowns],
-        changes=[h * _norm(rate) for rate in rates],
+        changes=[h * _norm(rate) for h, rate in zip(sizes, rates, strict=True)],
         energy=_energy(flow, states),
         spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
     )
