@@ -203,6 +203,6 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         return None
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
-    if derivation.reversible and not_undone(model, derivation):
+    if model.discretisation.varying and derivation.reversible:
         help_ = "remove `exact`, or begin elsewhere"
     return Diagnostic(message, model.discretisation.span, help=help_)
