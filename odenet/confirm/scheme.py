@@ -118,7 +118,8 @@ def _orders(
     shipped = scheme.name in library() and library_scheme(scheme.name) == scheme
     defaults = {name: None for name, _ in scheme.constants} or None
     if not shipped:
-        yield derivation.accuracy, values if defaults is None else {}
+        own = {name: value for name, value in derivation.values.items() if name != "h"}
+        yield derivation.accuracy, values if defaults is None else own
     if defaults is not None and values:
         yield derivation.order_at(values), values
 

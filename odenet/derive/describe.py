@@ -122,7 +122,7 @@ def _lost(derivation: Derivation, shown: SchemeNotation) -> str:
         return f"{bits:.3g} bits per value and step" if bits else ""
     total = " + ".join(f"log2(1/{text})" for text in texts)
     small = " and ".join(f"{text} < 1" for text in texts)
-    usable = bits is not None and bits < math.inf
+    usable = bits is not None and bits < math.inf and not derivation.varying
     where = "here" if derivation.values else "at the default"
     default = f" ({bits:.3g} {where})" if usable else ""
     return f"{total} bits per value and step where {small}{default}"

@@ -17,12 +17,17 @@ from odenet.derive.text import notation
 from odenet.model.typed.scheme import Scheme
 
 
-def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Derivation:
+def derive(
+    scheme: Scheme,
+    values: Mapping[str, Number] | None = None,
+    varying: Iterable[str] = (),
+) -> Derivation:
     """Derive what a scheme's text implies.
 
     Args:
         scheme: its text.
         values: of its constants and of h where it is used, in place of the defaults.
+        varying: those that differ from step to step.
 
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
@@ -31,6 +36,7 @@ def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Deriva
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
+    found = replace(found, varying=tuple(varying))
     return replace(found, values=dict(values)) if values else found
 
 

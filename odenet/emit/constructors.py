@@ -9,6 +9,7 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, quoted
+from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import Call
@@ -31,9 +32,13 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     body = [f"super().__init__(channels, steps, space={space})"]
     if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.parts})")
+    step_constants = StepConstants(frame, derivation)
     if chosen.horizon is not None:
         keywords.append(f"T={number(chosen.horizon)}")
         body.append("self.h = T / steps")
+    elif "h" in chosen.varying:
+        keywords.append(step_constants.keyword("h"))
+        body.append(step_constants.attribute("h"))
     elif chosen.h is not None:
         keywords.append(f"h={number(chosen.h)}")
         body.append("self.h = h")
@@ -41,11 +46,17 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
     for name, value in chosen.constants.items():
+        if name in chosen.varying:
+            keywords.append(step_constants.keyword(name))
+            body.append(step_constants.attribute(name))
+            continue
         attribute = frame.constant(name)
         argument = attribute.removeprefix("self.")
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
     for name, value in model.scheme.lets:
+        if frame.varies(value):
+            continue  # written out where it is read
         body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
     body += _conditions(frame, derivation)
     body += [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
@@ -71,9 +82,13 @@ def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     """Checks of what the inverse divides by: where one fails, the flow stores activations."""
     lines: list[str] = []
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
+        if frame.varies(scalar(condition)):
+            continue
         why = f"{frame.model.scheme.name} has an inverse only where {shown}"
         lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
                   f"    self.give_up_reversing({quoted(why)})"]  # fmt: skip
+    if any(frame.varies(scalar(condition)) for condition in derivation.conditions):
+        lines.append("self.require_inverse()")
     return lines
 
 

@@ -8,6 +8,7 @@ from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import StepWriter, unpack
+from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input
@@ -64,6 +65,10 @@ class FlowWriter:
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
         methods += [self._readout(), self._field(), *self._spectrum()]
         if self.derivation.shears is not None:
+            undone = StepConstants(self.frame, self.derivation).no_inverse()
+            if undone is not None:
+                text = "Why a step with these constants is not undone; empty where it is."
+                methods.append(self._method("no_inverse", undone[0], text, undone[1]))
             shears = self._shears()
             methods += [self._stage(name, code) for name, code in self.step.stages] + [shears]
         for method in methods:
@@ -83,6 +88,8 @@ class FlowWriter:
         found = {"slots": self.frame.slots, "states": tuple(states)}
         found |= {"operators": tuple(operators)} if operators else {}
         found |= {"shared": tuple(shared)} if shared else {}
+        varying = tuple(map(self.frame.argument, self.frame.varying))
+        found |= {"varying": varying} if varying else {}
         lines = [f"{key} = {strings(names)}" for key, names in found.items()]
         if self.derivation.shears is None:
             assert self.derivation.obstacle is not None
@@ -277,7 +284,11 @@ class FlowWriter:
     def _shears(self) -> list[str]:
         shears = self.step.shears()
         body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
-        return self._method("shears", "", "The step as shears, by which it is undone.", [body])
+        constants = ", ".join(map(self.frame.argument, self.frame.varying))
+        text = "The step as shears, by which it is undone."
+        if constants:
+            text = "A step with these constants as shears, by which it is undone."
+        return self._method("shears", constants, text, [body])
 
 
 def _is_constant(value: expr.Node) -> bool:

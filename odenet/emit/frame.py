@@ -4,6 +4,7 @@ A scheme speaks of unknowns; each holds one or more states (its components), and
 or more times (its history). An auxiliary unknown has the components of what it is added to.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,6 +108,43 @@ class Frame:
         names = [name for name, _ in (*self.scheme.constants, *self.scheme.lets)]
         return ("h", *names) if self.scheme.uses_step_size else tuple(names)
 
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The scheme's constants that differ from step to step, in the order of `shears`."""
+        chosen = self.model.discretisation.varying
+        return tuple(name for name in self.scheme_constants if name in chosen)
+
+    def varies(self, node: expr.Node) -> bool:
+        """Whether a formula of the scheme's constants differs from step to step."""
+        return bool(self.varying_in(node))
+
+    def varying_in(self, node: expr.Node) -> tuple[str, ...]:
+        """The constants that make it do so, those that its lets read included."""
+        lets = dict(self.scheme.lets)
+        names = {inner.name for inner in node.walk() if isinstance(inner, expr.Constant)}
+        found = set(names)
+        for name in names & set(lets):
+            found.update(self.varying_in(lets[name]))
+        return tuple(name for name in self.varying if name in found)
+
+    def argument(self, name: str) -> str:
+        """A constant as an argument of a method, by the name of its attribute."""
+        return self.constant(name).removeprefix("self.")
+
+    def constant_at(self, name: str, at: Callable[[str], str]) -> Code:
+        """The code of a constant in a step; a let that follows from the step's own is written out.
+
+        Args:
+            name: of a constant or a let of the scheme, or of a let of the file.
+            at: gives the code of one that differs from step to step.
+        """
+        if name in self.varying:
+            return Code(at(name))
+        value = dict(self.scheme.lets).get(name)
+        if value is None or not self.varies(value):
+            return Code(self.constant(name))
+        return self.scalar(value, at)
+
     def at_step(self, name: str, step: str = "step") -> str:
         """A parameter or map of one step, as an attribute."""
         learned = self.model.parameters.get(name) or self.model.maps[name]
@@ -117,12 +155,12 @@ class Frame:
         learned = self.model.parameters.get(name)
         return stored if learned is None else learned.kind.value(learned.options, stored)
 
-    def scalar(self, node: expr.Node) -> Code:
-        """The code of a formula of the scheme's constants."""
+    def scalar(self, node: expr.Node, at: Callable[[str], str] = str) -> Code:
+        """The code of a formula of the scheme's constants, `at` as in `constant_at`."""
 
         def leaf(inner: expr.Node) -> Code:
             assert isinstance(inner, expr.Constant)
-            return Code(self.constant(inner.name))
+            return self.constant_at(inner.name, at)
 
         return Printer(leaf, str, {})(node)
 
@@ -197,7 +235,7 @@ class StepPrinter:
                 case expr.Stage():
                     return Code(self.current[inner.name, 0, component])
                 case expr.Constant():
-                    return Code(frame.constant(inner.name))
+                    return frame.constant_at(inner.name, self.constant)
                 case expr.Rate():
                     return self.rate(inner, component)
                 case expr.Bias() | expr.LearnedScalar():
@@ -209,6 +247,10 @@ class StepPrinter:
             return frame.value_of(name, self.param(name))
 
         return Printer(leaf, value, frame.model.parameters)(node)
+
+    def constant(self, name: str) -> str:
+        """A constant that differs from step to step."""
+        return f"{self.frame.constant(name)}[{self.step}]"
 
     def param(self, name: str) -> str:
         """A parameter or map of the step."""

@@ -16,7 +16,7 @@ _CODE = """
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
     split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    index per_step Geometric Learned Ramp Uniform
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -32,9 +32,10 @@ _MODULE = """
 _FLOW = """
     advance anchors channels collect collected compiled conditions context drift encode energy
     evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse
-    inverse_exactly learned memory norm note_drift obstacle operators readout refine relabel
-    replica_pools retreat reversible shared shears slots smoothness space spec spectrum stability
-    stability_limit states step_bytes steps stochastic trajectory view warns_of_drift width
+    inverse_exactly learned memory moving no_inverse norm not_undone note_drift obstacle operators
+    readout refine relabel replica_pools require_inverse retreat reversible shared shears slots
+    smoothness space spec spectrum stability stability_limit states step_bytes steps stochastic
+    trajectory undoes varying view warns_of_drift width
 """
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(

@@ -176,6 +176,8 @@ class Builder:
 
     def argument(self, span, *parts):
         name, value = (None, parts[0]) if len(parts) == 1 else parts
+        if isinstance(name, Token):  # `shared`, which is a name here
+            name = tree.Name(str(name), str(name), span=self._place(name))
         return tree.Argument(name, value, span=span)
 
 

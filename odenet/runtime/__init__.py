@@ -1,5 +1,6 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
+from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, per_step
 from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
 from odenet.runtime.operator_norms import operator_norm
@@ -32,11 +33,15 @@ __all__ = [
     "Attention",
     "Elementwise",
     "Flow",
+    "Geometric",
+    "Learned",
     "Mean",
+    "Ramp",
     "Residual",
     "Shear",
     "Term",
     "Tokens",
+    "Uniform",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",
@@ -53,6 +58,7 @@ __all__ = [
     "norm_layers",
     "odd_kernel",
     "operator_norm",
+    "per_step",
     "scalar",
     "soft_threshold",
     "spectral_radius",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, overload
@@ -25,9 +26,10 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node
+from odenet.runtime.varying import Varying
 
 
-class Flow(Bounded):
+class Flow(Varying, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -85,6 +87,15 @@ class Flow(Bounded):
             )
         return self.channels // parts
 
+    def require_inverse(self) -> None:
+        """Called while being built: gives up reversing where a step has no inverse.
+
+        A constant that moves may come to values with one; while it has others, steps are stored.
+        """
+        obstacle = self.not_undone()
+        if obstacle and not self.moving():
+            self.give_up_reversing(obstacle)
+
     def give_up_reversing(self, obstacle: str) -> None:
         """Called while being built with constants for which the scheme has no inverse."""
         if self.exact:
@@ -135,7 +146,7 @@ class Flow(Bounded):
         state = single_under_autocast(state)
         order = tokens_apart if reads_tokens(self) else channels_innermost
         ordered = like(state, map(order, state))
-        end = all_steps(self, ordered, self.memory)
+        end = all_steps(self, ordered, self._memory_now(state[0].dtype))
         return like(state, map(as_before, end, state, ordered))
 
     @overload
@@ -157,6 +168,8 @@ class Flow(Bounded):
     def _undone(self, end: State) -> State:
         if not self.reversible:
             raise NotImplementedError(self._irreversible())
+        if obstacle := self.not_undone():
+            raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)
@@ -202,6 +215,11 @@ class Flow(Bounded):
         if not self.reversible and mode not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
         self._memory = mode
+
+    def _memory_now(self, dtype: torch.dtype) -> Memory:
+        """As asked for; stored while a moving constant has values that are not undone."""
+        keeps = self._memory in ("stored", "checkpoint")
+        return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
 
     @property
     def drift(self) -> float | None:
@@ -276,12 +294,13 @@ class Flow(Bounded):
     def learned(self) -> tuple[str, ...]:
         """The attributes that hold stacked parameters, or a module per step."""
         if self.reversible:
-            terms = (term for shear in self.shears() for term in shear.terms)
-            return tuple(dict.fromkeys(name for term in terms for name in term.params))
+            constants = [math.nan] * len(self.varying)  # which no name depends on
+            terms = (term for shear in self.shears(*constants) for term in shear.terms)
+            return tuple(dict.fromkeys((*self.varying, *(n for t in terms for n in t.params))))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
         modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
         computed = getattr(self, "parametrizations", {})
-        return (*stacks, *computed, *modules)
+        return (*self.varying, *stacks, *computed, *modules)
 
     def collect(self, values: Mapping[str, Tensor]) -> None:
         """Adds further results of a right-hand side, scalars by name, to those of this call."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+from odenet.runtime.constants import as_numbers, halved
+
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
@@ -23,7 +25,10 @@ def refined(flow: Flow) -> Flow:
     finer = copy.deepcopy(flow)
     finer.steps = 2 * flow.steps
     finer._memory = flow._memory  # a share of a budget goes on to be one
-    finer.__dict__.update(_numbers(flow, flow.h / 2))
+    if flow.varying:
+        _refine_constants(finer, flow)
+    else:
+        finer.__dict__.update(_numbers(flow, flow.h / 2))
     for name, stack in flow.named_parameters(recurse=False):
         if name not in flow.shared:
             setattr(finer, name, _twice(stack))
@@ -37,13 +42,28 @@ def refined(flow: Flow) -> Flow:
     return finer
 
 
+def _refine_constants(finer: Flow, flow: Flow) -> None:
+    """Both halves of a step have its constants, and half of its size each."""
+    for name in flow.varying:
+        try:
+            constant = halved(getattr(flow, name), 0.5 if name == "h" else 1.0)
+        except ValueError as error:
+            raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
+        setattr(finer, name, constant)
+    if "h" not in flow.varying:
+        finer.__dict__.update(_numbers(flow, flow.h / 2))
+
+
 def _numbers(flow: Flow, h: float) -> dict[str, Any]:
     """The step size and the numbers that follow from it, as the flow's constructor has them."""
     given = list(inspect.signature(type(flow).__init__).parameters)[3:]
     known = [name for name in given if name not in ("h", "T")]
     if given == known or not all(hasattr(flow, name) for name in known):
         return {"h": h}
-    constants = {name: getattr(flow, name) for name in known}
+    constants: dict[str, Any] = {
+        name: as_numbers(getattr(flow, name), 1)[0] if name in flow.varying else getattr(flow, name)
+        for name in known
+    }
     size = {"T": h} if "T" in given else {"h": h}
     with torch.random.fork_rng(devices=[]):
         one_step = type(flow)(flow.channels, 1, **size, **constants)

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
+from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
 from odenet.training.averaging import MovingAverage
 from odenet.training.callbacks import require_whole_weights
@@ -78,6 +79,8 @@ def _origins(flow: Flow, finer: Flow) -> Origins:
     old_own, new_own = (dict(f.named_parameters(recurse=False)) for f in (flow, finer))
     found.update({new_own[name]: old_own[name] for name in new_own})
     for name, modules in finer.named_children():
+        if isinstance(modules, LearnedConstant):
+            found[modules.raw] = getattr(flow, name).raw
         new, old = list(modules.children()), list(getattr(flow, name).children())
         for place, module in enumerate(new):
             source = old[place * len(old) // len(new)]

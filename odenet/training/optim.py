@@ -10,9 +10,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.model.tables.recipe import Call, Recipe
+from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm
 
 
 def build_optimizer(
@@ -53,10 +54,10 @@ def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
 
 
 def _no_weights(network: nn.Module) -> set[nn.Parameter]:
-    """Biases, and the gains and shifts of normalisations."""
+    """Biases, the gains and shifts of normalisations, and learned constants of schemes."""
     found: set[nn.Parameter] = set()
     for module in network.modules():
-        if isinstance(module, NORMS):
+        if isinstance(module, NORMS | LearnedConstant):
             found.update(module.parameters())
         for name, parameter in module.named_parameters(recurse=False):
             stacked = isinstance(module, Flow)

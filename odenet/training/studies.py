@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import as_numbers
 from odenet.runtime.flow import Flow
 from odenet.runtime.stretch import largest_stretch
 from odenet.training.flows import flow_inputs, flows
@@ -165,6 +166,7 @@ def _study_flow(
     states = flow.trajectory(u)
     h = getattr(flow, "h", 1.0)
     orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
+    sizes = as_numbers(h, flow.steps) if "h" in flow.varying else [h] * flow.steps
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
@@ -175,10 +177,10 @@ def _study_flow(
         shuffled=sorted((disorder(order), accuracy(order)) for order in orders),
         states=[_norm(values) for values in unknowns],
         rates=[_norm(rate) for rate in rates],
-        changes=[h * _norm(rate) for rate in rates],
+        changes=[h * _norm(rate) for h, rate in zip(sizes, rates, strict=True)],
         energy=_energy(flow, states),
         spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
-        lyapunov=float(np.log(largest_stretch(flow, u[:1])) / (h * flow.steps)),
+        lyapunov=float(np.log(largest_stretch(flow, u[:1])) / sum(sizes)),
     )
 
 

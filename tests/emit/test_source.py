@@ -24,6 +24,11 @@ def test_generated_modules_are_as_recorded(spec, golden):
     golden(f"modules/{spec.stem}.py", odenet.load(spec).source())
 
 
+def test_a_module_with_constants_that_differ_from_step_to_step_is_as_recorded(golden):
+    spec = Path(__file__).parents[1] / "model" / "good" / "constants_by_step.ode"
+    golden("modules/constants_by_step.py", odenet.load(spec).source())
+
+
 @pytest.mark.parametrize("spec", SPECS[:3], ids=lambda path: path.stem)
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed(spec):
     texts = {

@@ -15,6 +15,7 @@ from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
+from odenet.model.reading.step_constants import check_ramps, check_steps
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -60,6 +61,10 @@ def build(
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, report)
+    if discretisation is not None:
+        check_steps(discretisation, net, report)
+        if file.of(tree.Train):
+            check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()

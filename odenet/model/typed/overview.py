@@ -101,11 +101,8 @@ def _steps(model: Model) -> Iterator[tuple[str, ...]]:
         yield write.equation(update), f"for {kept}"
     for slot, value in chosen.starts:
         yield f"start {write.show(slot)} = {spelled.show(value)}".replace("[n-", "[-"), ""
-    values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
-    values |= dict(zip(("rtol", "atol"), chosen.tolerance or (), strict=False))
-    for name, value in values.items():
-        if value is not None:
-            yield f"{write.name(name)} = {float(value):g}", ""
+    for name, value in chosen.shown.items():
+        yield f"{write.name(name)} = {value}", ""
 
 
 def _network(model: Model) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
@@ -15,8 +14,7 @@ from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.decay import without_decay
 from odenet.model.typed.scheme import Scheme
-
-Number = Fraction | float
+from odenet.model.typed.step_constants import Number, StepConstant
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,8 @@ class Discretisation:
         exact: whether the state is kept in fixed-point arithmetic.
         tolerance: the relative and the absolute error to which a step is solved adaptively; None
             for the steps of the scheme itself.
+        varying: the constants, `h` among them, that differ from step to step; `constants` and `h`
+            have one of their values.
     """
 
     scheme: Scheme
@@ -91,6 +91,18 @@ class Discretisation:
     exact: bool
     span: Span = field(compare=False, repr=False)
     tolerance: tuple[Number, Number] | None = None
+    varying: Mapping[str, StepConstant] = field(default_factory=dict[str, StepConstant])
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """`h`, `T` and the constants as a report has them, by name."""
+        values = {"h": self.h, "T": self.horizon, **self.constants}
+        values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
+        return {
+            name: str(self.varying[name]) if name in self.varying else f"{float(value):g}"
+            for name, value in values.items()
+            if value is not None
+        }
 
     @property
     def numbers(self) -> Mapping[str, Number]:
@@ -190,6 +202,13 @@ class Model:
         if self.discretisation_or_none is None:
             raise SpecError([undiscretised(self)])
         return self.discretisation_or_none
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """How many steps its flows have; without a net what lists of constants say, if any do."""
+        flows = tuple(dict.fromkeys(int(flow.arguments["N"]) for flow in flows_of(self.net)))
+        lengths = [c.length for c in self.discretisation.varying.values() if c.length]
+        return flows or tuple(lengths[:1])
 
     @property
     def equations(self) -> Span:
