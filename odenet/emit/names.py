@@ -15,8 +15,8 @@ _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
-    split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    split Attention Coarsened Entry Mean Residual Shortcut Tokens Unit Widen AdaptiveFlow
+    Elementwise ValueError int float count index into stride shortcut c_new
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -30,19 +30,22 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels collect collected compiled conditions context drift encode energy
+    advance anchors begin channels collect collected compiled conditions context drift encode energy
     evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse
     inverse_exactly learned likenesses memory norm note_drift
-    obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
-    space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
-    view warns_of_drift width
+    obstacle operators readout refine relabel require_refinable retreat
+    reversible shared shears slots smoothness space spec spectrum stability stability_limit
+    states step_bytes steps stochastic trajectory
+    unrefinable view warns_of_drift width
 """
+_ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(
     [
         *_CODE.split(),
         *_MODULE.split(),
         *_FLOW.split(),
+        *_ENTRY.split(),
         *_ADAPTIVE.split(),
         *keyword.kwlist,
         *keyword.softkwlist,

@@ -1,7 +1,7 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operators import (
     adjoint_conv,
     adjoint_dense,
@@ -26,16 +26,21 @@ from odenet.runtime.parameters import (
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import operator_norm, spectral_radius
 from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
+    "Coarsened",
     "Elementwise",
+    "Entry",
     "Flow",
     "Mean",
     "Residual",
     "Shear",
+    "Shortcut",
     "Term",
     "Tokens",
+    "Unit",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",

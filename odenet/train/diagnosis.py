@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.equations import State
 from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
 
@@ -24,10 +25,10 @@ def fault_of(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> s
         Words; none if there is no such step.
     """
     for name, u in _entries(network, flows, inputs).items():
-        if not u.isfinite().all():
-            return f"what goes into flow {name} is not finite"
         flow = flows[name]
-        state = flow.initial(u)
+        state = flow.begin(u)
+        if not all(tensor.isfinite().all() for tensor in (u if isinstance(u, tuple) else (u,))):
+            return f"what goes into flow {name} is not finite"
         first = _size(state)
         for step in range(flow.steps):
             state = flow.advance(state, step)
@@ -42,9 +43,11 @@ def fault_of(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> s
     return ""
 
 
-def _entries(network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor) -> dict[str, Tensor]:
-    """What goes into each flow, as far as the pass comes."""
-    found: dict[str, Tensor] = {}
+def _entries(
+    network: nn.Module, flows: Mapping[str, Flow], inputs: Tensor
+) -> dict[str, Tensor | State]:
+    """What goes into each flow, as far as the pass comes; the steps before units apart."""
+    found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
         return lambda _module, arguments: found.setdefault(name, arguments[0])

@@ -1,7 +1,7 @@
 """What a trained flow does along its depth, measured on test samples.
 
-Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.2: steps left out or
-shuffled. Norms as there, section 3.3: if depth is time, the change of a step is inversely
+Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.3: steps left out or
+shuffled. Norms as there, section 3.2: if depth is time, the change of a step is inversely
 proportional to the number of steps.
 """
 
@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.shear import like
+from odenet.runtime.unit import Coarsened, Unit
 from odenet.train.loader import Batches, Data, Plan
 from odenet.train.records import Options
 from odenet.train.run import restore
-from odenet.train.task import Task, flows
+from odenet.train.task import Task, units_and_flows
 
 SHUFFLES = 5
 SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
@@ -27,7 +29,10 @@ EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
 @dataclass(frozen=True)
 class FlowStudy:
-    """One flow along its depth; lists have an entry per step.
+    """One flow or unit along its depth; lists have an entry per step.
+
+    Without the first step of a unit its shortcuts alone are taken, and what that step changes is
+    what it adds to them. Steps are put in another order among those that keep the shape.
 
     Args:
         name: of the flow in the network.
@@ -55,7 +60,7 @@ class Study:
     Args:
         name: of the run.
         accuracy: on the samples, with nothing changed.
-        flows: one after the other.
+        flows: and units, one after the other.
     """
 
     name: str
@@ -96,8 +101,8 @@ def study_run(
         accuracy = _accuracy(task, inputs, labels)
         entries = _entries(task, inputs)
         studied = [
-            _study_flow(task, name, entries[name], (inputs, labels), rng)
-            for name in flows(task.network)
+            _study_part(task, name, entries[name], (inputs, labels), rng)
+            for name in units_and_flows(task.network)
         ]
     return Study(Path(run).resolve().name, accuracy, studied)
 
@@ -141,37 +146,81 @@ def _entries(task: Task, inputs: Tensor) -> dict[str, Tensor]:
     def keep(name: str):
         return lambda _module, arguments: found.update({name: arguments[0]})
 
-    hooks = [f.register_forward_pre_hook(keep(name)) for name, f in flows(task.network).items()]
+    parts = units_and_flows(task.network)
+    hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts.items()]
     task(inputs)
     for hook in hooks:
         hook.remove()
     return found
 
 
-def _study_flow(
+def _study_part(
     task: Task, name: str, u: Tensor, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    flow = flows(task.network)[name]
+    part = units_and_flows(task.network)[name]
+    if isinstance(part, Flow):
+        return _study_flow(task, name, part, part.begin(u), batch, rng)
+    entry = part.entry
+    begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
+    rest = _study_flow(task, name, part.flow, entered, batch, rng)
+    with without_entry(part):
+        dropped = _accuracy(task, *batch)
+    added = [a - b for a, b in zip(entered, skipped, strict=True)]
+    first = entry.flow if isinstance(entry, Coarsened) else None
+    return FlowStudy(
+        name=name,
+        dropped=[dropped, *rest.dropped],
+        shuffled=rest.shuffled,
+        states=[_norm(_unknowns(part.flow, begun)), *rest.states],
+        changes=[_norm(_unknowns(part.flow, added)), *rest.changes],
+        energy=[*(_energy(first, [begun]) if first and rest.energy else []), *rest.energy],
+        spectrum={step + 1: values for step, values in rest.spectrum.items()},
+    )
+
+
+@contextmanager
+def without_entry(unit: Unit) -> Iterator[None]:
+    """Within, the first step of a unit is its shortcuts alone."""
+    unit.entry.__dict__["forward"] = unit.entry.skipped  # hides the method
+    try:
+        yield
+    finally:
+        del unit.entry.__dict__["forward"]
+
+
+def _study_flow(
+    task: Task,
+    name: str,
+    flow: Flow,
+    begun: tuple[Tensor, ...],
+    batch: tuple[Tensor, Tensor],
+    rng: np.random.Generator,
+) -> FlowStudy:
     every = range(flow.steps)
 
     def accuracy(order: Sequence[int]) -> float:
         with reordered(flow, order):
             return _accuracy(task, *batch)
 
-    states = flow.trajectory(u)
+    states = flow.trajectory(begun)
     h = getattr(flow, "h", 1.0)
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
-    unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
+    one = like(begun, [tensor[:1] for tensor in begun])
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
     return FlowStudy(
         name=name,
         dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
         shuffled=[accuracy(rng.permutation(flow.steps).tolist()) for _ in range(SHUFFLES)],
-        states=[_norm(values) for values in unknowns],
+        states=[_norm(_unknowns(flow, state)) for state in states[:-1]],
         changes=[h * _norm(rate) for rate in rates],
         energy=_energy(flow, states),
-        spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
+        spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
     )
+
+
+def _unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
+    """The unknowns of the dynamics among the values of a state."""
+    return [state[flow.slots.index(name)] for name in flow.states]
 
 
 def _norm(values: Sequence[Tensor]) -> float:

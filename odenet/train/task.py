@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
+from odenet.runtime.unit import Unit
 from odenet.train.diagnosis import fault_of
 from odenet.train.errors import TrainingError
 from odenet.train.loader import Batch
@@ -287,6 +288,18 @@ def stability(network: nn.Module, iterations: int | None = None) -> float | None
     except (ValueError, NotImplementedError):
         return None
     return torch.stack(margins).amax().item() if margins else None  # nan if one is
+
+
+def units_and_flows(network: nn.Module) -> dict[str, Unit | Flow]:
+    """The units of a network, and the flows that are not part of one, by their module path."""
+    named = dict(network.named_modules())
+    units = [name for name, module in named.items() if isinstance(module, Unit)]
+    return {
+        name: module
+        for name, module in named.items()
+        if isinstance(module, Unit)
+        or (isinstance(module, Flow) and not any(name.startswith(f"{u}.") for u in units))
+    }
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
-from odenet.model.tables.argument_kinds import Choice, Number, Parameter
+from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 
@@ -290,13 +290,35 @@ class _Layers(Mapping[str, LayerKind]):
 OWN_LAYERS = {row.name: row for row in ROWS}
 LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
 
-# `input`, `flow` and `residual` are in pipelines too; they are more than a row of code
+_STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
+_SHORTCUT = Parameter(
+    Word(("stride", "pool", "conv")), "says how the input is brought to the new shape", "stride"
+)
+
+# `input`, `flow`, `unit` and `residual` are in pipelines too; they are more than a row of code
 # (odenet/model/reading/pipelines.py).
 STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
-    "flow": {
-        "N": Parameter(COUNT, "counts its steps"),
-        "h": Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0),
+    "flow": {"N": Parameter(COUNT, "counts its steps"), "h": _STEP_SIZE},
+    "unit": {
+        "N": Parameter(Number(2, whole=True), "counts its steps, the first one included"),
+        "C": Parameter(ChannelCount(), "counts the channels it gives"),
+        "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),
+        "shortcut": _SHORTCUT,
+        "h": _STEP_SIZE,
     },
 }
 
 NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))
+
+# What `residual` takes besides its layers.
+RESIDUAL = Choice(
+    "layer",
+    {
+        "residual": {
+            "shortcut": _SHORTCUT,
+            "after": Parameter(
+                Choice("activation", Forms(ACTIVATIONS)), "is applied to the sum", Call("identity")
+            ),
+        }
+    },
+)
