@@ -164,6 +164,7 @@ def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program"
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    set_: Settings = None,
     data: DataName = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -173,14 +174,19 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Measure the network of a run on a test split: its own, or another data set's."""
+    """Measure the network of a run on a test split: its own, or another data set's.
+
+    Numbers of the steps may be others than in training: --set γ=0.5, --set h=0.05.
+    """
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
     from odenet.train.results import show_damaged
     from odenet.train.run import evaluate as measure
 
-    settings = {} if data is None else {"data": _data(data)}
+    settings = read_settings(set_, None)
+    if data is not None:
+        settings["data"] = _data(data)
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:

@@ -9,6 +9,7 @@ from odenet.emit.layout import lay_out, quoted
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.arguments import init_code
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.parameter_kinds import Construction
 from odenet.model.tables.parameters import DeclaredParameter
@@ -128,8 +129,4 @@ def parameter_code(learned: DeclaredParameter, space: int) -> str:
 
 def _init_code(call: Call):
     """The `init` argument where it is not the usual one."""
-    value = f'"{call.name}"'
-    if call.kwargs:
-        (argument,) = call.kwargs.values()
-        value = f'("{call.name}", {argument:g})'
-    return lambda usual: "" if call.name == usual else f", init={value}"
+    return lambda usual: "" if call.name == usual else f", init={init_code(call)}"

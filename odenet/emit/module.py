@@ -18,7 +18,8 @@ _RUNTIME = frozenset((
     "Attention", "Coarsened", "Elementwise", "Entry", "Flow", "Mean", "Residual", "Shear",
     "Shortcut", "Term", "Tokens", "Unit", "Widen", "adjoint_conv", "adjoint_dense",
     "adjoint_kernel", "bias", "conv", "conv_kernel", "dense", "dense_matrix", "diag", "diagonal",
-    "eye_kernel", "layers", "norm_layers", "odd_kernel", "scalar", "spectral_radius", "split",
+    "eye_kernel", "initialised", "layers", "norm_layers", "odd_kernel", "scalar",
+    "spectral_radius", "split",
 ))  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from torchvision import datasets
 
 from odenet.model.tables.recipe import Call
 from odenet.train.archives import ARCHIVES, load_archive
+from odenet.train.augment import scaling
 from odenet.train.data import load_data
 from odenet.train.errors import TrainingError
 from odenet.train.folder import load_folder
@@ -271,3 +272,9 @@ def test_a_folder_that_is_missing_or_empty_says_how_to_lay_it_out(tmp_path, made
 def test_pictures_need_a_network_that_takes_pictures(tmp_path):
     with pytest.raises(TrainingError, match="1 or 3 channels"):
         load_folder(str(tmp_path), (2,))
+
+
+def test_pictures_that_are_scaled_are_said_to_be():
+    digits = load_data(Call("digits"), (1, 8, 8)).train
+    assert scaling(digits, (3, 32, 32)) == "pictures of 8 x 8 are scaled to the network's 32 x 32"
+    assert scaling(digits, (3, 8, 8)) == scaling(digits, (64,)) == ""

@@ -153,7 +153,9 @@ def _recipe(
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = outside.take(recipe_keys(), declared.values)
-    replaced = {entry.key for entry in replacing}
+    length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
+    replacing = [entry for entry in replacing if entry.key not in length[:-1]]
+    replaced = {entry.key for entry in replacing} | ({"epochs", "steps"} if length else set())
     entries = [e for e in entries if e.key not in replaced] + replacing
     recipe, problems = check_recipe(entries)
     for problem in problems:

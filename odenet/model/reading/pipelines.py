@@ -11,7 +11,8 @@ from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.layers import LAYERS, NAMES, RESIDUAL, Layer, LayerError, Shape
+from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
+from odenet.model.tables.structure import NAMES, RESIDUAL
 
 
 class Pipelines:

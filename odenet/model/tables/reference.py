@@ -9,8 +9,9 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call, Parameter
 from odenet.model.tables.arguments import RULES
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.layers import LAYERS, NAMES, RESIDUAL, SAME
+from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
+from odenet.model.tables.structure import NAMES, RESIDUAL
 
 _STRUCTURE = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
