@@ -63,7 +63,7 @@ def _step_size(model: Model, layer: Layer, steps: int) -> str:
     """The argument for the step size of some of a layer's steps."""
     h, horizon = layer.arguments["h"], model.discretisation.horizon
     if h:
-        return f", h={number(h)}"
+        return f", h={number(h)}" if horizon is None else f", T={number(h * steps)}"
     if horizon is not None and steps < layer.arguments["N"]:
         return f", T={number(horizon * Fraction(steps, layer.arguments['N']))}"
     return ""

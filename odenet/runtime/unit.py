@@ -15,6 +15,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Kind, Shortcut
 from odenet.runtime.refinement import copied, refined, with_half_the_step
 from odenet.runtime.shear import like
+from odenet.runtime.tracing import as_node
 
 
 class Unit(nn.Module):
@@ -37,6 +38,8 @@ class Unit(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """The unit of an input ``(batch, channels, *space)``."""
+        if not isinstance(u, Tensor):
+            return as_node(self, u)
         return self.flow(self.entry(u))
 
     def refine(self) -> Unit:

@@ -1,10 +1,12 @@
 """Units against plain torch in double precision: the first step, its gradients, refinement."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import odenet
 from odenet.model.reading.presets import preset
@@ -233,3 +235,30 @@ def test_the_steps_after_the_first_keep_no_activations():
     first, others = activations_held(unit, x)
     assert first > others
     assert activations_held(unit.refine(), x) == (first, others)
+
+
+@pytest.mark.parametrize("spec", ["revnet", "hamiltonian"])
+def test_a_network_of_units_can_be_pickled_traced_and_exported(spec):
+    torch.manual_seed(0)
+    path = SPECS / f"{spec}.ode"
+    layers = odenet.load(path, set={"n": 2, "w": 64, "size": 8}).network().eval()
+    network = nn.Sequential(*(layers[i] for i in range(4)))
+    x = torch.randn(2, 3, 8, 8)
+    expected = network(x)
+    assert torch.equal(pickle.loads(pickle.dumps(network))(x), expected)
+    traced = torch.fx.symbolic_trace(network)
+    assert torch.equal(traced(x), expected)
+    assert [node.target for node in traced.graph.nodes if node.op == "call_module"].count("2") == 1
+    with torch.no_grad():
+        exported = torch.export.export(network, (x,)).module()
+        torch.testing.assert_close(exported(x), expected)
+
+
+def test_a_step_size_of_its_own_is_that_of_every_step_where_the_file_gives_a_time():
+    text = (
+        "state x\nmap f = conv(3) -> tanh\nx' = f(x)\ndiscretise euler(T = 1)\n"
+        "net = input(3, 8, 8) -> flow(3, h = 0.1) -> unit(3, 6, stride = 2, h = 0.2) -> mean"
+    )
+    flow, unit, _ = odenet.loads(text).network()
+    assert flow.h == pytest.approx(0.1)
+    assert unit.entry.h == pytest.approx(unit.flow.h) == pytest.approx(0.2)
