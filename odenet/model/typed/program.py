@@ -163,6 +163,11 @@ def row_imports(model: "Model") -> tuple[str, ...]:
         *(ACTIVATIONS[name] for name in activations),
         *(learned.kind for learned in model.parameters.values()),
         *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+        *(
+            LAYERS[layer.arguments["after"].name]
+            for layer in _inside(layers)
+            if layer.name == "residual"
+        ),
     ]
     return tuple(sorted({line for row in rows for line in row.imports}))
 
