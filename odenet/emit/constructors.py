@@ -1,5 +1,8 @@
 """The `__init__` of a flow: its numbers, its parameters and the layers of its maps."""
 
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
 from odenet.derive import Derivation
 from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
@@ -45,7 +48,8 @@ def constants(frame: Frame, step_size: str) -> tuple[list[str], list[str]]:
         step_size: the code of h where the file gives the time T of all steps.
     """
     model, chosen = frame.model, frame.model.discretisation
-    keywords, body = [], []
+    keywords: list[str] = []
+    body: list[str] = []
     if chosen.horizon is not None:
         keywords.append(f"T={number(chosen.horizon)}")
         body.append(f"self.h = {step_size}")
@@ -70,7 +74,7 @@ def let_numbers(frame: Frame) -> list[str]:
     return [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
 
 
-def _numbers(frame: Frame) -> dict:
+def _numbers(frame: Frame) -> Mapping[str, Fraction | float]:
     """The `let` numbers that formulas of the flow read."""
     dynamics = frame.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
@@ -83,7 +87,7 @@ def _numbers(frame: Frame) -> dict:
 
 def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     """Checks of what the inverse divides by: where one fails, the flow stores activations."""
-    lines = []
+    lines: list[str] = []
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         why = f"{frame.model.scheme.name} has an inverse only where {shown}"
         lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
@@ -114,7 +118,7 @@ def width_code(width: Width) -> str:
     return text if not width.constant else f"{text} + {number(width.constant)}"
 
 
-def layer_code(layer: Layer, width) -> str:
+def layer_code(layer: Layer, width: Callable[[Width], str]) -> str:
     """The torch code of one layer."""
     return LAYERS[layer.name].code(layer, width)
 
@@ -127,6 +131,6 @@ def parameter_code(learned: DeclaredParameter, space: int) -> str:
     return learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
 
 
-def _init_code(call: Call):
+def _init_code(call: Call) -> Callable[[str], str]:
     """The `init` argument where it is not the usual one."""
     return lambda usual: "" if call.name == usual else f", init={init_code(call)}"

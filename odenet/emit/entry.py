@@ -5,7 +5,7 @@ result of a right-hand side the new one; in a sum with new values, or beside the
 of a right-hand side, an old value goes through the shortcut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -154,7 +154,7 @@ class _EntryPrinter(StepPrinter):
         return super().param(name)
 
     @contextmanager
-    def _shortened(self, yes: bool) -> Iterator[None]:
+    def _shortened(self, yes: bool) -> Generator[None]:
         """Within, old values go through the shortcut, or are as they were."""
         before = self.current
         self.current = {

@@ -1,12 +1,14 @@
 """The class of the network around the flows."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.layout import docstring, lay_out
+from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
-from odenet.model.typed.entry import entry_maps, needs_shortcut, unit_channels
+from odenet.model.typed.entry import EntryMap, entry_maps, needs_shortcut, unit_channels
 from odenet.model.typed.program import Model, ends_in_classes, flows_of
 
 
@@ -39,7 +41,7 @@ def enters_by_maps(model: Model) -> bool:
     return units and _entry_maps(model) is not None
 
 
-def _entry_maps(model: Model):
+def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
     return entry_maps(model.dynamics, model.parameters, model.maps, model.discretisation)
 
 
@@ -111,6 +113,6 @@ def _shortcut(layer: Layer) -> str:
     return code
 
 
-def _bare(layer: Layer, call) -> Layer:
+def _bare(layer: Layer, call: Call) -> Layer:
     """An activation as a layer at the end of another."""
     return Layer(name=call.name, arguments=call.kwargs, before=layer.after, after=layer.after)

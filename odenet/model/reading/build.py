@@ -91,7 +91,7 @@ def _settable(discretisation: Discretisation | None) -> list[str]:
 
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
-    found = []
+    found: list[Claim] = []
     for line in declared.file.of(tree.Require):
         try:
             call = declared.values.call(line.claim, "a claim")
@@ -107,7 +107,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         bare = not call.args and not call.kwargs
         if number is None if row.example else not bare:
             help_ = f"write `require {row.form}`"
-            report.error(f"`{call}` is no claim", line.claim.span, help=help_)
+            report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
@@ -118,7 +118,8 @@ def _order(arguments: tuple[Any, ...]) -> int | None:
     match arguments:
         case (Fraction() as order,) if order.denominator == 1 and order > 0:
             return int(order)
-    return None
+        case _:
+            return None
 
 
 def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
@@ -145,7 +146,7 @@ def _recipe(
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
         report.error("a file has one `train { … }`", extra.span, help="join them")
-    entries = []
+    entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
             value = declared.values.value(setting.value)
@@ -155,7 +156,9 @@ def _recipe(
     replacing = outside.take(recipe_keys(), declared.values)
     length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
     replacing = [entry for entry in replacing if entry.key not in length[:-1]]
-    replaced = {entry.key for entry in replacing} | ({"epochs", "steps"} if length else set())
+    replaced = {entry.key for entry in replacing}
+    if length:
+        replaced |= {"epochs", "steps"}
     entries = [e for e in entries if e.key not in replaced] + replacing
     recipe, problems = check_recipe(entries)
     for problem in problems:
