@@ -106,6 +106,9 @@ class FlowWriter:
             lines.append("stochastic = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
+        why, cure = self.model.discretisation.unrefinable
+        if why:
+            lines.append(f"unrefinable = {quoted(f'{why}; {cure}')}")
         limit = stability_limit(self.facts)
         if limit is not None and not self._adaptive:
             lines.append(f"stability_limit = {number(limit)}")

@@ -2,7 +2,7 @@
 
 from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, per_step
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -21,6 +21,7 @@ from odenet.runtime.parameters import (
     conv_kernel,
     dense_matrix,
     diagonal,
+    initialised,
     layers,
     norm_layers,
     scalar,
@@ -28,10 +29,13 @@ from odenet.runtime.parameters import (
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
+    "Coarsened",
     "Elementwise",
+    "Entry",
     "Flow",
     "Geometric",
     "Learned",
@@ -39,9 +43,11 @@ __all__ = [
     "Ramp",
     "Residual",
     "Shear",
+    "Shortcut",
     "Term",
     "Tokens",
     "Uniform",
+    "Unit",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",
@@ -54,6 +60,7 @@ __all__ = [
     "diag",
     "diagonal",
     "eye_kernel",
+    "initialised",
     "layers",
     "norm_layers",
     "odd_kernel",

@@ -109,8 +109,10 @@ class Flow(Varying, Bounded):
 
     # The passes over all steps.
 
-    def forward(self, u: Tensor) -> Tensor:
-        """The flow of an input ``(batch, channels, *space)``."""
+    def forward(self, u: Tensor | State) -> Tensor:
+        """The flow of an input ``(batch, channels, *space)``, or from a state of its own."""
+        if isinstance(u, tuple):
+            return self._called(u)
         if not isinstance(u, Tensor):
             return as_node(self, u)
         if u.ndim != 2 + self.space or u.shape[1] != self.channels:
@@ -127,11 +129,15 @@ class Flow(Varying, Bounded):
         kind = ("vectors", "sequences", "images", "volumes")[space]
         return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
 
-    def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
+    def begin(self, u: Tensor | State) -> State:
+        """The state before the first step: that of an input, or the one that is given."""
+        return u if isinstance(u, tuple) else self.initial(u)
+
+    def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
         call = self.view()
         call.context, call.collected = context, {}
-        end = call.evolve(call.initial(u))
+        end = call.evolve(call.begin(u))
         out = call.readout(end)
         if any(out is tensor for tensor in end) and out.requires_grad:
             # The backward begins from the last state, which no layer after this one may change.
@@ -178,9 +184,9 @@ class Flow(Varying, Bounded):
         undo_steps(self, state, range(self.steps))
         return like(end, state.tensors())
 
-    def trajectory(self, u: Tensor) -> list[State]:
+    def trajectory(self, u: Tensor | State) -> list[State]:
         """The N + 1 states from the first to the last."""
-        states = [single_under_autocast(self.initial(u))]
+        states = [single_under_autocast(self.begin(u))]
         for step in range(self.steps):
             states.append(self.advance(states[-1], step))
         return states
@@ -256,28 +262,34 @@ class Flow(Varying, Bounded):
         """The same flow in time with steps of half the size, each new one copying its left half.
 
         Raises:
-            ValueError: if the scheme has no step size.
+            ValueError: if the scheme has no step size, or its steps do not refine.
         """
+        self.require_refinable()
+        return refined(self)
+
+    def require_refinable(self) -> None:
+        """Raise ValueError where steps of half the size would not solve the same equation."""
         if not hasattr(self, "h"):
             raise ValueError(f"{type(self).__name__} has no step size h to halve")
-        return refined(self)
+        if self.unrefinable:
+            raise ValueError(f"{type(self).__name__} cannot be refined: {self.unrefinable}")
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
         return f"channels={self.channels}, steps={self.steps}, memory={self.memory!r}"
 
-    def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
+    def spectrum(self, u: Tensor | State, step: int = 0, count: int = 6) -> Tensor:
         """Eigenvalues of the Jacobian of ``field`` by the unknowns, at a step's state.
 
         Args:
-            u: an input, of which one sample is enough.
+            u: an input or a first state, of which one sample is enough.
             step: where on the trajectory.
             count: how many of largest modulus, where they are too many to give all.
 
         Returns:
             Complex numbers, the largest modulus first.
         """
-        state = single_under_autocast(self.initial(u))
+        state = single_under_autocast(self.begin(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def note_drift(self, drift: Tensor) -> None:

@@ -1,7 +1,7 @@
 """The value of a scalar expression; exact as long as it is rational."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from math import isfinite
@@ -17,10 +17,17 @@ class NotLinear(ValueError):
 
 @dataclass(frozen=True)
 class Width:
-    """A channel count: `multiple * c + constant`, where `c` is the states' channel count."""
+    """A channel count: `multiple * c + constant`, where `c` is the states' channel count.
+
+    Args:
+        multiple: of `c`.
+        constant: added to it.
+        new: whether `c` is the count after the first step of a unit, which changes it.
+    """
 
     multiple: Fraction
     constant: Fraction = Fraction(0)
+    new: bool = False
 
     def __str__(self) -> str:
         if not self.multiple:
@@ -32,15 +39,20 @@ class Width:
 
     def __add__(self, other: "Width | Fraction") -> "Width":
         other = as_width(other)
-        return Width(self.multiple + other.multiple, self.constant + other.constant)
+        return replace(
+            self,
+            multiple=self.multiple + other.multiple,
+            constant=self.constant + other.constant,
+            new=self.new or other.new,
+        )
 
     def __neg__(self) -> "Width":
-        return Width(-self.multiple, -self.constant)
+        return self * -1
 
     def __mul__(self, number: "Value | int") -> "Width":
         if not isinstance(number, Fraction | int):
             raise NotLinear("a channel count is a multiple of `c`")
-        return Width(self.multiple * number, self.constant * number)
+        return replace(self, multiple=self.multiple * number, constant=self.constant * number)
 
     def __truediv__(self, number: Fraction) -> "Width":
         return self * (1 / number)

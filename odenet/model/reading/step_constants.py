@@ -168,6 +168,15 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
         message = f"{spelled.get(other, other)} has {_count(second)}, and "
         message += f"{spelled.get(one, one)} has {first}"
         report.error(message, given[other].span, help="list one value for each step")
+    units = [layer for layer in flows_of(net) if layer.name == "unit"]
+    for name, constant in chosen.varying.items() if units else ():
+        message = f"{chosen.scheme.spellings.get(name, name)} differs from step to step, and the "
+        message += "first step of a unit is built with one number for all"
+        report.error(
+            message,
+            constant.span,
+            help="write a number, or a layer and flow(…) in place of the unit",
+        )
 
 
 def check_ramps(chosen: Discretisation, recipe: Recipe, report: Report) -> None:

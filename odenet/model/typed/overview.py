@@ -111,7 +111,7 @@ def _network(model: Model) -> Iterator[tuple[str, ...]]:
         return
     yield "input", str(model.input_shape), ""
     for layer in model.net:
-        count = layer.arguments["N"] if layer.name == "flow" else 0
+        count = layer.arguments["N"] if layer.name in ("flow", "unit") else 0
         steps = f"{count} step{'s' if count > 1 else ''}" if count else ""
         yield _text(layer), str(layer.after), steps
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expressions.expr import Activation, Node, Slot, State
+from odenet.model.expressions.expr import Activation, Node, Slot, State, Zero
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
@@ -105,6 +105,35 @@ class Discretisation:
         }
 
     @property
+    def unrefinable(self) -> tuple[str, str]:
+        """Why steps of half the size follow another equation, and what to write; else nothing.
+
+        A value before the first step that is 0 whatever h is, is not a point of the solution: the
+        speed (Y[0] - Y[-1]) / h of leapfrog doubles when h is halved, and the odd values of
+        midpoint are not near the even ones.
+        """
+        for slot, value in self.starts:
+            if slot.offset < 0 and isinstance(value, Zero):
+                name = self.scheme.spellings.get(slot.name, slot.name)
+                why = (
+                    f"`{name}[{slot.offset}] = 0` of {self.scheme.name} is not a value of the "
+                    "solution, so that with h halved the flow is another"
+                )
+                return why, f"`start {name}[{slot.offset}] = {self._before(slot)}` makes it one"
+        return "", ""
+
+    def _before(self, slot: Slot) -> str:
+        """The value so many steps before the first, to the order that refinement needs."""
+        names = self.scheme.spellings
+        pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
+        name = names.get(slot.name, slot.name)
+        if pattern.order == 2:
+            return f"{name}[0]"
+        steps = "h" if slot.offset == -1 else f"{-slot.offset} h"
+        reads = ", ".join(f"{names.get(read, read)}[0]" for read in pattern.reads)
+        return f"{name}[0] - {steps} {names.get(pattern.function, pattern.function)}({reads})"
+
+    @property
     def numbers(self) -> Mapping[str, Number]:
         """The constants, and the step size where the file gives it."""
         return self.constants if self.h is None else {**self.constants, "h": self.h}
@@ -132,8 +161,8 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The flows of a pipeline, those inside other layers too."""
-    return (layer for layer in _inside(layers) if layer.name == "flow")
+    """The flows and units of a pipeline, those inside other layers too."""
+    return (layer for layer in _inside(layers) if layer.name in ("flow", "unit"))
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
@@ -146,6 +175,11 @@ def row_imports(model: "Model") -> tuple[str, ...]:
         *(ACTIVATIONS[name] for name in activations),
         *(learned.kind for learned in model.parameters.values()),
         *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+        *(
+            LAYERS[layer.arguments["after"].name]
+            for layer in _inside(layers)
+            if layer.name == "residual"
+        ),
     ]
     return tuple(sorted({line for row in rows for line in row.imports}))
 
