@@ -245,6 +245,8 @@ def derive_stability(
     if missing:
         return f"it depends on the constant {notation(scheme).name(missing[0])}"
     equations = linear_tests(scheme)
+    if not equations and scheme.splits:
+        return "no one test equation says how λ is divided among the summands"
     if not equations:
         return (
             "no test equation fits its right-hand sides: not all of them read their own unknown, "

@@ -164,13 +164,20 @@ class Train(Node):
 
 
 @dataclass(frozen=True)
+class RightHandSide(Node):
+    """`F(Z)` in a scheme's `for` line."""
+
+    function: Name
+    arguments: Group
+
+
+@dataclass(frozen=True)
 class Pattern(Node):
-    """`Y' = F(Z)` in a scheme's `for` line, perhaps with a decay: `Y'' = F(Y) - γ Y'`."""
+    """`Y' = F(Z)` in a scheme's `for` line: a sum, `Y' = F(Y) + G(Y)`, or with a decay."""
 
     name: Name
     order: int
-    function: Name
-    arguments: Group
+    summands: tuple[RightHandSide, ...]
     decay: Name | None = None
     damped: Name | Derivative | None = None
 

@@ -56,7 +56,7 @@ class SchemeReader(SchemeScope):
         for pattern in patterns:
             self._declare(pattern.name)
             self.unknowns.append(pattern.name.id)
-        typed = tuple(self._pattern(pattern) for pattern in patterns)
+        typed = tuple(part for pattern in patterns for part in self._pattern(pattern))
         aux = [name for rule in rules if isinstance(rule, tree.Aux) for name in rule.names]
         for name in aux:
             self._declare(name)
@@ -109,10 +109,31 @@ class SchemeReader(SchemeScope):
             return None
         return default
 
-    def _pattern(self, pattern: tree.Pattern) -> Pattern:
-        self._declare(pattern.function)
+    def _pattern(self, pattern: tree.Pattern) -> tuple[Pattern, ...]:
+        """The right-hand sides of an equation: one, or the summands."""
+        if pattern.order > 2:
+            self._error(
+                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
+            )
+        count = len(pattern.summands)
+        if count > 1 and pattern.damped is not None:
+            self._error("a right-hand side is a sum, or has a decay, not both",
+                        pattern.damped.span, "make the decay part of a summand")  # fmt: skip
+        reads = [self._reads(right) for right in pattern.summands]
+        decay = self._decay(pattern)
+        found = tuple(
+            Pattern(pattern.name.id, pattern.order, right.function.id, read, decay,
+                    (index, count) if count > 1 else None)
+            for index, (right, read) in enumerate(zip(pattern.summands, reads, strict=True))
+        )  # fmt: skip
+        self.functions |= {part.function: part for part in found}
+        return found
+
+    def _reads(self, right: tree.RightHandSide) -> tuple[str, ...]:
+        """The unknowns that a right-hand side reads."""
+        self._declare(right.function)
         reads = []
-        for argument in pattern.arguments.arguments:
+        for argument in right.arguments.arguments:
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:
                 known = ", ".join(self.unknowns)
@@ -120,14 +141,7 @@ class SchemeReader(SchemeScope):
                             f"the unknowns are {known}")  # fmt: skip
                 continue
             reads.append(name.id)
-        if pattern.order > 2:
-            self._error(
-                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
-            )
-        decay = self._decay(pattern)
-        typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads), decay)
-        self.functions[typed.function] = typed
-        return typed
+        return tuple(reads)
 
     def _decay(self, pattern: tree.Pattern) -> str | None:
         """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""

@@ -72,5 +72,5 @@ def _first_order(dynamics: Dynamics, place: Span) -> list[str]:
         and all(pattern.order == 1 for pattern in scheme.patterns)
         and not isinstance(fit(scheme, dynamics, place), Diagnostic)
     ]
-    found.sort(key=lambda scheme: (-len(scheme.patterns), cost(scheme)))
+    found.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
     return [scheme.name for scheme in found[:MOST_NAMED]]
