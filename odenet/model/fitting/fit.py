@@ -161,7 +161,7 @@ def shape(scheme: Scheme) -> str:
 
 
 def _letters(names: Iterable[str], few: str, many: str) -> dict[str, str]:
-    """A letter for each name, or one letter with numbers where there are more names than letters."""
+    """A letter for each name; where there are more names than letters, one with numbers."""
     listed = list(names)
     short = len(listed) <= len(few)
     return {n: few[i] if short else f"{many}{i + 1}" for i, n in enumerate(listed)}
