@@ -165,6 +165,8 @@ class _Stepper:
                 return as_mpf(node.value)
             case expr.Constant():
                 return as_mpf(self.numbers[node.name])
+            case expr.Exp():
+                return mpmath.exp(self._number(node.exponent))
         return arithmetic(node, self._number)
 
 

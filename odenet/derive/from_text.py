@@ -77,7 +77,8 @@ def _conditions(
         for factor, _ in divisor.numer.factor_list()[1]:
             shown = scalars.show(scalars.field(factor))
             value = _value(scheme, shown)
-            if shown != H and (value is None or abs(value) < 1e-20):
+            never = shown == H or isinstance(shown, sympy.exp)
+            if not never and (value is None or abs(value) < 1e-20):
                 found[shown] = None
     return tuple(found)
 

@@ -72,6 +72,8 @@ class Printer:
                 return Code(number(node.value))
             case expr.Sum() | expr.Product() | expr.Quotient() | expr.Power():
                 return self._arithmetic(node, self)
+            case expr.Exp():
+                return Code(f"math.exp({self(node.exponent).text})")
             case expr.Hadamard():
                 return self(node.left) * self(node.right)
             case expr.Apply():

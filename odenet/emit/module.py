@@ -82,7 +82,7 @@ def properties(facts: Facts) -> list[str]:
 def _imports(text: str, more: Iterable[str]) -> list[str]:
     """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
     used = names_read(text)
-    standard = ["from typing import NamedTuple"]
+    standard = [*(["import math"] if "math" in used else []), "from typing import NamedTuple"]
     torch = ["import torch"] if "torch" in used else []
     torch.append(f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}")
     torch += ["from torch.nn import functional"] if "functional" in used else []

@@ -16,7 +16,7 @@ _CODE = """
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
     split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    index math
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double

@@ -173,6 +173,8 @@ def value(
             return at(node.numerator) / at(node.denominator)
         case expr.Power():
             return at(node.base) ** at(node.exponent)
+        case expr.Exp():
+            return np.exp(at(node.exponent))
         case expr.Rate():
             return rates[node.function](*(at(argument) for argument in node.arguments))
     raise AssertionError(node)

@@ -170,6 +170,8 @@ class SchemeReader(SchemeScope):
                     self._check_numbers(value)
                     self._declare(rule.name)
                     self.numbers.add(rule.name.id)
+                    if self.has_exponential(value):
+                        self.exponentials.add(rule.name.id)
                     lets.append((rule.name.id, value))
                 elif isinstance(rule, tree.Update):
                     updates.append(self._update(rule))

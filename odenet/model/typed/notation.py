@@ -113,6 +113,8 @@ class Notation:
                 return write.call(self.name(function), [*map(self.show, arguments)])
             case expr.Concat(parts):
                 return write.call(write.word("concat"), [*map(self.show, parts)])
+            case expr.Exp(exponent):
+                return write.call(write.word("exp"), [self.show(exponent)])
             case expr.Split(operand):
                 return write.call(write.word("split"), [self.show(operand)])
             case (
