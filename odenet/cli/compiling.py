@@ -25,6 +25,7 @@ class Emit(StrEnum):
 
     TREE = "tree"
     PROGRAM = "program"
+    SCHEME = "scheme"
     DERIVATION = "derivation"
     CERTIFICATE = "certificate"
     LATEX = "latex"
@@ -93,6 +94,8 @@ def _form(program: "Program", emit: Emit) -> str:
             return str(program.tree)
         case Emit.PROGRAM:
             return str(program.model)
+        case Emit.SCHEME:
+            return program.model.scheme.text
         case Emit.DERIVATION:
             return str(program.derivation)
         case Emit.CERTIFICATE:

@@ -13,7 +13,7 @@ from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.adopted import AdoptedFlow, adopted_class
 from odenet.conversion.axes import channel_axis
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow

@@ -1,6 +1,6 @@
 """From a scheme's text to its derivation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import sympy
@@ -14,7 +14,7 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.typed.scheme import Scheme
+from odenet.model.typed.scheme import Scheme, Update
 
 
 def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Derivation:
@@ -32,6 +32,12 @@ def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Deriva
         # what stands in the way may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
     return replace(found, values=dict(values)) if values else found
+
+
+def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
+    """The lines of the inverse step, or why there are none."""
+    found = derive(scheme)
+    return found.obstacle.message if found.obstacle else found.inverse or ()
 
 
 def _derive(scheme: Scheme, expand: bool) -> Derivation:

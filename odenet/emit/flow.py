@@ -135,8 +135,8 @@ class FlowWriter:
                 text = f"{left} = {notation.written(rate.span)}, without its decay."
             if self.frame.pattern[function].part is not None:
                 name = self.model.scheme.spellings[function]
-                taken = isinstance(rate, expr.Sum) and rate.terms[0][0] < 0
-                sign = "-" if taken and len(rate.terms) == 1 else ""
+                negative = isinstance(rate, expr.Sum) and [s for s, _ in rate.terms] == [-1]
+                sign = "-" if negative else ""
                 text = f"The part {name} of {left}: {sign}{notation.written(rate.span)}."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."

@@ -111,6 +111,9 @@ class Builder:
     def scheme(self, span, name, constants, *rules):
         return tree.Scheme(name, constants, rules, span=span)
 
+    def made(self, span, name, constants, value):
+        return tree.MadeScheme(name, constants, value, span=span)
+
     def takes(self, span, *patterns):
         return tree.For(patterns, span=span)
 

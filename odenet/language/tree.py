@@ -207,6 +207,20 @@ class Scheme(Node):
 
 
 @dataclass(frozen=True)
+class MadeScheme(Node):
+    """`scheme NAME(constants) = compose(…)`."""
+
+    name: Name
+    constants: Group | None
+    value: Expr
+
+    @property
+    def block(self) -> Scheme:
+        """A block of this name and these constants, without lines."""
+        return Scheme(self.name, self.constants, (), span=self.span)
+
+
+@dataclass(frozen=True)
 class Lost(Node):
     """A statement that could not be parsed, with what is still known of it.
 
@@ -223,7 +237,7 @@ class Lost(Node):
 
 Statement = (
     Version | Description | Use | State | Aux | Param | Map | Let | Equation | Initial
-    | Output | Discretise | Require | Net | Train | Scheme | Lost
+    | Output | Discretise | Require | Net | Train | Scheme | MadeScheme | Lost
 )  # fmt: skip
 
 

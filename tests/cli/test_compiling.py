@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odenet import cli
-from odenet.model.elaboration.schemes import library
+from odenet.model.elaboration.library import library
 
 SPECS = Path(__file__).parents[2] / "specs"
 BAD = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"

@@ -9,7 +9,8 @@ import numpy as np
 from odenet.derive import Derivation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.schemes import elaborate_scheme, library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import Scheme, Update

@@ -1,34 +1,11 @@
-"""From a `scheme` block to a typed scheme, and the library of schemes that ship as text."""
+"""From a `scheme` block to a typed scheme."""
 
-from functools import cache
-from importlib.resources import files
-
-from odenet.diagnostics import Rejected, Report, Source
-from odenet.language import parse, tree
+from odenet.diagnostics import Rejected, Report
+from odenet.language import tree
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
 from odenet.model.typed.scheme import Pattern, Scheme, Update
-
-
-@cache
-def library() -> tuple[str, ...]:
-    """The names of the schemes that ship with odenet."""
-    folder = files("odenet") / "schemes"
-    return tuple(sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".ode")))
-
-
-@cache
-def library_scheme(name: str) -> Scheme:
-    """One scheme of the library."""
-    file = files("odenet") / "schemes" / f"{name}.ode"
-    source = Source(f"odenet/schemes/{name}.ode", file.read_text(encoding="utf-8"))
-    report = Report()
-    (block,) = parse(source, report).of(tree.Scheme)
-    scheme = elaborate_scheme(block, report)
-    report.check()
-    assert scheme is not None
-    return scheme
 
 
 def elaborate_scheme(block: tree.Scheme, report: Report) -> Scheme | None:
@@ -47,7 +24,7 @@ class SchemeReader(SchemeScope):
     def read(self) -> Scheme | None:
         """The scheme; whatever is wrong goes to the report."""
         rules = self.block.rules
-        constants = self._constants()
+        constants = self.read_constants()
         patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
         if not patterns:
             self._error("a scheme says which dynamics it takes", self.block.name.span,
@@ -80,7 +57,8 @@ class SchemeReader(SchemeScope):
         self._check_complete(scheme)
         return scheme
 
-    def _constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
+    def read_constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
+        """The constants in the brackets after the name, with their defaults."""
         found = []
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value

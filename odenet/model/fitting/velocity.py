@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic, Span
 from odenet.language import tree
-from odenet.model.elaboration.schemes import cost, library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import fit
 from odenet.model.typed.program import Dynamics
