@@ -58,7 +58,7 @@ class Scalars:
         self.exponentials: tuple[Generator, ...] = ()
         exponents = dict.fromkeys(n.exponent for n in _nodes(scheme) if isinstance(n, expr.Exp))
         if exponents:
-            self._build([*symbols], [(n, v) for n, v in scheme.lets if not _exponential(v)])
+            self._build([*symbols], _without_exponentials(scheme.lets))
             known = generators([self.read(exponent) for exponent in exponents])
             symbols |= dict.fromkeys(generator.symbol for generator in known)
             self._build([*symbols], [])
@@ -222,8 +222,17 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
         yield from value.walk()
 
 
-def _exponential(node: expr.Node) -> bool:
-    return any(isinstance(inner, expr.Exp) for inner in node.walk())
+def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:
+    """The lets that have no exponential, nor name one that has."""
+    kept, left_out = [], set()
+    for name, value in lets:
+        inner = list(value.walk())
+        named = {node.name for node in inner if isinstance(node, expr.Constant)}
+        if named & left_out or any(isinstance(node, expr.Exp) for node in inner):
+            left_out.add(name)
+        else:
+            kept.append((name, value))
+    return kept
 
 
 def _irrational(node: expr.Node) -> bool:

@@ -59,6 +59,10 @@ class SchemeTable:
             return
         self.report.error(message, name.span, help="choose another name")
 
+    def own(self) -> dict[str, Scheme]:
+        """The schemes of the files, but for those with an error."""
+        return {name: scheme for name, scheme in self._known.items() if scheme is not None}
+
     def find(self, name: tree.Name) -> Scheme:
         """A scheme by name; raises Rejected."""
         if name.id in self._made and name.id not in self._known:
