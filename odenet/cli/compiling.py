@@ -174,10 +174,17 @@ def _standard_input() -> "Source":
 
 def schemes(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As docs/schemes.md, with the texts.")
+    ] = False,
 ) -> None:
     """List the schemes that ship with odenet, with what was derived from their text."""
     from odenet.emit.printing import scheme_facts
+    from odenet.emit.schemes_page import schemes_page
 
+    if markdown:
+        say(schemes_page().rstrip("\n"))
+        return
     facts = scheme_facts()
     if json_:
         say(to_json(facts, indent=2))

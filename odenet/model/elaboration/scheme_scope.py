@@ -155,6 +155,9 @@ class SchemeScope:
         if later:
             self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
                         "lines run top to bottom")  # fmt: skip
+        elif node.id == "n":
+            help_ = "make it a constant: `scheme NAME(a) { … }`"
+            self._error("`n` counts the steps and is not a number in one", node.span, help_)
         elif node.id in self.unknowns:
             name = node.spelling
             help_ = (
