@@ -26,7 +26,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     """
     scalars = Scalars(scheme, expand=True)
     named: tuple[Any, ...] = scalars.field.symbols
-    symbols = {symbol: scalars.symbol(symbol) for symbol in named if symbol != H}
+    series = {g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols}
+    symbols = {symbol: scalars.symbol(symbol) for symbol in named if symbol not in {H, *series}}
     found: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:

@@ -8,9 +8,9 @@ from odenet.model.elaboration.library import library_scheme, library_text
 
 _HEAD = """# The schemes that ship with odenet
 
-Written by `odenet schemes --markdown`: all of it but the texts is derived from the texts. What the words
-mean is in [the language](language.md#schemes-are-written-in-the-language); "stable for" is on the test equation of the
-scheme's `for` line, with the constants at their defaults.
+Written by `odenet schemes --markdown`: all but the texts is derived from the texts. What they mean
+is in [the language](language.md#schemes-are-written-in-the-language). Stability is that on the test
+equation of the `for` line, with the constants at their defaults.
 """
 
 

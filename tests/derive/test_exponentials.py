@@ -84,6 +84,11 @@ def test_an_essential_singularity_has_no_order():
     assert order.value is None and "grows beyond all powers" in order.reason
 
 
+def test_a_factor_with_an_exponential_is_one_at_h_0():
+    order = derive(read_scheme(text("Y[n+1] = Y[n] + h (1 + exp(-a h)) F(Y[n])"))).accuracy
+    assert (order.value, order.equations) == (0, "Y' = 2 F(Y), to order 1")
+
+
 def test_the_module_steps_as_plain_torch_does():
     spec = f"""state Y
     param K : dense

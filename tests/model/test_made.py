@@ -10,6 +10,7 @@ from odenet.language import tree
 from odenet.model.elaboration.composition import adjoint
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import Slot
+from tests.derive.convergence import Problem
 from tests.derive.numeric import Network, numbers_of, read_scheme, step
 
 ONE = "state Y\nparam K : dense\nY' = tanh(K Y)\n"
@@ -150,6 +151,22 @@ def test_a_scheme_and_its_adjoint_compose_to_a_symmetric_one(name):
     spec = TWO if name == "verlet" else ONE
     found = odenet.loads(f"{spec}discretise {text}(h = 0.25)").derivation
     assert found.symmetric and found.order == 2
+
+
+@pytest.mark.parametrize(
+    "parts", ["asynchronous_leapfrog(h/3), asynchronous_leapfrog(2/3 h)",
+              "reversible_heun(h/3), reversible_heun(2/3 h)", "coupled_heun(h/3), rk2(2/3 h)"],
+)  # fmt: skip
+def test_steps_of_unequal_size_keep_the_order(parts):
+    spec = f"{ONE}discretise compose({parts})(h = 0.1)\nscheme rk2 = coupled(heun)\n"
+    scheme = odenet.loads(spec).model.scheme
+    assert derive(scheme).order == 2
+    assert Problem(scheme).slope((100, 200)) == pytest.approx(2, abs=0.15)
+
+
+def test_the_weight_of_a_coupling_may_have_another_default():
+    scheme = scheme_of("mine", "scheme mine(λ = 1/2) = coupled(heun)")
+    assert scheme.text.startswith("scheme mine(λ = 1/2) {")
 
 
 def test_lets_are_kept_apart_only_where_the_step_size_is_in_them():

@@ -26,18 +26,23 @@ from odenet.model.typed.scheme import Scheme
 LAMBDA = "lambda"
 
 
-def coupled(name: str, scheme: Scheme) -> str:
+def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     """A one-step scheme made reversible by a second copy of its unknowns.
 
     McCallum & Foster 2024, arXiv 2410.11648, Eq. 5: with the step y + Ψ(h, y),
     Y[n+1] = λ Y[n] + (1 - λ) Z[n] + Ψ(h, Z[n]) and Z[n+1] = Z[n] - Ψ(-h, Y[n+1]).
+
+    Args:
+        name: of the result.
+        scheme: its text.
+        weight: the default of λ.
     """
     _require_one_step(scheme)
     text = SchemeText.of(scheme)
     text.constants = {n: v for n, v in scheme.constants if n not in scheme.decays}
     if LAMBDA in {*text.constants, *dict(scheme.lets), *scheme.decays}:
         raise NotComposed(f"{scheme.name} has a number λ of its own")
-    text.constants[LAMBDA] = expr.Number(Fraction(99, 100), "0.99")
+    text.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")
     text.spellings[LAMBDA] = "λ"
     text.taken |= {*text.constants, *(u.target.name for u in scheme.updates)}
     copies = {u: _copy(text, u, len(scheme.equations) == 1) for u in scheme.equations}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from odenet.diagnostics import Report, Source, suggest
 from odenet.language import parse, tree
 from odenet.model.elaboration.composition import Part, adjoint, composed
-from odenet.model.elaboration.coupling import coupled
+from odenet.model.elaboration.coupling import LAMBDA, coupled
 from odenet.model.elaboration.rewriting import H
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.scheme_text import NotComposed
@@ -110,11 +110,13 @@ class Maker:
     ) -> str:
         part = self._part(argument)
         scheme = part.scheme
-        if part.step != H or part.values or constants:
-            text = composed("part", [part], constants)
+        weight = constants.get(LAMBDA) if maker == "coupled" else None
+        others = {n: v for n, v in constants.items() if weight is None or n != LAMBDA}
+        if part.step != H or part.values or others:
+            text = composed("part", [part], others)
             scheme = self._read(argument.value, scheme.name, text, scheme.name)
         if maker == "coupled":
-            return coupled(title, scheme)
+            return coupled(title, scheme, weight)
         lines = self.invert(scheme)
         if isinstance(lines, str):
             raise NotComposed(f"{scheme.name} has no adjoint that could be written: {lines}")

@@ -74,6 +74,9 @@ class SchemeTable:
             return scheme
         if name.id in library():
             return library_scheme(name.id)
+        if name.id in MAKERS:
+            message = f"`{name.id}` makes a scheme of others"
+            self.report.reject(message, name.span, help=f"write `{MAKERS[name.id]}`")
         if not self.scope.incomplete:
             known = sorted([*library(), *self._known, *self._made])
             help_ = suggest(name.id, known)
