@@ -114,8 +114,9 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
         )  # fmt: skip
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(chosen, scheme, system)
-    if len(variables) == 1 and (undivided := _undivided(scheme, system)):
-        return undivided
+    if violations and _is_undivided(violations[0], system):
+        state, _, pattern = violations[0]
+        return _undivided(scheme, system[state], state, pattern)
     if not violations or len(states) > len(variables) or scheme.decays:
         return Diagnostic(
             f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
@@ -133,23 +134,25 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     )  # fmt: skip
 
 
-def _undivided(scheme: Scheme, system: Mapping[State, Node]) -> Diagnostic | None:
-    """The first equation that is not a sum of as many terms as the scheme takes."""
-    for state, rate in system.items():
-        for pattern in scheme.patterns:
-            if pattern.part is None or summands(rate, pattern.part[1]) is not None:
-                continue
-            given = len(rate.terms) if isinstance(rate, Sum) else 1
-            terms = "not a sum" if given == 1 else f"a sum of {given} terms"
-            names = [scheme.spellings[p.function] for p in scheme.patterns]
-            return Diagnostic(
-                f"{scheme.name} takes {takes(scheme)}, and "
-                f"{derivative(state.written, pattern.order)} is {terms}",
-                rate.span,
-                help=f"write {' + '.join(['( … )'] * pattern.part[1])}, "
-                f"in this order for {' and '.join(names)}",
-            )
-    return None
+def _is_undivided(violation: tuple[State, Node, Pattern], system: Mapping[State, Node]) -> bool:
+    """Whether an equation does not fit for not being a sum."""
+    state, _, pattern = violation
+    return pattern.part is not None and summands(system[state], pattern.part[1]) is None
+
+
+def _undivided(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Diagnostic:
+    """An equation is not a sum of as many terms as the scheme takes."""
+    assert pattern.part is not None
+    given = len(rate.terms) if isinstance(rate, Sum) else 1
+    terms = "not a sum" if given == 1 else f"a sum of {given} terms"
+    names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
+    return Diagnostic(
+        f"{scheme.name} takes {takes(scheme)}, and "
+        f"{derivative(state.written, pattern.order)} is {terms}",
+        rate.span,
+        help=f"write {' + '.join(['( … )'] * pattern.part[1])}, "
+        f"in this order for {' and '.join(names)}",
+    )
 
 
 def shape(scheme: Scheme) -> str:
