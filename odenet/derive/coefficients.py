@@ -39,8 +39,8 @@ class Scalars:
 
     Args:
         scheme: its text.
-        expand: whether a `let` stands for its definition instead of for itself.
-        further: symbols the field has besides.
+        expand: whether a `let` is replaced by its definition.
+        further: other symbols of the field.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
@@ -118,7 +118,8 @@ class Scalars:
                 if found is None:
                     raise UnknownPower
                 return found
-        return arithmetic(node, self.read)
+            case _:
+                return arithmetic(node, self.read)
 
     @property
     def _generators(self) -> dict[sympy.Symbol, FracElement]:
@@ -260,7 +261,8 @@ def as_mpf(value: Value) -> Any:
 
 def _factored(element: FracElement) -> sympy.Expr:
     """The element as one product of powers of irreducible polynomials."""
-    number, shown = sympy.Integer(1), []
+    number: sympy.Expr = sympy.Integer(1)
+    shown: list[sympy.Expr] = []
     for polynomial, sign in ((element.numer, 1), (element.denom, -1)):
         content, factors = polynomial.factor_list()
         number *= sympy.Rational(int(content.numerator), int(content.denominator)) ** sign
@@ -300,7 +302,8 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return sympy.Symbol(node.name)
         case expr.Exp():
             return sympy.exp(to_sympy(node.exponent))
-    return arithmetic(node, to_sympy)
+        case _:
+            return arithmetic(node, to_sympy)
 
 
 def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:

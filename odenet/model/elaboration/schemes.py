@@ -59,7 +59,7 @@ class SchemeReader(SchemeScope):
 
     def read_constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
         """The constants in the brackets after the name, with their defaults."""
-        found = []
+        found: list[tuple[str, expr.Node | None]] = []
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
@@ -77,9 +77,10 @@ class SchemeReader(SchemeScope):
         """A constant's default: a plain number, so that it is known before the scheme is used."""
         try:
             default = self.elaborator.scalar(value)
-            evaluate(default, {})
         except Rejected:
             return None
+        try:
+            evaluate(default, {})
         except NotANumber as error:
             named = any(isinstance(node, expr.Constant) for node in default.walk())
             wrong = "a default value is a plain number" if named else str(error)
@@ -110,7 +111,7 @@ class SchemeReader(SchemeScope):
     def _reads(self, right: tree.RightHandSide) -> tuple[str, ...]:
         """The unknowns that a right-hand side reads."""
         self._declare(right.function)
-        reads = []
+        reads: list[str] = []
         for argument in right.arguments.arguments:
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:

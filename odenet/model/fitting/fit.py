@@ -1,4 +1,4 @@
-"""Which unknown of a scheme's pattern each state of the dynamics stands for."""
+"""Which unknown of a scheme's pattern each state of the dynamics belongs to."""
 
 from collections.abc import Iterable, Mapping
 
@@ -75,7 +75,7 @@ def _violations(
     chosen: Mapping[State, str], scheme: Scheme, system: Mapping[State, Node]
 ) -> list[tuple[State, Node, Pattern]]:
     """States read that the pattern does not let be read: (reader, place, pattern)."""
-    found = []
+    found: list[tuple[State, Node, Pattern]] = []
     for state, variable in chosen.items():
         for pattern in scheme.equations[variable]:
             rate = system[state]
