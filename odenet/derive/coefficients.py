@@ -225,7 +225,8 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:
     """The lets that have no exponential, nor name one that has."""
-    kept, left_out = [], set()
+    kept: list[tuple[str, expr.Node]] = []
+    left_out: set[str] = set()
     for name, value in lets:
         inner = list(value.walk())
         named = {node.name for node in inner if isinstance(node, expr.Constant)}

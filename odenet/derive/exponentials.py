@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from typing import Any
 
 import sympy
 from sympy.polys.fields import FracElement
@@ -29,7 +28,7 @@ class Generator:
     """
 
     symbol: sympy.Symbol
-    monomial: Any
+    monomial: FracElement
     divisor: int
 
     @property
@@ -46,10 +45,12 @@ def taken_apart(exponent: FracElement) -> dict[FracElement, Fraction]:
     """Monomials, or quotients of one by a polynomial -> the rational number in front of each."""
     field, below = exponent.field, exponent.denom
     lead = below.LC
-    found: dict[Any, Fraction] = {}
+    found: dict[FracElement, Fraction] = {}
     for powers, coefficient in exponent.numer.terms():
         ratio = coefficient / lead
-        monomial = field(field.ring.from_dict({powers: field.domain.one})) / field(below)
+        monomial: FracElement = field(field.ring.from_dict({powers: field.domain.one})) / field(
+            below
+        )
         found[monomial * lead] = Fraction(int(ratio.numerator), int(ratio.denominator))
     return found
 
@@ -71,7 +72,7 @@ def power_product(
 ) -> FracElement | None:
     """exp(exponent) as a product of powers of generators; None where it is none."""
     by_monomial = {generator.monomial: generator for generator in known}
-    found = exponent.field.one
+    found: FracElement = exponent.field.one
     for monomial, ratio in taken_apart(exponent).items():
         generator = by_monomial.get(monomial)
         if generator is None or (ratio * generator.divisor).denominator != 1:

@@ -35,7 +35,7 @@ class Part:
 
     scheme: Scheme
     step: Node = H
-    values: Mapping[str, Node] = field(default_factory=dict)
+    values: Mapping[str, Node] = field(default_factory=dict[str, Node])
 
 
 def composed(name: str, parts: Sequence[Part], constants: Mapping[str, Node | None]) -> str:
@@ -118,7 +118,8 @@ def _renamed(
                 return Stage(renaming.get(node.name, node.name))
             case expr.Rate():
                 return expr.Rate(names.get(node.function, node.function), node.arguments)
-        return node
+            case _:
+                return node
 
     def put(node: Node) -> Node:
         return substituted(node, numbers, named)

@@ -29,16 +29,19 @@ Find = Callable[[tree.Name], Scheme]
 def split_use(node: tree.Value) -> tuple[tree.Value, tree.Group | None] | None:
     """What makes a scheme, and the brackets after it; None for a plain scheme."""
     match node:
-        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *rest)):
+        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *_)):
             if name.id not in MAKERS:
                 return None
             head = tree.Term(node.factors[:2], span=name.span.to(made.span))
-            match rest:
+            match list(node.factors[2:]):
                 case []:
                     return head, None
                 case [("", tree.Group() as group)]:
                     return head, group
-    return None
+                case _:
+                    return None
+        case _:
+            return None
 
 
 class Maker:
@@ -97,8 +100,8 @@ class Maker:
                     return name.id, group.arguments
                 near = suggest(name.spelling, [*MAKERS])
                 help_ = near or f"a part stands in `compose({name.spelling}(…), …)`"
-                self.report.reject("a scheme is wanted here", node.span, help=help_)
-        help_ = f"write {', '.join(MAKERS.values())}"
+            case _:
+                help_ = f"write {', '.join(MAKERS.values())}"
         self.report.reject("a scheme is wanted here", node.span, help=help_)
 
     def _of_one(
@@ -126,20 +129,24 @@ class Maker:
         """`S`, `S(h/2)`, `adjoint(S)(h/2, γ = 0.5)`."""
         node = argument.value
         match node:
-            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *rest)):
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
                 if name.id not in MAKERS:
                     return self._applied(self.find(name), group)
                 head = tree.Term(node.factors[:2], span=name.span.to(group.span))
-                match rest:
+                match list(node.factors[2:]):
                     case []:
                         return Part(self.scheme(head))
                     case [("", tree.Group() as applied)]:
                         return self._applied(self.scheme(head), applied)
-        return Part(self.scheme(node))
+                    case _:
+                        return Part(self.scheme(node))
+            case _:
+                return Part(self.scheme(node))
 
     def _applied(self, scheme: Scheme, group: tree.Group) -> Part:
         """A scheme with a step size and constants of its own."""
-        step, values = H, {}
+        step: Node = H
+        values: dict[str, Node] = {}
         known = [name for name, _ in scheme.constants if name not in scheme.decays]
         for index, argument in enumerate(group.arguments):
             value = self.scope.elaborator.scalar(argument.value)

@@ -62,7 +62,8 @@ def _monomial(node: Node) -> Monomial | None:
             return _times(_monomial(left), _power(_monomial(right), -1))
         case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
             return _power(_monomial(base), int(value))
-    return None
+        case _:
+            return None
 
 
 def _times(one: Monomial | None, other: Monomial | None) -> Monomial | None:
@@ -147,7 +148,8 @@ def signed(node: Node, odd: Collection[str]) -> tuple[int, Node]:
                 flipped = tuple((1, term) for _, term in found)
                 return -1, flipped[0][1] if len(flipped) == 1 else expr.Sum(flipped)
             return 1, found[0][1] if len(found) == 1 else expr.Sum(found)
-    return 1, rebuilt(node, partial(reversed_time, odd=odd))
+        case _:
+            return 1, rebuilt(node, partial(reversed_time, odd=odd))
 
 
 def parity(node: Node, odd: Collection[str]) -> int | None:

@@ -26,11 +26,11 @@ class SchemeText:
     like: Scheme
     taken: set[str]
     spellings: dict[str, str]
-    constants: dict[str, Node | None] = field(default_factory=dict)
-    aux: list[str] = field(default_factory=list)
-    starts: list[tuple[Slot, Node]] = field(default_factory=list)
-    lets: dict[str, Node] = field(default_factory=dict)
-    lines: list[tuple[Slot | Stage, Node]] = field(default_factory=list)
+    constants: dict[str, Node | None] = field(default_factory=dict[str, Node | None])
+    aux: list[str] = field(default_factory=list[str])
+    starts: list[tuple[Slot, Node]] = field(default_factory=list[tuple[Slot, Node]])
+    lets: dict[str, Node] = field(default_factory=dict[str, Node])
+    lines: list[tuple[Slot | Stage, Node]] = field(default_factory=list[tuple[Slot | Stage, Node]])
 
     @classmethod
     def of(cls, scheme: Scheme) -> "SchemeText":
