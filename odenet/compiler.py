@@ -22,7 +22,7 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.analyse.step_constants import refused_constants
 from odenet.confirm import confirmed, confirmed_derivation
-from odenet.derive import Derivation, derive
+from odenet.derive import Derivation, derive, inverse_lines
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
@@ -64,7 +64,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     try:
         file = parse_spec(source, report)
         used = used_files(file, report)
-        model = build(file, used, settings, report)
+        model = build(file, used, settings, inverse_lines, report)
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None

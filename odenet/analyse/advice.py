@@ -19,7 +19,7 @@ from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Stability, derive
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.fitting.fit import fit

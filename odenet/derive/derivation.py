@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
-from odenet.derive.coefficients import Scalars, as_sympy, constants, put_in
+from odenet.derive.coefficients import Scalars, absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
@@ -139,7 +139,7 @@ class Derivation:
         """By what factor a step changes volume, per value of a state; None if not invertible."""
         if self.shears is None:
             return None
-        return sympy.Abs(sympy.Mul(*(shear.scale for shear in self.shears)))
+        return absolute(sympy.Mul(*(shear.scale for shear in self.shears)))
 
     @property
     def volume_preserving(self) -> bool:
@@ -155,7 +155,7 @@ class Derivation:
         Returns:
             None where a scale depends on something that has no value.
         """
-        scales = [self._number(abs(shear.scale), values) for shear in self.shears or ()]
+        scales = [self._number(absolute(shear.scale), values) for shear in self.shears or ()]
         if any(scale is None for scale in scales):
             return None
         return sum(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 
+from odenet.derive.coefficients import absolute
 from odenet.derive.text import SchemeNotation, notation
 from odenet.model.typed.dialects import latex_prose
 
@@ -115,7 +116,7 @@ def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]
 
 def _lost(derivation: Derivation, shown: SchemeNotation) -> str:
     """The information that shears with a scale other than ±1 destroy."""
-    sizes = [sympy.Abs(shear.scale) for shear in derivation.shears or ()]
+    sizes = [absolute(shear.scale) for shear in derivation.shears or ()]
     texts = [shown.number(size) for size in sizes if not size.is_number]
     bits = derivation.bits()
     if not texts:

@@ -1,6 +1,6 @@
 """From a scheme's text to its derivation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import sympy
@@ -14,7 +14,7 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.typed.scheme import Scheme
+from odenet.model.typed.scheme import Scheme, Update
 
 
 def derive(
@@ -38,6 +38,12 @@ def derive(
         found = _derive(scheme, expand=True)
     found = replace(found, varying=tuple(varying))
     return replace(found, values=dict(values)) if values else found
+
+
+def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
+    """The lines of the inverse step, or why there are none."""
+    found = derive(scheme)
+    return found.obstacle.message if found.obstacle else found.inverse or ()
 
 
 def _derive(scheme: Scheme, expand: bool) -> Derivation:
@@ -83,7 +89,8 @@ def _conditions(
         for factor, _ in divisor.numer.factor_list()[1]:
             shown = scalars.show(scalars.field(factor))
             value = _value(scheme, shown)
-            if shown != H and (value is None or abs(value) < 1e-20):
+            never = shown == H or isinstance(shown, sympy.exp)
+            if not never and (value is None or abs(value) < 1e-20):
                 found[shown] = None
     return tuple(found)
 

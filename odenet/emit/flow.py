@@ -133,21 +133,27 @@ class FlowWriter:
 
     def _rates(self) -> list[list[str]]:
         found: list[list[str]] = []
-        for state, rate in self.model.system.items():
-            reads = [self.frame.state(read) for read in self.frame.rate_reads(state)]
-            reads += ["u"] if self.frame.rate_input(state) else []
-            params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
+        for key, rate in self.model.rates.items():
+            state, function = key
+            reads = [self.frame.state(read) for read in self.frame.rate_reads(*key)]
+            reads += ["u"] if self.frame.rate_input(*key) else []
+            params = [self.frame.names("spec", name) for name in self.frame.rate_params(*key)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = expr.derivative(self.model.spellings[state.name], order)
             text = f"{left} = {notation.written(rate.span)}."
             if self._decay(state):
                 text = f"{left} = {notation.written(rate.span)}, without its decay."
+            if self.frame.pattern[function].part is not None:
+                name = self.model.scheme.spellings[function]
+                negative = isinstance(rate, expr.Sum) and [s for s, _ in rate.terms] == [-1]
+                sign = "-" if negative else ""
+                text = f"The part {name} of {left}: {sign}{notation.written(rate.span)}."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
             code = self._field_printer()(rate).text
             found.append(
                 self._method(
-                    self.frame.rate_name(state),
+                    self.frame.rate_name(*key),
                     ", ".join([*reads, *params]),
                     text,
                     [f"return {code}"],
@@ -229,8 +235,13 @@ class FlowWriter:
     def _shapeless(self, value: expr.Node, component: int) -> bool:
         """Whether a rate in a start value reads neither state nor input, as in Z' = b."""
         rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
-        groups = [self.frame.components(self.frame.pattern[r.function].variable) for r in rates]
-        read = [self.model.system[group[component]] for group in groups]
+        read = [
+            self.model.rates[
+                self.frame.components(self.frame.pattern[r.function].variable)[component],
+                r.function,
+            ]
+            for r in rates
+        ]
         return any(not reads(rate) and not reads_input(rate) for rate in read)
 
     def _readout(self) -> list[str]:
@@ -244,10 +255,7 @@ class FlowWriter:
         first = self.model.scheme.patterns[0].order == 1
         rates: list[str] = []
         for state in self.model.system:
-            arguments = [frame.state(read) for read in frame.rate_reads(state)]
-            arguments += ["u"] if frame.rate_input(state) else []
-            arguments += [frame.at_step(name) for name in frame.rate_params(state)]
-            rate = f"self.{frame.rate_name(state)}({', '.join(arguments)})"
+            rate = " + ".join(self._call(*key) for key in self.model.rates if key[0] == state)
             decay = self._decay(state)
             rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
         left_out = "" if first or not self.model.scheme.decays else " without their decay"
@@ -255,10 +263,18 @@ class FlowWriter:
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
         return self._method("field", "state, step=0", text, unpack(frame.slots, body))
 
+    def _call(self, state: State, function: str) -> str:
+        """A right-hand side at the state itself."""
+        frame, key = self.frame, (state, function)
+        arguments = [frame.state(read) for read in frame.rate_reads(*key)]
+        arguments += ["u"] if frame.rate_input(*key) else []
+        arguments += [frame.at_step(name) for name in frame.rate_params(*key)]
+        return f"self.{frame.rate_name(*key)}({', '.join(arguments)})"
+
     def _decay(self, state: State) -> str | None:
         """The code of the decay that the scheme takes out of an equation."""
         groups = self.model.discretisation.groups
-        (pattern,) = (p for p in self.model.scheme.patterns if state in groups[p.variable])
+        pattern = next(p for p in self.model.scheme.patterns if state in groups[p.variable])
         return self.frame.constant(pattern.decay) if pattern.decay else None
 
     def _spectrum(self) -> list[list[str]]:

@@ -162,30 +162,37 @@ class Frame:
             assert isinstance(inner, expr.Constant)
             return self.constant_at(inner.name, at)
 
-        return Printer(leaf, str, {})(node)
+        return Printer(leaf, str, {}, self.exponential)(node)
+
+    @property
+    def exponential(self) -> str:
+        """The function that is exp of a number; of one that may be learned where steps differ."""
+        return "exponential" if self.varying else "math.exp"
 
     # right-hand sides
 
-    def rate_name(self, state: State) -> str:
-        """The method of a right-hand side."""
-        return f"rate_{self.state(state)}"
+    def rate_name(self, state: State, function: str) -> str:
+        """The method of a right-hand side; the summands of one are numbered."""
+        part = self.pattern[function].part
+        number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
+        return f"rate_{number}{self.state(state)}"
 
-    def rate_reads(self, state: State) -> tuple[State, ...]:
+    def rate_reads(self, state: State, function: str) -> tuple[State, ...]:
         """The states a right-hand side reads, in the order of its arguments."""
-        return self._used[state].states
+        return self._used[state, function].states
 
-    def rate_params(self, state: State) -> tuple[str, ...]:
+    def rate_params(self, state: State, function: str) -> tuple[str, ...]:
         """The parameters and maps a right-hand side uses, in the order of declaration."""
-        return self._used[state].params
+        return self._used[state, function].params
 
-    def rate_input(self, state: State) -> bool:
+    def rate_input(self, state: State, function: str) -> bool:
         """Whether a right-hand side reads the input."""
-        return self._used[state].input
+        return self._used[state, function].input
 
     @cached_property
-    def _used(self) -> dict[State, "_Used"]:
+    def _used(self) -> dict[tuple[State, str], "_Used"]:
         """What each right-hand side uses, found once: each call of it in the module asks."""
-        return {state: _used(self.model, rate) for state, rate in self.model.system.items()}
+        return {key: _used(self.model, rate) for key, rate in self.model.rates.items()}
 
 
 @dataclass(frozen=True)
@@ -246,7 +253,7 @@ class StepPrinter:
         def value(name: str) -> str:
             return frame.value_of(name, self.param(name))
 
-        return Printer(leaf, value, frame.model.parameters)(node)
+        return Printer(leaf, value, frame.model.parameters, frame.exponential)(node)
 
     def constant(self, name: str) -> str:
         """A constant that differs from step to step."""
@@ -261,10 +268,11 @@ class StepPrinter:
         frame = self.frame
         pattern = frame.pattern[node.function]
         state = frame.model.discretisation.groups[pattern.variable][component]
-        arguments = [self.argument(node, read).text for read in frame.rate_reads(state)]
-        arguments += ["u"] if frame.rate_input(state) else []
-        arguments += [self.param(name) for name in frame.rate_params(state)]
-        return Code(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
+        key = state, node.function
+        arguments = [self.argument(node, read).text for read in frame.rate_reads(*key)]
+        arguments += ["u"] if frame.rate_input(*key) else []
+        arguments += [self.param(name) for name in frame.rate_params(*key)]
+        return Code(f"self.{frame.rate_name(*key)}({', '.join(arguments)})")
 
     def argument(self, node: expr.Rate, read: State) -> Code:
         """What a right-hand side is handed for a state it reads."""

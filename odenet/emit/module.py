@@ -18,8 +18,8 @@ _RUNTIME = frozenset((
     "Attention", "Coarsened", "Elementwise", "Entry", "Flow", "Geometric", "Learned", "Mean",
     "Ramp", "Residual", "Shear", "Shortcut", "Term", "Tokens", "Uniform", "Unit", "Widen",
     "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
-    "dense_matrix", "diag", "diagonal", "eye_kernel", "initialised", "layers", "norm_layers",
-    "odd_kernel", "per_step", "scalar", "spectral_radius", "split",
+    "dense_matrix", "diag", "diagonal", "exponential", "eye_kernel", "initialised", "layers",
+    "norm_layers", "odd_kernel", "per_step", "scalar", "spectral_radius", "split",
 ))  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def properties(facts: Facts) -> list[str]:
 def _imports(text: str, more: Iterable[str]) -> list[str]:
     """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
     used = names_read(text)
-    standard = ["from typing import NamedTuple"]
+    standard = [*(["import math"] if "math" in used else []), "from typing import NamedTuple"]
     torch = ["import torch"] if "torch" in used else []
     torch.append(f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}")
     torch += ["from torch.nn import functional"] if "functional" in used else []

@@ -17,7 +17,7 @@ _CODE = """
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel initialised layers norm_layers
     scalar split Attention Coarsened Entry Mean Residual Shortcut Tokens Unit Widen AdaptiveFlow
     Elementwise ValueError int float count index into stride shortcut c_new
-    per_step Geometric Learned Ramp Uniform
+    per_step exponential Geometric Learned Ramp Uniform math
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double

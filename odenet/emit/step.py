@@ -74,7 +74,7 @@ class StepWriter:
         groups = self.frame.model.discretisation.groups
         pattern = self.frame.pattern[node.function]
         state = groups[pattern.variable][component]
-        for read in self.frame.rate_reads(state):
+        for read in self.frame.rate_reads(state, node.function):
             for unknown, value in zip(pattern.reads, node.arguments, strict=True):
                 if read in groups[unknown]:
                     yield from self.uses(value, groups[unknown].index(read))
@@ -171,18 +171,15 @@ class StepWriter:
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
-        params = [frame.names("spec", name) for name in frame.rate_params(state)]
+        key = state, rate.function
+        params = [frame.names("spec", name) for name in frame.rate_params(*key)]
         plain = all(isinstance(argument, Slot) for argument in rate.arguments)
-        method = frame.rate_name(state)
+        method = frame.rate_name(*key)
         reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
-        reads += ["u"] if frame.rate_input(state) else []
+        exogenous = ["u"] if frame.rate_input(*key) else []
+        reads += exogenous
         if plain:
-            reads = [self._read_name(rate, state) for state in frame.rate_reads(state)]
-            reads += (
-                ["u"]
-                if frame.rate_input(frame.model.discretisation.groups[pattern.variable][i])
-                else []
-            )
+            reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)] + exogenous
         else:
             method, params = self._stage(rate, i, reads)
         names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
@@ -220,7 +217,7 @@ class StepWriter:
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {name for state in states for name in self.frame.rate_params(state)}
+        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
 
 
 class _StagePrinter(StepPrinter):

@@ -1,6 +1,6 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
-from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, per_step
+from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operator_norms import operator_norm
@@ -59,6 +59,7 @@ __all__ = [
     "dense_matrix",
     "diag",
     "diagonal",
+    "exponential",
     "eye_kernel",
     "initialised",
     "layers",

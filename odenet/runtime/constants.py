@@ -104,6 +104,11 @@ class Ramp:
         return Moving(self, name)
 
 
+def exponential(x: float | Tensor) -> float | Tensor:
+    """exp(x), of a number or of what is learned."""
+    return x.exp() if isinstance(x, Tensor) else math.exp(x)
+
+
 def per_step(name: str, given: Any, steps: int) -> Any:
     """A constant of a flow, by which a step's value is found.
 

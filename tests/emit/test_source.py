@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.runtime import Flow
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))

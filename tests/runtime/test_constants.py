@@ -325,3 +325,28 @@ def test_a_list_from_python_without_an_inverse_stores_its_steps():
     assert not flow.reversible and flow.memory == "stored"
     assert "step 2: momentum has an inverse only where γ ≠ 0" in flow.obstacle
     flow(u).sum().backward()
+
+
+def test_a_learned_constant_in_an_exponent_has_the_gradient_of_differences():
+    text = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y) - 0.5 Y
+discretise lawson(h = 0.1, a = learned(1, shared = yes))
+scheme lawson(a = 1) {
+    for Y' = F(Y) - γ Y
+    start Y[-1] = exp(γ h) (Y[0] - h F(Y[0]))
+    Y[n+1] = exp(-2 a γ h) Y[n-1] + 2 a h exp(-γ h) F(Y[n])
+}
+"""
+    torch.manual_seed(0)
+    flow, u = odenet.loads(text).flow(3, 4).double(), torch.randn(2, 3, 5, 5).double()
+    flow(u).square().sum().backward()
+    (raw,) = (p for name, p in flow.named_parameters() if name == "a.raw")
+    found, step = raw.grad.sum().item(), 1e-6
+    with torch.no_grad():
+        raw += step
+        after = flow(u).square().sum().item()
+        raw -= 2 * step
+        before = flow(u).square().sum().item()
+    assert found == pytest.approx((after - before) / (2 * step), rel=1e-5)
+    assert abs(found) > 1e-2

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from math import isfinite
+from math import exp, isfinite
 from typing import overload
 
 from odenet.model.expressions import expr
@@ -118,6 +118,8 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
             case expr.Power():
                 base, exponent = evaluate(node.base, values), evaluate(node.exponent, values)
                 value = _power(base, exponent, node)
+            case expr.Exp():
+                value = exp(_plain(evaluate(node.exponent, values), node))
             case _:
                 raise NotANumber("a number is wanted here", node)
     except OverflowError:
@@ -146,6 +148,12 @@ def _in_range(value: Value) -> bool:
         return isfinite(value)
     parts = (value.multiple, value.constant) if isinstance(value, Width) else (value,)
     return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in parts)
+
+
+def _plain(value: Value, node: expr.Node) -> float:
+    if isinstance(value, Width):
+        raise NotANumber("`c` cannot stand in an exponent", node)
+    return float(value)
 
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:

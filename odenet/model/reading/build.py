@@ -8,6 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
+from odenet.model.elaboration.made import Invert
 from odenet.model.fitting.flows import Flows, FlowShape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
@@ -29,6 +30,7 @@ def build(
     file: tree.File,
     used: Sequence[tree.File],
     settings: Mapping[str, Any],
+    invert: Invert,
     report: Report,
 ) -> Model:
     """The typed program of a file.
@@ -37,6 +39,7 @@ def build(
         file: its syntax tree.
         used: the files that it uses, those that they use before them.
         settings: values from outside, by name.
+        invert: the inverse of a scheme, which a later stage derives.
         report: takes what is wrong.
 
     Raises:
@@ -44,7 +47,7 @@ def build(
     """
     before = report.errors
     outside = Settings(settings, report)
-    declared = Declarations(file, used, report)
+    declared = Declarations(file, used, invert, report)
     scope = declared.scope
     outside.apply_to_lets(scope)
     dynamics = read_dynamics(file, scope, report)

@@ -6,8 +6,10 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic, Rejected, Report, suggest
 from odenet.language import tree
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.made import split_use
 from odenet.model.elaboration.scheme_scope import SchemeScope
-from odenet.model.elaboration.schemes import cost, library, library_scheme
+from odenet.model.elaboration.schemes import cost
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
@@ -47,8 +49,7 @@ def read_discretisation(
     if line is None:
         return None
     try:
-        call = declared.values.call(line.scheme, "a scheme")
-        scheme = find_scheme(call, declared, report)
+        call, scheme = _scheme_in_use(line.scheme, declared)
         read = _Constants(call, scheme, report)
         constants = read.read(declared.values, outside)
         starts = _starts(line, scheme, declared, report)
@@ -114,21 +115,17 @@ def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
     return lines[0] if len(lines) == 1 else None
 
 
-def find_scheme(call: Call, declared: Declarations, report: Report) -> Scheme:
-    """A scheme of the file or of the library, by name; raises Rejected."""
-    if call.name in declared.schemes:
-        scheme = declared.schemes[call.name]
-        if scheme is None:
-            raise Rejected
-        return scheme
-    if call.name in library():
-        return library_scheme(call.name)
-    if not declared.scope.incomplete:
-        known = sorted([*library(), *declared.schemes])
-        help_ = suggest(call.name, known)
-        help_ = help_ or f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
-        report.error(f"unknown scheme `{call.name}`", call.word, help=help_)
-    raise Rejected
+def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Scheme]:
+    """A scheme by name, or made in place, with the values of its constants; raises Rejected."""
+    made = split_use(node)
+    if made is None:
+        call = declared.values.call(node, "a scheme")
+        return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.word))
+    head, group = made
+    scheme = declared.schemes.made(head)
+    name = tree.Name(scheme.name, scheme.name, span=head.span)
+    use = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
+    return declared.values.call(use, "a scheme"), scheme
 
 
 class _Constants:

@@ -79,10 +79,10 @@ def _roles(model: Model) -> Mapping[State, str]:
     scheme, groups = model.scheme, model.discretisation.groups
     spelled = Notation(Language(scheme.spellings))
     return {
-        State(state.name): f"{spelled.name(p.function)} of {scheme.name}, for its "
-        f"{derivative(spelled.name(p.variable), p.order)}"
-        for p in scheme.patterns
-        for state in groups[p.variable]
+        State(state.name): f"{' + '.join(spelled.name(p.function) for p in parts)} of "
+        f"{scheme.name}, for its {derivative(spelled.name(name), parts[0].order)}"
+        for name, parts in scheme.equations.items()
+        for state in groups[name]
     }
 
 

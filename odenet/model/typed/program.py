@@ -12,7 +12,7 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.decay import without_decay
+from odenet.model.typed.decay import right_hand_sides, without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import Number, StepConstant
 
@@ -263,7 +263,13 @@ class Model:
     @cached_property
     def system(self) -> Mapping[State, Node]:
         """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
-        chosen = self.discretisation
-        return without_decay(
-            self.dynamics.system(self.scheme.patterns[0].order), self.scheme, chosen.groups
-        )
+        return without_decay(self._whole, self.scheme, self.discretisation.groups)
+
+    @cached_property
+    def rates(self) -> Mapping[tuple[State, str], Node]:
+        """The right-hand sides that the scheme names: (unknown, function) -> formula."""
+        return right_hand_sides(self._whole, self.scheme, self.discretisation.groups)
+
+    @property
+    def _whole(self) -> Mapping[State, Node]:
+        return self.dynamics.system(self.scheme.patterns[0].order)
