@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     )
     from odenet.training import evaluate, load_run, resume, train
 
-# Where the public names live; each is imported when it is used, so that torch and sympy wait.
+# Where the public names live; each is imported when it is used, so that `import odenet` loads
+# neither torch nor sympy.
 _HOMES = {
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",

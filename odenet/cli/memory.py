@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,15 +10,19 @@ from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
 
+if TYPE_CHECKING:
+    from odenet.footprint.step import Footprint
+
 
 def memory(
     spec: Annotated[Path, typer.Argument(help="The specification.")],
     batch: Annotated[
-        int | None, typer.Option(min=2, help="Samples [default: those of its recipe].")
+        int | None,
+        typer.Option(min=2, help="Samples, 2 or more [default: as its recipe]."),
     ] = None,
     set_: Settings = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Also for flows that are reversed in exact arithmetic.")
+        bool, typer.Option("--exact", help="Also predict the mode that takes steps in fixed point.")
     ] = False,
     run: Annotated[
         bool, typer.Option("--run", help="Run a step in each mode too, and measure it.")
@@ -55,10 +59,15 @@ def memory(
     if json_:
         rows = {
             mode: {"predicted": asdict(expected[mode])}
-            | ({"measured": asdict(footprint)} if (footprint := found.get(mode)) else {})
+            | ({"measured": _or_failed(found[mode])} if run else {})
             for mode in modes
         }
         say(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())
+
+
+def _or_failed(footprint: "Footprint | None") -> dict[str, int] | str:
+    """A measured footprint for programs; a mode whose run failed is not left out."""
+    return "failed" if footprint is None else asdict(footprint)

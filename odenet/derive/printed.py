@@ -106,7 +106,7 @@ def decimals(scheme: Scheme, values: Mapping[str, Any]) -> Decimals | None:
     """The long decimals among a scheme's literals and constants; None where there are none.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants, exact ones.
     """
     found: dict[str, Decimal] = {}

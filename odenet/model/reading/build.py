@@ -59,7 +59,7 @@ def build(
     scheme = discretisation.scheme if discretisation else None
     if sound:
         Flows(dynamics, scope.parameters, maps, discretisation, report).check(net)
-    declared.check_used()
+    declared.check_used()  # after the flows, which look at what they use
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, discretisation, report)
@@ -111,9 +111,10 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
             report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
             continue
-        number = _order(call.args) if row.example and not call.kwargs else None
+        number = _positive_integer(call.args) if row.example and not call.kwargs else None
         bare = not call.args and not call.kwargs
-        if number is None if row.example else not bare:
+        valid = number is not None if row.example else bare
+        if not valid:
             help_ = f"write `require {row.form}`"
             report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
@@ -121,7 +122,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def _order(arguments: tuple[Any, ...]) -> int | None:
+def _positive_integer(arguments: tuple[Any, ...]) -> int | None:
     """The order of accuracy that is claimed: one whole number above 0."""
     match arguments:
         case (Fraction() as order,) if order.denominator == 1 and order > 0:
@@ -162,6 +163,7 @@ def _recipe(
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = outside.take(recipe_keys(), declared.values)
+    # Epochs and steps exclude each other: the last one set wins, and replaces both of the file's.
     length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
     replacing = [entry for entry in replacing if entry.key not in length[:-1]]
     replaced = {entry.key for entry in replacing}
@@ -177,7 +179,7 @@ def _recipe(
 
 
 def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
-    """Report levels that no flow of the scheme can be refined at."""
+    """Report `levels`, where training doubles the steps, if half of h gives another equation."""
     why, cure = chosen.unrefinable
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
