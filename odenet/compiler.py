@@ -22,6 +22,7 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
+from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
@@ -31,6 +32,7 @@ from odenet.language.tree import File
 from odenet.model.reading.build import DEFAULT_SPACE, build
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
+from odenet.model.typed.frozen import frozen
 from odenet.model.typed.program import Model, ends_in_classes
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
-    program = Program(file, model)
+    program = Program(file, with_times(model))
     if program.discretised and model.discretisation.exact:
         refused = exact_refused(model, program.derivation)
         if refused is not None:
@@ -109,7 +111,12 @@ class Program:
             trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
-        return confirmed(self.model, analyse.decide(self.model, trials, seed))
+        return confirmed(self.frozen, analyse.decide(self.frozen, trials, seed))
+
+    @cached_property
+    def frozen(self) -> Model:
+        """The model at a fixed time, which is what a certificate is about."""
+        return frozen(self.model)
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.
@@ -132,7 +139,7 @@ class Program:
 
     def _facts(self, certificate: Certificate) -> Facts:
         derived = self.derivation if self.discretised else None
-        return Facts(model=self.model, derived=derived, certificate=certificate)
+        return Facts(model=self.frozen, derived=derived, certificate=certificate)
 
     @cached_property
     def claims(self) -> list[ClaimResult]:
@@ -186,7 +193,7 @@ class Program:
 
     def certificate_json(self) -> str:
         """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
-        return certificate_json(self.model, self.certificate, odenet.__version__)
+        return certificate_json(self.frozen, self.certificate, odenet.__version__)
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""

@@ -7,7 +7,7 @@ from odenet.emit.expressions import Code, Printer, number
 from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
-from odenet.emit.step import StepWriter, unpack
+from odenet.emit.step import StepWriter, time_of, unpack
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input
@@ -97,6 +97,8 @@ class FlowWriter:
             lines.append(f"relabel = {{{relabel}}}")
         if any(LAYERS[layer.name].random for m in self.model.maps.values() for layer in m.layers):
             lines.append("stochastic = True")
+        if self.model.time is not None:
+            lines.append("timed = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
         limit = stability_limit(self.facts)
@@ -124,8 +126,7 @@ class FlowWriter:
     def _rates(self) -> list[list[str]]:
         found = []
         for state, rate in self.model.system.items():
-            reads = [self.frame.state(read) for read in self.frame.rate_reads(state)]
-            reads += ["u"] if self.frame.rate_input(state) else []
+            reads = self.frame.rate_arguments(state)
             params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = expr.derivative(self.model.spellings[state.name], order)
@@ -163,6 +164,8 @@ class FlowWriter:
                     return Code("torch.zeros(())")
                 case expr.Constant():
                     return Code(frame.let(node.name))
+                case expr.Time():
+                    return Code(frame.time) if step is None else time_of(step)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
             raise AssertionError(node)
@@ -232,8 +235,7 @@ class FlowWriter:
         first = self.model.scheme.patterns[0].order == 1
         rates = []
         for state in self.model.system:
-            arguments = [frame.state(read) for read in frame.rate_reads(state)]
-            arguments += ["u"] if frame.rate_input(state) else []
+            arguments = frame.rate_arguments(state)
             arguments += [frame.at_step(name) for name in frame.rate_params(state)]
             rate = f"self.{frame.rate_name(state)}({', '.join(arguments)})"
             decay = self._decay(state)
@@ -241,7 +243,11 @@ class FlowWriter:
         left_out = "" if first or not self.model.scheme.decays else " without their decay"
         text = f"The right-hand sides of the equations{left_out}, one tensor each."
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
-        return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+        if self.model.time is None:
+            return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+        body.insert(0, f"{frame.time} = {time_of('step').text} + since")
+        text = text.removesuffix(".") + ", so long after the step began."
+        return self._method("field", "state, step=0, since=0.0", text, unpack(frame.slots, body))
 
     def _decay(self, state: State) -> str | None:
         """The code of the decay that the scheme takes out of an equation."""

@@ -44,6 +44,7 @@ class Frame:
         self.group = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
+        self.time = self.names("time", "t") if model.time is not None else ""
         for state in model.system:
             self.state(state)
         for name in (*model.parameters, *model.maps):
@@ -121,6 +122,8 @@ class Frame:
         """The code of a formula of the scheme's constants."""
 
         def leaf(inner: expr.Node) -> Code:
+            if isinstance(inner, expr.Time):
+                return Code(self.time)
             assert isinstance(inner, expr.Constant)
             return Code(self.constant(inner.name))
 
@@ -144,6 +147,15 @@ class Frame:
         """Whether a right-hand side reads the input."""
         return self._used[state].input
 
+    def rate_time(self, state: State) -> bool:
+        """Whether a right-hand side reads the time."""
+        return self._used[state].time
+
+    def rate_arguments(self, state: State) -> list[str]:
+        """The names of a right-hand side's arguments before the parameters."""
+        named = [self.state(read) for read in self.rate_reads(state)]
+        return named + ["u"] * self.rate_input(state) + [self.time] * self.rate_time(state)
+
     @cached_property
     def _used(self) -> dict[State, "_Used"]:
         """What each right-hand side uses, found once: each call of it in the module asks."""
@@ -157,6 +169,7 @@ class _Used:
     states: tuple[State, ...]
     params: tuple[str, ...]
     input: bool
+    time: bool
 
 
 def _used(model: Model, rate: expr.Node) -> _Used:
@@ -166,6 +179,7 @@ def _used(model: Model, rate: expr.Node) -> _Used:
         states=tuple(state for state in model.system if state in read),
         params=tuple(name for name in (*model.parameters, *model.maps) if name in params),
         input=reads_input(rate),
+        time=any(isinstance(node, expr.Time) for node in rate.walk()),
     )
 
 
@@ -220,6 +234,9 @@ class StepPrinter:
         state = frame.model.discretisation.groups[pattern.variable][component]
         arguments = [self.argument(node, read).text for read in frame.rate_reads(state)]
         arguments += ["u"] if frame.rate_input(state) else []
+        if frame.rate_time(state):
+            assert node.time is not None, "the scheme of equations with a time has times"
+            arguments.append(frame.scalar(node.time).text)
         arguments += [self.param(name) for name in frame.rate_params(state)]
         return Code(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
 

@@ -117,7 +117,8 @@ class _Rate:
         flow.__dict__.update({name: _Always(value) for name, value in self._values.items()})
         try:
             with self._autocast.entered():
-                rates = flow.field(state, self._step)
+                since = {"since": time} if flow.timed else {}
+                rates = flow.field(state, self._step, **since)
         finally:
             for name, value in hidden.items():
                 del flow.__dict__[name]

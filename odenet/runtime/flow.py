@@ -87,6 +87,11 @@ class Flow(Bounded):
             )
         return self.channels // parts
 
+    @property
+    def times(self) -> Tensor:
+        """The time before each step, n h, in double precision: ``(steps,)``."""
+        return torch.arange(self.steps, dtype=torch.float64) * self.h
+
     def give_up_reversing(self, obstacle: str) -> None:
         """Called while being built with constants for which the scheme has no inverse."""
         if self.exact:

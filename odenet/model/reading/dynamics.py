@@ -64,7 +64,7 @@ def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
     """A formula for a field; zero after reporting what is wrong with it."""
     try:
         found = scope.elaborator.field(value)
-        for number in closed(found, lambda node: isinstance(node, expr.LearnedScalar)):
+        for number in closed(found, lambda node: isinstance(node, expr.VARYING)):
             scope.evaluate(number)
     except Rejected:
         scope.used |= _named(value, scope)
@@ -133,8 +133,17 @@ def _check_initial(value: expr.Node, report: Report) -> None:
             message = "an initial value reads the input `u`, not the states"
             report.error(message, node.span, help="at time 0 no state is known yet")
             return
+    _check_no_time(value, "an initial value is that at time 0", report)
     if not isinstance(value, expr.Split):
         _check_no_split(value, report)
+
+
+def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
+    for node in value.walk():
+        if isinstance(node, expr.Time):
+            message = f"`t` is the time in an equation, and {when}"
+            report.error(message, node.span, help="write a number, or a `param … : scalar`")
+            return
 
 
 def _check_no_split(value: expr.Node, report: Report) -> None:
@@ -154,6 +163,7 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
         report.error("a file has one output", extra.span, help="write `output concat(Y, Z)`")
     output = _field(lines[0].value, scope)
     _check_no_split(output, report)
+    _check_no_time(output, "an output is taken after the last step", report)
     return output
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expressions.expr import Activation, Node, Slot, State
+from odenet.model.expressions.expr import Activation, Node, Slot, State, Time
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
@@ -206,6 +206,12 @@ class Model:
     def axes(self) -> int | None:
         """Spatial axes of the maps that the flows work on; None where no net says it."""
         return flow_axes(self.net, self.input_shape)
+
+    @cached_property
+    def time(self) -> Time | None:
+        """Where a right-hand side first reads `t`; None where none does."""
+        nodes = (node for rate in self.dynamics.rates.values() for node in rate.walk())
+        return next((node for node in nodes if isinstance(node, Time)), None)
 
     @cached_property
     def system(self) -> Mapping[State, Node]:
