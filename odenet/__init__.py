@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         register_activation,
         register_claim,
         register_layer,
+        register_map,
         register_parameter,
     )
 
@@ -32,13 +33,14 @@ _HOMES = {
     "register_activation": "odenet.plugins",
     "register_claim": "odenet.plugins",
     "register_layer": "odenet.plugins",
+    "register_map": "odenet.plugins",
     "register_parameter": "odenet.plugins",
     "reversible": "odenet.conversion",
 }
 
 __all__ = [
     "Program", "SpecError", "convert", "load", "load_plugin", "loads", "register_activation",
-    "register_claim", "register_layer", "register_parameter", "reversible",
+    "register_claim", "register_layer", "register_map", "register_parameter", "reversible",
 ]  # fmt: skip
 
 

@@ -24,12 +24,15 @@ from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
 from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.emit.frame import Frame
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
+from odenet.language import canonical
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import File
 from odenet.model.reading.build import DEFAULT_SPACE, build
+from odenet.model.tables.given import GIVEN, MakeModule
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
 from odenet.model.typed.frozen import frozen
@@ -202,7 +205,7 @@ class Program:
         return load_generated(class_name(self.name), self.source(space))
 
     def flow(
-        self, channels: int, steps: int, *, space: int | None = None, **constants: float
+        self, channels: int, steps: int, *, space: int | None = None, **constants: Any
     ) -> "Flow":
         """The flow alone, as a torch module: (batch, channels, *space) to the output.
 
@@ -211,23 +214,55 @@ class Program:
             steps: how many.
             space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
-            constants: `h`, `T` and the scheme's constants, in place of those of the file.
-        """
-        module = self.module(space)
-        return getattr(module, f"{class_name(self.name)}Flow")(channels, steps, **constants)
+            constants: `h`, `T` and the scheme's constants, in place of those of the file; and for
+                each map that is `given` what makes its module for a step, of its channels.
 
-    def network(self, classes: int | None = None) -> "nn.Module":
+        Raises:
+            SpecError: nothing is given for a map.
+        """
+        given, constants = self._given(constants)
+        module = self.module(space)
+        return getattr(module, f"{class_name(self.name)}Flow")(
+            channels, steps, **given, **constants
+        )
+
+    def network(self, classes: int | None = None, **modules: MakeModule) -> "nn.Module":
         """The whole `net`, as a torch module.
 
         Args:
             classes: the width of a dense last layer, in place of the file's.
+            modules: for each map that is `given` what makes its module for a step, of its channels.
 
         Raises:
-            SpecError: the file has no `net`.
+            SpecError: the file has no `net`, or nothing is given for a map.
         """
         self.require_network()
+        given, others = self._given(modules)
+        if others:
+            message = f"{self.name} has no map `{next(iter(others))}` that is given"
+            raise SpecError([Diagnostic(message, self.model.equations)])
         network = getattr(self.module(), f"{class_name(self.name)}Network")
-        return network() if classes is None or self.classes is None else network(classes)
+        sized = {} if classes is None or self.classes is None else {"classes": classes}
+        return network(**sized, **given)
+
+    def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What makes the modules of given maps, by their names in the module, and what is left."""
+        left = {canonical(name): name for name in arguments}
+        names, found = Frame(self.model).names if self.model.given else None, {}
+        for definition in self.model.given:
+            spelling = left.pop(definition.name, None)
+            make = GIVEN.get(definition.name) if spelling is None else arguments[spelling]
+            if make is None:
+                shown = self.model.spellings[definition.name]
+                message = f"the module of `{shown}` is given from Python, and none was given"
+                help_ = (
+                    f"write program.flow(channels, steps, {shown}=make_block), or "
+                    f'odenet.register_map("{shown}", make_block) in a file for --plugin'
+                )
+                raise SpecError([Diagnostic(message, definition.span, help=help_)])
+            assert names is not None
+            found[names("spec", definition.name)] = make
+        return found, {spelling: arguments[spelling] for spelling in left.values()}
 
     def require_network(self) -> None:
         """Raise SpecError in a file without a `net`."""

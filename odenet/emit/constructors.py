@@ -36,6 +36,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     for name, value in zip(("rtol", "atol"), chosen.tolerance or (), strict=False):
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
+    keywords += [frame.names("spec", definition.name) for definition in model.given]
     for name, value in chosen.constants.items():
         attribute = frame.constant(name)
         argument = attribute.removeprefix("self.")
@@ -79,6 +80,13 @@ def _parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
 
 def _map(frame: Frame, definition: MapDefinition) -> str:
     steps = "1" if definition.shared else "steps"
+    if definition.given:
+        name = frame.names("spec", definition.name)
+        place = f"{frame.model.name}.ode:{definition.span.line}"
+        spelling = frame.model.spellings[definition.name]
+        return (
+            f"self.{name} = given_layers({steps}, {name}, c, {quoted(spelling)}, {quoted(place)})"
+        )
     inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
     name = frame.names("spec", definition.name)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"

@@ -83,6 +83,8 @@ class FlowWriter:
         found = {"slots": self.frame.slots, "states": tuple(states)}
         found |= {"operators": tuple(operators)} if operators else {}
         found |= {"shared": tuple(shared)} if shared else {}
+        given = tuple(self.frame.names("spec", m.name) for m in self.model.given)
+        found |= {"given": given} if given else {}
         lines = [f"{key} = {strings(names)}" for key, names in found.items()]
         if self.derivation.shears is None:
             assert self.derivation.obstacle is not None
@@ -95,7 +97,8 @@ class FlowWriter:
         relabel = self._relabel()
         if relabel:
             lines.append(f"relabel = {{{relabel}}}")
-        if any(LAYERS[layer.name].random for m in self.model.maps.values() for layer in m.layers):
+        layers = [layer for m in self.model.maps.values() for layer in m.layers]
+        if self.model.given or any(LAYERS[layer.name].random for layer in layers):
             lines.append("stochastic = True")
         if self.model.time is not None:
             lines.append("timed = True")

@@ -1,6 +1,7 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.given import given_layers
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -48,6 +49,7 @@ __all__ = [
     "diag",
     "diagonal",
     "eye_kernel",
+    "given_layers",
     "layers",
     "norm_layers",
     "odd_kernel",

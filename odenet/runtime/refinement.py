@@ -40,13 +40,14 @@ def refined(flow: Flow) -> Flow:
 def _numbers(flow: Flow, h: float) -> dict[str, Any]:
     """The step size and the numbers that follow from it, as the flow's constructor has them."""
     given = list(inspect.signature(type(flow).__init__).parameters)[3:]
-    known = [name for name in given if name not in ("h", "T")]
-    if given == known or not all(hasattr(flow, name) for name in known):
+    known = [name for name in given if name not in ("h", "T", *flow.given)]
+    if not {"h", "T"} & {*given} or not all(hasattr(flow, name) for name in known):
         return {"h": h}
     constants = {name: getattr(flow, name) for name in known}
     size = {"T": h} if "T" in given else {"h": h}
     with torch.random.fork_rng(devices=[]):
-        one_step = type(flow)(flow.channels, 1, **size, **constants)
+        stand_ins = dict.fromkeys(flow.given, lambda channels: nn.Identity())
+        one_step = type(flow)(flow.channels, 1, **size, **constants, **stand_ins)
     own = vars(one_step).keys() - vars(nn.Module()).keys() - {"channels", "steps", "space"}
     numbers = {name: vars(one_step)[name] for name in own if not name.startswith("_")}
     return {

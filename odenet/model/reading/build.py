@@ -132,10 +132,21 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     space = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
+        if _is_given(statement, declared):
+            maps[name] = MapDefinition(name, statement.shared, (), statement.span, given=True)
+            continue
         with suppress(Rejected):
             layers = pipelines.map(statement.layers, statement.name, space)
             maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
     return net, input_shape, maps
+
+
+def _is_given(statement: tree.Map, declared: Declarations) -> bool:
+    """Whether a map is `given`, a word that a `let` may take for an activation."""
+    match statement.layers.layers:
+        case (tree.Name("given"),):
+            return "given" not in declared.scope.lets
+    return False
 
 
 def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:

@@ -54,6 +54,8 @@ def _copies(shared: bool) -> str:
 
 def _map(model: Model, name: str) -> tuple[str, ...]:
     found = model.maps[name]
+    if found.given:
+        return model.spellings[name], "given", "c -> c channels", _copies(found.shared)
     shapes = f"{found.layers[0].before.channels} -> {found.layers[-1].after.channels} channels"
     layers = " -> ".join(_text(layer) for layer in found.layers)
     return model.spellings[name], layers, shapes, _copies(found.shared)

@@ -21,12 +21,13 @@ Number = Fraction | float
 
 @dataclass(frozen=True)
 class MapDefinition:
-    """A `map`: its layers, one set per step unless `shared`."""
+    """A `map`: its layers, one set per step unless `shared`; none where Python gives a module."""
 
     name: str
     shared: bool
     layers: tuple[Layer, ...]
     span: Span = field(compare=False, repr=False)
+    given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +207,11 @@ class Model:
     def axes(self) -> int | None:
         """Spatial axes of the maps that the flows work on; None where no net says it."""
         return flow_axes(self.net, self.input_shape)
+
+    @property
+    def given(self) -> tuple[MapDefinition, ...]:
+        """The maps whose modules come from Python."""
+        return tuple(definition for definition in self.maps.values() if definition.given)
 
     @cached_property
     def time(self) -> Time | None:
