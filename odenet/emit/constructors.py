@@ -83,10 +83,8 @@ def _map(frame: Frame, definition: MapDefinition) -> str:
     if definition.given:
         name = frame.names("spec", definition.name)
         place = f"{frame.model.name}.ode:{definition.span.line}"
-        spelling = frame.model.spellings[definition.name]
-        return (
-            f"self.{name} = given_layers({steps}, {name}, c, {quoted(spelling)}, {quoted(place)})"
-        )
+        about = f"{quoted(frame.model.spellings[definition.name])}, {quoted(place)}"
+        return f"self.{name} = given_layers({steps}, {name}, c, {about})"
     inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
     name = frame.names("spec", definition.name)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"

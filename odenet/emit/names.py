@@ -14,8 +14,8 @@ from collections.abc import Iterable
 _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
-    conv conv_kernel dense dense_matrix diag diagonal eye_kernel given_layers layers norm_layers scalar
-    split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
+    conv conv_kernel dense dense_matrix diag diagonal eye_kernel given_layers layers norm_layers
+    scalar split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
     index
 """
 _MODULE = """

@@ -46,7 +46,7 @@ def _numbers(flow: Flow, h: float) -> dict[str, Any]:
     constants = {name: getattr(flow, name) for name in known}
     size = {"T": h} if "T" in given else {"h": h}
     with torch.random.fork_rng(devices=[]):
-        stand_ins = dict.fromkeys(flow.given, lambda channels: nn.Identity())
+        stand_ins: dict[str, Any] = dict.fromkeys(flow.given, lambda channels: nn.Identity())
         one_step = type(flow)(flow.channels, 1, **size, **constants, **stand_ins)
     own = vars(one_step).keys() - vars(nn.Module()).keys() - {"channels", "steps", "space"}
     numbers = {name: vars(one_step)[name] for name in own if not name.startswith("_")}
