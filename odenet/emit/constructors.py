@@ -108,10 +108,11 @@ def layer_code(layer: Layer, width) -> str:
 
 def parameter_code(learned: DeclaredParameter, space: int) -> str:
     """The constructor of a parameter."""
-    steps = "1" if learned.shared else "steps"
+    steps = "1" if learned.shared else str(learned.knots or "steps")
     reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
     init = _init_code(learned.options["init"])
-    return learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
+    code = learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
+    return f"Knotted(steps, {code})" if learned.knots else code
 
 
 def _init_code(call: Call):

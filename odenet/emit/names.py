@@ -12,11 +12,11 @@ from collections.abc import Iterable
 # What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
 # (kept complete by tests/emit/test_names.py).
 _CODE = """
-    h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
+    h T torch Tensor nn functional NamedTuple State Flow Knotted Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel given_layers layers norm_layers
-    scalar split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    scalar split Attention Mean Residual Tokens Widen AdaptiveFlow Elementwise ValueError int float
+    count index
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double

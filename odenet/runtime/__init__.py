@@ -2,6 +2,7 @@
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.given import given_layers
+from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -32,6 +33,7 @@ __all__ = [
     "Attention",
     "Elementwise",
     "Flow",
+    "Knotted",
     "Mean",
     "Residual",
     "Shear",

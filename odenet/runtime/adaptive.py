@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.knots import Knotted
 from odenet.runtime.setting import Autocast
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class _Rate:
         self._step = step
         self._autocast = autocast
         names = [name for name in flow._parameters if flow._parameters[name] is not None]
+        names += [name for name, m in flow._modules.items() if isinstance(m, Knotted)]
         self._values = {name: _at(getattr(flow, name), step) for name in names}
 
     def learned(self) -> tuple[Tensor, ...]:

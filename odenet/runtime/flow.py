@@ -17,6 +17,7 @@ from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import DriftNote
 from odenet.runtime.equations import State
 from odenet.runtime.exact import Fixed
+from odenet.runtime.knots import Knotted
 from odenet.runtime.memory import Memory, all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.refinement import refined
@@ -301,7 +302,8 @@ class Flow(Bounded):
             terms = (term for shear in self.shears() for term in shear.terms)
             return tuple(dict.fromkeys(name for term in terms for name in term.params))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
-        modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
+        own = (nn.ModuleList, Knotted)
+        modules = [n for n, m in self.named_children() if isinstance(m, own)]
         computed = getattr(self, "parametrizations", {})
         return (*stacks, *computed, *modules)
 

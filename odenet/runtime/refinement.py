@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+from odenet.runtime.knots import Knotted
+
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
@@ -31,6 +33,9 @@ def refined(flow: Flow) -> Flow:
         if isinstance(modules, nn.ModuleList) and name not in flow.shared:
             twice = (copy.deepcopy(module) for module in modules for _ in range(2))
             setattr(finer, name, nn.ModuleList(twice))
+    for knotted in finer.children():
+        if isinstance(knotted, Knotted):
+            knotted.steps = finer.steps  # of the same K(t)
     for name, computed in _computed(flow).items():
         if name not in flow.shared:
             _refine_computed(finer, name, computed, getattr(flow, name))

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
+from odenet.runtime import Knotted
 from odenet.runtime.flow import Flow
 from odenet.train.averaging import MovingAverage
 from odenet.train.errors import TrainingError
@@ -85,6 +86,8 @@ def _origins(flow: Flow, finer: Flow) -> Origins:
             source = old[place * len(old) // len(new)]
             pairs = zip(module.parameters(), source.parameters(), strict=True)
             found.update(pairs)
+        if isinstance(modules, Knotted):
+            found[modules.knots] = getattr(flow, name).knots
     return found
 
 

@@ -45,7 +45,8 @@ def _parameter(model: Model, learned: DeclaredParameter) -> tuple[str, ...]:
     width = f"{learned.width_in} -> {learned.width_out} channels"
     if learned.kind.role != "operator":
         width = "a number" if learned.kind.role == "scalar" else f"{learned.width_out} channels"
-    return model.spellings[learned.name], learned.kind.role, kind, width, _copies(learned.shared)
+    copies = f"{learned.knots} knots in time" if learned.knots else _copies(learned.shared)
+    return model.spellings[learned.name], learned.kind.role, kind, width, copies
 
 
 def _copies(shared: bool) -> str:
