@@ -1,13 +1,15 @@
 """The equations, initial values and output of a file."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import C, Width, closed
+from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.numbers import C, NotANumber, Width, closed, evaluate
 from odenet.model.fitting.fit import reads_input
 from odenet.model.fitting.widths import Widths
 from odenet.model.typed.program import Dynamics
@@ -56,6 +58,7 @@ def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, ex
             _undeclared(name, scope, lost, report)
         rate = _field(equation.value, scope)
         _check_no_split(rate, report)
+        _check_beginning(rate, scope, report)
         found.setdefault(name.id, rate)
     return {name: found[name] for name in scope.states if name in found}
 
@@ -136,6 +139,25 @@ def _check_initial(value: expr.Node, report: Report) -> None:
     _check_no_time(value, "an initial value is that at time 0", report)
     if not isinstance(value, expr.Split):
         _check_no_split(value, report)
+
+
+def _check_beginning(rate: expr.Node, scope: SpecScope, report: Report) -> None:
+    """Report numbers that have no value at t = 0, where the first step begins, such as 1/t."""
+    for number in closed(rate, lambda node: False):
+        if any(isinstance(node, expr.Time) for node in number.walk()):
+            try:
+                evaluate(_begun(number), scope.constants())
+            except NotANumber as error:
+                report.error(f"at t = 0, where the first step begins, {error}", number.span,
+                             help="shift the time, as in 1 / (1 + t)")  # fmt: skip
+
+
+def _begun(node: expr.Node) -> expr.Node:
+    """A number at t = 0; what is learned in it is 1, as anything but 0 would do."""
+    if isinstance(node, expr.VARYING):
+        value = 0 if isinstance(node, expr.Time) else 1
+        return expr.Number(Fraction(value), str(value), span=node.span)
+    return rebuilt(node, _begun)
 
 
 def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
