@@ -39,7 +39,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _parameter(model: Model, learned: DeclaredParameter) -> tuple[str, ...]:
     """Name, type, channels, number of copies."""
-    options = {k: v for k, v in learned.options.items() if k not in ("in", "out")}
+    options = {k: v for k, v in learned.options.items() if k not in ("in", "out", "knots")}
     given = ", ".join(f"{key} = {_shown(value)}" for key, value in options.items())
     kind = f"{learned.type}({given})" if given else learned.type
     width = f"{learned.width_in} -> {learned.width_out} channels"
