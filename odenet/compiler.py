@@ -138,9 +138,10 @@ class Program:
     @cached_property
     def facts(self) -> Facts:
         """What the file says, and what follows from it."""
-        return self._facts(self.certificate)
+        return replace(self._facts(self.certificate), model=self.model)
 
     def _facts(self, certificate: Certificate) -> Facts:
+        """What judges go by: they ask about the equations at a fixed time."""
         derived = self.derivation if self.discretised else None
         return Facts(model=self.frozen, derived=derived, certificate=certificate)
 
@@ -160,7 +161,7 @@ class Program:
         """What speaks against this scheme on the proved spectrum, with what to use instead."""
         if not self.discretised:
             return []
-        return analyse.advise(self.facts)
+        return analyse.advise(self._facts(self.certificate))
 
     @property
     def name(self) -> str:

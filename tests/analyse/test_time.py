@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import odenet
+from odenet.analyse import search_witness
+from odenet.emit.printing import as_latex
 
 HEAD = "state Y\nparam K : dense\nparam b : bias\n"
 TIMED = {
@@ -46,3 +48,10 @@ def test_a_learned_number_called_t_is_no_time():
     text = HEAD + "param t : scalar\nY' = -K^T tanh(K Y + t b)\n"
     certificate = odenet.loads(text).certificate
     assert certificate.energy is not None and "fixed" not in str(certificate)
+
+
+def test_latex_and_the_search_know_the_time_by_its_name():
+    text = HEAD + "Y' = K^T tanh(K Y + t b)\ndiscretise rk4(h = 0.1)\n"
+    program = odenet.loads(text)
+    assert r"t\,b" in as_latex(program.facts) and "the time" not in as_latex(program.facts)
+    assert search_witness(program.model, trials=2) is not None
