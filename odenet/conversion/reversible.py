@@ -11,8 +11,8 @@ from torch import nn
 
 from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
-from odenet.conversion.adopted import AdoptedFlow, adopted_class
 from odenet.conversion.axes import channel_axis
+from odenet.conversion.module_flow import ModuleFlow, module_flow_class
 from odenet.conversion.schemes import ChosenScheme, GivenScheme, choose
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import derivative
@@ -54,7 +54,7 @@ def reversible(
     exact: bool = False,
     dim: int | None = None,
     **constants: float,
-) -> AdoptedFlow:
+) -> ModuleFlow:
     """A flow whose step n evaluates the n-th of given modules.
 
     Args:
@@ -72,8 +72,8 @@ def reversible(
             program; where nothing gives h or T, h is 1.
 
     Warns:
-        UserWarning: if so many steps are not undone in float32 well enough to train by, or have no
-            inverse at all (euler, heun, rk4; momentum with γ = 0).
+        UserWarning: if that many steps are not undone in float32 well enough to train by, or have
+            no inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, it has no such constant, or needs one; if the blocks
@@ -97,13 +97,13 @@ def reversible(
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
-def new_flow(steps: int, options: ConversionSettings) -> AdoptedFlow:
+def new_flow(steps: int, options: ConversionSettings) -> ModuleFlow:
     """A flow of a scheme that has yet to be given its modules."""
     scheme = options.scheme.scheme
     groups = len(scheme.patterns)
     program, generated = _compiled(scheme.name, spec_text(options), groups)
     _warn_of_drift(program, steps)
-    flow = adopted_class(generated, opaque_maps(scheme))(groups, steps)
+    flow = module_flow_class(generated, opaque_maps(scheme))(groups, steps)
     flow.residual = options.residual
     if isinstance(options.v0, nn.Module):
         flow.speed = nn.ModuleList([options.v0])
@@ -118,7 +118,7 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     """
     for pattern in scheme.patterns:
         if pattern.decay:
-            raise ValueError(f"{scheme.name} takes no module: its decay stands in the equation")
+            raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")
         if len(pattern.reads) != 1:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"

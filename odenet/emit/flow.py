@@ -127,7 +127,7 @@ class FlowWriter:
         return lines + [part for line in body for part in lay_out(line, 8)]
 
     def _rates(self) -> list[list[str]]:
-        found = []
+        found: list[list[str]] = []
         for state, rate in self.model.system.items():
             reads = self.frame.rate_arguments(state)
             params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
@@ -171,7 +171,8 @@ class FlowWriter:
                     return Code(frame.time) if step is None else time_of(step)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
-            raise AssertionError(node)
+                case _:
+                    raise AssertionError(node)
 
         return Printer(leaf, param, self.model.parameters)
 
@@ -180,7 +181,7 @@ class FlowWriter:
         split = [
             frame.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
         ]
-        body = []
+        body: list[str] = []
         if len(split) > 1:
             body.append(f"{', '.join(split)} = split(u, {len(split)})")
         body += [f"{name} = u" for name in split if len(split) == 1]
@@ -202,7 +203,8 @@ class FlowWriter:
 
     def _starts(self) -> list[str]:
         """Values that only the discretisation has: history and auxiliary unknowns."""
-        lines, frame = [], self.frame
+        lines: list[str] = []
+        frame = self.frame
         current = {
             (unknown, 0, i): frame.value(unknown, 0, i)
             for unknown in self.model.scheme.unknowns
@@ -236,7 +238,7 @@ class FlowWriter:
         """The right-hand sides at a state, whatever the scheme."""
         frame = self.frame
         first = self.model.scheme.patterns[0].order == 1
-        rates = []
+        rates: list[str] = []
         for state in self.model.system:
             arguments = frame.rate_arguments(state)
             arguments += [frame.at_step(name) for name in frame.rate_params(state)]
@@ -261,7 +263,7 @@ class FlowWriter:
     def _spectrum(self) -> list[list[str]]:
         """What the certificate gives at run time."""
         writer = SpectrumWriter(self.frame, self._field_printer("step"))
-        found = []
+        found: list[list[str]] = []
         energy = writer.energy(self.certificate)
         if energy is not None:
             assert self.certificate.energy is not None

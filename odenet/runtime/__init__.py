@@ -4,6 +4,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.given import given_layers
 from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
     adjoint_dense,
@@ -26,7 +27,7 @@ from odenet.runtime.parameters import (
     scalar,
 )
 from odenet.runtime.shear import Shear, Term
-from odenet.runtime.spectra import operator_norm, spectral_radius
+from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Tokens
 
 __all__ = [
