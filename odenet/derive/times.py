@@ -23,12 +23,13 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Rate, Slot
 from odenet.model.expressions.fold import combination, rebuilt
 from odenet.model.typed.program import Model
-from odenet.model.typed.scheme import Scheme
+from odenet.model.typed.scheme import Scheme, Update
 
 # The time in a value: Σ factor * unknown * t^power. The unknowns are a and b of an `aux` value,
 # a + b t (`None` is the number 1).
 Key = tuple[int, tuple[str, int] | None]
-Value = dict[Key, FracElement] | None  # None where it is not known
+Value = dict[Any, FracElement] | None  # None where it is not known
+Row = dict[Any, FracElement]  # unknown, or None for the number 1 -> factor
 ONE: Key = (0, None)
 T: Key = (1, None)
 
@@ -98,12 +99,13 @@ class Times:
 
     def annotated(self) -> Scheme:
         """The scheme with the time in every right-hand side; raises _NoTime."""
-        starts, found = [], self._states({})
+        starts: list[tuple[Slot, Node]] = []
+        found = self._states({})
         for slot, value in self.scheme.starts:
             starts.append((slot, self._marked(value, found, moving=False)))
             found.setdefault(slot, self._read(value, found))
         values = {**self._states({T: self.one}), **self._aux(found)}
-        updates = []
+        updates: list[Update] = []
         for update in self.scheme.updates:
             updates.append(replace(update, value=self._marked(update.value, values, moving=True)))
             values.setdefault(update.target, self._read(update.value, values))
@@ -112,7 +114,7 @@ class Times:
     def _states(self, now: dict[Key, FracElement]) -> dict[Node, Value]:
         """The time in the values of states, those after the step with them."""
         return {
-            Slot(p.variable, k): add(now, {ONE: self.one}, k * self.h)
+            Slot(p.variable, k): add(now, {ONE: self.one}, self.h * k)
             for p in self.scheme.patterns
             for k in (*self.scheme.history(p.variable), 1)
         }
@@ -127,7 +129,7 @@ class Times:
             for k in (*self.scheme.history(aux), 1):
                 a, b = (aux, 0), (aux, 1)
                 line = {(0, a): self.one, (1, b): self.one}
-                unknown[Slot(aux, k)] = add(line, {(0, b): self.one}, k * self.h)
+                unknown[Slot(aux, k)] = add(line, {(0, b): self.one}, self.h * k)
         wanted = {**self._states({T: self.one}), **unknown}
         found: dict[Node, Value] = {s: v for s, v in wanted.items() if _held(s)}
         for update in self.scheme.updates:
@@ -137,12 +139,14 @@ class Times:
         held = {slot: value for slot, value in unknown.items() if _held(slot)}
         if solved is None:
             return dict.fromkeys(held)
-        free = {(aux, i): {} for aux in self.scheme.aux for i in (0, 1) if (aux, i) not in solved}
+        free: dict[Any, Row] = {
+            (aux, i): {} for aux in self.scheme.aux for i in (0, 1) if (aux, i) not in solved
+        }
         for aux, i in free:
             begins = start.get(Slot(aux, 0)) or {}
             free[aux, i] = {None: begins[ONE]} if i == 0 and ONE in begins else {}
         solved = {**free, **{u: _put_in(form, free) for u, form in solved.items()}}
-        at = {
+        at: dict[Any, Row] = {
             (power, unknown): {(power, None): form[None]} if form else {}
             for unknown, form in solved.items()
             for power in (0, 1)
@@ -171,7 +175,8 @@ class Times:
                         return None
                     total = add(total, value, factor)
                 return total
-        return None  # something learned, in a start line of the file
+            case _:
+                return None  # something learned, in a start line of the file
 
     def _number(self, node: Node) -> FracElement:
         """A factor; a decay beside F is one of the states, and the time has none."""
@@ -215,7 +220,7 @@ def _held(node: Node) -> bool:
     return isinstance(node, Slot) and node.offset < 1
 
 
-def _powers(error: dict[Key, FracElement]) -> Iterable[dict]:
+def _powers(error: dict[Key, FracElement]) -> Iterable[Row]:
     """The equations that make a value 0 at every time: unknown, or None for 1, -> factor."""
     for power in (0, 1):
         row = {unknown: factor for (own, unknown), factor in error.items() if own == power}
@@ -223,12 +228,12 @@ def _powers(error: dict[Key, FracElement]) -> Iterable[dict]:
             yield row
 
 
-def _solved(rows: list[dict]) -> dict | None:
+def _solved(rows: list[Row]) -> dict[Any, Row] | None:
     """The unknowns that equations Σ factor * unknown = 0 determine, by those they do not.
 
     None if the equations contradict each other.
     """
-    solved: dict = {}
+    solved: dict[Any, Row] = {}
     while rows:
         row, *rows = rows
         pivot = next((unknown for unknown in row if unknown is not None), None)
@@ -241,9 +246,9 @@ def _solved(rows: list[dict]) -> dict | None:
     return solved
 
 
-def _put_in(form: dict, known: Mapping[Any, dict]) -> dict:
+def _put_in(form: Mapping[Any, FracElement], known: Mapping[Any, Row]) -> Row:
     """A sum with other sums in place of some of its unknowns."""
-    total: dict = {}
+    total: Row = {}
     for unknown, factor in form.items():
         total = add(total, known.get(unknown, {unknown: factor / factor}), factor)
     return total

@@ -152,7 +152,8 @@ def _is_given(statement: tree.Map, declared: Declarations) -> bool:
     match statement.layers.layers:
         case (tree.Name("given"),):
             return "given" not in declared.scope.lets
-    return False
+        case _:
+            return False
 
 
 def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:
