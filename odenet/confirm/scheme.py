@@ -14,7 +14,7 @@ from odenet.confirm.matrices import determinant
 from odenet.confirm.order import measure
 from odenet.confirm.steps import WIDTH, RightHandSides, Run, compiled, numbers_of, rational
 from odenet.derive import Derivation, Order
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme

@@ -116,6 +116,8 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     Raises:
         ValueError: if an equation reads more than one unknown.
     """
+    if scheme.splits:
+        raise ValueError(f"{scheme.name} takes no module: it takes a sum of right-hand sides")
     for pattern in scheme.patterns:
         if pattern.decay:
             raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")

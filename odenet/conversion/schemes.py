@@ -13,7 +13,8 @@ from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.language import canonical, tree
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec
-from odenet.model.elaboration.schemes import elaborate_scheme, library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.typed.scheme import Scheme
 
 GivenScheme = str | os.PathLike[str] | Program

@@ -1,6 +1,6 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
@@ -46,7 +46,7 @@ class StepWriter:
         """The lines after the one that gives the time its name, where they read it."""
         if self.frame.model.time is None or self.frame.time not in names_read("\n".join(lines)):
             return lines
-        return [f"{self.frame.time} = {time_of('step').text}", *lines]
+        return [f"{self.frame.time} = {self.frame.time_of('step').text}", *lines]
 
     def _components(self, update: Update) -> range:
         return range(len(self.frame.components(update.target.name)))
@@ -81,7 +81,7 @@ class StepWriter:
         groups = self.frame.model.discretisation.groups
         pattern = self.frame.pattern[node.function]
         state = groups[pattern.variable][component]
-        for read in self.frame.rate_reads(state):
+        for read in self.frame.rate_reads(state, node.function):
             for unknown, value in zip(pattern.reads, node.arguments, strict=True):
                 if read in groups[unknown]:
                     yield from self.uses(value, groups[unknown].index(read))
@@ -129,13 +129,14 @@ class StepWriter:
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
         """`(held - adds - rates) / scale`, with the scale ±1 written out."""
-        terms = [(self._scalar(c), printer(slot, i)) for c, slot in shear.adds]
-        terms += [(self._scalar(c), printer.rate(rate, i)) for c, rate in shear.rates]
+        at = printer.constant
+        terms = [(self._scalar(c, at), printer(slot, i)) for c, slot in shear.adds]
+        terms += [(self._scalar(c, at), printer.rate(rate, i)) for c, rate in shear.rates]
         products = [_scaled(c, code) for c, code in terms]
         if shear.scale == -1:
             return _signed_sum([*products, f"-{held}"])
         text = _signed_sum([held, *(_negated(p) for p in products)])
-        scale = self._scalar(shear.scale)
+        scale = self._scalar(shear.scale, at)
         if shear.scale == 1:
             return text
         return (
@@ -144,8 +145,12 @@ class StepWriter:
             else f"{text} / {scale.at(PRODUCT + 1)}"
         )
 
-    def _scalar(self, value: Coefficient) -> Code:
-        return self.frame.scalar(scalar(value))
+    def _scalar(self, value: Coefficient, at: Callable[[str], str]) -> Code:
+        return self.frame.scalar(scalar(value), at)
+
+    def _argued(self, value: Coefficient) -> str:
+        """A coefficient of the method `shears`, whose arguments are what differs by step."""
+        return _float(self._scalar(value, self.frame.argument))
 
     def shears(self) -> list[str]:
         """The shears as data, one item each; fills `stages` with the methods they need."""
@@ -157,10 +162,10 @@ class StepWriter:
 
     def _shear(self, shear: Shear, i: int) -> str:
         target = self.frame.value(shear.target.name, shear.target.offset, i)
-        parts = [f'"{target}"', _float(self._scalar(shear.scale))]
+        parts = [f'"{target}"', self._argued(shear.scale)]
         if shear.adds:
             adds = (
-                f'({_float(self._scalar(c))}, "{self.frame.value(s.name, s.offset, i)}")'
+                f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
                 for c, s in shear.adds
             )
             parts.append(f"adds={_tuple(adds)}")
@@ -173,24 +178,22 @@ class StepWriter:
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
-        params = [frame.names("spec", name) for name in frame.rate_params(state)]
-        params = [*[TIMES] * frame.rate_time(state), *params]
+        key = state, rate.function
+        timed = frame.rate_time(*key)
+        params = [*[TIMES] * timed, *(frame.names("spec", n) for n in frame.rate_params(*key))]
         plain = all(isinstance(argument, Slot) for argument in rate.arguments)
-        plain = plain and (not frame.rate_time(state) or rate.time == expr.Time())
-        method = frame.rate_name(state)
+        plain = plain and (not timed or rate.time == expr.Time())
+        method = frame.rate_name(*key)
         reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
-        reads += ["u"] if frame.rate_input(state) else []
+        exogenous = ["u"] if frame.rate_input(*key) else []
+        reads += exogenous
         if plain:
-            reads = [self._read_name(rate, state) for state in frame.rate_reads(state)]
-            reads += (
-                ["u"]
-                if frame.rate_input(frame.model.discretisation.groups[pattern.variable][i])
-                else []
-            )
+            reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)] + exogenous
         else:
             method, params = self._stage(rate, i, reads)
         names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
-        return f"Term({_float(self._scalar(coefficient))}, self.{method}, {names[0]}, {names[1]})"
+        factor = self._argued(coefficient)
+        return f"Term({factor}, self.{method}, {names[0]}, {names[1]})"
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
         groups = self.frame.model.discretisation.groups
@@ -209,10 +212,13 @@ class StepWriter:
         rates = [inner for inner in rate.walk() if isinstance(inner, expr.Rate)]
         used = {name for inner in rates for name in self._learned(inner)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        named = [frame.names("spec", name) for name in learned]
-        timed = any(self._reads_time(inner) for inner in rates)
-        signature = ", ".join([*reads, *([frame.time] if timed else []), *named])
-        params = [*[TIMES] * timed, *named]
+        timed = [inner for inner in rates if self._reads_time(inner)]
+        formulas = [*rate.arguments, *(inner.time for inner in timed if inner.time is not None)]
+        varying = {name for formula in formulas for name in frame.varying_in(formula)}
+        named = [frame.argument(name) for name in frame.varying if name in varying]
+        named += [frame.names("spec", name) for name in learned]
+        signature = ", ".join([*reads, *[frame.time] * bool(timed), *named])
+        params = [*[TIMES] * bool(timed), *named]
         code = _StagePrinter(frame, current).rate(rate, i).text
         lines = [f"return {code}"]
         for name, known in self.stages:
@@ -224,24 +230,23 @@ class StepWriter:
 
     def _reads_time(self, rate: expr.Rate) -> bool:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(map(self.frame.rate_time, states))
+        return any(self.frame.rate_time(state, rate.function) for state in states)
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {name for state in states for name in self.frame.rate_params(state)}
+        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
 
 
 class _StagePrinter(StepPrinter):
-    """Prints a formula of the registers where parameters are arguments of a method."""
+    """Prints a formula of the registers where all that differs by step is an argument."""
+
+    def constant(self, name: str) -> str:
+        """A constant by its own name."""
+        return self.frame.argument(name)
 
     def param(self, name: str) -> str:
         """A parameter by its own name."""
         return self.frame.names("spec", name)
-
-
-def time_of(step: str) -> Code:
-    """The time before a step."""
-    return Code(f"{step} * self.h", PRODUCT)
 
 
 def unpack(names: tuple[str, ...], body: list[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import all_values, as_numbers
 from odenet.runtime.equations import Equations
 from odenet.runtime.knots import Knotted
 from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
@@ -40,14 +41,18 @@ class Bounded(Equations):
 
         It is ∫ ||K'||² dt, which for operators with knots is exact.
         """
-        stacks, h = (getattr(self, name) for name in self.operators), self._step_size()
-        rough = (
-            K.roughness(self.steps * h)
-            if isinstance(K, Knotted)
-            else K.diff(dim=0).square().sum() / h
-            for K in stacks
-        )
+        rough = (self._roughness(getattr(self, name)) for name in self.operators)
         return sum(rough, start=torch.zeros(()))
+
+    def _roughness(self, K: Tensor | Knotted) -> Tensor:
+        h = self._step_size()
+        if isinstance(K, Knotted):
+            return K.roughness(h)
+        if "h" not in self.varying:
+            return K.diff(dim=0).square().sum() / h
+        squares = K.diff(dim=0).square().flatten(1).sum(1)  # none of what all steps share
+        ahead = torch.stack(list(map(torch.as_tensor, all_values(h, self.steps))))[: len(squares)]
+        return (squares / ahead.to(squares)).sum()
 
     def stability(self, iterations: int | None = None) -> Tensor:
         """Per step, h ω / limit, from operator norms: below 1 the discrete flow is stable.
@@ -66,7 +71,10 @@ class Bounded(Equations):
             call.frequency_bound(step)
         call._norms.settle()
         bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
-        return self._step_size() * torch.stack(bounds) / self.stability_limit
+        h = self._step_size()
+        if "h" in self.varying:
+            h = torch.as_tensor(as_numbers(h, self.steps)).to(bounds[0])
+        return h * torch.stack(bounds) / self.stability_limit
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
         """The norm of a step's operator, on its own or among those of all steps."""
@@ -76,5 +84,5 @@ class Bounded(Equations):
         self._directions[name, step] = direction
         return norm
 
-    def _step_size(self) -> float:
+    def _step_size(self) -> Any:
         return getattr(self, "h", 1.0)

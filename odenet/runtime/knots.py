@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+
+from odenet.runtime.constants import begins
 
 
 class Between(NamedTuple):
@@ -27,12 +29,22 @@ class Knotted(nn.Module):
     Args:
         steps: how many.
         knots: ``(knots, …)``, at least two.
+        h: the step sizes where they differ, those of the flow itself.
+
+    Raises:
+        ValueError: if step sizes are learned.
     """
 
-    def __init__(self, steps: int, knots: nn.Parameter):
+    def __init__(self, steps: int, knots: nn.Parameter, h: Any = None):
         super().__init__()
-        self.steps = steps
         self.knots = knots
+        self.sample(steps, h)
+
+    def sample(self, steps: int, h: Any) -> None:
+        """Takes its values in other steps; `steps` and `h` as for the class."""
+        self.steps = steps
+        self._sizes = (h,)  # in a tuple, since they are no part of this module
+        self.at(0)
 
     def __len__(self) -> int:
         return self.steps
@@ -42,13 +54,23 @@ class Knotted(nn.Module):
 
     def at(self, step: int) -> Between:
         """Where a step's value is; -1 is the last step."""
-        place = (step % self.steps + 0.5) / self.steps * (len(self.knots) - 1)
+        (h,), step = self._sizes, step % self.steps
+        if hasattr(h, "__getitem__"):
+            middle = (begins(h, step) + begins(h, step + 1)) / 2 / begins(h, self.steps)
+        else:
+            middle = (step + 0.5) / self.steps
+        place = middle * (len(self.knots) - 1)
         before = min(int(place), len(self.knots) - 2)
         after = place - before
         return Between(((before, 1 - after), (before + 1, after)))
 
-    def roughness(self, time: float) -> Tensor:
-        """∫ ||K'(t)||² dt over all of a time, which is exact for what is linear in between."""
+    def roughness(self, h: Any) -> Tensor:
+        """∫ ||K'(t)||² dt over all steps, which is exact for what is linear in between.
+
+        Args:
+            h: the step size, or the step sizes.
+        """
+        time = begins(h, self.steps) if hasattr(h, "__getitem__") else self.steps * h
         distance = time / (len(self.knots) - 1)
         return self.knots.diff(dim=0).square().sum() / distance
 

@@ -61,6 +61,7 @@ SINGLE = (
 )  # fmt: skip
 PAIRS = ("verlet", "stormer_verlet", "yoshida4")
 SCHEMES = USER_SCHEMES.replace("scheme asynchronous_leapfrog {", "scheme own_leapfrog {")
+SCHEMES = SCHEMES.replace("scheme coupled {", "scheme own_coupled {")
 
 
 @cache
