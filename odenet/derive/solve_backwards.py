@@ -214,7 +214,7 @@ class StepInverter:
         """A known right-hand side, written in what the registers hold."""
         found = self.step.algebra.atoms[atom]
         arguments = tuple(self._argument(argument, rows) for argument in found.arguments)
-        return Rate(found.function, arguments, span=found.node.span)
+        return Rate(found.function, arguments, found.node.time, span=found.node.span)
 
     def _argument(self, form: Form, rows: dict[Slot, Form]) -> Node:
         show = self.step.algebra.scalars.show

@@ -15,11 +15,11 @@ from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
 _RUNTIME = frozenset((
-    "Attention", "Coarsened", "Elementwise", "Entry", "Flow", "Geometric", "Learned", "Mean",
-    "Ramp", "Residual", "Shear", "Shortcut", "Term", "Tokens", "Uniform", "Unit", "Widen",
+    "Attention", "Coarsened", "Elementwise", "Entry", "Flow", "Geometric", "Knotted", "Learned",
+    "Mean", "Ramp", "Residual", "Shear", "Shortcut", "Term", "Tokens", "Uniform", "Unit", "Widen",
     "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
-    "dense_matrix", "diag", "diagonal", "exponential", "eye_kernel", "initialised", "layers",
-    "norm_layers", "odd_kernel", "per_step", "scalar", "spectral_radius", "split",
+    "dense_matrix", "diag", "diagonal", "exponential", "eye_kernel", "given_layers", "initialised",
+    "layers", "norm_layers", "odd_kernel", "per_step", "scalar", "spectral_radius", "split",
 ))  # fmt: skip
 
 

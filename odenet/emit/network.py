@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
+from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
@@ -25,7 +26,9 @@ def network(model: Model, name: str, stem: str) -> list[str]:
     width = str(last.after.channels)
     head = f"{model.input_shape} -> {last.after}"
     lines = [f"class {name}(nn.Sequential):", *docstring([f"{head}."], 4), ""]
-    lines.append(f"    def __init__(self{f', classes={width}' if classes else ''}):")
+    given = _given(model)
+    takes = [f"classes={width}"] * classes + ["*"] * bool(given) + given
+    lines.append(f"    def __init__({', '.join(['self', *takes])}):")
     lines.append("        super().__init__(")
     for layer in model.net:
         code = _code(model, layer, stem)
@@ -58,7 +61,13 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
 
 def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
     """Some of the steps of a layer, as a flow of their own."""
-    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)})"
+    given = "".join(f", {name}={name}" for name in _given(model))
+    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{given})"
+
+
+def _given(model: Model) -> list[str]:
+    """The arguments for maps whose modules come from Python."""
+    return [Frame(model).names("spec", definition.name) for definition in model.given]
 
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:

@@ -12,6 +12,7 @@ from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Update
 
 Value = tuple[str, int, int]
+TIMES = "times"  # the attribute of odenet.runtime.Flow that holds the time of each step
 
 
 class StepWriter:
@@ -39,7 +40,13 @@ class StepWriter:
             lines.append(f"{name} = {code}")
         values = [current[r.unknown, r.offset + 1, r.component] for r in registers]
         lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack(self.frame.slots, lines)
+        return unpack(self.frame.slots, self._timed(lines))
+
+    def _timed(self, lines: list[str]) -> list[str]:
+        """The lines after the one that gives the time its name, where they read it."""
+        if self.frame.model.time is None or self.frame.time not in names_read("\n".join(lines)):
+            return lines
+        return [f"{self.frame.time} = {self.frame.time_of('step').text}", *lines]
 
     def _components(self, update: Update) -> range:
         return range(len(self.frame.components(update.target.name)))
@@ -97,7 +104,7 @@ class StepWriter:
                 current[key] = name
         values = [current[r.unknown, r.offset, r.component] for r in registers]
         lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack((*names, *self._input()), lines)
+        return unpack((*names, *self._input()), self._timed(lines))
 
     def _holder(self, slot: Register) -> Register:
         """The register that holds a slot's value after the step."""
@@ -172,8 +179,10 @@ class StepWriter:
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
         key = state, rate.function
-        params = [frame.names("spec", name) for name in frame.rate_params(*key)]
+        timed = frame.rate_time(*key)
+        params = [*[TIMES] * timed, *(frame.names("spec", n) for n in frame.rate_params(*key))]
         plain = all(isinstance(argument, Slot) for argument in rate.arguments)
+        plain = plain and (not timed or rate.time == expr.Time())
         method = frame.rate_name(*key)
         reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
         exogenous = ["u"] if frame.rate_input(*key) else []
@@ -203,17 +212,25 @@ class StepWriter:
         rates = [inner for inner in rate.walk() if isinstance(inner, expr.Rate)]
         used = {name for inner in rates for name in self._learned(inner)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        varying = {name for a in rate.arguments for name in frame.varying_in(a)}
-        params = [frame.argument(name) for name in frame.varying if name in varying]
-        params += [frame.names("spec", name) for name in learned]
+        timed = [inner for inner in rates if self._reads_time(inner)]
+        formulas = [*rate.arguments, *(inner.time for inner in timed if inner.time is not None)]
+        varying = {name for formula in formulas for name in frame.varying_in(formula)}
+        named = [frame.argument(name) for name in frame.varying if name in varying]
+        named += [frame.names("spec", name) for name in learned]
+        signature = ", ".join([*reads, *[frame.time] * bool(timed), *named])
+        params = [*[TIMES] * bool(timed), *named]
         code = _StagePrinter(frame, current).rate(rate, i).text
         lines = [f"return {code}"]
         for name, known in self.stages:
-            if known[1:] == lines and known[0] == ", ".join([*reads, *params]):
+            if known == [signature, *lines]:
                 return name, params
         name = f"stage_{len(self.stages) + 1}"
-        self.stages.append((name, [", ".join([*reads, *params]), *lines]))
+        self.stages.append((name, [signature, *lines]))
         return name, params
+
+    def _reads_time(self, rate: expr.Rate) -> bool:
+        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
+        return any(self.frame.rate_time(state, rate.function) for state in states)
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]

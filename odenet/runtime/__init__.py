@@ -2,6 +2,8 @@
 
 from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
+from odenet.runtime.given import given_layers
+from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
@@ -38,6 +40,7 @@ __all__ = [
     "Entry",
     "Flow",
     "Geometric",
+    "Knotted",
     "Learned",
     "Mean",
     "Ramp",
@@ -61,6 +64,7 @@ __all__ = [
     "diagonal",
     "exponential",
     "eye_kernel",
+    "given_layers",
     "initialised",
     "layers",
     "norm_layers",

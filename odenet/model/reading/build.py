@@ -15,7 +15,7 @@ from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
-from odenet.model.reading.step_constants import check_ramps, check_steps
+from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -65,6 +65,7 @@ def build(
     recipe = _recipe(declared, outside, discretisation, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
+        check_times(discretisation, dynamics, scope.parameters, report)
         if file.of(tree.Train):
             check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
@@ -142,10 +143,22 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     space = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
+        if _is_given(statement, declared):
+            maps[name] = MapDefinition(name, statement.shared, (), statement.span, given=True)
+            continue
         with suppress(Rejected):
             layers = pipelines.map(statement.layers, statement.name, space)
             maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
     return net, input_shape, maps
+
+
+def _is_given(statement: tree.Map, declared: Declarations) -> bool:
+    """Whether a map is `given`, a word that a `let` may take for an activation."""
+    match statement.layers.layers:
+        case (tree.Name("given"),):
+            return "given" not in declared.scope.lets
+        case _:
+            return False
 
 
 def _recipe(

@@ -92,6 +92,7 @@ class Declarations:
             names = [name for name in statement.names if self.scope.declares(name)]
             try:
                 call = self._type(statement)
+                self._check_knots(call, statement)
             except Rejected:
                 self.scope.broken |= {name.id for name in names}
                 continue
@@ -107,6 +108,11 @@ class Declarations:
         if problem:
             self.report.reject(problem, statement.type.span, help=help_)
         return call
+
+    def _check_knots(self, call: Call, statement: tree.Param) -> None:
+        if statement.shared and call.kwargs.get("knots"):
+            message = "what is shared by all steps has one value, and no knots in time"
+            self.report.reject(message, statement.type.span, help="leave out `shared`, or `knots`")
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads."""

@@ -64,7 +64,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
     total = 0
     for p in model.parameters.values():
         own = p.kind.tensors(p.options, count(p.width_in), count(p.width_out), axes)
-        total += _numbers(own) * (1 if p.shared else steps)
+        total += _numbers(own) * (1 if p.shared else p.knots or steps)
     for definition in model.maps.values():
         own_ = sum(
             _numbers(LAYERS[layer.name].tensors(
