@@ -27,8 +27,8 @@ class SchemeNotation(Notation):
             return f"|{self.number(value.args[0])}|"
         if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
             rest, absolute = value.as_independent(sympy.Abs)
-            inside = [part.args[0] for part in sympy.Mul.make_args(absolute)]
-            return f"|{self.number(sympy.Mul(rest, *inside))}|"
+            inside = absolute.replace(sympy.Abs, lambda part: part)
+            return f"|{self.number(rest * inside)}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
 
     def quote(self, node: Node) -> str:
