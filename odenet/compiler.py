@@ -20,7 +20,7 @@ from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
-from odenet.analyse.step_constants import refused_constants
+from odenet.analyse.step_constants import has_exponentials, refused_constants
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
@@ -74,7 +74,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
     program = Program(file, with_times(model))
-    if program.discretised and model.discretisation.varying:
+    if program.discretised and (model.discretisation.varying or has_exponentials(model.scheme)):
         wrong = refused_constants(model, program.derivation)
         if wrong:
             raise SpecError(wrong)
