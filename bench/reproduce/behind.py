@@ -55,6 +55,7 @@ class Case:
         return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
 
 
+WIDE = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of these specs
 CHANGES = (
     Case("base", "hamiltonian", {}),
     Case("ResNet", "resnet", {}),
@@ -79,22 +80,28 @@ CHANGES = (
     Case("h × 2.5, batch norm inside", "norm_inside", {"h": 0.5}),
     Case("h × 5, batch norm inside", "norm_inside", {"h": 1}),
     Case("h × 2.5, batch norm inside, both start as u", "better", {"h": 0.5}),
-    Case("h × 2.5, n × 2", "hamiltonian", {"n": 6, "h": 0.5}),
+    Case("n × 2, h × 1.25", "hamiltonian", {"n": 6, "h": 0.25}),
     Case("smooth = 2e-4", "hamiltonian", {"smooth": 2e-4}),
     Case("smooth = 2e-2", "hamiltonian", {"smooth": 2e-2}),
 )
-RECIPES = {
+RECIPES: dict[str, dict[str, object]] = {
     "rate × 3": {"rate": 0.3},
     "rate × 1/3": {"rate": 0.03},
     "steps × 2": {"repeat": 16},
     "standardised image by image": {"augment": IMAGE},
     "no augmentation": {"augment": "[]"},
+    "w × 2, all 10,000 pictures, 800 steps": {"fraction": 1},
 }
-NETWORKS = {"base": "hamiltonian", "ResNet": "resnet"}
+NETWORKS = ("base", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
 PAIRS = tuple(
-    Case(f"{network}, {recipe}", spec, settings)
+    Case(
+        f"{case.name}, {recipe}",
+        case.spec,
+        {**case.settings, **settings, **({"w": WIDE[case.spec]} if "w × 2" in recipe else {})},
+    )
     for recipe, settings in RECIPES.items()
-    for network, spec in NETWORKS.items()
+    for case in CHANGES
+    if case.name in NETWORKS
 )
 CASES = {case.name: case for case in (*CHANGES, *PAIRS)}
 
