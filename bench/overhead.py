@@ -23,13 +23,13 @@ from torch.nn import functional as F
 
 from odenet.cli.settings import read_settings
 from odenet.compiler import Program, load
-from odenet.train.console import calm
-from odenet.train.loader import Data
-from odenet.train.new_task import input_shape, new_task
-from odenet.train.optim import build_optimizer
-from odenet.train.records import Options, RunFolder
-from odenet.train.samples import DataSet, Split
-from odenet.train.trainer import build_trainer
+from odenet.training.console import quiet_lightning
+from odenet.training.loader import Data
+from odenet.training.new_task import input_shape, new_task
+from odenet.training.optim import build_optimizer
+from odenet.training.records import Options, RunFolder
+from odenet.training.samples import DataSet, Split
+from odenet.training.trainer import build_trainer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = tuple("0123456789")
@@ -99,7 +99,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
     images = data.transforms(noise.train.inputs).to(DEVICE).split(batch)
     labels = noise.train.labels.to(DEVICE).split(batch)
     turns = InTurns(program, list(zip(images, labels, strict=True)))
-    with calm():
+    with quiet_lightning():
         trainer = build_trainer(
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )

@@ -24,7 +24,7 @@ def least_eigenvalue(epsilon):
 
 
 def fitted(target, epsilon, steps, seed=0):
-    """The map nearest to a target matrix that a fitted network of so many steps has."""
+    """The map nearest to a target matrix that a fitted network of that many steps has."""
     torch.manual_seed(seed)
     size = len(target)
     flow = odenet.load(SPECS / "linear.ode").flow(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         register_layer,
         register_parameter,
     )
+    from odenet.training import evaluate, load_run, resume, train
 
 # Where the public names live; each is imported when it is used, so that torch and sympy wait.
 _HOMES = {
@@ -29,16 +30,21 @@ _HOMES = {
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
     "load_plugin": "odenet.plugins",
+    "evaluate": "odenet.training",
+    "load_run": "odenet.training",
     "register_activation": "odenet.plugins",
     "register_claim": "odenet.plugins",
     "register_layer": "odenet.plugins",
     "register_parameter": "odenet.plugins",
+    "resume": "odenet.training",
     "reversible": "odenet.conversion",
+    "train": "odenet.training",
 }
 
 __all__ = [
-    "Program", "SpecError", "convert", "load", "load_plugin", "loads", "register_activation",
-    "register_claim", "register_layer", "register_parameter", "reversible",
+    "Program", "SpecError", "convert", "evaluate", "load", "load_plugin", "load_run", "loads",
+    "register_activation", "register_claim", "register_layer", "register_parameter", "resume",
+    "reversible", "train",
 ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def load(path: str | Path, set: Mapping[str, Any] | None = None) -> "Program":
 
 
 def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> "Program":
-    """Compile a text; `name` stands for the file in messages. See `load`."""
+    """Compile a text; `name` is what messages call the file. See `load`."""
     return _compile(Source(name, text), set or {})
 
 
@@ -118,7 +118,7 @@ class Program:
             space: number of spatial axes of the maps; by default that of the flows of the `net`.
 
         Raises:
-            SpecError: a layer or a parameter does not exist on so many axes.
+            SpecError: a layer or a parameter does not exist on that many axes.
         """
         axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space

@@ -28,7 +28,7 @@ _REASONS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
     errno.ENOENT: "there is no such folder",
-    errno.ENOTDIR: "what should be a folder on the way to it is none",
+    errno.ENOTDIR: "something on the way to it is not a folder",
     errno.EISDIR: "it is a folder",
     errno.EEXIST: "something else has this name",
     errno.ENAMETOOLONG: "the name is too long",

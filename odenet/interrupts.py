@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Within, Ctrl-C and SIGTERM raise `Interrupted`; the next one ends the process at once."""
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     try:

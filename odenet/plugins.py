@@ -69,7 +69,7 @@ def register_activation(row: ActivationKind) -> Registration:
     """Add an activation; it is a layer as well.
 
     Its value is compared with its derivative, its bounds, what it says of itself and its torch
-    code, at many points. That catches mistakes and is no proof: the theorems believe the row.
+    code, at many points. That catches mistakes and is not a proof: the theorems believe the row.
 
     Raises:
         ValueError: if the name is taken, or the row contradicts itself.
@@ -123,7 +123,7 @@ def _register(
     words = {word.lower() for word in TOP | INNER}
     ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()
     if not ascii_name or canonical(name) != name or name in words:
-        raise ValueError(f"`{name}` is no name for {_a(what)}: write Latin letters, digits and _")
+        raise ValueError(f"`{name}` cannot name {_a(what)}: write Latin letters, digits and _")
     if name in taken:
         raise ValueError(f"`{name}` is taken: the language has it, or it is registered already")
     check(row)

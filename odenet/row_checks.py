@@ -228,7 +228,7 @@ def _check_operator(
     if operator.diagonal and not (factors.shape == matrix.shape and np.allclose(factors, matrix)):
         raise _no(row, "is not one factor per channel, the values of its tensor")
     if operator.kernel and operator.function not in ("conv", "dense"):
-        raise _no(row, "is no kernel: sums of kernels are what conv or dense takes")
+        raise _no(row, "is not a kernel: sums of kernels are what conv or dense takes")
     if operator.norm and "self.norm" not in operator.norm:  # that one iterates, step by step
         code = operator.norm.format(K="K", label="K", keywords="")
         bound = float(eval(code, names, {"K": K}))

@@ -8,11 +8,14 @@ from __future__ import annotations
 import itertools
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor
 
+from odenet.extras import require
 from odenet.measures import LinearMap, adjoint_gap, gradients, relative_error
 from odenet.runtime import Flow
+
+require("test", "odenet.testing")
+from hypothesis import strategies as st  # noqa: E402
 
 
 @st.composite

@@ -25,7 +25,7 @@ QUICK = (  # a file of each stage
     "tests/emit/test_forms.py",
     "tests/derive/test_symmetry.py",
     "tests/runtime/test_chain.py",
-    "tests/train/test_kept.py",
+    "tests/training/test_kept.py",
     "tests/test_files.py",
 )
 
@@ -33,7 +33,8 @@ QUICK = (  # a file of each stage
 def oldest() -> list[str]:
     """The oldest release of each library that is allowed, as pip is told."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = [re.fullmatch(r"(\w+)>=([\d.]+)", line) for line in project["dependencies"]]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    found = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines]
     return [f"{m[1]}=={m[2]}.*" for m in found if m and m[1] in LIBRARIES]
 
 

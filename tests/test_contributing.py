@@ -1,9 +1,13 @@
-"""What CONTRIBUTING.md says about where things are."""
+"""What CONTRIBUTING.md and docs/architecture.md say about where things are."""
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import odenet
+import odenet.training
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,10 +21,47 @@ def test_the_files_that_one_adds_to_exist():
     assert not missing
 
 
-def test_every_public_name_is_there():
-    for name in odenet.__all__:
-        assert getattr(odenet, name) is not None
-    assert odenet.__all__ == sorted(odenet.__all__)
+def defined(body, name):
+    """What defines a name in a body: a function, a class or an assignment; None if nothing does."""
+    for node in body:
+        match node:
+            case ast.FunctionDef() | ast.ClassDef() if node.name == name:
+                return node
+            case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
+                return node
+    return None
+
+
+PLACES = re.findall(
+    r"`([\w/]+\.(?:py|ode|lark))(?::([\w.]+))?`", (ROOT / "docs" / "architecture.md").read_text()
+)
+
+
+def test_the_walk_goes_through_every_stage_once_and_in_order():
+    stages = re.findall(
+        r"^\d\. \*\*`(\w+)`", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
+    )
+    assert stages == ["language", "model", "derive", "analyse", "emit", "runtime", "training"]
+
+
+@pytest.mark.parametrize(("file", "name"), PLACES)
+def test_a_name_of_the_architecture_is_there(file, name):
+    found = [path for path in (ROOT / file, ROOT / "odenet" / file) if path.is_file()]
+    assert found, file
+    node = ast.parse(found[0].read_text()) if name else None
+    for part in name.split(".") if name else ():
+        node = defined(node.body, part)
+        assert node is not None, name
+
+
+@pytest.mark.parametrize("module", [odenet, odenet.training], ids=lambda module: module.__name__)
+def test_every_public_name_is_there(module):
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
+    assert module.__all__ == sorted(module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'none'"):
+        _ = module.none
 
 
 def test_the_version_has_one_home():

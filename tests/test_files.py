@@ -210,7 +210,7 @@ def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
     [
         ("no/such/file", "there is no such folder"),
         ("folder", "it is a folder"),
-        ("file/below", "what should be a folder on the way to it is none"),
+        ("file/below", "something on the way to it is not a folder"),
         ("n" * 300, "the name is too long"),
     ],
 )
@@ -250,9 +250,9 @@ WRITES = {
 }  # fmt: skip
 ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
-    "odenet/train/claim.py": {"os.open"},  # of the lock
-    "odenet/train/figures.py": {"figure.savefig"},
-    "odenet/train/checkpoints.py": {"torch.save"},
+    "odenet/training/run_lock.py": {"os.open"},  # of the lock
+    "odenet/training/figures.py": {"figure.savefig"},
+    "odenet/training/checkpoints.py": {"torch.save"},
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
 }

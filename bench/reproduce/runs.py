@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from odenet.files import write_text
-from odenet.train.records import RunFolder
-from odenet.train.results import Result
+from odenet.training.records import RunFolder
+from odenet.training.results import Result
 
 HERE = Path(__file__).parent
 SPECS = HERE / "specs"

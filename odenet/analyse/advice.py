@@ -42,7 +42,7 @@ def advise(facts: Facts) -> list[Diagnostic]:
     """Warnings about a scheme on these dynamics; `facts` are those of a file with steps.
 
     Returns:
-        That no step size is stable on the proved spectrum, and that so many steps are not undone
+        That no step size is stable on the proved spectrum, and that that many steps are not undone
         well enough to train by.
     """
     model = facts.model
@@ -93,11 +93,14 @@ def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:
     """Which steps the decay makes stable all the same; nothing if no step is, or h is not given."""
     kept = f"; the decay γ = {sector.decay:g} keeps these away"
     reach = sector.reach(tested, float(h)) if h else 0.0
-    now = f"steps h = {float(h):g} are stable while ω" if h and reach else ""
+    at = f"h = {float(h):g}" if h and reach else ""
     if is_euler(tested):
         formula = f"with ω = {sector.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
-        return f"{kept}: {formula}" + (f", h = {float(h):g} while ω ≤ {reach:.3g}" if now else "")  # type: ignore[arg-type]
-    return f"{kept}: with ω = {sector.frequency}, {now} is up to about {reach:.3g}" if now else ""
+        return f"{kept}: {formula}" + (f", {at} while ω ≤ {reach:.3g}" if at else "")
+    if not at:
+        return ""
+    limit = f"steps {at} are stable while ω is up to about {reach:.3g}"
+    return f"{kept}: with ω = {sector.frequency}, {limit}"
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
@@ -197,7 +200,7 @@ def _decays(model: Model, scheme: Scheme, groups: Mapping[str, tuple[State, ...]
     system = model.dynamics.system(scheme.patterns[0].order)
     try:
         return tuple(
-            (name, evaluate(formula, model.constants))  # type: ignore[misc]
+            (name, evaluate(formula, model.constants))
             for name, formula in decays_of(system, scheme, groups).items()
         )
     except NotANumber:

@@ -76,7 +76,7 @@ def allowances(units: Units, decay: Decay, rate: Scalar) -> Allowance:
         decay: γ by state.
         rate: a number of at most every γ, or 0.
     """
-    found = []
+    found: list[Scalar] = []
     for unit in units:
         numbers = {decay.get(state, ZERO) for state in unit.row}
         bound = largest(unit)

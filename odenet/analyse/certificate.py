@@ -25,7 +25,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Assumption:
-    """What the verdict rests on besides the equations; each can be checked on real weights.
+    """What the verdict rests on in addition to the equations; each can be checked on real weights.
 
     Args:
         kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), "gain" (of

@@ -123,7 +123,7 @@ def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | Non
 def _norms(proof: Proof, model: Model) -> list[Assumption]:
     """Frozen statistics and gains of the norms inside units."""
     units = [unit for part in proof.parts for unit in part.monotone]
-    found = []
+    found: list[Assumption] = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
         spelling, learned = model.spellings.get(name, name), model.parameters[name]
         text = (
@@ -139,7 +139,7 @@ def _norms(proof: Proof, model: Model) -> list[Assumption]:
 
 def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
     """Signs of numbers and diagonals: those that are assumed, and those by construction."""
-    found = []
+    found: list[Assumption] = []
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):

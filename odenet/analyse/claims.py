@@ -11,7 +11,7 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
-from odenet.model.tables.claims import CLAIMS
+from odenet.model.tables.claims import CLAIMS, Answer
 from odenet.model.typed.program import Claim
 
 IMPLIED_BY = {
@@ -28,11 +28,11 @@ class ClaimResult:
     """What became of one claim.
 
     Args:
-        claim: as it stands in the file.
+        claim: as it is written in the file.
         holds: True if proved, False if refuted, None if it is open.
         reason: why, in a sentence.
         span: the line of the claim; for a refutation with a place of its own, see `cause`.
-        cause: the piece of text that refutes it or stands in the way of a proof.
+        cause: the piece of text that refutes it or prevents a proof.
         witness: the counterexample of a refuted claim about the spectrum.
     """
 
@@ -105,9 +105,6 @@ class Judged(Facts):
         return self.model.discretisation.numbers
 
 
-_Answer = tuple[bool | None, str, Span | None, Witness | None]
-
-
 def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[ClaimResult]:
     """Prove or refute every `require` of a file.
 
@@ -117,95 +114,99 @@ def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[Clai
         seed: of the search.
     """
     judged = Judged(**vars(facts), trials=trials, seed=seed)
-    found = []
-    for claim in facts.model.claims:
-        kind = CLAIMS[claim.name]
-        without = facts.derived is None and kind.of_steps
-        answer = _without_steps(judged, claim) if without else kind.judged(judged, claim)
-        holds, reason, cause, witness = answer
-        found.append(ClaimResult(claim, holds, reason, claim.span, cause, witness))
-    return found
+    return [_checked(judged, claim) for claim in facts.model.claims]
 
 
-def _without_steps(facts: Judged, claim: Claim) -> _Answer:
-    return None, "this is about steps, and the file has no `discretise` line", None, None
+def _checked(facts: Judged, claim: Claim) -> ClaimResult:
+    kind = CLAIMS[claim.name]
+    if facts.derived is None and kind.of_steps:
+        found = Answer(None, "this is about steps, and the file has no `discretise` line")
+    else:
+        found = kind.judged(facts, claim)
+    return ClaimResult(claim, found.holds, found.reason, claim.span, found.cause, found.witness)
 
 
-def _reversible(facts: Judged, claim: Claim) -> _Answer:
+def reversible(facts: Judged, claim: Claim) -> Answer:
+    """Whether the scheme is undone line by line."""
     why = irreversible(facts.model, facts.derivation)
     if why is None:
-        return True, f"{facts.model.scheme.name} is undone line by line", None, None
+        return Answer(True, f"{facts.model.scheme.name} is undone line by line")
     obstacle = facts.derivation.obstacle
-    return False, why, obstacle.span if obstacle else None, None
+    return Answer(False, why, obstacle.span if obstacle else None)
 
 
-def _exact(facts: Judged, claim: Claim) -> _Answer:
-    holds, reason, cause, _ = _reversible(facts, claim)
-    if not holds:
-        return False, reason, cause, None
+def exact(facts: Judged, claim: Claim) -> Answer:
+    """Whether it is undone bit for bit."""
+    undone = reversible(facts, claim)
+    if not undone.holds:
+        return undone
     if not facts.model.discretisation.exact:
         span = facts.model.discretisation.span
-        return False, "the discretisation rounds: write `exact` at its end", span, None
+        return Answer(False, "the discretisation rounds: write `exact` at its end", span)
     bits = facts.derivation.bits(facts.numbers)
     kept = f", {bits:.3g} bits per value and step kept aside" if bits else ""
     kept = ", with bits kept aside that depend on h" if bits is None else kept
-    return True, f"integer shears are undone bit for bit{kept}", None, None
+    return Answer(True, f"integer shears are undone bit for bit{kept}")
 
 
-def _order(facts: Judged, claim: Claim) -> _Answer:
+def order(facts: Judged, claim: Claim) -> Answer:
+    """Whether the scheme has an order."""
     order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
     wanted = claim.number or 1
     if order.value is None:
-        return False, f"{name} has no order: {order.reason}", None, None
+        return Answer(False, f"{name} has no order: {order.reason}")
     if wanted > order.value and order.at_least:
         reason = f"{name} has at least order {order.value}; not searched beyond {order.searched}"
-        return None, reason, None, None
+        return Answer(None, reason)
     holds = order.value >= wanted
     why = [order.reason] if not holds and not order.equations else []
     notes = "; ".join([f"{name} has order {order}", *why, *([order.note] if order.note else [])])
-    return holds, notes, None, None
+    return Answer(holds, notes)
 
 
-def _symmetric(facts: Judged, claim: Claim) -> _Answer:
+def symmetric(facts: Judged, claim: Claim) -> Answer:
+    """Whether a step with -h undoes one with h."""
     if facts.derivation.symmetric:
-        return True, "a step with -h undoes a step with h", None, None
+        return Answer(True, "a step with -h undoes a step with h")
     q = facts.derivation.symmetry_order
     limit = f", only to order {q}" if q else ""
-    return False, f"a step with -h does not undo a step with h{limit}", None, None
+    return Answer(False, f"a step with -h does not undo a step with h{limit}")
 
 
-def _volume_preserving(facts: Judged, claim: Claim) -> _Answer:
+def volume_preserving(facts: Judged, claim: Claim) -> Answer:
+    """Whether a step keeps volume."""
     volume = facts.derivation.volume
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
-        return None, reason, None, None
+        return Answer(None, reason)
     factor = facts.derivation.volume_at(facts.numbers)
     if factor is None:
         shown = notation(facts.model.scheme).number(volume)
         reason = f"a step changes volume by {shown} per value, and h follows from the depth"
-        return None, reason, None, None
+        return Answer(None, reason)
     if abs(factor - 1) < 1e-12:
-        return True, "every shear keeps volume", None, None
-    return False, f"a step changes volume by {factor:g} per value", None, None
+        return Answer(True, "every shear keeps volume")
+    return Answer(False, f"a step changes volume by {factor:g} per value")
 
 
-def _spectrum(facts: Judged, claim: Claim) -> _Answer:
+def spectrum(facts: Judged, claim: Claim) -> Answer:
+    """Whether the eigenvalues are where the claim says."""
     certificate = facts.certificate
     if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
         if certificate.broken:
             return _broken(facts)
         under = ", ".join(certificate.conditions)
         reason = f"{MEANINGS[claim.name]}" + (f", provided that {under}" if under else "")
-        return True, reason, None, None
+        return Answer(True, reason)
     witness = certificate.witness
     if witness is None and (claim.name != "stable" or certificate.trials < facts.trials):
         certificate = _searched(facts, claim)
         witness = certificate.witness
     if witness is not None:
         reason = f"{witness}, {witness.size} per state"
-        return False, reason, certificate.span, witness
+        return Answer(False, reason, certificate.span, witness)
     why = certificate.reason or f"proved is only that {MEANINGS[certificate.verdict]}"
-    return None, why + certificate.tried, certificate.span, None
+    return Answer(None, why + certificate.tried, certificate.span)
 
 
 def _searched(facts: Judged, claim: Claim) -> Certificate:
@@ -218,9 +219,9 @@ def _searched(facts: Judged, claim: Claim) -> Certificate:
     return searched(facts.certificate, facts.model, facts.trials, facts.seed, against)
 
 
-def _broken(facts: Judged) -> _Answer:
+def _broken(facts: Judged) -> Answer:
     """A proof that rests on a sign with which training does not begin."""
-    reasons = []
+    reasons: list[str] = []
     for assumption in facts.certificate.broken:
         learned = facts.model.parameters[assumption.subject]
         fix = f"; {learned.type}(positive) keeps it" if "positive" in learned.options else ""
@@ -228,7 +229,7 @@ def _broken(facts: Judged) -> _Answer:
         reasons.append(f"{assumption.start}, where this does not hold{fix}")
     conditions = " and ".join(facts.certificate.conditions)
     cause = facts.model.parameters[facts.certificate.broken[0].subject].span
-    return None, f"proved if {conditions}; {'; '.join(reasons)}", cause, None
+    return Answer(None, f"proved if {conditions}; {'; '.join(reasons)}", cause)
 
 
 def _written(claim: Claim) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from odenet.analyse.factorisations import Arrangement, Matrix
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import NOTHING, Word
+from odenet.analyse.operator_algebra import NOTHING, Operator, Word
 from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
@@ -46,7 +46,7 @@ class Part:
     scaling: Matrix
     squares: tuple[Square, ...]
     spectrum: Spectrum
-    decay: Decay = field(default_factory=dict, hash=False)
+    decay: Decay = field(default_factory=dict[State, Scalar], hash=False)
     contracted: int | None = None
     absorbed: tuple[tuple[str, Unit], ...] = ()
     expanded: tuple[int, Word] | None = None
@@ -89,7 +89,7 @@ def diagonal(weights: UnitWeights) -> Matrix:
 
 def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
     """C M; a C that is mostly zeros, as diagonals are, costs no more than what is not."""
-    product = []
+    product: list[tuple[Operator, ...]] = []
     for row in c:
         found = [NOTHING] * len(matrix[0] if matrix else ())
         for a, other in zip(row, matrix, strict=True):
@@ -110,33 +110,35 @@ def symmetric_part(matrix: Matrix) -> Matrix:
 
 def antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M + (C M)ᵀ = 0."""
-    if any(operator for row in symmetric_part(multiplied(c, matrix)) for operator in row):
-        return None
-    return Part(units=units, matrix=matrix, scaling=c, squares=(), spectrum="imaginary")
+    zero = not any(op for row in symmetric_part(multiplied(c, matrix)) for op in row)
+    return _part(units, matrix, c, "imaginary", () if zero else None)
 
 
 def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M = (C M)ᵀ = -Σ WᵀW."""
-    product = multiplied(c, matrix)
-    size = range(len(matrix))
-    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
-        return None
-    squares = negative_squares(product, signs)
-    return (
-        None
-        if squares is None
-        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="real")
-    )
+    return _part(units, matrix, c, "real", symmetric_squares(multiplied(c, matrix), signs))
 
 
 def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
     """C M + (C M)ᵀ = -Σ WᵀW."""
     squares = negative_squares(symmetric_part(multiplied(c, matrix)), signs)
-    return (
-        None
-        if squares is None
-        else Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum="stable")
-    )
+    return _part(units, matrix, c, "stable", squares)
+
+
+def _part(
+    units: Units, matrix: Matrix, c: Matrix, spectrum: Spectrum, squares: tuple[Square, ...] | None
+) -> Part | None:
+    if squares is None:
+        return None
+    return Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum=spectrum)
+
+
+def symmetric_squares(product: Matrix, signs: Signs) -> tuple[Square, ...] | None:
+    """Squares with C M = (C M)ᵀ = -Σ WᵀW; None if there are none or C M is not symmetric."""
+    size = range(len(product))
+    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
+        return None
+    return negative_squares(product, signs)
 
 
 def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:

@@ -7,12 +7,12 @@ its spectrum is not stable.
 
 from collections.abc import Iterator
 
-from odenet.analyse.conditions import Part, diagonal, multiplied
+from odenet.analyse.conditions import Part, diagonal, multiplied, symmetric_squares
 from odenet.analyse.factorisations import Arrangement, Matrix, arrangements
 from odenet.analyse.laurent import ONE, Scalar, Signs
 from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.reductions import components
-from odenet.analyse.squares import Square, negative_squares
+from odenet.analyse.squares import Square
 from odenet.analyse.units import System
 
 
@@ -80,7 +80,4 @@ def _squares(matrix: Matrix, weights: dict[int, Scalar], signs: Signs) -> tuple[
     """The squares of the block of some units, as rows of all; None if it is not of that form."""
     size = range(len(matrix))
     c = diagonal(tuple(Operator.word((), weights.get(i, Scalar())) for i in size))
-    product = multiplied(c, matrix)
-    if any(product[i][j] != product[j][i].adjoint for i in size for j in size):
-        return None
-    return negative_squares(product, signs)
+    return symmetric_squares(multiplied(c, matrix), signs)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 Function = Callable[[float], float]
+Mapped = Callable[[ndarray], ndarray]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Jet:
         """The mean along an axis, which stays with length 1."""
         return self.sum(axis) / self.value.shape[axis]
 
-    def through(self, function: Callable, derivative: Callable) -> "Jet":
+    def through(self, function: Mapped, derivative: Mapped) -> "Jet":
         """A function of arrays, with its derivative, of each value."""
         return Jet(function(self.value), derivative(self.value)[..., None] * self.slope)
 
@@ -193,7 +194,7 @@ def conv_matrix(
 @cache
 def _shifts(space: tuple[int, ...], lengths: tuple[int, ...], dilation: int) -> ndarray:
     """What each entry of a kernel does to a map, (entries, cells, cells)."""
-    found = []
+    found: list[ndarray] = []
     for tap in np.ndindex(*lengths):
         shift = np.ones((1, 1))
         for size, length, offset in zip(space, lengths, tap, strict=True):

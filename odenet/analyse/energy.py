@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from odenet.analyse import energy_text
 from odenet.analyse.conditions import Part
 from odenet.analyse.laurent import ONE
-from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Powers, Word, powers
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Unit
 from odenet.model.expressions import expr
@@ -93,7 +92,7 @@ def read_energy(
         positive: names that are taken to be >= 0.
     """
     obstacle = ""
-    terms = []
+    terms: list[EnergyTerm] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
         obstacle = obstacle or _no_code(unit, weight, reader)
         if not obstacle:
@@ -124,8 +123,7 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
             return f"{activation.name} has no primitive in closed form"
-    letters = [letter for letter in weight.terms[0][0] if isinstance(letter, Diagonal)]
-    if any(power < 0 for letter in letters for _, power in letter.powers):
+    if any(power < 0 for _, power in powers(weight.terms[0][0])):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
     gated = any(isinstance(reader.names[name], Gate) for name in names)
@@ -138,21 +136,18 @@ def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
 
 def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
     word, scalar = weight.terms[0]
-    powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
+    found = list(powers(word))
     if unit.stages:
         assert unit.argument is not None
         activation, argument = unit.activations[0], unit.argument
     else:
         activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
-        powers += [(name, 2 * power) for name, power in roots]
-    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in powers)
+        found += [(name, 2 * power) for name, power in roots]
+    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in found)
     return EnergyTerm(reader.node(scalar), diagonal, activation, argument)
 
 
-Roots = tuple[tuple[str, int | Fraction], ...]
-
-
-def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Roots]:
+def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powers]:
     """The field a linear unit reads; a diagonal before all of it is handed back apart."""
     roots = _common_diagonal(unit)
     terms: list[tuple[int, expr.Node]] = []
@@ -169,7 +164,7 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Root
     return (terms[0][1] if alone else expr.Sum(tuple(terms))), roots
 
 
-def _common_diagonal(unit: Unit) -> Roots:
+def _common_diagonal(unit: Unit) -> Powers:
     """The diagonal that all words of a row begin with."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
     heads = {word[0] if word and isinstance(word[0], Diagonal) else None for word in words}
@@ -180,9 +175,8 @@ def _common_diagonal(unit: Unit) -> Roots:
 def _has_roots(unit: Unit) -> bool:
     """Whether roots of diagonals are left in a row."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
-    letters = [letter for word in words for letter in word[bool(_common_diagonal(unit)) :]]
-    powers = [p for letter in letters if isinstance(letter, Diagonal) for _, p in letter.powers]
-    return any(power != int(power) or power < 0 for power in powers)
+    left = [p for word in words for _, p in powers(word[bool(_common_diagonal(unit)) :])]
+    return any(power != int(power) or power < 0 for power in left)
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:

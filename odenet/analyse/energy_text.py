@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from odenet.analyse.conditions import Part
 from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
-from odenet.analyse.operator_algebra import Diagonal, Operator, word_text
+from odenet.analyse.operator_algebra import Operator, powers, word_text
 from odenet.analyse.read_formulas import LINEAR, FormulaReader
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.read_units import stage_text
@@ -20,10 +20,10 @@ INDICES = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 def formula(part: Part, reader: FormulaReader) -> str:
     """`1ᵀΨ(K1 Z + b1) + ½ |Y|²`."""
-    names, terms = _names(part, reader), []
+    names = _names(part, reader)
+    terms: list[tuple[int, str]] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
-        scalar = weight.terms[0][1]
-        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
+        sign = weight.terms[0][1].sign
         name = names.get(_derivative(unit, reader), "")
         terms.append((sign, _text(unit, weight if sign > 0 else -weight, name)))
     return signed_sum(iter(terms))
@@ -45,11 +45,10 @@ def condition(part: Part, reader: FormulaReader, positive: frozenset[str]) -> st
     operators = [*part.weights, *(operator for square in part.squares for operator in square.row)]
     scalars = [square.weight for square in part.squares]
     scalars += [scalar for operator in operators for _, scalar in operator.terms]
-    powers = [power for scalar in scalars for monomial, _ in scalar.terms for power in monomial]
-    for operator in operators:
-        for word, _ in operator.terms:
-            powers += [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
-    found = sorted({name for name, power in powers if power < 0 and name not in reader.values})
+    divided = {n for scalar in scalars for m, _ in scalar.terms for n, power in m if power < 0}
+    words = [word for operator in operators for word, _ in operator.terms]
+    divided |= {name for word in words for name, power in powers(word) if power < 0}
+    found = sorted(divided - reader.values.keys())
     return " and ".join(f"{name} {'>' if name in positive else '≠'} 0" for name in found)
 
 
@@ -87,7 +86,8 @@ def _argument(unit: Unit) -> str:
             return unit.text
         case expr.Sum(((-1, inside),)) if unit.argument.span is None:
             return f"-({text_of(inside)})"
-    return text_of(unit.argument)
+        case argument:
+            return text_of(argument)
 
 
 def rate(part: Part) -> str:

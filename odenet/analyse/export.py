@@ -3,7 +3,6 @@
 The reader is odenet/verify.py; docs/certificates.md describes the form, "Certificates travel".
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +16,7 @@ from odenet.analyse.conditions import Part
 from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree
 from odenet.analyse.export_scaling import with_diagonal_scaling
 from odenet.analyse.functions import Form, reads_state
+from odenet.analyse.json_layout import laid_out
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
 from odenet.analyse.read_formulas import LINEAR, Gate
@@ -27,7 +27,6 @@ from odenet.model.typed.program import Model
 
 FORMAT = "odenet certificate 1"
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
-WIDTH = 100
 
 Move = tuple[Fraction | None, bool]
 
@@ -40,7 +39,7 @@ def certificate_json(model: Model, certificate: Certificate, version: str) -> st
         certificate: what is proved about it.
         version: of odenet.
     """
-    return _laid_out(_Export(model, certificate).document(version)) + "\n"
+    return laid_out(_Export(model, certificate).document(version)) + "\n"
 
 
 class _Export:
@@ -131,7 +130,8 @@ class _Export:
             for part in parts
             for unit in (*part.units, *(unit for _, unit in part.absorbed))
         }
-        self.named, found = {}, {}
+        self.named = {}
+        found: Plain = {}
         for k, unit in enumerate(system.units, start=1):
             found |= self.unit(k, unit, *moved.get(id(unit.formula), (None, False)))
         for k, ((i, j), op) in enumerate(system.linear.items(), start=1):
@@ -198,7 +198,7 @@ class _Export:
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
             return found | self.arranged(states[0], part) | self.statement(part)
-        nothing = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
+        nothing: Plain = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
         return found | nothing | {"kind": "block triangular"}
 
     def arranged(self, state: State, part: Part) -> Plain:
@@ -283,23 +283,3 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
     ]
     found = [tuple(part for part in parts if part.states == states) for states in blocks]
     return [some or (none,) for some, none in zip(found, empty, strict=True)]
-
-
-def _shown(value: Any) -> str:
-    """JSON on one line, with escapes for what a terminal or an editor would act on."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
-
-
-def _laid_out(value: Any, depth: int = 0) -> str:
-    """JSON that a person can read: what fits on a line gets one."""
-    line = _shown(value)
-    if len(line) + depth <= WIDTH or not isinstance(value, dict | list):
-        return line
-    pad = "\n" + " " * (depth + 1)
-    if isinstance(value, dict):
-        named = [(_shown(key), item) for key, item in value.items()]
-        items = [f"{key}: {_laid_out(item, depth + 1)}" for key, item in named]
-        return f"{{{pad}{f',{pad}'.join(items)}{pad[:-1]}}}"
-    items = [_laid_out(item, depth + 1) for item in value]
-    return f"[{pad}{f',{pad}'.join(items)}{pad[:-1]}]"

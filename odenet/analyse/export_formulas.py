@@ -179,7 +179,7 @@ class FormulaWriter:
     def constant(self, node: expr.Node) -> Tree:
         """The value of a number, its formula if it has none."""
         try:
-            return str(Fraction(evaluate(node, self.model.constants)))  # type: ignore[arg-type]
+            return str(Fraction(evaluate(node, self.model.constants)))
         except NotANumber:
             return self.tree(node)
 
@@ -218,7 +218,8 @@ class FormulaWriter:
                 return self.tree(node.operand)
             case expr.Activate() | expr.MapCall():
                 return [*self.stage(node), self.tree(node.operand)]
-        return [_TREES[type(node)], *map(self.tree, node.children())]
+            case _:
+                return [_TREES[type(node)], *map(self.tree, node.children())]
 
 
 _TREES: dict[type[expr.Node], str] = {

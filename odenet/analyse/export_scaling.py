@@ -42,7 +42,8 @@ def _decomposed(matrix: Matrix) -> tuple[list[Fraction], Numbers]:
     """C' diagonal and V unit triangular with C = VᵀC'V, by elimination."""
     size = range(len(matrix))
     c = [[rational(entry.scalar or Scalar()) or Fraction(0) for entry in row] for row in matrix]
-    weights, v = [], []
+    weights: list[Fraction] = []
+    v: list[list[Fraction]] = []
     for k in size:
         weights.append(c[k][k])
         v.append([c[k][j] / c[k][k] for j in size])

@@ -5,7 +5,7 @@ in a square can be cut into R = p and L = l pᵀ, as in Y'' = -KᵀK Y. Every ch
 dynamics, so whatever is proved with one of them is true.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
@@ -29,6 +29,7 @@ from odenet.model.expressions.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]
 Piece = tuple[State, State, Word]
+Change = Callable[[Operator], Operator]
 
 MOST_UNITS = 4  # of linear terms that are cut; the choices grow as 2^n
 
@@ -179,7 +180,7 @@ def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
     """
     order = {state: i for i, state in enumerate(system.states)}
 
-    def place(unit: Unit) -> tuple:
+    def place(unit: Unit) -> tuple[int, bool, list[tuple[int, str]], str, str]:
         read = sorted((order[state], str(operator)) for state, operator in unit.row.items())
         first = min(order[state] for state in unit.column)
         return first, bool(unit.stages), read, str(unit.stages), unit.text
@@ -216,22 +217,28 @@ def _replaceable(plain: Arrangement) -> Iterator[int]:
 
 def _contract(plain: Arrangement, v: int, suffix: Word) -> Arrangement:
     factor, unit = Operator.word(suffix), plain.units[v]
-
-    def entry(i: int, j: int, operator: Operator) -> Operator:
-        if i == v != j:
-            return factor @ operator
-        if j == v != i:
-            return Operator.of({word[: -len(suffix)]: scalar for word, scalar in operator.terms})
-        return operator
-
-    matrix = tuple(
-        tuple(entry(i, j, operator) for j, operator in enumerate(row))
-        for i, row in enumerate(plain.matrix)
-    )
+    kept = slice(-len(suffix))
+    matrix = _changed(plain, v, lambda read: factor @ read, lambda moved: _cut(moved, kept))
     (state,) = unit.row
     seen = replace(unit, row={state: factor}, text=_argument(suffix, state))
     units = (*plain.units[:v], seen, *plain.units[v + 1 :])
     return Arrangement(units, matrix, v, plain.absorbed)
+
+
+def _changed(plain: Arrangement, v: int, row: Change, column: Change) -> Matrix:
+    """M with the entries of row v and of column v changed, but for the one in both."""
+    return tuple(
+        tuple(
+            row(op) if i == v != j else column(op) if j == v != i else op
+            for j, op in enumerate(line)
+        )
+        for i, line in enumerate(plain.matrix)
+    )
+
+
+def _cut(operator: Operator, kept: slice) -> Operator:
+    """The operator with a part of each of its words."""
+    return Operator.of({word[kept]: scalar for word, scalar in operator.terms})
 
 
 def expansions(plain: Arrangement) -> Iterator[Arrangement]:
@@ -251,17 +258,6 @@ def expansions(plain: Arrangement) -> Iterator[Arrangement]:
 
 
 def _expand(plain: Arrangement, v: int, prefix: Word) -> Arrangement:
-    factor = Operator.word(prefix)
-
-    def entry(i: int, j: int, operator: Operator) -> Operator:
-        if j == v != i:
-            return operator @ factor
-        if i == v != j:
-            return Operator.of({word[len(prefix) :]: scalar for word, scalar in operator.terms})
-        return operator
-
-    matrix = tuple(
-        tuple(entry(i, j, operator) for j, operator in enumerate(row))
-        for i, row in enumerate(plain.matrix)
-    )
+    factor, kept = Operator.word(prefix), slice(len(prefix), None)
+    matrix = _changed(plain, v, lambda read: _cut(read, kept), lambda moved: moved @ factor)
     return replace(plain, matrix=matrix, expanded=(v, prefix))

@@ -1,4 +1,4 @@
-"""Fields in one normal form: sums of operators applied to functions that are no such sums.
+"""Fields in one normal form: sums of operators applied to functions that are not sums.
 
 The functions are compared by what they are made of, each number, operator and offset in its place.
 Their equality is the only one by which units are merged (odenet/analyse/read_units.py).
@@ -150,6 +150,5 @@ def _terms(argument: Affine, names: dict[Leaf, str]) -> Iterator[tuple[int, str]
         if not scalar:
             yield 1, f"({operator}) {name}"
             continue
-        sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
         letters = f"{word_text(word)} " if word else ""
-        yield sign, f"{factor_text(-scalar if sign < 0 else scalar)}{letters}{name}"
+        yield scalar.sign, f"{factor_text(scalar.unsigned)}{letters}{name}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from odenet.analyse.laurent import ZERO, Scalar, common_factor
-from odenet.analyse.operator_algebra import NOTHING, Diagonal, Operator, Word, invert, join
+from odenet.analyse.operator_algebra import NOTHING, Diagonal, Operator, Word, invert, join, powers
 from odenet.model.expressions.expr import State
 
 Row = dict[State, Operator]
@@ -57,8 +57,7 @@ def before(word: Word, tail: Word) -> Word | None:
     if not rest or word[len(word) - len(rest) :] != rest:
         return None
     found = join(word[: len(word) - len(rest)], invert(head))
-    powers = [p for letter in found[-1:] if isinstance(letter, Diagonal) for _, p in letter.powers]
-    return None if any(power < 0 for power in powers) else found
+    return None if any(power < 0 for _, power in powers(found[-1:])) else found
 
 
 def _words(linear: Terms) -> Iterator[tuple[tuple[State, State], Word, Scalar]]:

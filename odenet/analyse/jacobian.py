@@ -82,7 +82,8 @@ class Evaluation:
                 return self._call(node.function.name, self.field(node.operand))
             case expr.Hadamard():
                 return self.field(node.left) * self.field(node.right)
-        raise CannotEvaluate(f"{type(node).__name__} has no numerical model")
+            case _:
+                raise CannotEvaluate(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
         """A formula for a number."""
@@ -93,7 +94,8 @@ class Evaluation:
                 return float(self.model.constants[node.name])
             case expr.LearnedScalar():
                 return float(self.weights[node.name])
-        return arithmetic(node, self.number)
+            case _:
+                return arithmetic(node, self.number)
 
     def apply(self, operator: expr.Node, x: Jet) -> Jet:
         """An operator applied to a field."""
@@ -106,7 +108,8 @@ class Evaluation:
                 return self._multiply(self._matrix(name).T, x)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, x))
-        return arithmetic(operator, lambda part: self.apply(part, x), self.number)
+            case _:
+                return arithmetic(operator, lambda part: self.apply(part, x), self.number)
 
     def _matrix(self, name: str) -> ndarray:
         """An operator on flattened fields: what it makes of every entry of a field."""
@@ -130,11 +133,7 @@ class Evaluation:
         )
 
     def _activate(self, name: str, constants: list[float], x: Jet) -> Jet:
-        row = ACTIVATIONS[name]
-        return x.pointwise(
-            lambda value: row.value(value, *constants),
-            lambda value: row.derivative(value, *constants),
-        )
+        return x.pointwise(*ACTIVATIONS[name].functions(constants))
 
     def _call(self, name: str, x: Jet) -> Jet:
         if name in self.model.maps:

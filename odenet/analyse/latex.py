@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from odenet.analyse.conditions import Part
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import Monomial, Scalar, signed_sum
+from odenet.analyse.laurent import ONE, Monomial, Scalar, fraction, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.squares import Square
 from odenet.model.typed.dialects import latex_prose, latex_text
@@ -66,13 +66,16 @@ def matrix(entries: Matrix) -> str:
 def _squares(found: tuple[Square, ...]) -> str:
     if not found:
         return "0"
-    terms = []
-    for square in found:
-        row = matrix((square.row,))
-        size = "" if str(square.weight) == "1" else f"{scalar(square.weight)}\\,"
-        size = f"\\left({scalar(square.weight)}\\right)" if len(square.weight.terms) > 1 else size
-        terms.append((-1, f"{size}{row}^\\top {row}"))
-    return f"{signed_sum(iter(terms))} \\preceq 0"
+    rows = [(_factor(square.weight), matrix((square.row,))) for square in found]
+    terms = signed_sum((-1, f"{size}{row}^\\top {row}") for size, row in rows)
+    return f"{terms} \\preceq 0"
+
+
+def _factor(value: Scalar) -> str:
+    """A number before what it multiplies; nothing for 1."""
+    if len(value.terms) > 1:
+        return f"\\left({scalar(value)}\\right)"
+    return "" if value == ONE else f"{scalar(value)}\\,"
 
 
 def operator(value: Operator) -> str:
@@ -81,13 +84,9 @@ def operator(value: Operator) -> str:
 
 
 def _term(word: Word, factor: Scalar) -> tuple[int, str]:
-    sign = -1 if len(factor.terms) == 1 and factor.terms[0][1] < 0 else 1
-    size = scalar(-factor if sign < 0 else factor)
-    if len(factor.terms) > 1:
-        size = f"\\left({size}\\right)"
-    else:
-        size = "" if size == "1" else f"{size}\\,"
-    return sign, size + (" ".join(_letter(letter) for letter in word) or "I")
+    return factor.sign, _factor(factor.unsigned) + (
+        " ".join(_letter(letter) for letter in word) or "I"
+    )
 
 
 def _letter(letter: Letter | Diagonal) -> str:
@@ -109,11 +108,6 @@ def scalar(value: Scalar) -> str:
 
 
 def _monomial(monomial: Monomial, number: Fraction) -> str:
-    above = [_power(base, power) for base, power in monomial if power > 0]
-    below = [_power(base, -power) for base, power in monomial if power < 0]
-    if number.numerator != 1 or not above:
-        above.insert(0, str(number.numerator))
-    if number.denominator != 1:
-        below.insert(0, str(number.denominator))
+    above, below = fraction(monomial, number, _power)
     text = " ".join(above)
     return f"\\frac{{{text}}}{{{' '.join(below)}}}" if below else text

@@ -4,7 +4,7 @@ A symbol is a `let`, whose value is known, or a `param … : scalar`, whose valu
 are whole numbers and may be negative. A zero is a zero for certain: nothing is rounded.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -59,8 +59,18 @@ class Scalar:
     def __sub__(self, other: "Scalar") -> "Scalar":
         return self + -other
 
+    @property
+    def sign(self) -> int:
+        """-1 for one negative term, which a sum shows with a minus sign; 1 for anything else."""
+        return -1 if len(self.terms) == 1 and self.terms[0][1] < 0 else 1
+
+    @property
+    def unsigned(self) -> "Scalar":
+        """The number without that sign."""
+        return -self if self.sign < 0 else self
+
     def __mul__(self, other: "Scalar") -> "Scalar":
-        if not isinstance(other, Scalar):
+        if type(other) is not Scalar:  # an operator multiplies itself
             return NotImplemented
         if self.terms == UNIT or other.terms == UNIT:
             return other if self.terms == UNIT else self
@@ -91,7 +101,7 @@ class Scalar:
         """
         total = Scalar()
         for monomial, coefficient in self.terms:
-            left = []
+            left: list[tuple[str, int]] = []
             for name, power in monomial:
                 if name in values:
                     coefficient *= values[name] ** power
@@ -177,7 +187,7 @@ def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
 
 
 def factor_text(scalar: Scalar) -> str:
-    """A number as it stands before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
+    """A number as it is written before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
     if scalar == ONE:
         return ""
     return f"({scalar}) " if len(scalar.terms) > 1 else f"{scalar} "
@@ -200,13 +210,21 @@ def power_text(name: str, power: int | Fraction) -> str:
     return name if power == 1 else name + str(power).translate(SUPERSCRIPTS)
 
 
-def _product(monomial: Monomial, number: Fraction) -> str:
+def fraction(
+    monomial: Monomial, number: Fraction, power_text: Callable[[str, int], str]
+) -> tuple[list[str], list[str]]:
+    """The texts of the factors above and below the line of `number · monomial`."""
     above = [power_text(name, power) for name, power in monomial if power > 0]
     below = [power_text(name, -power) for name, power in monomial if power < 0]
     if number.numerator != 1 or not above:
         above.insert(0, str(number.numerator))
     if number.denominator != 1:
         below.insert(0, str(number.denominator))
+    return above, below
+
+
+def _product(monomial: Monomial, number: Fraction) -> str:
+    above, below = fraction(monomial, number, power_text)
     text = " ".join(above)
     if len(below) > 1:
         return f"{text}/({' '.join(below)})"

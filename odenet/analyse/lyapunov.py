@@ -8,7 +8,7 @@ open left half plane (Lyapunov 1892). Nothing here is trusted: the caller multip
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 Numbers = tuple[tuple[Fraction, ...], ...]
 
@@ -27,19 +27,15 @@ def candidates(matrix: Numbers) -> tuple[Numbers, ...]:
     if size > LARGEST or trace > 0:
         return ()
 
-    def twice_symmetric_part(c: Numbers) -> Numbers:
-        return plus(product(c, matrix), product(transposed(matrix), c))
+    def twice_part(c: Numbers, sign: int = 1) -> Numbers:
+        """C M + MᵀC, or C M - MᵀC."""
+        return plus(product(c, matrix), times(sign, product(transposed(matrix), c)))
 
-    def twice_antisymmetric_part(c: Numbers) -> Numbers:
-        return plus(product(c, matrix), times(-1, product(transposed(matrix), c)))
-
-    if not trace:
-        return tuple(filter(positive_definite, _mean(twice_symmetric_part, size)))
-    target = times(-1, identity(size))
-    found = (
-        *_mean(twice_antisymmetric_part, size),
-        *_solutions(twice_symmetric_part, target),
-    )
+    if trace:
+        negative = _solutions(twice_part, times(-1, identity(size)))
+        found = (*_mean(partial(twice_part, sign=-1), size), *negative)
+    else:
+        found = _mean(twice_part, size)
     return tuple(filter(positive_definite, found))
 
 

@@ -1,5 +1,7 @@
 """Theorem 14: linear units that read each other by numbers are scaled by a matrix of numbers."""
 
+from fractions import Fraction
+
 from odenet.analyse import lyapunov
 from odenet.analyse.conditions import Part, Units, antisymmetric, dissipative, symmetric
 from odenet.analyse.factorisations import Matrix
@@ -25,7 +27,7 @@ def _numbers(units: Units, matrix: Matrix) -> lyapunov.Numbers | None:
     """M if all units are linear and all its entries rational numbers."""
     if not all(unit.linear for unit in units):
         return None
-    rows = []
+    rows: list[tuple[Fraction, ...]] = []
     for row in matrix:
         scalars = [operator.scalar for operator in row]
         found = [rational(scalar) for scalar in scalars if scalar is not None]

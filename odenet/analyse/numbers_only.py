@@ -139,7 +139,8 @@ class _Stepper:
                 return total
             case expr.Rate():
                 return self._rate(node, values)
-        return []
+            case _:
+                return []
 
     def _rate(self, node: expr.Rate, values: Mapping[Node, Values]) -> Values:
         pattern = self.patterns[node.function]
@@ -151,7 +152,7 @@ class _Stepper:
                 strict=True,
             )
         }  # fmt: skip
-        found = []
+        found: Values = []
         for state in self.groups[pattern.variable]:
             row: Values = [{}]
             for other, number in self.rates[state].items():
@@ -165,7 +166,8 @@ class _Stepper:
                 return as_mpf(node.value)
             case expr.Constant():
                 return as_mpf(self.numbers[node.name])
-        return arithmetic(node, self._number)
+            case _:
+                return arithmetic(node, self._number)
 
 
 def _zeros(states: tuple[State, ...]) -> Values:

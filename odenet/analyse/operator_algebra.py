@@ -27,10 +27,13 @@ class Letter(NamedTuple):
         return self.name + "ᵀ" * self.adjoint
 
 
+Powers = tuple[tuple[str, int | Fraction], ...]
+
+
 class Diagonal(NamedTuple):
     """A product of powers of diagonals, by name; fractional powers need factors >= 0."""
 
-    powers: tuple[tuple[str, int | Fraction], ...]
+    powers: Powers
 
     def __str__(self) -> str:
         return " ".join(power_text(name, power) for name, power in self.powers)
@@ -87,6 +90,11 @@ def core(word: Word) -> tuple[Word, Word, Word]:
     rest = word[len(before) :]
     after = rest[-1:] if rest and isinstance(rest[-1], Diagonal) else ()
     return before, rest[: len(rest) - len(after)], after
+
+
+def powers(word: Word) -> Powers:
+    """The diagonals in a word, with their powers."""
+    return tuple(p for letter in word if isinstance(letter, Diagonal) for p in letter.powers)
 
 
 def invert(word: Word) -> Word:
@@ -176,13 +184,12 @@ class Operator:
     @property
     def diagonals(self) -> frozenset[str]:
         """The names of the diagonals in it."""
-        letters = [letter for word, _ in self.terms for letter in word]
-        return frozenset(n for d in letters if isinstance(d, Diagonal) for n, _ in d.powers)
+        return frozenset(name for word, _ in self.terms for name, _ in powers(word))
 
     @property
     def symbols(self) -> frozenset[str]:
         """The names of the numbers in it."""
-        return frozenset().union(*(scalar.symbols for _, scalar in self.terms))
+        return frozenset[str]().union(*(scalar.symbols for _, scalar in self.terms))
 
     def __str__(self) -> str:
         return signed_sum(_term(word, scalar) for word, scalar in self.terms)
@@ -205,5 +212,4 @@ def total(operators: Iterable[Operator]) -> Operator:
 
 
 def _term(word: Word, scalar: Scalar) -> tuple[int, str]:
-    sign = -1 if len(scalar.terms) == 1 and scalar.terms[0][1] < 0 else 1
-    return sign, factor_text(-scalar if sign < 0 else scalar) + word_text(word)
+    return scalar.sign, factor_text(scalar.unsigned) + word_text(word)

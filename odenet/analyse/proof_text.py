@@ -56,7 +56,7 @@ def _part(part: Part, name: str) -> Iterator[str]:
     yield f"{block}s' = L φ(R s + b) with the units"
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit, part.units), start=1))
     for name, one in part.absorbed:
-        yield f"{name} = diag(φ') ≥ 0 of {one.text} stands with the linear terms."
+        yield f"{name} = diag(φ') ≥ 0 of {one.text} is among the linear terms."
     yield from _matrix(part)
     if part.nilpotent:
         yield f"No unit reads another in a circle: all eigenvalues of {jacobian} are 0."
@@ -75,7 +75,8 @@ def _part(part: Part, name: str) -> Iterator[str]:
 
 def _matrix(part: Part) -> Iterator[str]:
     if part.contracted is not None:
-        yield f"φ{part.contracted + 1} stands for its state, which the others read only through it."
+        unit = f"φ{part.contracted + 1}"
+        yield f"{unit} takes the place of its state, which the others read only through it."
     if part.expanded is None:
         yield from grid("M = R L = ", part.matrix)
         return
@@ -136,28 +137,29 @@ def _is_diagonal(matrix: Matrix) -> bool:
 
 def squares(found: tuple[Square, ...]) -> str:
     """`-2 γ W1ᵀW1 - W2ᵀW2`."""
-    terms = []
-    for i, square in enumerate(found, start=1):
-        name = f"W{i}" if len(found) > 1 else "W"
-        terms.append(f"{factor_text(square.weight)}{name}ᵀ{name}")
+    named = zip(found, _names(found), strict=True)
+    terms = [f"{factor_text(square.weight)}{name}ᵀ{name}" for square, name in named]
     return "-" + " - ".join(terms) if terms else "0"
 
 
 def rows(found: tuple[Square, ...]) -> str:
     """`W = [I, Kᵀ]`."""
-    names = [f"W{i}" if len(found) > 1 else "W" for i in range(1, len(found) + 1)]
-    texts = [", ".join(map(str, square.row)) for square in found]
-    return ", ".join(f"{name} = [{text}]" for name, text in zip(names, texts, strict=True))
+    named = zip(found, _names(found), strict=True)
+    return ", ".join(f"{name} = [{', '.join(map(str, square.row))}]" for square, name in named)
+
+
+def _names(found: tuple[Square, ...]) -> list[str]:
+    return [f"W{i}" for i in range(1, len(found) + 1)] if len(found) > 1 else ["W"] * len(found)
 
 
 def decay(part: Part) -> str:
     """`Γ = γ I ≥ 0 on Y and on Z`; no unit reads states with different γ."""
     numbers = dict.fromkeys(part.decay.values())
-    texts = []
-    for number in numbers:
-        states = [state.written for state, own in part.decay.items() if own == number]
-        texts.append(f"{factor_text(number)}I ≥ 0 on {' and '.join(states)}")
-    return f"Γ = {', '.join(texts)}"
+    states = {
+        number: " and ".join(s.written for s, own in part.decay.items() if own == number)
+        for number in numbers
+    }
+    return "Γ = " + ", ".join(f"{factor_text(n)}I ≥ 0 on {where}" for n, where in states.items())
 
 
 def unit(one: Unit) -> str:
@@ -206,7 +208,7 @@ def _bound(number: Fraction | None) -> str | None:
 
 def _slopes(units: tuple[Unit, ...]) -> str:
     """Why D >= 0: ` since relu is nondecreasing and the slopes of gelu are at least -129/1000`."""
-    reasons = []
+    reasons: list[str] = []
     found = [a.name for one in units if one.moved is None for a in one.activations]
     names = [name for name in dict.fromkeys(found) if name != "identity"]
     if names:

@@ -7,18 +7,21 @@ odenet/analyse/conditions.py, which compare sums of words.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 from odenet.analyse.bounded_slopes import bounded, least
 from odenet.analyse.conditions import Part, Spectrum, as_arranged, strongest
 from odenet.analyse.factorisations import Arrangement, arrangements
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.number_scaling import of_numbers
+from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.reductions import Decay, absorptions, components, parts, without_decay
 from odenet.analyse.slopes import moves
 from odenet.analyse.units import System
 from odenet.model.expressions.expr import Activation
 
 Activations = frozenset[Activation]
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def together(found: Iterable[Part]) -> Spectrum:
 def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
     """The system with the `let`s replaced by their values."""
 
-    def rows(row: dict) -> dict:
-        return {s: op.at(values) for s, op in row.items() if op.at(values)}
+    def rows(row: Mapping[Place, Operator]) -> dict[Place, Operator]:
+        found = {key: operator.at(values) for key, operator in row.items()}
+        return {key: operator for key, operator in found.items() if operator}
 
     units = tuple(
         replace(unit, row=rows(unit.row), column=rows(unit.column)) for unit in system.units
@@ -144,7 +148,8 @@ def _blocks(
     arrangement: Arrangement, decay: Decay, slowest: Scalar | None, signs: Signs
 ) -> list[Part] | None:
     """Statements about the irreducible blocks of M."""
-    matrix, found = arrangement.matrix, []
+    matrix = arrangement.matrix
+    found: list[Part] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
     for group in components(reads):
         block = arrangement.block(group)

@@ -63,7 +63,7 @@ class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        names: spelling -> canonical name of a parameter, or the Gate it stands for.
+        names: spelling -> canonical name of a parameter, or the Gate it means.
     """
 
     def __init__(self, model: Model):
@@ -95,7 +95,8 @@ class FormulaReader(NumberReader):
                 return self.operator(node.left) @ self.operator(node.right)
             case expr.Quotient():
                 return self.inverse(node.denominator) * self.operator(node.numerator)
-        return arithmetic(node, self.operator, self.scalar)
+            case _:
+                return arithmetic(node, self.operator, self.scalar)
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
@@ -137,10 +138,11 @@ class FormulaReader(NumberReader):
                 return self._applied(node)
             case expr.Hadamard():
                 return self._product(node, whole)
-        if any(isinstance(inside, expr.State) for inside in node.walk()):
-            message = "states stacked along the channels have no operator word"
-            raise OutsideTheorems(message, node.span)
-        return {node: IDENTITY}
+            case _:
+                if any(isinstance(inside, expr.State) for inside in node.walk()):
+                    message = "states stacked along the channels have no operator word"
+                    raise OutsideTheorems(message, node.span)
+                return {node: IDENTITY}
 
     def _applied(self, node: expr.Activate | expr.MapCall) -> Form:
         """A function; an odd one is read with the sign of its argument that is canonical."""

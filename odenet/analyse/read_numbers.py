@@ -6,7 +6,7 @@ from fractions import Fraction
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
-from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.program import Model
 
@@ -28,7 +28,7 @@ class NumberReader:
         self.nonnegative: set[str] = set()
         self.symbols: dict[str, expr.Node] = {}
         self._named: dict[Hashable, str] = {}
-        self._numbers: Mapping[str, Fraction | float | Width] = model.constants
+        self._numbers: Mapping[str, Fraction | float] = model.constants
 
     def spell(self, name: str) -> str:
         """A name as the author wrote it."""
@@ -56,7 +56,8 @@ class NumberReader:
                 for _ in range(abs(int(value))):
                     product = product * factor
                 return product
-        return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
+            case _:
+                return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
 
     def _note_sign(self, spelling: str, learned: DeclaredParameter) -> None:
         (self.nonnegative if learned.is_positive else self.learned).add(spelling)
@@ -103,7 +104,6 @@ class NumberReader:
             value = evaluate(node, self._numbers)
         except NotANumber:
             return Scalar.symbol(name)
-        assert not isinstance(value, Width)
         if value == 0:
             return Scalar()
         self.values[name] = Fraction(value)

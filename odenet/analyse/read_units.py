@@ -12,7 +12,7 @@ from odenet.analyse.functions import (
     reads_state,
 )
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import Diagonal, Operator
+from odenet.analyse.operator_algebra import Diagonal, Operator, powers
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.analyse.read_numbers import text_of
 from odenet.analyse.units import Row, System, Unit
@@ -36,7 +36,8 @@ def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> Sys
     """
     columns: dict[Applied | Times, Row] = {}
     linear: dict[tuple[State, State], Operator] = {}
-    forced, states = False, []
+    forced = False
+    states: list[State] = []
     for rated, rate in model.dynamics.system(1).items():
         states.append(reader.state(rated))
         for leaf, operator in reader.form(rate, whole).items():
@@ -179,7 +180,7 @@ class _Chains:
         states = any(isinstance(k, State) for k, _ in outer.argument)
         if len(inner) > 1 or states or not sign:
             raise OutsideTheorems(
-                "this activation stands inside another with more than a number between them: the "
+                "this activation is inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
                 leaf.node.span or outer.node.span,
             )
@@ -190,8 +191,7 @@ class _Chains:
         if len(factor.terms) != 1:
             return None
         word, number = factor.terms[0]
-        powers = [p for letter in word if isinstance(letter, Diagonal) for p in letter.powers]
-        known = all(power % 2 == 0 or name in self.signs.assumed for name, power in powers)
+        known = all(p % 2 == 0 or name in self.signs.assumed for name, p in powers(word))
         diagonal = all(isinstance(letter, Diagonal) for letter in word)
         return self.signs.of(number) if diagonal and known else None
 

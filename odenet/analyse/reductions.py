@@ -1,8 +1,8 @@
 """Systems whose spectrum bounds that of another: its blocks, without its decay, slopes taken in."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator
@@ -10,6 +10,7 @@ from odenet.analyse.units import System, Unit
 from odenet.model.expressions.expr import State
 
 Decay = dict[State, Scalar]
+Node = TypeVar("Node")
 
 
 def parts(system: System) -> list[System]:
@@ -24,11 +25,11 @@ def parts(system: System) -> list[System]:
     return [_restrict(system, group) for group in components(reads)]
 
 
-def components(reads: dict) -> list[list]:
+def components(reads: Mapping[Node, Collection[Node]]) -> list[list[Node]]:
     """Strongly connected components of a graph, those that reach no others first."""
     reach = {i: _reach(reads, i) for i in reads}
-    groups: list[list] = []
-    grouped: set = set()
+    groups: list[list[Node]] = []
+    grouped: set[Node] = set()
     for i in sorted(reads, key=lambda i: len(reach[i])):
         if i not in grouped:
             groups.append([j for j in reads if j in reach[i] and i in reach[j]])
@@ -36,7 +37,7 @@ def components(reads: dict) -> list[list]:
     return groups
 
 
-def _reach(reads: dict, start: Any) -> set:
+def _reach(reads: Mapping[Node, Collection[Node]], start: Node) -> set[Node]:
     """What a node reads, directly or through others, and itself."""
     seen, left = {start}, [start]
     while left:
@@ -66,7 +67,8 @@ def without_decay(system: System, signs: Signs) -> tuple[Decay, System] | None:
 
     States that one unit reads get the same γ, the least of theirs.
     """
-    linear, decay = dict(system.linear), {}
+    linear = dict(system.linear)
+    decay: Decay = {}
     for group in _read_together(system):
         found = [-linear.get((s, s), NOTHING).get(()) for s in group]
         least = [d for d in found if all((signs.of(other - d) or 0) >= 0 for other in found)]

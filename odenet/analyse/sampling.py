@@ -66,7 +66,7 @@ def sizes(model: Model) -> list[Size]:
     """Small sizes at which the model makes sense, smallest first."""
     channels = base_channels(model)
     axes = space_axes(model)
-    found = []
+    found: list[Size] = []
     for cells in (1, 2, 3) if axes else (1,):
         for multiple in (1, 2, 3, 4):
             size = Size(channels * multiple, (cells,) * axes)
@@ -143,4 +143,5 @@ def _drawn(tensor: Tensor, scale: float, rng: Generator) -> ndarray:
             return normal
         case "gain":
             return np.exp(0.5 * normal)
-    return np.exp(normal)
+        case "variance":
+            return np.exp(normal)

@@ -23,6 +23,7 @@ from odenet.analyse.operator_algebra import (
     core,
     invert,
     join,
+    powers,
 )
 from odenet.analyse.squares import Vector, halves
 
@@ -59,7 +60,7 @@ class _Equation:
 
 def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     """Positive weights for an aim, None if there are none of this form."""
-    equations = []
+    equations: list[_Equation] = []
     squares = halves(matrix, signs)
     for i in range(len(matrix)):
         for j in range(i + 1, len(matrix)):
@@ -201,9 +202,7 @@ def without_inverses(weights: UnitWeights) -> UnitWeights:
 
 def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]:
     """The diagonals in weights, with their powers."""
-    for weight in weights:
-        for letter in weight.terms[0][0]:
-            yield from letter.powers if isinstance(letter, Diagonal) else ()
+    return (power for weight in weights for power in powers(weight.terms[0][0]))
 
 
 def _normal(weights: list[Operator], signs: Signs) -> UnitWeights | None:

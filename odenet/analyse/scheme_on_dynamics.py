@@ -160,7 +160,7 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
-    """What to do where so many steps are not undone well enough to train by."""
+    """What to do where that many steps are not undone well enough to train by."""
     found = undone(model, derivation, steps)
     if found is None or found.fine:
         return None
@@ -175,7 +175,7 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
 
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
-    """Why `exact` cannot be had: what has no inverse is not undone bit for bit either."""
+    """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
     why = irreversible(model, derivation) if model.discretisation.exact else None
     if why is None:
         return None

@@ -125,7 +125,7 @@ def _number(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None:
 
 
 def _plain(part: Part) -> bool:
-    """Whether the proof is about the units as they stand in the text."""
+    """Whether the proof is about the units as they are in the text."""
     changed = part.contracted is not None or part.expanded is not None
     moved = any(unit.moved is not None for unit in part.units)
     return not (part.absorbed or part.allowance or changed or moved)

@@ -13,7 +13,7 @@ from odenet.analyse.operator_algebra import NOTHING
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import NotANumber, Width, evaluate
+from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
@@ -25,11 +25,9 @@ UNKNOWN: Bounds = (None, None)
 
 def with_slopes(system: System, model: Model, reader: FormulaReader) -> System:
     """The system whose units know the bounds of their slopes."""
-    units = []
-    for unit in system.units:
-        least, most = _bounds(unit, model, reader)
-        units.append(replace(unit, least=least, most=most))
-    return replace(system, units=tuple(units))
+    bounds = [(unit, _bounds(unit, model, reader)) for unit in system.units]
+    units = tuple(replace(unit, least=least, most=most) for unit, (least, most) in bounds)
+    return replace(system, units=units)
 
 
 def _bounds(unit: Unit, model: Model, reader: FormulaReader) -> Bounds:
@@ -63,14 +61,10 @@ def _between(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
 def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
     """What the row of an activation says of its slope, at the values of its constants."""
     row = ACTIVATIONS[activation.name]
-    values = []
-    for node in activation.constants:
-        try:
-            value = evaluate(node, model.constants)
-        except NotANumber:
-            return UNKNOWN
-        assert not isinstance(value, Width)
-        values.append(value)
+    try:
+        values = [evaluate(node, model.constants) for node in activation.constants]
+    except NotANumber:
+        return UNKNOWN
     most = _exact(row.slope(*values))
     if row.nondecreasing(*values):
         return Fraction(0), most
@@ -103,7 +97,8 @@ def moves(system: System, signs: Signs) -> Iterator[System]:
 
 def _all_moved(system: System, turned: frozenset[int]) -> System:
     """The units in `turned` taken from their largest slope, falling ones from their least."""
-    units, linear = [], dict(system.linear)
+    units: list[Unit] = []
+    linear = dict(system.linear)
     for k, unit in enumerate(system.units):
         amount = unit.most if k in turned else unit.least if (unit.least or 0) < 0 else None
         if amount is None:

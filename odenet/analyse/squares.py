@@ -37,7 +37,7 @@ def negative_squares(matrix: Matrix, signs: Signs) -> tuple[Square, ...] | None:
 
 def halves(matrix: Matrix, signs: Signs) -> Vector:
     """The words whose squares are in the diagonal blocks with a negative factor."""
-    found = []
+    found: list[tuple[int, Word]] = []
     for i, row in enumerate(matrix):
         for word, scalar in row[i].terms:
             half = root(word)
@@ -73,7 +73,7 @@ def _eliminate(
     gram: list[list[Scalar]], words: Vector, units: int, signs: Signs
 ) -> tuple[Square, ...] | None:
     """G = Σ weight wᵀ w by elimination; None if G is not seen to be positive semidefinite."""
-    squares = []
+    squares: list[Square] = []
     left = list(range(len(words)))
     while left:
         fit = [a for a in left if signs.of(gram[a][a]) == 1 and _divides(gram, a, left)]

@@ -9,6 +9,7 @@ is kept apart, as operators from state to state; odenet/analyse/factorisations.p
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import nan
 
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Operator
@@ -115,11 +116,10 @@ def not_monotone(unit: Unit, model: Model) -> expr.Activation | None:
     return None
 
 
-def _constants(activation: expr.Activation, model: Model) -> Iterator[float]:
+def _constants(activation: expr.Activation, model: Model) -> Iterator[Fraction | float]:
     """The values of an activation's constants; nan, which fails every test, for a learned one."""
     for node in activation.constants:
         try:
-            value = evaluate(node, model.constants)
+            yield evaluate(node, model.constants)
         except NotANumber:
-            value = float("nan")
-        yield value  # type: ignore[misc]
+            yield nan

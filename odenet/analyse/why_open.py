@@ -33,7 +33,8 @@ def _pair(plain: Arrangement, signs: Signs) -> tuple[str, Span | None]:
             span = plain.units[i].span or plain.units[j].span
             if not ratio:
                 pair = f"{one} and {plain.matrix[j][i]}"
-                return f"{units} stand {pair}: one is no multiple of the other's adjoint", span
+                neither = "neither is a multiple of the other's adjoint"
+                return f"{units} the couplings are {pair}: {neither}", span
             if ratio and signs.of(one.terms[0][1] * other.terms[0][1]) == 1:
                 return f"{units} the coupling {one} has the same sign both ways", span
     return "no positive weights balance all pairs of units at once", None

@@ -14,11 +14,12 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, verifying
+from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
 from odenet.cli.output import say
-from odenet.diagnostics import SpecError, render
+from odenet.diagnostics import Diagnostic, SpecError, render
+from odenet.extras import MissingLibraries
 from odenet.files import explain
-from odenet.interrupts import SIGNALS, Interrupted, heard
+from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
 app = typer.Typer(
     name="odenet",
@@ -33,6 +34,8 @@ app.command("check")(checking.check)
 app.command("verify")(verifying.verify)
 app.command("train")(training.train)
 app.command("eval")(training.evaluate)
+app.command("predict")(using.predict)
+app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
 app.command("convert")(converting.convert)
@@ -64,7 +67,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek is shown their codes
             stream.reconfigure(errors="backslashreplace")
     try:
-        with heard():
+        with interruptible():
             _run()
     except Interrupted as interrupted:
         for number in SIGNALS:  # one more ends what the interpreter does at its end
@@ -91,6 +94,9 @@ def _run() -> None:
             sys.stdout.flush()  # here, where it can still be said that it failed
     except SpecError as error:
         say(error, err=True)
+        sys.exit(1)
+    except MissingLibraries as error:
+        say(render(Diagnostic(error.message, help=error.help)), err=True)
         sys.exit(1)
     except BrokenPipeError:
         _abandon_output()

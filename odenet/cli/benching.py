@@ -9,6 +9,7 @@ import typer
 
 import odenet
 from odenet.cli.output import say
+from odenet.extras import require
 
 
 def bench(
@@ -48,6 +49,7 @@ def bench(
             err=True,
         )
         raise typer.Exit(1)
+    require("bench", "odenet bench")
     sys.path.insert(0, str(checkout))
     import_module("bench.run").run(
         _counts(depths, "--depths") if depths else [],

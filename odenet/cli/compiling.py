@@ -33,7 +33,7 @@ class Emit(StrEnum):
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Collect no garbage, a tenth of a cold start: the process ends before it pays."""
     before = gc.isenabled()
     gc.disable()
@@ -45,7 +45,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@_uncollected()
+@_without_garbage_collection()
 def compile_spec(
     file: Annotated[Path, typer.Argument(help="The specification.")],
     output: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from odenet.cli.output import say
+from odenet.extras import require
 
 
 def convert(
@@ -34,6 +35,7 @@ def convert(
     ] = None,
 ) -> None:
     """Make a residual network reversible, with its weights reused unchanged."""
+    require("train", "odenet convert", "torchvision")
     from odenet.conversion.zoo import Conversion, ZooError, build, save
 
     constants = {"gamma": gamma, "h": h}

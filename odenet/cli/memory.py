@@ -17,13 +17,16 @@ def memory(
         int | None, typer.Option(min=2, help="Samples [default: those of its recipe].")
     ] = None,
     set_: Settings = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Also for flows that are reversed in exact arithmetic.")
+    ] = False,
     run: Annotated[
-        bool, typer.Option("--run/--no-run", help="Run a step in each mode and measure it.")
-    ] = True,
+        bool, typer.Option("--run", help="Run a step in each mode too, and measure it.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Print how much memory a training step takes in each memory mode."""
+    """Predict how much memory a training step takes in each memory mode."""
     import torch
     from rich.console import Console
 
@@ -39,7 +42,7 @@ def memory(
     program.require_network()
     require_room(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    modes = modes_of(program)
+    modes = modes_of(program, exact)
     title = f"{program.name}: a training step on {samples} samples, {device}"
     expected = {mode: predicted(program, samples, mode, device) for mode in modes}
     if not json_:  # at once: running a step of a large network takes a while

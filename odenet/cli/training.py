@@ -10,20 +10,21 @@ import typer
 from odenet.cli.header import announce
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
-    from odenet.train.records import Options
+    from odenet.training.records import Options
 
 DataName = Annotated[
     str | None,
     typer.Option(
         "--data",
         metavar="NAME",
-        help="digits, cifar10, cifar100, stl10, fashion_mnist, rings, moons, or folder:PATH "
-        "with one folder of pictures per class.",
+        help="A data set as recipes name it, such as digits or cifar10, or folder:PATH with one "
+        "folder of pictures per class.",
     ),
 ]
 DataRoot = Annotated[
@@ -52,6 +53,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train so many times, from consecutive seeds; gives the mean."),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
     ] = None,
@@ -101,6 +106,11 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
+    if seeds is not None and (resume is not None or devices or nodes):
+        raise typer.BadParameter("starts new runs on one device", param_hint="--seeds")
+    require("train", "odenet train")
+    if tensorboard:
+        require("tensorboard", "--tensorboard")
     settings = read_settings(set_, spec)
     short = {
         "epochs": epochs,
@@ -129,14 +139,20 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
-    from odenet.train.results import show_result
-    from odenet.train.run import first_process
-    from odenet.train.run import resume as go_on
-    from odenet.train.run import train as start
-    from odenet.train.stopping import Stopped
+    from odenet.training.results import show_result
+    from odenet.training.run import first_process
+    from odenet.training.run import resume as go_on
+    from odenet.training.run import train as start
+    from odenet.training.seeds import show_seeds, train_seeds
+    from odenet.training.stopping import Stopped
 
     console = Console(quiet=not first_process())
     try:
+        if spec is not None and seeds is not None:
+            options = _options(None, given)
+            results = train_seeds(spec, seeds, settings, options, out, console, unchecked)
+            show_seeds(results, console)
+            return
         if program is not None:
             result = start(program, settings, _options(None, given), out, console, unchecked)
         else:
@@ -153,10 +169,12 @@ def train(
 def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program":
     """The program to train, announced; refused here and now if it claims what does not hold."""
     import odenet
-    from odenet.train.verdicts import judged
+    from odenet.training.verdicts import judged
 
     program = odenet.load(spec, set=settings)
     program.require_network()
+    if program.model.discretisation.tolerance is not None:
+        require("adaptive", "a flow with adaptive steps")
     judged(program, unchecked)
     announce(program)
     return program
@@ -174,11 +192,12 @@ def evaluate(
     plugin: Plugins = None,
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's."""
+    require("train", "odenet eval")
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
-    from odenet.train.results import show_damaged
-    from odenet.train.run import evaluate as measure
+    from odenet.training.results import show_damaged
+    from odenet.training.run import evaluate as measure
 
     settings = {} if data is None else {"data": _data(data)}
     weights = "last" if last else "best"
@@ -198,10 +217,11 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Print the results of runs side by side, and draw their curves."""
+    require("train", "odenet compare")
     from rich.console import Console
 
-    from odenet.train.comparison import draw_comparison, read_results, show_comparison
-    from odenet.train.figures import require_format
+    from odenet.training.comparison import draw_comparison, read_results, show_comparison
+    from odenet.training.figures import require_format
 
     if out is not None:
         require_format(out)
@@ -226,14 +246,15 @@ def study(
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 
-    A lesion leaves out or shuffles steps. Runs of several depths also show how the norms depend
-    on the depth.
+    A lesion leaves out or shuffles steps. Several runs of one network are drawn over time together,
+    and if their depths differ, how the norms depend on it.
     """
+    require("train", "odenet study")
     from rich.console import Console
 
-    from odenet.train.comparison import places_of
-    from odenet.train.studies import depth_law, study_run
-    from odenet.train.study_figures import draw_depth_law, draw_study, show_study
+    from odenet.training.comparison import places_of
+    from odenet.training.studies import depth_law, study_run
+    from odenet.training.study_figures import draw_depth_law, draw_rates, draw_study, show_study
 
     console, studies = Console(), []
     for run, place in zip(runs, places_of(runs), strict=True):
@@ -243,8 +264,12 @@ def study(
         folder = run / "study" if out is None else out / place
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
+    together = out or runs[0] / "study"
+    if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
+        draw_rates(studies, together / "rates.png")
+        say(f"wrote {together / 'rates.png'}")
     if len({study.depth for study in studies}) > 1:
-        picture = (out or runs[0] / "study") / "depth.png"
+        picture = together / "depth.png"
         draw_depth_law(studies, picture)
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
@@ -253,7 +278,7 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
     """The options on the command line, over those the run began with."""
     from dataclasses import replace
 
-    from odenet.train.records import Options, RunFolder
+    from odenet.training.records import Options, RunFolder
 
     before = Options() if run is None else RunFolder(run).read_record().options
     return replace(before, **{name: value for name, value in given.items() if value is not None})

@@ -20,22 +20,22 @@ def verify(
         Path | None, typer.Option(help="Also say whether it was written for this specification.")
     ] = None,
 ) -> None:
-    """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is none."""
+    """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is not one."""
     from odenet.verify import main
 
     with redirect_stdout(io.StringIO()) as found:  # it prints what a stranger's file says
         code = main(certificate)
     say(found.getvalue().rstrip("\n"))
     if spec is not None and code < 2:
-        code = max(code, _other(certificate, spec))
+        code = max(code, _written_for(certificate, spec))
     raise typer.Exit(code)
 
 
-def _other(certificate: Path, spec: Path) -> int:
+def _written_for(certificate: Path, spec: Path) -> int:
     """0 if the certificate names the text of a specification, else 1."""
     from odenet.compiler import read
 
     named = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
     same = named == sha256(read(spec).text.encode()).hexdigest()
-    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it stands")
+    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it is now")
     return 0 if same else 1

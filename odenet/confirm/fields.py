@@ -1,7 +1,7 @@
 """The author's formulas on numbers, with derivatives: dual numbers, in plain Python.
 
 This is what everything that is said about the dynamics is compared with. It reads the typed
-formulas as they stand and shares no code with the algebra of words or with the search for
+formulas as they are and shares no code with the algebra of words or with the search for
 counterexamples.
 """
 
@@ -133,7 +133,8 @@ class Evaluation:
                 return self._concat([self.field(part) for part in node.parts])
             case expr.MapCall():
                 return self._call(node)
-        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+            case _:
+                raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
         """A formula for a number."""
@@ -152,7 +153,8 @@ class Evaluation:
                 return self.number(node.numerator) / self.number(node.denominator)
             case expr.Power():
                 return self._power(self.number(node.base), self.number(node.exponent))
-        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+            case _:
+                raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def _power(self, base: float, exponent: float) -> float:
         if base < 0 and exponent != int(exponent):
@@ -187,7 +189,8 @@ class Evaluation:
                 return found.scaled(1 / self.number(operator.denominator))
             case expr.Sum():
                 return self._sum([(sign, self._apply(term, x)) for sign, term in operator.terms])
-        raise NoNumbers(f"{type(operator).__name__} has no numerical model")
+            case _:
+                raise NoNumbers(f"{type(operator).__name__} has no numerical model")
 
     def _activate(self, activation: expr.Activation, x: Jet) -> Jet:
         row = ACTIVATIONS[activation.name]

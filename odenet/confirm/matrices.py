@@ -103,7 +103,8 @@ def eigenvalues(matrix: Sequence[Sequence[complex]]) -> list[complex]:
     scale = sum(abs(x) for row in a for x in row)
     if not scale < float("inf"):
         raise ArithmeticError("the matrix is not finite")
-    found, end, sweeps = [], len(a) - 1, 0
+    found: list[complex] = []
+    end, sweeps = len(a) - 1, 0
     while end >= 0:
         start = end
         while start > 0 and abs(a[start][start - 1]) > 1e-16 * (
@@ -153,7 +154,7 @@ def _sweep(a: list[list[complex]], start: int, end: int, shift: complex) -> None
     """One step A - σ = Q R, A = R Q + σ on the rows from start to end."""
     for i in range(start, end + 1):
         a[i][i] -= shift
-    rotations = []
+    rotations: list[tuple[complex, complex, complex, complex]] = []
     for k in range(start, end):
         x, y = a[k][k], a[k + 1][k]
         length = (abs(x) ** 2 + abs(y) ** 2) ** 0.5

@@ -107,7 +107,8 @@ def _slopes(
     floor: float,
 ) -> Measured:
     """Errors with ever more steps, until the order is the expected one or nothing is learned."""
-    count, errors = FIRST.get(order, 2), []
+    errors: list[float] = []
+    count = FIRST.get(order, 2)
     while count <= LAST:
         error = _error(scheme, problem, beginning, count, values)
         if not floor < error < LARGE:
@@ -227,7 +228,8 @@ class _Beginning:
             return [*rows[0], *missed]
 
         for _ in range(3):
-            now, columns = rough(state), []
+            now = rough(state)
+            columns: list[list[float]] = []
             for i in own:
                 moved = list(state)
                 moved[i] += 1e-4

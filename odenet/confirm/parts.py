@@ -127,7 +127,8 @@ class PartCheck:
 
     def _blocks(self, operators: Sequence[Sequence[Operator]]) -> Matrix:
         """A matrix of operators, one row and column per unit, as one matrix."""
-        sizes, found = self._sizes(), []
+        found: Matrix = []
+        sizes = self._sizes()
         for height, row in zip(sizes, operators, strict=True):
             blocks = [
                 self.words.matrix(entry, size) if entry else _zeros(height, size)

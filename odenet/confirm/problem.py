@@ -39,7 +39,7 @@ class Problem:
 
     def at(self, name: str, time: float, derivative: int = 0) -> list[float]:
         """The entries of an unknown, or of a derivative of it, at a time."""
-        found = []
+        found: list[float] = []
         for series in self.solution[name]:
             for _ in range(derivative):
                 series = [k * a for k, a in enumerate(series)][1:]
@@ -67,7 +67,7 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     rates = RightHandSides.draw(scheme, rng, sin)
     orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
-        raise NoNumbers("a right-hand side reads what is no unknown of the pattern")
+        raise NoNumbers("a right-hand side reads what is not an unknown of the pattern")
     solution = {
         name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(WIDTH)]
         for name, order in orders.items()
@@ -90,7 +90,9 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
 class _Force:
     """The series of one right-hand side on the solution, by s' = c u', c' = -s u'."""
 
-    def __init__(self, pattern: Pattern, rates: RightHandSides, solution: Mapping):
+    def __init__(
+        self, pattern: Pattern, rates: RightHandSides, solution: Mapping[str, list[Series]]
+    ):
         self.reads = [solution[name] for name in pattern.reads]
         self.inner = rates.inner[pattern.function]
         self.outer = rates.outer[pattern.function]

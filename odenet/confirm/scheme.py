@@ -1,8 +1,9 @@
 """What was derived from the text of a scheme, against its lines on numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
+from functools import partial
 from itertools import combinations
 from math import prod
 from random import Random
@@ -20,7 +21,7 @@ from odenet.model.typed.scheme import Scheme
 
 SEED = 2018
 PROBLEMS = 6  # that are tried for two that agree
-ROUNDED = 100  # errors may be so many times as large as what rounded coefficients leave over
+ROUNDED = 100  # errors may be this many times as large as what rounded coefficients leave over
 LITTLE = 0.02  # h in the finest measurements, some times over
 # Decimal digits, in turn: a disagreement that goes away with more of them was rounding, after
 # divisions by the smallest number a float can be, or by products of such numbers.
@@ -129,7 +130,9 @@ def _after(scheme: Scheme) -> list[Slot]:
     return [Slot(slot.name, slot.offset + 1) for slot in scheme.slots]
 
 
-def _step(scheme: Scheme, rates: RightHandSides, kind: Any, h: Any, values: Mapping) -> Run:
+def _step(
+    scheme: Scheme, rates: RightHandSides, kind: Any, h: Any, values: Mapping[str, Any]
+) -> Run:
     numbers = numbers_of(scheme, kind, h, values)
     return compiled(scheme.updates, scheme.slots, _after(scheme), numbers, rates, kind)
 
@@ -203,7 +206,7 @@ def _undone(
     return min(_distance(mirror(backward(mirror(forward(before)))), before) for mirror in mirrors)
 
 
-def _mirrors(scheme: Scheme) -> Iterator[Any]:
+def _mirrors(scheme: Scheme) -> Iterator[Callable[[list[Decimal]], list[Decimal]]]:
     """What time running backwards can do to the stored values.
 
     First the newest of an unknown takes the place of its oldest. Where the scheme has unknowns of
@@ -222,9 +225,11 @@ def _mirrors(scheme: Scheme) -> Iterator[Any]:
                 places[a], places[b] = places[b], places[a]
             choices.append(places)
     for places in choices:
-        yield lambda state, places=places: [
-            state[WIDTH * k + i] for k in places for i in range(WIDTH)
-        ]
+        yield partial(_exchanged, places)
+
+
+def _exchanged(places: list[int], state: list[Decimal]) -> list[Decimal]:
+    return [state[WIDTH * k + i] for k in places for i in range(WIDTH)]
 
 
 def _volume(derivation: Derivation, values: Mapping[str, Any], rng: Random) -> str | None:
@@ -236,7 +241,7 @@ def _volume(derivation: Derivation, values: Mapping[str, Any], rng: Random) -> s
     known = numbers_of(scheme, float, h, values)
     stated = float(volume.evalf(subs={s: known[str(s)] for s in volume.free_symbols}))
     step = _step(scheme, rates.of_kind(complex), complex, complex(h), values)
-    columns = []
+    columns: list[list[float]] = []
     for k in range(len(state)):
         moved = [complex(x, TINY * (i == k)) for i, x in enumerate(state)]
         columns.append([x.imag / TINY for x in step(moved)])

@@ -67,7 +67,8 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
             return number(node.numerator, known, kind) / number(node.denominator, known, kind)
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
-    raise NoNumbers(f"{type(node).__name__} is no number")
+        case _:
+            raise NoNumbers(f"{type(node).__name__} is not a number")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class RightHandSides:
     def function(self, name: str) -> Callable[..., tuple[Any, Any]]:
         """A function of the entries of its arguments, one after the other."""
         if name not in self.outer:
-            raise NoNumbers(f"{name} is no right-hand side of the pattern")
+            raise NoNumbers(f"{name} is not a right-hand side of the pattern")
         squash, (b0, b1) = self.squash, self.shift[name]
         upper = [a for matrix in self.inner[name] for a in matrix[0]]
         lower = [a for matrix in self.inner[name] for a in matrix[1]]
@@ -208,7 +209,8 @@ class _Writer:
                 return f"({a}) / {below}", f"({b}) / {below}"
             case expr.Rate():
                 return self._rate(node)
-        raise NoNumbers(f"{type(node).__name__} has no numerical model")
+            case _:
+                raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def _sum(self, node: expr.Sum) -> tuple[str, str]:
         terms = [(sign, self.field(term)) for sign, term in node.terms]

@@ -103,7 +103,8 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
         ValueError: the derivative is not a diagonal times R.
     """
     slopes = words.evaluation.field(formula).slopes
-    at, found = places(words), []
+    found: list[float] = []
+    at = places(words)
     rows = {s: words.matrix(op, len(at[s])) for s, op in unit.row.items()}
     for i in range(len(slopes[0])):
         read = [
@@ -165,7 +166,8 @@ def _states(evaluation: Evaluation) -> Mapping[State, Jet]:
 
 def places(words: Words) -> Mapping[State, range]:
     """Where a state is among the unknowns, by its author's spelling."""
-    found, start = {}, 0
+    found: dict[State, range] = {}
+    start = 0
     for state, jet in _states(words.evaluation).items():
         found[words.reader.state(state)] = range(start, start + len(jet.value))
         start += len(jet.value)

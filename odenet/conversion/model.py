@@ -8,8 +8,8 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.borrowed import Blocks, guarded, twin_of
+from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.residual import find_row, keeps_shape
 from odenet.conversion.reversible import (
     ConversionSettings,
@@ -71,7 +71,7 @@ def convert(
             f"{type(model).__name__} has no residual blocks that are known here; "
             "odenet.reversible makes a flow of any modules that keep the shape"
         )
-    flows = [module for module in converted.modules() if isinstance(module, AdoptedFlow)]
+    flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
     if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
         raise ValueError(
             f"v0 is one module for {len(flows)} flows, whose channels differ: give a function that "
@@ -135,7 +135,7 @@ def _in_mode(module, training: bool):
     return module
 
 
-def _flow(blocks: Blocks, options: ConversionSettings) -> AdoptedFlow:
+def _flow(blocks: Blocks, options: ConversionSettings) -> ModuleFlow:
     first = blocks.read()[0]
     if options.v0 == "learned":
         row = find_row(first)

@@ -11,8 +11,8 @@ from torch import nn
 
 from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
-from odenet.conversion.adopted import AdoptedFlow, adopted_class
 from odenet.conversion.axes import channel_axis
+from odenet.conversion.module_flow import ModuleFlow, module_flow_class
 from odenet.model.elaboration.schemes import library, library_scheme
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
@@ -53,7 +53,7 @@ def reversible(
     exact: bool = False,
     dim: int | None = None,
     **constants: float,
-) -> AdoptedFlow:
+) -> ModuleFlow:
     """A flow whose step n evaluates the n-th of given modules.
 
     Args:
@@ -69,8 +69,8 @@ def reversible(
         **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
 
     Warns:
-        UserWarning: if so many steps are not undone in float32 well enough to train by, or have no
-            inverse at all (euler, heun, rk4; momentum with γ = 0).
+        UserWarning: if that many steps are not undone in float32 well enough to train by, or have
+            no inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
@@ -92,12 +92,12 @@ def reversible(
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
 
 
-def new_flow(steps: int, options: ConversionSettings) -> AdoptedFlow:
+def new_flow(steps: int, options: ConversionSettings) -> ModuleFlow:
     """A flow of a scheme that has yet to be given its modules."""
     text = spec_text(options)
     _warn_of_drift(_program(options.scheme, text), steps)
     generated, maps = _generated(options.scheme, text)
-    flow = adopted_class(generated, maps)(len(_scheme(options.scheme).patterns), steps)
+    flow = module_flow_class(generated, maps)(len(_scheme(options.scheme).patterns), steps)
     flow.residual = options.residual
     if isinstance(options.v0, nn.Module):
         flow.speed = nn.ModuleList([options.v0])
@@ -112,7 +112,7 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     """
     for pattern in scheme.patterns:
         if pattern.decay:
-            raise ValueError(f"{scheme.name} takes no module: its decay stands in the equation")
+            raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")
         if len(pattern.reads) != 1:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"

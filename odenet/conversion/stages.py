@@ -7,8 +7,8 @@ from typing import Any, NoReturn, cast
 
 from torch import Tensor, nn
 
-from odenet.conversion.adopted import AdoptedFlow
 from odenet.conversion.borrowed import Blocks, changed
+from odenet.conversion.module_flow import ModuleFlow
 from odenet.runtime.memory import recomputed
 from odenet.runtime.tracing import as_node
 
@@ -46,7 +46,7 @@ class ResidualStage(nn.Sequential):
             raise RuntimeError(changed(self))
         for name in self.plan:
             module = self.get_submodule(name)
-            again = self.checkpoint and not isinstance(module, AdoptedFlow)
+            again = self.checkpoint and not isinstance(module, ModuleFlow)
             input = recomputed(module, input) if again else module(input)
         return input
 
@@ -108,14 +108,14 @@ class ResidualStage(nn.Sequential):
         blocks = None if piece in self._modules else self._flow(piece).blocks
         return (piece,) if blocks is None else blocks.names
 
-    def _flow(self, piece: str) -> AdoptedFlow:
-        return cast(AdoptedFlow, self.get_submodule(piece))
+    def _flow(self, piece: str) -> ModuleFlow:
+        return cast(ModuleFlow, self.get_submodule(piece))
 
 
 class Encoder(nn.TransformerEncoder):
     """A transformer encoder whose layers are the steps of a flow."""
 
-    flow: AdoptedFlow
+    flow: ModuleFlow
 
     def forward(
         self,

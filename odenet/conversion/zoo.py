@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
+from odenet.extras import require
 from odenet.files import replacing
 
 
 class ZooError(ValueError):
-    """A network or its weights cannot be had; the text says why and what to do."""
+    """A network or its weights are not available; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Conversion:
     exact: bool = False
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """The converted network."""
+        """A network, converted in this way."""
         return convert(model, self.scheme, v0=self.v0, exact=self.exact, **self.constants)
 
 
@@ -77,13 +78,13 @@ def restore(file: str | Path) -> nn.Module:
     """The network that `save` or ``odenet convert -o`` wrote.
 
     Raises:
-        ZooError: if the file is none of these.
+        ZooError: if the file is not one of these.
     """
     try:
         saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         conversion = Conversion(**saved["converted"])
     except Exception as error:
-        raise ZooError(f"{file} is no converted network: {_first_line(error)}") from None
+        raise ZooError(f"{file} is not a converted network: {_first_line(error)}") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when it was converted
         model = conversion.apply(build(conversion.name, None))
@@ -92,6 +93,7 @@ def restore(file: str | Path) -> nn.Module:
 
 
 def _make(name: str, pretrained: bool) -> nn.Module:
+    require("train", f"the network `{name}`", "torchvision")
     from torchvision import models
 
     known = models.list_models()

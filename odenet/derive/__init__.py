@@ -9,12 +9,13 @@ from odenet.derive.intervals import XI, Interval
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order
 from odenet.derive.roundtrip import RoundTrip
-from odenet.derive.shears import Shear
+from odenet.derive.shears import Coefficient, Shear
 from odenet.derive.stability import Axis, Stability
 
 __all__ = [
     "XI",
     "Axis",
+    "Coefficient",
     "Derivation",
     "Interval",
     "Obstacle",

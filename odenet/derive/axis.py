@@ -85,7 +85,7 @@ class Axis:
         return f"{self.variable} {sign} {shown}" + ("" if shown == number else f" = {number}")
 
     def _ranges(self) -> str:
-        found = []
+        found: list[str] = []
         for part in self.intervals:
             below, above = ("≤" if c else "<" for c in (part.closed_low, part.closed_high))
             low = f"{float(part.low):.6g} {below} " if part.low else ""

@@ -36,8 +36,8 @@ class Scalars:
 
     Args:
         scheme: its text.
-        expand: whether a `let` stands for its definition instead of for itself.
-        further: symbols the field has besides.
+        expand: whether a `let` is replaced by its definition.
+        further: other symbols of the field.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
@@ -94,7 +94,8 @@ class Scalars:
                 if exponent < 0:
                     value = self._divide(self.field.one, value, node)
                 return value ** abs(exponent)
-        return arithmetic(node, self.read)
+            case _:
+                return arithmetic(node, self.read)
 
     def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
         """Refuse a power that has very many terms when it is multiplied out."""
@@ -206,7 +207,8 @@ def as_mpf(value: Value) -> Any:
 
 def _factored(element: FracElement) -> sympy.Expr:
     """The element as one product of powers of irreducible polynomials."""
-    number, shown = sympy.Integer(1), []
+    number: sympy.Expr = sympy.Integer(1)
+    shown: list[sympy.Expr] = []
     for polynomial, sign in ((element.numer, 1), (element.denom, -1)):
         content, factors = polynomial.factor_list()
         number *= sympy.Rational(int(content.numerator), int(content.denominator)) ** sign
@@ -244,7 +246,8 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return sympy.Rational(node.value.numerator, node.value.denominator)
         case expr.Constant():
             return sympy.Symbol(node.name)
-    return arithmetic(node, to_sympy)
+        case _:
+            return arithmetic(node, to_sympy)
 
 
 def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:

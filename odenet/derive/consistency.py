@@ -7,12 +7,11 @@ wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 import sympy
 
 from odenet.derive.coefficients import H, Scalars
-from odenet.derive.h_series import NoSeries, Number
+from odenet.derive.h_series import NoSeries, Number, Powers
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.text import notation
 from odenet.model.typed.scheme import Pattern, Scheme
@@ -25,8 +24,7 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     symbols.
     """
     scalars = Scalars(scheme, expand=True)
-    named: tuple[Any, ...] = scalars.field.symbols
-    symbols = {symbol: scalars.symbol(symbol) for symbol in named if symbol != H}
+    symbols = {s: scalars.symbol(s) for s in scalars.field.symbols if s != H}
     found: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
@@ -39,17 +37,19 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     return found
 
 
-def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern) -> Number | None:
+def _factor(
+    scheme: Scheme, scalars: Scalars, symbols: Mapping[sympy.Symbol, Number], pattern: Pattern
+) -> Number | None:
     """κ of one function: by how much the scheme scales it, None where no number does."""
     key = (pattern.function, ())
     limit = pattern.order + 2
 
-    def residual(factor: int) -> dict:
+    def residual(factor: int) -> dict[str, Powers]:
         factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
         return OrderConditions(scheme, scalars, symbols, limit, factors).errors(key)
 
     without, once = residual(0), residual(1)
-    found = set()
+    found: set[Number] = set()
     for row in without.keys() | once.keys():
         old, new = without.get(row, {}), once.get(row, {})
         power = min([*old, *new])
@@ -63,7 +63,7 @@ def _factor(scheme: Scheme, scalars: Scalars, symbols: Mapping, pattern: Pattern
 def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
     """`Y' = F(Y)/(1 - β)`, for all equations of the pattern."""
     shown = notation(scheme)
-    found = []
+    found: list[str] = []
     for pattern in scheme.patterns:
         factor = factors[pattern.function]
         above, below = factor.as_numer_denom()

@@ -69,7 +69,7 @@ class DampedStep:
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
             values[update.target] = self._read(update.value, values)
-        found = {}
+        found: dict[str, int] = {}
         for pattern in self.scheme.patterns:
             new = Slot(pattern.variable, 1)
             off = _plus(values[new], self._exact(new), -1)
@@ -80,13 +80,15 @@ class DampedStep:
     def start_errors(self) -> dict[Slot, int]:
         """Value before the first step -> the lowest power of h at which its start line is off."""
         now: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
-        found = {}
+        found: dict[Slot, int] = {}
         for slot, value in self.scheme.starts:
             off = _plus(self._read(value, now), self._exact(slot), -1)
             found[slot] = min((k for part in off for k in part), default=self.limit + 1)
         return found
 
-    def _drawn(self, pattern: Pattern, draws: random.Random) -> Iterator[dict[tuple, Fraction]]:
+    def _drawn(
+        self, pattern: Pattern, draws: random.Random
+    ) -> Iterator[dict[tuple[int, ...], Fraction]]:
         """A polynomial for each component: powers of all values read -> its coefficient."""
         count = DIMENSION * len(pattern.reads)
         degrees = [d for d in product(range(self.limit + 1), repeat=count) if sum(d) <= self.limit]
@@ -124,7 +126,7 @@ class DampedStep:
     def _rate(self, pattern: Pattern, arguments: list[Vector]) -> Vector:
         parts = [part for argument in arguments for part in argument]
         powers = [self._powers(part) for part in parts]
-        found = []
+        found: list[Powers] = []
         for polynomial in self.fields[pattern.function]:
             total: Powers = {}
             for degrees, coefficient in polynomial.items():
@@ -151,11 +153,13 @@ class DampedStep:
             case expr.Rate():
                 arguments = [self._read(argument, values) for argument in node.arguments]
                 return self._rate(self.patterns[node.function], arguments)
-        total: Vector = [{} for _ in range(DIMENSION)]
-        if isinstance(node, expr.Sum | expr.Product | expr.Quotient):
-            for factor, part in combination(node, self._factor):
-                total = _plus(total, _scaled(self._read(part, values), factor, self.limit))
-        return total
+            case expr.Sum() | expr.Product() | expr.Quotient():
+                total = _zero()
+                for factor, part in combination(node, self._factor):
+                    total = _plus(total, _scaled(self._read(part, values), factor, self.limit))
+                return total
+            case _:
+                return _zero()
 
 
 def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str, str]:
@@ -194,6 +198,10 @@ def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, loss: i
     if worst is None or reached[worst] >= order:
         return ""
     return followed(scheme, worst, reached[worst])
+
+
+def _zero() -> Vector:
+    return [{} for _ in range(DIMENSION)]
 
 
 def _plus(one: Vector, other: Vector, sign: int = 1) -> Vector:

@@ -46,7 +46,7 @@ class Derivation:
     conditions: tuple[sympy.Expr, ...]
     obstacle: Obstacle | None
     _undone: tuple[Undo, ...] = field(repr=False)
-    values: Mapping[str, Number] = field(default_factory=dict)
+    values: Mapping[str, Number] = field(default_factory=dict[str, Number])
 
     @property
     def registers(self) -> tuple[Slot, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def summary(derivation: Derivation) -> list[str]:
     """The properties in a few sentences, for a docstring."""
     shown = notation(derivation.scheme)
-    facts = []
+    facts: list[str] = []
     why = why_not_undone(derivation)
     if why:
         facts.append(f"Not reversible: {why}.")

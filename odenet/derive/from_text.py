@@ -29,7 +29,7 @@ def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Deriva
     """
     found = _derive(scheme, expand=False)
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
-        # what stands in the way may vanish when the `let`s are put in
+        # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
     return replace(found, values=dict(values)) if values else found
 

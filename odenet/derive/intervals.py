@@ -107,8 +107,8 @@ def _reciprocal(part: Poly) -> Poly:
     """p*(ξ) = ξ^n conj(p(1/conj(ξ)))."""
     conjugate = part.as_expr().xreplace({sympy.I: -sympy.I})
     degree = part.degree(0)
-    flipped = sum(conjugate.coeff(XI, k) * XI ** (degree - k) for k in range(degree + 1))
-    return sympy.Poly(sympy.expand(flipped), *part.gens, domain=part.domain)
+    flipped = (conjugate.coeff(XI, k) * XI ** (degree - k) for k in range(degree + 1))
+    return sympy.Poly(sympy.expand(sympy.Add(*flipped)), *part.gens, domain=part.domain)
 
 
 class Undecided(Exception):

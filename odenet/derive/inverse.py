@@ -85,7 +85,7 @@ def _undo(shear: Shear, names: Mapping[Slot, Slot | Stage], after: Slot | Stage)
     backward = to_expr.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
     if shear.scale not in (1, -1):
         backward = expr.Quotient(backward, to_expr.scalar(shear.scale))
-    return Undo(Update(after, forward, span), Update(before, backward, span))  # type: ignore[arg-type]
+    return Undo(Update(after, forward, span), Update(before, backward, span))
 
 
 def verified(scheme: Scheme, undone: tuple[Undo, ...], scalars: Scalars) -> bool:
@@ -126,7 +126,7 @@ def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str
     Raises:
         AssertionError: a difference is not zero. It would be an error of ours.
     """
-    lines = []
+    lines: list[str] = []
     for undo in undone:
         old, new = undo.backward.target, undo.forward.target
         put_in = _replace(undo.backward.value, new, undo.forward.value)
@@ -151,4 +151,5 @@ def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
             return arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
         case expr.Zero():
             return sympy.Integer(0)
-    return sympy.Symbol(notation.show(node))
+        case _:
+            return sympy.Symbol(notation.show(node))

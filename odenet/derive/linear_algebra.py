@@ -2,32 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.linear_forms import Form, add, scale
+from odenet.derive.linear_forms import Form, Key, add, scale
 
 Name = TypeVar("Name")
+Direction = frozenset[tuple[Key, FracElement]]
 
 
 @dataclass(frozen=True)
-class _Pivot:
+class _Pivot(Generic[Name]):
     """A form reduced by those before it, and the combination of given forms that it is."""
 
-    key: Any
+    key: Key
     form: Form
-    combination: dict
+    combination: dict[Name, FracElement]
 
 
 def express(form: Form, rows: Mapping[Name, Form]) -> dict[Name, FracElement] | None:
-    """The coefficients that write a form as a combination of others, None if it is none.
+    """The coefficients that write a form as a combination of others, None if it is not one.
 
     Where several combinations do, later rows get 0.
     """
-    if not form.keys() <= set().union(*rows.values()):
+    if not form.keys() <= set[Key]().union(*rows.values()):
         return None
-    pivots: list[_Pivot] = []
+    pivots: list[_Pivot[Name]] = []
     for name, row in rows.items():
         rest, used = _reduce(row, pivots)
         if rest:
@@ -39,9 +40,9 @@ def express(form: Form, rows: Mapping[Name, Form]) -> dict[Name, FracElement] | 
     return None if rest else used
 
 
-def _reduce(form: Form, pivots: list[_Pivot]) -> tuple[Form, dict]:
+def _reduce(form: Form, pivots: list[_Pivot[Name]]) -> tuple[Form, dict[Name, FracElement]]:
     """What is left of a form, and the combination that was taken off."""
-    used: dict = {}
+    used: dict[Name, FracElement] = {}
     for pivot in pivots:
         if pivot.key in form:
             factor = form[pivot.key]
@@ -50,12 +51,12 @@ def _reduce(form: Form, pivots: list[_Pivot]) -> tuple[Form, dict]:
     return form, used
 
 
-def direction(form: Form) -> tuple[frozenset, FracElement]:
+def direction(form: Form) -> tuple[Direction, FracElement]:
     """A key that is the same for all multiples of a form, and the factor of this one."""
     factor = form[min(form, key=_order)]
     return frozenset(scale(form, factor**-1).items()), factor
 
 
-def _order(key: Any) -> tuple:
+def _order(key: Key) -> tuple[int, int] | tuple[int, str, int]:
     """Stored values by name and age, then atoms in the order of the text."""
     return (1, key) if isinstance(key, int) else (0, key.name, key.offset)

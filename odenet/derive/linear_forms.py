@@ -7,7 +7,7 @@ so all of a scheme's algebra is linear algebra over its field of coefficients.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from sympy.polys.fields import FracElement
 
@@ -20,6 +20,7 @@ from odenet.model.typed.scheme import Scheme, Update
 
 Key = Slot | int
 Form = dict[Key, FracElement]
+Term = TypeVar("Term")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Line:
     update: Update
 
 
-def add(one: dict[Any, FracElement], other: dict[Any, FracElement], factor: Any = 1) -> dict:
+def add(
+    one: dict[Term, FracElement], other: dict[Term, FracElement], factor: FracElement | int = 1
+) -> dict[Term, FracElement]:
     """The sum one + factor * other."""
     total = dict(one)
     for key, value in scale(other, factor).items():
@@ -56,13 +59,13 @@ def add(one: dict[Any, FracElement], other: dict[Any, FracElement], factor: Any 
     return total
 
 
-def scale(form: dict[Any, FracElement], factor: Any) -> dict:
+def scale(form: dict[Term, FracElement], factor: FracElement | int) -> dict[Term, FracElement]:
     """The form times a factor; 1 and -1 cost nothing."""
     if factor == 1:
         return form
     if factor == -1:
         return {key: -value for key, value in form.items()}
-    return {key: factor * value for key, value in form.items()} if factor else {}
+    return {key: value * factor for key, value in form.items()} if factor else {}
 
 
 class Algebra:
@@ -117,12 +120,15 @@ class Algebra:
             case Rate():
                 arguments = tuple(self.read(argument, values) for argument in node.arguments)
                 return self.apply(node, arguments)
-        message = "a scheme adds values and multiplies them by numbers, nothing else"
-        raise SpecError([Diagnostic(message, node.span, help="write a sum of right-hand sides")])
+            case _:
+                message = "a scheme adds values and multiplies them by numbers, nothing else"
+                raise SpecError(
+                    [Diagnostic(message, node.span, help="write a sum of right-hand sides")]
+                )
 
     def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
         """The lines top to bottom; `values` takes each line's value."""
-        lines = []
+        lines: list[Line] = []
         for update in updates:
             if update.target in values:
                 raise AssertionError(f"{update.target} is computed twice")

@@ -12,7 +12,7 @@ from odenet.model.expressions.expr import Node, Slot, Stage
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What stands in the way of an explicit inverse.
+    """What prevents an explicit inverse.
 
     Args:
         message: a sentence.
@@ -50,15 +50,15 @@ def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) 
     carrier = next(row for row in stuck.rows.values() if index in row)
     others = sorted({key for key in carrier if isinstance(key, int)} - {index})
     if not set(values[unknown]) & set().union(*stuck.rows.values()):
-        message = f"{name} stands only inside {shown}: no line gives it back"
-    elif _stands_in(values[unknown], carrier):
-        message = f"{name} also stands inside {shown}, in the line that would have to give it"
+        message = f"{name} appears only inside {shown}: no line gives it back"
+    elif _occurs_in(values[unknown], carrier):
+        message = f"{name} also appears inside {shown}, in the line that would have to give it"
     else:
         need = _needed(step, stuck, values[unknown], index, others)
-        message = f"{name} stands inside {shown}, but solving for {name} needs {shown} first"
+        message = f"{name} appears inside {shown}, but solving for {name} needs {shown} first"
         if need is not None:
             message = (
-                f"{name} stands inside {shown}, and the line that would give {name} "
+                f"{name} appears inside {shown}, and the line that would give {name} "
                 f"needs {notation.show(step.algebra.atoms[need].node)}, which is not known either"
             )
     return Obstacle(message, unknown, unknown.span)
@@ -70,12 +70,12 @@ def _needed(
     """Another right-hand side in the way of an unknown."""
     for row in stuck.rows.values():
         atoms = [key for key in row if isinstance(key, int) and key != index]
-        if atoms and _stands_in(unknown, row):
+        if atoms and _occurs_in(unknown, row):
             return max(atoms)
     return max(others, default=None)
 
 
-def _stands_in(value: Form, row: Form) -> bool:
+def _occurs_in(value: Form, row: Form) -> bool:
     """Whether a value is a linear part of what a register holds."""
     return any(isinstance(key, Slot) and key in row for key in value)
 

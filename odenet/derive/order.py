@@ -63,7 +63,7 @@ class Order:
     note: str = ""
     searched: int = HIGHEST
     digits: str = ""
-    factors: Mapping[str, sympy.Expr] = field(default_factory=dict)
+    factors: Mapping[str, sympy.Expr] = field(default_factory=dict[str, sympy.Expr])
     equations: str = ""
     parasitic: str = ""
     residual: float = 0.0
@@ -152,7 +152,7 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     if not bounded_powers(exact.matrix(), at_one=max(p.order for p in scheme.patterns)):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
     found, digits, conditions, rounding = search(exact), "", exact, 0.0
-    # what changes a value that stands still adds up to O(1), however small it is
+    # what changes a constant value adds up to O(1), however small it is
     still = not isinstance(found.key, str)
     if printed and still and found.key is not None and abs(found.residual) < SMALL:
         tolerant = _conditions(scheme, known, printed, tolerant=True)

@@ -11,6 +11,8 @@ is left over in its rows is the error a step makes.
 
 from collections.abc import Mapping
 
+import sympy
+
 from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
 from odenet.derive.growth import Matrix, loss
@@ -38,7 +40,7 @@ class OrderConditions:
         self,
         scheme: Scheme,
         scalars: Scalars,
-        values: Mapping,
+        values: Mapping[sympy.Symbol, Number],
         limit: int,
         factors: dict[str, Number] | None = None,
     ):
@@ -99,7 +101,7 @@ class OrderConditions:
             raise NoSeries("a value grows like 1/h as h tends to 0")
         return [[entry.get(power, 0) for entry in row] for row in rows]
 
-    def _entry(self, form: dict, slot: Slot) -> Powers:
+    def _entry(self, form: Form, slot: Slot) -> Powers:
         return self.writer.read(form[slot]) if slot in form else {}
 
     def losses(self) -> dict[str, int]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import mpmath
 
 from odenet.derive.coefficients import DIGITS
-from odenet.derive.growth import Matrix, plain
-from odenet.derive.power_bounded import NEAR, eigenvalues
+from odenet.derive.growth import Matrix, plain, spectrum
+from odenet.derive.power_bounded import NEAR, Number, distinct
 from odenet.model.expressions.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
@@ -27,17 +27,13 @@ def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
         variable: the unknown that the output reads.
     """
     with mpmath.workdps(DIGITS):
-        rows = [[plain(entry) for entry in row] for row in matrix]
-        found: list = []
-        for value in eigenvalues(mpmath.matrix(rows)):
-            new = all(abs(value - other) > NEAR for other in (*found, 1))
-            if new and abs(abs(value) - 1) < NEAR:
-                found.append(value)
+        values = [v for v in distinct(spectrum(matrix)) if abs(v - 1) > NEAR]
+        found = [value for value in values if abs(abs(value) - 1) < NEAR]
     if not found:
         return ""
     places = ", ".join(sorted({_show(value) for value in found}))
     several = "the eigenvalues" if len(found) > 1 else "the eigenvalue"
-    cycle = _cycle(rows, slots.index(Slot(variable, 0)))
+    cycle = _cycle(matrix, slots.index(Slot(variable, 0)))
     if cycle:
         number, nth = NUMBERS.get(cycle, str(cycle)), ORDINALS.get(cycle, f"{cycle}th")
         return (
@@ -47,7 +43,7 @@ def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
     return f"{several} {places} at h = 0: errors of the start do not die out but oscillate"
 
 
-def _show(value) -> str:
+def _show(value: Number) -> str:
     """-1, ±i, or the angle of a pair."""
     real, imaginary = mpmath.re(value), abs(mpmath.im(value))
     if imaginary < NEAR:
@@ -57,12 +53,13 @@ def _show(value) -> str:
     return f"exp(±{float(mpmath.atan2(imaginary, real)):.4g} i)"
 
 
-def _cycle(rows: list, first: int) -> int:
+def _cycle(rows: Matrix, first: int) -> int:
     """After how many steps a value is continued, if at h = 0 a step only passes values on."""
-    places = []
+    places: list[int] = []
     for row in rows:
-        ones = [i for i, entry in enumerate(row) if abs(entry - 1) < NEAR]
-        if len(ones) != 1 or any(abs(x) > NEAR for i, x in enumerate(row) if i != ones[0]):
+        entries = list(map(plain, row))
+        ones = [i for i, entry in enumerate(entries) if abs(entry - 1) < NEAR]
+        if len(ones) != 1 or any(abs(x) > NEAR for i, x in enumerate(entries) if i != ones[0]):
             return 0
         places.append(ones[0])
     if sorted(places) != list(range(len(rows))):

@@ -51,7 +51,7 @@ def spectral_radius(matrix: Matrix) -> Number:
         return max(abs(value) for value in eigenvalues(_matrix(matrix)))
 
 
-def eigenvalues(matrix: Any) -> list[Number]:
+def eigenvalues(matrix: mpmath.matrix) -> list[Number]:
     """All eigenvalues, with multiplicity."""
     if matrix.rows == 1:
         return [mpmath.mpc(matrix[0, 0])]
@@ -59,7 +59,7 @@ def eigenvalues(matrix: Any) -> list[Number]:
     return [mpmath.mpc(value) for value in found]
 
 
-def _matrix(rows: Matrix) -> Any:
+def _matrix(rows: Matrix) -> mpmath.matrix:
     entries = [[x if isinstance(x, mpmath.mpc) else as_mpf(x) for x in row] for row in rows]
     return mpmath.matrix(entries)
 
@@ -73,7 +73,7 @@ def distinct(values: list[Number]) -> list[Number]:
     return kept
 
 
-def _index(matrix: Any, value: Number) -> int:
+def _index(matrix: mpmath.matrix, value: Number) -> int:
     """The size of an eigenvalue's largest Jordan block: where the ranks of powers stop falling."""
     shifted = matrix - value * mpmath.eye(matrix.rows)
     power, rank, index = shifted, _rank(shifted), 0
@@ -85,9 +85,9 @@ def _index(matrix: Any, value: Number) -> int:
     return index
 
 
-def _rank(matrix: Any) -> int:
+def _rank(matrix: mpmath.matrix) -> int:
     """The rank, by elimination with full pivoting; entries below 1e-20 count as zero."""
-    rows = [[matrix[i, j] for j in range(matrix.cols)] for i in range(matrix.rows)]
+    rows: list[list[Number]] = matrix.tolist()
     rank = 0
     while rows:
         i, j = max(

@@ -15,6 +15,7 @@ from typing import Any
 
 import mpmath
 
+from odenet.derive.coefficients import as_mpf
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import rebuilt
 from odenet.model.typed.scheme import Scheme
@@ -83,9 +84,7 @@ class Printed:
 def _printed(value: Any) -> Printed:
     if isinstance(value, Printed):
         return value
-    if isinstance(value, Fraction):
-        value = mpmath.mpf(value.numerator) / value.denominator
-    return Printed(mpmath.mpf(value), 0.0)
+    return Printed(mpmath.mpf(as_mpf(value)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,6 @@ def _digits(value: Decimal) -> int:
 
 
 def _with_error(value: Decimal) -> Printed:
-    exact = Fraction(value)
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
-    return Printed(mpmath.mpf(exact.numerator) / exact.denominator, 10.0**exponent)
+    return Printed(as_mpf(Fraction(value)), 10.0**exponent)

@@ -158,7 +158,7 @@ class _Travel:
         except (ZeroDivisionError, OverflowError):
             return None
 
-    def _slope(self, frequency: float):
+    def _slope(self, frequency: float) -> Value:
         """The value of s = hλ on an axis on which the scheme is stable."""
         tested = self.tested
         factor = self.h if tested.scheme.uses_step_size else 1.0
@@ -178,7 +178,9 @@ class _Travel:
         return [rows.get(slot, unknown) for slot in scheme.slots]
 
 
-def _started(tested: Tested, values, slope, unknowns: list[str]) -> Iterator[tuple[Slot, list]]:
+def _started(
+    tested: Tested, values: dict[sympy.Symbol, Value], slope: Value, unknowns: list[str]
+) -> Iterator[tuple[Slot, list[complex]]]:
     """The start lines that can be read as linear functions of the unknowns at step 0."""
     algebra: Algebra = tested.step.algebra
     known: dict[Node, Form] = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}

@@ -12,6 +12,8 @@ from odenet.derive.solve_backwards import Move, StepInverter
 from odenet.model.expressions.expr import Node, Rate, Slot
 from odenet.model.typed.scheme import Update
 
+Coefficient = sympy.Expr  # of h and the scheme's constants
+
 
 @dataclass(frozen=True)
 class Shear:
@@ -27,14 +29,14 @@ class Shear:
     """
 
     target: Slot
-    scale: sympy.Expr
-    adds: tuple[tuple[sympy.Expr, Slot], ...]
-    rates: tuple[tuple[sympy.Expr, Rate], ...]
+    scale: Coefficient
+    adds: tuple[tuple[Coefficient, Slot], ...]
+    rates: tuple[tuple[Coefficient, Rate], ...]
     line: Update | None
 
     def value(self) -> Node:
         """The right-hand side as an expression of the language."""
-        terms: list[tuple[sympy.Expr, Node]] = [(self.scale, self.target), *self.adds, *self.rates]
+        terms: list[tuple[Coefficient, Node]] = [(self.scale, self.target), *self.adds, *self.rates]
         return to_expr.combination((1, factor, what) for factor, what in terms)
 
 
@@ -86,7 +88,7 @@ def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -
     show = reader.step.algebra.scalars.show
     scaling = [move for move in moves if move.what is None]
     adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
-    rates = []
+    rates: list[tuple[Coefficient, Rate]] = []
     for move in moves:
         if isinstance(move.what, int):
             rate = to_expr.substitute(reader.rate(move.what, move.rows), carried.__getitem__)

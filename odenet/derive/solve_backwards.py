@@ -1,4 +1,4 @@
-"""From the text of one step to a sequence of shears, or to what stands in the way.
+"""From the text of one step to a sequence of shears, or to what prevents it.
 
 The stored values after a step are known; which values before it follow? A right-hand side is known
 as soon as its arguments are linear combinations of what is known. Take its contribution off, and
@@ -14,7 +14,7 @@ import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
-from odenet.derive.linear_algebra import direction, express
+from odenet.derive.linear_algebra import Direction, direction, express
 from odenet.derive.linear_forms import Form, Line, Step, add, scale
 from odenet.model.expressions.expr import Node, Rate, Slot
 
@@ -64,7 +64,7 @@ class StepInverter:
         self.rows: dict[Slot, Form] = dict(step.after)
         self.known: set[int] = set()
         self.moves: list[Move] = []
-        self._lines: dict[frozenset, tuple[FracElement, Line]] = {}
+        self._lines: dict[Direction, tuple[FracElement, Line]] = {}
         for line in step.lines:
             if line.form:
                 key, factor = direction(line.form)
@@ -84,7 +84,7 @@ class StepInverter:
         if any(isinstance(key, int) for row in self.rows.values() for key in row):
             raise NoInverse(self.rows, self.known)
         self._untangle()
-        return {slot: next(iter(row)) for slot, row in self.rows.items()}  # type: ignore[misc]
+        return {s: held for s, row in self.rows.items() for held in row if isinstance(held, Slot)}
 
     def _next_known(self) -> int | None:
         """The last atom of the text that became known, so that lines are undone bottom up."""
@@ -103,7 +103,7 @@ class StepInverter:
     def write(
         self, form: Form, rows: dict[Slot, Form] | None = None
     ) -> dict[Slot, FracElement] | None:
-        """A form as a combination of registers, up to known atoms; None if it is none."""
+        """A form as a combination of registers, up to known atoms; None if it is not one."""
         rest = {key: value for key, value in form.items() if key not in self.known}
         rows = self.rows if rows is None else rows
         bare = {s: {k: v for k, v in row.items() if k not in self.known} for s, row in rows.items()}
@@ -199,10 +199,10 @@ class StepInverter:
             factor = self.rows[choice[0]][choice[1]]
             return 0 if factor in (1, -1) else 1 if factor.numer.is_ground else 2
 
-        choices = [(slot, key) for slot in slots for key in self.rows[slot]]
+        choices = [(s, key) for s in slots for key in self.rows[s] if isinstance(key, Slot)]
         if not choices:
             raise NoInverse(self.rows, self.known)
-        return min(choices, key=cost)  # type: ignore[arg-type, return-value]
+        return min(choices, key=cost)
 
     def registers_of(self, move: Move) -> set[Slot]:
         """The slots a right-hand side reads, nested ones included."""
@@ -225,7 +225,6 @@ class StepInverter:
         terms: list[tuple[int, sympy.Expr, Node]] = [
             (1, show(slots[slot]), slot) for slot in rows if slot in slots
         ]
-        for key in sorted(form):  # type: ignore[type-var]
-            assert isinstance(key, int)
-            terms.append((1, show(form[key]), self.rate(key, rows)))
+        for atom in sorted(key for key in form if isinstance(key, int)):
+            terms.append((1, show(form[atom]), self.rate(atom, rows)))
         return to_expr.combination(terms)

@@ -250,7 +250,7 @@ def derive_stability(
             "no test equation fits its right-hand sides: not all of them read their own unknown, "
             "and no two read each other's"
         )
-    tested = []
+    tested: list[Tested] = []
     for equation in equations:
         step = one_step(scheme, equation.rates)
         symbols = {s for c in step.characteristic for s in c.as_expr().free_symbols}

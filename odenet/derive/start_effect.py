@@ -68,7 +68,8 @@ def _powers(conditions: OrderConditions) -> range:
 def _linear(conditions: OrderConditions, error: StartError) -> tuple[int, bool]:
     """What errors on t, and those that follow from them on F'(t), do to the solution."""
     size, powers = len(conditions.slots), _powers(conditions)
-    blocks, orders = 2 * len(powers), []
+    blocks = 2 * len(powers)
+    orders: list[int] = []
     for place, above in error.above.items():
         matrix = _joint(conditions, place)
         start = [x for off in (error.off, above) for k in powers
@@ -97,7 +98,7 @@ def _joint(conditions: OrderConditions, place: Place) -> Matrix:
 
 def _derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
     """How a step depends on the stored values through one argument of a right-hand side."""
-    rows = []
+    rows: Matrix = []
     for to in conditions.slots:
         row: list[Number] = [0 for _ in conditions.slots]
         for outer, inner in _uses(conditions, to, place):
@@ -112,7 +113,8 @@ def _uses(
 ) -> list[tuple[Powers, dict[Slot, Powers]]]:
     """The factors of a right-hand side in a value, with those of stored values in its argument."""
     function, argument = place
-    read, found = conditions.writer.read, []
+    read = conditions.writer.read
+    found: list[tuple[Powers, dict[Slot, Powers]]] = []
     for index, factor in conditions.after[to].items():
         if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
             form = conditions.algebra.atoms[index].arguments[argument]
@@ -139,7 +141,7 @@ def _squared(
     size, powers = len(first), _powers(conditions)
     start = [a * b for a, b in product(first, first)] + [0] * (size * len(powers))
     all_values = [a * b for a, b in product(values, values)] + values * len(powers)
-    orders = []
+    orders: list[int] = []
     for place in error.above:
         matrix = _squares(conditions, place)
         for k in powers:
@@ -170,7 +172,7 @@ def _squares(conditions: OrderConditions, place: Place) -> Matrix:
 
 def _second_derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
     """What F''(e, e) adds to each value, for e in the stored values, at a power of h."""
-    rows = []
+    rows: Matrix = []
     for to in conditions.slots:
         row: list[Number] = [0 for _ in product(conditions.slots, conditions.slots)]
         for outer, inner in _uses(conditions, to, place):

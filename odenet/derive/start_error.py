@@ -70,7 +70,7 @@ def _reached(conditions: OrderConditions, key: Key, below: int) -> _Reached | No
 
 def _above(conditions: OrderConditions, key: Key) -> dict[tuple[str, int], dict[Slot, Powers]]:
     """(Right-hand side, argument) -> how far the start lines are off on the tree above a tree."""
-    found = {}
+    found: dict[tuple[str, int], dict[Slot, Powers]] = {}
     for function, pattern in conditions.forest.of_function.items():
         for place, name in enumerate(pattern.reads):
             if isinstance(key, str):

@@ -28,7 +28,7 @@ class SchemeNotation(Notation):
         if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
             rest, absolute = value.as_independent(sympy.Abs)
             inside = [part.args[0] for part in sympy.Mul.make_args(absolute)]
-            return f"|{self.number(sympy.Mul(rest, *inside))}|"  # type: ignore[arg-type]
+            return f"|{self.number(sympy.Mul(rest, *inside))}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
 
     def quote(self, node: Node) -> str:

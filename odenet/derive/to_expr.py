@@ -28,7 +28,7 @@ def scalar(value: Any) -> Node:
         if _negative(value.exp):
             return expr.Quotient(scalar(sympy.Integer(1)), scalar(1 / value))
         return expr.Power(scalar(value.base), scalar(value.exp))
-    raise AssertionError(f"{value} is no rational function of constants")
+    raise AssertionError(f"{value} is not a rational function of constants")
 
 
 def _negative(value: Any) -> bool:

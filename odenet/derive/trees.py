@@ -18,7 +18,8 @@ from odenet.model.typed.scheme import Pattern, Scheme
 
 # (function, children), each child with the argument it is in; ("Y'", ()) is the velocity where
 # Y'' is given. A plain name, the tree without a vertex, is the unknown itself.
-Tree = tuple[str, tuple[tuple[int, "Tree"], ...]]
+Branches = tuple[tuple[int, "Tree"], ...]
+Tree = tuple[str, Branches]
 Key = str | Tree
 
 PRIME = "'"
@@ -35,7 +36,7 @@ class Forest:
     """
 
     patterns: tuple[Pattern, ...]
-    factors: dict[str, Number] = field(default_factory=dict)
+    factors: dict[str, Number] = field(default_factory=dict[str, Number])
 
     def __post_init__(self) -> None:
         self.of_function = {p.function: p for p in self.patterns}
@@ -148,10 +149,10 @@ class Forest:
     def _cut(self, tree: Tree) -> dict[Tree, Number]:
         """What stays of a tree with its root kept -> the product of what was cut off."""
         function, children = tree
-        choices = []
+        choices: list[list[tuple[Branches, Number]]] = []
         for place, child in children:
             # cut off, or kept in part; a velocity that is kept moves as well
-            kept: list[tuple[tuple, Number]] = [((), self.exact(child))]
+            kept: list[tuple[Branches, Number]] = [((), self.exact(child))]
             kept += [
                 (((place, key),), factor)
                 for key, factor in self.moved(child).items()

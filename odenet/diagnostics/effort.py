@@ -21,7 +21,7 @@ _left: ContextVar[_Left | None] = ContextVar("left", default=None)
 
 @contextmanager
 def at_most(products: int) -> Iterator[None]:
-    """Inside, `spend` raises TooMuch after so many products of terms."""
+    """Inside, `spend` raises TooMuch after that many products of terms."""
     token = _left.set(_Left(products))
     try:
         yield

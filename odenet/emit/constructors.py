@@ -1,5 +1,8 @@
 """The `__init__` of a flow: its numbers, its parameters and the layers of its maps."""
 
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
 from odenet.derive import Derivation
 from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
@@ -24,7 +27,8 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
         space: number of spatial axes.
     """
     model, chosen = frame.model, frame.model.discretisation
-    keywords, body = [], [f"super().__init__(channels, steps, space={space})"]
+    keywords: list[str] = []
+    body = [f"super().__init__(channels, steps, space={space})"]
     if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.parts})")
     if chosen.horizon is not None:
@@ -52,7 +56,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     return lines + [part for line in body for part in lay_out(line, 8)]
 
 
-def _numbers(frame: Frame) -> dict:
+def _numbers(frame: Frame) -> Mapping[str, Fraction | float]:
     """The `let` numbers that formulas of the flow read."""
     dynamics = frame.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
@@ -65,7 +69,7 @@ def _numbers(frame: Frame) -> dict:
 
 def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     """Checks of what the inverse divides by: where one fails, the flow stores activations."""
-    lines = []
+    lines: list[str] = []
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         why = f"{frame.model.scheme.name} has an inverse only where {shown}"
         lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
@@ -95,7 +99,7 @@ def width_code(width: Width) -> str:
     return text if not width.constant else f"{text} + {number(width.constant)}"
 
 
-def layer_code(layer: Layer, width) -> str:
+def layer_code(layer: Layer, width: Callable[[Width], str]) -> str:
     """The torch code of one layer."""
     return LAYERS[layer.name].code(layer, width)
 
@@ -108,7 +112,7 @@ def parameter_code(learned: DeclaredParameter, space: int) -> str:
     return learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
 
 
-def _init_code(call: Call):
+def _init_code(call: Call) -> Callable[[str], str]:
     """The `init` argument where it is not the usual one."""
     value = f'"{call.name}"'
     if call.kwargs:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
@@ -83,7 +84,8 @@ class Printer:
             case expr.Concat():
                 parts = ", ".join(self(part).text for part in node.parts)
                 return Code(f"torch.cat(({parts}), dim=1)") if len(node.parts) > 1 else Code(parts)
-        return self.leaf(node)
+            case _:
+                return self.leaf(node)
 
     def _arithmetic(self, node: expr.Node, read: Callable[[expr.Node], Code]) -> Code:
         if isinstance(node, expr.Sum):
@@ -113,7 +115,8 @@ class Printer:
                 return self.apply(operator.left, self.apply(operator.right, operand))
             case expr.Sum() if names := self.kernel_names(operator):
                 return self._convolve_sum(operator, self.parameters[names[0]], operand)
-        return self._arithmetic(operator, lambda part: self.apply(part, operand))
+            case _:
+                return self._arithmetic(operator, lambda part: self.apply(part, operand))
 
     def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         learned = self.parameters[name]
@@ -151,7 +154,8 @@ class Printer:
             case expr.Adjoint(expr.Param(name)):
                 kernel = self.kernel(name)
                 return Code(f"adjoint_kernel({kernel}{_groups(learned, kernel)})")
-        return self._arithmetic(operator, lambda part: self.assemble(part, learned))
+            case _:
+                return self._arithmetic(operator, lambda part: self.assemble(part, learned))
 
 
 def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
@@ -164,7 +168,7 @@ def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
 
-def _form(learned: DeclaredParameter) -> tuple | None:
+def _form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
     """What must agree for kernels to be added; None for an operator that has no such kernel."""
     if not learned.operator.kernel or learned.width_in != learned.width_out:
         return None

@@ -122,7 +122,7 @@ class FlowWriter:
         return lines + [part for line in body for part in lay_out(line, 8)]
 
     def _rates(self) -> list[list[str]]:
-        found = []
+        found: list[list[str]] = []
         for state, rate in self.model.system.items():
             reads = [self.frame.state(read) for read in self.frame.rate_reads(state)]
             reads += ["u"] if self.frame.rate_input(state) else []
@@ -165,7 +165,8 @@ class FlowWriter:
                     return Code(frame.let(node.name))
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
-            raise AssertionError(node)
+                case _:
+                    raise AssertionError(node)
 
         return Printer(leaf, param, self.model.parameters)
 
@@ -174,7 +175,7 @@ class FlowWriter:
         split = [
             frame.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
         ]
-        body = []
+        body: list[str] = []
         if len(split) > 1:
             body.append(f"{', '.join(split)} = split(u, {len(split)})")
         body += [f"{name} = u" for name in split if len(split) == 1]
@@ -196,7 +197,8 @@ class FlowWriter:
 
     def _starts(self) -> list[str]:
         """Values that only the discretisation has: history and auxiliary unknowns."""
-        lines, frame = [], self.frame
+        lines: list[str] = []
+        frame = self.frame
         current = {
             (unknown, 0, i): frame.value(unknown, 0, i)
             for unknown in self.model.scheme.unknowns
@@ -230,7 +232,7 @@ class FlowWriter:
         """The right-hand sides at a state, whatever the scheme."""
         frame = self.frame
         first = self.model.scheme.patterns[0].order == 1
-        rates = []
+        rates: list[str] = []
         for state in self.model.system:
             arguments = [frame.state(read) for read in frame.rate_reads(state)]
             arguments += ["u"] if frame.rate_input(state) else []
@@ -252,7 +254,7 @@ class FlowWriter:
     def _spectrum(self) -> list[list[str]]:
         """What the certificate gives at run time."""
         writer = SpectrumWriter(self.frame, self._field_printer("step"))
-        found = []
+        found: list[list[str]] = []
         energy = writer.energy(self.certificate)
         if energy is not None:
             assert self.certificate.energy is not None

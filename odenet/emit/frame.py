@@ -1,6 +1,6 @@
 """The variables of one step: which Python name holds which value of which state.
 
-A scheme speaks of unknowns; each stands for one or more states (its components), and is kept at one
+A scheme speaks of unknowns; each holds one or more states (its components), and is kept at one
 or more times (its history). An auxiliary unknown has the components of what it is added to.
 """
 
@@ -52,7 +52,7 @@ class Frame:
     # components
 
     def components(self, unknown: str) -> tuple[State, ...]:
-        """The states an unknown or stage stands for."""
+        """The states an unknown or stage holds."""
         return self.model.discretisation.groups[self.group[unknown]]
 
     # names
@@ -202,7 +202,8 @@ class StepPrinter:
                     return self.rate(inner, component)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(value(inner.name))
-            raise AssertionError(inner)
+                case _:
+                    raise AssertionError(inner)
 
         def value(name: str) -> str:
             return frame.value_of(name, self.param(name))

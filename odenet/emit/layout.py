@@ -84,7 +84,8 @@ def _last_group(line: str) -> tuple[int, int] | None:
 
 def _split(text: str, separator: str) -> list[str]:
     """The parts between separators that are outside brackets; a trailing one adds none."""
-    parts, depth, last = [], 0, 0
+    parts: list[str] = []
+    depth = last = 0
     for i, char in _code(text):
         depth += (char in _OPENS) - (char in _OPENS.values())
         if depth == 0 and char == separator:
@@ -97,7 +98,8 @@ def _split(text: str, separator: str) -> list[str]:
 def _split_operators(text: str) -> list[str]:
     """The terms of a sum, else the factors of a product, each with its operator before it."""
     for operators in ("+-", "*/"):
-        pieces, depth, last = [], 0, 0
+        pieces: list[str] = []
+        depth = last = 0
         for i, char in _code(text):
             depth += (char in _OPENS) - (char in _OPENS.values())
             if depth == 0 and char in operators and text[i - 1 : i + 2] == f" {char} ":

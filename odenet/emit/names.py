@@ -32,10 +32,9 @@ _MODULE = """
 _FLOW = """
     advance anchors channels collect collected compiled conditions context drift encode energy
     evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse
-    inverse_exactly learned likenesses memory norm note_drift
-    obstacle operators readout refine relabel retreat reversible shared shears slots smoothness
-    space spec spectrum stability stability_limit states step_bytes steps stochastic trajectory
-    view warns_of_drift width
+    inverse_exactly learned memory norm note_drift obstacle operators readout refine relabel
+    replica_pools retreat reversible shared shears slots smoothness space spec spectrum stability
+    stability_limit states step_bytes steps stochastic trajectory view warns_of_drift width
 """
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(

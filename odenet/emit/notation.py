@@ -31,7 +31,7 @@ def rule(scheme: Scheme) -> list[str]:
 
 
 def where(model: Model) -> list[str]:
-    """What the lets of the file stand for, those of activations included."""
+    """What the lets of the file mean, those of activations included."""
     return [f"{let.name.spelling} = {written(let.value.span)}" for let in model.lets]
 
 

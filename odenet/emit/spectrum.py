@@ -90,7 +90,7 @@ class SpectrumWriter:
     def _speeds(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
         """Speeds that are not stored values, from the difference of two stored ones."""
         read = {node for term in terms for node in term.argument.walk() if isinstance(node, State)}
-        lines = []
+        lines: list[str] = []
         for state in sorted(read - set(self.model.system), key=str):
             name = self.frame.state(State(state.name))
             if f"{name}_prev" not in self.frame.slots or state.order != 1:
@@ -102,7 +102,7 @@ class SpectrumWriter:
 
     def conditions(self, certificate: Certificate) -> list[str]:
         """The lines of `conditions`; empty where the verdict rests on none."""
-        found = []
+        found: list[str] = []
         for assumption in certificate.assumptions:
             if assumption.kind not in ("sign", "gain") or assumption.by_construction:
                 continue
@@ -150,9 +150,10 @@ class SpectrumWriter:
                 )
             case expr.Activate():
                 constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
-                slope = ACTIVATIONS[node.activation.name].slope(*constants)  # type: ignore[arg-type]
+                slope = ACTIVATIONS[node.activation.name].slope(*constants)
                 return _product(Code(number(slope)), self._slope(node.operand, state))
-        return None
+            case _:
+                return None
 
     def _size(self, node: expr.Node) -> Code:
         """The absolute value of a scalar."""
@@ -174,7 +175,12 @@ class SpectrumWriter:
             case expr.Quotient():
                 above = self._norm(operator.numerator)
                 return None if above is None else above / self._size(operator.denominator)
-        assert isinstance(operator, expr.Sum)
+            case expr.Sum():
+                return self._sum_norm(operator)
+            case _:
+                raise AssertionError(operator)
+
+    def _sum_norm(self, operator: expr.Sum) -> Code | None:
         names = self.printer.kernel_names(operator)
         if names:
             learned = self.model.parameters[names[0]]

@@ -1,8 +1,8 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from odenet.derive import Derivation, Shear
+from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Register, StepPrinter
@@ -30,7 +30,7 @@ class StepWriter:
         current = {(r.unknown, r.offset, r.component): r.name for r in registers}
         printer = StepPrinter(self.frame, current)
         work = [(u, i) for u in self.frame.scheme.updates for i in self._components(u)]
-        lines = []
+        lines: list[str] = []
         for n, (update, i) in enumerate(work):
             code = printer(update.value, i).text
             target = update.target
@@ -86,7 +86,7 @@ class StepWriter:
         registers = self.frame.registers()
         after = {(r.unknown, r.offset, r.component): self._after(r) for r in registers}
         names = [self._after(self._holder(r)) for r in registers]
-        lines = []
+        lines: list[str] = []
         current = dict(after)
         printer = StepPrinter(self.frame, current)
         for shear in reversed(self.derivation.shears or ()):
@@ -137,7 +137,7 @@ class StepWriter:
             else f"{text} / {scale.at(PRODUCT + 1)}"
         )
 
-    def _scalar(self, value) -> Code:
+    def _scalar(self, value: Coefficient) -> Code:
         return self.frame.scalar(scalar(value))
 
     def shears(self) -> list[str]:
@@ -161,7 +161,7 @@ class StepWriter:
             parts.append(f"terms={_tuple(self._term(c, rate, i) for c, rate in shear.rates)}")
         return f"Shear({', '.join(parts)})"
 
-    def _term(self, coefficient, rate: expr.Rate, i: int) -> str:
+    def _term(self, coefficient: Coefficient, rate: expr.Rate, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
         frame = self.frame
         pattern = frame.pattern[rate.function]
@@ -255,6 +255,6 @@ def _float(code: Code) -> str:
     return f"{code.text}.0" if code.text.lstrip("-").isdigit() else code.text
 
 
-def _tuple(items) -> str:
+def _tuple(items: Iterable[str]) -> str:
     listed = list(items)
     return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"

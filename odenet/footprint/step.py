@@ -22,11 +22,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
-from odenet.runtime.flow import Flow
-from odenet.train.new_task import input_shape
-from odenet.train.optim import build_optimizer
+from odenet.training.flows import flows
+from odenet.training.optim import build_optimizer
 
-Mode = Literal["reversible", "stored", "checkpoint"]
+Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Footprint:
         optimizer: its state.
         chain: what flows hold between the forward and the backward pass.
         outside: what everything else holds between them, and the batch.
-        working: what is there besides, when the most is.
+        working: the other memory in use at the moment of the peak.
         peak: the most that is held at once.
     """
 
@@ -52,7 +51,7 @@ class Footprint:
     peak: int
 
 
-class Ledger(TorchDispatchMode):
+class MemoryLedger(TorchDispatchMode):
     """Counts the bytes of the tensors that operations make, as long as they live.
 
     Args:
@@ -93,7 +92,7 @@ class Ledger(TorchDispatchMode):
     def following(self) -> Iterator[None]:
         """Counting, and noting which flow is being called."""
         hooks = []
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
+        for flow in flows(self._network).values():
             hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
             hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
         try:
@@ -118,19 +117,19 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
     Args:
         program: its network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: "cpu" or "cuda".
 
     Raises:
         ValueError: if a flow has no such mode.
     """
     with FakeTensorMode():
-        return Training(program, batch, memory, device).footprint()
+        return TrainingStep(program, batch, memory, device).footprint()
 
 
 def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
     """The footprint of a training step that is run, with the peak that the allocator saw."""
-    training = Training(program, batch, memory, device)
+    training = TrainingStep(program, batch, memory, device)
     found = training.footprint()
     highest = training.highest()
     fixed = found.parameters + found.optimizer
@@ -138,13 +137,13 @@ def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprin
     return replace(found, working=working, peak=fixed + highest)
 
 
-class Training:
+class TrainingStep:
     """A network with its optimizer and a batch of random data.
 
     Args:
         program: network and recipe.
         batch: samples.
-        memory: a memory mode of flows.
+        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: where it is.
     """
 
@@ -153,15 +152,18 @@ class Training:
         self._dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self._low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self._device = device
-        self._shape = (batch, *input_shape(program))
+        program.require_network()
+        self._shape = (batch, *(program.input_shape or ()))
         self._network = _built(program, device, self._dtype).train()
-        for flow in (m for m in self._network.modules() if isinstance(m, Flow)):
-            flow.memory = memory
+        for flow in flows(self._network).values():
+            flow.memory = "reversible" if memory == "exact" else memory
+            if memory == "exact":
+                flow.exact = True
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
 
     def footprint(self) -> Footprint:
         """One step, counted tensor by tensor."""
-        ledger = Ledger(self._network)
+        ledger = MemoryLedger(self._network)
         with ledger.following():
             loss = self._loss()
             chain, outside = ledger.chain, ledger.held - ledger.chain

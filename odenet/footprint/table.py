@@ -12,7 +12,8 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
-from odenet.runtime.flow import Flow
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
 
 ROWS = {
     "parameters": "parameters",
@@ -26,11 +27,17 @@ ROWS = {
 STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def modes_of(program: Program) -> tuple[Mode, ...]:
-    """The memory modes that all flows of a network have."""
-    flows = [m for m in program.network().modules() if isinstance(m, Flow)]
-    able = all(flow.reversible for flow in flows)
-    return ("reversible", "stored", "checkpoint") if able else ("stored", "checkpoint")
+def modes_of(program: Program, exact: bool) -> tuple[Mode, ...]:
+    """The memory modes that all flows of a network have; the exact one only if asked for.
+
+    Raises:
+        TrainingError: if it is asked for, and a flow cannot be reversed.
+    """
+    if all(flow.reversible for flow in flows(program.network()).values()):
+        return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
+    if exact:
+        raise TrainingError("exact arithmetic undoes steps, and these cannot be undone")
+    return ("stored", "checkpoint")
 
 
 def show_footprints(

@@ -28,7 +28,7 @@ class Line:
     Args:
         tokens: what it says.
         comment: the comment at its end, or all of it.
-        column: where the comment stood.
+        column: where the comment was.
         blank: whether an empty line comes before it.
         goes_on: whether it continues the statement of the line before.
         block: the word that begins the block it is in, empty outside of blocks.

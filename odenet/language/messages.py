@@ -55,7 +55,7 @@ _INSTEAD = {
     "%": "a comment begins with `#`",
     "!": "a comment begins with `#`",
     ".": "a transpose is written `K^T`, and a number has no second point",
-    "\\": "a line goes on where it stands inside brackets, or where the next begins with `->`",
+    "\\": "a line continues inside brackets, or where the next begins with `->`",
     "\t": "write spaces",
 }
 
@@ -79,12 +79,12 @@ def stray(piece: Token) -> tuple[str, str]:
     if char == '"':
         return "this text is never closed", 'close it with `"` on the same line'
     if char in "“„«”»":
-        return "a text stands in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
+        return "a text is written in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
     foreign = next((c for c in piece if not _known(c)), char)
     if foreign.isalpha() and foreign not in _INSTEAD:
         return _foreign_letter(str(piece), foreign)
     if char == "_":
-        return f"`{piece}` is no name: a name begins with a letter", ""
+        return f"`{piece}` is not a name: a name begins with a letter", ""
     name = unicodedata.name(char, f"character number {ord(char)}").lower()
     shown_ = f"`{piece}`" if char.isprintable() else name
     return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
@@ -107,7 +107,7 @@ def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
             f"write `{latin}`",
         )
     return (
-        f"`{letter}` ({name}) cannot stand in a name",
+        f"`{letter}` ({name}) cannot be part of a name",
         "names are made of the letters A to Z, Greek letters, digits and `_`",
     )
 
@@ -129,10 +129,10 @@ def dangling(token: Token) -> tuple[str, str]:
         return "a line cannot end with `->`", "begin the next line with it"
     help_ = "a formula goes on in the next line only inside brackets"
     if str(token) == ",":
-        help_ = "a list of names stands on one line"
+        help_ = "a list of names is written on one line"
     return f"a line cannot end with `{token}`", help_
 
 
 def block_without_brace(keyword: Token) -> tuple[str, str]:
     """The head of a block at the end of its line."""
-    return "`{` is missing at the end of this line", f"a {keyword} stands in `{{ … }}`"
+    return "`{` is missing at the end of this line", f"a {keyword} is written in `{{ … }}`"

@@ -97,7 +97,7 @@ def _at_the_start(m: Mistake) -> Finding | None:
     if m.index > 0:
         return None
     if m.token.type in INNER:
-        help_ = f"`{m.token}` stands inside `scheme NAME {{ … }}`"
+        help_ = f"`{m.token}` belongs inside `scheme NAME {{ … }}`"
     elif m.token.type in _OPERATORS:
         help_ = "a formula goes on in the next line only inside brackets"
     else:
@@ -111,9 +111,9 @@ def _assignment(m: Mistake) -> Finding | None:
     name = m.first
     help_ = (
         f"write `let {name} = …` to name a value, `{name}' = …` for an equation;\n"
-        f"a key of the recipe stands inside `train {{ … }}`"
+        f"a key of the recipe belongs inside `train {{ … }}`"
     )
-    return name, f"`{name} = …` is no statement", help_
+    return name, f"`{name} = …` is not a statement", help_
 
 
 def _unknown_statement(m: Mistake) -> Finding | None:
@@ -122,7 +122,7 @@ def _unknown_statement(m: Mistake) -> Finding | None:
         return None
     second = m.statement[1]
     if m.index == 1 and second.type == "LSQB":
-        message = f"an index counts steps, so `{m.first}[…] = …` stands inside a scheme"
+        message = f"an index counts steps, so `{m.first}[…] = …` belongs inside a scheme"
         return m.first, message, "write `scheme NAME { … }` around it"
     if m.kinds(0, 4) == ["NAME", "OVER", "NAME", "EQUAL"]:
         state = m.first[1:] or "Y"
@@ -169,7 +169,7 @@ def _reserved(m: Mistake) -> Finding | None:
     if m.token.type == "NAME" or not m.token.isalpha():
         return None
     if m.token.type in TOP | INNER and "_END" in m.accepts:
-        message = f"`{m.token}` begins a statement, which stands on a line of its own"
+        message = f"`{m.token}` begins a statement, which needs a line of its own"
         return m.token, message, ""
     if "NAME" not in m.accepts:
         return None
@@ -181,14 +181,14 @@ def _constants_without_brackets(m: Mistake) -> Finding | None:
     if m.first.type not in ("DISCRETISE", "DISCRETIZE") or m.token.type != "EQUAL":
         return None
     help_ = f"write `discretise {m.statement[1]}({m.before} = …)`"
-    return m.before, "the constants of a scheme stand in brackets", help_
+    return m.before, "the constants of a scheme are written in brackets", help_
 
 
 def _type_after_equals(m: Mistake) -> Finding | None:
     declares = "PARAM" in m.kinds(0, 2)
     if not declares or m.token.type != "EQUAL" or "COLON" not in m.accepts:
         return None
-    return m.token, "the type of a parameter stands after `:`", f"write `{FORMS['PARAM']}`"
+    return m.token, "the type of a parameter comes after `:`", f"write `{FORMS['PARAM']}`"
 
 
 def _comma(m: Mistake) -> Finding | None:
@@ -206,7 +206,7 @@ def _comma(m: Mistake) -> Finding | None:
 def _quoted(m: Mistake) -> Finding | None:
     if m.token.type != "STRING" or "NAME" not in m.accepts:
         return None
-    return m.token, "a text cannot stand here", f"write it without quotes: {m.token[1:-1]}"
+    return m.token, "a text cannot be used here", f"write it without quotes: {m.token[1:-1]}"
 
 
 def _operand(m: Mistake) -> Finding | None:

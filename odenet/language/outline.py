@@ -52,7 +52,7 @@ def _parts(node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _words(node: Node) -> Iterator[str]:
-    """What a node holds besides nodes: orders, offsets, texts and flags that are set."""
+    """What a node holds other than nodes: orders, offsets, texts and flags that are set."""
     for f in fields(node):
         value = getattr(node, f.name)
         if value is True:

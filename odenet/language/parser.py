@@ -23,7 +23,7 @@ def parse(source: Source, report: Report) -> tree.File:
 
     Args:
         source: the text.
-        report: takes the syntax errors; a statement that has one stands as `Lost` in the tree.
+        report: takes the syntax errors; a statement that has one is `Lost` in the tree.
     """
     builder = Builder(source, report)
     found: list[tree.Statement] = []

@@ -47,7 +47,7 @@ def used_files(file: tree.File, report: Report) -> tuple[tree.File, ...]:
 
     Args:
         file: the spec.
-        report: takes what is wrong; a file that cannot be read stands as one that is lost.
+        report: takes what is wrong; a file that cannot be read is given as one that is lost.
 
     Returns:
         Every file after those that it needs.

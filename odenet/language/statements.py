@@ -109,7 +109,7 @@ class _Joiner:
             self.found[index] = self._stray(bracket, *messages.unclosed(bracket))
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
-        """Report a block whose `{` is missing, and read on as if it stood there."""
+        """Report a block whose `{` is missing, and read on as if it were there."""
         kinds = {token.type for token in self.found}
         goes_on = following and following[0].type not in TOP
         if self.found[0].type in _BLOCKS and "LBRACE" not in kinds and goes_on:

@@ -1,6 +1,7 @@
 """The syntax tree: what was written, nothing resolved. Its formulas are in formulas.py."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from odenet.language.formulas import (
     Argument,
@@ -28,6 +29,9 @@ __all__ = [
     "Start", "State", "Statement", "Sum", "Term", "Text", "Train", "Update", "Use", "Value",
     "Version",
 ]  # fmt: skip
+
+
+Kind = TypeVar("Kind", bound=Node)
 
 
 @dataclass(frozen=True)
@@ -226,7 +230,7 @@ class File(Node):
 
     statements: tuple[Statement, ...]
 
-    def of(self, kind: type[Node]) -> tuple:
+    def of(self, kind: type[Kind]) -> tuple[Kind, ...]:
         """The statements of one kind, in order."""
         return tuple(s for s in self.statements if isinstance(s, kind))
 

@@ -2,6 +2,7 @@
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
     adjoint_dense,
@@ -24,7 +25,7 @@ from odenet.runtime.parameters import (
     scalar,
 )
 from odenet.runtime.shear import Shear, Term
-from odenet.runtime.spectra import operator_norm, spectral_radius
+from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Tokens
 
 __all__ = [

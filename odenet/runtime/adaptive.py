@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
 
+from odenet.extras import require
 from odenet.runtime.flow import Flow
-from odenet.runtime.setting import Autocast
+from odenet.runtime.protocol import State
+from odenet.runtime.torch_settings import Autocast
+
+require("adaptive", "a flow with adaptive steps")
+from torchdiffeq import odeint, odeint_adjoint  # noqa: E402
 
 if TYPE_CHECKING:
     from torch.types import Number
-
-State = tuple[Tensor, ...]
 
 
 class AdaptiveFlow(Flow):
@@ -84,7 +86,7 @@ class AdaptiveFlow(Flow):
         """One step of length h, to the tolerances."""
         times = torch.tensor([0.0, self.h], dtype=state[0].dtype, device=state[0].device)
         options: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol, "method": self.method}
-        rate = _Rate(self, step, Autocast.here(state[0].device))
+        rate = _Rate(self, step, Autocast.current(state[0].device))
         if self.memory == "adjoint" and torch.is_grad_enabled():
             ends = odeint_adjoint(rate, state, times, adjoint_params=rate.learned(), **options)
         else:
@@ -127,7 +129,7 @@ class _Rate:
         return (*rates, *(torch.zeros_like(y) for y in state[len(rates) :]))
 
     def callback_accept_step(self, *_: Any) -> None:
-        """Called by torchdiffeq."""
+        """Counts a step; torchdiffeq calls this after each that it accepts."""
         self._flow.count("steps")
 
 

@@ -101,18 +101,18 @@ def within(value: Any) -> Iterable[Any]:
     return ()
 
 
-class Contents:
+class AttributeFingerprint:
     """What some attributes hold at one moment, to see later whether they still do.
 
     Attributes:
-        steady: whether that can be seen.
+        checkable: whether that can be seen.
     """
 
     def __init__(self, attributes: Iterable[Any]):
         self._held: dict[int, tuple[Any, list]] = {}
-        self.steady = all(map(self._add, attributes))
+        self.checkable = all(map(self._add, attributes))
 
-    def same(self) -> bool:
+    def unchanged(self) -> bool:
         """Whether every container and object has the very things in it that it had."""
         for value, before in self._held.values():
             now = _listed(value)

@@ -11,13 +11,13 @@ from torch import Tensor
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.gradient_sums import GradientSums, storages
-from odenet.runtime.gradients import Gradients
 from odenet.runtime.memory_format import in_order_of
-from odenet.runtime.replay import streams_preserved
+from odenet.runtime.replay import random_states_preserved
 from odenet.runtime.shear import Registers, Term
+from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
-from odenet.runtime.weights import Address, Again, OneStep
+from odenet.runtime.weights import Address, DetachedValues, OneStep
 
 
 class BackwardPass:
@@ -51,7 +51,7 @@ class BackwardPass:
         if passed.undo:
             self._state = self._kept[passed.steps.stop]
             ends = tuple(map(_in_order_of, ends, self._state.tensors()))
-        self._grads = Gradients(slots, tuple(ends))
+        self._grads = StateGradients(slots, tuple(ends))
         self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
         self._evaluations = reversed(passed.recorder.evaluations)
         self._drifts: list[Tensor] = []
@@ -59,8 +59,8 @@ class BackwardPass:
     def run(self) -> tuple[Tensor | None, ...]:
         """The gradients by the first state, then by the weights, then by the context."""
         passed, device = self._passed, self._passed.recorder.device
-        drawn = any(e.streams is not None for e in passed.recorder.evaluations)
-        with streams_preserved(device) if drawn else nullcontext(), passed.as_it_was():
+        drawn = any(e.random is not None for e in passed.recorder.evaluations)
+        with random_states_preserved(device) if drawn else nullcontext(), passed.as_it_was():
             for step in reversed(passed.steps):
                 self._step(step)
         if self._drifts:
@@ -78,7 +78,8 @@ class BackwardPass:
         else:
             self._state.rename(passed.undone)
             self._grads.rename(passed.undone)
-            drift = None if start is None else _Drift(self._state, start)
+            drift = None if start is None else _DriftMeter(self._state, start)
+            # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             settled = None if drift is None or passed.flow.exact else drift.settle
             retreat(passed.shears, self._state, self._rate(step), self._grads, settled)
             if drift is not None:
@@ -87,18 +88,23 @@ class BackwardPass:
     # undoing a step
 
     def _rate(self, step: int) -> Rate:
-        """Evaluates rates once more, and adds to the gradients of what they read."""
+        """Evaluates rates once more, and adds to the gradients of what they read.
+
+        A term of a shear is y += c F(x, θ), where x does not hold y. With the cotangent ȳ, which it
+        leaves as it is, its transpose is x̄ += c (∂F/∂x)ᵀ ȳ and θ̄ += c (∂F/∂θ)ᵀ ȳ. The value of F
+        undoes the term: y -= c F.
+        """
 
         def rate(term: Term, target: str) -> Tensor:
-            again = self._again(term.params, step)
+            detached = self._read_as_recorded(term.params, step)
             reads = _leaves(self._state.read(slot) for slot in term.reads)
             with torch.enable_grad():
-                value = term.rate(*reads, *again.values)
+                value = term.rate(*reads, *detached.values)
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
             cotangent = self._grads.find(target)
             if cotangent is not None and term.factor != 1:
                 cotangent = cotangent * term.factor
-            pulled = self._pull([value], [cotangent], reads, again)
+            pulled = self._pull([value], [cotangent], reads, detached)
             for slot, gradient in zip(term.reads, pulled, strict=True):
                 if gradient is not None:
                     self._grads.increase(slot, gradient, 1.0)
@@ -121,39 +127,41 @@ class BackwardPass:
     def _rerun(self, step: int) -> None:
         """One step once more from the state that was kept before it."""
         passed = self._passed
-        again = self._again(passed.weights.names, step)
+        detached = self._read_as_recorded(passed.weights.names, step)
         reads = _leaves(self._kept[step].tensors())
-        for name, value in zip(passed.weights.names, again.values, strict=True):
+        for name, value in zip(passed.weights.names, detached.values, strict=True):
             passed.flow.__dict__[name] = OneStep(value)
         with torch.enable_grad():
             end = passed.flow.advance(passed.as_state(reads), step)
-        self._grads.put_all(self._pull(list(end), self._grads.found(), reads, again))
+        self._grads.put_all(self._pull(list(end), self._grads.found(), reads, detached))
 
     # both
 
-    def _again(self, names: Sequence[str], step: int) -> Again:
-        """What an evaluation reads besides the state, as it was, and as leaves."""
+    def _read_as_recorded(self, names: Sequence[str], step: int) -> DetachedValues:
+        """What an evaluation reads in addition to the state, as it was, and as leaves."""
         passed, evaluation = self._passed, next(self._evaluations)
-        if evaluation.streams is not None:
-            evaluation.streams.restore(passed.recorder.device)
-        again = passed.weights.again(
+        if evaluation.random is not None:
+            evaluation.random.restore(passed.recorder.device)
+        detached = passed.weights.detached(
             names, step, self._weights, self._needed, self._wanted, iter(evaluation.replicas())
         )
         if passed.source.context:
             context = [
-                again.leaf(Address(place, None), tensor, self._needed[place], self._wanted[place])
+                detached.leaf(
+                    Address(place, None), tensor, self._needed[place], self._wanted[place]
+                )
                 for place, tensor in enumerate(self._context, len(self._weights))
             ]
-            passed.flow.context = evaluation.context.again(context)
+            passed.flow.context = evaluation.context.repeated(context)
         passed.flow.collected.clear()
-        return again
+        return detached
 
     def _pull(
         self,
         outputs: list[Tensor],
         cotangents: Sequence[Tensor | None],
         reads: list[Tensor],
-        again: Again,
+        detached: DetachedValues,
     ) -> list[Tensor | None]:
         """Pulls cotangents back; gives the gradients by what was read, and adds up the others."""
         passed = self._passed
@@ -168,16 +176,16 @@ class BackwardPass:
             for out, cotangent in zip(outputs, cotangents, strict=True)
             if cotangent is not None and out.requires_grad
         ]
-        leaves = [*reads, *again.leaves]
+        leaves = [*reads, *detached.leaves]
         if not pairs:
-            again.give_back()
+            detached.release()
             return [None] * len(reads)
         values, fitted = zip(*pairs, strict=True)
-        pulled = self._differentiated(values, fitted, leaves, again)
-        again.give_back()
+        pulled = self._differentiated(values, fitted, leaves, detached)
+        detached.release()
         by_reads, by_leaves = pulled[: len(reads)], pulled[len(reads) :]
         others = storages((*fitted, *reads, *by_reads))
-        for address, gradient in zip(again.addresses, by_leaves, strict=True):
+        for address, gradient in zip(detached.addresses, by_leaves, strict=True):
             if gradient is not None:
                 self._sums.add(address, gradient, others)
         return list(by_reads)
@@ -187,13 +195,17 @@ class BackwardPass:
         values: Sequence[Tensor],
         cotangents: Sequence[Tensor],
         leaves: Sequence[Tensor],
-        again: Again,
+        detached: DetachedValues,
     ) -> Sequence[Tensor | None]:
-        # The hooks of a sharded module take the gradients of its parameters.
+        """The gradients by the leaves; the whole graph is gone over where a part may not be.
+
+        The hooks of a sharded module take the gradients of its parameters from a full backward, and
+        a reentrant checkpoint allows no other.
+        """
         whole = bool(self._passed.weights.units)
         if not whole:
             nodes = graph(values)
-            refuse_captured(self._passed.source, nodes, [*leaves, *again.unwanted])
+            refuse_captured(self._passed.source, nodes, [*leaves, *detached.unwanted])
             whole = checkpointed(nodes)
         if not whole:
             return torch.autograd.grad(values, leaves, cotangents, allow_unused=True)
@@ -201,7 +213,7 @@ class BackwardPass:
         return [leaf.grad for leaf in leaves]
 
 
-class _Drift:
+class _DriftMeter:
     """Compares a rebuilt state, on one sample, with the true one, which takes its place.
 
     A slot that was exactly 0 is then differentiated at 0, where `relu` has a kink, and not at a

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.equations import Equations
-from odenet.runtime.spectra import Directions, Norms, operator_norm
+from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
 
 
 class Bounded(Equations):
@@ -19,7 +19,7 @@ class Bounded(Equations):
     """
 
     steps: int
-    _norms: Norms | None = None  # those of all steps, while `stability` asks for them
+    _norms: BatchedNorms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Bounded(Equations):
         if self.stability_limit is None:
             raise ValueError(f"no stability limit of h ω was derived for {type(self).__name__}")
         call = self.view()
-        call._norms = Norms(self._directions, iterations)
+        call._norms = BatchedNorms(self._directions, iterations)
         for step in range(self.steps):
             call.frequency_bound(step)
         call._norms.settle()

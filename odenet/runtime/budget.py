@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from odenet.runtime.share import Share
-from odenet.sizes import parse_size
+from odenet.runtime.share import BudgetShare, as_bytes
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
 
-def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[Share]:
+def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[BudgetShare]:
     """A part of the budget for each flow.
 
     Raises:
@@ -22,7 +21,7 @@ def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[Share]:
     """
     total = as_bytes(budget)
     needs: list[int | None] = [None] * len(flows)
-    return [Share(needs, place, total) for place in range(len(flows))]
+    return [BudgetShare(needs, place, total) for place in range(len(flows))]
 
 
 def share_budget(network: nn.Module, budget: int | str) -> None:
@@ -41,15 +40,3 @@ def share_budget(network: nn.Module, budget: int | str) -> None:
     flows = [module for module in network.modules() if isinstance(module, Flow)]
     for flow, share in zip(flows, shares(flows, budget), strict=True):
         flow.memory = share
-
-
-def as_bytes(budget: int | str) -> int:
-    """A number of bytes, or a size in words.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    size = parse_size(budget) if isinstance(budget, str) else budget
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ValueError(f'a budget is a number of bytes or a size such as "2GB", not {budget!r}')
-    return size

@@ -1,9 +1,9 @@
 """All steps of a flow as one autograd function that stores no activations.
 
 The forward pass keeps the first state and the last. The backward pass undoes one step after the
-other: that needs every right-hand side once more, and so do the vector-Jacobian products, so that
-one evaluation with gradients on gives both. In mode "checkpoint", and for schemes without an
-inverse, it begins each step from a state that was kept instead.
+other (Gomez et al. 2017, Algorithm 1): that needs every right-hand side once more, and so do the
+vector-Jacobian products, so that one evaluation with gradients on gives both. In mode "checkpoint",
+and for schemes without an inverse, it begins each step from a state that was kept instead.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from odenet.runtime.backward import BackwardPass
 from odenet.runtime.exact import Fixed
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.replay import Streams, streams_preserved
-from odenet.runtime.saved import Saved
-from odenet.runtime.setting import same_bits
+from odenet.runtime.replay import RandomStates, random_states_preserved
+from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Registers
 from odenet.runtime.steps import retreat
+from odenet.runtime.torch_settings import same_bits
 from odenet.runtime.watch import refuse, refuse_transforms, refuse_types
 
 
 def recomputed_steps(
-    flow: Stepwise, state: State, steps: range, undo: bool = True, saved: Saved | None = None
+    flow: Stepwise, state: State, steps: range, undo: bool = True, saved: SavedTensors | None = None
 ) -> State:
     """Steps of a flow, differentiable, with no activations stored.
 
@@ -47,7 +47,9 @@ def recomputed_steps(
     return _chain(flow, state, steps, undo, saved)
 
 
-def _chain(flow: Stepwise, state: State, steps: range, undo: bool, saved: Saved | None) -> State:
+def _chain(
+    flow: Stepwise, state: State, steps: range, undo: bool, saved: SavedTensors | None
+) -> State:
     refuse_transforms()
     refuse_types(flow, state)
     forward = ForwardPass(flow, steps, state, undo, saved)
@@ -117,11 +119,11 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
         RuntimeError: if a right-hand side draws random numbers, which the steps drew otherwise.
     """
     back = ForwardPass(flow, steps, state, undo=True)
-    with streams_preserved(state.device) as before:
+    with random_states_preserved(state.device) as before:
         for step in reversed(steps):
             state.rename(back.undone)
             retreat(back.shears, state, back.unnoticed(state, step))
-        if flow.stochastic and not before.same(Streams.read(state.device)):
+        if flow.stochastic and not before.same(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "
                 "not undone by new ones: call eval() first"
@@ -133,7 +135,7 @@ class RecomputedSteps(torch.autograd.Function):
 
     @staticmethod
     def forward(passed: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Runs the steps."""
+        """Runs the steps without a graph; gives the last state and the sums of further results."""
         slots, weights = len(passed.flow.slots), len(passed.weights.tensors)
         # Others, since autograd cannot save an input that comes out as it went in.
         state = tuple(tensor.detach() for tensor in tensors[:slots])

@@ -16,15 +16,13 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.protocol import Stepwise
+from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.shear import Registers, Term
 from odenet.runtime.steps import advance, retreat
 from odenet.runtime.weights import Key, StepWeights
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
-
-State = tuple[Tensor, ...]
 
 
 def compiled_steps(flow: Flow, options: Mapping[str, Any]) -> CompiledSteps:
@@ -84,7 +82,7 @@ class CompiledSteps:
         return CompiledSteps, (self._options,)
 
     def advance(self, flow: Stepwise, state: State, weights: StepWeights) -> State:
-        """One step forward."""
+        """One step forward: the state after it."""
         return self._call("_advance", flow, state, _with_buffers(flow, weights))
 
     def pull_back(

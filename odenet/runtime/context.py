@@ -68,7 +68,7 @@ class Context:
         other._watched = (*map(_versioned, self.tensors), *within)
         return other
 
-    def again(self, tensors: Sequence[Tensor]) -> Context:
+    def repeated(self, tensors: Sequence[Tensor]) -> Context:
         """For a repetition: as it was found, with these tensors in place.
 
         Raises:

@@ -6,21 +6,21 @@ import warnings
 
 from torch import Tensor
 
-from odenet.runtime.arrival import Arrival
+from odenet.runtime.host_copy import HostCopy
 
 LARGE = 1e-2  # relative error of rebuilt states at which gradients are visibly others
 
 
-class DriftNote:
+class LastDrift:
     """The drift of the last backward pass of a flow; views of a flow share one."""
 
     def __init__(self) -> None:
-        self._drift: Arrival | None = None
+        self._drift: HostCopy | None = None
         self._told = False
 
     def write(self, drift: Tensor) -> None:
         """Called by a backward pass."""
-        self._drift = Arrival(drift)
+        self._drift = HostCopy(drift)
 
     def read(self) -> float | None:
         """The drift; waits for it."""
@@ -28,7 +28,7 @@ class DriftNote:
 
     def tell(self, name: str, steps: int) -> None:
         """Warns once of a large drift, with causes and cures, if the number has arrived."""
-        if self._told or self._drift is None or not self._drift.here:
+        if self._told or self._drift is None or not self._drift.ready:
             return
         drift = self._drift.read().item()
         if drift <= LARGE:

@@ -6,9 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from odenet.runtime.protocol import State
 from odenet.runtime.shear import Shear
-
-State = tuple[Tensor, ...]
 
 
 class Equations(nn.Module):
@@ -34,11 +33,11 @@ class Equations(nn.Module):
         raise NotImplementedError
 
     def advance(self, state: State, step: int = 0) -> State:
-        """One step."""
+        """The state after a step, from the one before it."""
         raise NotImplementedError
 
     def retreat(self, state: State, step: int = 0) -> State:
-        """One step undone."""
+        """The state before a step, from the one after it."""
         raise NotImplementedError(self._irreversible())
 
     def readout(self, state: State) -> Tensor:
@@ -64,6 +63,15 @@ class Equations(nn.Module):
     def frequency_bound(self, step: int = 0) -> Tensor:
         """An upper bound of the largest frequency ω of one step's field, from operator norms."""
         raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
+
+    def _obstacle_to_compiling(self) -> str:
+        """Why steps cannot be undone by compiled ones; empty if they can."""
+        if self.stochastic:
+            return (
+                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
+                "evaluations have to be by the same code"
+            )
+        return "" if self.reversible else self._irreversible()
 
     def _irreversible(self) -> str:
         return (

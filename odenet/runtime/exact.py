@@ -46,7 +46,7 @@ class Fixed(Registers):
         tensors: values in floating point, rounded to the grid; right-hand sides see their type.
 
     Raises:
-        TypeError: if they are no such numbers.
+        TypeError: if they are not such numbers.
         Inexact: if a value is infinite or not a number.
     """
 

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from odenet.runtime.bounds import Bounded
-from odenet.runtime.budget import as_bytes
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
 from odenet.runtime.context import NOTHING, Context
-from odenet.runtime.drift import DriftNote
-from odenet.runtime.equations import State
+from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
-from odenet.runtime.memory import Memory, all_steps, plain_steps
+from odenet.runtime.memory import Memory, all_steps, as_mode, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
+from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
-from odenet.runtime.setting import Autocast
-from odenet.runtime.share import Share
+from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Registers, like
-from odenet.runtime.snapshot import Likenesses
 from odenet.runtime.spectra import jacobian_spectrum
-from odenet.runtime.tokens import Tokens
+from odenet.runtime.tokens import reads_tokens
+from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node
 
 
@@ -38,7 +36,7 @@ class Flow(Bounded):
         space: number of spatial axes, 0 to 3.
 
     Attributes:
-        anchors: keep the true state every so many steps, for the reversible backward to start
+        anchors: keep the true state every ``anchors`` steps, for the reversible backward to start
             again from where rebuilding drifts; 0 keeps the first and the last one only.
         warns_of_drift: warn once where rebuilt states were visibly off, at the next forward pass.
         context: further inputs of a call, read by every right-hand side.
@@ -46,7 +44,7 @@ class Flow(Bounded):
             evaluations, by name.
         compiled: one step forward and one back, compiled.
         step_bytes: what autograd stores of a step, by kind of input.
-        likenesses: of its modules, from one pass to the next.
+        replica_pools: replicas of its modules, kept from one pass to the next.
 
     Raises:
         ValueError: if a count is out of range.
@@ -67,15 +65,15 @@ class Flow(Bounded):
         self.anchors = 0
         self.warns_of_drift = True
         self.step_bytes: dict[tuple, int] = {}
-        self.likenesses = Likenesses()
+        self.replica_pools = ReplicaPools()
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
         self.compiled: CompiledSteps | None = None
         self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._drift = DriftNote()
+        self._drift = LastDrift()
 
     def width(self, parts: int) -> int:
-        """Channels of each of so many equal parts of the input.
+        """Channels of each of ``parts`` equal parts of the input.
 
         Raises:
             ValueError: if they do not divide.
@@ -125,19 +123,17 @@ class Flow(Bounded):
         end = call.evolve(call.initial(u))
         out = call.readout(end)
         if any(out is tensor for tensor in end) and out.requires_grad:
-            # The backward begins from the last state, which a layer in place after this one must
-            # not change.
+            # The backward begins from the last state, which no layer after this one may change.
             out = out.clone()
         self.collected = call.collected
         return out
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
-        told = self.warns_of_drift and not torch.compiler.is_compiling()
-        if told and torch.is_grad_enabled():
+        if self.warns_of_drift and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._drift.tell(type(self).__name__, self.steps)
-        state = self._settled(state)
-        order = tokens_apart if self._reads_tokens() else channels_innermost
+        state = single_under_autocast(state)
+        order = tokens_apart if reads_tokens(self) else channels_innermost
         ordered = like(state, map(order, state))
         end = all_steps(self, ordered, self.memory)
         return like(state, map(as_before, end, state, ordered))
@@ -171,7 +167,7 @@ class Flow(Bounded):
 
     def trajectory(self, u: Tensor) -> list[State]:
         """The N + 1 states from the first to the last."""
-        states = [self._settled(self.initial(u))]
+        states = [single_under_autocast(self.initial(u))]
         for step in range(self.steps):
             states.append(self.advance(states[-1], step))
         return states
@@ -202,17 +198,10 @@ class Flow(Bounded):
 
     @memory.setter
     def memory(self, memory: Memory | str) -> None:
-        if memory not in ("reversible", "stored", "checkpoint"):
-            try:
-                memory = memory if isinstance(memory, Share) else as_bytes(memory)
-            except ValueError:
-                raise ValueError(
-                    'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
-                    f'"2GB", not {memory!r}'
-                ) from None
-        if not self.reversible and memory not in ("stored", "checkpoint"):
+        mode = as_mode(memory)
+        if not self.reversible and mode not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
-        self._memory = cast(Memory, memory)
+        self._memory = mode
 
     @property
     def drift(self) -> float | None:
@@ -236,20 +225,14 @@ class Flow(Bounded):
         Warns:
             UserWarning: if it has no effect, since the steps are not undone by compiled ones.
         """
-        obstacle = self._irreversible() if not self.reversible else ""
-        if self.stochastic:
-            obstacle = (
-                f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
-                "evaluations have to be by the same code"
-            )
-        if obstacle:
-            warnings.warn(
-                f"flow.compile() has no effect: {obstacle}. Steps with stored activations can be "
-                'compiled: flow.memory = "stored", then torch.compile(flow)',
-                stacklevel=2,
-            )
+        if not (obstacle := self._obstacle_to_compiling()):
+            self.compiled = compiled_steps(self, options)
             return
-        self.compiled = compiled_steps(self, options)
+        warnings.warn(
+            f"flow.compile() has no effect: {obstacle}. Steps with stored activations can be "
+            'compiled: flow.memory = "stored", then torch.compile(flow)',
+            stacklevel=2,
+        )
 
     def refine(self) -> Flow:
         """The same flow in time with steps of half the size, each new one copying its left half.
@@ -276,7 +259,7 @@ class Flow(Bounded):
         Returns:
             Complex numbers, the largest modulus first.
         """
-        state = self._settled(self.initial(u))
+        state = single_under_autocast(self.initial(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def note_drift(self, drift: Tensor) -> None:
@@ -285,8 +268,8 @@ class Flow(Bounded):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""
-        left = {"collected": {}, "step_bytes": {}, "likenesses": Likenesses()}
-        return {**self.__dict__, **left, "_drift": DriftNote()}
+        left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools()}
+        return {**self.__dict__, **left, "_drift": LastDrift()}
 
     # What the passes ask of a flow (odenet/runtime/protocol.py).
 
@@ -305,16 +288,6 @@ class Flow(Bounded):
         for name, value in values.items():
             found = self.collected.get(name)
             self.collected[name] = value if found is None else found + value
-
-    def _reads_tokens(self) -> bool:
-        """Whether its steps see maps as sequences."""
-        lists = (child for child in self.children() if isinstance(child, nn.ModuleList))
-        return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
-
-    def _settled(self, state: State) -> State:
-        """Under autocast the state stays in single precision: its rounding would add up."""
-        low = Autocast.here(state[0].device).enabled
-        return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
 
     def _only_state(self, out: Tensor) -> State:
         state = self.initial(out)

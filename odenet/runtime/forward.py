@@ -13,13 +13,14 @@ from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Recorder
-from odenet.runtime.saved import Saved
-from odenet.runtime.setting import Setting, same_bits
+from odenet.runtime.replica_pool import ReplicaPool
+from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Packed, Registers, Term
-from odenet.runtime.snapshot import Likeness, Snapshot
+from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.steps import Rate, advance
+from odenet.runtime.torch_settings import TorchSettings, same_bits
 from odenet.runtime.watch import warn_of_hooks, watched
-from odenet.runtime.weights import OneStep, Weights
+from odenet.runtime.weights import FlowWeights, OneStep
 
 
 class ForwardPass:
@@ -41,7 +42,7 @@ class ForwardPass:
         undone: what undoes the renaming after them.
         weights: the parameters that the steps read.
         differentiable: whether a backward pass may follow.
-        setting: of torch, that rates are evaluated under.
+        settings: of torch, that rates are evaluated under.
         recorder: the evaluations that called modules, as they found these and the random streams.
         compiled: compiled steps to use, if any.
         kept: true states, by the number of steps done.
@@ -51,7 +52,12 @@ class ForwardPass:
     """
 
     def __init__(
-        self, flow: Stepwise, steps: range, state: Any, undo: bool, saved: Saved | None = None
+        self,
+        flow: Stepwise,
+        steps: range,
+        state: Any,
+        undo: bool,
+        saved: SavedTensors | None = None,
     ):
         device = state.device if isinstance(state, Registers) else state[0].device
         self.source = flow
@@ -60,12 +66,12 @@ class ForwardPass:
         self.undo = undo
         self.shears = self.flow.shears() if undo else ()
         self.undone = {new: old for old, new in flow.relabel.items()}
-        self.weights = Weights(flow, flow.learned())
+        self.weights = FlowWeights(flow, flow.learned())
         self.differentiable = torch.is_grad_enabled()
-        self.setting = Setting.here(device)
+        self.settings = TorchSettings.current(device)
         warn_of_hooks(self.weights.parts)
-        flow.likenesses.keep(self.weights.of_steps)
-        self.recorder = Recorder(device, flow.stochastic, flow.likenesses)
+        flow.replica_pools.keep(self.weights.of_steps)
+        self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.
         eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
@@ -87,8 +93,9 @@ class ForwardPass:
         self.order = kernel_order(state[0])
         with torch.set_grad_enabled(self.differentiable):  # so that they need theirs, as given
             weights = [self.order(tensor) for tensor in weights]
+        # In fixed point every step is undone without an error; see `exact`.
         registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
-        every = self.flow.anchors if self.undo else 1
+        every = self.flow.anchors if self.undo else 1  # steps from one kept state to the next
         with self.as_it_was():
             for step in self.steps:
                 if step == self.steps.start or (every and step % every == 0):
@@ -103,7 +110,7 @@ class ForwardPass:
     @contextmanager
     def as_it_was(self) -> Iterator[None]:
         """What surrounds the evaluations of both passes."""
-        with self.setting.entered(), same_bits() if self.flow.exact else nullcontext():
+        with self.settings.entered(), same_bits() if self.flow.exact else nullcontext():
             yield
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
@@ -186,10 +193,12 @@ class ForwardPass:
 
         def rate(term: Term, target: str) -> Tensor:
             modules = self.weights.modules(term.params, step)
-            replicas = (Snapshot(Likeness(module)).replayed() for module in modules)
+            replicas = (Snapshot(ReplicaPool(module)).replica() for module in modules)
             tensors = self.weights.tensors
             needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
-            values = self.weights.again(term.params, step, tensors, needed, wanted, replicas).values
+            values = self.weights.detached(
+                term.params, step, tensors, needed, wanted, replicas
+            ).values
             return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
         return rate

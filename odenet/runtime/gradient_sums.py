@@ -14,7 +14,7 @@ class GradientSums:
     """The gradients of some tensors, filled slice by slice.
 
     Args:
-        tensors: those of ``Weights``, then those of the context.
+        tensors: those of ``FlowWeights``, then those of the context.
         cotangents: of the whole pass. No value shares its memory with these, nor with the tensors.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,32 @@ from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.context import NOTHING
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
-from odenet.runtime.saved import Saved
-from odenet.runtime.setting import Autocast, saved_tensors_hooked
-from odenet.runtime.share import Share
+from odenet.runtime.replica_pool import ReplicaPools
+from odenet.runtime.saved import SavedTensors
+from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Shear
-from odenet.runtime.snapshot import Likenesses
+from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.watch import refuse_transforms
-from odenet.runtime.weights import Weights
+from odenet.runtime.weights import FlowWeights
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int
+
+
+def as_mode(memory: Memory | str) -> Memory:
+    """A memory mode as a flow keeps it: a word, or a number of bytes.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if memory in ("reversible", "stored", "checkpoint") or isinstance(memory, BudgetShare):
+        return cast(Memory, memory)
+    try:
+        return as_bytes(memory)
+    except ValueError:
+        raise ValueError(
+            'memory is "reversible", "stored", "checkpoint" or a number of bytes, as in '
+            f'"2GB", not {memory!r}'
+        ) from None
 
 
 def all_steps(flow: Planned, state: State, memory: Memory) -> State:
@@ -71,7 +88,7 @@ def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
     if begun:
         state, flow.step_bytes[kind] = _measured(flow, state)
     per_step = max(1, flow.step_bytes[kind])
-    if isinstance(budget, Share):
+    if isinstance(budget, BudgetShare):
         budget = budget.of(flow.steps * per_step)
     undone = range(begun, max(begun, flow.steps - budget // per_step))
     if undone:
@@ -83,7 +100,7 @@ def _kind(flow: Planned, state: State) -> tuple:
     """What the memory of a step depends on."""
     kinds = tuple((t.shape, t.dtype, t.device) for t in state)
     frozen = tuple(p.requires_grad for p in flow.parameters())
-    return (*kinds, frozen, flow.training, Autocast.here(state[0].device))
+    return (*kinds, frozen, flow.training, Autocast.current(state[0].device))
 
 
 def _measured(flow: Planned, state: State) -> tuple[State, int]:
@@ -91,12 +108,12 @@ def _measured(flow: Planned, state: State) -> tuple[State, int]:
 
     No evaluation is for planning alone: something outside of the modules might notice it.
     """
-    if Weights(flow, flow.learned()).units:
+    if FlowWeights(flow, flow.learned()).units:
         raise ValueError(
             "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
             'set flow.memory = "reversible", or shard the flow as a whole'
         )
-    saved = Saved(flow.parameters())
+    saved = SavedTensors(flow.parameters())
     return recomputed_steps(flow, state, range(1), saved=saved), saved.bytes
 
 
@@ -120,7 +137,7 @@ class _OneModule:
         self.module = nn.ModuleList([module])
         self.context = NOTHING
         self.collected: dict[str, Tensor] = {}
-        self.likenesses = Likenesses()
+        self.replica_pools = ReplicaPools()
 
     def view(self) -> Self:
         return copy.copy(self)
@@ -139,7 +156,7 @@ class _OneModule:
         """It gives no further results."""
 
     def note_drift(self, drift: Tensor) -> None:
-        """Nothing is rebuilt."""
+        """Not called: nothing is rebuilt, so nothing drifts."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self.module[0].named_parameters()

@@ -129,7 +129,7 @@ def initialise(weight: Tensor, init: Init) -> None:
             ("uniform", bound), ("constant", value).
 
     Raises:
-        ValueError: if ``init`` is none of these.
+        ValueError: if ``init`` is not one of these.
     """
     cells = math.prod(weight.shape[2:])
     out, fan_in = (weight.shape[0], weight.shape[1] * cells) if weight.ndim > 1 else (1, 1)

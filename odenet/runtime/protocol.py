@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol, Self
 from torch import Tensor, nn
 
 from odenet.runtime.context import Context
+from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Shear
-from odenet.runtime.snapshot import Likenesses
 
 State = tuple[Tensor, ...]
 
@@ -22,12 +22,12 @@ class Stepwise(Protocol):
         relabel: slot -> the slot that its value is in after a step.
         stochastic: whether a rate may draw random numbers.
         steps: how many steps.
-        anchors: keep the true state every so many steps; 0 for the first and the last one only.
+        anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
         exact: whether steps run in exact arithmetic.
         context: further inputs that every rate reads.
         collected: further results of right-hand sides, summed by name.
         compiled: one step, compiled, to use for all.
-        likenesses: of its modules, from one pass to the next.
+        replica_pools: replicas of its modules, kept from one pass to the next.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -39,7 +39,7 @@ class Stepwise(Protocol):
     context: Context
     collected: dict[str, Tensor]
     compiled: Any
-    likenesses: Likenesses
+    replica_pools: ReplicaPools
 
     def shears(self) -> tuple[Shear, ...]:
         """One step as shears, if it can be undone."""

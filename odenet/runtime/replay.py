@@ -1,7 +1,9 @@
-"""What surrounds an evaluation of a right-hand side, and has to surround its repetition.
+"""Replay: what surrounds an evaluation of a right-hand side, restored for its repetition.
 
 A right-hand side is evaluated again to undo a step. The second evaluation has to be the first one
-over: the same precision, the same random numbers, the same modules in the same modes.
+over: the same random numbers, and every module as its snapshot has it, on a replica from a pool
+(`replica_pool`), so that the module itself does not notice. The settings of torch around both are
+those of `torch_settings`.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.context import NOTHING, Context
-from odenet.runtime.snapshot import Likenesses, Loan, Snapshot
+from odenet.runtime.replica_pool import PooledReplica, ReplicaPools
+from odenet.runtime.snapshot import Snapshot
 
 _OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
 _MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
 
 
-class Streams(NamedTuple):
+class RandomStates(NamedTuple):
     """The states of the global random streams: torch's, Python's and numpy's.
 
     Attributes:
@@ -45,7 +48,7 @@ class Streams(NamedTuple):
     memory: tuple | None
 
     @classmethod
-    def read(cls, device: torch.device, before: Streams | None = None) -> Streams:
+    def read(cls, device: torch.device, before: RandomStates | None = None) -> RandomStates:
         """Where they are now.
 
         Args:
@@ -74,14 +77,14 @@ class Streams(NamedTuple):
         return cls(cpu, accelerator, random.getstate(), numpy, memory)
 
     def restore(self, device: torch.device) -> None:
-        """Puts them back."""
+        """Sets the random streams back to these states."""
         torch.set_rng_state(self.cpu)
         if self.accelerator is not None:
             torch.get_device_module(device).set_rng_state(self.accelerator, device)
         random.setstate(self.python)
         np.random.set_state(self.numpy)
 
-    def same(self, other: Streams) -> bool:
+    def same(self, other: RandomStates) -> bool:
         """Whether nothing was drawn between two readings."""
         return self is other or (
             _equal(self.cpu, other.cpu)
@@ -122,10 +125,10 @@ _turn = threading.RLock()  # the streams are one for all threads
 
 
 @contextmanager
-def streams_preserved(device: torch.device) -> Iterator[Streams]:
+def random_states_preserved(device: torch.device) -> Iterator[RandomStates]:
     """Leaves the global random streams as if nothing had been drawn within."""
     with _turn:
-        before = Streams.read(device)
+        before = RandomStates.read(device)
         try:
             yield before
         finally:
@@ -133,25 +136,25 @@ def streams_preserved(device: torch.device) -> Iterator[Streams]:
 
 
 @dataclass(slots=True)
-class Evaluation:
-    """What one evaluation of a right-hand side found, besides the state and the parameters.
+class EvaluationRecord:
+    """What one evaluation of a right-hand side found, in addition to the state and the parameters.
 
     Attributes:
         modules: snapshots of the modules it called, in their order.
-        streams: the random streams before it, if it drew from them.
+        random: the states of the random streams before it, if it drew from them.
         context: the further inputs.
     """
 
     modules: tuple[Snapshot, ...]
-    streams: Streams | None
+    random: RandomStates | None
     context: Context = NOTHING
 
-    def replicas(self) -> tuple[Loan, ...]:
+    def replicas(self) -> tuple[PooledReplica, ...]:
         """Copies of the modules, as they were before."""
-        return tuple(snapshot.replayed() for snapshot in self.modules)
+        return tuple(snapshot.replica() for snapshot in self.modules)
 
 
-_latest: dict[str, Streams] = {}  # readings that the first one of a pass is compared with
+_latest: dict[str, RandomStates] = {}  # readings that the first one of a pass is compared with
 
 
 class Recorder:
@@ -160,31 +163,31 @@ class Recorder:
     Args:
         device: of the state.
         stochastic: whether evaluations may draw random numbers.
-        likenesses: of the modules that are called.
+        pools: of replicas of the modules that are called.
     """
 
-    def __init__(self, device: torch.device, stochastic: bool, likenesses: Likenesses):
+    def __init__(self, device: torch.device, stochastic: bool, pools: ReplicaPools):
         self.device = device
-        self.evaluations: list[Evaluation] = []
+        self.evaluations: list[EvaluationRecord] = []
         self._stochastic = stochastic
-        self._likenesses = likenesses
-        self._streams: Streams | None = None  # after the last evaluation
+        self._pools = pools
+        self._random: RandomStates | None = None  # after the last evaluation
 
-    def before(self, modules: list[nn.Module]) -> Evaluation:
+    def before(self, modules: list[nn.Module]) -> EvaluationRecord:
         """To be called before an evaluation that calls these modules."""
-        if self._stochastic and self._streams is None:
-            self._streams = Streams.read(self.device, _latest.get(self.device.type))
-            _latest[self.device.type] = self._streams
-        return Evaluation(tuple(Snapshot(self._likenesses.of(m)) for m in modules), None)
+        if self._stochastic and self._random is None:
+            self._random = RandomStates.read(self.device, _latest.get(self.device.type))
+            _latest[self.device.type] = self._random
+        return EvaluationRecord(tuple(Snapshot(self._pools.of(m)) for m in modules), None)
 
-    def after(self, evaluation: Evaluation) -> None:
+    def after(self, evaluation: EvaluationRecord) -> None:
         """To be called after it."""
-        if self._streams is not None:
+        if self._random is not None:
             # Nothing draws between two evaluations, so that one reading serves both.
-            before = self._streams
-            self._streams = Streams.read(self.device, before)
-            if not before.same(self._streams):
-                evaluation.streams = before
+            before = self._random
+            self._random = RandomStates.read(self.device, before)
+            if not before.same(self._random):
+                evaluation.random = before
         for snapshot in evaluation.modules:
             snapshot.settle()
         self.evaluations.append(evaluation)

@@ -1,4 +1,4 @@
-"""Private copies of modules, in which an evaluation is repeated without anybody noticing.
+"""A replica is a private copy of a module, on which its evaluation is repeated unnoticed.
 
 A module's evaluation may read and change more than its parameters: flags, buffers, attributes,
 generators of random numbers. A replica has the class, the hooks and the attributes of a module, and
@@ -30,7 +30,7 @@ def parts(module: nn.Module) -> list[nn.Module]:
     return list(found.values())
 
 
-class Held(NamedTuple):
+class TensorPlace(NamedTuple):
     """A tensor of a module, and where its replica has one in its place.
 
     Attributes:
@@ -63,8 +63,8 @@ class Replica:
     """
 
     def __init__(self, module: nn.Module):
-        self.parameters: list[Held] = []
-        self.tensors: list[Held] = []
+        self.parameters: list[TensorPlace] = []
+        self.tensors: list[TensorPlace] = []
         self.custom: list[nn.Module] = []
         self._twins: dict[int, nn.Module] = {}
         self._recurrent: list[nn.RNNBase] = []
@@ -119,14 +119,16 @@ class Replica:
             self._recurrent.append(twin)
         for held, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
             there = own[name].items()
-            held += [Held(original, own[name], key, t, key) for key, t in there if t is not None]
+            held += [
+                TensorPlace(original, own[name], key, t, key) for key, t in there if t is not None
+            ]
         copier = Copier(self._twin, partial(self._hold, original))
         for name, value in own_attributes(original):
             copier.put(name, own, name, value)
 
     def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
         held = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
-        held.append(Held(original, holder, key, tensor, path))
+        held.append(TensorPlace(original, holder, key, tensor, path))
 
 
 def _told_of(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any) -> Any:
@@ -134,7 +136,7 @@ def _told_of(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradi
     return hook(original, *gradients)
 
 
-class Lent:
+class InPlaceReplica:
     """A module that has hooks of an engine on it, and so is repeated itself, not a copy of it.
 
     For the time of an evaluation it has the modes, buffers and attributes of a replica.
@@ -145,7 +147,7 @@ class Lent:
         self._module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """An evaluation."""
+        """Evaluates the module, with the replica's state for as long as that takes."""
         before = []
         for module, twin in self._pairs:
             own = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from odenet.runtime.watch import graph
 
 
-class Saved:
+class SavedTensors:
     """What autograd stores of some evaluations, each tensor counted once.
 
     The graph is looked at afterwards, since hooks around the evaluation would forbid `torch.func`

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from odenet.sizes import parse_size
 
-class Share(int):
+
+class BudgetShare(int):
     """One flow's part of a budget, in bytes: an equal one until all flows have told their need.
 
     Args:
@@ -26,7 +28,7 @@ class Share(int):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Copies of the flows share with one another."""
-        return Share, (self.needs, self.place, self.total)
+        return BudgetShare, (self.needs, self.place, self.total)
 
     def of(self, need: int) -> int:
         """The bytes for a flow that would store so much in this call."""
@@ -35,3 +37,15 @@ class Share(int):
         if len(known) < len(self.needs):
             return int(self)
         return self.total if sum(known) <= self.total else self.total * need // sum(known)
+
+
+def as_bytes(budget: int | str) -> int:
+    """A number of bytes, or a size in words.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    size = parse_size(budget) if isinstance(budget, str) else budget
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f'a budget is a number of bytes or a size such as "2GB", not {budget!r}')
+    return size

@@ -1,236 +1,22 @@
-"""Norms of the real operators by power iteration, and eigenvalues of the real Jacobian."""
+"""Eigenvalues of the real Jacobian of a flow, and a bound of a block matrix's by norms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from odenet.runtime.operators import adjoint_conv, conv
 from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
-_SIZE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # of the map that a kernel acts on
-_FEW = 20  # iterations that come as close on a map half as wide, which costs a quarter
 _SMALL = 512  # up to this size all eigenvalues are cheaper than a few
-_SQUARINGS = 24  # part eigenvalues that differ by 1e-6 of the largest
-_TINY = 1e-300
 _SETTLED = 1e-4  # residual of eigenvalues, relative to the largest
-
-Directions = dict[tuple[str, int], Tensor]
-
-
-def operator_norm(K: Tensor, start: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
-    """The largest singular value of one kernel or matrix, and a direction that attains it.
-
-    See `operator_norms`, of which this is the case of a single one.
-    """
-    norms, directions = operator_norms(K[None], start, **options)
-    return norms[0], directions
-
-
-@torch.no_grad()
-def operator_norms(
-    K: Tensor,
-    start: Tensor | None = None,
-    *,
-    groups: int = 1,
-    dilation: int = 1,
-    tolerance: float = 1e-4,
-    limit: int = 200,
-) -> tuple[Tensor, Tensor]:
-    """The largest singular values of kernels or matrices, all at once.
-
-    By the locally optimal gradient method on K^T K (Knyazev 2001, with blocks of one vector), which
-    takes the iterations of Lanczos' and keeps three vectors.
-
-    Args:
-        K: a stack of what ``conv`` or ``dense`` take.
-        start: the directions an earlier call returned; good ones save most iterations.
-        groups: as in ``conv``.
-        dilation: as in ``conv``.
-        tolerance: relative change of every norm at which to stop.
-        limit: iterations at most.
-
-    Returns:
-        The norms, approached from below, and the directions that attain them, one for each. What
-        holds inf or nan has no direction, and a norm that is inf or nan.
-    """
-    size, K = _of_size_one(K)
-    problem = _Stack(K, groups, dilation)
-    if start is None:
-        half = tuple(side // 2 for side in problem.space)
-        start = problem.random(half)
-        if limit > _FEW:  # settled on a map half as wide, it starts well on the whole
-            start = problem.embedded(problem.settled(start, tolerance, limit))
-    direction = problem.settled(start.to(K), tolerance, limit)
-    norms = size * torch.linalg.vector_norm(problem.apply(direction).flatten(1), dim=1)
-    return torch.where(size.isfinite(), norms, size), direction
-
-
-def _of_size_one(K: Tensor) -> tuple[Tensor, Tensor]:
-    """The size of each operator, a power of two, and the operators divided by it.
-
-    Squares of what is larger than 1e19 overflow in single precision, and those of what is smaller
-    than 1e-19 vanish. What holds inf or nan becomes zero, and has that as its size.
-    """
-    largest = K.abs().flatten(1).amax(1)
-    finite = largest.isfinite()
-    exponent = torch.frexp(torch.where(finite, largest, 1.0)).exponent.clamp(-126, 126)
-    size = torch.exp2(exponent.to(K))
-    shape = (-1, *(1,) * (K.ndim - 1))
-    scaled = torch.where(finite.view(shape), K / size.view(shape), 0.0)
-    return torch.where(finite, size, largest), scaled
-
-
-class _Stack:
-    """Operators of the same kind, applied each to a vector of its own."""
-
-    def __init__(self, K: Tensor, groups: int, dilation: int):
-        self.space = _SIZE[K.ndim - 3]
-        self._K = K
-        self._count, self._channels = len(K), K.shape[2] * groups
-        self._options = {"groups": self._count * groups, "dilation": dilation}
-
-    def random(self, space: tuple[int, ...]) -> Tensor:
-        """The same random vector for each, from a fixed seed."""
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn((1, self._channels, *space), generator=generator).to(self._K)
-        return x.expand(self._count, *x.shape[1:])
-
-    def embedded(self, x: Tensor) -> Tensor:
-        """Vectors on a smaller map in the middle of a whole one."""
-        pads = [
-            ((whole - side) // 2, whole - side - (whole - side) // 2)
-            for side, whole in zip(x.shape[2:], self.space, strict=True)
-        ]
-        return F.pad(x, [n for pair in reversed(pads) for n in pair]) if pads else x
-
-    def apply(self, x: Tensor) -> Tensor:
-        """K x for each."""
-        if self._K.ndim == 3:
-            return (self._K @ x[..., None])[..., 0]
-        return conv(x.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0].unflatten(
-            0, (self._count, -1)
-        )
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """K^T y for each."""
-        if self._K.ndim == 3:
-            return (self._K.mT @ y[..., None])[..., 0]
-        x = adjoint_conv(y.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0]
-        return x.unflatten(0, (self._count, -1))
-
-    def settled(self, x: Tensor, tolerance: float, limit: int) -> Tensor:
-        """Unit vectors of largest |K x|, from others."""
-        x = _unit(x)
-        Ax = self.adjoint(self.apply(x))
-        p, Ap = torch.zeros_like(x), torch.zeros_like(x)
-        before = _dot(x, Ax)
-        every = 1 if x.device.type == "cpu" else 8  # looking at a number makes a GPU wait
-        for iteration in range(1, limit + 1):
-            w = _unit(Ax - _dot(x, Ax) * x)
-            w = _unit(w - _dot(x, w) * x)
-            Aw = self.adjoint(self.apply(w))
-            p, Ap = _apart(p, Ap, (x, Ax), (w, Aw))
-            basis, images = (x, w, p), (Ax, Aw, Ap)
-            products = [torch.stack([_dot(a, b).flatten() for b in images], -1) for a in basis]
-            weights = _leading(torch.stack(products, -2)).T
-            a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
-            p, Ap = b * w + c * p, b * Aw + c * Ap
-            x, Ax = a * x + p, a * Ax + Ap
-            if iteration % every == 0:
-                value = _dot(x, Ax)
-                if bool((value - before <= 2 * tolerance * value).all()):
-                    break
-                before = value
-        return _unit(x)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1).view(-1, *(1,) * (a.ndim - 1))
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / _dot(x, x).sqrt().clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
-
-
-def _apart(p: Tensor, Ap: Tensor, *others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The unit vector of the part of p that is orthogonal to others, and its image."""
-    for _ in range(2):  # a second time, since the first leaves rounding errors
-        for q, Aq in others:
-            share = _dot(q, p)
-            p, Ap = p - share * q, Ap - share * Aq
-        size = _dot(p, p).sqrt()
-        scale = torch.where(size > 0, 1 / size.clamp_min(torch.finfo(p.dtype).tiny ** 0.5), size)
-        p, Ap = p * scale, Ap * scale
-    return p, Ap
-
-
-def _leading(matrices: Tensor) -> Tensor:
-    """Unit eigenvectors of the largest eigenvalues of small matrices without negative ones."""
-    if matrices.device.type == "cpu":
-        return torch.linalg.eigh(matrices)[1][..., -1]
-    return _leading_by_squaring(matrices)  # after that, a GPU is asked whether it found them
-
-
-def _leading_by_squaring(matrices: Tensor) -> Tensor:
-    """The same: squared over and over, a matrix becomes a multiple of the projector to one."""
-    power = matrices.double()
-    for _ in range(_SQUARINGS):
-        power = power / power.abs().amax((-2, -1), keepdim=True).clamp_min(_TINY)
-        power = power @ power
-    longest = power.square().sum(-2).argmax(-1)[..., None, None]
-    vector = power.gather(-1, longest.expand(*power.shape[:-1], 1))[..., 0]
-    return (vector / vector.square().sum(-1, keepdim=True).sqrt().clamp_min(_TINY)).to(matrices)
-
-
-class Norms:
-    """The norms that the bounds of all steps ask for, computed together.
-
-    A first round of questions is answered by ones, and noted.
-
-    Args:
-        directions: those of the last time, by operator and step; changed.
-        iterations: per norm, from a fixed start; None goes on from the last time till settled.
-    """
-
-    def __init__(self, directions: Directions, iterations: int | None):
-        self._directions = directions
-        self._iterations = iterations
-        self._asked: dict[str, tuple[dict[int, Tensor], dict[str, Any]]] = {}
-        self._found: dict[tuple[str, int], Tensor] = {}
-
-    def read(self, name: str, K: Tensor, step: int, options: dict[str, int]) -> Tensor:
-        """The norm of an operator at a step."""
-        if (name, step) in self._found:
-            return self._found[name, step]
-        self._asked.setdefault(name, ({}, options))[0][step] = K.detach()
-        return torch.ones(())
-
-    def settle(self) -> None:
-        """Computes what was asked for."""
-        for name, (kernels, options) in self._asked.items():
-            K = torch.stack(list(kernels.values()))
-            if self._iterations is not None:
-                norms, _ = operator_norms(K, limit=self._iterations, **options)
-            else:
-                known = [self._directions.get((name, step)) for step in kernels]
-                starts = [start for start in known if start is not None]
-                start = torch.cat(starts) if len(starts) == len(known) else None
-                norms, found = operator_norms(K, start, **options)
-                ends = zip(kernels, found.split(1), strict=True)
-                self._directions |= {(name, step): end.clone() for step, end in ends}
-            # in double precision, in which their products do not overflow
-            norms = norms.cpu().double()
-            self._found |= {(name, step): n for step, n in zip(kernels, norms, strict=True)}
 
 
 def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
@@ -267,7 +53,7 @@ def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int
         matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
         if not np.isfinite(matrix).all():
             return np.full(n, np.nan)
-        return np.linalg.eigvals(matrix).astype(complex)  # numpy gives real ones as real numbers
+        return np.linalg.eigvals(matrix)
     return _arnoldi(product, n, count)
 
 
@@ -275,8 +61,8 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
     """Ritz values of largest modulus and of largest real part, from one Krylov space for both.
 
     It grows until their residuals are small, or to 40 products per value, and those that have
-    settled are given: extreme eigenvalues of
-    these Jacobians lie so close together that restarts would go on for ever.
+    settled are given. It is not restarted: extreme eigenvalues of these Jacobians lie so close
+    together that restarts would not end.
     """
     most = min(n - 1, 40 * count)
     basis, H = np.zeros((most + 1, n)), np.zeros((most + 1, most))
@@ -284,7 +70,7 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
     values, settled = np.zeros(0), np.zeros(0, dtype=bool)
     for j in range(most):
         image = product(basis[j])
-        for _ in range(2):
+        for _ in range(2):  # Gram-Schmidt twice, since once leaves rounding errors
             shares = basis[: j + 1] @ image
             image -= shares @ basis[: j + 1]
             H[: j + 1, j] += shares
@@ -294,9 +80,9 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
         exhausted = size <= 1e-10 * np.abs(H).max()
         if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
             found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
-            found = found.astype(complex)  # numpy gives real ones as real numbers
             by_size, by_part = np.argsort(-np.abs(found)), np.argsort(-np.real(found))
             wanted = sorted({*by_size[:count], *by_part[:count]})
+            # |A v - λ v| of a Ritz pair is |H[j+1, j]| |the last entry of its eigenvector|
             values, residuals = found[wanted], size * np.abs(vectors[-1, wanted])
             settled = residuals <= _SETTLED * np.abs(values).max()
             if exhausted or settled.all():
@@ -306,7 +92,7 @@ def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) ->
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
-    """Of a small matrix of block norms, which bounds that of the block matrix."""
+    """ρ of a small matrix of block norms, at least that of the block matrix: ρ(A) ≤ ρ(‖A_ij‖)."""
     rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
     matrix = torch.stack(rows).double()
     if not matrix.isfinite().all():

@@ -30,6 +30,10 @@ def retreat(
 ) -> None:
     """One step undone, and with ``grads`` its gradients pulled back.
 
+    A shear is y = s y + Σ w z + Σ c F(x), where neither the z nor the x hold y. So its inverse
+    subtracts in reverse order and divides by s, and its transpose leaves ȳ to the sums until the
+    end: z̄ += w ȳ, x̄ += c (∂F/∂x)ᵀ ȳ, then ȳ = s ȳ.
+
     Args:
         shears: the step.
         state: after the step; becomes the state before it.

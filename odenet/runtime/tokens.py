@@ -25,6 +25,12 @@ class Tokens(nn.Module):
         return self.inner(x[:, None])[:, 0]
 
 
+def reads_tokens(flow: nn.Module) -> bool:
+    """Whether the steps of a flow see maps as sequences."""
+    lists = (child for child in flow.children() if isinstance(child, nn.ModuleList))
+    return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
+
+
 class Attention(nn.Module):
     """Self-attention with several heads (Vaswani et al. 2017, Section 3.2.2).
 

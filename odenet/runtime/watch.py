@@ -59,7 +59,7 @@ class _Watched(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        """The same value."""
+        """The same value, as a node of the graph that refuses a gradient."""
         return value.detach()
 
     @staticmethod

@@ -12,9 +12,9 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.protocol import Stepwise
-from odenet.runtime.replica import Lent, parts
+from odenet.runtime.replica import InPlaceReplica, parts
+from odenet.runtime.replica_pool import PooledReplica
 from odenet.runtime.shear import Term
-from odenet.runtime.snapshot import Loan
 
 Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
 
@@ -26,7 +26,7 @@ class Address(NamedTuple):
     index: int | None
 
 
-class Weights:
+class FlowWeights:
     """The parameters that the steps of a flow read.
 
     A module under FSDP2 gathers its parameters when it is called and reduces their gradients by its
@@ -78,15 +78,15 @@ class Weights:
         """The modules among them."""
         return [self._at(name, step).module for name in names if name in self._modules]
 
-    def again(
+    def detached(
         self,
         names: Sequence[str],
         step: int,
         tensors: Sequence[Tensor],
         needed: Sequence[bool],
         wanted: Sequence[bool],
-        loans: Iterator[Loan],
-    ) -> Again:
+        replicas: Iterator[PooledReplica],
+    ) -> DetachedValues:
         """The same values over again, as leaves to differentiate by.
 
         Args:
@@ -95,9 +95,9 @@ class Weights:
             tensors: those of this list, as they were saved.
             needed: which of them are to be found to need a gradient.
             wanted: which of them to differentiate by.
-            loans: replicas of the modules, to be given the leaves in place of their parameters.
+            replicas: of the modules, to be given the leaves in place of their parameters.
         """
-        found = Again([], [], [], [], [])
+        found = DetachedValues([], [], [], [], [])
 
         def leaf(address: Address) -> Tensor:
             place = address.place
@@ -109,11 +109,11 @@ class Weights:
                 address = Address(self._places[id(stack)], _index(stack, step))
                 found.values.append(leaf(address))
                 continue
-            one, loan = self._at(name, step), next(loans)
-            replica = loan.replica
-            found.loans.append(loan)
+            one, pooled = self._at(name, step), next(replicas)
+            replica = pooled.replica
+            found.replicas.append(pooled)
             if one.places is None:
-                found.values.append(Lent(one.module, replica))
+                found.values.append(InPlaceReplica(one.module, replica))
                 continue
             replica.put({key: leaf(address) for key, address in one.places.items()})
             found.values.append(replica.module)
@@ -166,7 +166,7 @@ class _Module(NamedTuple):
     places: dict[int, Address] | None
 
 
-class Again(NamedTuple):
+class DetachedValues(NamedTuple):
     """Values of a step, detached from what the flow holds.
 
     Nothing that is hooked to a parameter notices their use; its gradient arrives there once, from
@@ -176,7 +176,7 @@ class Again(NamedTuple):
     values: list
     leaves: list[Tensor]
     addresses: list[Address]
-    loans: list[Loan]  # the replicas among the values
+    replicas: list[PooledReplica]  # among the values
     unwanted: list[Tensor]  # leaves whose gradients nobody asks for
 
     def leaf(self, address: Address, tensor: Tensor, needed: bool, wanted: bool) -> Tensor:
@@ -195,10 +195,10 @@ class Again(NamedTuple):
             self.unwanted.append(tensor)
         return tensor
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """To be called when the repetition has been differentiated."""
-        for loan in self.loans:
-            loan.give_back()
+        for replica in self.replicas:
+            replica.release()
 
 
 class OneStep:

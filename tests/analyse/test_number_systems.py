@@ -95,6 +95,7 @@ def wrong(matrix: np.ndarray, verdict: str, rate: float) -> float:
     return max(d - max(1e-9, noise ** (1 / k)) for d, k in zip(off, near, strict=True))
 
 
+@pytest.mark.slow
 def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
     proved: Counter[str] = Counter()
     for seed in range(DRAWS):

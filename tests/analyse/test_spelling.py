@@ -64,6 +64,7 @@ def test_every_spelling_has_the_same_verdict_and_an_energy(name: str):
             check(program, certificate, np.random.default_rng(seed))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_rewriting_by_distributivity_sign_and_order_changes_no_verdict(rnd: Random, seed: int):

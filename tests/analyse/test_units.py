@@ -143,6 +143,7 @@ def _only(line: str, body: str) -> str:
     return f"param {', '.join(n for n in _names(line) if _used(n, body))} :{kind}"
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_units_add_up_to_the_dynamics(rnd: Random, seed: int):

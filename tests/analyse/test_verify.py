@@ -48,6 +48,7 @@ def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, 
     assert ("\nproved: the energy" in text) == (program.certificate.energy is not None), text
 
 
+@pytest.mark.slow
 def test_the_proofs_about_drawn_systems_are_verified(judge):
     texts = [Drawn(Random(seed)).text() for seed in range(25)]
     found = [odenet.loads(text) for text in texts]

@@ -12,6 +12,8 @@ from bench.networks import NETWORKS, Size
 from odenet import cli
 from odenet.cli import benching
 
+pytestmark = pytest.mark.slow
+
 SAME = (
     "plain autograd",
     "torch.utils.checkpoint",

@@ -9,9 +9,11 @@ pytest.importorskip("bench", reason="bench/ lies beside the package in a checkou
 
 from bench import gpu, paper, stacks
 from odenet.cli import app
-from odenet.train.metrics import as_csv
-from odenet.train.records import COLUMNS, RunFolder
-from odenet.train.results import Result
+from odenet.training.metrics import as_csv
+from odenet.training.records import COLUMNS, RunFolder
+from odenet.training.results import Result
+
+pytestmark = pytest.mark.slow
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
 SOME = ("plain autograd", "revlib", "odenet")

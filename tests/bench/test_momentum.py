@@ -5,6 +5,8 @@ import torch
 
 from bench import momentum
 
+pytestmark = pytest.mark.slow
+
 
 def test_exact_arithmetic_is_as_good_as_stored_activations_at_any_depth():
     plain, rounded, exact = momentum.errors(200, 0.5, ["plain autograd", "odenet", "odenet, exact"])

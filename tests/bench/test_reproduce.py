@@ -9,6 +9,8 @@ import torch
 import odenet
 from odenet.cli import app
 
+pytestmark = pytest.mark.slow
+
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 SIZE = ["--data", "digits", "--jobs", "1", "--quick"]
 TINY = [f"--set={one}" for one in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]

@@ -59,6 +59,7 @@ def spec(use, lines, *claims, constants=""):
     return DYNAMICS.format(use=use, claims=required, constants=constants, lines=lines)
 
 
+@pytest.mark.slow
 def test_volume_and_order_are_those_at_the_step_size_of_the_file(odenet):
     text = spec("s(h = 0.1)", RELAXING, "volume_preserving", "order(1)", "reversible")
     code, said = odenet("compile", text)

@@ -71,6 +71,7 @@ def test_every_way_to_ask_gives_the_same_word(run, word, text):
     assert f"Spectrum {word}" in " ".join(program.source().split())
 
 
+@pytest.mark.slow
 def test_compile_searches_as_long_as_check_before_it_leaves_a_verdict_open(run):
     text = "state Y, Z\nparam K : dense\nY' = K^T tanh(Z)\nZ' = -tanh(K Y)\n"
     compiled = json.loads(run(text, "compile", "--emit", "json")[1])["certificate"]
@@ -134,7 +135,7 @@ def test_every_line_that_is_offered_can_be_pasted(run, text):
         ["compile", "-o", "module.py"],
         ["compile", "--emit", "py"],
         ["compile", "--emit", "derivation"],
-        ["memory", "--no-run"],
+        ["memory"],
         ["train", "--data", "digits"],
     ],
 )

@@ -110,6 +110,7 @@ def test_the_order_of_the_literature_is_measured(name: str):
             confirm_order(scheme, Order(wrong), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCHEMES if name not in UNSEEN])
 def test_an_order_that_is_off_by_one_is_caught(name: str):
     scheme = SCHEMES[name]
@@ -130,6 +131,7 @@ SCALED = "v[n+1] = v[n] + 3/2 h F(Y[n])\nY[n+1] = Y[n] + 2 h/3 v[n+1]"
 STEPS = "v[n+1] = v[n] + h^2 F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["0", "h/2 F(Y[0])", "F(Y[0])"])
 @pytest.mark.parametrize("lines", [SYMPLECTIC, POSITION_FIRST, SCALED, STEPS])
 def test_a_velocity_of_any_scale_and_start_is_found(lines: str, start: str):

@@ -13,33 +13,33 @@ PAIR = "for Y' = F(Z), Z' = G(Y)"
 CASES = {
     "an unknown also inside its own rate": (
         f"{FIRST}\nY[n+1] = Y[n] + h F(Y[n])",
-        "Y[n] also stands inside F(Y[n]), in the line that would have to give it",
+        "Y[n] also appears inside F(Y[n]), in the line that would have to give it",
         "Y[n]", "F(Y[n])",
     ),
     "an unknown only inside a rate": (
         f"{FIRST}\nY[n+1] = h F(Y[n])",
-        "Y[n] stands only inside F(Y[n]): no line gives it back",
+        "Y[n] appears only inside F(Y[n]): no line gives it back",
         "Y[n]", "F(Y[n])",
     ),
     "two unknowns that wait for each other": (
         f"{PAIR}\nY[n+1] = Y[n] + h F(Z[n])\nZ[n+1] = Z[n] + h G(Y[n])",
-        "Y[n] stands inside G(Y[n]), and the line that would give Y[n] needs F(Z[n]), "
+        "Y[n] appears inside G(Y[n]), and the line that would give Y[n] needs F(Z[n]), "
         "which is not known either",
         "Y[n]", "G(Y[n])",
     ),
     "a stage inside a rate": (
         f"{FIRST}\nk = F(Y[n])\nm = F(k)\nY[n+1] = Y[n] + h m",
-        "k stands only inside F(k): no line gives it back",
+        "k appears only inside F(k): no line gives it back",
         "k", "F(k)",
     ),
     "a rate in the other line": (
         f"{PAIR}\nY[n+1] = Y[n] + Z[n]\nZ[n+1] = Z[n] + h G(Y[n])",
-        "Y[n] stands inside G(Y[n]), but solving for Y[n] needs G(Y[n]) first",
+        "Y[n] appears inside G(Y[n]), but solving for Y[n] needs G(Y[n]) first",
         "Y[n]", "G(Y[n])",
     ),
     "a history value inside a rate": (
         f"{FIRST}\nstart Y[-1] = 0\nY[n+1] = Y[n] + h F(Y[n-1])",
-        "Y[n-1] stands only inside F(Y[n-1]): no line gives it back",
+        "Y[n-1] appears only inside F(Y[n-1]): no line gives it back",
         "Y[n-1]", "F(Y[n-1])",
     ),
     "a value nobody reads": (
@@ -78,7 +78,7 @@ def test_the_obstacle_names_the_unknown_and_the_place(case):
 
 def test_the_last_evaluation_of_a_runge_kutta_step_is_in_the_way():
     obstacle = derive(SCHEMES["rk4"]).obstacle
-    assert obstacle.message.startswith("Y[n] also stands inside F(Y[n] + h k3)")
+    assert obstacle.message.startswith("Y[n] also appears inside F(Y[n] + h k3)")
     assert obstacle.span.line == 6
     assert obstacle.span.text == "Y[n]"
 

@@ -254,6 +254,7 @@ def test_second_order_unknowns_that_read_only_each_other_have_no_test_equation()
     assert "no test equation" in derive(read_scheme(text)).stability
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(["momentum", "heavy_ball", "coupled_euler", "damped_leapfrog"]),

@@ -49,7 +49,7 @@ def test_the_summary_is_a_few_sentences():
         "Needs γ ≠ 0.",
     ]
     assert derive(SCHEMES["euler"]).summary() == [
-        "Not reversible: Y[n] also stands inside F(Y[n]), in the line that would have to give it.",
+        "Not reversible: Y[n] also appears inside F(Y[n]), in the line that would have to give it.",
         "Order 1.",
     ]
 

@@ -63,7 +63,7 @@ def test_a_layer_of_a_map_keeps_the_shape_in_any_dimension(name, space):
 def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
     row = ACTIVATIONS[name]
     constants = [0.3] * len(row.constants)
-    x = torch.linspace(-6, 6, 4001, dtype=torch.float64, requires_grad=True)
+    x = torch.linspace(-15, 15, 8001, dtype=torch.float64, requires_grad=True)
     value = eval(row.code.format(*constants, x="x"))
     (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=True)
     bound, least = float(row.slope(*constants)), float(row.least_slope(*constants))

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torchvision.transforms.functional import to_pil_image
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 

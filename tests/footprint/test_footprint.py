@@ -92,6 +92,16 @@ def test_exact_arithmetic_can_be_predicted_with_its_remainders():
     assert abs(expected.peak - found.peak) <= 0.1 * found.peak
 
 
+def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
+    text = DROPOUT.replace("-> dropout(0.5)", "")
+    program, exact = odenet.loads(text), odenet.loads(text.replace("0.9)", "0.9) exact"))
+    assert predicted(program, 8, "exact", "cpu") == predicted(exact, 8, "reversible", "cpu")
+    assert (
+        predicted(program, 8, "exact", "cpu").chain
+        > predicted(program, 8, "reversible", "cpu").chain
+    )
+
+
 def test_low_precision_and_dropout_can_be_predicted():
     program = odenet.loads(DROPOUT)
     found = {mode: predicted(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
@@ -101,7 +111,7 @@ def test_low_precision_and_dropout_can_be_predicted():
 
 def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
     def output(*arguments):
-        monkeypatch.setattr(sys, "argv", ["odenet", "memory", *arguments, "--no-run"])
+        monkeypatch.setattr(sys, "argv", ["odenet", "memory", *arguments])
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert not end.value.code
@@ -112,6 +122,7 @@ def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
     assert "training step on 8 samples" in table and "held by flows" in table
     modes = json.loads(output(spec, "--json"))["modes"]
     assert set(modes) == {"reversible", "stored", "checkpoint"}
+    assert set(json.loads(output(spec, "--json", "--exact"))["modes"]) == {*modes, "exact"}
     assert modes["stored"]["predicted"]["peak"] > 0
     assert set(
         json.loads(output(str(SPECS / "resnet.ode"), "--batch", "2", "--json"))["modes"]
@@ -129,7 +140,9 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
         return {}
 
     monkeypatch.setattr("odenet.footprint.measure.measured", measured)
-    monkeypatch.setattr(sys, "argv", ["odenet", "memory", str(SPECS / "digits.ode"), "--batch=2"])
+    monkeypatch.setattr(
+        sys, "argv", ["odenet", "memory", str(SPECS / "digits.ode"), "--batch=2", "--run"]
+    )
     with pytest.raises(SystemExit):
         cli.main()
     assert "held by flows" in printed[0] and printed[1:] == ["", ""]

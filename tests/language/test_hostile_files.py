@@ -88,12 +88,15 @@ def test_a_chain_of_very_many_files_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("net = 3", "`net` is no table of presets"),
-        ("net = [1, 2]", "`net` is no table of presets"),
-        ("[net]\na = [1, 2]", "`a` is no preset"),
-        ("[net]\na = { n = { m = 1 } }", "`n` of the preset `a` is no value of `--set`"),
-        ("[net]\na = { n = true }", "`n` of the preset `a` is no value of `--set`"),
-        ("[net]\na = { n = 1979-05-27 }", "`n` of the preset `a` is no value of `--set`"),
+        ("net = 3", "`net` is not a table of presets"),
+        ("net = [1, 2]", "`net` is not a table of presets"),
+        ("[net]\na = [1, 2]", "`a` is not a preset"),
+        ("[net]\na = { n = { m = 1 } }", "`n` of the preset `a` is not a value that `--set` takes"),
+        ("[net]\na = { n = true }", "`n` of the preset `a` is not a value that `--set` takes"),
+        (
+            "[net]\na = { n = 1979-05-27 }",
+            "`n` of the preset `a` is not a value that `--set` takes",
+        ),
         ("net = " + "[" * 5000 + "]" * 5000, "presets cannot be read: nested too deeply"),
         ("a = 1" + "0" * 5000, "presets cannot be read: Exceeds the limit"),
     ],

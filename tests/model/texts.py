@@ -2,8 +2,9 @@
 
 import pytest
 
-from odenet.compiler import loads
+from odenet.compiler import load, loads
 from odenet.diagnostics import SpecError
+from tests.language.texts import ROOT
 
 
 def model_of(text, **settings):
@@ -26,3 +27,7 @@ def one_state(right, declarations="", rest=""):
 def rate_of(right, declarations=""):
     """The typed right-hand side of a spec with one state."""
     return model_of(one_state(right, declarations)).dynamics.rates["Y"]
+
+
+def good(name):
+    return load(ROOT / "tests/model/good" / f"{name}.ode").model

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from odenet.runtime.weights import Weights
+from odenet.runtime.weights import FlowWeights
 from tests.runtime.handwritten import build
 from tests.runtime.plain import MODES, assert_as_plain, network, state, twice
 
@@ -68,10 +68,10 @@ def test_weights_are_found_as_the_forward_pass_found_them(use, mode):
 
 def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
     flow, _ = build("hamiltonian", steps=3)
-    weights = Weights(flow, flow.learned())
+    weights = FlowWeights(flow, flow.learned())
     every, none = ([asked] * len(weights.tensors) for asked in (True, False))
     with torch.no_grad():
-        again = weights.again(weights.names, 1, weights.tensors, every, none, iter(()))
+        again = weights.detached(weights.names, 1, weights.tensors, every, none, iter(()))
     assert again.unwanted and not again.leaves
     assert all(value.requires_grad for value in again.values)
 

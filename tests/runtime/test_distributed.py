@@ -14,7 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from odenet import reversible
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not dist.is_available(), reason="torch without distributed"),
+]
 ROUNDS = 2  # of gradient accumulation
 
 

@@ -9,9 +9,9 @@ from torch import nn
 
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
-from odenet.train.averaging import MovingAverage
-from odenet.train.optim import build_optimizer
-from odenet.train.task import Task
+from odenet.training.averaging import MovingAverage
+from odenet.training.optim import build_optimizer
+from odenet.training.task import Task
 from tests.runtime.handwritten import HamiltonianFlow
 
 pytestmark = [

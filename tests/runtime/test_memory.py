@@ -132,7 +132,7 @@ def test_a_scheme_without_an_inverse_trains_with_stored_activations(mode):
 @pytest.mark.parametrize("mode", ["reversible", 1000])
 def test_a_scheme_without_an_inverse_says_why_it_cannot_be_reversed(mode):
     flow = EulerFlow(3, 5)
-    with pytest.raises(ValueError, match=r"EulerFlow cannot be reversed: Y\[n\] stands inside F"):
+    with pytest.raises(ValueError, match=r"EulerFlow cannot be reversed: Y\[n\] appears inside F"):
         flow.memory = mode
     with pytest.raises(NotImplementedError, match="cannot be reversed"):
         flow.retreat((torch.zeros(1, 3, 4, 4),))

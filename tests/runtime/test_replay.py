@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenet.runtime.replay import Streams
+from odenet.runtime.replay import RandomStates
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow, NormFlow, build
 
@@ -128,14 +128,14 @@ def test_readings_of_the_streams_that_share_work_see_every_draw():
     device = torch.device("cpu")
     draws = [np.random.rand, np.random.randn, np.random.randn, lambda: np.random.bytes(4 * 624)]
     draws += [random.random, lambda: torch.rand(1), lambda: np.random.seed(5)]
-    before = Streams.read(device)
-    assert Streams.read(device, before).same(before)
+    before = RandomStates.read(device)
+    assert RandomStates.read(device, before).same(before)
     for draw in draws:
         expected = draw()
-        after = Streams.read(device, before)
+        after = RandomStates.read(device, before)
         assert not after.same(before)
-        assert Streams.read(device, after).same(after)
+        assert RandomStates.read(device, after).same(after)
         before.restore(device)
         assert draw() == expected
-        assert Streams.read(device).same(after)
+        assert RandomStates.read(device).same(after)
         before = after

@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
 from odenet.runtime import Flow
+from odenet.runtime.operator_norms import operator_norms
 from odenet.runtime.operators import soft_threshold
-from odenet.runtime.replay import Streams
-from odenet.runtime.spectra import operator_norms
+from odenet.runtime.replay import RandomStates
 from tests.runtime.handwritten import HamiltonianFlow
 from tests.waiting import Copies
 
@@ -225,4 +225,4 @@ def test_random_steps_are_not_captured_in_a_graph(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
-        Streams.read(torch.device("cuda"))
+        RandomStates.read(torch.device("cuda"))

@@ -71,7 +71,7 @@ def test_an_unknown_preset_lists_the_known_ones():
 
 def test_damaged_presets_are_named(tmp_path):
     (tmp_path / "presets.toml").write_text("[net]\nbig = 3\n")
-    with pytest.raises(SpecError, match="`big` is no preset"):
+    with pytest.raises(SpecError, match="`big` is not a preset"):
         presets(tmp_path / "net.ode")
     (tmp_path / "presets.toml").write_text("[net\n")
     with pytest.raises(SpecError, match="presets cannot be read"):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NoReturn, TypeGuard
 
-from odenet.diagnostics import Rejected, Report
+from odenet.diagnostics import Rejected, Report, Span
 from odenet.language import confusable, tree
 from odenet.model.elaboration.meaning import Function, Scope, a
 from odenet.model.elaboration.products import Products
@@ -106,17 +106,18 @@ class Elaborator:
                 return self._term(node)
             case tree.Power():
                 return self._power(node)
-        self._reject(node, "a formula is wanted here")
+            case _:
+                self._reject(node, "a formula is wanted here")
 
     def _brackets(self, node: tree.Group) -> expr.Node | Function:
         if not node.arguments:
             self._reject(node, "these brackets are empty")
         if len(node.arguments) > 1:
             help_ = "fields are stacked by `concat(Y, Z)`"
-            self._reject(node, "a list stands only after a function", help_=help_)
+            self._reject(node, "a list can only follow a function", help_=help_)
         argument = next(iter(node.arguments))
         if argument.name is not None:
-            self._reject(node, f"`{argument.name.spelling} = …` stands only in a call")
+            self._reject(node, f"`{argument.name.spelling} = …` belongs in a call")
         return self._expr(argument.value)
 
     def _all(self, nodes: Iterable[tree.Value]) -> list[expr.Node]:
@@ -144,7 +145,9 @@ class Elaborator:
         terms = tuple((sign, v) for (sign, _), v in zip(node.terms, values, strict=True))
         return expr.Sum(terms, span=node.span)
 
-    def _reject_sum(self, node: tree.Sum, first, other, written: tree.Node) -> NoReturn:
+    def _reject_sum(
+        self, node: tree.Sum, first: expr.Node, other: Any, written: tree.Node
+    ) -> NoReturn:
         kinds = {first.kind, other.kind}
         help_ = ""
         if kinds == {Kind.OPERATOR, Kind.SCALAR}:
@@ -226,7 +229,9 @@ class Elaborator:
         assert isinstance(function, expr.Map)
         return expr.MapCall(function, arguments[0], span=span)
 
-    def _reject_uncalled(self, value: expr.Node | Function, written: tree.Node, rest) -> NoReturn:
+    def _reject_uncalled(
+        self, value: expr.Node | Function, written: tree.Node, rest: Span | None
+    ) -> NoReturn:
         """A function without brackets; `rest` is the span of the last factor after it."""
         name = written.span.text
         if isinstance(value, Function):

@@ -53,7 +53,7 @@ class Products:
         for (_, _, left), (operator, _, right) in itertools.pairwise(factors):
             if operator == "" and isinstance(left, tree.Number) and isinstance(right, tree.Number):
                 help_ = "write `*` between them for their product"
-                self._reject(right, "two numbers stand side by side", help_=help_)
+                self._reject(right, "two numbers side by side are not a product", help_=help_)
 
     def _product(self, segments: list[list[Placed]]) -> expr.Node:
         """The product, from left to right, of segments with `*` between them."""
@@ -73,7 +73,7 @@ class Products:
                 continue
             if result is None:
                 help_ = f"write the number first: `{written.span.text} {place.span.text}`"
-                self._reject(written, f"{a(factor.kind)} stands before a number", help_=help_)
+                self._reject(written, f"{a(factor.kind)} comes before a number", help_=help_)
             result = self._juxtapose(factor, _scaled(scalars, result), written)
             scalars, written = [], place
         return _scaled(scalars, result)
@@ -87,9 +87,10 @@ class Products:
                 return expr.Apply(left, right, span=_between(left, right))
             case Kind.FIELD, Kind.FIELD:
                 help_ = "the element-wise product is `*`: `Y * Z`"
-                self._reject(written, "two fields cannot stand side by side", help_=help_)
-        help_ = "write the operator first, as in `K Y`"
-        self._reject(written, "an operator acts on what stands to its right", help_=help_)
+                self._reject(written, "two fields side by side are not a product", help_=help_)
+            case _:
+                help_ = "write the operator first, as in `K Y`"
+                self._reject(written, "an operator acts on what is to its right", help_=help_)
 
     def _times(self, left: expr.Node, right: expr.Node, written: tree.Node) -> expr.Node:
         """What `*` means between two kinds."""

@@ -47,7 +47,7 @@ class SchemeScope:
     def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
         """Values before the first step; also for the lines where the scheme is used."""
         self.inside_start = True
-        found = []
+        found: list[tuple[expr.Slot, expr.Node]] = []
         for line in lines:
             try:
                 target = self.indexed(line.target)
@@ -105,7 +105,7 @@ class SchemeScope:
     def _reject_early(self, node: tree.Indexed) -> NoReturn:
         shown = node.span.text
         if self.current is not None and self.current.id == node.name.id:
-            self._error(f"this line is implicit: `{shown}` stands in its own right-hand side",
+            self._error(f"this line is implicit: `{shown}` appears in its own right-hand side",
                         node.span, "an explicit scheme computes it from values above")  # fmt: skip
         else:
             self._error(f"`{shown}` is used before the line that computes it", node.span,

@@ -81,7 +81,7 @@ class SchemeReader(SchemeScope):
         return scheme
 
     def _constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
-        found = []
+        found: list[tuple[str, expr.Node | None]] = []
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
@@ -99,9 +99,10 @@ class SchemeReader(SchemeScope):
         """A constant's default: a plain number, so that it is known before the scheme is used."""
         try:
             default = self.elaborator.scalar(value)
-            evaluate(default, {})
         except Rejected:
             return None
+        try:
+            evaluate(default, {})
         except NotANumber as error:
             named = any(isinstance(node, expr.Constant) for node in default.walk())
             wrong = "a default value is a plain number" if named else str(error)
@@ -111,7 +112,7 @@ class SchemeReader(SchemeScope):
 
     def _pattern(self, pattern: tree.Pattern) -> Pattern:
         self._declare(pattern.function)
-        reads = []
+        reads: list[str] = []
         for argument in pattern.arguments.arguments:
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:

@@ -143,7 +143,7 @@ class SpecScope:
         return self._builtin(node)
 
     def _named(self, node: tree.Name) -> expr.Node:
-        """What a `let` stands for: its number by name, anything else as a formula."""
+        """What a `let` means: its number by name, anything else as a formula."""
         value = self._let(node)
         if node.id not in self._numbers:
             return value
@@ -167,6 +167,10 @@ class SpecScope:
                 if not self._reading:
                     self._check_widths(count)
                 return count
+            case _:
+                return self._activation(node)
+
+    def _activation(self, node: tree.Name) -> expr.Node | Function | None:
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None
@@ -241,10 +245,8 @@ class SpecScope:
         """Refuse channel counts in what is not a plain number."""
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
-                message = f"`{node.name}` counts channels, and is no number for a formula"
-                self.report.reject(
-                    message, node.span, help="it stands in widths such as `out = 2c`"
-                )
+                message = f"`{node.name}` counts channels, and cannot be used in a formula"
+                self.report.reject(message, node.span, help="it is for widths such as `out = 2c`")
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """`Y'` on a right-hand side, for states with a second-order equation."""
@@ -256,19 +258,19 @@ class SpecScope:
             if self.states[name.id] == 2 and node.order == 1:
                 return expr.State(name.id, 1, span=node.span)
             shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
-            message = f"`{shown}` cannot stand on the right: `{equation}` has the equation"
+            message = f"`{shown}` cannot be used on the right: `{equation}` has the equation"
             self._fail(message, node.span, f"write the right-hand side of `{equation}` instead")
         if name.id in self.parameters:
             message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
             self._fail(message, node.span, f"the transpose is written `{name.spelling}^T`")
         if self.name(name) is None:
             self.unknown(name)
-        message = f"`'` is the time derivative of a state, and `{name.spelling}` is none"
+        message = f"`'` is the time derivative of a state, and `{name.spelling}` is not a state"
         self._fail(message, node.span, "")
 
     def indexed(self, node: tree.Indexed) -> NoReturn:
         """Indices count steps, and occur only in schemes."""
-        message = "an index counts steps, and stands only inside `scheme { … }`"
+        message = "an index counts steps, and belongs only inside `scheme { … }`"
         self._fail(message, node.span, f"write `{node.name.spelling}`")
 
     def adjoint(self, operator: expr.Node) -> expr.Node:

@@ -38,9 +38,9 @@ class Values:
             case tree.Name() if self.name(node) is None:
                 return self.call(node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
-                if self.name(name) is None:
-                    return self.call(node)
-        return self.number(node)
+                return self.call(node) if self.name(name) is None else self.number(node)
+            case _:
+                return self.number(node)
 
     def call(self, node: tree.Value, wanted: str = "a name") -> Call:
         """A word or a call, whatever numbers the file names; raises Rejected."""
@@ -59,8 +59,9 @@ class Values:
                 self.report.reject(f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.reject("arguments stand in brackets", argument.span, help=help_)
-        self.report.reject(f"{wanted} is wanted here", node.span)
+                self.report.reject("arguments are written in brackets", argument.span, help=help_)
+            case _:
+                self.report.reject(f"{wanted} is wanted here", node.span)
 
     def number(self, node: tree.Value) -> Value:
         """The value of a formula for a number; raises Rejected."""
@@ -84,7 +85,7 @@ class Values:
             value = self.value(argument.value)
             if argument.name is None:
                 if named:
-                    message = "values by position stand before those by name"
+                    message = "values by position come before those by name"
                     self.report.reject(message, argument.span)
                 places[len(positional)] = argument.span
                 positional.append(value)
@@ -126,7 +127,7 @@ class Values:
         if not known_wrong and not self.scope.incomplete:
             known = [name.spelling for name in self.scope.declared.values()]
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
-            message = f"`{node.spelling}` is no number"
+            message = f"`{node.spelling}` is not a number"
             self.report.error(message, node.span, help=help_ or "name a number with `let`")
             self._unknown.add(node.id)
         raise Rejected

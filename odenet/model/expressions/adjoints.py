@@ -27,4 +27,5 @@ def adjoint(operator: expr.Node, symmetric: Callable[[str], bool]) -> expr.Node:
         case expr.Sum() | expr.Product() | expr.Quotient():
             return rebuilt(operator, lambda part: part if part.kind is Kind.SCALAR
                            else adjoint(part, symmetric))  # fmt: skip
-    return expr.Adjoint(operator, span=operator.span)
+        case _:
+            return expr.Adjoint(operator, span=operator.span)

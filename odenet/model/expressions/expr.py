@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from odenet.diagnostics import Span
 
@@ -48,11 +48,14 @@ class Node:
             yield from child.walk()
 
 
-def _nodes(value: object) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
+Part: TypeAlias = "Node | tuple[Part, ...] | Fraction | Span | str | int | None"  # of a node
+
+
+def _nodes(part: Part) -> Iterator[Node]:
+    if isinstance(part, Node):
+        yield part
+    elif isinstance(part, tuple):
+        for item in part:
             yield from _nodes(item)
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import Node
+from odenet.model.expressions.expr import Node, Part
 
 Factor = TypeVar("Factor")
 
@@ -44,7 +44,8 @@ def arithmetic(
             return read(node.numerator) / number(node.denominator)
         case expr.Power():
             return read(node.base) ** read(node.exponent)
-    raise SpecError([Diagnostic("a number is wanted here", node.span)])
+        case _:
+            raise SpecError([Diagnostic("a number is wanted here", node.span)])
 
 
 def combination(
@@ -68,20 +69,12 @@ def combination(
 
 def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
     """The same formula with its direct parts changed; spans stay."""
-    found = {}
-    for f in fields(node):
-        value = getattr(node, f.name)
-        if isinstance(value, Node):
-            found[f.name] = change(value)
-        elif isinstance(value, tuple):
-            found[f.name] = _changed(value, change)
+    parts: dict[str, Part] = {f.name: getattr(node, f.name) for f in fields(node)}
+    found = {n: _changed(p, change) for n, p in parts.items() if isinstance(p, Node | tuple)}
     return replace(node, **found) if found else node
 
 
-def _changed(items: tuple, change: Callable[[Node], Node]) -> tuple:
-    return tuple(
-        change(item) if isinstance(item, Node)
-        else _changed(item, change) if isinstance(item, tuple)
-        else item
-        for item in items
-    )  # fmt: skip
+def _changed(part: Part, change: Callable[[Node], Node]) -> Part:
+    if isinstance(part, tuple):
+        return tuple(_changed(item, change) for item in part)
+    return change(part) if isinstance(part, Node) else part

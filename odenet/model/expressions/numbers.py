@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import isfinite
+from typing import overload
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
@@ -36,7 +37,7 @@ class Width:
     def __neg__(self) -> "Width":
         return Width(-self.multiple, -self.constant)
 
-    def __mul__(self, number: Fraction | int) -> "Width":
+    def __mul__(self, number: "Value | int") -> "Width":
         if not isinstance(number, Fraction | int):
             raise NotLinear("a channel count is a multiple of `c`")
         return Width(self.multiple * number, self.constant * number)
@@ -79,6 +80,10 @@ class NotANumber(ValueError):
         self.node = node
 
 
+@overload
+def evaluate(node: expr.Node, values: Mapping[str, Fraction | float]) -> Fraction | float: ...
+@overload
+def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value: ...
 def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
     """The value of a scalar expression.
 
@@ -133,7 +138,7 @@ def _in_range(value: Value) -> bool:
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:
     if isinstance(base, Width) or isinstance(exponent, Width):
-        raise NotANumber("`c` cannot stand in a power", node)
+        raise NotANumber("`c` cannot appear in a power", node)
     if isinstance(exponent, Fraction) and exponent.denominator == 1 and abs(exponent) < 1000:
         return base ** int(exponent)
     if base < 0:

@@ -1,4 +1,4 @@
-"""Which unknown of a scheme's pattern each state of the dynamics stands for."""
+"""Which unknown of a scheme's pattern each state of the dynamics belongs to."""
 
 from collections.abc import Mapping
 
@@ -76,7 +76,7 @@ def _violations(
 ) -> list[tuple[State, Node, Pattern]]:
     """States read that the pattern does not let be read: (reader, place, pattern)."""
     by_variable = {pattern.variable: pattern for pattern in patterns}
-    found = []
+    found: list[tuple[State, Node, Pattern]] = []
     for state, variable in chosen.items():
         pattern = by_variable[variable]
         if pattern.decay and not _decays_alike(state, chosen, pattern, system):

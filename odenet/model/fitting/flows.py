@@ -94,7 +94,7 @@ class Flows:
 
 
 def _misfit(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
-    """Why something cannot be built: its channels are no whole number, or not its groups'."""
+    """Why something cannot be built: its channels are not a whole number, or not its groups'."""
     for width in widths:
         count = None if width is None else width.at(c)
         if count is None:

@@ -72,7 +72,8 @@ class Widths:
             case expr.Concat():
                 widths = [self.field(part, None) or C for part in node.parts]
                 return sum(widths[1:], widths[0])
-        return expected
+            case _:
+                return expected
 
     def operator(self, node: expr.Node, width: Width | None, operand: expr.Node) -> Width | None:
         """The width an operator gives for the width it is handed."""
@@ -94,7 +95,8 @@ class Widths:
                     if found != widths[0]:
                         self._mismatch(term, found, "the terms before it give", widths[0])
                 return widths[0]
-        raise AssertionError(node)
+            case _:
+                raise AssertionError(node)
 
     def _apply(self, node: expr.Node, width: Width | None, operand: expr.Node) -> Width | None:
         """The width a parameter or its adjoint gives."""
@@ -126,7 +128,8 @@ class Widths:
                 return self._reads(node.right)
             case expr.Sum():
                 return next((w for _, t in node.terms if (w := self._reads(t))), None)
-        return None
+            case _:
+                return None
 
     def _call(self, node: expr.MapCall, expected: Width | None) -> Width | None:
         width = self.field(node.operand, expected)
@@ -150,7 +153,7 @@ class Widths:
             if width != common:
                 assert common is not None
                 first = next(n for n, w in zip(nodes, known, strict=True) if w == common)
-                text = first.span.text if first.span else "what stands before it"
+                text = first.span.text if first.span else "what comes before it"
                 self._mismatch(node, width, f"`{text}` has", common)
         return common
 
@@ -163,7 +166,9 @@ class Widths:
             self._mismatch(node, width, f"`{name}` has, from its first use,", learned.width_in)
         return self.parameters[name].width_in
 
-    def _mismatch(self, node: expr.Node, found, other: str, wanted, help_: str = "") -> NoReturn:
+    def _mismatch(
+        self, node: expr.Node, found: object, other: str, wanted: object, help_: str = ""
+    ) -> NoReturn:
         message = f"channel counts do not meet: this has {found}, but {other} {wanted}"
         help_ = help_ or "widths are set where an operator is declared: `conv(3, in = …, out = …)`"
         self.report.error(message, node.span, f"{found} channels", help_)

@@ -8,6 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
+from odenet.model.expressions.numbers import Width
 from odenet.model.fitting.flows import Flows, FlowShape, flow_shape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
@@ -50,7 +51,7 @@ def build(
     sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
     claims = _claims(declared, report)
-    shape = flow_shape(dynamics) if sound else lambda channels: channels
+    shape = flow_shape(dynamics) if sound else _same
     net, input_shape, maps = _pipelines(declared, shape, report)
     scheme = discretisation.scheme if discretisation else None
     if sound:
@@ -83,6 +84,10 @@ def build(
     )
 
 
+def _same(channels: Width) -> Width:
+    return channels
+
+
 def _settable(discretisation: Discretisation | None) -> list[str]:
     if discretisation is None:
         return list(recipe_keys())
@@ -91,7 +96,7 @@ def _settable(discretisation: Discretisation | None) -> list[str]:
 
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
-    found = []
+    found: list[Claim] = []
     for line in declared.file.of(tree.Require):
         try:
             call = declared.values.call(line.claim, "a claim")
@@ -107,7 +112,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         bare = not call.args and not call.kwargs
         if number is None if row.example else not bare:
             help_ = f"write `require {row.form}`"
-            report.error(f"`{call}` is no claim", line.claim.span, help=help_)
+            report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
@@ -118,7 +123,8 @@ def _order(arguments: tuple[Any, ...]) -> int | None:
     match arguments:
         case (Fraction() as order,) if order.denominator == 1 and order > 0:
             return int(order)
-    return None
+        case _:
+            return None
 
 
 def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
@@ -143,7 +149,7 @@ def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
         report.error("a file has one `train { … }`", extra.span, help="join them")
-    entries = []
+    entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
             value = declared.values.value(setting.value)

@@ -74,6 +74,8 @@ class Declarations:
                         self.scope.declare(name)
                 case tree.Map(_, name, _) | tree.Let(name, _):
                     self.scope.declare(name)
+                case _:
+                    pass
 
     def _lets(self, file: tree.File) -> None:
         for let in file.of(tree.Let):

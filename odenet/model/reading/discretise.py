@@ -93,7 +93,7 @@ def _decays(
     report: Report,
 ) -> dict[str, Any]:
     """The values that the equations give to the decays of a scheme; raises Rejected."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
         if any(isinstance(node, expr.LearnedScalar) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
@@ -284,7 +284,7 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
         scheme = library_scheme(name)
         if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
             takers.setdefault(shape(scheme), []).append(scheme)
-    lines = []
+    lines: list[str] = []
     damped_first = sorted(takers.items(), key=lambda taken: not taken[1][0].decays)
     for form, schemes in damped_first:
         names = [s.name for s in sorted(schemes, key=cost)]

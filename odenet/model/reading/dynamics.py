@@ -90,7 +90,7 @@ def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -
     scope.broken.add(name.id)
     if name.id in scope.declared:
         first = scope.declared[name.id].span
-        report.error(f"`{name.spelling}` has an equation but is no state", name.span,
+        report.error(f"`{name.spelling}` has an equation but is not a state", name.span,
                      help=f"it is declared in line {first.line}")  # fmt: skip
         return
     near = suggest(name.spelling, scope.states)
@@ -113,7 +113,7 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
             help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
             if name.id in scope.states:
                 help_ = f"the equation of `{name.spelling}` is of first order"
-            report.error(f"`{what}` is no unknown of these equations", name.span, help=help_)
+            report.error(f"`{what}` is not an unknown of these equations", name.span, help=help_)
         elif state in found:
             shown = f"{name.spelling}{chr(39) * line.order}(0)"
             report.error(f"`{shown}` is given twice", line.span, help="remove one")
@@ -140,7 +140,7 @@ def _check_initial(value: expr.Node, report: Report) -> None:
 def _check_no_split(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, expr.Split):
-            message = "`split(u)` stands alone as an initial value"
+            message = "`split(u)` must be the whole of an initial value"
             report.error(message, node.span, help="write `Y(0) = split(u)`, or read `u` whole")
 
 

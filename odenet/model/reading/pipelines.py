@@ -78,7 +78,7 @@ class Pipelines:
             shape: before the first; None when an error has made it unknown.
             in_map: whether they are in a `map`.
         """
-        found = []
+        found: list[Layer] = []
         broken = shape is None
         for node in nodes:
             try:
@@ -97,9 +97,9 @@ class Pipelines:
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
         if in_map and call.name in ("input", "flow", "residual"):
-            self._fail(node, f"`{call.name}` cannot stand in a map", "it belongs in `net = …`")
+            self._fail(node, f"`{call.name}` cannot be used in a map", "it belongs in `net = …`")
         if call.name == "input":
-            self._fail(node, "`input` stands only at the beginning of a net", "remove it")
+            self._fail(node, "`input` can only begin a net", "remove it")
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
@@ -110,7 +110,7 @@ class Pipelines:
             what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"
             if what:
                 help_ = "a map keeps the shape of the states"
-                self._fail(node, f"{what} cannot stand in a map", help_)
+                self._fail(node, f"{what} cannot be used in a map", help_)
         if shape is None:
             return None
         try:

@@ -1,16 +1,19 @@
 """Settings with a name: the papers' networks, in a small file beside the specs."""
 
 import tomllib
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from odenet.diagnostics import Diagnostic, SpecError, suggest
 from odenet.language.reading import read_text
 
 FILE = "presets.toml"
 
+Toml: TypeAlias = "dict[str, Toml] | list[Toml] | str | float | datetime | date | time"
 
-def presets(spec: Path) -> dict[str, dict[str, Any]]:
+
+def presets(spec: Path) -> dict[str, dict[str, Toml]]:
     """The presets of a spec, from the `presets.toml` in its folder: settings by name.
 
     Raises:
@@ -21,18 +24,20 @@ def presets(spec: Path) -> dict[str, dict[str, Any]]:
         return {}
     found = _table(file).get(spec.stem, {})
     if not isinstance(found, dict):
-        raise _error(f"`{spec.stem}` is no table of presets", file, f"write [{spec.stem}]")
+        raise _error(f"`{spec.stem}` is not a table of presets", file, f"write [{spec.stem}]")
+    checked: dict[str, dict[str, Toml]] = {}
     for name, values in found.items():
         if not isinstance(values, dict):
-            raise _error(f"`{name}` is no preset", file, f"write {name} = {{ n = 18 }}")
+            raise _error(f"`{name}` is not a preset", file, f"write {name} = {{ n = 18 }}")
         for key, value in values.items():
             if not _settable(value):
-                message = f"`{key}` of the preset `{name}` is no value of `--set`"
+                message = f"`{key}` of the preset `{name}` is not a value that `--set` takes"
                 raise _error(message, file, "write a number, a text, or a list of them")
-    return found
+        checked[name] = values
+    return checked
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path) -> dict[str, Toml]:
     try:
         return tomllib.loads(read_text(file))
     except (ValueError, RecursionError) as error:
@@ -40,14 +45,14 @@ def _table(file: Path) -> dict[str, Any]:
         raise _error(f"presets cannot be read: {why}", file) from None
 
 
-def _settable(value: Any) -> bool:
+def _settable(value: Toml) -> bool:
     """Whether a value is one that a spec can be given: no date, no table, no list of lists."""
     items = value if isinstance(value, list) else [value]
     return all(type(item) in (int, float, str) for item in items)
 
 
-def preset(spec: Path, name: str) -> dict[str, Any]:
-    """The settings that a name stands for.
+def preset(spec: Path, name: str) -> dict[str, Toml]:
+    """The settings that a name means.
 
     Raises:
         SpecError: if the spec has no preset of that name; lists those it has.

@@ -1,14 +1,17 @@
 """Values from outside the file, as `--set` gives them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 from odenet.diagnostics import Rejected, Report, Source, Span, suggest
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
 from odenet.model.tables.recipe import Entry
+
+# A value of a setting; a mapping is a call, by its name.
+Given: TypeAlias = "str | float | Fraction | Sequence[Given] | Mapping[str, Sequence[Any]]"
 
 
 class Settings:
@@ -20,7 +23,7 @@ class Settings:
         report: takes what is wrong.
     """
 
-    def __init__(self, given: Mapping[str, Any], report: Report):
+    def __init__(self, given: Mapping[str, Given], report: Report):
         self.report = report
         self._left: dict[str, tree.Setting] = {}
         for name, value in given.items():
@@ -38,7 +41,7 @@ class Settings:
 
     def take(self, names: Iterable[str], values: Values) -> list[Entry]:
         """The settings of some names, read; what cannot be read is reported and left out."""
-        found = []
+        found: list[Entry] = []
         for name in [name for name in self._left if name in set(names)]:
             setting = self._left.pop(name)
             try:
@@ -54,7 +57,7 @@ class Settings:
         for name, setting in self._left.items():
             shown = setting.key.spelling
             if name in scope.declared:
-                message = f"`{shown}` is no number that can be set"
+                message = f"`{shown}` is not a number that can be set"
             else:
                 message = f"nothing that can be set is called `{shown}`"
             near = suggest(shown, [*names, *known])
@@ -62,14 +65,14 @@ class Settings:
             self.report.error(message, setting.key.span, help=near or f"this file has {have}")
 
 
-def _literal(value: Any) -> str:
-    """A Python value as it is written in a file; a text stands as it is."""
+def _literal(value: Given) -> str:
+    """A Python value as it is written in a file; a text is left as it is."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_literal, value))}]"
     return str(value)
 
 
-def _call(key: str, value: Mapping[str, Iterable[Any]]) -> tree.Setting:
+def _call(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
     """A setting whose value is a call; no text is read, so that its arguments may be any."""
     ((name, given),) = value.items()
     shown = ", ".join(f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)

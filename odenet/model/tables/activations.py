@@ -5,11 +5,15 @@ evaluate, what is written into a module, and what docs/language.md says of it.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from odenet.model.tables.argument_kinds import Number, Parameter
+
+Value = Fraction | float
+OfFloats = Callable[[float], float]
+Function = Callable[[float], float] | Callable[[float, float], float]  # of x and the constants
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,9 @@ class Bound:
     """
 
     text: str
-    at: Callable[..., Fraction | float]
+    at: Callable[[], Value] | Callable[[Value], Value]
 
-    def __call__(self, *constants: Fraction | float) -> Fraction | float:
+    def __call__(self, *constants: Value) -> Value:
         """The bound for these constants; nan, which proves nothing, where one is not a number."""
         # min and max would drop a constant that is not a number, and a bound with it.
         unknown = any(constant != constant for constant in constants)
@@ -33,7 +37,11 @@ class Bound:
 
 def always(number: str) -> Bound:
     """A bound for all values of the constants."""
-    return Bound(number, lambda *_: Fraction(number))
+
+    def at(*constants: Value) -> Value:
+        return Fraction(number)
+
+    return Bound(number, at)
 
 
 ZERO, ONE = always("0"), always("1")
@@ -57,15 +65,15 @@ class ActivationKind:
         primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
             when torch has no closed form.
         latex: its LaTeX; the name in upright letters where none is given.
-        imports: lines of import that the code needs besides torch and odenet.runtime.
+        imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
     name: str
     code: str
     module: str
-    value: Callable[..., float]
-    derivative: Callable[..., float]
-    constants: Mapping[str, Number] = field(default_factory=dict)
+    value: Function
+    derivative: Function
+    constants: Mapping[str, Number] = field(default_factory=dict[str, Number])
     slope: Bound = ONE
     least_slope: Bound = ZERO
     odd: bool = False
@@ -79,7 +87,11 @@ class ActivationKind:
         """Its constants as arguments."""
         return {name: Parameter(kind, "is its constant") for name, kind in self.constants.items()}
 
-    def nondecreasing(self, *constants: Fraction | float) -> bool:
+    def functions(self, constants: Sequence[float]) -> tuple[OfFloats, OfFloats]:
+        """φ and φ' with these constants, for the numeric checks."""
+        return lambda x: self.value(x, *constants), lambda x: self.derivative(x, *constants)
+
+    def nondecreasing(self, *constants: Value) -> bool:
         """Whether the derivative is never negative."""
         return self.least_slope(*constants) >= 0
 

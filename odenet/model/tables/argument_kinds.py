@@ -4,11 +4,11 @@ A kind turns a plain value of the syntax tree into the value the trainer uses, o
 cannot. Ranges are stated once, as numbers; the words of the message come from them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from odenet.diagnostics import Diagnostic, suggest
 
@@ -31,10 +31,12 @@ class Call:
 
     name: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     span: Any = field(default=None, compare=False, repr=False)
     word: Any = field(default=None, compare=False, repr=False)
-    places: Mapping[str | int, Any] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[str | int, Any] = field(
+        default_factory=dict[str | int, Any], compare=False, repr=False
+    )
 
     def place(self, argument: str | int) -> Any:
         """Where an argument is, or the call when that is not known."""
@@ -174,7 +176,7 @@ class Several:
 
     def check(self, value: Any, subject: Subject) -> Any:
         """A tuple; a single item counts as a list of one."""
-        items = value if isinstance(value, tuple | list) else (value,)
+        items = value if is_list(value) else (value,)
         checked = tuple(self.item.check(item, subject) for item in items)
         if any(item is None for item in checked):
             return None
@@ -280,9 +282,14 @@ def describe(value: Any) -> str:
     return show(value)
 
 
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a list of others; a text is not."""
+    return isinstance(value, tuple | list)
+
+
 def show(value: Any) -> str:
     """A value as it is written in a recipe."""
-    if isinstance(value, tuple | list):
+    if is_list(value):
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, str):
         return value if value.isidentifier() else f'"{value}"'

@@ -24,7 +24,7 @@ class LayerError(ValueError):
 class Shape:
     """The shape of one sample: channels, then the sizes of its axes.
 
-    In a map the sizes are not known and stand as zeros.
+    In a map the sizes are not known and are zeros.
     """
 
     channels: Width
@@ -82,7 +82,7 @@ class LayerKind:
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall.
         classes: whether its width is the number of classes where it ends a net.
-        imports: lines of import that the code needs besides torch and odenet.runtime.
+        imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
     name: str

@@ -4,7 +4,7 @@ Fields are (channels, cells). They are dual numbers, so the code keeps to what t
 (odenet/analyse/dual_numbers.py); tensors carry torch's names and shapes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
@@ -13,6 +13,7 @@ from odenet.model.tables.norms import NORMS, standardised
 from odenet.model.tables.tensors import Array, Dual, Space, Tensor, Tensors
 
 Arrays = Mapping[str, Array]
+Numeric = Callable[[Layer, Arrays, Dual, Space], Dual]
 
 
 def linear_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
@@ -31,12 +32,12 @@ def linear(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     return made + weights["bias"][:, None] if "bias" in weights else made
 
 
-def norm_tensors(kind: str):
+def norm_tensors(kind: str) -> Callable[[Layer, int, int, int], Tensors]:
     """Of a normalisation of a kind."""
     return lambda layer, before, after, axes: NORMS[kind].tensors(before)
 
 
-def norm(kind: str):
+def norm(kind: str) -> Numeric:
     """A normalisation of a kind."""
     return lambda layer, weights, x, space: NORMS[kind].numeric(weights, x, layer.groups)
 
@@ -79,7 +80,7 @@ def attention(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     size = channels // layer.groups
     causal = layer.arguments["causal"] == "yes"
     projected = _dense(weights, "inner.project", x)
-    heads = []
+    heads: list[Dual] = []
     for head in range(layer.groups):
         query, key, value = (
             projected[part * channels + head * size : part * channels + (head + 1) * size]
@@ -103,14 +104,11 @@ def mlp(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     return _dense(weights, "inner.2", inside)
 
 
-def activation(row: ActivationKind):
+def activation(row: ActivationKind) -> Numeric:
     """An activation as a layer."""
 
     def numeric(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
         constants = [float(value) for value in layer.arguments.values()]
-        return x.pointwise(
-            lambda value: row.value(value, *constants),
-            lambda value: row.derivative(value, *constants),
-        )
+        return x.pointwise(*row.functions(constants))
 
     return numeric

@@ -15,7 +15,7 @@ from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerK
 
 __all__ = ["LAYERS", "NAMES", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
-SAME = fixed(-1)  # stands for "as many as come in"
+SAME = fixed(-1)  # "as many as come in"
 
 
 def _with_space(name: str, shape: Shape) -> None:
@@ -50,7 +50,7 @@ def _conv_code(layer: Layer, width: Callable[[Width], str]) -> str:
 def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
     if shape.space:
         raise LayerError(
-            f"dense needs a plain vector, but here stands an image {shape}",
+            f"dense needs a plain vector, but its input is an image {shape}",
             "write `mean` or `flatten` before it",
         )
     return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
@@ -248,13 +248,18 @@ ROWS = (
         in_map=False,
     ),
     LayerKind(
-        "mean", "average over the whole image", {}, lambda *_: "Mean()", _mean_shape, in_map=False
+        "mean",
+        "average over the whole image",
+        {},
+        lambda layer, width: "Mean()",
+        _mean_shape,
+        in_map=False,
     ),
     LayerKind(
         "flatten",
         "an image as one vector",
         {},
-        lambda *_: "nn.Flatten()",
+        lambda layer, width: "nn.Flatten()",
         _flatten_shape,
         in_map=False,
     ),

@@ -77,7 +77,7 @@ class ParameterKind:
         value: torch code of its value, from the options and the code of its stored tensor.
         problem: what is wrong with a choice of arguments, each by itself fine, and what to write
             instead; empty texts if nothing is.
-        imports: lines of import that the code needs besides torch and odenet.runtime.
+        imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
     name: str

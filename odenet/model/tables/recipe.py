@@ -17,10 +17,10 @@ from odenet.model.tables.argument_kinds import (
     Parameter,
     Several,
     Subject,
-    Text,
     Word,
     show,
 )
+from odenet.model.tables.data_sets import DATA_SETS
 
 __all__ = ["Call", "Entry", "Recipe", "check_recipe", "recipe_keys"]
 
@@ -89,6 +89,9 @@ AUGMENTATIONS = Choice(
         "pad_crop": {"n": Parameter(COUNT, "is the border, in pixels, before a random crop")},
         "flip": {},
         "cutout": {"n": Parameter(COUNT, "is the side, in pixels, of the square blanked out")},
+        "random_resized_crop": {
+            "least": Parameter(SHARE, "is the least share of the area that is kept", 0.08)
+        },
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -99,22 +102,7 @@ AUGMENTATIONS = Choice(
     },
 )
 
-NOISE = Parameter(AMOUNT, "is the deviation of the noise on the points", 0.05)
-POINTS = Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000)
-
-DATA_SETS = Choice(
-    "data set",
-    {
-        "digits": {},
-        "cifar10": {},
-        "cifar100": {},
-        "stl10": {},
-        "fashion_mnist": {},
-        "folder": {"path": Parameter(Text(), "is the folder with one folder of images per class")},
-        "rings": {"n": POINTS, "noise": NOISE},
-        "moons": {"n": POINTS, "noise": NOISE},
-    },
-)
+DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})
 
 
 @dataclass(frozen=True)
@@ -136,7 +124,7 @@ PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 class Recipe:
     """How to train; what `train { … }` says, complete with defaults."""
 
-    data: Annotated[Call | None, Key(DATA_SETS, "names the data set")] = None
+    data: Annotated[Call | None, Key(DATA, "names the data set")] = None
     augment: Annotated[
         tuple[Call, ...],
         Key(Several(AUGMENTATIONS), "lists random changes to the training images"),

@@ -12,7 +12,7 @@ _KERNELS = ("conv", "depthwise", "pointwise")
 
 
 def on_axes(model: Model, space: int) -> Model:
-    """A model whose maps and parameters work on so many spatial axes; 0 for plain vectors.
+    """A model whose maps and parameters work on this many spatial axes; 0 for plain vectors.
 
     Raises:
         SpecError: a layer or a parameter does not exist there.
@@ -33,7 +33,8 @@ def on_axes(model: Model, space: int) -> Model:
 
 
 def _layers(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
-    shape, found = Shape(C, (0,) * space), []
+    shape = Shape(C, (0,) * space)
+    found: list[Layer] = []
     for layer in layers:
         try:
             after = LAYERS[layer.name].shape(layer.arguments, shape)

@@ -1,4 +1,4 @@
-"""Whether a scheme adds only values that stand for equally many states."""
+"""Whether a scheme adds only values that hold equally many states."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from odenet.model.typed.scheme import Scheme
 def mixed_groups(
     scheme: Scheme, groups: Mapping[str, tuple[State, ...]], span: Span
 ) -> Diagnostic | None:
-    """The first sum of unknowns that stand for different numbers of states.
+    """The first sum of unknowns that hold different numbers of states.
 
     `A[n+1] = A[n] + h B[n]` is a sum of states one by one, and makes sense for as many A as B only.
 

@@ -45,7 +45,7 @@ def decays_of(
     system: Mapping[State, Node], scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
 ) -> dict[str, Node]:
     """The constant of each decay of a scheme -> its formula in the equations that it fits."""
-    found = {}
+    found: dict[str, Node] = {}
     for pattern in scheme.patterns:
         state = groups[pattern.variable][0]
         value = decay(system[state], state, pattern) if pattern.decay else None
@@ -86,7 +86,8 @@ def _factor(node: Node, damped: State) -> Node | None:
         case expr.Quotient():
             inner = _factor(node.numerator, damped)
             return None if inner is None else expr.Quotient(inner, node.denominator, span=node.span)
-    return None
+        case _:
+            return None
 
 
 def _times(left: Node, right: Node) -> Node:

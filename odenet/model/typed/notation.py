@@ -83,7 +83,8 @@ class Notation:
                 return self._power(node)
             case expr.Adjoint():
                 return self._at_least(node.of, ATOM) + write.transposed, POWER
-        return self._atom(node), ATOM
+            case _:
+                return self._atom(node), ATOM
 
     def _atom(self, node: Node) -> str:
         write = self.dialect
@@ -115,10 +116,11 @@ class Notation:
                 | expr.Stage(name) | expr.Map(name)
             ):  # fmt: skip
                 return self.name(name)
-        raise AssertionError(f"{type(node).__name__} has no notation")
+            case _:
+                raise AssertionError(f"{type(node).__name__} has no notation")
 
     def _sum(self, node: expr.Sum) -> str:
-        parts = []
+        parts: list[str] = []
         for index, (sign, term) in enumerate(node.terms):
             shown = self._at_least(term, QUOTIENT) if sign < 0 or index else self.show(term)
             before = ("- " if sign < 0 else "+ ") if index else ("-" if sign < 0 else "")

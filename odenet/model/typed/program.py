@@ -68,7 +68,7 @@ class Dynamics:
 
 @dataclass(frozen=True, kw_only=True)
 class Discretisation:
-    """The scheme, its constants, and which unknown of its pattern each state stands for.
+    """The scheme, its constants, and which unknown of its pattern each state belongs to.
 
     Args:
         scheme: the rule of one step.
@@ -76,7 +76,7 @@ class Discretisation:
         horizon: the final time T, for h = T / steps.
         constants: values of the scheme's constants.
         starts: values before the first step.
-        groups: pattern unknown -> the states it stands for.
+        groups: pattern unknown -> its states.
         exact: whether the state is kept in fixed-point arithmetic.
         tolerance: the relative and the absolute error to which a step is solved adaptively; None
             for the steps of the scheme itself.

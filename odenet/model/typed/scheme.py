@@ -14,7 +14,7 @@ class Pattern:
     """One equation of the dynamics a scheme takes: `Y' = F(Z)`.
 
     Args:
-        variable: the pattern's unknown, standing for one or more states.
+        variable: the pattern's unknown, which one or more states fill.
         order: of the time derivative, 1 or 2.
         function: the name the right-hand side has in the scheme.
         reads: the unknowns the right-hand side may read, in the order of its arguments.
@@ -34,7 +34,7 @@ class Update:
 
     target: Slot | Stage
     value: Node
-    span: Span = field(compare=False, repr=False)
+    span: Span | None = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Scheme:
         starts: values before the first step, e.g. `Y[-1]` -> Zero().
         updates: the lines, top to bottom; every unknown's `[n+1]` is set exactly once.
         spellings: canonical name -> how the author wrote it.
-        text: the block as it stands in its file, for documentation.
+        text: the block as it is written in its file, for documentation.
     """
 
     name: str

@@ -32,7 +32,7 @@ class ListaFlow(Flow):
     """x' = shrink(η λ)(W1 x + W2 u) - x.
 
     euler, h = 1.
-    Not reversible: Y[n] also stands inside F(Y[n]), in the line that would have to
+    Not reversible: Y[n] also appears inside F(Y[n]), in the line that would have to
     give it.
     Order 1.
     Spectrum refuted: not stable, eigenvalue 0.379 + 0i at seed 0.
@@ -42,7 +42,7 @@ class ListaFlow(Flow):
     states = ("x",)
     operators = ("W1", "W2")
     reversible = False
-    obstacle = "Y[n] also stands inside F(Y[n]), in the line that would have to give it"
+    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

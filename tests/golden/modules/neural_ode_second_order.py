@@ -40,9 +40,9 @@ class NeuralOdeSecondOrderFlow(AdaptiveFlow):
     """x'' = (f(x) - x')/ε.
 
     dopri5, T = 1, rtol = 0.001, atol = 0.001.
-    Not reversible: Y[n] also stands inside F(Y[n] + (9017/3168) h k1 - (355/33) h k2
-    + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that would
-    have to give it.
+    Not reversible: Y[n] also appears inside F(Y[n] + (9017/3168) h k1 - (355/33) h
+    k2 + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that
+    would have to give it.
     Order 5.
     Spectrum refuted: not stable, eigenvalue 0.0375 + 0i at seed 0.
     Every step is solved to the tolerances, in steps of the solver's choice.
@@ -51,7 +51,7 @@ class NeuralOdeSecondOrderFlow(AdaptiveFlow):
     slots = ("x", "x_dot")
     states = ("x", "x_dot")
     reversible = False
-    obstacle = "Y[n] also stands inside F(Y[n] + (9017/3168) h k1 - (355/33) h k2 + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that would have to give it"
+    obstacle = "Y[n] also appears inside F(Y[n] + (9017/3168) h k1 - (355/33) h k2 + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that would have to give it"
     method = "dopri5"
 
     def __init__(self, channels, steps, *, T=1, rtol=0.001, atol=0.001):

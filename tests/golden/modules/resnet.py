@@ -28,7 +28,7 @@ class ResnetFlow(Flow):
     """x' = f(x).
 
     euler, h = 1.
-    Not reversible: Y[n] also stands inside F(Y[n]), in the line that would have to
+    Not reversible: Y[n] also appears inside F(Y[n]), in the line that would have to
     give it.
     Order 1.
     Spectrum refuted: not stable, eigenvalue 14.6 + 0i at seed 0.
@@ -37,7 +37,7 @@ class ResnetFlow(Flow):
     slots = ("x",)
     states = ("x",)
     reversible = False
-    obstacle = "Y[n] also stands inside F(Y[n]), in the line that would have to give it"
+    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

@@ -36,7 +36,7 @@ class RingsResnetFlow(Flow):
     """x' = W2ᵀ tanh(W1 x + b).
 
     euler, h = 1.
-    Not reversible: Y[n] also stands inside F(Y[n]), in the line that would have to
+    Not reversible: Y[n] also appears inside F(Y[n]), in the line that would have to
     give it.
     Order 1.
     Spectrum refuted: not stable, eigenvalue 0.473 + 0i at seed 0.
@@ -47,7 +47,7 @@ class RingsResnetFlow(Flow):
     operators = ("W1", "W2")
     shared = ("W1", "W2", "b")
     reversible = False
-    obstacle = "Y[n] also stands inside F(Y[n]), in the line that would have to give it"
+    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

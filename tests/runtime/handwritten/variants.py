@@ -232,7 +232,7 @@ class EulerFlow(Flow):
     states = ("Y",)
     operators = ("K",)
     reversible = False
-    obstacle = "Y[n] stands inside F(Y[n])"
+    obstacle = "Y[n] appears inside F(Y[n])"
 
     def __init__(self, channels, steps, *, h=0.1, space=2):
         super().__init__(channels, steps, space)

@@ -1,0 +1,66 @@
+"""`odenet predict` and `odenet export`; torch is imported when one of them runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odenet.cli.output import say
+from odenet.cli.settings import Plugins
+from odenet.extras import require
+
+Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
+Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
+
+
+def predict(
+    run: Run,
+    files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="Likeliest classes shown of each.")] = 1,
+    csv_: Annotated[
+        Path | None, typer.Option("--csv", help="Write all probabilities into this table.")
+    ] = None,
+    last: Last = False,
+    plugin: Plugins = None,
+) -> None:
+    """Say what the network of a run sees in pictures."""
+    require("train", "odenet predict")
+    from odenet.training.picture_folder import pictures_in
+    from odenet.training.trained import load_run
+
+    trained = load_run(run, "last" if last else "best")
+    asked = dict.fromkeys(path for file in files for path in pictures_in(file))
+    found, paths, damaged = trained.predict_files(list(asked))
+    for path, best in zip(paths, found.top(top), strict=True):
+        say(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in best))
+    if csv_ is not None:
+        found.write_csv(csv_, paths)
+        say(f"wrote {csv_}")
+    for line in damaged:
+        say(f"error: cannot read {line}", err=True)
+    if damaged:
+        raise typer.Exit(1)
+
+
+def export(
+    run: Run,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="The file; .onnx, .pt2 or .safetensors.")
+    ],
+    last: Last = False,
+    plugin: Plugins = None,
+) -> None:
+    """Write the network of a run, with its preprocessing, for other programs.
+
+    What was written is compared with the network before it is kept.
+    """
+    require("train", "odenet export")
+    from odenet.training.exporting import export_run
+    from odenet.training.trained import load_run
+
+    trained = load_run(run, "last" if last else "best")
+    written = export_run(trained, out)
+    say(f"wrote {written.path}: {written.takes}")
+    if written.difference is not None:
+        say(f"  gives the scores of {len(trained.classes)} classes, "
+            f"within {written.difference:.0e} of the network's")  # fmt: skip

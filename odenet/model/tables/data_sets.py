@@ -1,0 +1,77 @@
+"""The data sets of `data = …`, in rows; what loads them is in `odenet.training`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from odenet.model.tables.argument_kinds import Number, Parameter, Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Pictures that torchvision has a class for.
+
+    Args:
+        kind: the class's name in `torchvision.datasets`.
+        size: of the download, in words.
+        split: its argument that chooses a split: "train", a truth value, or "split", a word.
+        channels_last: whether torchvision keeps the pictures as (N, H, W, C).
+        sha256: of the packed file, where it holds pickles; torchvision knows its MD5 alone.
+    """
+
+    kind: str
+    size: str
+    split: str = "train"
+    channels_last: bool = False
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSetKind:
+    """One data set.
+
+    Args:
+        name: its name in the language.
+        source: what torchvision has, or "module:function" that loads it, given the checked call and
+            the shape that the network takes.
+        arguments: what it takes, by name, in positional order.
+    """
+
+    name: str
+    source: Published | str
+    arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
+
+
+_POINTS = {
+    "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
+    "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
+}
+_PATH = Parameter(Text(), "is the folder with one folder of images per class")
+
+ROWS = (
+    DataSetKind(name="digits", source="odenet.training.data:digits"),
+    DataSetKind(
+        name="cifar10",
+        source=Published(
+            kind="CIFAR10",
+            size="170 MB",
+            channels_last=True,
+            sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        ),
+    ),
+    DataSetKind(
+        name="cifar100",
+        source=Published(
+            kind="CIFAR100",
+            size="169 MB",
+            channels_last=True,
+            sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        ),
+    ),
+    DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
+    DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
+    DataSetKind(name="folder", source="odenet.training.data:folder", arguments={"path": _PATH}),
+    DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
+    DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
+)
+
+DATA_SETS = {row.name: row for row in ROWS}

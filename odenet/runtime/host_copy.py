@@ -1,0 +1,37 @@
+"""A tensor on its way from the device, which nobody waits for until it is read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class HostCopy:
+    """A copy of a tensor on the host.
+
+    Args:
+        value: on any device; captured in a CUDA graph, it stays there.
+    """
+
+    def __init__(self, value: Tensor):
+        self._event: torch.cuda.Event | None = None
+        if value.is_cuda and not torch.cuda.is_current_stream_capturing():
+            host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+            value = host.copy_(value, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+        self._value = value
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be read without waiting."""
+        if self._event is None:
+            return self._value.device.type == "cpu"
+        # A stream that is being captured must not be asked for anything.
+        return not torch.cuda.is_current_stream_capturing() and self._event.query()
+
+    def read(self) -> Tensor:
+        """The copy; waits for it."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._value

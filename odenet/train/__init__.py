@@ -1,1 +1,0 @@
-"""Training: one loop, Lightning's, for every spec."""

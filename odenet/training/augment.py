@@ -1,0 +1,296 @@
+"""From stored samples to what the network sees, a batch at a time on the training device.
+
+The random numbers of an epoch are drawn at once, one row per position of the epoch's order, from
+the seed and the epoch alone. What happens to a sample therefore does not depend on the device, the
+number of processes that share the epoch, or where a run was interrupted.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as vision
+
+from odenet.model.tables.recipe import Call
+from odenet.training.errors import TrainingError
+from odenet.training.pictures import COLOUR, GREY
+from odenet.training.samples import Split, Stream, generator
+
+Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
+
+SAMPLED_PICTURES = 1000  # read from disk for the statistics
+CHUNK = 1000  # images counted at a time
+SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
+
+
+@dataclass(frozen=True)
+class PadCrop:
+    """A border of `n` black pixels, then a random crop of the old size."""
+
+    n: int
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Offsets of the crop, (count, 2)."""
+        return torch.from_numpy(rng.integers(0, 2 * self.n + 1, (count, 2)))
+
+    def __call__(self, images: Tensor, offsets: Tensor) -> Tensor:
+        """Crop every image at its own offset."""
+        height, width = images.shape[-2:]
+        padded = vision.pad(images, [self.n])
+        rows = offsets[:, :1] + torch.arange(height, device=images.device)
+        columns = offsets[:, 1:] + torch.arange(width, device=images.device)
+        places = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
+        flat = places.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        return padded.flatten(2).gather(2, flat).view_as(images)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Left and right exchanged in half of the images."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Whether to flip, (count,)."""
+        return torch.from_numpy(rng.random(count) < 0.5)
+
+    def __call__(self, images: Tensor, chosen: Tensor) -> Tensor:
+        """Flip the chosen images."""
+        return torch.where(chosen[:, None, None, None], vision.horizontal_flip(images), images)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A square of `n` by `n` pixels, centred anywhere, blanked out."""
+
+    n: int
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Centres as fractions of height and width, (count, 2)."""
+        return torch.from_numpy(rng.random((count, 2), dtype=np.float32))
+
+    def __call__(self, images: Tensor, centres: Tensor) -> Tensor:
+        """Blank a square in every image; squares are cut off at the edges."""
+        height, width = images.shape[-2:]
+        hidden_rows = self._hidden(centres[:, 0], height)
+        hidden_columns = self._hidden(centres[:, 1], width)
+        hidden = hidden_rows[:, None, :, None] & hidden_columns[:, None, None, :]
+        return images.masked_fill(hidden, 0)
+
+    def _hidden(self, centres: Tensor, size: int) -> Tensor:
+        places = torch.arange(size, device=centres.device)
+        first = (centres * size).floor()[:, None] - self.n // 2
+        return (places >= first) & (places < first + self.n)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A part of each image, scaled to the whole's size (Szegedy et al. 2015, section 6).
+
+    Its area is a share of the whole's, at least `least`, and its sides are up to 4 to 3 as long as
+    one another.
+    """
+
+    least: float
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Height and width of the part and where it begins, as shares of the whole, (count, 4)."""
+        area = rng.uniform(self.least, 1, count)
+        longer = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))
+        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([longer, 1 / longer], 1), 1)
+        begins = rng.random((count, 2)) * (1 - sides)
+        return torch.from_numpy(np.concatenate([sides, begins], 1).astype(np.float32))
+
+    def __call__(self, images: Tensor, parts: Tensor) -> Tensor:
+        """Cut the part out of every image and scale it, bilinearly."""
+        sides, begins = parts[:, :2], parts[:, 2:]
+        centres = 2 * begins + sides - 1  # of -1 to 1, as `affine_grid` counts
+        zero = torch.zeros_like(centres[:, 0])
+        rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
+        maps = torch.stack(rows, 1).view(-1, 2, 3)
+        grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+        pixels = functional.grid_sample(
+            images.to(torch.float32), grid, padding_mode="border", align_corners=False
+        )
+        return pixels.round_().to(images.dtype)
+
+
+AUGMENTATIONS = {
+    "pad_crop": PadCrop,
+    "flip": Flip,
+    "cutout": Cutout,
+    "random_resized_crop": RandomResizedCrop,
+}
+
+
+Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Fits samples to the network, augments them, and standardises them.
+
+    Args:
+        shape: (C, H, W) or (D,) the network takes.
+        steps: the augmentations, for training batches only.
+        mean: per channel, of the training split, pixels in 0..1.
+        deviation: likewise.
+        per_image: standardise every image by its own mean and deviation instead.
+    """
+
+    shape: tuple[int, ...]
+    steps: tuple[Augmentation, ...]
+    mean: Tensor
+    deviation: Tensor
+    per_image: bool = False
+
+    @classmethod
+    def stored(
+        cls,
+        shape: tuple[int, ...],
+        augment: Sequence[Call],
+        mean: Sequence[float],
+        deviation: Sequence[float],
+    ) -> "Transforms":
+        """The transforms of a finished training, without its augmentations."""
+        per_image = standardised_over(augment) == "image"
+        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image)
+        return plain.standardising_by(mean, deviation)
+
+    def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
+        """The same with other statistics, a number per channel."""
+        return self.with_statistics(
+            *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        )
+
+    def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
+        """The same with other statistics, each (C, 1, 1)."""
+        return replace(self, mean=mean, deviation=deviation)
+
+    def to(self, device: torch.device) -> "Transforms":
+        """The same with its statistics on a device."""
+        return self.with_statistics(self.mean.to(device), self.deviation.to(device))
+
+    def draw(self, seed: int, epoch: int, count: int) -> Draws:
+        """The random numbers of one epoch over `count` samples."""
+        rng = generator(Stream.AUGMENT, seed, epoch)
+        return tuple(step.draw(rng, count) for step in self.steps)
+
+    def __call__(self, inputs: Tensor, draws: Draws = ()) -> Tensor:
+        """One batch.
+
+        Args:
+            inputs: (B, C, H, W) uint8 or (B, D) float32.
+            draws: the batch's rows of the epoch's draws; none leaves the images as they are.
+
+        Returns:
+            float32, (B, *shape).
+        """
+        if inputs.dim() == 2:
+            return inputs
+        images = fit(inputs, self.shape)
+        for step, drawn in zip(self.steps, draws, strict=False):
+            images = step(images, drawn)
+        pixels = images.to(torch.float32).div_(255)
+        if self.per_image:
+            deviation, mean = torch.std_mean(pixels, dim=(1, 2, 3), keepdim=True)
+            pixels = (pixels - mean) / deviation.clamp(min=SMALLEST_DEVIATION)
+        else:
+            pixels = pixels.sub_(self.mean).div_(self.deviation)
+        return pixels.flatten(1) if len(self.shape) == 1 else pixels
+
+
+def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """Give uint8 images (B, C, H, W) the channels and size of the network's input."""
+    if len(shape) == 1:
+        return images
+    channels, size = shape[0], list(shape[1:])
+    if images.shape[1] == GREY and channels == COLOUR:
+        images = vision.grayscale_to_rgb(images)
+    elif images.shape[1] == COLOUR and channels == GREY:
+        images = vision.rgb_to_grayscale(images)
+    return images if list(images.shape[2:]) == size else vision.resize(images, size)
+
+
+def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Transforms:
+    """The transforms for a training split.
+
+    Args:
+        split: gives the statistics.
+        shape: what the network takes.
+        augment: the recipe's list.
+
+    Raises:
+        TrainingError: if the samples cannot be given that shape.
+    """
+    _require_fit(split, shape)
+    over = standardised_over(augment)
+    steps = tuple(
+        AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
+    )
+    if isinstance(split.inputs, Tensor) and split.inputs.dim() == 2:
+        if augment:
+            raise TrainingError(f"{augment[0]} changes images, and this data set has points")
+        mean, deviation = torch.zeros(()), torch.ones(())
+    elif (large := _too_large(split, shape, augment)) is not None:
+        raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")
+    elif over == "data":
+        mean, deviation = statistics(split, shape)
+    else:
+        mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    return Transforms(tuple(shape), steps, mean, deviation, per_image=over == "image")
+
+
+def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every channel, pixels in 0..1, each (C, 1, 1).
+
+    Pictures left on disk are sampled, evenly spaced.
+    """
+    inputs = split.inputs
+    if not isinstance(inputs, Tensor):
+        places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
+        inputs = torch.stack([x for x in map(inputs.__getitem__, places) if isinstance(x, Tensor)])
+    counts = torch.zeros((), dtype=torch.int64)
+    for chunk in inputs.split(CHUNK):
+        pixels = fit(chunk, (shape[0], *chunk.shape[2:]) if len(shape) == 3 else shape)
+        counts = counts + torch.stack(
+            [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
+        )
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    deviation = ((share @ levels**2) - mean**2).clamp(min=0).sqrt()
+    scale = deviation.clamp(min=SMALLEST_DEVIATION)
+    return mean.float()[:, None, None], scale.float()[:, None, None]
+
+
+def standardised_over(augment: Sequence[Call]) -> str:
+    """Whose mean and deviation a recipe takes out."""
+    return next((call["over"] for call in augment if call.name == "standardise"), "data")
+
+
+def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
+    """An augmentation by more pixels than an image has, which would leave nothing of it."""
+    stored = split.inputs.shape[-2:]
+    side = max(shape[1:] if len(shape) == 3 else stored)
+    return next((call for call in augment if call.kwargs.get("n", 0) > side), None)
+
+
+def _require_fit(split: Split, shape: Sequence[int]) -> None:
+    inputs = split.inputs
+    have = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else inputs.shape
+    if len(have) == 1:
+        fits = tuple(shape) == have
+    elif len(shape) == 1:
+        fits = int(np.prod(have)) == shape[0]
+    else:
+        fits = len(shape) == 3 and shape[0] in (GREY, COLOUR)
+    if not fits:
+        write = ", ".join(map(str, have))
+        takes, gives = (" x ".join(map(str, sizes)) for sizes in (shape, have))
+        raise TrainingError(
+            f"the network takes {takes} numbers, and a sample of this data set has {gives}",
+            f"write input({write}) in the spec, or choose another data set",
+        )

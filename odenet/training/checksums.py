@@ -1,0 +1,111 @@
+"""Files with a checksum of their own, so that damage is found before anything uses it.
+
+The checksum is a part of the file, not a second file: the two cannot come apart.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from zipfile import BadZipFile, ZipFile
+
+from odenet.json_text import from_json, to_json
+from odenet.training.errors import TrainingError
+from odenet.training.schema import Mismatch, read_as
+
+T = TypeVar("T")
+_JSON_SEAL = re.compile(r'(.*),\n  "sha256": "([0-9a-f]{64})"\n}\n', re.DOTALL)
+_ZIP_END = b"PK\x05\x06"  # the record at the end of an archive; its last 2 bytes count a comment
+_ZIP_END_SIZE = 22
+_MARK = b"sha256:"
+_SEAL_SIZE = len(_MARK) + 64
+_PIECE = 1 << 20  # bytes read at once
+
+
+def sealed_json(value: Mapping[str, Any]) -> str:
+    """A mapping as JSON text that ends in the checksum of what is before it."""
+    body = to_json(value, indent=2, unknown=str).removesuffix("\n}")
+    return f'{body},\n  "sha256": "{sha256(body.encode()).hexdigest()}"\n}}\n'
+
+
+def read_sealed_json(path: Path, kind: type[T]) -> T:
+    """A dataclass from a file of `sealed_json`, or one of an older version, without a checksum.
+
+    Raises:
+        TrainingError: the file is damaged, or does not hold what it should; says what is wrong.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = from_json(text)
+        if isinstance(found, Mapping) and "sha256" in found:
+            seal = _JSON_SEAL.fullmatch(text)
+            if seal is None or sha256(seal[1].encode()).hexdigest() != seal[2]:
+                raise Mismatch("its content is not what its checksum was taken of")
+            found = {key: entry for key, entry in found.items() if key != "sha256"}
+        return read_as(kind, found)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
+        raise TrainingError(
+            f"{path} cannot be used: {error}",
+            "it was damaged or changed since odenet wrote it; take it from a copy of the run",
+        ) from error
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def seal_archive(file: BinaryIO) -> None:
+    """Append the checksum of a zip archive to it, as the comment that the format allows for.
+
+    Args:
+        file: the archive, open for reading and writing.
+    """
+    file.seek(-2, 2)
+    file.write(_SEAL_SIZE.to_bytes(2, "little"))
+    file.seek(0)
+    digest = file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    file.seek(0, 2)
+    file.write(_MARK + digest.encode())
+
+
+def verify_archive(path: Path) -> None:
+    """Compare an archive with its checksum, or one of an older version with those of its members.
+
+    Raises:
+        Mismatch: it is damaged.
+        OSError: it cannot be read.
+    """
+    tail_size = _ZIP_END_SIZE + _SEAL_SIZE
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - tail_size, 0))
+        tail = file.read()
+        if tail.startswith(_ZIP_END) and len(tail) == tail_size:
+            if tail[_ZIP_END_SIZE:] != _MARK + _digest(file, size - _SEAL_SIZE).encode():
+                raise Mismatch("its content is not what its checksum was taken of")
+            return
+    if not tail[-_ZIP_END_SIZE:].startswith(_ZIP_END):
+        raise Mismatch("it is cut short, or not a checkpoint")
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (BadZipFile, NotImplementedError, OSError, ValueError, EOFError, zlib.error) as error:
+        raise Mismatch(f"it is damaged: {error}") from error
+    if damaged is not None:
+        raise Mismatch(f"its part {damaged} is not what its checksum was taken of")
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    """The SHA-256 of the first bytes of a file."""
+    digest = sha256()
+    file.seek(0)
+    while size > 0:
+        piece = file.read(min(size, _PIECE))
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()

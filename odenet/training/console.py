@@ -1,0 +1,119 @@
+"""What training shows while it runs: one bar, or a line per epoch, and nothing else."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import (
+    BatchesProcessedColumn,
+    ProcessingSpeedColumn,
+    RichProgressBarTheme,
+)
+from rich.console import Console
+
+REFRESH = 0.1  # seconds between two updates of the bar
+MOST_LINES = 20  # when the output is a file
+FORMS = {"test": "{:.2%}", "h·ω/limit": "{:.2f}", "drifted by": "{:.0e}", "samples/s": "{:.0f}"}
+
+# Lightning's remarks about what is meant to be so.
+EXPECTED = (
+    r"(?s).*exists and is not empty",  # a run folder when it is resumed
+    r"(?s).*LeafSpec",  # Lightning's own use of torch
+    r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
+)
+
+
+def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
+    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in metrics.items()}
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar, one for the training batches, epochs counted from one."""
+
+    def __init__(self) -> None:
+        theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="cyan", metrics="")
+        super().__init__(refresh_rate=10, theme=theme)
+        self._shown = 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Update the bar, but not for every one of many short batches."""
+        now = time.monotonic()
+        if now - self._shown > REFRESH or batch_idx + 1 == trainer.num_training_batches:
+            self._shown = now
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Validation is short; it has no bar."""
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Validation is short; it has no bar."""
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        """Lightning's columns without the count and speed of batches: a terminal is narrow."""
+        left_out = (BatchesProcessedColumn, ProcessingSpeedColumn)
+        return [c for c in super().configure_columns(trainer) if not isinstance(c, left_out)]
+
+    def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
+        """What is shown of an epoch, without Lightning's version number."""
+        metrics = dict(super().get_metrics(*args, **kwargs))
+        metrics.pop("v_num", None)
+        return in_words(metrics)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+class ProgressLines(Checkpoint):
+    """A line after some of the epochs, for output that goes to a file.
+
+    A `Checkpoint` to Lightning, which calls those after the epoch's numbers are known.
+
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: Console):
+        self.console = console
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch's numbers, for about twenty epochs of a run."""
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
+        if trainer.is_global_zero and (epoch % -(-last // MOST_LINES) == 0 or epoch == last):
+            numbers = in_words(trainer.progress_bar_metrics)
+            shown = "  ".join(f"{name} {number}" for name, number in numbers.items())
+            self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False, soft_wrap=True)
+
+
+def progress_display(console: Console) -> Callback:
+    """A bar on a terminal, lines elsewhere."""
+    return ProgressBar() if console.is_terminal else ProgressLines(console)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning from reporting what it finds, and from warning of what is meant to be."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

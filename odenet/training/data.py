@@ -1,0 +1,76 @@
+"""The data sets of `data = …`, each as a training and a test split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn import datasets as points_and_digits
+
+from odenet.model.tables.data_sets import DATA_SETS
+from odenet.model.tables.recipe import Call
+from odenet.training.archives import load_archive
+from odenet.training.picture_folder import load_folder
+from odenet.training.samples import DataSet, Split, Stream, generator, stratified
+
+DIGITS_TEST = 360  # of 1,797; the usual fifth
+POINTS_TEST = 0.2
+
+
+def load_data(
+    data: Call, shape: Sequence[int], root: str = "data", download: bool = False
+) -> DataSet:
+    """Load the data set that a recipe names.
+
+    Args:
+        data: a checked call, such as `cifar10` or `folder(path = "pictures")`.
+        shape: what the network takes; pictures from a folder are decoded to it.
+        root: where published data sets lie or are put.
+        download: fetch a published data set that is not there.
+
+    Raises:
+        TrainingError: if it is missing or damaged; says which option or file would help.
+    """
+    source = DATA_SETS[data.name].source
+    if isinstance(source, str):
+        return resolve_name(source)(data, shape)
+    return load_archive(data.name, source, Path(root), download)
+
+
+# What rows of `odenet.model.tables.data_sets` name: each takes the call and the network's shape.
+
+
+def digits(data: Call, shape: Sequence[int]) -> DataSet:
+    """The 8 x 8 digits of scikit-learn, 0..16 scaled to 0..255; a fixed stratified split."""
+    values, labels = points_and_digits.load_digits(return_X_y=True)
+    pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    whole = Split(torch.from_numpy(pixels), torch.as_tensor(labels).long())
+    test, train = stratified(whole.labels, DIGITS_TEST, generator(Stream.SPLIT))
+    return DataSet("digits", whole.pick(train), whole.pick(test), tuple("0123456789"))
+
+
+def folder(data: Call, shape: Sequence[int]) -> DataSet:
+    """Pictures in one folder per class."""
+    return load_folder(data["path"], shape)
+
+
+def rings(data: Call, shape: Sequence[int]) -> DataSet:
+    """Two circles, one within the other."""
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_circles(n, noise=noise, factor=0.5, random_state=0))
+
+
+def moons(data: Call, shape: Sequence[int]) -> DataSet:
+    """Two half circles that reach into each other."""
+    n, noise = data["n"], data["noise"]
+    return _points(data, points_and_digits.make_moons(n, noise=noise, random_state=0))
+
+
+def _points(data: Call, made: Any) -> DataSet:
+    """Two classes of points in the plane, from their coordinates and labels."""
+    xy, labels = made
+    whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
+    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
+    return DataSet(data.name, whole.pick(train), whole.pick(test), ("outer", "inner"))

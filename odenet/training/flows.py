@@ -1,0 +1,50 @@
+"""The flows of a network: which they are, what goes into them, how stable their steps are."""
+
+import torch
+from torch import Tensor, nn
+
+from odenet.runtime.exact import Inexact
+from odenet.runtime.flow import Flow
+
+ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
+
+
+def flows(network: nn.Module) -> dict[str, Flow]:
+    """The flows of a network by their module path, in order."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}
+
+
+def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """What goes into each flow of a network, by its name, as far as a pass comes."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        return lambda _module, arguments: found.setdefault(name, arguments[0])
+
+    hooks = [flow.register_forward_pre_hook(keep(name)) for name, flow in flows(network).items()]
+    try:
+        network(inputs)
+    except Inexact:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def stability(network: nn.Module, iterations: int | None = None) -> float | None:
+    """The largest h ω / limit of any step of any flow, from the norms of the operators.
+
+    Args:
+        network: holds the flows.
+        iterations: as in `Flow.stability`.
+
+    Returns:
+        None if a flow has no bound, or its scheme no limit; inf or nan for weights that are not
+        finite.
+    """
+    try:
+        margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
+    except (ValueError, NotImplementedError):
+        return None
+    return torch.stack(margins).amax().item() if margins else None  # nan if one is

@@ -1,0 +1,73 @@
+"""`metrics.csv`: a row per epoch, written from rows that every checkpoint holds.
+
+So the file never says more or less than the checkpoint that a run goes on from, and no row is lost
+or written twice however a run ends.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from odenet.training.records import Row, RunFolder
+
+
+class Metrics(Checkpoint):
+    """Keeps the rows, and writes the file once the checkpoints that hold them are written.
+
+    A `Checkpoint` to Lightning, which calls those, in order, after the epoch's numbers are known.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.rows: list[Row] = []
+        self._folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch's row."""
+        place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+        values = {name: value.item() for name, value in trainer.logged_metrics.items()}
+        self.rows.append(place | values)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the rows of the epochs before."""
+        if trainer.is_global_zero and self.rows:
+            self.write()
+
+    def write(self) -> None:
+        """Write the file."""
+        self._folder.write(self._folder.metrics, as_csv(self.rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows, for a checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+def metrics_of(trainer: pl.Trainer) -> Metrics:
+    """The rows of a trainer that trains."""
+    (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
+    return found
+
+
+def has_rows(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint holds the rows; those of the first versions do not."""
+    return Metrics.__qualname__ in checkpoint.get("callbacks", {})
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Rows as the text of a table; what a row does not have is left empty."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(names), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()

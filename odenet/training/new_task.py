@@ -1,0 +1,130 @@
+"""From a program, and perhaps a checkpoint, to a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from odenet.compiler import Program
+from odenet.model.tables.recipe import Call
+from odenet.room import require_room
+from odenet.runtime.budget import shares
+from odenet.runtime.flow import Memory
+from odenet.training.checkpoints import NETWORK, require_fit
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
+from odenet.training.multilevel import refine_network
+from odenet.training.records import Options
+from odenet.training.samples import DataSet, relabelled
+from odenet.training.schema import Mismatch
+from odenet.training.task import Task
+
+
+def input_shape(program: Program) -> tuple[int, ...]:
+    """The shape of one sample; raises SpecError if the spec has no `net`."""
+    program.require_network()
+    return tuple(program.input_shape or ())
+
+
+def data_of(program: Program) -> Call:
+    """What the recipe trains on; raises TrainingError if it does not say."""
+    if program.recipe.data is None:
+        raise TrainingError(
+            f"{program.name} does not say what to train on",
+            "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
+        )
+    return program.recipe.data
+
+
+def new_task(program: Program, classes: Sequence[str], watched: str, level: int = 0) -> Task:
+    """The task of a program, with new weights.
+
+    Args:
+        program: gives network and recipe.
+        classes: one output for each.
+        watched: the split measured after each epoch.
+        level: how often the flows are refined.
+    """
+    task = Task(_network(program, classes), program.recipe, len(classes), watched, level)
+    for _ in range(level):
+        refine_network(task)
+    return task
+
+
+def restored_task(
+    program: Program, classes: Sequence[str], watched: str, checkpoint: Mapping[str, Any]
+) -> Task:
+    """The task of a program with the weights of a checkpoint. See `new_task`.
+
+    Raises:
+        Mismatch: they are those of another network.
+    """
+    level, levels = checkpoint["odenet"]["level"], program.recipe.levels
+    if not 0 <= level <= len(levels):
+        raise Mismatch(
+            f"its flows were refined {level} times, and levels says {len(levels)} at most"
+        )
+    task = new_task(program, classes, watched, level)
+    weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK)}
+    require_fit({NETWORK + n: t for n, t in task.network.state_dict().items()}, weights)
+    task.load_state_dict(weights, strict=False)
+    return task
+
+
+def _network(program: Program, classes: Sequence[str]) -> nn.Module:
+    """A new network with one output per class, its weights given by the recipe's seed."""
+    require_room(program, 1)
+    torch.manual_seed(program.recipe.seed)
+    network = program.network(classes=len(classes))
+    if program.classes is None:  # its last layer cannot be widened; see what it gives
+        with torch.no_grad():
+            outputs = tuple(network.eval()(torch.zeros(1, *input_shape(program))).shape[1:])
+        if outputs != (len(classes),):
+            gives = " x ".join(map(str, outputs))
+            raise TrainingError(
+                f"the data has {len(classes)} classes, and the network gives {gives} numbers",
+                f"end it with dense({len(classes)})",
+            )
+    return network.train()
+
+
+def apply_options(network: nn.Module, options: Options) -> None:
+    """Set how every flow runs: its memory, its arithmetic, compiled or not.
+
+    Raises:
+        TrainingError: if one of them cannot.
+    """
+    found = list(flows(network).values())
+    memory = options.memory
+    memories = shares(found, memory) if isinstance(memory, int) else [memory] * len(found)
+    for flow, memory in zip(found, memories, strict=True):
+        if memory is not None:
+            try:
+                flow.memory = cast(Memory, memory)
+            except ValueError as error:
+                raise TrainingError(f"--memory {options.memory}: {error}") from error
+        reversed_ = flow.memory not in ("stored", "checkpoint")
+        if options.exact and not reversed_:
+            raise TrainingError(
+                f"--exact is about reversing, and {type(flow).__name__} does not reverse",
+                flow.obstacle or "leave --memory out, or take --memory reversible",
+            )
+        if options.exact:
+            flow.exact = True
+        if options.compile and reversed_:
+            flow.compile()  # one step, used for all
+        elif options.compile:
+            nn.Module.compile(flow)
+
+
+def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
+    """The test split with labels in the order of the network's outputs."""
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise TrainingError(
+            f"the network does not know the class {unknown[0]} of {data.name}",
+            f"known: {', '.join(classes)}",
+        )
+    return replace(data, test=relabelled(data.test, data.classes, classes))

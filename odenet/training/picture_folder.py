@@ -1,0 +1,176 @@
+"""`data = folder("PATH")`: the user's own pictures, in one folder per class."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from odenet.training.errors import TrainingError
+from odenet.training.pictures import COLOUR, GREY, Pictures, decode_all, reading_processes
+from odenet.training.samples import DataSet, Split, Stream, generator, relabelled, stratified
+
+TEST_NAMES = ("test", "val", "valid", "validation")
+TEST_SHARE = 0.2
+MANY = 2000  # pictures worth starting processes for
+IN_MEMORY = 2 << 30  # bytes of decoded pictures kept in memory; more than this streams from disk
+
+LAYOUT = (
+    "put pictures in PATH/train/CLASS/ and PATH/test/CLASS/ (or val/), "
+    "or in PATH/CLASS/ to have a fifth of them set aside for testing"
+)
+
+
+def _no_pictures(root: str | Path) -> TrainingError:
+    return TrainingError(f"{root} has no class folders with pictures", LAYOUT)
+
+
+class _ClassFolders(ImageFolder):
+    """torchvision's scan, without hidden folders and archivers' leftovers."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir())
+        names = [name for name in names if not name.startswith((".", "__"))]
+        if not names:
+            raise _no_pictures(directory)
+        return names, {name: label for label, name in enumerate(names)}
+
+    @staticmethod
+    def make_dataset(
+        directory: str | Path, class_to_idx: dict[str, int], *_: Any, **__: Any
+    ) -> list[tuple[str, int]]:
+        """The pictures with their labels, each folder once however many links lead there."""
+        seen = {_identity(directory)}
+        return [
+            (path, label)
+            for name, label in class_to_idx.items()
+            for path in _pictures_in(Path(directory) / name, seen)
+        ]
+
+
+def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """The pictures in a folder and those below it, in order; raises on a link back up."""
+    if _identity(folder) in seen:
+        raise TrainingError(f"{folder} leads to a folder that is read already", "remove the link")
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(_identity(place))
+        folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
+        endings = tuple(IMG_EXTENSIONS)
+        yield from (str(Path(place, name)) for name in sorted(files)
+                    if name.lower().endswith(endings))  # fmt: skip
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def pictures_in(path: Path) -> list[str]:
+    """The picture files of a folder and those below it, in order; a file is itself.
+
+    Raises:
+        TrainingError: if there is nothing, or a folder has no picture.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise TrainingError(f"{path} does not exist", "name pictures, or a folder of them")
+        return [str(path)]
+    found = list(_pictures_in(path, set()))
+    if not found:
+        raise TrainingError(f"{path} has no pictures", "name pictures, or a folder of them")
+    return found
+
+
+def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
+    """Read a folder of class folders.
+
+    Args:
+        path: holds `train/` and `test/` (or `val/`) with class folders, or the class folders.
+        shape: (C, H, W) the network takes; pictures are cut and scaled to it.
+        in_memory: decode everything now if it takes at most this many bytes.
+
+    Raises:
+        TrainingError: if there is nothing to read, or the shape is not a picture's.
+    """
+    root = Path(path)
+    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
+        raise TrainingError(
+            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
+            "start it with input(3, H, W) or input(1, H, W)",
+        )
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise TrainingError(f"{path} {what}", LAYOUT.replace("PATH", path))
+    size = (int(shape[0]), int(shape[1]), int(shape[2]))
+    test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and test_root is not None:
+        train, classes = _scan(root / "train", size)
+        test, test_classes = _scan(test_root, size)
+        test = _relabel(test, test_classes, classes, test_root)
+    else:
+        if (root / "train").is_dir():
+            root = root / "train"
+        everything, classes = _scan(root, size)
+        _refuse_class_of(
+            1,
+            everything,
+            classes,
+            path,
+            "one picture",
+            "it needs one to train with and one to test with",
+        )
+        size_of_test = round(TEST_SHARE * len(everything))
+        held, kept = stratified(everything.labels, size_of_test, generator(Stream.SPLIT))
+        train, test = everything.pick(kept), everything.pick(held)
+    if len(classes) < 2:
+        only = ", ".join(classes)
+        raise TrainingError(f"{path} has one class, {only}, and nothing to tell it from")
+    train, bad_train = _settle(train, in_memory)
+    test, bad_test = _settle(test, in_memory)
+    _refuse_class_of(
+        0, train, classes, path, "no picture that can be read", "remove its folder or add pictures"
+    )
+    return DataSet(f"folder:{path}", train, test, classes, bad_train + bad_test)
+
+
+def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ...]]:
+    found = _ClassFolders(str(root), allow_empty=True)
+    if not found.samples:
+        raise _no_pictures(root)
+    paths = tuple(path for path, _ in found.samples)
+    labels = torch.tensor([label for _, label in found.samples])
+    return Split(Pictures(paths, shape), labels), tuple(found.classes)
+
+
+def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:
+    """Give the test split the labels of the training split's classes."""
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise TrainingError(
+            f"{root / unknown[0]} is a class that the training pictures do not have",
+            f"known: {', '.join(classes)}",
+        )
+    return relabelled(test, names, classes)
+
+
+def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
+    """Decode a split when it fits in memory; say which pictures are damaged."""
+    pictures = split.inputs
+    if not isinstance(pictures, Pictures) or pictures.nbytes > in_memory:
+        return split, ()
+    workers = reading_processes(1) if len(pictures) > MANY else 0
+    images, good, damaged = decode_all(pictures, workers)
+    return Split(images, split.labels[torch.from_numpy(good)]), damaged
+
+
+def _refuse_class_of(
+    size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
+) -> None:
+    """Refuse a class with so few pictures in a split."""
+    counts = np.bincount(split.labels.numpy(), minlength=len(classes)).tolist()
+    if size in counts:
+        raise TrainingError(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

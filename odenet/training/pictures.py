@@ -1,0 +1,183 @@
+"""Pictures on disk: decoding one, and folders with one folder of pictures per class."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric.utilities.data import suggested_max_num_workers
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+GREY, COLOUR = 1, 3
+# Pillow tells a format by the bytes: without this, a PostScript file would be run.
+FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
+CHUNK = 256  # pictures decoded at a time
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files of one decoded size, read when asked for.
+
+    Args:
+        paths: the files.
+        shape: (C, H, W) after decoding.
+    """
+
+    paths: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        """One picture, (C, H, W) uint8; for a damaged file its path and the reason."""
+        return decode(self.paths[index], self.shape)
+
+    def pick(self, indices: Iterable[int]) -> "Pictures":
+        """The files at the given places, in that order."""
+        return replace(self, paths=tuple(self.paths[i] for i in indices))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory all of them take once decoded."""
+        return len(self.paths) * int(np.prod(self.shape))
+
+
+def decode(path: str, shape: Sequence[int]) -> Tensor | str:
+    """Read a picture, cut its middle to the proportions of the shape, and scale it.
+
+    Args:
+        path: the file.
+        shape: (C, H, W) wanted; C is 1 for grey or 3 for colour.
+
+    Returns:
+        uint8, (C, H, W), or a line that names the file and says why it cannot be read.
+    """
+    try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return f"{path}: not a file"
+        with Image.open(path, formats=FORMATS) as image:
+            return pixels_of(image, shape)
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        reason = str(error).partition("'")[0].strip() or type(error).__name__
+        return f"{path}: {reason}"
+
+
+def pixels_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
+    """The pixels of an open picture, cut and scaled as by `decode`, (C, H, W) uint8."""
+    channels, height, width = shape
+    mode = "L" if channels == GREY else "RGB"
+    image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode[0] in "IF":
+        upright = _in_bytes(upright)
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
+    pixels = np.array(fitted)
+    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
+
+    Numbers of no kind, as of measurements, are scaled by the picture's own range.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel is not a finite number")
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        ranges = (1.0, 255.0) if image.mode == "F" else (65535.0, 2.0**31 - 1)
+        low, high = 0.0, next((top for top in ranges if high <= top), high)
+    scaled = (values - low) * (255 / (high - low or 1))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """A batch of pictures as read.
+
+    Args:
+        images: (M, C, H, W) uint8, the readable ones.
+        good: for every picture asked for, whether it was readable.
+        damaged: a line for each of the others.
+    """
+
+    images: Tensor
+    good: np.ndarray
+    damaged: list[str]
+
+    def pin_memory(self) -> "PictureBatch":
+        """The same in memory that a GPU reads from on its own; torch calls this."""
+        return replace(self, images=self.images.pin_memory())
+
+
+class PictureReader:
+    """Decodes batches of pictures, in order, ahead of their use.
+
+    Args:
+        pictures: the files.
+        workers: processes that decode, which stay from one reading to the next; 0 decodes here.
+        pinned: put the pictures where a GPU can fetch them while the host goes on.
+    """
+
+    def __init__(self, pictures: Pictures, workers: int, pinned: bool = False):
+        files: Any = pictures  # has what a map-style data set needs
+        self._batches: list[list[int]] = []
+        self._loader = DataLoader(
+            files,
+            batch_sampler=self._batches,
+            num_workers=workers,
+            collate_fn=partial(_collate, shape=pictures.shape),
+            pin_memory=pinned,
+            persistent_workers=workers > 0,
+        )
+
+    def read(self, batches: Iterable[list[int]]) -> Iterator[PictureBatch]:
+        """The pictures of each batch.
+
+        Args:
+            batches: the places of the pictures of each.
+        """
+        self._batches[:] = batches
+        yield from self._loader
+
+
+def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> PictureBatch:
+    images = [image for image in read if isinstance(image, Tensor)]
+    damaged = [line for line in read if isinstance(line, str)]
+    good = np.array([isinstance(image, Tensor) for image in read])
+    stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=torch.uint8)
+    return PictureBatch(stacked, good, damaged)
+
+
+def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
+    """Decode every picture into memory.
+
+    Returns:
+        uint8 images (M, C, H, W) of the readable ones, for every picture whether it was readable,
+        and a line per damaged file.
+    """
+    everything = list(range(len(pictures)))
+    batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
+    images = torch.empty((len(pictures), *pictures.shape), dtype=torch.uint8)
+    good = np.zeros(len(pictures), dtype=bool)
+    damaged: list[str] = []
+    for batch, read in zip(batches, PictureReader(pictures, workers).read(batches), strict=True):
+        good[batch] = read.good
+        filled = int(good.sum())
+        images[filled - len(read.images) : filled] = read.images
+        damaged += read.damaged
+    return images[: int(good.sum())], good, tuple(damaged)
+
+
+def reading_processes(devices: int) -> int:
+    """How many processes decode pictures, when `devices` training processes share the machine."""
+    return min(MOST_WORKERS, suggested_max_num_workers(devices))

@@ -1,0 +1,136 @@
+"""What a run left behind, checked against its spec and its network before it is used."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.strategies import FSDPStrategy
+
+import odenet
+from odenet.compiler import Program
+from odenet.model.tables.recipe import Recipe
+from odenet.training.augment import standardised_over
+from odenet.training.checkpoints import (
+    HELP,
+    read_checkpoint,
+    read_weights,
+    require_fit,
+    require_loops,
+    require_optimizer,
+)
+from odenet.training.errors import TrainingError
+from odenet.training.new_task import restored_task
+from odenet.training.optim import build_optimizer
+from odenet.training.records import Record, Row, RunFolder
+from odenet.training.results import Result
+from odenet.training.schema import Mismatch
+from odenet.training.task import Task
+
+
+def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
+    """The file of some weights, and its content.
+
+    The best ones may be those that are beside the checkpoints, which do for all but resuming.
+    """
+    best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
+    if best and folder.weights.is_file():
+        digest = Result.read(folder.result).weights if folder.result.is_file() else ""
+        return folder.weights, read_weights(folder.weights, digest)
+    path = folder.checkpoint(which)
+    return path, read_checkpoint(path)
+
+
+def restored(
+    folder: RunFolder,
+    record: Record,
+    program: Program,
+    watched: str,
+    path: Path,
+    content: Mapping[str, Any],
+) -> Task:
+    """The task of a run's program with the weights of one of its files.
+
+    Raises:
+        TrainingError: they are those of another network; says by which number it differs.
+    """
+    try:
+        return restored_task(program, record.classes, watched, content)
+    except Mismatch as error:
+        before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
+        other = [name for name, value in _numbers(program).items() if value != before[name]]
+        message = f"{path} cannot be used: {error}"
+        if other:
+            then, now = (
+                ", ".join(f"{name} = {numbers[name]}" for name in other)
+                for numbers in (before, _numbers(program))
+            )
+            message = f"{folder.path} was trained with {then}, not with {now}"
+        raise TrainingError(message, "leave out the --set, or start a new run") from error
+
+
+def _numbers(program: Program) -> dict[str, Any]:
+    """The numbers of a spec and of its step, by name."""
+    model = program.model
+    step = model.discretisation_or_none
+    return {**model.constants, **(step.numbers if step else {})}
+
+
+def require_resumable(
+    trainer: pl.Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
+) -> None:
+    """Refuse a checkpoint that a trainer would choke on."""
+    try:
+        require_fit(task.state_dict(), checkpoint["state_dict"])
+        if "current_model_state" in checkpoint:
+            require_fit(task.state_dict(), checkpoint["current_model_state"])
+        if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
+            optimizer = build_optimizer(task.network, task.recipe.optimizer)
+            require_optimizer(optimizer, checkpoint["optimizer_states"])
+        if len(checkpoint["lr_schedulers"]) != 1:
+            raise Mismatch(
+                f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one"
+            )
+        require_loops(trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops")
+        version = checkpoint.get("pytorch-lightning_version")
+        if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
+            raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
+    except Mismatch as error:
+        raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
+
+
+def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
+    """Refuse settings with which the epochs of a run would not be measured alike.
+
+    The best of them is chosen among all. On samples that earlier ones were trained on, or
+    standardised otherwise, the later ones would be chosen for that.
+
+    Raises:
+        TrainingError: names the setting that changed.
+    """
+    before = odenet.load(folder.spec, set=dict(record.settings)).recipe
+    splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
+    then, now = (
+        {name: str(getattr(one, name)) for name in splitting}
+        | {"standardise": standardised_over(one.augment)}
+        for one in (before, recipe)
+    )
+    for name, value in then.items():
+        if now[name] != value:
+            what = "are standardised" if name == "standardise" else "are held out"
+            raise TrainingError(
+                f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
+                "leave out the --set, or start a new run",
+            )
+
+
+def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
+    """The rows of the epochs up to one that is done or under way."""
+    rows = [row for row in folder.rows() if row["epoch"] <= epoch]
+    if len(rows) < epoch:
+        raise TrainingError(
+            f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
+            "take it from a copy of the run",
+        )
+    return rows

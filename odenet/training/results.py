@@ -1,0 +1,148 @@
+"""The closing numbers of a run: as a value, a table and a picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from odenet.diagnostics import printable
+from odenet.model.tables.recipe import Recipe
+from odenet.training.checksums import read_sealed_json, sealed_json
+from odenet.training.figures import label, save_figure
+from odenet.training.optim import cycle_ends
+from odenet.training.records import Row
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        folder: of the run.
+        watched: "test", or "val" when part of the training samples was held out.
+        accuracy: of the last epoch on the watched split.
+        best_accuracy: of the best epoch on the watched split.
+        best_epoch: which one that was, counted from 1.
+        test_accuracy: of the best epoch's weights on the test split when another split was watched,
+            else the last epoch's.
+        epochs: done.
+        parameters: learned numbers of the final network.
+        seconds: spent on training batches.
+        samples_per_second: through training batches.
+        stability: h ω / limit of the least stable step, by operator norms: below 1 the flow is
+            stable. None if no bound is known.
+        memory: peak bytes on the GPU; None on a CPU.
+        saved: share of the time that refining later saved; None without levels.
+        damaged: a line for each picture that could not be read.
+        weights: the SHA-256 of `weights.safetensors`.
+    """
+
+    folder: str
+    watched: str
+    accuracy: float
+    best_accuracy: float
+    best_epoch: int
+    test_accuracy: float
+    epochs: int
+    parameters: int
+    seconds: float
+    samples_per_second: float
+    stability: float | None = None
+    memory: int | None = None
+    saved: float | None = None
+    damaged: tuple[str, ...] = ()
+    weights: str = ""
+
+    def to_json(self) -> str:
+        """As the run folder keeps it."""
+        return sealed_json(asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Result":
+        """Read what `to_json` wrote; raises TrainingError if it is damaged."""
+        return read_sealed_json(path, cls)
+
+
+def show_result(result: Result, console: Console) -> None:
+    """Print the closing table."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True)
+    words = {"test": "test accuracy", "val": "held-out accuracy"}[result.watched]
+    table.add_row(words, f"[bold]{result.accuracy:.2%}[/bold] after epoch {result.epochs}")
+    table.add_row("best epoch", f"{result.best_accuracy:.2%} after epoch {result.best_epoch}")
+    if result.watched == "val":
+        table.add_row("test accuracy", f"[bold]{result.test_accuracy:.2%}[/bold] of the best epoch")
+    table.add_row("parameters", f"{result.parameters:,}")
+    speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
+    table.add_row("training", speed)
+    if result.stability is not None:
+        table.add_row("stability", f"h·ω is at most {result.stability:.2f} of its limit")
+    if result.saved is not None:
+        table.add_row("levels saved", f"{result.saved:.0%} of the training time")
+    if result.memory is not None:
+        table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
+    folder = printable(result.folder)
+    table.add_row("run", Text(folder))
+    table.add_row("next", Text(f"odenet predict {folder} FILES…"))
+    table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
+    console.print(table)
+    show_damaged(result.damaged, console)
+
+
+def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> None:
+    """Name the pictures that were left out."""
+    if not damaged:
+        return
+    plural = "s" if len(damaged) > 1 else ""
+    console.print(Text(f"left out {len(damaged)} damaged picture{plural}:", "yellow"))
+    for line in damaged[:most]:
+        console.print(Text(f"  {printable(line)}"), highlight=False)
+    if len(damaged) > most:
+        console.print(f"  and {len(damaged) - most} more")
+
+
+def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
+    """The share of the time that training in levels saved against its last level throughout.
+
+    Measured by the mean time of an epoch on the last level. None if there are no levels, or
+    the last one was not reached.
+    """
+    ends = cycle_ends(recipe)
+    times = [0.0, *(row["seconds"] for row in rows)]
+    if len(ends) == 1 or len(rows) <= ends[-2]:
+        return None
+    each = [after - before for before, after in pairwise(times)]
+    last = each[ends[-2] :]
+    return 1 - sum(each) / (len(each) * sum(last) / len(last))
+
+
+def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
+    """Draw loss and accuracy by epoch, dashed on the training split.
+
+    Args:
+        runs: the rows of each run, by the name it has in the legend.
+        path: the picture.
+    """
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for number, (name, rows) in enumerate(runs.items()):
+            epochs = [row["epoch"] + 1 for row in rows]
+            for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
+                if f"{split}_{quantity}" in rows[0]:
+                    values = [row[f"{split}_{quantity}"] for row in rows]
+                    axes.plot(
+                        epochs, values, style, color=f"C{number}", label=label(f"{name} {split}")
+                    )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    save_figure(figure, path, dpi=150)

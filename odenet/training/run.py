@@ -1,0 +1,283 @@
+"""Runs: train a spec, go on with a run, measure a run."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.text import Text
+
+import odenet
+from odenet.compiler import Program
+from odenet.diagnostics import render
+from odenet.room import require_room
+from odenet.training.augment import Transforms
+from odenet.training.checkpoints import read_checkpoint, write_weights
+from odenet.training.console import quiet_lightning
+from odenet.training.data import load_data
+from odenet.training.errors import TrainingError
+from odenet.training.flows import stability
+from odenet.training.guard import EXACT
+from odenet.training.loader import Data, watched_split
+from odenet.training.matmul_precision import matmul_precision
+from odenet.training.metrics import has_rows, metrics_of
+from odenet.training.new_task import apply_options, data_of, in_classes, input_shape, new_task
+from odenet.training.records import Options, Row, RunFolder
+from odenet.training.restoring import (
+    require_resumable,
+    require_same_samples,
+    restored,
+    rows_before,
+    weights_of,
+)
+from odenet.training.results import Result, draw_curves, time_saved
+from odenet.training.run_inputs import require_same, statistics_of, write_inputs
+from odenet.training.run_lock import locked, new_run
+from odenet.training.stopping import resumable
+from odenet.training.task import Task
+from odenet.training.trainer import build_trainer
+from odenet.training.verdicts import judged
+
+
+def train(
+    spec: str | Path | Program,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    out: str | None = None,
+    console: Console | None = None,
+    unchecked: bool = False,
+) -> Result | None:
+    """Train the network of a spec by its recipe.
+
+    Args:
+        spec: the file, or what was compiled from it, with the same `set`.
+        set: values from outside, as for `odenet.load`: numbers, and keys of the recipe.
+        options: where it runs.
+        out: the run's folder; by default the next free one under `runs/`.
+        console: where progress is shown.
+        unchecked: train it also if a claim of the spec is refuted or open.
+
+    Returns:
+        The closing numbers, which are also in the run's folder; None in all but the first of
+        several processes.
+
+    Raises:
+        SpecError: if the spec cannot be compiled, or claims what does not hold.
+        TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
+        Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
+    """
+    settings, options = dict(set or {}), options or Options()
+    console = console or Console()
+    program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
+    verdicts = judged(program, unchecked)
+    for warning in program.warnings:
+        console.print(Text(render(warning)), highlight=False, soft_wrap=True)
+    shape = input_shape(program)
+    require_room(program, 1)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data = Data(data_set, program.recipe, shape)
+    task = new_task(program, data_set.classes, data.watched_name)
+    if not first_process():  # it writes nothing; where a path matters to it, it is told
+        folder = RunFolder(Path(out or "runs"))
+        return _fit(_trainer(folder, task, options, console), folder, task, data)
+    with new_run(program.name, out, console) as folder:
+        trainer = _trainer(folder, task, options, console)
+        write_inputs(
+            folder, Path(program.model.source.name), program, settings, options, data, verdicts
+        )
+        return _fit(trainer, folder, task, data)
+
+
+def resume(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    spec: str | Path | None = None,
+    console: Console | None = None,
+    unchecked: bool = False,
+) -> Result | None:
+    """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
+
+    Args:
+        run: the run's folder.
+        set: values to change from here on, for example more `epochs`.
+        options: where it runs from here on; as before if None.
+        spec: the file it began with, to be sure that it is still the same.
+        console: where progress is shown.
+        unchecked: as for `train`; a run that began so goes on so.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        SpecError: if the spec claims what does not hold with the settings of now.
+        TrainingError: if there is nothing to go on from, or the spec is another one now.
+        Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
+    """
+    folder, console = RunFolder(Path(run)), console or Console()
+    folder.read_record()  # before a lock is put into what is not a run
+    with locked(folder, console) if first_process() else nullcontext():
+        return _go_on(folder, dict(set or {}), options, spec, console, unchecked)
+
+
+def _go_on(
+    folder: RunFolder,
+    changes: Mapping[str, Any],
+    options: Options | None,
+    spec: str | Path | None,
+    console: Console,
+    unchecked: bool,
+) -> Result | None:
+    """Resume a run that this process holds. See `resume`."""
+    record = folder.read_record()
+    options = options or record.options
+    if spec is not None:
+        require_same(Path(spec), folder)
+    settings = {**record.settings, **changes}
+    folder.require_plugins()
+    program = odenet.load(folder.spec, set=settings)
+    verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
+    path, watched = folder.begun(), watched_split(program.recipe)
+    if path is not None and changes:
+        require_same_samples(folder, record, program.recipe)
+    if path is None:
+        task = new_task(program, record.classes, watched)
+        trainer = _trainer(folder, task, options, console)
+    else:
+        checkpoint = read_checkpoint(path)
+        task = restored(folder, record, program, watched, path, checkpoint)
+        trainer = _trainer(folder, task, options, console)
+        require_resumable(trainer, task, path, checkpoint)
+        if not has_rows(checkpoint):
+            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
+    shape = input_shape(program)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    if tuple(data_set.classes) != tuple(record.classes):
+        raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
+    data = Data(data_set, program.recipe, shape)
+    if path is None:
+        record = replace(record, **statistics_of(data))
+    else:  # all weights of a run, the best ones too, are of samples standardised alike
+        data.transforms = data.transforms.standardising_by(record.mean, record.deviation)
+    if first_process():
+        record = replace(record, settings=settings, options=options, verdicts=verdicts)
+        folder.write_record(record)
+    return _fit(trainer, folder, task, data, path)
+
+
+def evaluate(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+) -> dict[str, Any]:
+    """Measure a run on a test split.
+
+    Args:
+        run: the run's folder.
+        set: values to change, above all `data`: a set whose classes the network knows.
+        options: where it runs; as the training if None.
+        weights: "best" or "last".
+
+    Returns:
+        `data`, the data set's name; the mean `loss` and the `accuracy` on its test split; and
+        `damaged`, a line for each picture that could not be read.
+    """
+    task, samples, options = restore(run, set, options, weights)
+    alone = replace(options, devices=1, nodes=1, strategy="auto")
+    with quiet_lightning(), matmul_precision(task.recipe.precision):
+        trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
+        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
+    return {
+        "data": samples.name,
+        "loss": scores["test_loss"],
+        "accuracy": scores["test_accuracy"],
+        "damaged": samples.damaged,
+    }
+
+
+def restore(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+) -> tuple[Task, Data, Options]:
+    """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
+    folder = RunFolder(Path(run))
+    record = folder.read_record()
+    options = options or record.options
+    folder.require_plugins()
+    program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
+    path, content = weights_of(folder, weights)
+    task = restored(folder, record, program, "test", path, content)
+    shape = input_shape(program)
+    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data_set = in_classes(data_set, record.classes)
+    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
+    return task, Data(data_set, program.recipe, shape, transforms), options
+
+
+def first_process() -> bool:
+    """Whether this is the one of the processes that writes and prints."""
+    return rank_zero_only.rank == 0
+
+
+def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> pl.Trainer:
+    """The trainer for a task; refuses options that it or the flows cannot have."""
+    apply_options(task.network, options)
+    with quiet_lightning():
+        return build_trainer(folder, task.recipe, options, task.watched, console)
+
+
+def _fit(
+    trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data, checkpoint: Path | None = None
+) -> Result | None:
+    """Train, and write what came of it."""
+    with resumable(folder):
+        with quiet_lightning(), matmul_precision(task.recipe.precision):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        return _close(trainer, folder, task, data) if trainer.is_global_zero else None
+
+
+def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+    """Write what came of a run."""
+    metrics = metrics_of(trainer)
+    metrics.write()
+    if task.recipe.ema:  # where nothing was left to train, the average was not put in
+        task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
+    result = _result(folder, task, data, metrics.rows)
+    if task.watched != "test":
+        result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+    best = read_checkpoint(folder.checkpoint("best"))
+    result = replace(result, weights=write_weights(best, folder.weights))
+    folder.write(folder.result, result.to_json())
+    draw_curves({folder.path.resolve().name: metrics.rows}, folder.curves)
+    return result
+
+
+def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
+    accuracies = [row[f"{task.watched}_accuracy"] for row in rows]
+    best = max(accuracies)
+    seconds = rows[-1]["seconds"]
+    cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
+    return Result(
+        folder=str(folder.path),
+        watched=task.watched,
+        accuracy=accuracies[-1],
+        best_accuracy=best,
+        best_epoch=accuracies.index(best) + 1,
+        test_accuracy=accuracies[-1],
+        epochs=len(rows),
+        parameters=sum(p.numel() for p in task.network.parameters()),
+        seconds=seconds,
+        samples_per_second=data.samples_per_epoch * len(rows) / seconds,
+        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
+        memory=torch.cuda.max_memory_allocated() if cuda else None,
+        saved=time_saved(rows, task.recipe),
+        damaged=tuple(data.damaged),
+    )

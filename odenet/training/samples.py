@@ -1,0 +1,118 @@
+"""Labelled samples, and seeded, class-balanced choices among them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odenet.training.pictures import Pictures
+
+
+class Stream(IntEnum):
+    """Independent sequences of random numbers that one seed gives."""
+
+    ORDER = 1
+    AUGMENT = 2
+    FRACTION = 3
+    HOLDOUT = 4
+    SPLIT = 5
+    DROPOUT = 6
+
+
+def generator(stream: Stream, *key: int) -> np.random.Generator:
+    """A stream of random numbers that depends on its key alone, on every machine."""
+    return np.random.default_rng((int(stream), *key))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs and their labels.
+
+    Args:
+        inputs: (N, C, H, W) uint8 images, (N, D) float32 points, or pictures left on disk.
+        labels: (N,) int64.
+    """
+
+    inputs: Tensor | Pictures
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pick(self, indices: np.ndarray) -> "Split":
+        """The samples at the given places, in that order."""
+        places = torch.from_numpy(indices)
+        inputs = self.inputs
+        picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
+        return Split(picked, self.labels[places])
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A named data set with its two splits.
+
+    Args:
+        name: as in `data = …`.
+        train: the samples to learn from.
+        test: the samples to measure on.
+        classes: the names of the classes, in the order of the labels.
+        damaged: files that could not be read and were left out, each with the reason.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+
+
+def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:
+    """A split with labels in the order of other classes, which its names are among."""
+    new = torch.tensor([classes.index(name) for name in names])
+    return replace(split, labels=new[split.labels])
+
+
+def stratified(
+    labels: Tensor, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose `size` samples, every class in its share, by the method of largest remainders.
+
+    Args:
+        labels: (N,) integers.
+        size: how many to choose; every class gives at least one, so it may be a few more.
+        rng: makes the choice.
+
+    Returns:
+        The chosen places and the others, both in increasing order.
+    """
+    values = labels.numpy()
+    members = [np.flatnonzero(values == label) for label in np.unique(values)]
+    shares = np.array([len(m) for m in members]) * (size / len(values))
+    counts = np.maximum(np.floor(shares).astype(int), 1)
+    for place in np.argsort(counts - shares, kind="stable")[: max(size - counts.sum(), 0)]:
+        counts[place] += 1
+    chosen = np.zeros(len(values), dtype=bool)
+    for places, count in zip(members, counts, strict=True):
+        chosen[rng.permutation(places)[:count]] = True
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def part(split: Split, share: float, seed: int) -> Split:
+    """A class-balanced share of a split; the split itself when the share is 1."""
+    if share == 1:
+        return split
+    chosen, _ = stratified(
+        split.labels, round(share * len(split)), generator(Stream.FRACTION, seed)
+    )
+    return split.pick(chosen)
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Cut a class-balanced share off a split: what remains, and the share."""
+    held, kept = stratified(
+        split.labels, round(share * len(split)), generator(Stream.HOLDOUT, seed)
+    )
+    return split.pick(kept), split.pick(held)

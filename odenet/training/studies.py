@@ -1,0 +1,221 @@
+"""What a trained flow does along its depth, measured on test samples.
+
+Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.3: steps left out, one or
+several, or shuffled, a little or thoroughly. Norms as there: the change of a step is inversely
+proportional to the number of steps if depth is time (section 3.2), and the rates of networks of
+several depths are one function of time (Fig. 7).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odenet.runtime.flow import Flow
+from odenet.runtime.stretch import largest_stretch
+from odenet.training.flows import flow_inputs, flows
+from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.records import Options
+from odenet.training.run import restore
+from odenet.training.task import Task
+
+DRAWS = 5  # of the steps that are left out or change places
+SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
+SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
+EIGENVALUES = 4  # of largest modulus, and as many of largest real part
+
+
+@dataclass(frozen=True)
+class FlowStudy:
+    """One flow along its depth; lists have an entry per step.
+
+    Args:
+        name: of the flow in the network.
+        dropped: accuracy of the network without that step.
+        thinned: how many steps are left out at random, and the accuracy, a mean of some draws.
+        shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
+            Kendall's distance), and the accuracy.
+        states: mean norm of the unknowns before the step.
+        rates: mean norm of F.
+        changes: mean norm of h F.
+        energy: mean energy before the step, and after the last; empty where none is certified.
+        spectrum: eigenvalues of the Jacobian of F on one sample, by step, for some steps.
+        lyapunov: the largest finite-time Lyapunov exponent on one sample, per unit of time (Chang
+            et al. 2018, AAAI, Eq. 4): log of the largest singular value of the map from the first
+            to the last state, divided by the time.
+    """
+
+    name: str
+    dropped: list[float]
+    thinned: list[tuple[int, float]]
+    shuffled: list[tuple[float, float]]
+    states: list[float]
+    rates: list[float]
+    changes: list[float]
+    energy: list[float]
+    spectrum: dict[int, list[complex]]
+    lyapunov: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run along its depth.
+
+    Args:
+        name: of the run.
+        accuracy: on the samples, with nothing changed.
+        flows: one after the other.
+    """
+
+    name: str
+    accuracy: float
+    flows: list[FlowStudy]
+
+    @property
+    def depth(self) -> int:
+        """Steps of all flows."""
+        return sum(len(flow.dropped) for flow in self.flows)
+
+    @property
+    def change(self) -> float:
+        """The mean over all steps of |h F| / |u|."""
+        shares = [np.divide(flow.changes, flow.states) for flow in self.flows]
+        return float(np.concatenate(shares).mean())
+
+
+def study_run(
+    run: str | Path, samples: int = 1000, seed: int = 0, options: Options | None = None
+) -> Study:
+    """Study the best weights of a run.
+
+    Args:
+        run: the folder of the run.
+        samples: how many of the test samples to measure on.
+        seed: of the shuffles.
+        options: where the data lies; as the training if None.
+
+    Raises:
+        TrainingError: if the run or its data cannot be read.
+    """
+    task, data, _ = restore(run, options=options)
+    task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    inputs, labels = _batch(task, data, samples)
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        accuracy = _accuracy(task, inputs, labels)
+        entries = flow_inputs(task.network, inputs)
+        studied = [
+            _study_flow(task, name, entries[name], (inputs, labels), rng)
+            for name in flows(task.network)
+        ]
+    return Study(Path(run).resolve().name, accuracy, studied)
+
+
+def depth_law(studies: Sequence[Study]) -> float:
+    """The exponent p of |h F| / |u| = depth^p over runs of several depths; -1 if depth is time."""
+    depths, changes = ([getattr(s, name) for s in studies] for name in ("depth", "change"))
+    return float(np.polyfit(np.log(depths), np.log(changes), 1)[0])
+
+
+@contextmanager
+def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
+    """Within, the flow takes the given steps in the given order."""
+
+    def evolve(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        for step in order:
+            state = flow.advance(state, step)
+        return state
+
+    flow.__dict__["evolve"] = evolve  # hides the method
+    try:
+        yield
+    finally:
+        del flow.__dict__["evolve"]
+
+
+def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
+    """The first samples of the shuffled test split, as the network takes them."""
+    plan = BatchPlan(len(data.test), min(samples, len(data.test)), shuffle=True)
+    return next(iter(Batches(data.test, data.transforms, plan, task.device)))
+
+
+def _accuracy(task: Task, inputs: Tensor, labels: Tensor) -> float:
+    return (task(inputs).argmax(1) == labels).float().mean().item()
+
+
+def _study_flow(
+    task: Task, name: str, u: Tensor, batch: tuple[Tensor, Tensor], rng: np.random.Generator
+) -> FlowStudy:
+    flow = flows(task.network)[name]
+    every = range(flow.steps)
+
+    def accuracy(order: Sequence[int]) -> float:
+        with reordered(flow, order):
+            return _accuracy(task, *batch)
+
+    def thinned(count: int) -> float:
+        """Without so many steps."""
+        kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
+        return float(np.mean([accuracy(order) for order in kept]))
+
+    states = flow.trajectory(u)
+    h = getattr(flow, "h", 1.0)
+    orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
+    rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
+    unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
+    some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
+    return FlowStudy(
+        name=name,
+        dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
+        thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
+        shuffled=sorted((disorder(order), accuracy(order)) for order in orders),
+        states=[_norm(values) for values in unknowns],
+        rates=[_norm(rate) for rate in rates],
+        changes=[h * _norm(rate) for rate in rates],
+        energy=_energy(flow, states),
+        spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
+        lyapunov=float(np.log(largest_stretch(flow, u[:1])) / (h * flow.steps)),
+    )
+
+
+def disorder(order: Sequence[int]) -> float:
+    """The share of pairs whose order is reversed, from 0 to 1; 0 for a single step."""
+    pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
+    return sum(a > b for a, b in pairs) / max(1, len(pairs))
+
+
+def _counts(steps: int) -> list[int]:
+    """How many steps are left out together: 1, and shares of all."""
+    return sorted({1, *(round(share * steps) for share in SHARES)} - {0})
+
+
+def _swaps(steps: int) -> list[int]:
+    """How often two random steps change places: 1, 2, 4, … and at last enough for any order."""
+    return [2**i for i in range(steps.bit_length() + 1) for _ in range(DRAWS)]
+
+
+def _shuffled(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
+    order = list(range(steps))
+    for _ in range(swaps if steps > 1 else 0):
+        a, b = rng.choice(steps, 2, replace=False)
+        order[a], order[b] = order[b], order[a]
+    return order
+
+
+def _norm(values: Sequence[Tensor]) -> float:
+    """The mean over samples of the norm of several fields together."""
+    together = torch.cat([value.flatten(1) for value in values], dim=1)
+    return together.norm(dim=1).mean().item()
+
+
+def _energy(flow: Flow, states: Sequence[tuple[Tensor, ...]]) -> list[float]:
+    """The mean energy along the trajectory, each state with the weights of the step it enters."""
+    try:
+        last = flow.steps - 1
+        return [flow.energy(s, min(i, last)).mean().item() for i, s in enumerate(states)]
+    except NotImplementedError:
+        return []

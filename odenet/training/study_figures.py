@@ -1,0 +1,140 @@
+"""Studies as pictures and a table."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from odenet.diagnostics import printable
+from odenet.training.figures import label, save_figure
+from odenet.training.studies import FlowStudy, Study, depth_law
+
+SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
+
+
+def show_study(study: Study, console: Console) -> None:
+    """Print a row per flow."""
+    console.print(
+        Text(f"{printable(study.name)}: accuracy {study.accuracy:.2%}, {study.depth} steps")
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("flow")
+    for name in ("steps", "worst drop", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
+        table.add_column(name, justify="right")
+    for flow in study.flows:
+        values = [value for found in flow.spectrum.values() for value in found]
+        table.add_row(
+            flow.name,
+            str(len(flow.dropped)),
+            f"{min(flow.dropped):.2%}",
+            _when_shuffled(flow),
+            f"{np.divide(flow.changes, flow.states).mean():.3g}",
+            f"{max(value.real for value in values):.3g}",
+            f"{flow.lyapunov:.3g}",
+        )
+    console.print(table)
+
+
+def draw_study(study: Study, folder: Path) -> list[Path]:
+    """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
+    pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
+        "lesion": lambda axes, flow: _lesion(axes, flow, study.accuracy),
+        "several": lambda axes, flow: _several(axes, flow, study.accuracy),
+        "norms": _norms,
+        "spectrum": _spectrum,
+    }
+    if any(flow.energy for flow in study.flows):
+        pictures["energy"] = _energy
+    written = []
+    for name, draw in pictures.items():
+        figure = _figure(len(study.flows))
+        for axes, flow in zip(figure.axes, study.flows, strict=True):
+            draw(axes, flow)
+            axes.set_title(label(f"{study.name} {flow.name}"), fontsize="medium")
+            if name not in ("spectrum", "several"):
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.axes[0].legend(frameon=False, fontsize="small")
+        written.append(folder / f"{name}.png")
+        save_figure(figure, written[-1], dpi=130)
+    return written
+
+
+def draw_depth_law(studies: Sequence[Study], path: Path) -> None:
+    """Draw the mean |h F| / |u| of runs against their depth, beside 1 / depth."""
+    figure = _figure(1)
+    (axes,) = figure.axes
+    depths = np.array([study.depth for study in studies])
+    changes = np.array([study.change for study in studies])
+    axes.loglog(depths, changes, "o", label=f"runs: depth^{depth_law(studies):.2f}")
+    line = np.sort(depths)
+    scale = np.exp(np.mean(np.log(changes * depths)))
+    axes.loglog(line, scale / line, "--", color="grey", label="1 / depth")
+    axes.set(xlabel="steps of all flows", ylabel="mean |hF| / |u|")
+    axes.legend(frameon=False)
+    save_figure(figure, path, dpi=130)
+
+
+def draw_rates(studies: Sequence[Study], path: Path) -> None:
+    """Draw |F| of all runs against time, a panel per flow (Chang et al. 2018, ICLR, Fig. 7)."""
+    figure = _figure(len(studies[0].flows))
+    for axes, flows in zip(figure.axes, zip(*(s.flows for s in studies), strict=True), strict=True):
+        for study, flow in zip(studies, flows, strict=True):
+            time = np.arange(len(flow.rates)) / len(flow.rates)
+            axes.plot(time, flow.rates, "o-", markersize=3, label=label(study.name))
+        axes.set(xlabel="time, as a share of the whole", ylabel="mean |F|", title=flows[0].name)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    save_figure(figure, path, dpi=130)
+
+
+def _figure(panels: int) -> Figure:
+    figure = Figure(figsize=(1 + 3.6 * panels, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes in figure.subplots(1, panels, squeeze=False)[0]:
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _lesion(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
+    axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
+    axes.plot(flow.dropped, "o-", label="without this step")
+    axes.set(xlabel="step", ylabel="accuracy", ylim=(0, 1))
+
+
+def _several(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
+    axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
+    counts, thinned = np.array(flow.thinned).T
+    axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
+    axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
+    axes.set(xlabel="share", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+
+
+def _when_shuffled(flow: FlowStudy) -> str:
+    """The mean accuracy of the orders that have least to do with the trained one."""
+    found = [accuracy for share, accuracy in flow.shuffled if share >= SHUFFLED]
+    return f"{np.mean(found):.2%}" if found else "–"
+
+
+def _norms(axes: Axes, flow: FlowStudy) -> None:
+    axes.semilogy(flow.states, "s-", label="|u|")
+    axes.semilogy(flow.changes, "o-", label="|hF|")
+    axes.set(xlabel="step", ylabel="mean norm")
+
+
+def _energy(axes: Axes, flow: FlowStudy) -> None:
+    axes.plot(flow.energy, "o-", label="energy")
+    axes.set(xlabel="step", ylabel="mean energy")
+
+
+def _spectrum(axes: Axes, flow: FlowStudy) -> None:
+    axes.axvline(0, color="grey", linewidth=0.8)
+    for step, values in flow.spectrum.items():
+        axes.plot([v.real for v in values], [v.imag for v in values], ".", label=f"step {step}")
+    axes.set(xlabel="Re λ", ylabel="Im λ")

@@ -1,0 +1,263 @@
+"""What is trained: the network with its loss, metrics, optimizer and schedule."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from odenet.model.tables.recipe import Recipe
+from odenet.runtime.exact import Inexact
+from odenet.training.divergence import fault_of
+from odenet.training.errors import TrainingError
+from odenet.training.flows import ROUGH, flows, stability
+from odenet.training.loader import Batch
+from odenet.training.optim import build_optimizer, build_schedule
+from odenet.training.samples import Stream, generator
+
+SHOWN = {  # columns of metrics.csv in the progress bar
+    "samples_per_second": "samples/s",
+    "stability": "h·ω/limit",
+    "drift": "drifted by",
+    "memory": "MiB",
+}
+
+
+class Scores(nn.Module):
+    """Mean loss and accuracy over the batches of an epoch.
+
+    Their sums are part of a checkpoint, so that an interrupted epoch ends with the same numbers.
+    """
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        for metric in self.metrics():
+            metric.persistent(True)
+
+    def metrics(self) -> tuple[Metric, Metric]:
+        """The loss and the accuracy."""
+        return self.loss, self.accuracy
+
+    def update(
+        self, loss: Tensor, logits: Tensor, labels: Tensor, finite_only: bool = False
+    ) -> None:
+        """Count one batch; if told so, not a loss that is not finite, which others respond to."""
+        loss = loss.detach()
+        # Filled in where it is needed: as a number it would be copied, and the device waited for.
+        count = torch.full((), len(labels), dtype=torch.float32, device=loss.device)
+        if finite_only:
+            finite = loss.isfinite()
+            loss, count = torch.where(finite, loss, torch.zeros_like(loss)), count * finite
+        self.loss.update(loss, count)
+        self.accuracy.update(logits.detach(), labels)
+
+    def collect(self, split: str) -> dict[str, Tensor]:
+        """The numbers of the epoch by name; starts over."""
+        values = {
+            f"{split}_loss": self.loss.compute(),
+            f"{split}_accuracy": self.accuracy.compute(),
+        }
+        for metric in self.metrics():
+            metric.reset()
+        return values
+
+
+class Task(pl.LightningModule):
+    """Classification by cross-entropy, with the recipe's penalties.
+
+    Args:
+        network: maps inputs to one number per class.
+        recipe: how to train it.
+        classes: how many there are.
+        watched: the name of the split that is measured after each epoch.
+        level: how often the flows have been refined.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        classes: int,
+        watched: str = "test",
+        level: int = 0,
+    ):
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.watched = watched
+        self.level = level
+        self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
+        self.seconds = 0.0  # spent on training batches, validation not counted
+        self.train_scores = Scores(classes)
+        self.test_scores = Scores(classes)
+        self._measured: dict[str, Tensor] = {}
+        self._started = 0.0
+        self._seen = 0  # samples since the epoch began, or was resumed
+        self._speed = 0.0
+        self._random: dict[str, Tensor] = {}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's answer, (batch, classes)."""
+        return self.network(inputs)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The loss of one batch, penalties included."""
+        inputs, labels = batch
+        logits = self._answer(inputs)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        self.train_scores.update(loss, logits, labels, finite_only=True)
+        self._seen += len(labels)
+        return loss + self.penalty() if self.recipe.smooth else loss
+
+    def penalty(self) -> Tensor | float:
+        """The weighted roughness of the weights in time (Chang et al. 2018, Eq. 22)."""
+        return self.recipe.smooth * sum(flow.smoothness() for flow in flows(self.network).values())
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Measure one batch; the loss is plain cross-entropy."""
+        inputs, labels = batch
+        logits = self._answer(inputs)
+        self.test_scores.update(F.cross_entropy(logits, labels), logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the numbers for the row that the epoch's end writes."""
+        self._measured = self._collect_measured(self.watched)
+
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Report the numbers of `evaluate`."""
+        self.log_dict(self._collect_measured("test"))
+
+    def _collect_measured(self, split: str) -> dict[str, Tensor]:
+        if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
+            raise TrainingError(f"no sample of the {split} split could be read")
+        return self.test_scores.collect(split)
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of the interrupted run; processes have one stream each."""
+        if self.trainer.world_size > 1:
+            key = (self.recipe.seed, self.trainer.global_rank, self.global_step)
+            torch.manual_seed(int(generator(Stream.DROPOUT, *key).integers(2**32)))
+        elif self._random:
+            torch.set_rng_state(self._random["cpu"].cpu())
+            if "cuda" in self._random and self.device.type == "cuda":
+                torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
+        self._follow_recipe()
+        self._started = time.perf_counter()
+
+    def _follow_recipe(self) -> None:
+        """Numbers of the optimizer are the recipe's also after a resume with others than before."""
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
+        for group, new in zip(optimizer.param_groups, fresh, strict=True):
+            group.update({k: v for k, v in new.items() if k not in ("params", "lr")})
+            group["initial_lr"] = new["lr"]
+        schedule.base_lrs = [group["lr"] for group in fresh]
+        for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's clock."""
+        self._seen = 0
+        self._started = time.perf_counter()
+
+    def on_validation_start(self) -> None:
+        """Stop the epoch's clock."""
+        self._stop_clock()
+
+    def on_train_epoch_end(self) -> None:
+        """Write the epoch's row; stop when there is nothing left to train."""
+        row = self.train_scores.collect("train") | self._measured
+        for split in ("train", self.watched):
+            loss = row[f"{split}_loss"].item()
+            if not math.isfinite(loss):
+                after = f"after epoch {self.current_epoch + 1}"
+                raise self.fault(f"the mean loss on the {split} split is {loss} {after}")
+        beside = {"samples_per_second": self._speed, **self.health}
+        if self.device.type == "cuda":
+            beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
+        bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
+        bar |= {SHOWN[name]: value for name, value in beside.items()}
+        self.log_dict(bar, prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimizer, its schedule moved on after every step.
+
+        The data knows how many steps an epoch has. Asking the trainer would make it set up the
+        loaders before it has read from a checkpoint how far they were.
+        """
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        both = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
+        schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: refinements, the clock, and the random state."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["odenet"] = {"level": self.level, "seconds": self.seconds, "random": random}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added, the refinements apart."""
+        self.seconds = checkpoint["odenet"]["seconds"]
+        self._random = checkpoint["odenet"]["random"]
+
+    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> TrainingError:
+        """What training says when it cannot go on because numbers went wrong.
+
+        Args:
+            what: went wrong, and when.
+            inputs: of the pass in which it did, to find out where.
+            otherwise: what to say of it if that is not found.
+        """
+        with torch.no_grad():
+            margin = stability(self.network, ROUGH)
+            where = "" if inputs is None else fault_of(self.network, inputs)
+        why = where or otherwise
+        message = f"{what}: {why}" if why else what
+        causes = ["lower the optimizer's lr, add a warmup to the schedule, or set clip = 1"]
+        if margin is not None and not margin <= 1:
+            message += f" (h·ω is {margin:.3g} times its limit of stability)"
+            causes.insert(0, "shorten h")
+        return TrainingError(message, "; ".join(causes) + self._way_on())
+
+    def _way_on(self) -> str:
+        """How to go on from the last checkpoint, if there is one."""
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return ""
+        folder = self.trainer.default_root_dir
+        if not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+            return "; no epoch was complete, so start again"
+        return f"; from the last checkpoint on: odenet train --resume {folder} --set NAME=VALUE"
+
+    def _answer(self, inputs: Tensor) -> Tensor:
+        """The logits of a batch."""
+        try:
+            return self.network(inputs)
+        except Inexact as error:
+            when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
+            raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
+
+    def _stop_clock(self) -> None:
+        now = time.perf_counter()
+        self._speed = self._seen * self.trainer.world_size / (now - self._started)
+        self.seconds += now - self._started
+        self._started = now

@@ -1,0 +1,142 @@
+"""Lightning's Trainer as a recipe and a run folder want it."""
+
+import os
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.strategies import StrategyRegistry
+from rich.console import Console
+
+from odenet.diagnostics import suggest
+from odenet.extras import require
+from odenet.model.tables.recipe import Recipe
+from odenet.training.averaging import MovingAverage
+from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
+from odenet.training.console import progress_display
+from odenet.training.drift_monitor import DriftMonitor
+from odenet.training.errors import TrainingError
+from odenet.training.finite import FiniteCheck
+from odenet.training.guard import Guard
+from odenet.training.metrics import Metrics
+from odenet.training.multilevel import MultiLevel
+from odenet.training.records import Options, RunFolder
+from odenet.training.stopping import ResumableEarlyStopping, StopOnSignal
+
+PRECISIONS: dict[str, Any] = {
+    "float32": "32-true",
+    "tf32": "32-true",  # and see odenet/training/matmul_precision.py
+    "float64": "64-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+def build_trainer(
+    folder: RunFolder,
+    recipe: Recipe,
+    options: Options,
+    watched: str = "test",
+    console: Console | None = None,
+) -> pl.Trainer:
+    """A trainer for a run.
+
+    Args:
+        folder: where checkpoints and metrics go.
+        recipe: epochs, precision, clipping, and which callbacks.
+        options: devices.
+        watched: the split that chooses the best epoch.
+        console: shows progress; None for a trainer that only measures.
+
+    Raises:
+        TrainingError: if the devices or the strategy are not available.
+    """
+    fits = console is not None
+    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
+    if options.strategy not in known:
+        near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
+        raise TrainingError(f"there is no strategy {options.strategy}", near)
+    _require_processors(options.devices)
+    loggers = _loggers(folder, options) if fits else False
+    try:
+        return pl.Trainer(
+            accelerator="auto",
+            devices=options.devices,
+            num_nodes=options.nodes,
+            strategy=options.strategy,
+            precision=PRECISIONS[recipe.precision],
+            max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.clip or None,
+            callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
+            logger=loggers,
+            default_root_dir=folder.path,
+            enable_checkpointing=fits,
+            plugins=[CheckpointFiles()],
+            enable_progress_bar=fits and console.is_terminal,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            sync_batchnorm=torch.cuda.is_available(),  # torch has it for GPUs only
+            use_distributed_sampler=False,  # the loaders share the batches out themselves
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
+
+
+def _fits(strategy: str) -> bool:
+    """Whether a strategy of Lightning's is for processors and GPUs, and for a command line.
+
+    Those for notebooks train in children of this process, which then knows nothing of the epochs.
+    """
+    return not any(word in strategy for word in ("xla", "tpu", "spawn", "fork", "notebook"))
+
+
+def _require_processors(devices: int | str) -> None:
+    """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
+    most = 4 * (os.cpu_count() or 1)
+    if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
+        raise TrainingError(
+            f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
+            f"give at most {most}: each device is a process of its own",
+        )
+
+
+def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
+    accuracy = f"{watched}_accuracy"
+    metrics = Metrics(folder)
+    guard = Guard(recipe.guard == "rescale", console)
+    finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
+    found: list[Callback] = [progress_display(console), finite, guard, DriftMonitor(console)]
+    if recipe.ema:
+        found.append(MovingAverage(recipe.ema))
+    if recipe.levels:
+        found.append(MultiLevel())
+    if recipe.patience or recipe.target:
+        found.append(
+            ResumableEarlyStopping(
+                metrics,
+                target=recipe.target - 1e-9 if recipe.target else None,
+                monitor=accuracy,
+                patience=recipe.patience or recipe.epochs,
+                check_on_train_epoch_end=True,
+            )
+        )
+    common: dict[str, Any] = {
+        "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    last = KeptCheckpoint(filename="last", **common)
+    return [*found, metrics, best, last, StopOnSignal(folder.last)]
+
+
+def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
+    """TensorBoard's, if it is wanted; `metrics.csv` is a callback's."""
+    if not options.tensorboard:
+        return []
+    require("tensorboard", "--tensorboard")
+    return [TensorBoardLogger(folder.path, name="", version="tensorboard")]

@@ -1,0 +1,299 @@
+"""Residual networks of torchvision as reversible ones, against the iterations written by hand."""
+
+import copy
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import densenet121, mobilenet_v2
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.vision_transformer import VisionTransformer
+
+from odenet.conversion import convert
+from odenet.runtime import Flow
+from tests.conversion.oracles import leapfrog, midpoint, resnet
+
+KINDS = {
+    "basic": lambda: ResNet(BasicBlock, [2, 3, 1, 1], num_classes=5),
+    "bottleneck": lambda: ResNet(Bottleneck, [2, 2, 2, 1], num_classes=5),
+    "wide": lambda: ResNet(Bottleneck, [2, 2, 1, 1], num_classes=5, width_per_group=128),
+    "resnext": lambda: ResNet(Bottleneck, [2, 2, 1, 1], 5, groups=4, width_per_group=16),
+}
+
+
+@pytest.fixture(params=KINDS)
+def network(request):
+    torch.manual_seed(0)
+    model = KINDS[request.param]()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.2, 0.6)
+    return model.double()
+
+
+@pytest.fixture
+def pictures():
+    torch.manual_seed(1)
+    return torch.randn(3, 3, 32, 32).double()
+
+
+def flows_of(model):
+    return [module for module in model.modules() if isinstance(module, Flow)]
+
+
+def gradients(model, loss):
+    return torch.autograd.grad(loss, list(model.parameters()))
+
+
+def assert_same_gradients(found, expected, rtol=1e-8):
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * float(b.abs().max() + 1e-12))
+
+
+NOT_REVERSIBLE = pytest.mark.filterwarnings("ignore:the converted model is not reversible")
+
+
+@contextmanager
+def saved_bytes():
+    """The sizes of what autograd saves for the backward, weights left out."""
+    found = []
+
+    def pack(tensor):
+        found.append(0 if isinstance(tensor, nn.Parameter) else tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
+@NOT_REVERSIBLE
+@pytest.mark.parametrize("training", [False, True])
+def test_gamma_zero_gives_the_outputs_of_the_original(network, pictures, training):
+    network.train(training)
+    expected = copy.deepcopy(network)(pictures)
+    torch.testing.assert_close(
+        convert(network, gamma=0)(pictures), expected, rtol=1e-10, atol=1e-12
+    )
+
+
+def test_it_is_the_momentum_iteration_over_the_same_blocks(network, pictures):
+    expected = resnet(copy.deepcopy(network), pictures, gamma=0.8)
+    torch.testing.assert_close(convert(network, gamma=0.8)(pictures), expected)
+
+
+@pytest.mark.parametrize(("scheme", "stage"), [("midpoint", midpoint), ("leapfrog", leapfrog)])
+def test_the_retrofits_by_two_step_schemes_are_the_iterations_by_hand(scheme, stage, pictures):
+    torch.manual_seed(0)
+    network = KINDS["basic"]().double().eval()
+    expected = resnet(network, pictures, stage, h=0.25)
+    torch.testing.assert_close(convert(network, scheme, h=0.25)(pictures), expected)
+
+
+def test_gradients_without_stored_activations_are_those_of_plain_autograd(network, pictures):
+    by_hand = copy.deepcopy(network)
+    expected = gradients(by_hand, resnet(by_hand, pictures).square().sum())
+    converted = convert(network)
+    assert all(flow.memory == "reversible" for flow in flows_of(converted))
+    assert_same_gradients(gradients(converted, converted(pictures).square().sum()), expected)
+
+
+def test_batch_statistics_are_updated_once_as_in_the_original(network, pictures):
+    by_hand = copy.deepcopy(network)
+    resnet(by_hand, pictures).sum().backward()
+    converted = convert(network)
+    converted(pictures).sum().backward()
+    for (name, a), b in zip(converted.named_buffers(), by_hand.buffers(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_blocks_that_change_the_shape_are_evaluated_again_if_asked(network, pictures):
+    network.train()
+    plain, frugal = convert(copy.deepcopy(network)), convert(network, checkpoint=True)
+    expected = gradients(plain, plain(pictures).square().sum())
+    with saved_bytes() as kept:
+        loss = frugal(pictures).square().sum()
+    assert_same_gradients(gradients(frugal, loss), expected)
+    for (name, a), b in zip(frugal.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(a, b), name
+    with saved_bytes() as before:
+        plain(pictures)
+    assert sum(kept) < 0.9 * sum(before)
+
+
+def test_gradients_are_exact_in_bfloat16_with_exact_arithmetic(pictures):
+    torch.manual_seed(0)
+    converted = convert(KINDS["basic"]())
+    for flow in flows_of(converted):
+        flow.exact = True
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = converted(pictures.float()).float().square().sum()
+    loss.backward()
+    assert all(flow.drift == 0 for flow in flows_of(converted))
+
+
+def test_names_and_order_of_parameters_are_those_of_the_original(network):
+    original = copy.deepcopy(network)
+    converted = convert(network)
+    assert list(converted.state_dict()) == list(original.state_dict())
+    names = [name for name, _ in original.named_parameters()]
+    assert [name for name, _ in converted.named_parameters()] == names
+    assert len(converted.layer1) == len(original.layer1)
+    assert [type(b) for b in converted.layer1] == [type(b) for b in original.layer1]
+
+
+def test_the_state_dict_goes_both_ways_without_loss(network):
+    other = convert(copy.deepcopy(network))
+    for parameter in other.parameters():
+        parameter.data.uniform_()
+    network.load_state_dict(other.state_dict())
+    for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    third = convert(KINDS["basic"]() if isinstance(network.layer1[0], BasicBlock) else network)
+    if isinstance(network.layer1[0], BasicBlock):
+        third.double().load_state_dict(network.state_dict())
+        assert torch.equal(third.layer2[1].conv1.weight, other.layer2[1].conv1.weight)
+
+
+def test_parameters_are_reused_and_the_original_goes_on_to_work(network, pictures):
+    network.eval()
+    before = network(pictures)
+    converted = convert(network)
+    assert all(a is b for a, b in zip(converted.parameters(), network.parameters(), strict=True))
+    assert torch.equal(network(pictures), before)
+
+
+def test_modes_hooks_and_frozen_parameters_survive(pictures):
+    model = KINDS["basic"]().double().eval()
+    model.layer2.requires_grad_(False)
+    seen = []
+    model.layer1[1].register_forward_hook(lambda *_: seen.append("block"))
+    model.layer1.register_forward_hook(lambda *_: seen.append("stage"))
+    model.register_forward_hook(lambda *_: seen.append("model"))
+    converted = convert(model)
+    assert not any(module.training for module in converted.modules())
+    with torch.no_grad():
+        converted(pictures)
+    assert seen == ["block", "stage", "model"]
+    with pytest.warns(UserWarning, match="a forward hook on BasicBlock is called in both passes"):
+        converted.train()(pictures).sum().backward()
+    assert all(module.training for module in converted.modules())
+    assert all(p.grad is None for p in converted.layer2.parameters())
+    assert all(p.grad is not None for p in converted.layer1.parameters())
+
+
+def test_a_copy_of_a_converted_network_has_its_own_blocks(pictures):
+    converted = convert(KINDS["basic"]().double())
+    other = copy.deepcopy(converted)
+    other(pictures).sum().backward()
+    assert all(p.grad is None for p in converted.parameters())
+    assert all(p.grad is not None for p in other.parameters())
+    assert other.layer2.flows[0].f[0] is other.layer2[1]
+
+
+def test_half_precision_goes_through_every_block():
+    converted = convert(KINDS["basic"]()).bfloat16()
+    out = converted(torch.randn(2, 3, 32, 32, dtype=torch.bfloat16))
+    assert out.dtype == torch.bfloat16
+    out.float().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in converted.parameters())
+
+
+@pytest.mark.parametrize("v0", ["f", "learned"])
+def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
+    torch.manual_seed(0)
+    model = KINDS["basic"]().double().eval()
+    converted = convert(model, v0=v0)
+    x = start = model.maxpool(model.relu(model.bn1(model.conv1(pictures))))
+    blocks = list(model.layer1)
+    v = blocks[0](x) - x
+    if v0 == "learned":
+        speed = converted.layer1.flows[0].speed[0].value
+        speed.data.normal_()
+        v = speed.expand_as(x)
+    for block in blocks:
+        v = 0.9 * v + 0.1 * (block(x) - x)
+        x = x + v
+    torch.testing.assert_close(converted.layer1(start), x)
+    if v0 == "learned":
+        converted(pictures).sum().backward()
+        assert speed.grad.abs().sum() > 0
+
+
+@NOT_REVERSIBLE
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mobilenet_v2(num_classes=3),
+        lambda: ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], num_classes=3),
+        lambda: VisionTransformer(32, 16, 2, 2, 16, 32, num_classes=3),
+    ],
+    ids=["mobilenet", "convnext", "vit"],
+)
+def test_other_residual_networks_of_torchvision_are_converted_too(make):
+    model = make().double().eval()
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(convert(model, gamma=0)(x), model(x))
+    converted = convert(model)
+    expected = gradients(converted, converted(x).square().sum())
+    for flow in flows_of(converted):
+        flow.memory = "stored"
+    assert_same_gradients(gradients(converted, converted(x).square().sum()), expected)
+
+
+@NOT_REVERSIBLE
+def test_a_transformer_encoder_is_converted_with_its_masks():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, nn.LayerNorm(16), enable_nested_tensor=False).double()
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    mask = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
+    padding = torch.tensor([[0.0] * 5, [0.0] * 3 + [-1e9] * 2]).double()
+    given = {"mask": mask, "src_key_padding_mask": padding}
+    torch.testing.assert_close(convert(encoder, gamma=0)(x, **given), encoder(x, **given))
+    converted = convert(encoder)
+    loss = converted(x, **given).square().sum()
+    converted(x)  # another call in between, without masks
+    found = gradients(converted, loss)
+    converted.flow.memory = "stored"
+    assert_same_gradients(gradients(converted, converted(x, **given).square().sum()), found)
+
+
+def test_a_network_without_known_blocks_is_refused():
+    with pytest.raises(ValueError, match=r"DenseNet has no residual blocks.*odenet\.reversible"):
+        convert(densenet121())
+
+
+def test_a_scheme_that_needs_two_maps_is_refused():
+    with pytest.raises(ValueError, match="verlet takes no blocks"):
+        convert(KINDS["basic"](), "verlet")
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
+def test_a_scheme_that_is_not_undone_is_warned_of(scheme):
+    with pytest.warns(UserWarning, match="not reversible, and stores activations"):
+        convert(KINDS["basic"](), scheme)
+
+
+def test_gamma_zero_is_warned_of():
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        convert(KINDS["basic"](), gamma=0)
+
+
+def test_each_flow_makes_an_initial_speed_of_its_own_width():
+    def speed(block):
+        channels = block.conv1.in_channels
+        return nn.Conv2d(channels, channels, 1).double()
+
+    model = KINDS["basic"]().double().eval()
+    converted = convert(model, v0=speed)
+    layer, x = converted.layer2, torch.randn(2, 64, 6, 6).double()
+    x = y = model.layer2[0](x)
+    v = layer.flows[0].speed[0](x)
+    for block in list(model.layer2)[1:]:
+        v = 0.9 * v + 0.1 * (block(y) - y)
+        y = y + v
+    torch.testing.assert_close(layer.flows[0](x), y)
+    with pytest.raises(ValueError, match="v0 is one module for 2 flows, whose channels differ"):
+        convert(model, v0=nn.Conv2d(64, 64, 1))

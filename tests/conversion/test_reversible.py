@@ -1,0 +1,324 @@
+"""Flows over modules of the user's own."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from odenet.conversion import reversible
+from odenet.runtime import Tokens
+from tests.conversion.oracles import Block
+
+
+def blocks(count, **options):
+    torch.manual_seed(0)
+    return [Block(4, **options).double() for _ in range(count)]
+
+
+def maps():
+    return torch.randn(2, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def gradients(flow, x, *args, **kwargs):
+    x = x.clone().requires_grad_()
+    loss = flow(x, *args, **kwargs).square().sum()
+    return torch.autograd.grad(loss, [x, *flow.parameters()])
+
+
+def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
+    stored = copy.deepcopy(flow)
+    stored.memory = "stored"
+    pairs = zip(
+        gradients(flow, x, *args, **kwargs), gradients(stored, x, *args, **kwargs), strict=True
+    )
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_momentum_over_modules_is_the_paper_s_iteration():
+    f, x = blocks(4, norm=False), maps()
+    flow = reversible(f, gamma=0.7)
+    flow.memory = "stored"
+    y, v = x, torch.zeros_like(x)
+    for block in f:
+        v = 0.7 * v + (1 - 0.7) * block(y)
+        y = y + v
+    assert torch.equal(flow(x), y)
+
+
+@pytest.mark.parametrize("scheme", ["momentum", "midpoint", "leapfrog"])
+def test_every_scheme_of_one_map_trains_without_stored_activations(scheme):
+    flow = reversible(blocks(5), scheme)
+    assert flow.memory == "reversible"
+    assert_memory_free_gradients_agree(flow, maps())
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
+def test_schemes_without_inverse_store_activations(scheme):
+    with pytest.warns(UserWarning, match="the flow is not reversible, and stores activations"):
+        flow = reversible(blocks(2, norm=False), scheme, h=0.5)
+    assert flow.memory == "stored"
+    assert_memory_free_gradients_agree(flow, maps())
+
+
+def test_verlet_over_pairs_is_a_revnet():
+    torch.manual_seed(0)
+    pairs = [(Block(2).double(), Block(2).double()) for _ in range(3)]
+    flow = reversible(pairs, "verlet")
+    x = maps()
+    y, z = x.chunk(2, dim=1)
+    for f, g in copy.deepcopy(pairs):
+        y = y + f(z)
+        z = z + g(y)
+    torch.testing.assert_close(flow(x), torch.cat((y, z), dim=1))
+    assert_memory_free_gradients_agree(flow, x)
+    torch.testing.assert_close(flow.eval().inverse(flow(x)), x)
+
+
+def test_a_residual_block_contributes_what_it_adds():
+    class Residual(Block):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    torch.manual_seed(0)
+    f = [Residual(4, norm=False).double() for _ in range(3)]
+    x = maps()
+    expected = x
+    for block in f:
+        expected = block(expected)
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        flow = reversible(f, residual=True, gamma=0)
+    torch.testing.assert_close(flow(x), expected)
+
+
+def test_gamma_zero_stores_activations_and_says_why():
+    with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
+        flow = reversible(blocks(2), gamma=0)
+    assert flow.memory == "stored"
+    with pytest.raises(ValueError, match="inverse only where γ ≠ 0"):
+        flow.memory = "reversible"
+
+
+@pytest.mark.parametrize("v0", ["f", "module"])
+@pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
+def test_the_initial_speed_is_f_or_a_module_of_the_input(scheme, v0):
+    f, x = blocks(2, norm=False), maps()
+    speed = Block(4, norm=False).double() if v0 == "module" else "f"
+    given = speed(x) if v0 == "module" else f[0](x)
+    flow = reversible(f, scheme, v0=speed)
+    if scheme == "momentum":
+        v = 0.9 * given + 0.1 * f[0](x)
+        y = x + v
+        expected = y + 0.9 * v + 0.1 * f[1](y)
+    else:
+        y = x - given + 2 * f[0](x)
+        expected = x + 2 * f[1](y)
+    torch.testing.assert_close(flow(x), expected)
+    assert_memory_free_gradients_agree(flow, x)
+
+
+def test_tokens_and_vectors_are_taken_as_well_as_maps():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6)).double() for _ in range(3)]
+    assert_memory_free_gradients_agree(reversible(layers), torch.randn(2, 7, 6).double())
+
+
+def test_further_inputs_go_to_every_module_and_are_replayed():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x, gate, scale=1.0):
+            return torch.tanh(self.linear(x)) * gate * scale
+
+    torch.manual_seed(0)
+    flow = reversible([Gated().double() for _ in range(3)])
+    x, gate = torch.randn(2, 4).double(), torch.rand(2, 4).double()
+    assert_memory_free_gradients_agree(flow, x, gate, scale=0.5)
+    assert flow.drift is not None
+
+
+def test_dropout_is_replayed_in_the_backward():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5)).double() for _ in range(4)]
+    flow = reversible(layers)
+    x = torch.randn(3, 6).double()
+    torch.manual_seed(5)
+    found = gradients(flow, x)
+    flow.memory = "stored"
+    torch.manual_seed(5)
+    for a, b in zip(found, gradients(flow, x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(200)]
+    flow = reversible(layers, exact=True)
+    x = torch.randn(4, 8)
+    found = gradients(flow, x)
+    assert flow.drift == 0
+    truth = copy.deepcopy(flow).double()
+    truth.exact, truth.memory = False, "stored"
+    for a, b in zip(found, gradients(truth, x.double()), strict=True):
+        assert torch.linalg.vector_norm(a.double() - b) < 1e-3 * torch.linalg.vector_norm(b)
+
+
+def test_a_depth_that_is_not_undone_is_warned_of_unless_it_is_exact():
+    blocks = [nn.Linear(2, 2) for _ in range(60)]
+    with pytest.warns(
+        UserWarning, match="60 steps are undone too coarsely to train by.*exact=True"
+    ):
+        reversible(blocks, gamma=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reversible(blocks, gamma=0.5, exact=True).exact
+        reversible(blocks, gamma=0.99)
+
+
+def test_a_module_that_changes_the_shape_is_refused():
+    flow = reversible([nn.Conv2d(4, 6, 3).double()])
+    with pytest.raises(ValueError, match=r"Conv2d makes \(2, 6, 3, 3\) of \(2, 4, 5, 5\)"):
+        flow(maps())
+
+
+def test_a_module_that_changes_its_input_in_place_is_refused():
+    flow = reversible([nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1).double())])
+    with pytest.raises(ValueError, match="changes its input in place"):
+        flow(maps())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f: reversible([]), "at least one block"),
+        (lambda f: reversible(f, "momentun"), "no scheme 'momentun'; known:"),
+        (lambda f: reversible(f, "verlet"), "a pair of modules"),
+        (lambda f: reversible([(f[0], f[0])]), "one module per step"),
+        (lambda f: reversible(f, h=0.1), "momentum has no constant h: it takes gamma"),
+        (lambda f: reversible(f, "euler", v0="f"), "euler has no initial speed"),
+        (lambda f: reversible(f, v0="g"), "v0 is 0"),
+    ],
+)
+def test_what_does_not_fit_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(blocks(2))
+
+
+def transformer_pairs(count=3, c=6):
+    torch.manual_seed(0)
+    return [
+        (
+            nn.Sequential(nn.LayerNorm(c), nn.Linear(c, c)).double(),
+            nn.Sequential(nn.LayerNorm(c), nn.Linear(c, c), nn.GELU()).double(),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("dim", [None, -1, 2])
+def test_tokens_are_shared_by_a_pair_along_their_channels(dim):
+    pairs = transformer_pairs()
+    flow = reversible(pairs, "verlet", dim=dim)
+    x = torch.randn(2, 7, 12).double()
+    y, z = x.chunk(2, dim=-1)
+    for f, g in pairs:
+        y = y + f(z)
+        z = z + g(y)
+    torch.testing.assert_close(flow(x), torch.cat((y, z), dim=-1))
+    assert flow(x).is_contiguous()
+    assert_memory_free_gradients_agree(flow, x)
+    torch.testing.assert_close(flow.eval().inverse(flow(x)), x)
+
+
+def test_attention_shares_its_channels_and_maps_of_tokens_their_second_axis():
+    class Attend(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.inner(x, x, x)
+
+    flow = reversible([(Attend().double(), nn.Linear(4, 4).double())], "verlet")
+    assert flow(torch.randn(2, 3, 8).double()).shape == (2, 3, 8)
+    flow = reversible([(Tokens(nn.Linear(4, 4)), nn.Conv1d(4, 4, 1))], "verlet")
+    assert flow(torch.randn(2, 8, 3)).shape == (2, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        lambda: (nn.Tanh(), nn.Tanh()),
+        lambda: (nn.Linear(4, 4), nn.Conv1d(4, 4, 1)),
+    ],
+)
+def test_an_axis_that_the_layers_do_not_tell_is_asked_for(pair):
+    f, g = pair()
+    with pytest.raises(ValueError, match=r"which axis of \(2, 8, 4\).*dim=-1 for tokens"):
+        reversible([(f, g)], "verlet")(torch.randn(2, 8, 4))
+    flow = reversible([(nn.Tanh(), nn.Tanh())], "verlet", dim=1)
+    assert flow(torch.randn(2, 8, 4)).shape == (2, 8, 4)
+    vectors = reversible([(nn.Tanh(), nn.Tanh())], "verlet")
+    assert vectors(torch.randn(2, 8)).shape == (2, 8)
+
+
+def test_an_axis_that_is_none_of_channels_is_refused():
+    with pytest.raises(ValueError, match="momentum does not split its input"):
+        reversible([nn.Tanh()], dim=-1)
+    with pytest.raises(ValueError, match=r"dim=3 is not an axis of channels of \(2, 8, 4\)"):
+        reversible(transformer_pairs(), "verlet", dim=3)(torch.randn(2, 8, 4))
+
+
+def test_of_a_tuple_the_first_result_is_the_rate_and_named_losses_are_collected():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.inner(x, x, x)  # and the attention weights
+
+    class Balanced(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            return y, {"balance": y.square().mean()}
+
+    class Named(nn.Linear):
+        def forward(self, x):
+            return {"hidden": super().forward(x)}
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4).double()
+    assert_memory_free_gradients_agree(reversible([Attending().double() for _ in range(2)]), x)
+    flow = reversible([Balanced(4, 4).double() for _ in range(2)])
+    flow(x).sum().backward()
+    assert flow.collected["balance"] > 0
+    with pytest.raises(ValueError, match="Named makes a dict of"):
+        reversible([Named(4, 4).double()])(x)
+
+
+def test_lazy_modules_are_made_by_the_first_call():
+    torch.manual_seed(0)
+    blocks = [nn.Sequential(nn.LazyConv2d(4, 1), nn.LazyBatchNorm2d()) for _ in range(2)]
+    flow = reversible(blocks).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = flow(maps())
+    assert [b[1].num_batches_tracked.item() for b in blocks] == [1, 1]
+    out.sum().backward()
+    assert all(p.grad is not None for p in flow.parameters())
+    assert_memory_free_gradients_agree(flow, maps())
+
+
+@pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 10**6])
+def test_a_training_step_on_the_meta_device_has_shapes(memory):
+    with torch.device("meta"):
+        flow = reversible([Block(4) for _ in range(3)])
+        flow.memory = memory
+        x = torch.randn(2, 4, 5, 5)
+        flow(x).sum().backward()
+    assert all(p.grad.is_meta for p in flow.parameters())

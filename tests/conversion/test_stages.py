@@ -1,0 +1,236 @@
+"""Stages of converted models, whose blocks are read, replaced, sliced and iterated over."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint, checkpoint_sequential
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from odenet.conversion import convert
+from tests.conversion.oracles import Block, momentum
+
+
+class Wrapped(nn.Module):
+    """An adapter around a whole block, as parameter-efficient fine-tuning puts there."""
+
+    def __init__(self, inner, channels=64):
+        super().__init__()
+        self.inner = inner
+        self.beside = nn.Conv2d(channels, channels, 1).double()
+
+    def forward(self, x):
+        return self.inner(x) + self.beside(x)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return checkpoint(self.inner, x, use_reentrant=False)
+
+
+class LowRank(nn.Module):
+    """LoRA (Hu et al. 2022) of a convolution."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        c = inner.in_channels
+        self.down, self.up = nn.Conv2d(c, 2, 1).double(), nn.Conv2d(2, c, 1).double()
+
+    def forward(self, x):
+        return self.inner(x) + self.up(self.down(x))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = ResNet(BasicBlock, [3, 2, 1, 1], num_classes=5).double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.2, 0.6)
+    return model
+
+
+def maps(channels=64):
+    return torch.randn(2, channels, 6, 6, generator=torch.Generator().manual_seed(1)).double()
+
+
+def assert_same_as_by_hand(stage, blocks, x=None):
+    """Values and gradients of a stage, and of the momentum iteration over blocks by hand."""
+    x = maps() if x is None else x
+    parameters = [p for p in stage.parameters() if p.requires_grad]
+    out = stage(x)
+    found = torch.autograd.grad(out.square().sum(), parameters, allow_unused=True)
+    by_hand = momentum(blocks, x)
+    torch.testing.assert_close(out, by_hand)
+    expected = torch.autograd.grad(by_hand.square().sum(), parameters, allow_unused=True)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8 * float(b.abs().max() + 1e-9))
+
+
+@pytest.mark.parametrize("wrap", [Wrapped, Checkpointed], ids=["adapter", "checkpoint"])
+@pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 200_000])
+def test_a_module_put_in_a_block_s_place_is_the_step(model, wrap, memory):
+    stage = convert(model.eval()).layer1
+    stage.flows[0].memory = memory
+    stage[1] = wrap(stage[1])
+    original = list(model.layer1)
+    expected = copy.copy(stage[1])
+    expected._modules = {**stage[1]._modules, "inner": original[1]}
+    assert_same_as_by_hand(stage, [original[0], expected, original[2]])
+
+
+def test_a_block_may_be_left_out_by_an_identity_and_one_of_a_changed_shape_replaced(model):
+    converted = convert(model.eval())
+    converted.layer1[0] = nn.Identity()
+    assert_same_as_by_hand(converted.layer1, [nn.Identity(), *list(model.layer1)[1:]])
+    converted.layer2[0] = nn.Conv2d(64, 128, 1, stride=2).double()
+    x = maps()
+    torch.testing.assert_close(
+        converted.layer2(x), momentum([model.layer2[1]], converted.layer2[0](x))
+    )
+
+
+def test_parts_within_a_block_are_adapted_and_the_original_keeps_its_own(model):
+    converted = convert(model.eval())
+    before = model(pictures := torch.randn(1, 3, 32, 32).double())
+    block = converted.get_submodule("layer1.2")
+    block.conv2 = LowRank(block.conv2)
+    assert torch.equal(model(pictures), before)
+    last = copy.copy(model.layer1[2])
+    last._modules = {**last._modules, "conv2": block.conv2}
+    assert_same_as_by_hand(converted.layer1, [*list(model.layer1)[:2], last])
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
+def test_a_compiled_block_is_the_step(model):
+    stage = convert(model.eval()).layer1
+    original = list(model.layer1)
+    stage[1] = torch.compile(stage[1], backend="eager")
+    assert_same_as_by_hand(stage, original)
+
+
+def test_replaced_norms_count_each_batch_once_in_every_mode(model):
+    for memory in ("reversible", "stored", "checkpoint", 300_000):
+        converted = convert(copy.deepcopy(model))
+        converted.layer1.flows[0].memory = memory
+        converted.layer1[1] = Block(64).double()
+        converted.layer1(maps()).sum().backward()
+        assert [m.num_batches_tracked.item() for m in converted.layer1.modules()
+                if isinstance(m, nn.BatchNorm2d)] == [1] * 5  # fmt: skip
+
+
+REFUSED = "is a step of a flow now, and on its own it would compute the original network"
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda stage, x: [x := block(x) for block in stage],
+        lambda stage, x: [x := stage[i](x) for i in range(len(stage))],
+        lambda stage, x: [x := child(x) for child in stage.children()],
+        lambda stage, x: nn.Sequential(*stage)(x),
+        lambda stage, x: nn.Sequential(*(Wrapped(block) for block in stage))(x),
+        lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=False),
+        lambda stage, x: stage.get_submodule("1")(x),
+    ],
+)
+def test_running_the_blocks_one_by_one_is_refused(model, run):
+    with pytest.raises(RuntimeError, match=REFUSED):
+        run(convert(model).layer1, maps())
+    run(model.layer1, maps())  # the original's
+
+
+def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
+    converted = convert(model.eval())
+    with pytest.raises(ValueError, match="blocks 0 to 2 of this stage are the steps of one flow"):
+        converted.layer1[:2]
+    assert_same_as_by_hand(converted.layer1[:], list(model.layer1))
+    x = maps()
+    torch.testing.assert_close(converted.layer2[:1](x), model.layer2[0](x))
+    tail = converted.layer2[1:]
+    assert next(iter(tail.state_dict())).startswith("1.")
+    tail[0] = nn.Identity()  # of the slice alone
+    y = model.layer2[0](x)
+    assert torch.equal(tail(y), y)
+    torch.testing.assert_close(converted.layer2(x), momentum([model.layer2[1]], y))
+    with pytest.raises(ValueError, match="step 1"):
+        converted.layer1[::-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stage: stage.append(nn.Identity()),
+        lambda stage: stage.insert(0, nn.Identity()),
+        lambda stage: stage.extend([nn.Identity()]),
+        lambda stage: stage.pop(1),
+        lambda stage: stage.__delitem__(1),
+        lambda stage: stage + nn.Sequential(nn.Identity()),
+        lambda stage: stage * 2,
+        lambda stage: (stage.add_module("9", nn.Identity()), stage(maps())),
+        lambda stage: (delattr(stage, "1"), stage(maps())),
+    ],
+)
+def test_adding_and_removing_blocks_is_refused(model, change):
+    with pytest.raises(
+        RuntimeError, match="blocks were added to or removed from this ResidualStage"
+    ):
+        change(convert(model).layer1)
+
+
+def test_layers_of_an_encoder_are_replaced_and_not_run_alone():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    original = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).double()
+    converted = convert(original)
+    x = torch.randn(2, 5, 8).double()
+    with pytest.raises(RuntimeError, match=REFUSED):
+        converted.layers[0](x)
+    converted.layers[1] = original.layers[2]
+
+    def given(number):
+        return lambda x: original.layers[number](x)
+
+    torch.testing.assert_close(converted(x), momentum([given(0), given(2), given(2)], x))
+    converted.layers = converted.layers[:2]
+    with pytest.raises(RuntimeError, match="were added to or removed from this Encoder"):
+        converted(x)
+
+
+def test_the_mode_of_a_flow_reaches_its_blocks_and_frozen_norms_stay_frozen(model):
+    model.layer1[1].bn1.eval()
+    converted = convert(model)
+    assert [b.bn1.training for b in converted.layer1] == [True, False, True]
+    flow = converted.layer1.flows[0]
+    flow.eval()
+    assert not any(b.bn1.training for b in converted.layer1)
+    buffers = [b.clone() for b in model.buffers()]
+    flow.spectrum(maps()[:1, :, :1, :1], count=2)
+    assert all(map(torch.equal, buffers, model.buffers()))
+
+
+def test_a_network_compiled_as_a_whole_is_converted_before(model):
+    with pytest.raises(ValueError, match="convert the model first"):
+        convert(torch.compile(model))
+    model.compile(backend="eager")
+    converted = convert(model.eval())
+    x = torch.randn(1, 3, 32, 32).double()
+    assert not torch.allclose(converted(x), model(x))
+
+
+def test_copies_have_blocks_of_their_own_and_find_them(model):
+    converted = convert(model.eval())
+    other = copy.deepcopy(converted)
+    other.layer1[1] = nn.Identity()
+    blocks = list(model.layer1)
+    expected = momentum([blocks[0], nn.Identity(), blocks[2]], maps())
+    torch.testing.assert_close(other.layer1(maps()), expected)
+    other.layer1(maps()).sum().backward()
+    assert all(p.grad is None for p in model.parameters())
+    torch.testing.assert_close(converted.layer1(maps()), momentum(blocks, maps()))

@@ -1,0 +1,59 @@
+"""States fall into the unknowns of a scheme, and channels meet."""
+
+from fractions import Fraction
+
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import Slot, State
+from odenet.model.expressions.numbers import C, Width
+from odenet.model.tables.argument_kinds import Call
+from tests.model.texts import good, model_of, one_state
+
+HALF = Width(Fraction(1, 2))
+
+
+def test_operators_know_the_channels_they_read_and_give():
+    parameters = good("operators").parameters
+    widths = {name: (p.width_in, p.width_out) for name, p in parameters.items()}
+    assert widths == {
+        "A": (C, C * 2), "B": (C, C * 2), "D": (C, C), "P": (C, C * 2), "Q": (C, HALF),
+        "d": (C, C), "g": (None, None),
+    }  # fmt: skip
+    assert parameters["A"].options == {
+        "k": 3, "out": C * 2, "groups": 2, "dilation": 2, "in": C, "init": Call("orthogonal"),
+    }  # fmt: skip
+    assert [p.name for p in parameters.values() if p.shared] == ["d"]
+
+
+def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
+    declarations = """
+    param K : conv(3, out = 2c)
+    param b, e : bias
+    param d : diag
+    param N : norm(batch)
+    """
+    model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
+    widths = {name: p.width_in for name, p in model.parameters.items()}
+    assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
+
+
+def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
+    model = good("second_order")
+    assert list(model.system) == [State("Y"), State("Y", 1)]
+    assert model.system[State("Y")] == State("Y", 1)
+    assert model.dynamics.initial[State("Y")] == expr.Input()
+    assert model.dynamics.initial[State("Y", 1)] == expr.Apply(expr.Param("K"), expr.Input())
+    assert model.dynamics.output == expr.Concat((State("Y"), State("Y", 1)))
+    assert (model.discretisation.h, model.discretisation.horizon) == (None, 1)
+
+
+def test_a_second_order_scheme_sees_one_unknown():
+    model = good("leapfrog_starts_elsewhere")
+    assert list(model.system) == [State("Y")]
+    assert model.discretisation.starts == ((Slot("Y", -1), Slot("Y", 0)),)
+
+
+def test_three_states_fall_into_the_two_groups_of_a_scheme():
+    model = good("three_states")
+    assert model.discretisation.groups == {"Y": (State("X"), State("Y")), "Z": (State("Z"),)}
+    assert model.discretisation.exact
+    assert model.dynamics.output == State("Z")

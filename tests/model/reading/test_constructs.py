@@ -1,0 +1,205 @@
+"""Every construct of the language, from its text to the typed program."""
+
+from fractions import Fraction
+
+import pytest
+
+import odenet
+from odenet.compiler import load
+from odenet.diagnostics import SpecError
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.tables.argument_kinds import Call
+from tests.language.texts import GOOD, ROOT, SPECS
+from tests.model.texts import errors_of, good, model_of, one_state
+
+HALF = Width(Fraction(1, 2))
+
+TWO_STATES = """
+state Y, Z
+param K : conv(3)
+Y' = K Z
+Z' = -K^T Y
+"""
+
+
+@pytest.mark.parametrize("path", [*GOOD, *SPECS], ids=lambda path: path.stem)
+def test_every_example_loads(path):
+    load(path)
+
+
+def test_the_sample_of_the_reference_is_read_whole():
+    model = good("sample")
+    assert model.description.startswith("Two-layer Hamiltonian network")
+    assert model.dynamics.states == {"Y": 1, "Z": 1}
+    assert [p.type for p in model.parameters.values()] == ["conv", "conv", "bias", "bias"]
+    assert model.discretisation.groups == {"Y": (State("Y"),), "Z": (State("Z"),)}
+    assert model.discretisation.h == Fraction(1, 10)
+    assert [claim.name for claim in model.claims] == ["reversible", "imaginary"]
+    assert [layer.arguments["N"] for layer in model.net if layer.name == "flow"] == [7, 6, 5]
+    assert str(model.net[-1].after) == "(10)"
+    assert model.recipe.optimizer == Call("sgd", (), {
+        "lr": 0.1, "momentum": 0.9, "decay": 2e-4, "nesterov": "no", "decay_on": "weights",
+    })  # fmt: skip
+    assert (model.recipe.batch, model.recipe.smooth) == (100, 2e-4)
+
+
+def test_a_map_is_a_pipeline_that_keeps_the_shape():
+    maps = good("norms_and_maps").maps
+    assert [layer.name for layer in maps["f"].layers] == [
+        "bn", "relu", "conv", "gn", "leaky_relu", "conv", "dropout",
+    ]  # fmt: skip
+    assert [layer.after.channels for layer in maps["f"].layers] == [C, C, C * 2, C * 2, C * 2, C, C]
+    assert (maps["f"].shared, maps["g"].shared) == (False, True)
+    assert maps["g"].layers[0].arguments["bias"] == "yes"
+
+
+def test_by_default_the_states_share_the_input_and_the_output_is_their_concatenation():
+    dynamics = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)").dynamics
+    split = expr.Split(expr.Input())
+    assert dynamics.initial == {State("Y"): split, State("Z"): split}
+    assert dynamics.output == expr.Concat((State("Y"), State("Z")))
+    assert (dynamics.parts, dynamics.width_out) == (2, C * 2)
+
+
+def test_the_input_is_divided_among_the_states_that_take_a_part():
+    dynamics = model_of(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
+    assert (dynamics.parts, dynamics.width_out) == (1, C)
+
+
+def test_the_input_may_be_read_at_every_step():
+    dynamics = good("exogenous_input").dynamics
+    assert dynamics.exogenous
+    assert dynamics.initial == {State("x"): expr.Zero()}
+
+
+@pytest.mark.parametrize(
+    ("line", "h", "horizon"),
+    [
+        ("discretise verlet(h = 0.1)", Fraction(1, 10), None),
+        ("discretise verlet(0.1)", Fraction(1, 10), None),
+        ("discretize verlet(h = 1/3)", Fraction(1, 3), None),
+        ("discretise verlet(T = 1)", None, 1),
+        ("let s = 1/4\ndiscretise verlet(h = s / 2)", Fraction(1, 8), None),
+        ("let h = 1/4\ndiscretise verlet(h = h)", Fraction(1, 4), None),
+    ],
+)
+def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, horizon):
+    discretisation = model_of(f"{TWO_STATES}{line}").discretisation
+    assert (discretisation.h, discretisation.horizon) == (h, horizon)
+
+
+@pytest.mark.parametrize("claim", ["reversible", "imaginary", "real", "stable", "order(2)",
+                                   "symmetric", "volume_preserving", "exact"])  # fmt: skip
+def test_every_claim_is_read(claim):
+    model = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)\nrequire {claim}")
+    name, _, order = claim.rstrip(")").partition("(")
+    assert [(c.name, c.number) for c in model.claims] == [(name, int(order) if order else None)]
+
+
+def test_a_net_knows_the_shape_after_every_layer():
+    shapes = [(layer.name, str(layer.after)) for layer in good("nets").net]
+    assert shapes == [
+        ("conv", "(8, 17, 16)"), ("bn", "(8, 17, 16)"), ("leaky_relu", "(8, 17, 16)"),
+        ("residual", "(16, 9, 8)"), ("flow", "(16, 9, 8)"), ("maxpool", "(16, 4, 4)"),
+        ("widen", "(24, 4, 4)"), ("dropout", "(24, 4, 4)"), ("flow", "(24, 4, 4)"),
+        ("flatten", "(384)"), ("dense", "(32)"), ("tanh", "(32)"), ("dense", "(10)"),
+    ]  # fmt: skip
+
+
+def test_a_net_computes_its_numbers_and_flows_may_have_their_own_step():
+    flows = [layer for layer in good("nets").net if layer.name == "flow"]
+    assert [(f.arguments["N"], f.arguments["h"]) for f in flows] == [(4, 0.05), (1, 0.0)]
+
+
+def test_inside_residual_the_layers_have_shapes_of_their_own():
+    (residual,) = [layer for layer in good("nets").net if layer.name == "residual"]
+    assert [layer.name for layer in residual.inner] == ["gn", "relu", "conv"]
+    assert residual.arguments["stride"] == 2
+
+
+def test_inputs_are_vectors_images_or_volumes():
+    assert good("points").input_shape.space == ()
+    assert good("volumes").input_shape.space == (8, 8, 8)
+    assert good("points").input_shape.channels == fixed(2)
+
+
+@pytest.mark.parametrize("spelling", ["ascii_spelling", "greek_spelling"])
+def test_greek_letters_subscripts_and_signs_have_ascii_spellings(spelling):
+    one, other = good("ascii_spelling"), good("greek_spelling")
+    assert one.dynamics == other.dynamics
+    assert one.parameters == other.parameters
+    assert one.constants == other.constants
+    assert other.spellings["K1"] == "K₁"
+
+
+def test_a_let_may_count_channels():
+    model = model_of(one_state("K^T relu(K Y)", "let w = 2 c\nparam K : conv(3, out = w + c)"))
+    assert model.parameters["K"].width_out == C * 3
+    assert model.constants == {}
+
+
+def test_a_text_may_describe_the_model_anywhere_and_more_than_once():
+    assert model_of(one_state("Y", '"One,"', '"two."')).description == "One, two."
+
+
+def test_windows_line_ends_make_no_difference():
+    text = (ROOT / "tests/model/good/sample.ode").read_text(encoding="utf-8")
+    assert model_of(text.replace("\n", "\r\n")).dynamics == model_of(text).dynamics
+
+
+def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
+    text = one_state("Y", "", "net = input(2) -> wholly -> flow(2)")
+    assert errors_of(text) == ["unknown layer `wholly`"]
+
+
+@pytest.mark.parametrize("char", ["\0", "\ud800"])
+def test_a_text_that_no_file_can_hold_is_refused(char):
+    assert errors_of(one_state("Y", f'"{char}"')) == ["this is not a text"]
+
+
+def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
+    lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(1000))])
+    assert errors_of(one_state("a1000 Y", lets)) == ["this formula is nested too deeply"]
+
+
+DEEP = {
+    "factors": ("{} Y", "K ", "param K : dense"),
+    "numbers": ("{} Y", "a ", "let a = 1"),
+    "quotients": ("Y {}", "/ a ", "let a = 1"),
+    "elementwise products": ("{} Y", "Y * ", ""),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_a_formula_is_as_deep_as_every_stage_can_walk_or_refused_at_its_place(kind):
+    shape, part, declarations = DEEP[kind]
+    deepest = odenet.loads(one_state(shape.format(part * 95), declarations))
+    compile(deepest.source(), kind, "exec")
+    assert str(deepest)
+    for count in (110, 490, 3000):
+        right = shape.format(part * count).strip()
+        with pytest.raises(SpecError) as caught:
+            odenet.loads(one_state(right, declarations))
+        (found,) = caught.value.diagnostics
+        assert found.message == "this formula is nested too deeply"
+        assert found.span is not None and found.span.text == right
+
+
+@pytest.mark.parametrize("let", ["K s{}", "s{}^T", "2 (s{} + K)"])
+def test_a_long_chain_of_operators_is_refused_and_what_it_names_counts_as_used(let):
+    lets = "\n".join(f"let s{i + 1} = {let.format(i)}" for i in range(300))
+    declarations = f"param K : dense\nlet s0 = K\n{lets}"
+    assert set(errors_of(one_state("s300 Y", declarations))) == {
+        "this formula is nested too deeply"
+    }
+
+
+def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
+    lets = "let conv = 3\nlet flow = 2\nlet euler = 1\nlet bias = 2\nparam b : bias"
+    text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
+    model = model_of(text)
+    assert [(layer.name, layer.after.channels) for layer in model.net] == [
+        ("conv", fixed(2)), ("flow", fixed(2)),
+    ]  # fmt: skip

@@ -1,0 +1,107 @@
+"""Values from outside: `--set` and `set=` of the Python interface."""
+
+from fractions import Fraction
+
+import pytest
+
+from odenet.model.expressions import expr
+from odenet.model.expressions.expr import State
+from tests.model.texts import errors_of, model_of, one_state
+
+TEXT = one_state(
+    "n σ(K Y)",
+    "param K : conv(3)\nlet n = 2\nlet σ = relu",
+    "net = input(1, 8, 8) -> conv(3, 4) -> flow(n)\ntrain {\n epochs = 3\n batch = 8\n}",
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(3, 3), ("3", 3), ("1 + 2", 3), (" 3 ", 3), (0.25, Fraction(1, 4)), (1e-05, Fraction(1, 10**5)),
+     ("-1", -1), (-1, -1), (Fraction(1, 3), Fraction(1, 3)), ("1/3", Fraction(1, 3))],
+)  # fmt: skip
+def test_a_number_of_a_let_can_be_set(value, expected):
+    text = TEXT.replace("flow(n)", "flow(2)")
+    assert model_of(text, n=value).constants["n"] == expected
+
+
+def test_a_set_number_counts_wherever_the_let_is_used():
+    (_, flow) = model_of(TEXT, n=5).net
+    assert flow.arguments["N"] == 5
+
+
+def test_a_let_for_an_activation_can_be_set():
+    rate = model_of(TEXT, sigma="leaky_relu(0.5)").dynamics.rates["Y"]
+    assert expr.Activation("leaky_relu", (expr.Number(Fraction(1, 2), "0.5"),)) in rate.walk()
+
+
+def test_greek_and_ascii_name_the_same_let():
+    assert model_of(TEXT, **{"σ": "tanh"}).dynamics == model_of(TEXT, sigma="tanh").dynamics
+
+
+def test_a_constant_of_the_scheme_can_be_set():
+    assert model_of(TEXT, h=0.5).discretisation.h == Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("settings", "h", "horizon"), [({"T": 1}, None, 1), ({"h": 2}, 2, None)])
+def test_a_step_size_from_outside_replaces_a_final_time_and_the_other_way_round(
+    settings, h, horizon
+):
+    line = "euler(h = 0.1)" if "T" in settings else "euler(T = 3)"
+    text = TEXT.replace("euler(h = 0.1)", line)
+    discretisation = model_of(text, **settings).discretisation
+    assert (discretisation.h, discretisation.horizon) == (h, horizon)
+
+
+def test_keys_of_the_recipe_can_be_set_in_or_out_of_the_file():
+    recipe = model_of(
+        TEXT, epochs=7, optimizer="sgd(lr = 1)", augment=["flip"], data="rings"
+    ).recipe
+    assert (recipe.epochs, recipe.batch) == (7, 8)
+    assert recipe.optimizer["lr"] == 1.0
+    assert [a.name for a in recipe.augment] == ["flip"]
+    assert recipe.data is not None and recipe.data.name == "rings"
+
+
+def test_a_text_may_be_set_in_quotes():
+    recipe = model_of(TEXT, data='folder("my pictures")').recipe
+    assert recipe.data is not None and recipe.data["path"] == "my pictures"
+
+
+def test_a_let_hides_a_constant_of_the_scheme_of_the_same_name():
+    text = one_state("h Y", "let h = 2").replace("h = 0.1", "h = h / 4")
+    model = model_of(text, h=1)
+    assert (model.constants["h"], model.discretisation.h) == (1, Fraction(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"m": 1}, "nothing that can be set is called `m`"),
+        ({"K": 1}, "`K` is not a number that can be set"),
+        ({"n": "many"}, "unknown name `many`"),
+        ({"n": ""}, "a value is missing after `=`"),
+        ({"n": "1; import os"}, "`;` has no meaning here"),
+        ({"n": "1\nepochs = 2"}, "a value is missing before `=`"),
+        ({"n": float("nan")}, "unknown name `nan`"),
+        ({"n": [1, 2]}, "a formula is wanted here"),
+        ({"n": "Y"}, "N in flow counts its steps: a whole number, at least 1"),
+        ({"h": -1}, "h in euler is the step size: above 0"),
+        ({"h": "Y"}, "h in euler is the step size: above 0"),
+        ({"epochs": True}, "epochs counts passes over the data: a whole number, at least 1"),
+        ({"no name": 1}, "a setting is a name, `=` and a value"),
+        ({"": 1}, "a setting is a name, `=` and a value"),
+    ],
+)
+def test_a_bad_setting_is_refused(settings, message):
+    assert message in errors_of(TEXT, **settings)
+
+
+def test_unknown_settings_are_reported_beside_other_errors():
+    text = TEXT.replace("K Y", "Q Y").replace("epochs = 3", "epochs = 0")
+    assert len(errors_of(text, m=1)) >= 2
+
+
+def test_settings_do_not_change_the_text():
+    assert model_of(TEXT, n=5).source.text == TEXT
+    assert State("Y") in model_of(TEXT, n=5).dynamics.initial

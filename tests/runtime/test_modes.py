@@ -1,0 +1,218 @@
+"""Every memory mode gives the gradients and the arithmetic of plain autograd."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import odenet
+from odenet import reversible
+from odenet.runtime import Flow
+from tests.runtime.handwritten import HamiltonianFlow, build
+from tests.runtime.modes import SCHEMES, assert_as_stored, blocks, u
+
+
+class Added(nn.Module):
+    """A weight of the shape of the state: autograd gives its cotangent itself as the gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 6))
+
+    def forward(self, x):
+        return torch.tanh(x) + self.weight
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_weight_of_the_shape_of_the_state(scheme):
+    constants = {} if scheme == "momentum" else {"h": 0.3}
+    assert_as_stored(reversible(blocks(Added), scheme, **constants), u())
+
+
+def test_a_pair_of_blocks_with_weights_of_the_shape_of_the_state():
+    class Half(Added):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3))
+
+    assert_as_stored(
+        reversible([(f, g) for f, g in zip(blocks(Half), blocks(Half), strict=True)], "verlet"), u()
+    )
+
+
+def test_gradients_share_memory_with_nothing():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (nn.Parameter(torch.randn(5, 6)) for _ in range(3))
+
+        def forward(self, x):
+            return x + self.a + self.b.view(-1).view(5, 6) - torch.tanh(self.c)
+
+    flow, x = reversible(blocks(Shifted)).double(), torch.randn(5, 6).double().requires_grad_()
+    out = flow(x)
+    out.retain_grad()
+    out.square().sum().backward()
+    gradients = [out.grad, x.grad, *(p.grad for p in flow.parameters())]
+    assert len({g.untyped_storage().data_ptr() for g in gradients}) == len(gradients)
+    assert_as_stored(flow, x)
+
+
+def test_what_began_exactly_at_zero_is_differentiated_there():
+    flow, x = build("hamiltonian", steps=6)
+    x[:, 2:] = 0  # relu(K1 Z + b1) is at its kink in the first step
+    with torch.no_grad():
+        flow.b1.zero_()
+    assert_as_stored(flow, x, modes=("reversible", "checkpoint"))
+
+
+@pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "momentum", "leapfrog", "revnet"])
+def test_reversible_and_stored_training_agree_from_the_first_update(name):
+    program = odenet.load(f"specs/{name}.ode", set={"n": 2} if name != "momentum" else {})
+    torch.manual_seed(0)
+    network = program.network().double()
+    flows = [m for m in network.modules() if isinstance(m, Flow)]
+    x = torch.randn(2, *program.input_shape, dtype=torch.float64)
+    found = {}
+    for mode in ("stored", "reversible"):
+        for flow in flows:
+            flow.memory = mode
+        torch.manual_seed(0)
+        found[mode] = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
+    for (key, _), a, b in zip(network.named_parameters(), *found.values(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-9 * float(a.abs().max()), msg=key)
+
+
+def test_training_in_every_mode_runs_the_same_arithmetic_as_evaluation():
+    for name in ("hamiltonian", "midpoint", "leapfrog", "momentum", "groups"):
+        flow, x = build(name, steps=5)
+        flow.float().eval()
+        with torch.no_grad():
+            expected = flow(x.float())
+        for mode in ("reversible", "stored", "checkpoint", 3000):
+            flow.memory = mode
+            assert torch.equal(flow(x.float()), expected), (name, mode)
+
+
+def test_a_layer_in_place_after_a_flow():
+    for name in ("midpoint", "momentum", "hamiltonian"):
+        flow, x = build(name)
+        x.requires_grad_()
+        (expected,) = torch.autograd.grad(torch.relu(flow(x)).sum(), x)
+        (found,) = torch.autograd.grad(nn.ReLU(inplace=True)(flow(x)).sum(), x)
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_gradient_of_the_input_alone_evaluates_no_products_with_weights():
+    flow, x = build("hamiltonian")
+    x.requires_grad_()
+    loss = flow(x).square().sum()
+    asked = []
+    plain = torch.autograd.grad
+
+    def watched(outputs, inputs, *args, **kwargs):
+        asked.append(len(inputs))
+        return plain(outputs, inputs, *args, **kwargs)
+
+    torch.autograd.grad = watched
+    try:
+        (alone,) = plain(loss, x, retain_graph=True)
+        assert set(asked) == {1}
+        asked.clear()
+        both = plain(loss, (x, flow.K1), retain_graph=True)
+        assert max(asked) == 2
+    finally:
+        torch.autograd.grad = plain
+    torch.testing.assert_close(alone, both[0])
+
+
+def test_several_threads_on_one_flow():
+    def make():
+        return nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())
+
+    flow, errors = reversible(blocks(make)), []
+    given = u()  # which seeds the one global stream
+    x = given.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(flow(x).square().sum(), x)
+    momenta = [m.momentum for m in flow.modules() if isinstance(m, nn.BatchNorm1d)]
+
+    def work(mode):
+        try:
+            for _ in range(10):
+                mine = given.clone().requires_grad_()
+                flow.memory = mode
+                (found,) = torch.autograd.grad(flow(mine).square().sum(), mine)
+                torch.testing.assert_close(found, expected)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(m,)) for m in ("reversible", "stored", 0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert momenta == [m.momentum for m in flow.modules() if isinstance(m, nn.BatchNorm1d)]
+
+
+def test_cotangents_in_half_precision_do_not_overflow():
+    class Half(HamiltonianFlow):
+        def rate_Y(self, Z, K1, b1):
+            return super().rate_Y(Z, K1, b1).half().float()
+
+    flow = Half(4, 3, h=1e-3)
+    x = torch.randn(2, 4, 5, 5, requires_grad=True)
+    (found,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
+    flow.memory = "stored"
+    (expected,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
+
+
+def test_blocks_that_differentiate_within():
+    class Force(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            with torch.enable_grad():
+                x = x if x.requires_grad else x.detach().requires_grad_()
+                energy = torch.tanh(self.linear(x)).square().sum()
+                (force,) = torch.autograd.grad(energy, x, create_graph=True)
+            return -force
+
+    assert_as_stored(reversible(blocks(Force)), u(), modes=("reversible", "checkpoint"))
+
+
+def test_the_type_of_the_output_does_not_depend_on_the_mode():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.linear(x.float())
+
+    flow = reversible([Wide() for _ in range(3)])
+    types = set()
+    for mode in ("stored", "reversible", "checkpoint"):
+        flow.memory = mode
+        types.add(flow(u().bfloat16()).dtype)
+    assert types == {torch.float32}
+
+
+def test_a_state_without_axes():
+    class Scaling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor(0.3))
+
+        def forward(self, x):
+            return torch.tanh(self.weight * x)
+
+    assert_as_stored(reversible(blocks(Scaling)), torch.tensor(0.7, dtype=torch.float64),
+                     modes=("reversible", "checkpoint"))  # fmt: skip

@@ -1,0 +1,84 @@
+"""Changes single bits in the files of a run, and counts those that reading does not notice.
+
+    python -m tests.training.flips --flips 20000
+
+Each file that carries a checksum, or whose checksum another one has, takes its turn.
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from odenet.training.checkpoints import read_checkpoint, read_weights
+from odenet.training.comparison import read_results
+from odenet.training.errors import TrainingError
+from odenet.training.records import RunFolder
+from odenet.training.run import train
+
+SPEC = """odenet 1
+state Y, Z
+param K1, K2 : dense
+Y' =  K1^T tanh(K1 Z)
+Z' = -K2^T tanh(K2 Y)
+discretise verlet(h = 0.1)
+net = input(2) -> dense(8) -> flow(3) -> dense(2)
+train {
+    data   = moons(60)
+    batch  = 16
+    epochs = 1
+}
+"""
+
+
+def noticed(path: Path, place: int, bit: int, read: Callable[[], object]) -> bool:
+    """Whether reading a file refuses it with one bit changed; it is put back."""
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[place] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        read()
+    except TrainingError:
+        return True
+    finally:
+        path.write_bytes(content)
+    return False
+
+
+def main() -> None:
+    """Flip as many bits as asked; exit with 1 if one went unnoticed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flips", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng = random.Random(given.seed)
+    with TemporaryDirectory() as place:
+        spec, folder = Path(place) / "small.ode", RunFolder(Path(place) / "run")
+        spec.write_text(SPEC, encoding="utf-8")
+        train(spec, {}, out=str(folder.path), console=Console(quiet=True))
+        best, digest = folder.checkpoint("best"), read_results([folder.path])[0].weights
+        readers = {
+            folder.record: folder.read_record,
+            folder.spec: folder.read_record,
+            folder.result: lambda: read_results([folder.path]),
+            best: lambda: read_checkpoint(best),
+            folder.weights: lambda: read_weights(folder.weights, digest),
+        }
+        missed = 0
+        for index in range(given.flips):
+            path = list(readers)[index % len(readers)]
+            at, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
+            if not noticed(path, at, bit, readers[path]):
+                missed += 1
+                print(f"{path.name}: bit {bit} of byte {at}", flush=True)
+        print(f"{given.flips} bits in {len(readers)} files, {missed} unnoticed")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""Run folders and checkpoints that are damaged, of another network, or not odenet's at all."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.training import run
+from odenet.training.checkpoints import read_checkpoint, write_checkpoint
+from odenet.training.checksums import sealed_json
+from odenet.training.comparison import draw_comparison, read_results
+from odenet.training.data import load_data
+from odenet.training.errors import TrainingError
+from odenet.training.loader import Data
+from odenet.training.records import RunFolder
+
+from . import stub
+from .test_guard import WILD
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of the stub over two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "stub.ode").write_text(stub.SPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(odenet), "load", stub.load)
+        patch.chdir(folder)
+        run.train("stub.ode", {"epochs": 2}, out="run", console=Console(quiet=True))
+    return folder / "run"
+
+
+@pytest.fixture
+def folder(trained, stub_spec):
+    """A copy of it, to be damaged."""
+    shutil.copytree(trained, "run")
+    return RunFolder(Path("run"))
+
+
+def flipped(path, positions):
+    """The file with one bit changed, once for each place."""
+    content = path.read_bytes()
+    for position in positions:
+        changed = bytearray(content)
+        changed[position] ^= 1 << random.randrange(8)
+        path.write_bytes(changed)
+        yield position
+    path.write_bytes(content)
+
+
+def test_any_bit_that_is_changed_in_a_checkpoint_is_found(folder):
+    path = folder.checkpoint("best")
+    size = path.stat().st_size
+    random.seed(0)
+    places = [*random.sample(range(size), 80), *range(size - 100, size)]
+    for _ in flipped(path, places):
+        with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
+            read_checkpoint(path)
+    read_checkpoint(path)
+
+
+def test_a_checkpoint_that_is_cut_short_or_empty_is_refused(folder):
+    path = folder.checkpoint("best")
+    content = path.read_bytes()
+    for size in (0, 1, 21, 22, 93, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(TrainingError, match="cannot be used"):
+            read_checkpoint(path)
+
+
+def test_a_checkpoint_of_an_older_version_is_read_and_its_weights_are_verified(folder):
+    path = folder.checkpoint("best")
+    content = read_checkpoint(path)
+    torch.save(content, path)  # which has no checksum of the whole
+    assert read_checkpoint(path)["epoch"] == content["epoch"]
+    weight = content["state_dict"]["network.head.weight"]
+    place = path.read_bytes().index(weight.numpy().tobytes())
+    for _ in flipped(path, range(place, place + 40, 3)):
+        with pytest.raises(TrainingError, match="checksum"):
+            read_checkpoint(path)
+
+
+def test_any_bit_that_is_changed_in_the_record_is_found(folder):
+    random.seed(0)
+    for _ in flipped(folder.record, range(0, folder.record.stat().st_size, 3)):
+        with pytest.raises(TrainingError, match=r"run\.json"):
+            folder.read_record()
+    for _ in flipped(folder.result, range(0, folder.result.stat().st_size, 3)):
+        with pytest.raises(TrainingError, match=r"result\.json"):
+            read_results([folder.path])
+
+
+def test_a_spec_that_is_changed_in_its_run_is_named(folder):
+    folder.spec.write_text(folder.spec.read_text().replace("h = 0.5", "h = 0.7"))
+    with pytest.raises(TrainingError, match=r"spec\.ode was changed since the run began"):
+        run.evaluate("run")
+    folder.spec.unlink()
+    with pytest.raises(TrainingError, match=r"spec\.ode is missing"):
+        run.evaluate("run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mean": None}, "`mean` is null, not a list"),
+        ({"mean": ["a"]}, r"`mean\[0\]` is 'a', not a number"),
+        ({"settings": []}, r"`settings` is \[\], not a mapping"),
+        ({"classes": []}, "`classes` names none"),
+        ({"deviation": [0.0]}, "`deviation`"),
+        ({"options": {"exact": "yes"}}, r"`options\.exact` is 'yes', not true or false"),
+        ({"options": {"speed": 3}}, r"`options\.speed`, which this version does not know"),
+        ({"verdicts": 3}, "`verdicts` is 3"),
+        ({"name": True}, "`name` is true, not a text"),
+        ({"later": 1}, "`later`, which this version does not know"),
+    ],
+)
+def test_a_record_that_does_not_hold_what_it_should_is_named(folder, changes, said):
+    found = json.loads(folder.record.read_text())
+    del found["sha256"]
+    for text in (json.dumps(found | changes), sealed_json(found | changes)):
+        folder.record.write_text(text)
+        with pytest.raises(TrainingError, match=rf"run\.json cannot be used: .*{said}"):
+            run.evaluate("run")
+
+
+def test_a_record_of_an_older_version_is_read(folder):
+    found = json.loads(folder.record.read_text())
+    for key in ("sha256", "files", "verdicts"):
+        del found[key]
+    folder.record.write_text(json.dumps(found))
+    assert run.evaluate("run")["data"] == "digits"
+
+
+def no_weights(content):
+    del content["state_dict"]
+
+
+def other_width(content):
+    content["state_dict"]["network.flow1.K"] = torch.zeros(2, 5, 5, 3, 3)
+
+
+def other_optimizer_width(content):
+    content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(7)
+
+
+SPOILED = [
+    (no_weights, "`state_dict` is missing", True),
+    (other_width, "flow1.K is 2 x 5 x 5 x 3 x 3 in it and 2 x 4 x 4 x 3 x 3", True),
+    (lambda c: c["state_dict"].update({"network.head.bias": None}), "head.bias` is null", True),
+    (lambda c: c["state_dict"].update({"network.more": torch.zeros(1)}), "more is not in", True),
+    (lambda c: c.pop("odenet"), "`odenet` is missing", True),
+    (lambda c: c.update(odenet=3), "`odenet` is 3, not a mapping", True),
+    (lambda c: c["odenet"].update(level=40), "refined 40 times, and levels says 0", True),
+    (lambda c: c["odenet"].update(level=-1), "refined -1 times", True),
+    (lambda c: c["odenet"].update(level="a"), "`odenet.level` is 'a', not a whole number", True),
+    (lambda c: c.update(epoch=None), "`epoch` is null", True),
+    (lambda c: c.update(optimizer_states=3), "`optimizer_states` is 3", True),
+    (lambda c: c.update(optimizer_states=[]), "`optimizer_states` has 0 entries", False),
+    (lambda c: c.update(optimizer_states=[{}]), "is not that of an optimizer", False),
+    (other_optimizer_width, "exp_avg of parameter 0 is 7 in it", False),
+    (lambda c: c.update(lr_schedulers=[]), "`lr_schedulers` has 0 entries", False),
+    (lambda c: c.update(loops={}), "`loops` is not a mapping", False),
+    (lambda c: c["loops"]["fit_loop"].pop("epoch_progress"), "no entry `epoch_progress`", False),
+    (lambda c: c.update({"pytorch-lightning_version": None}), "lightning_version` is None", False),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said", "measured"), SPOILED)
+def test_a_checkpoint_that_lacks_something_is_refused_by_name(folder, spoil, said, measured):
+    content = read_checkpoint(folder.checkpoint("last"))
+    spoil(content)
+    write_checkpoint(content, folder.checkpoints / "last.ckpt")
+    for use in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
+                lambda: run.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
+        with pytest.raises(TrainingError) as caught:
+            use()
+        assert said in caught.value.message
+        assert "run/" in caught.value.message and "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), "text", Path("x")])
+def test_what_is_no_checkpoint_is_refused_without_advice_to_run_it(folder, content):
+    torch.save(content, folder.checkpoints / "last.ckpt")
+    with pytest.raises(TrainingError, match=r"last\.ckpt cannot be used") as caught:
+        run.resume("run", console=Console(quiet=True))
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_are_neither_written_nor_used(folder, bad):
+    path = folder.checkpoint("last")
+    content, before = read_checkpoint(path), path.read_bytes()
+    content["state_dict"]["network.flow1.K"][0, 0, 0, 0, 0] = bad
+    with pytest.raises(TrainingError, match=r"flow1\.K is not finite"):
+        write_checkpoint(content, path)
+    assert path.read_bytes() == before
+    assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+    torch.save(content, path)
+    with pytest.raises(TrainingError, match=r"flow1\.K holds inf or nan"):
+        run.evaluate("run", weights="last")
+
+
+def test_a_run_is_not_resumed_with_another_optimizer(folder):
+    with pytest.raises(TrainingError, match="its optimizer is not SGD"):
+        run.resume("run", {"optimizer": "sgd(0.1)"}, console=Console(quiet=True))
+
+
+def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = WILD.replace("flow(2)", "flow(n)").replace("net =", "let n = 1\nnet =")
+    Path("small.ode").write_text(text.replace("fraction = 0.2", "fraction = 0.02"))
+    run.train("small.ode", {"epochs": 1}, out="run", console=Console(quiet=True))
+    with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
+        run.resume("run", {"n": 3}, console=Console(quiet=True))
+    with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
+        run.evaluate("run", {"n": 3})
+
+
+def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
+    measured = run.evaluate("run")
+    shutil.rmtree(folder.checkpoints)
+    assert run.evaluate("run") == measured
+    for _ in flipped(folder.weights, range(8, folder.weights.stat().st_size, 900)):
+        with pytest.raises(TrainingError, match="not what its checksum was taken of"):
+            run.evaluate("run")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "epoch,step\n", "epoch,step,lr\n0,1,x\n", "a,b\n1,2\n", "\0", "epoch\n1,2,3\n"]
+)
+def test_metrics_that_cannot_be_read_are_named(folder, text):
+    folder.metrics.write_text(text)
+    with pytest.raises(TrainingError, match=r"metrics\.csv"):
+        draw_comparison([folder.path], Path("both.png"))
+
+
+def test_a_run_of_the_first_version_keeps_its_rows(folder):
+    path = folder.checkpoint("last")
+    content = read_checkpoint(path)
+    rows = content["callbacks"].pop("Metrics")["rows"]
+    write_checkpoint(content, path)
+    run.resume("run", {"epochs": 3}, console=Console(quiet=True))
+    assert len(folder.rows()) == 3
+    assert [row["train_loss"] for row in folder.rows()[:2]] == [row["train_loss"] for row in rows]
+    folder.metrics.write_text("epoch,step\n")
+    write_checkpoint(content, path)
+    with pytest.raises(TrainingError, match="has 0 rows, and the checkpoint is of epoch"):
+        run.resume("run", {"epochs": 4}, console=Console(quiet=True))
+
+
+def test_a_result_that_is_empty_is_named(folder):
+    folder.result.write_text("")
+    with pytest.raises(TrainingError, match=r"result\.json cannot be used"):
+        read_results([folder.path])
+
+
+def test_splits_without_samples_are_named(stub_spec):
+    program = stub.load(stub_spec, {"holdout": 0.9999})
+    data = load_data(program.recipe.data, (1, 8, 8))
+    with pytest.raises(TrainingError, match=r"holdout = 0\.9999 leaves no sample of digits"):
+        Data(data, program.recipe, (1, 8, 8))

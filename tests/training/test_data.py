@@ -1,0 +1,294 @@
+import gzip
+import hashlib
+import pickle
+import re
+import shutil
+import struct
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from odenet.model.tables.data_sets import DATA_SETS
+from odenet.model.tables.recipe import Call
+from odenet.training.archives import load_archive
+from odenet.training.data import load_data
+from odenet.training.errors import TrainingError
+from odenet.training.picture_folder import load_folder
+from odenet.training.samples import Stream, generator, hold_out, part, stratified
+
+RNG = np.random.default_rng(0)
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.md5(content).hexdigest()
+
+
+def fake_cifar(monkeypatch, root, kind, key):
+    """A CIFAR folder with three training and two test images."""
+    base = root / kind.base_folder
+    sums = {}
+    for name, count in (("train", 3), ("test", 2)):
+        pixels = RNG.integers(0, 256, (count, 3072), dtype=np.uint8)
+        batch = {"data": pixels, key: list(range(count))}
+        sums[name] = write(base / name, pickle.dumps(batch))
+    names_key = kind.meta["key"]
+    meta = write(base / "meta", pickle.dumps({names_key: ["ape", "bee", "cat"]}))
+    monkeypatch.setattr(kind, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(kind, "test_list", [["test", sums["test"]]])
+    monkeypatch.setattr(kind, "meta", {"filename": "meta", "key": names_key, "md5": meta})
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "key"),
+    [
+        ("cifar10", datasets.CIFAR10, "labels"),
+        ("cifar100", datasets.CIFAR100, "fine_labels"),
+    ],
+)
+def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, kind, key):
+    pixels = fake_cifar(monkeypatch, tmp_path, kind, key)
+    data = load_archive(name, DATA_SETS[name].source, tmp_path, download=False)
+    assert data.train.inputs.shape == (3, 3, 32, 32)
+    assert torch.equal(data.test.inputs, torch.from_numpy(pixels).view(-1, 3, 32, 32))
+    assert data.test.labels.tolist() == [0, 1]
+    assert data.classes == ("ape", "bee", "cat")
+
+
+def test_a_packed_file_that_is_not_the_published_one_is_not_unpacked(monkeypatch, tmp_path):
+    kind = datasets.CIFAR10
+    fake_cifar(monkeypatch, tmp_path, kind, "labels")
+    packed = tmp_path / kind.filename
+    with tarfile.open(packed, "w:gz") as file:
+        file.add(tmp_path / kind.base_folder, kind.base_folder)
+    monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(packed.read_bytes()).hexdigest())
+    shutil.rmtree(tmp_path / kind.base_folder)
+    with pytest.raises(TrainingError, match="is not the published file"):
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=True)
+    assert not (tmp_path / kind.base_folder).exists()
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    own = replace(DATA_SETS["cifar10"].source, sha256=digest)
+    assert load_archive("cifar10", own, tmp_path, download=True).classes == ("ape", "bee", "cat")
+
+
+def test_stl10_is_read_column_by_column(monkeypatch, tmp_path):
+    kind = datasets.STL10
+    base = tmp_path / kind.base_folder
+    pixels = RNG.integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
+    bins = {
+        "train_X.bin": pixels.transpose(0, 1, 3, 2).tobytes(),
+        "train_y.bin": bytes([1, 10]),
+        "unlabeled_X.bin": b"",
+        "test_X.bin": pixels[:1].transpose(0, 1, 3, 2).tobytes(),
+        "test_y.bin": bytes([3]),
+    }
+    sums = {name: write(base / name, content) for name, content in bins.items()}
+    write(base / "class_names.txt", b"airplane\nbird\n")
+    listed = [[name, md5] for name, md5 in sums.items()]
+    monkeypatch.setattr(kind, "train_list", listed[:3])
+    monkeypatch.setattr(kind, "test_list", listed[3:])
+    data = load_archive("stl10", DATA_SETS["stl10"].source, tmp_path, download=False)
+    assert torch.equal(data.train.inputs, torch.from_numpy(pixels))
+    assert data.train.labels.tolist() == [0, 9]
+    assert data.test.labels.tolist() == [2]
+
+
+def idx(values):
+    head = struct.pack(">HBB", 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
+    return head + values.astype(np.uint8).tobytes()
+
+
+def fake_fashion():
+    images = RNG.integers(0, 256, (4, 28, 28))
+    return {
+        "train-images-idx3-ubyte": idx(images),
+        "train-labels-idx1-ubyte": idx(np.arange(4)),
+        "t10k-images-idx3-ubyte": idx(images[:2]),
+        "t10k-labels-idx1-ubyte": idx(np.array([7, 8])),
+    }
+
+
+def test_fashion_mnist_is_read_unpacked(tmp_path):
+    for name, content in fake_fashion().items():
+        write(tmp_path / "FashionMNIST" / "raw" / name, content)
+    data = load_archive(
+        "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
+    )
+    assert data.train.inputs.shape == (4, 1, 28, 28)
+    assert data.test.labels.tolist() == [7, 8]
+
+
+def test_fashion_mnist_is_unpacked_without_fetching_when_its_files_are_whole(monkeypatch, tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    sums = [
+        (f"{name}.gz", write(raw / f"{name}.gz", gzip.compress(content)))
+        for name, content in fake_fashion().items()
+    ]
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", sums)
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["nowhere://"])
+    assert (
+        len(
+            load_archive(
+                "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
+            ).train
+        )
+        == 4
+    )
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    for name, content in fake_fashion().items():
+        cut = content[:-5] if name.startswith("t10k-images") else content
+        write(tmp_path / "FashionMNIST" / "raw" / name, cut)
+    with pytest.raises(TrainingError, match=r"t10k-images-idx3-ubyte is damaged"):
+        load_archive("fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False)
+
+
+def test_a_changed_or_missing_file_is_named(monkeypatch, tmp_path):
+    fake_cifar(monkeypatch, tmp_path, datasets.CIFAR10, "labels")
+    batch = tmp_path / datasets.CIFAR10.base_folder / "train"
+    batch.write_bytes(b"not what was published")
+    with pytest.raises(TrainingError, match=r"cifar-10-batches-py/train is damaged"):
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=False)
+    batch.unlink()
+    with pytest.raises(TrainingError, match=r"cifar-10-batches-py/train is missing"):
+        load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=False)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "fashion_mnist"])
+def test_a_missing_data_set_says_which_option_fetches_it(tmp_path, name):
+    with pytest.raises(TrainingError) as caught:
+        load_data(Call(name), (3, 32, 32), root=str(tmp_path))
+    assert f"--download --data-root {tmp_path}" in caught.value.help
+
+
+def test_digits_have_a_fixed_stratified_split():
+    data = load_data(Call("digits"), (1, 8, 8))
+    assert (len(data.train), len(data.test)) == (1437, 360)
+    assert data.train.inputs.dtype == torch.uint8
+    assert int(data.train.inputs.max()) == 255
+    counts = torch.bincount(data.test.labels)
+    assert counts.min() >= 34 and counts.max() <= 37
+    again = load_data(Call("digits"), (1, 8, 8))
+    assert torch.equal(again.test.inputs, data.test.inputs)
+
+
+@pytest.mark.parametrize("name", ["rings", "moons"])
+def test_point_sets_have_two_classes_in_the_plane(name):
+    data = load_data(Call(name, (), {"n": 100, "noise": 0.1}), (2,))
+    assert data.train.inputs.shape == (80, 2)
+    assert data.test.labels.sum() == 10
+
+
+def test_a_fraction_keeps_the_shares_of_the_classes():
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 3)
+    chosen, others = stratified(labels, 15, generator(Stream.FRACTION, 0))
+    assert torch.bincount(labels[torch.from_numpy(chosen)]).tolist() == [9, 5, 1]
+    assert sorted([*chosen, *others]) == list(range(153))
+
+
+def test_a_fraction_depends_on_its_seed_alone():
+    split = load_data(Call("digits"), (1, 8, 8)).train
+    first, again, other = (part(split, 0.05, seed) for seed in (0, 0, 1))
+    assert torch.equal(first.inputs, again.inputs)
+    assert not torch.equal(first.inputs, other.inputs)
+    assert len(first) == 72
+
+
+def test_held_out_samples_are_not_trained_on():
+    split = load_data(Call("digits"), (1, 8, 8)).train
+    kept, held = hold_out(split, 0.1, 0)
+    assert len(kept) + len(held) == len(split)
+    assert len(held) == 144
+
+
+def picture(path, size=(20, 10), mode="RGB", colour=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+def test_a_folder_with_train_and_val_keeps_its_split(tmp_path):
+    for number in range(3):
+        picture(tmp_path / "train" / "ants" / f"{number}.png", colour=(255, 0, 0))
+        picture(tmp_path / "train" / "bees" / f"{number}.jpg", mode="L")
+    picture(tmp_path / "val" / "bees" / "x.png", colour=(0, 255, 0))
+    (tmp_path / "train" / ".cache").mkdir()
+    data = load_folder(str(tmp_path), (3, 8, 6))
+    assert data.classes == ("ants", "bees")
+    assert data.train.inputs.shape == (6, 3, 8, 6)
+    assert data.train.inputs[0, :, 0, 0].tolist() == [255, 0, 0]
+    assert data.test.labels.tolist() == [1]
+
+
+def test_a_folder_of_classes_is_split_by_class(tmp_path):
+    for name, count in (("ants", 10), ("bees", 20)):
+        for number in range(count):
+            picture(tmp_path / name / f"{number}.png")
+    data = load_folder(str(tmp_path), (1, 8, 8))
+    assert torch.bincount(data.test.labels).tolist() == [2, 4]
+    assert data.train.inputs.shape == (24, 1, 8, 8)
+
+
+@pytest.mark.parametrize("in_memory", [10**9, 0])
+def test_a_damaged_picture_is_named_and_left_out(tmp_path, in_memory):
+    for name in ("ants", "bees"):
+        for number in range(5):
+            picture(tmp_path / "train" / name / f"{number}.png")
+            picture(tmp_path / "test" / name / f"{number}.png")
+    whole = (tmp_path / "train" / "ants" / "0.png").read_bytes()
+    (tmp_path / "train" / "ants" / "1.png").write_bytes(whole[:30])
+    (tmp_path / "train" / "bees" / "2.png").write_bytes(b"")
+    data = load_folder(str(tmp_path), (3, 8, 8), in_memory)
+    if in_memory:
+        assert len(data.train) == 8
+        assert [line.split(":")[0][-10:] for line in data.damaged] == ["ants/1.png", "bees/2.png"]
+    else:
+        read = [data.train.inputs[i] for i in range(10)]
+        assert [i for i, image in enumerate(read) if isinstance(image, str)] == [1, 7]
+
+
+def test_a_class_without_a_readable_picture_is_an_error(tmp_path):
+    for number in range(5):
+        picture(tmp_path / "ants" / f"{number}.png")
+        write(tmp_path / "bees" / f"{number}.png", b"broken")
+    with pytest.raises(TrainingError, match="class bees"):
+        load_folder(str(tmp_path), (3, 8, 8))
+
+
+def test_a_test_class_unknown_to_training_is_an_error(tmp_path):
+    picture(tmp_path / "train" / "ants" / "0.png")
+    picture(tmp_path / "test" / "wasps" / "0.png")
+    with pytest.raises(TrainingError, match="wasps is a class"):
+        load_folder(str(tmp_path), (3, 8, 8))
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_that_is_missing_or_empty_says_how_to_lay_it_out(tmp_path, made):
+    root = tmp_path / "pictures"
+    if made:
+        root.mkdir()
+    with pytest.raises(TrainingError) as caught:
+        load_folder(str(root), (3, 8, 8))
+    assert "CLASS" in caught.value.help
+
+
+def test_pictures_need_a_network_that_takes_pictures(tmp_path):
+    with pytest.raises(TrainingError, match="1 or 3 channels"):
+        load_folder(str(tmp_path), (2,))
+
+
+def test_every_data_set_is_on_the_page():
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("| `data` |")]
+    assert {re.match(r"\w+", name)[0] for name in re.findall(r"`([^`]+)`", line)} == {
+        "data",
+        *DATA_SETS,
+    }

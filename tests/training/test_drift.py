@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from odenet.training import run
+from odenet.training.records import Options, RunFolder
+
+DEEP = """odenet 1
+state x
+param K : conv(3)
+param b : bias
+x' = tanh(K x + b)
+discretise momentum(γ = 0.4)
+net = input(1, 8, 8) -> conv(3, 4) -> flow(25) -> mean -> dense(10)
+train {
+    data     = digits
+    fraction = 0.1
+    epochs   = 2
+}
+"""
+
+
+@pytest.fixture
+def deep(tmp_path, monkeypatch):
+    """Momentum that divides rounding by 0.4 in each of 25 steps back."""
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "deep.ode"
+    spec.write_text(DEEP)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("options", "exact"), [(Options(), False), (Options(exact=True), True)], ids=["float", "exact"]
+)
+def test_states_that_are_rebuilt_wrongly_are_said_once_with_the_cure(deep, capsys, options, exact):
+    run.train(deep, options=options, out="run", console=Console(width=300))
+    text = capsys.readouterr().out
+    assert text.count("relative error") == (0 if exact else 1)
+    assert exact or "--exact" in text
+    drifts = [row["drift"] for row in RunFolder(Path("run")).rows()]
+    assert len(drifts) == 2
+    assert all(drift == 0 for drift in drifts) if exact else min(drifts) > 1e-2
+
+
+def test_stored_activations_do_not_drift(deep, capsys):
+    run.train(deep, options=Options(memory="stored"), out="run", console=Console(width=300))
+    assert "relative error" not in capsys.readouterr().out
+    assert "drift" not in RunFolder(Path("run")).rows()[0]

@@ -1,0 +1,179 @@
+"""Losses, gradients and weights that are not finite: what is said, what is kept, what goes on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.training import run
+from odenet.training.errors import TrainingError
+from odenet.training.flows import stability
+from odenet.training.guard import rescale
+from odenet.training.records import Options, RunFolder
+from odenet.training.task import Task
+
+from . import stub
+from .runs import rows, train, weights
+from .test_guard import WILD
+
+STEPS = 5  # of an epoch of the stub
+NAN = float("nan")
+
+
+def poison(monkeypatch, method, bad, at=lambda call: True):
+    """A step of the task whose result becomes bad at some of its calls, counted from 1."""
+    taken, calls = getattr(Task, method), []
+
+    def step(task, batch, index):
+        calls.append(index)
+        return bad(task, taken(task, batch, index)) if at(len(calls)) else taken(task, batch, index)
+
+    monkeypatch.setattr(Task, method, step)
+    return calls
+
+
+def nan_loss(task, loss):
+    return loss * NAN
+
+
+def nan_gradient(task, loss):
+    task.network.head.weight.register_hook(lambda gradient: gradient * NAN)
+    return loss
+
+
+def inf_weight(task, loss):
+    task.network.flow1.K.data[1, 0] = float("inf")
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (nan_loss, "the loss is not finite in epoch 2, step 3"),
+        (nan_gradient, "the gradient is not finite in epoch 2, step 3"),
+        (inf_weight, "finite in epoch 2, step 3: flow1.K is not"),
+    ],
+)
+def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch, bad, said):
+    train(stub_spec, "good", epochs=1, schedule="constant")
+    poison(monkeypatch, "training_step", bad, lambda call: call == STEPS + 3)
+    with pytest.raises(TrainingError) as caught:
+        train(stub_spec, epochs=2, schedule="constant")
+    assert said in caught.value.message
+    assert "--resume run" in caught.value.help
+    assert not RunFolder(Path("run")).result.exists()
+    kept, good = weights("run"), weights("good")
+    assert all(torch.equal(kept[name], good[name]) for name in good)
+
+
+def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub_spec, monkeypatch):
+    def spoil(task, loss):
+        task.network.flow1.G.data.fill_(3e38)  # finite, and so large that the pass is not
+        return loss
+
+    poison(monkeypatch, "training_step", spoil, lambda call: call == 2)
+    with pytest.raises(TrainingError, match=r"epoch 1, step 2: .*flow1.*step 1 of 2") as caught:
+        train(stub_spec, optimizer="sgd(1e-9)", schedule="constant")
+    assert "no epoch was complete" in caught.value.help
+    assert not list(Path("run").glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("ema", [0, 0.9])
+def test_a_learning_rate_out_of_this_world_ends_the_run_and_keeps_nothing(stub_spec, ema):
+    with pytest.raises(TrainingError, match="not finite in epoch 1, step"):
+        train(stub_spec, optimizer="sgd(1e30)", schedule="constant", ema=ema)
+    assert not list(Path("run").glob("checkpoints/*"))
+
+
+def test_a_measured_loss_that_is_nan_ends_the_run_before_it_is_kept(stub_spec, monkeypatch):
+    def spoil(task, nothing):
+        task.test_scores.loss.update(torch.tensor(NAN), 1)
+
+    poison(monkeypatch, "validation_step", spoil)
+    with pytest.raises(TrainingError, match="mean loss on the test split is nan after epoch 1"):
+        train(stub_spec)
+    assert not list(Path("run").glob("checkpoints/*"))
+
+
+def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
+    poison(monkeypatch, "training_step", nan_loss)
+    settings = {"on_nan": "skip", "epochs": 1, "optimizer": "adamw(0.01, decay = 0.1)"}
+    run.train(stub_spec, settings, out="run", console=Console(width=200))
+    torch.manual_seed(0)
+    for name, tensor in stub.Network(10).state_dict().items():
+        assert torch.equal(weights("run")[f"network.{name}"], tensor), name
+    assert capsys.readouterr().out.count("left out") == 2
+
+
+@pytest.mark.parametrize("bad", [nan_loss, nan_gradient])
+def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, bad):
+    poison(monkeypatch, "training_step", bad, lambda call: call == 4)
+    train(stub_spec, epochs=1, on_nan="skip")
+    assert rows("run")[0]["train_loss"] < 10
+    assert all(t.isfinite().all() for t in weights("run").values())
+
+
+def test_rolling_back_gives_the_weights_that_the_epoch_began_with(stub_spec, monkeypatch):
+    settings = {"schedule": "constant", "on_nan": "rollback"}
+    train(stub_spec, "one", epochs=1, **settings)
+    poison(monkeypatch, "training_step", nan_loss, lambda call: call == 2 * STEPS)
+    train(stub_spec, "two", epochs=2, **settings)
+    one, two = weights("one"), weights("two")
+    names = [name for name in one if name.startswith("network.")]
+    assert all(torch.equal(one[name], two[name]) for name in names)
+
+
+def test_averages_are_rolled_back_too(stub_spec, monkeypatch):
+    poison(monkeypatch, "training_step", inf_weight, lambda call: call == 3)
+    train(stub_spec, epochs=1, on_nan="rollback", ema=0.9)
+    assert all(t.isfinite().all() for t in weights("run").values())
+
+
+def test_a_run_is_not_rolled_back_for_ever(stub_spec, monkeypatch):
+    calls = poison(monkeypatch, "training_step", nan_loss)
+    with pytest.raises(TrainingError, match="after 3 rollbacks"):
+        train(stub_spec, on_nan="rollback")
+    assert len(calls) == 4
+
+
+def test_a_step_size_beyond_all_measure_is_named_with_flow_step_and_margin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "wild.ode"
+    spec.write_text(WILD)
+    for h in ("1e6", "1e20"):
+        with pytest.raises(TrainingError) as caught:
+            run.train(spec, {"h": h}, Options(exact=True), f"run{h}", Console(quiet=True))
+        assert "exact arithmetic fails in epoch 1" in caught.value.message
+        assert "step 1 of 2" in caught.value.message
+        assert "times its limit of stability" in caught.value.message
+        assert "shorten h" in caught.value.help
+
+
+def test_averages_take_the_precision_of_the_weights(stub_spec):
+    train(stub_spec, epochs=1, ema=0.9, precision="float64")
+    assert weights("run")["network.head.weight"].dtype == torch.float64
+    assert run.resume("run", {"epochs": 2}, console=Console(quiet=True)).epochs == 2
+
+
+def test_a_resumed_run_takes_the_rate_that_it_is_given(stub_spec):
+    train(stub_spec, epochs=1, optimizer="sgd(0.1)", schedule="constant")
+    changed = {"epochs": 2, "optimizer": "sgd(0.025, momentum = 0.5)"}
+    run.resume("run", changed, console=Console(quiet=True))
+    assert [row["lr"] for row in rows("run")] == pytest.approx([0.1, 0.025])
+
+
+@pytest.mark.parametrize("size", [NAN, float("inf"), 1e30])
+def test_weights_that_no_factor_brings_back_are_left_as_they_are(size):
+    flow = odenet.load(Path(__file__).parents[2] / "specs" / "hamiltonian.ode").flow(4, 3)
+    with torch.no_grad():
+        flow.K1[1, 0] = size
+    before = flow.K1.detach().clone()
+    network = torch.nn.Sequential(flow)
+    assert not stability(network) <= 1
+    rescale(network)
+    if size == 1e30:
+        assert 0 < stability(network) <= 1
+    else:
+        torch.testing.assert_close(flow.K1.detach(), before, rtol=0, atol=0, equal_nan=True)

@@ -1,0 +1,172 @@
+"""Pictures, paths and options of strangers: refused by name, or taken as they are."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from odenet.cli import app
+from odenet.compiler import loads
+from odenet.diagnostics import SpecError
+from odenet.model.tables.recipe import Call
+from odenet.sizes import parse_size
+from odenet.training.augment import build_transforms
+from odenet.training.errors import TrainingError
+from odenet.training.picture_folder import load_folder
+from odenet.training.pictures import decode
+from odenet.training.records import Options, Record, RunFolder
+from odenet.training.samples import Split
+from odenet.training.trainer import build_trainer
+
+SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
+
+
+def classes(folder, *names, each=3):
+    """Folders of small pictures."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for i in range(each):
+            Image.fromarray(np.full((4, 4), 40 * i, np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("path", ['p") # v2', "a\nb", "it's", "ü  ü", "{x}", "\\n"])
+def test_a_path_is_taken_as_it_is_whatever_it_holds(path):
+    recipe = loads(SPEC, set={"data": {"folder": [path]}}).recipe
+    assert recipe.data is not None and recipe.data["path"] == path
+
+
+def test_a_data_set_on_the_command_line_is_no_text_of_the_language(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = "discretise euler(h = 0.1)\nnet = input(1, 4, 4) -> conv(3, 2) -> flow(1) -> mean -> dense(2)\n"
+    (tmp_path / "net.ode").write_text(SPEC + net)
+    classes(tmp_path / "p", "cat", "dog")
+    found = CliRunner().invoke(app, ["train", "net.ode", "--data", 'folder:p") # v2'])
+    assert isinstance(found.exception, TrainingError | SpecError)
+    assert 'p") # v2 does not exist' in str(found.exception)
+
+
+@pytest.mark.parametrize("value", ["digits # no", 'folder("p") # v2', "digits\n# no"])
+def test_a_value_from_outside_has_no_comment(value):
+    with pytest.raises(SpecError, match="a value from outside has no comment"):
+        loads(SPEC, set={"data": value})
+
+
+def test_a_picture_that_is_a_pipe_is_damaged_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert decode(str(tmp_path / "pipe.png"), (1, 4, 4)) == f"{tmp_path / 'pipe.png'}: not a file"
+
+
+def test_a_postscript_file_by_the_name_of_a_picture_is_not_run(tmp_path):
+    (tmp_path / "x.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    assert "cannot identify image file" in str(decode(str(tmp_path / "x.png"), (1, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 32768], [65535, 257]], np.uint16), [0, 128, 255, 1]),
+        (np.array([[0, 2**30], [2**31 - 1, 2**24]], np.int32), [0, 128, 255, 2]),
+        (np.array([[0.0, 0.5], [1.0, 0.25]], np.float32), [0, 128, 255, 64]),
+        (np.array([[0.0, 100.0], [255.0, 7.0]], np.float32), [0, 100, 255, 7]),
+    ],
+)
+def test_grey_of_16_and_32_bits_keeps_its_values(tmp_path, values, expected):
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    image = decode(str(tmp_path / "x.tif"), (1, 2, 2))
+    assert isinstance(image, torch.Tensor)
+    assert image.flatten().tolist() == expected
+
+
+def test_a_class_that_is_a_link_to_the_folder_it_stands_in_is_refused(tmp_path):
+    classes(tmp_path, "cat", "dog")
+    (tmp_path / "again").symlink_to(tmp_path)
+    with pytest.raises(TrainingError, match="again leads to a folder that is read already"):
+        load_folder(str(tmp_path), (1, 4, 4))
+
+
+def test_a_loop_inside_a_class_is_read_once(tmp_path):
+    classes(tmp_path, "cat", "dog")
+    (tmp_path / "cat" / "loop").symlink_to(tmp_path / "cat")
+    data = load_folder(str(tmp_path), (1, 4, 4))
+    assert len(data.train) + len(data.test) == 6
+
+
+def test_a_class_that_is_a_link_to_elsewhere_is_read(tmp_path):
+    classes(tmp_path / "data", "cat")
+    classes(tmp_path / "elsewhere", "dogs")
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "elsewhere" / "dogs")
+    assert load_folder(str(tmp_path / "data"), (1, 4, 4)).classes == ("cat", "dog")
+
+
+def test_one_class_and_a_class_of_one_picture_are_refused(tmp_path):
+    classes(tmp_path / "one", "cat")
+    with pytest.raises(TrainingError, match="has one class, cat"):
+        load_folder(str(tmp_path / "one"), (1, 4, 4))
+    classes(classes(tmp_path / "few", "cat"), "dog", each=1)
+    with pytest.raises(TrainingError, match=r"class dog in .* has one picture"):
+        load_folder(str(tmp_path / "few"), (1, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["pad_crop", "cutout"])
+def test_an_augmentation_by_more_pixels_than_an_image_has_is_refused(name):
+    split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 8})])
+    with pytest.raises(TrainingError, match="larger than the images"):
+        build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 10**6})])
+
+
+def test_a_record_of_a_stranger_does_not_fetch_anything(tmp_path):
+    record = Record("x", {}, Options(download=True), ["a"], [0.0], [1.0])
+    folder = RunFolder(tmp_path)
+    folder.write_record(record)
+    assert json.loads(folder.record.read_text())["options"]["download"] is True
+    assert folder.read_record().options.download is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("nodes", 10**30), ("nodes", 0), ("nodes", -1), ("memory", -5)]
+)
+def test_an_option_that_no_machine_could_have_is_refused_where_it_stands(tmp_path, name, value):
+    folder = RunFolder(tmp_path)
+    options = vars(Options()) | {name: value}
+    record = {"name": "x", "settings": {}, "options": options}
+    record |= {"classes": ["a"], "mean": [0.0], "deviation": [1.0]}
+    folder.record.write_text(json.dumps(record))
+    with pytest.raises(TrainingError, match=rf"run\.json cannot be used: `{name}` is {value}"):
+        folder.read_record()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
+    pixels = np.full((4, 4), 0.5, np.float32)
+    pixels[1, 2] = value
+    Image.fromarray(pixels).save(tmp_path / "x.tif")
+    assert decode(str(tmp_path / "x.tif"), (1, 4, 4)) == (
+        f"{tmp_path / 'x.tif'}: a pixel is not a finite number"
+    )
+
+
+@pytest.mark.parametrize(("text", "size"), [("9" * 320, None), ("٣GB", None), ("1.5KiB", 1536)])
+def test_a_size_is_a_number_of_bytes_or_refused(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="Lightning counts GPUs itself")
+def test_more_devices_than_a_machine_could_run_are_refused(tmp_path):
+    recipe = loads(SPEC).recipe
+    for options, message in (
+        (Options(devices=10**9), "this machine has"),
+        (Options(strategy="xla"), "there is no strategy xla"),
+        (Options(strategy="ddp_spawn"), "there is no strategy ddp_spawn"),
+        (Options(strategy="ddp_fork"), "there is no strategy ddp_fork"),
+        (Options(strategy="ddp_notebook"), "there is no strategy ddp_notebook"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            build_trainer(RunFolder(tmp_path), recipe, options)

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from odenet.model.tables.recipe import OPTIMIZERS, Recipe
+from odenet.training import run
+from odenet.training.checkpoints import read_checkpoint
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
+from odenet.training.multilevel import refine_network, refine_optimizer
+from odenet.training.optim import build_optimizer, decay_groups
+from odenet.training.records import RunFolder
+from odenet.training.task import Task
+
+from . import stub
+
+
+def trained(optimizer="adamw"):
+    """A task with an optimizer that has taken steps."""
+    torch.manual_seed(0)
+    recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer, decay=0.1))
+    task = Task(stub.Network(10), recipe, 10)
+    stepper = build_optimizer(task.network, recipe.optimizer)
+    for _ in range(2):
+        task(torch.randn(8, 1, 8, 8)).square().mean().backward()
+        stepper.step()
+    return task, stepper
+
+
+def state_of(optimizer, network, name):
+    return optimizer.state[dict(network.named_parameters())[name]]
+
+
+def test_every_new_step_copies_its_left_neighbour():
+    task, _ = trained()
+    old = task.network.flow1
+    refine_network(task)
+    new = task.network.flow1
+    assert (new.steps, new.h) == (4, 0.25)
+    assert torch.equal(new.K, old.K[[0, 0, 1, 1]])
+    assert torch.equal(new.G, old.G)
+    for place, module in enumerate(new.f):
+        source = old.f[place // 2].state_dict()
+        assert all(torch.equal(value, source[key]) for key, value in module.state_dict().items())
+    assert new.f[0][1].weight is not new.f[1][1].weight
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_optimizers_averages_are_refined_like_the_parameters(name):
+    task, optimizer = trained(name)
+    key = "momentum_buffer" if name == "sgd" else "exp_avg"
+    network = task.network
+    before = {
+        path: state_of(optimizer, network, path)[key].clone()
+        for path, _ in network.named_parameters()
+    }
+    refine_optimizer(optimizer, task, refine_network(task))
+    after = {
+        path: state_of(optimizer, network, path)[key] for path, _ in network.named_parameters()
+    }
+    assert torch.equal(after["flow1.K"], before["flow1.K"][[0, 0, 1, 1]])
+    assert torch.equal(after["flow1.G"], before["flow1.G"])
+    assert torch.equal(after["head.weight"], before["head.weight"])
+    for step in range(4):
+        source = before[f"flow1.f.{step // 2}.1.weight"]
+        assert torch.equal(after[f"flow1.f.{step}.1.weight"], source)
+    if name != "sgd":
+        assert {state["step"].item() for state in optimizer.state.values()} == {2.0}
+
+
+def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
+    task, optimizer = trained()
+    refine_optimizer(optimizer, task, refine_network(task))
+    fresh = decay_groups(task.network, task.recipe.optimizer)
+    for group, expected in zip(optimizer.param_groups, fresh, strict=True):
+        assert [id(p) for p in group["params"]] == [id(p) for p in expected["params"]]
+        assert group["weight_decay"] == expected["weight_decay"]
+    before = task.network.flow1.K.detach().clone()
+    task(torch.randn(8, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(task.network.flow1.K, before)
+
+
+def test_a_network_that_is_nothing_but_a_flow_is_refined():
+    task = Task(stub.MomentumFlow(4, 2), Recipe(), 4)
+    refine_network(task)
+    assert flows(task)["network"].steps == 4
+
+
+def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_spec):
+    result = run.train(
+        stub_spec, {"levels": "[1, 2]", "ema": 0.9}, out="run", console=Console(quiet=True)
+    )
+    checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("last"))
+    assert checkpoint["odenet"]["level"] == 2
+    assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8
+    assert result.saved is not None
+    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+
+
+def test_the_best_epoch_may_lie_before_a_level(stub_spec):
+    frozen = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
+    run.train(stub_spec, frozen, out="run", console=Console(quiet=True))
+    assert run.evaluate("run", weights="best")["accuracy"] >= 0
+
+
+def test_a_flow_without_a_step_size_cannot_be_refined():
+    network = nn.Sequential(stub.MomentumFlow(4, 2))
+    del network[0].h
+    with pytest.raises(TrainingError, match="no step size"):
+        refine_network(network)

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from odenet.model.tables.recipe import OPTIMIZERS, SCHEDULES, Recipe
+from odenet.runtime import norm_layers
+from odenet.training.optim import build_optimizer, build_schedule, cycle_ends, decay_groups
+
+from . import stub
+
+STEPS = 7  # in an epoch
+
+
+def rates(recipe, epochs):
+    """The learning rates of a recipe's schedule, step by step."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], recipe.optimizer["lr"])
+    return follow(optimizer, build_schedule(optimizer, recipe, STEPS), epochs * STEPS)
+
+
+def follow(optimizer, schedule, steps):
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def recipe(schedule, epochs=12, levels=()):
+    sgd = OPTIMIZERS.default("sgd", lr=0.1)
+    return Recipe(epochs=epochs, levels=levels, optimizer=sgd, schedule=schedule)
+
+
+def torch_rates(kind, epochs=12, lr=0.1, **options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr)
+    return follow(optimizer, kind(optimizer, **options), epochs * STEPS)
+
+
+def test_steps_agree_with_torch():
+    ours = rates(recipe(SCHEDULES.default("steps", at=(4, 9), factor=0.1)), 12)
+    theirs = torch_rates(lr_scheduler.MultiStepLR, milestones=[4 * STEPS, 9 * STEPS], gamma=0.1)
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_cosine_agrees_with_torch():
+    ours = rates(recipe(SCHEDULES.default("cosine", to=1e-3)), 12)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * STEPS, eta_min=1e-3)
+    assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_a_constant_rate_is_constant():
+    assert set(rates(recipe(SCHEDULES.default("constant")), 12)) == {0.1}
+
+
+def test_the_rate_rises_linearly_during_the_warm_up():
+    found = rates(recipe(SCHEDULES.default("constant", warmup=2.0)), 4)
+    assert found[: 2 * STEPS] == pytest.approx([0.1 * (k + 1) / 15 for k in range(2 * STEPS)])
+    assert found[2 * STEPS :] == [0.1] * (2 * STEPS)
+
+
+def test_cosine_begins_after_its_warm_up():
+    found = rates(recipe(SCHEDULES.default("cosine", warmup=3.0)), 12)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=9, T_max=9 * STEPS)
+    assert found[3 * STEPS :] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_a_level_starts_the_schedule_anew():
+    levels = recipe(SCHEDULES.default("cosine", to=1e-3, warmup=1.0), levels=(4, 9))
+    assert cycle_ends(levels) == (4, 9, 12)
+    found = rates(levels, 12)
+    second = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * STEPS, eta_min=1e-3)
+    assert found[4 * STEPS : 9 * STEPS] == pytest.approx(second, rel=1e-9)
+    assert found[9 * STEPS] == 0.1
+
+
+def test_levels_after_the_last_epoch_start_no_cycle():
+    assert cycle_ends(Recipe(epochs=5, levels=(3, 8))) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (OPTIMIZERS.default("sgd", nesterov="yes", decay=0.1), torch.optim.SGD),
+        (OPTIMIZERS.default("adam"), torch.optim.Adam),
+        (OPTIMIZERS.default("adamw"), torch.optim.AdamW),
+    ],
+)
+def test_every_optimizer_is_torchs(call, kind):
+    optimizer = build_optimizer(stub.Network(10), call)
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["weight_decay"] == call["decay"]
+    assert optimizer.param_groups[0]["lr"] == call["lr"]
+
+
+def names_of(network, group):
+    names = {id(p): name for name, p in network.named_parameters()}
+    return {names[id(p)] for p in group["params"]}
+
+
+def test_biases_and_norms_do_not_decay():
+    network = stub.Network(10)
+    decaying, others = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1))
+    assert names_of(network, decaying) == {
+        "stem.weight", "head.weight", "flow1.K", "flow1.G", "flow1.f.0.1.weight",
+        "flow1.f.1.1.weight",
+    }  # fmt: skip
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    assert len(decaying["params"]) + len(others["params"]) == len(list(network.parameters()))
+
+
+def test_a_norm_with_a_positive_gain_does_not_decay():
+    network = norm_layers(1, "batch", 4, positive=True)
+    decaying, _ = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1))
+    assert decaying["params"] == []
+
+
+def test_everything_decays_when_asked():
+    network = stub.Network(10)
+    _, others = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1, decay_on="all"))
+    assert others["params"] == []

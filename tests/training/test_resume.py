@@ -1,0 +1,116 @@
+"""A run that is stopped goes on as if it had not been."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from odenet.training import run
+from odenet.training.errors import TrainingError
+from odenet.training.records import RunFolder
+from odenet.training.stopping import Stopped
+from odenet.training.task import Task
+
+from .runs import assert_same_run, rows, train, weights
+
+
+class StopAt:
+    """Sends a signal to the process at one training step."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
+        taken = Task.training_step
+        self.steps = 0
+
+        def training_step(task, batch, index):
+            self.steps += 1
+            if self.steps == step:
+                os.kill(os.getpid(), number)
+            return taken(task, batch, index)
+
+        monkeypatch.setattr(Task, "training_step", training_step)
+
+
+EVERYTHING = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
+
+
+@pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
+    train(stub_spec, "whole", **settings)
+    with monkeypatch.context() as patch:
+        StopAt(patch, step)
+        with pytest.raises(Stopped):
+            train(stub_spec, "run", **settings)
+    assert not RunFolder(Path("run")).result.exists()
+    result = run.resume("run", console=Console(quiet=True))
+    assert_same_run("run", "whole")
+    assert result.epochs == 3
+
+
+def test_ctrl_c_stops_like_sigterm(stub_spec, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    StopAt(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(Stopped):
+        train(stub_spec)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert RunFolder(Path("run")).checkpoint("last").is_file()
+
+
+def test_a_run_can_be_made_longer(stub_spec):
+    train(stub_spec, epochs=1)
+    result = run.resume("run", {"epochs": 2}, console=Console(quiet=True))
+    assert result.epochs == 2
+    assert [row["epoch"] for row in rows("run")] == [0, 1]
+
+
+def test_resuming_a_complete_run_changes_nothing(stub_spec):
+    train(stub_spec, epochs=1)
+    before = rows("run"), weights("run")
+    run.resume("run", console=Console(quiet=True))
+    assert rows("run") == before[0]
+    assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
+
+
+def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spec):
+    train(stub_spec, epochs=1)
+    run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
+    last = rows("run")[-1]
+    measured = run.evaluate("run", weights="last")
+    assert measured["accuracy"] == last["test_accuracy"]
+    assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("begun", "change", "name"),
+    [
+        ({}, {"holdout": 0.2}, "holdout = 0"),
+        ({"holdout": 0.2}, {"holdout": 0}, "holdout = 0.2"),
+        ({"holdout": 0.2}, {"seed": 9}, "seed = 0"),
+        ({"holdout": 0.2}, {"fraction": 0.5}, "fraction = 0.25"),
+        ({}, {"augment": "[standardise(image)]"}, "standardise = data"),
+    ],
+)
+def test_what_says_which_samples_a_run_is_measured_on_does_not_change(
+    stub_spec, begun, change, name
+):
+    train(stub_spec, epochs=1, **begun)
+    before = Path("run/run.json").read_bytes()
+    with pytest.raises(TrainingError, match=f"was begun with {name}"):
+        run.resume("run", {"epochs": 2} | change, console=Console(quiet=True))
+    assert Path("run/run.json").read_bytes() == before
+
+
+def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "training_step", _killed)
+        with pytest.raises(KeyError, match="killed"):
+            train(stub_spec, epochs=1)
+    run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
+    assert run.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+
+
+def _killed(task, batch, index):
+    raise KeyError("killed")

@@ -1,0 +1,241 @@
+import json
+import math
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import odenet
+from odenet.model.tables.recipe import Recipe
+from odenet.training import run
+from odenet.training.averaging import MovingAverage
+from odenet.training.checkpoints import read_checkpoint
+from odenet.training.errors import TrainingError
+from odenet.training.records import Options, RunFolder
+from odenet.training.results import show_result, time_saved
+from odenet.training.task import Task
+
+from . import stub
+from .runs import assert_same_run, rows, train, weights
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_run_leaves_everything_that_reproduces_it(stub_spec):
+    result = train(stub_spec, epochs=2)
+    folder = RunFolder(Path("run"))
+    assert folder.spec.read_text() == stub.SPEC
+    assert folder.module.read_text() == "# the generated module\n"
+    assert folder.certificate.read_text() == "spectrum open: it was not looked at\n"
+    assert (folder.path / "certificate.json").read_text() == "{}\n"
+    assert folder.curves.read_bytes()[:4] == b"\x89PNG"
+    assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert folder.read_record().settings == {"epochs": 2}
+    assert [row["epoch"] for row in folder.rows()] == [0, 1]
+    assert json.loads(folder.result.read_text())["accuracy"] == result.accuracy
+    assert result.accuracy == folder.rows()[-1]["test_accuracy"]
+
+
+def test_the_network_learns_the_digits(stub_spec):
+    result = train(stub_spec, epochs=6, fraction=1, optimizer="adamw(0.01)")
+    assert result.accuracy > 0.9
+
+
+def test_the_same_seed_gives_the_same_run_and_another_a_different_one(stub_spec):
+    train(stub_spec, "first", epochs=1)
+    train(stub_spec, "again", epochs=1)
+    train(stub_spec, "other", epochs=1, seed=1)
+    assert_same_run("again", "first")
+    assert rows("other") != rows("first")
+
+
+def test_evaluation_gives_the_accuracy_of_training(stub_spec):
+    result = train(stub_spec)
+    scores = run.evaluate("run")
+    assert (scores["data"], scores["accuracy"]) == ("digits", result.best_accuracy)
+    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+
+
+def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
+    averages = []
+    taken = MovingAverage.on_train_batch_end
+
+    def on_train_batch_end(self, trainer, task, *rest):
+        before = [p.clone() for p in self.average.parameters()]
+        taken(self, trainer, task, *rest)
+        decay = 0.9 if averages else 0.0
+        for old, new, current in zip(
+            before, self.average.parameters(), task.parameters(), strict=True
+        ):
+            torch.testing.assert_close(new, decay * old + (1 - decay) * current)
+        averages.append(self.average)
+
+    monkeypatch.setattr(MovingAverage, "on_train_batch_end", on_train_batch_end)
+    result = train(stub_spec, ema=0.9, epochs=2)
+    kept = weights("run")
+    for name, parameter in averages[-1].named_parameters():
+        assert torch.equal(kept[name], parameter)
+    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+
+
+def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
+    result = train(stub_spec, holdout=0.2)
+    assert result.watched == "val"
+    assert "val_accuracy" in rows("run")[0] and "test_accuracy" not in rows("run")[0]
+    assert result.test_accuracy == run.evaluate("run")["accuracy"]
+
+
+def test_training_stops_at_its_target(stub_spec):
+    assert train(stub_spec, target=0.01).epochs == 1
+
+
+def test_training_stops_without_progress(stub_spec):
+    frozen = "sgd(1e-30, momentum = 0)"
+    assert train(stub_spec, epochs=20, patience=1, optimizer=frozen).epochs < 20
+
+
+def test_norms_shared_among_processes_are_the_same_network():
+    network = odenet.load(ROOT / "specs" / "momentum.ode", set={"n": 2, "w": 4}).network().eval()
+    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(network))
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in shared.modules())
+    assert shared.state_dict().keys() == network.state_dict().keys()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(shared(images), network(images))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
+    with pytest.raises(TrainingError, match="loss is not finite in epoch 1, step 2") as caught:
+        train(stub_spec, optimizer="sgd(1e30)")
+    assert "lr" in caught.value.help
+
+
+def test_gradients_are_clipped(stub_spec):
+    torch.manual_seed(0)
+    start = {k: v.clone() for k, v in stub.Network(10).state_dict().items()}
+    train(
+        stub_spec, epochs=1, clip=1e-6, optimizer="sgd(1, momentum = 0)", schedule="constant",
+    )  # fmt: skip
+    moved = weights("run")["network.head.weight"] - start["head.weight"]
+    assert 0 < moved.norm() < 6e-6
+
+
+def test_the_penalties_are_the_papers(stub_spec):
+    network = stub.Network(10)
+    task = Task(network, Recipe(smooth=0.5), 10)
+    flow = network.flow1
+    expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
+    torch.testing.assert_close(task.penalty(), expected)
+
+
+def test_double_precision_trains_in_double_precision(stub_spec):
+    train(stub_spec, epochs=1, precision="float64")
+    assert weights("run")["network.head.weight"].dtype == torch.float64
+
+
+def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
+    train(stub_spec, epochs=1)
+    for name in ("7", "3"):
+        (tmp_path / "mine" / "train" / name).mkdir(parents=True)
+        (tmp_path / "mine" / "test" / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / name / "a.png")
+    checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
+    checkpoint["state_dict"]["network.head.weight"].zero_()
+    checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
+    torch.save(checkpoint, "run/checkpoints/best.ckpt")
+    mine = {"data": "folder('mine')".replace("'", '"')}
+    assert run.evaluate("run", mine)["accuracy"] == 0.5
+    (tmp_path / "mine" / "test" / "x").mkdir()
+    (tmp_path / "mine" / "train" / "x").mkdir()
+    for split in ("train", "test"):
+        Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / "x" / "a.png")
+    with pytest.raises(TrainingError, match="does not know the class x"):
+        run.evaluate("run", mine)
+
+
+def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
+    for name in ("ants", "bees"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (9, 9)).save(tmp_path / "mine" / name / f"{number}.png")
+    (tmp_path / "mine" / "bees" / "4.png").write_bytes(b"broken")
+    result = train(stub_spec, data='folder("mine")', epochs=1, batch=4, fraction=1)
+    assert len(result.damaged) == 1 and "4.png" in result.damaged[0]
+    show_result(result, Console(width=200))
+    assert "left out 1 damaged picture" in capsys.readouterr().out
+
+
+def test_a_full_folder_is_not_written_over(stub_spec, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("")
+    with pytest.raises(TrainingError, match="run is not empty"):
+        train(stub_spec)
+
+
+def test_runs_are_numbered(stub_spec, tmp_path):
+    (tmp_path / "runs" / "stub-1").mkdir(parents=True)
+    assert Path(train(stub_spec, None, epochs=1).folder).name == "stub-2"
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(TrainingError, match=r"not the folder of a run|cannot be used"):
+        run.evaluate(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(stub_spec):
+    train(stub_spec, epochs=1)
+    Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
+    with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
+        run.evaluate("run")
+
+
+def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
+    with pytest.raises(TrainingError, match="no strategy dpp") as caught:
+        run.train(stub_spec, {}, Options(strategy="dpp"), "run", Console(quiet=True))
+    assert caught.value.help == "did you mean `ddp`?"
+    with pytest.raises(TrainingError, match="devices"):
+        run.train(stub_spec, {}, Options(devices="many"), "run", Console(quiet=True))
+    assert not Path("run").exists()
+
+
+def test_an_epoch_that_no_memory_could_hold_the_order_of_is_refused(stub_spec):
+    with pytest.raises(TrainingError, match="repeat = 1000000000 makes an epoch of"):
+        run.train(stub_spec, {"repeat": 10**9}, out="run", console=Console(quiet=True))
+    assert not Path("run").exists()
+
+
+def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
+    with pytest.raises(TrainingError, match="the stub has no inverse"):
+        run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
+    assert not Path("run").exists()
+
+
+def test_a_spec_without_data_says_how_to_give_some(stub_spec):
+    stub_spec.write_text(stub.SPEC.partition("train {")[0])
+    with pytest.raises(TrainingError) as caught:
+        train(stub_spec)
+    assert "--data" in caught.value.help
+
+
+def test_the_time_that_levels_save_is_measured_by_the_last_level():
+    recipe = Recipe(epochs=4, levels=(2,))
+    table = [{"seconds": s} for s in (1.0, 2.0, 4.0, 6.0)]
+    assert time_saved(table, recipe) == pytest.approx(0.25)
+    assert time_saved(table[:2], recipe) is None
+    assert time_saved(table, Recipe(epochs=4)) is None
+    assert math.isfinite(time_saved(table, recipe))
+
+
+def test_a_network_of_another_width_than_the_classes_is_refused(stub_spec, monkeypatch):
+    program = replace(stub.load(stub_spec), classes=None)
+    monkeypatch.setattr(stub.Program, "network", lambda *_, **__: stub.Network(7))
+    monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: program)
+    with pytest.raises(TrainingError, match="has 10 classes, and the network gives 7 numbers"):
+        train(stub_spec)

@@ -1,0 +1,155 @@
+"""A run's folder belongs to one training, and an interrupted start blocks nobody."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from odenet.files import WriteError
+from odenet.training import run
+from odenet.training.errors import TrainingError
+from odenet.training.records import RunFolder
+from odenet.training.run_lock import LOCK, locked, new_run
+
+from .runs import assert_same_run, train
+
+QUIET = Console(quiet=True)
+CLAIM = """
+import sys, time
+from pathlib import Path
+from rich.console import Console
+from odenet.training.run_lock import new_run
+from odenet.training.errors import TrainingError
+
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with new_run("digits", sys.argv[1] or None, Console(quiet=True)) as folder:
+        (folder.path / "run.json").write_text(str(folder.path))
+        print(folder.path, flush=True)
+        sys.stdin.readline()
+except TrainingError as error:
+    print("refused:", error.message, flush=True)
+"""
+
+
+class Claimers:
+    """Processes that claim a folder at the same moment."""
+
+    def __init__(self, count, out=""):
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", CLAIM, out]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+        for process in self.processes:
+            process.stdout.readline()
+        self.go_on()
+        self.said = [process.stdout.readline().strip() for process in self.processes]
+
+    def go_on(self):
+        for process in self.processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    def kill(self):
+        for process in self.processes:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+
+def test_trainings_that_start_together_take_a_folder_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    claimers = Claimers(4)
+    claimers.kill()
+    assert sorted(claimers.said) == [f"runs/digits-{number}" for number in (1, 2, 3, 4)]
+
+
+def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_lives(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    claimers = Claimers(3, "out")
+    refused = [said for said in claimers.said if said.startswith("refused: ")]
+    assert len(refused) == 2 and "out" in claimers.said
+    with pytest.raises(TrainingError, match=r"out is in use: process \d+ on .* trains there"):
+        with locked(RunFolder(Path("out")), QUIET):
+            pass
+    claimers.kill()
+    with locked(RunFolder(Path("out")), QUIET):  # the dead keep nothing
+        pass
+
+
+def test_a_start_that_was_interrupted_can_begin_again(stub_spec, tmp_path):
+    (tmp_path / "run" / "used").mkdir(parents=True)
+    for name in (LOCK, "spec.ode", "used/1.ode", ".odenet-0123456789abcdef.partial"):
+        (tmp_path / "run" / name).write_text("cut sho")
+    train(stub_spec, epochs=1)
+    assert not (tmp_path / "run" / "used").exists()
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+@pytest.mark.parametrize("name", ["precious", "spec.ode", ".hidden"])
+def test_a_folder_with_somebodys_files_is_left_alone(stub_spec, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("precious")
+    with pytest.raises(TrainingError, match="run is not empty"):
+        train(stub_spec)
+    assert os.listdir(tmp_path / "run") == [name]
+    (tmp_path / "run" / LOCK).write_text("")
+    if name != "spec.ode":
+        with pytest.raises(TrainingError, match="run is not empty"):
+            train(stub_spec)
+
+
+def test_a_start_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for out in (None, "new", "there"):
+        with pytest.raises(ValueError), new_run("digits", out, QUIET):
+            raise ValueError
+    assert sorted(os.listdir(tmp_path)) == ["runs", "there"]
+    assert os.listdir("runs") == os.listdir("there") == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(stub_spec, tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(WriteError) as caught:
+        train(stub_spec)
+    assert caught.value.filename == "run"
+
+
+def test_a_run_that_ended_before_its_first_epoch_begins_anew(stub_spec, monkeypatch):
+    train(stub_spec, "whole")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(stub_spec)
+    run.resume("run", console=QUIET)
+    assert_same_run("run", "whole")
+
+
+def test_a_run_that_lost_its_checkpoint_does_not_begin_anew(stub_spec):
+    train(stub_spec, epochs=1)
+    RunFolder(Path("run")).last.unlink()
+    with pytest.raises(TrainingError, match=r"has no checkpoint last.ckpt"):
+        run.resume("run", console=QUIET)
+    assert RunFolder(Path("run")).checkpoint("best").is_file()
+
+
+def test_a_disk_that_is_full_at_the_lock_is_said_of_the_lock(stub_spec, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(WriteError) as caught:
+        train(stub_spec, epochs=1)
+    assert caught.value.filename == str(Path("run") / ".lock")

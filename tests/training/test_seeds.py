@@ -1,0 +1,35 @@
+"""Several trainings of one recipe."""
+
+from pathlib import Path
+
+import pytest
+
+from odenet.training.records import RunFolder
+from odenet.training.seeds import interval
+
+from .test_commands import odenet as command
+
+SPEC = Path(__file__).parents[2] / "specs" / "digits.ode"
+SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=1", "--set", "batch=16"]
+
+
+def test_the_interval_is_students():
+    # Student 1908, the differences of Table I: n = 10, mean 1.58, s = 1.230 (divisor n - 1)
+    gained = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    mean, half = interval(gained)
+    assert mean == pytest.approx(1.58)
+    assert half == pytest.approx(2.262 * 1.230 / 10**0.5, rel=1e-3)  # t of 9 degrees, tabulated
+
+
+def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
+    output = command("train", SPEC, *SHORT, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs")
+    assert "interval of the mean of 2 seeds" in output
+    found = {folder.name for folder in (tmp_path / "runs").iterdir()}
+    assert found == {"seed-3", "seed-4"}
+    weights = {RunFolder(tmp_path / "runs" / name).result.read_text() for name in found}
+    assert len(weights) == 2
+
+
+def test_seeds_do_not_go_on_with_a_run(tmp_path):
+    output = command("train", "--resume", tmp_path, "--seeds", 2, code=2)
+    assert "starts new runs on one device" in output

@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.runtime.stretch import largest_stretch
+from odenet.training import run
+from odenet.training.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
+from odenet.training.study_figures import draw_depth_law
+
+from .test_commands import odenet as command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run of the digits' network."""
+    folder = tmp_path_factory.mktemp("runs") / "digits-1"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    given = {"epochs": 1, "fraction": 0.2, "n": 2}
+    run.train(ROOT / "specs" / "digits.ode", given, out=str(folder), console=Console(quiet=True))
+    yield folder
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def study(finished):
+    return study_run(finished, samples=10_000)  # more than there are: all
+
+
+def test_a_step_left_out_is_a_step_whose_operators_are_zero():
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(8, 4).requires_grad_(False)
+    u = torch.randn(2, 8, 5, 5)
+    with reordered(flow, [0, 1, 3]):
+        without = flow(u)
+    assert not torch.equal(flow(u), without)
+    for name in flow.operators:
+        getattr(flow, name)[2] = 0
+    torch.testing.assert_close(flow(u), without)
+
+
+def test_every_step_has_its_lesion_norm_and_energy(finished, study):
+    assert [len(flow.dropped) for flow in study.flows] == [2, 2]
+    assert [len(flow.energy) for flow in study.flows] == [3, 3]
+    assert [set(flow.spectrum) for flow in study.flows] == [{0, 1}, {0, 1}]
+    assert study.depth == 4
+    assert study.accuracy == pytest.approx(run.evaluate(finished)["accuracy"])
+
+
+def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
+    for flow in study.flows:
+        for values in flow.spectrum.values():
+            assert np.abs(np.real(values)).max() < 1e-3 * np.abs(values).max()
+
+
+def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "small.ode"
+    spec.write_text(
+        "state x\nparam K : conv(3)\nx' = tanh(K x)\ndiscretise euler(h = 0.5)\n"
+        "net = input(1, 8, 8) -> conv(3, 4) -> pool(2) -> flow(3) -> mean -> dense(10)\n"
+        "train {\n data = digits\n epochs = 1\n fraction = 0.05\n batch = 16\n}\n"
+    )
+    run.train(spec, out="run", console=Console(quiet=True))
+    (flow,) = study_run("run", samples=20).flows
+    task, data, _ = run.restore("run")
+    (module,) = (m for m in task.network.modules() if isinstance(m, odenet.runtime.Flow))
+    entries = []
+    module.register_forward_pre_hook(lambda _module, arguments: entries.append(arguments[0]))
+    study_run_inputs = data.transforms(data.test.inputs)
+    with torch.no_grad():
+        task.eval()(study_run_inputs)
+        states = [state.x for state in module.trajectory(entries[0])]
+    change = (states[1] - states[0]).flatten(1).norm(dim=1)
+    assert change.min() < flow.changes[0] < change.max()
+    assert flow.energy == []
+
+
+def test_the_exponent_of_the_depth_is_found(tmp_path):
+    def of(depth):
+        steps = [1.0] * depth
+        flow = FlowStudy(
+            name="flow",
+            dropped=steps,
+            thinned=[(1, 1.0)],
+            shuffled=[(0.5, 1.0)],
+            states=steps,
+            rates=steps,
+            changes=[3 / depth] * depth,
+            energy=[],
+            spectrum={},
+            lyapunov=0.0,
+        )
+        return Study("run", 1.0, [flow])
+
+    studies = [of(depth) for depth in (4, 8, 32)]
+    assert depth_law(studies) == pytest.approx(-1)
+    draw_depth_law(studies, tmp_path / "depth.png")
+    assert (tmp_path / "depth.png").stat().st_size > 5_000
+
+
+def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
+    output = command("study", finished, "--samples", 20, "-o", tmp_path)
+    assert "4 steps" in output and "worst drop" in output
+    pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
+    assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
+
+
+def test_several_runs_share_a_panel_over_time(finished, tmp_path):
+    command("study", finished, finished, "--samples", 20, "-o", tmp_path)
+    assert (tmp_path / "rates.png").stat().st_size > 5_000
+
+
+def test_the_disorder_of_an_order_counts_its_reversed_pairs():
+    assert disorder([0, 1, 2, 3]) == 0 and disorder([3, 2, 1, 0]) == 1
+    assert disorder([1, 0, 2, 3]) == pytest.approx(1 / 6)
+    assert disorder([0]) == 0
+
+
+def test_leaving_out_and_shuffling_are_graded(study):
+    for flow in study.flows:
+        assert [count for count, _ in flow.thinned] == [1, 2]
+        assert min(share for share, _ in flow.shuffled) >= 0
+        assert {accuracy for share, accuracy in flow.shuffled if share == 0} <= {study.accuracy}
+
+
+def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
+    torch.manual_seed(0)
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(4, 5).double()
+    u = torch.randn(1, 4, 3, 3).double()
+    y, z = u.split(2, 1)
+    first = torch.cat([y.flatten(), z.flatten()])
+
+    def last(flat):
+        y, z = flat.view(2, 1, 2, 3, 3)
+        for step in range(5):
+            y = y + flow.h * flow.rate_Y(z, flow.K1[step], flow.b1[step])
+            z = z + flow.h * flow.rate_Z(y, flow.K2[step], flow.b2[step])
+        return torch.cat([y.flatten(), z.flatten()])
+
+    jacobian = torch.autograd.functional.jacobian(last, first)
+    largest = torch.linalg.svdvals(jacobian)[0].item()
+    assert largest_stretch(flow, u, 300) == pytest.approx(largest, rel=1e-6)
+    assert largest_stretch(flow, u) <= largest * (1 + 1e-12)

@@ -1,0 +1,167 @@
+"""A run after training: loaded, asked and exported, without the data it was trained on."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+
+import odenet
+from odenet.training import exporting, run
+from odenet.training.errors import TrainingError
+from odenet.training.exporting import export_run
+
+from .test_commands import odenet as command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run of the digits' network."""
+    folder = tmp_path_factory.mktemp("runs") / "digits-1"
+    given = {"epochs": 3, "fraction": 0.3, "n": 1, "batch": 16}
+    run.train(ROOT / "specs" / "digits.ode", given, out=str(folder), console=Console(quiet=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(finished):
+    return odenet.load_run(finished)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """The digits as uint8, scaled as the data set does: 0 to 16 becomes 0 to 255."""
+    return torch.from_numpy(load_digits().images * (255 / 16)).round().to(torch.uint8)[:, None]
+
+
+def by_hand(trained, pixels, record):
+    """Preprocessing and network written out."""
+    mean, deviation = (
+        torch.tensor(record[name]).view(1, -1, 1, 1) for name in ("mean", "deviation")
+    )
+    with torch.no_grad():
+        return trained.network((pixels.float() / 255 - mean) / deviation).softmax(1)
+
+
+def test_a_loaded_run_says_what_evaluation_measures(finished, trained):
+    _, data, _ = run.restore(finished)
+    labels = trained.predict(data.test.inputs).labels
+    right = [trained.classes[i] for i in data.test.labels.tolist()]
+    accuracy = sum(a == b for a, b in zip(labels, right, strict=True)) / len(right)
+    assert accuracy == pytest.approx(run.evaluate(finished)["accuracy"])
+
+
+def test_preprocessing_is_that_of_the_training(finished, trained, pixels):
+    record = vars(run.RunFolder(finished).read_record())
+    found = trained.predict(pixels[:20]).probabilities
+    torch.testing.assert_close(found, by_hand(trained, pixels[:20], record))
+
+
+def test_pictures_of_any_kind_are_read(trained, pixels, tmp_path):
+    image = Image.fromarray(pixels[3, 0].numpy())
+    image.save(tmp_path / "grey.png")
+    image.convert("RGB").resize((16, 16), Image.Resampling.NEAREST).save(tmp_path / "colour.png")
+    found = trained.predict([tmp_path / "grey.png", str(tmp_path / "colour.png"), image])
+    of_pixels = trained.predict(pixels[3:4]).probabilities
+    torch.testing.assert_close(found.probabilities[:1], of_pixels)
+    torch.testing.assert_close(found.probabilities[2:], of_pixels)
+    assert found.probabilities.shape == (3, 10) and len(found.top(3)[0]) == 3
+    assert found.top(99)[0][0][1] == pytest.approx(float(of_pixels.max()))
+    assert trained.predict([]).labels == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("one.png", "one picture, not several"),
+        (torch.zeros(2, 1, 8, 8), "of torch.uint8, not"),
+        (torch.zeros(1, 8, 8, dtype=torch.uint8), "is (B, C, H, W)"),
+        (["missing.png"], "missing.png: not a file"),
+    ],
+)
+def test_what_is_no_batch_of_pictures_is_refused(trained, given, message):
+    with pytest.raises(TrainingError, match=None) as error:
+        trained.predict(given)
+    assert message in str(error.value)
+
+
+def test_points_are_predicted_and_are_not_pictures(tmp_path):
+    spec = tmp_path / "points.ode"
+    spec.write_text(
+        "state x\nparam K : dense\nx' = tanh(K x)\ndiscretise euler(h = 0.5)\n"
+        "net = input(2) -> dense(4) -> flow(2) -> dense(2)\n"
+        "train {\n data = moons(n = 100)\n epochs = 1\n}\n"
+    )
+    run.train(spec, out=str(tmp_path / "run"), console=Console(quiet=True))
+    trained = odenet.load_run(tmp_path / "run")
+    assert len(trained.predict(torch.randn(300, 2)).labels) == 300
+    with pytest.raises(TrainingError) as error:
+        trained.predict(["a.png"])
+    assert "takes (2), not pictures" in str(error.value)
+    written = export_run(trained, tmp_path / "points.pt2")
+    assert written.takes == "(batch, 2) float32"
+
+
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_an_exported_network_takes_pixels_and_gives_the_scores(trained, pixels, tmp_path, ending):
+    path = tmp_path / f"network.{ending}"
+    if ending == "onnx":
+        onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
+    export_run(trained, path)
+    if ending == "onnx":
+        session = onnxruntime.InferenceSession(path)
+        (scores,) = session.run(["scores"], {"input": pixels[:7].numpy()})
+        scores = torch.from_numpy(scores)
+    else:
+        scores = torch.export.load(path).module()(pixels[:7])
+    torch.testing.assert_close(scores.softmax(1), trained.predict(pixels[:7]).probabilities)
+
+
+def test_exported_weights_are_those_of_the_network(trained, tmp_path):
+    export_run(trained, tmp_path / "network.safetensors")
+    found = load_file(tmp_path / "network.safetensors")
+    wanted = trained.network.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_what_does_not_compute_the_same_is_not_written(trained, tmp_path, monkeypatch):
+    def wrong(model, sample):
+        return b"", lambda inputs: model(inputs) + 1
+
+    monkeypatch.setitem(exporting._FORMATS, ".pt2", wrong)
+    with pytest.raises(TrainingError) as error:
+        export_run(trained, tmp_path / "network.pt2")
+    assert "nothing was written" in str(error.value)
+    with pytest.raises(TrainingError) as error:
+        export_run(trained, tmp_path / "network.ts")
+    assert ".pt2 (torch.export, in place of TorchScript)" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commands_predict_and_export(finished, pixels, tmp_path):
+    for name in ("b", "a"):
+        Image.fromarray(pixels[0, 0].numpy()).save(tmp_path / f"{name}.png")
+    table = tmp_path / "table.csv"
+    output = command("predict", finished, tmp_path, tmp_path / "a.png", "--top", 2, "--csv", table)
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
+    assert lines[2] == f"wrote {table}"
+    header, *rows = csv.reader(table.read_text(encoding="utf-8").splitlines())
+    assert header[:3] == ["sample", "class", "0"] and len(rows) == 2
+    assert sum(map(float, rows[0][2:])) == pytest.approx(1, abs=1e-4)
+    output = command("export", finished, "-o", tmp_path / "network.pt2")
+    assert "(batch, 1, 8, 8) uint8 pixels" in output and "scores of 10 classes" in output
+
+
+def test_files_that_cannot_be_read_are_named_after_the_others(finished, pixels, tmp_path):
+    Image.fromarray(pixels[0, 0].numpy()).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("not a picture")
+    output = command("predict", finished, tmp_path, code=1)
+    assert "good.png" in output and f"cannot read {tmp_path}/bad.png" in output

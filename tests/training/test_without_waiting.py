@@ -1,0 +1,157 @@
+"""No training step waits for a GPU, as far as the device `meta` can show (tests/waiting.py)."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses import FakeTensorMode
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
+from odenet.training.augment import build_transforms
+from odenet.training.averaging import MovingAverage
+from odenet.training.loader import Batches, BatchPlan
+from odenet.training.optim import build_optimizer
+from odenet.training.pictures import PictureReader
+from odenet.training.samples import Split
+from odenet.training.task import Task
+from tests.waiting import Copies
+
+from . import stub
+from .runs import train
+
+META = torch.device("meta")
+
+
+def averaging(task, device):
+    """A moving average as Lightning sets it up, its weights bound for a device."""
+    average = MovingAverage(0.9)
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=device))
+    average.setup(trainer, task, "fit")
+    return average
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
+    recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
+    with META:
+        task = Task(stub.Network(10), recipe, 10)
+        batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
+    optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
+    average = averaging(task, META)
+    with Copies() as copies:
+        for _ in range(3):
+            optimizer.zero_grad()
+            task.training_step(batch, 0).backward()
+            nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+            optimizer.step()
+            average._averaged.update_parameters(task)
+        task.validation_step(batch, 0)
+    assert copies.found == []
+
+
+@pytest.mark.parametrize("size", [10, 50])
+def test_copies_to_the_device_do_not_come_with_every_batch(size):
+    images = torch.randint(0, 256, (100, 3, 8, 8), dtype=torch.uint8)
+    split = Split(images, torch.zeros(100, dtype=torch.long))
+    augment = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))
+    transforms = build_transforms(split, (3, 8, 8), augment)
+    loader = Batches(split, transforms, BatchPlan(100, size, shuffle=True), META)
+    with Copies() as copies:
+        assert sum(len(labels) for _, labels in loader) == 100
+    assert len(copies.found) == 5  # the order, the places in it, and the draws of three changes
+
+
+def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+    split = Split(images, torch.zeros(20, dtype=torch.long))
+    transforms = build_transforms(split, (3, 8, 8), (Call("flip"),))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        loader = Batches(split, transforms, BatchPlan(20, 10, shuffle=True), torch.device("cuda"))
+        for batch, labels in loader:
+            assert batch.is_cuda and labels.is_cuda
+            assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_average_is_where_the_weights_are_going_to_be():
+    average = averaging(Task(stub.Network(10), Recipe(), 10), META)
+    assert all(p.is_meta for p in average.average.parameters())
+
+
+def test_the_average_is_torchs_bit_for_bit():
+    torch.manual_seed(0)
+    task = Task(stub.Network(10), Recipe(), 10)
+    mine = averaging(task, torch.device("cpu"))
+    theirs = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for _ in range(4):
+        for tensor in (*task.parameters(), *task.buffers()):
+            tensor.data.copy_(torch.randn(tensor.shape) * 5)
+        mine._averaged.update_parameters(task)
+        theirs.update_parameters(task)
+    found, expected = mine._averaged.state_dict(), theirs.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.parametrize(("scaled_and_clipped", "fused"), [(False, True), (True, None)])
+def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
+    with FakeTensorMode(), torch.device("cuda"):
+        network = nn.Linear(3, 3)
+        for call in map(OPTIMIZERS.default, ("adam", "adamw")):
+            optimizer = build_optimizer(network, call, scaled_and_clipped)
+            assert optimizer.defaults["fused"] is fused
+            if not fused:
+                continue  # torch's other ways count steps on the host, which fake tensors have not
+            for parameter in network.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+            assert optimizer.state[network.weight]["exp_avg"].is_cuda
+    assert build_optimizer(nn.Linear(3, 3), call).defaults["fused"] is None
+
+
+def test_the_processes_that_decode_stay():
+    class Here:
+        """Gives the process that reads, for every picture."""
+
+        shape = (1,)
+
+        def __getitem__(self, index):
+            return torch.tensor([os.getpid()])
+
+    reader = PictureReader(Here(), workers=1)
+    first, second = (
+        {int(p) for read in reader.read([[0, 1], [2]]) for p in read.images} for _ in range(2)
+    )
+    assert first == second and os.getpid() not in first
+
+
+def test_a_reader_reads_what_is_asked_for_after_it_was_left_in_the_middle():
+    class Numbers:
+        shape = (1,)
+
+        def __getitem__(self, index):
+            return torch.tensor([index])
+
+    reader = PictureReader(Numbers(), workers=1)
+    next(reader.read([[0], [1], [2], [3]]))
+    assert [read.images.flatten().tolist() for read in reader.read([[7, 8], [9]])] == [[7, 8], [9]]
+
+
+def test_tf32_holds_while_a_run_trains_and_no_longer(stub_spec, monkeypatch):
+    def setting():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    seen, forward = set(), stub.Network.forward
+
+    def watched(self, x):
+        seen.add(setting())
+        return forward(self, x)
+
+    monkeypatch.setattr(stub.Network, "forward", watched)
+    train(stub_spec, epochs=1, precision="tf32", fraction=0.1)
+    assert seen == {("high", True)}
+    assert setting() == ("highest", False)
