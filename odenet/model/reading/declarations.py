@@ -7,6 +7,7 @@ from odenet.language import tree
 from odenet.model.elaboration.schemes import elaborate_scheme, library
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
+from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.parameters import PARAMETERS, TYPES, declare
 from odenet.model.typed.scheme import Scheme
@@ -20,7 +21,9 @@ class Declarations:
         lost: statements that could not be parsed.
     """
 
-    def __init__(self, file: tree.File, used: Sequence[tree.File], report: Report):
+    def __init__(
+        self, file: tree.File, used: Sequence[tree.File], outside: Settings, report: Report
+    ):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
@@ -35,6 +38,7 @@ class Declarations:
         self._declare(file)
         for other in [*used, file]:
             self._lets(other)
+        outside.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
