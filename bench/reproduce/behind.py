@@ -55,7 +55,12 @@ class Case:
         return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
 
 
-WIDE = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of these specs
+WIDE = {
+    "hamiltonian": 32,
+    "init_xavier": 32,
+    "norm_inside": 32,
+    "resnet": 16,
+}  # twice the w of these specs
 CHANGES = (
     Case("base", "hamiltonian", {}),
     Case("ResNet", "resnet", {}),
@@ -74,6 +79,7 @@ CHANGES = (
     Case("h × 2.5", "hamiltonian", {"h": 0.5}),
     Case("h × 5", "hamiltonian", {"h": 1}),
     Case("h × 4, K × 1/2: equal hω", "init_half", {"h": 0.8}),
+    Case("h × 2, K × 0.71: equal hω", "init_xavier", {"h": 0.4}),
     Case("h × 1/4, K × 2: equal hω", "init_double", {"h": 0.05}),
     Case("n × 2, h × 1/2", "hamiltonian", {"n": 6, "h": 0.1}),
     Case("h × 2.5, Y and Z both start as u", "both", {"h": 0.5}),
@@ -90,9 +96,17 @@ RECIPES: dict[str, dict[str, object]] = {
     "steps × 2": {"repeat": 16},
     "standardised image by image": {"augment": IMAGE},
     "no augmentation": {"augment": "[]"},
+    "Fashion-MNIST at 14 × 14, 1,200 steps": {
+        "data": "fashion_mnist",
+        "colours": 1,
+        "size": 14,
+        "fraction": 1,
+        "repeat": 2,
+        "augment": "[]",
+    },
     "w × 2, all 10,000 pictures, 800 steps": {"fraction": 1},
 }
-NETWORKS = ("base", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
+NETWORKS = ("base", "h × 2, K × 0.71: equal hω", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
 PAIRS = tuple(
     Case(
         f"{case.name}, {recipe}",
@@ -125,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> Found:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pictures", type=Path, help="folder of train/ and test/")
+    parser.add_argument("--data-root", default="data", help="where FashionMNIST/raw lies")
     parser.add_argument("--work", type=Path, default=Path("runs/behind"), help="for what passes")
     parser.add_argument("--results", type=Path, default=HERE, help="folder of RESULTS.md")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="[default: all]")
@@ -175,7 +190,7 @@ def _run(given: argparse.Namespace, case: Case, seed: int, pictures: Path | None
         result = train(
             SPECS / "behind" / f"{case.spec}.ode",
             set={"seed": seed, **data, **case.settings, **_set(given)},
-            options=Options(memory="stored"),
+            options=Options(given.data_root, memory="stored"),
             out=f"{folder}/run",
             console=Console(file=StringIO()),
         )
