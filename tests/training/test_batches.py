@@ -120,7 +120,7 @@ def test_standardisation_can_be_by_image_or_off(digits, over, mean):
 def test_samples_that_do_not_fit_the_network_are_refused(digits):
     with pytest.raises(TrainingError, match=r"takes 63 numbers, .* has 1 x 8 x 8"):
         build_transforms(digits, (63,), ())
-    points = load_data(Call("rings", (), {"n": 20, "noise": 0.0}), (2,)).train
+    points = load_data(Call("rings", (), {"n": 20, "noise": 0.0, "rings": 2}), (2,)).train
     with pytest.raises(TrainingError, match="flip changes images"):
         build_transforms(points, (2,), (Call("flip"),))
 
