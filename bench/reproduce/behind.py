@@ -87,6 +87,7 @@ CHANGES = (
     Case("h × 5, batch norm inside", "norm_inside", {"h": 1}),
     Case("h × 2.5, batch norm inside, both start as u", "better", {"h": 0.5}),
     Case("n × 2, h × 1.25", "hamiltonian", {"n": 6, "h": 0.25}),
+    Case("n × 2, h × 1.25, batch norm inside", "norm_inside", {"n": 6, "h": 0.25}),
     Case("smooth = 2e-4", "hamiltonian", {"smooth": 2e-4}),
     Case("smooth = 2e-2", "hamiltonian", {"smooth": 2e-2}),
 )
