@@ -10,15 +10,14 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import mean, median, variance
 from typing import Any
 
 import torch
+from behind_cases import CASES, CHANGES, NETWORKS, RECIPES, Case
 from PIL import Image
 from rich.console import Console
 from runs import HERE, SPECS, new_figure, processor, put_part, spread, table
@@ -30,95 +29,7 @@ from odenet.training.run import train
 SIDE = 16  # the pictures are averaged to this once
 PER_CLASS = 1000  # pictures used, of each split
 TITLE = "Why the Hamiltonian network is behind"
-IMAGE = "[pad_crop(2), flip, standardise(image)]"
 
-
-@dataclass(frozen=True)
-class Case:
-    """A network and a recipe.
-
-    Args:
-        name: in the records and tables.
-        spec: of specs/behind.
-        settings: what differs from the spec.
-    """
-
-    name: str
-    spec: str
-    settings: Mapping[str, object]
-
-    def identity(self, seed: int) -> dict[str, object]:
-        """What tells a run from others, in its record."""
-        content = (SPECS / "behind" / f"{self.spec}.ode").read_bytes()
-        settings = {key: str(value) for key, value in self.settings.items()}
-        spec = sha256(content).hexdigest()[:12]
-        return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
-
-
-WIDE = {
-    "hamiltonian": 32,
-    "init_xavier": 32,
-    "norm_inside": 32,
-    "resnet": 16,
-}  # twice the w of these specs
-CHANGES = (
-    Case("base", "hamiltonian", {}),
-    Case("ResNet", "resnet", {}),
-    Case("ResNet without norms inside", "resnet_plain", {}),
-    Case("RevNet", "revnet", {}),
-    Case("kernels A in place of K^T", "untied", {}),
-    Case("batch norm inside: K^T σ(N(K Z) + b)", "norm_inside", {}),
-    Case("group norm inside", "norm_group", {}),
-    Case("batch norm outside: N(K^T σ(K Z + b))", "norm_outside", {}),
-    Case("batch norm between units", "norm_units", {}),
-    Case("Y and Z both start as u", "both", {}),
-    Case("1 × 1 convolution widens", "entry", {}),
-    Case("K × 1/2", "init_half", {}),
-    Case("K × 2", "init_double", {}),
-    Case("h × 1/4", "hamiltonian", {"h": 0.05}),
-    Case("h × 2.5", "hamiltonian", {"h": 0.5}),
-    Case("h × 5", "hamiltonian", {"h": 1}),
-    Case("h × 4, K × 1/2: equal hω", "init_half", {"h": 0.8}),
-    Case("h × 2, K × 0.71: equal hω", "init_xavier", {"h": 0.4}),
-    Case("h × 1/4, K × 2: equal hω", "init_double", {"h": 0.05}),
-    Case("n × 2, h × 1/2", "hamiltonian", {"n": 6, "h": 0.1}),
-    Case("h × 2.5, Y and Z both start as u", "both", {"h": 0.5}),
-    Case("h × 2.5, batch norm inside", "norm_inside", {"h": 0.5}),
-    Case("h × 5, batch norm inside", "norm_inside", {"h": 1}),
-    Case("h × 2.5, batch norm inside, both start as u", "better", {"h": 0.5}),
-    Case("n × 2, h × 1.25", "hamiltonian", {"n": 6, "h": 0.25}),
-    Case("n × 2, h × 1.25, batch norm inside", "norm_inside", {"n": 6, "h": 0.25}),
-    Case("smooth = 2e-4", "hamiltonian", {"smooth": 2e-4}),
-    Case("smooth = 2e-2", "hamiltonian", {"smooth": 2e-2}),
-)
-RECIPES: dict[str, dict[str, object]] = {
-    "rate × 3": {"rate": 0.3},
-    "rate × 1/3": {"rate": 0.03},
-    "steps × 2": {"repeat": 16},
-    "standardised image by image": {"augment": IMAGE},
-    "no augmentation": {"augment": "[]"},
-    "Fashion-MNIST at 14 × 14, 1,200 steps": {
-        "data": "fashion_mnist",
-        "colours": 1,
-        "size": 14,
-        "fraction": 1,
-        "repeat": 2,
-        "augment": "[]",
-    },
-    "w × 2, all 10,000 pictures, 800 steps": {"fraction": 1},
-}
-NETWORKS = ("base", "h × 2, K × 0.71: equal hω", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
-PAIRS = tuple(
-    Case(
-        f"{case.name}, {recipe}",
-        case.spec,
-        {**case.settings, **settings, **({"w": WIDE[case.spec]} if "w × 2" in recipe else {})},
-    )
-    for recipe, settings in RECIPES.items()
-    for case in CHANGES
-    if case.name in NETWORKS
-)
-CASES = {case.name: case for case in (*CHANGES, *PAIRS)}
 
 Found = dict[str, list[dict[str, Any]]]
 
