@@ -180,7 +180,8 @@ def _report(given: argparse.Namespace, found: Found) -> None:
         f"{table(header, rows)}\n\n"
         f"By other recipes:\n\n{pairs}\n\n"
         f"![{TITLE}](figures/behind.png)\n\n"
-        f"Run by `python bench/reproduce/behind.py --pictures cifar10-jpeg`: {len(seconds)} runs, "
+        f"Run by `python bench/reproduce/behind.py --pictures cifar10-jpeg --data-root "
+        f"fashion-mnist`: {len(seconds)} runs, "
         f"{sum(seconds) / 3600:.2f} hours of training in all, on one of {processor()}, shared with "
         f"others, torch {', '.join(versions)}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     )
