@@ -47,9 +47,8 @@ def build(
     """
     before = report.errors
     outside = Settings(settings, report)
-    declared = Declarations(file, used, invert, report)
+    declared = Declarations(file, used, outside, invert, report)
     scope = declared.scope
-    outside.apply_to_lets(scope)
     dynamics = read_dynamics(file, scope, report)
     sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
