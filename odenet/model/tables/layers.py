@@ -151,10 +151,10 @@ ROWS = (
         {
             "k": Parameter(COUNT, "is the kernel's size along each axis"),
             "C": _CHANNELS,
-            "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
-            "groups": Parameter(COUNT, "counts the groups of channels", 1),
-            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
-            "bias": Parameter(YES, _BIAS, "no"),
+            "stride": Parameter(COUNT, "is the step from one output point to the next", 1, True),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
+            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1, True),
+            "bias": Parameter(YES, _BIAS, "no", True),
         },
         _conv_code,
         _conv_shape,
@@ -167,7 +167,7 @@ ROWS = (
     LayerKind(
         "dense",
         "full matrix, on vectors",
-        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes")},
+        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes", True)},
         _dense_code,
         _dense_shape,
         numerics.linear_tensors,
@@ -206,7 +206,7 @@ ROWS = (
         "self-attention; every place is a token",
         {
             "heads": Parameter(COUNT, "counts its heads", 1),
-            "causal": Parameter(YES, "says whether a token sees only those before it", "no"),
+            "causal": Parameter(YES, "says whether a token sees only those before it", "no", True),
         },
         _attention_code,
         _group_shape("heads", "heads"),
