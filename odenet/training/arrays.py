@@ -63,7 +63,7 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         y: (N, …) numbers or words.
         suffix: of `x` and `y` in messages.
     """
-    inputs = x if isinstance(x, Tensor) else np.asarray(x)
+    inputs = x if isinstance(x, Tensor) else np.asanyarray(x)
     labels = y if isinstance(y, Tensor) else np.asarray(y)
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"

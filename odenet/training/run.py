@@ -42,7 +42,6 @@ from odenet.training.restoring import (
 from odenet.training.results import Result, draw_curves, time_saved
 from odenet.training.run_inputs import require_same, statistics_of, write_inputs
 from odenet.training.run_lock import locked, new_run
-from odenet.training.samples import DataSet
 from odenet.training.sources import data_for, lacking, require_data, spec_folder
 from odenet.training.stopping import resumable
 from odenet.training.task import Task
@@ -218,7 +217,7 @@ def evaluate(
     """
     record = RunFolder(Path(run)).read_record()
     set, options = sorted_out(set, options or record.options, keywords, data)
-    task, samples, options = restore(run, set, options, weights, as_given(data))
+    task, samples, options = restore(run, set, options, weights, data)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
     with quiet_lightning(), matmul_precision(task.recipe.precision):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
@@ -244,15 +243,10 @@ def restore(
     path, content = weights_of(folder, weights)
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
-    data_set = data_for(program, options, record.spec_folder, data)
+    data_set = data_for(program, options, record.spec_folder, data, python_test)
     data_set = in_classes(data_set, record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     return task, Data(data_set, program.recipe, shape, transforms), options
-
-
-def as_given(data: Any) -> Any:
-    """Data to measure a run on, as `restore` takes it; None and names stay."""
-    return data if data is None or isinstance(data, str | DataSet) else python_test(data)
 
 
 def first_process() -> bool:

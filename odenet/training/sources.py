@@ -1,6 +1,7 @@
 """Where the data of a training come from: its spec, the command line, or a program."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from odenet.training.samples import DataSet
 OUTSIDE = "--set"  # what messages call the source of a value from outside
 
 
-def data_for(program: Program, options: Options, folder: str, given: Any = None) -> DataSet:
+def data_for(
+    program: Program,
+    options: Options,
+    folder: str,
+    given: Any = None,
+    read: Callable[[Any], DataSet] = python_data,
+) -> DataSet:
     """The data of a training, with labels as its loss takes them.
 
     Args:
@@ -29,6 +36,7 @@ def data_for(program: Program, options: Options, folder: str, given: Any = None)
         options: where published data sets lie.
         folder: of the spec, which the paths in it are relative to.
         given: data from a program, in place of what the recipe names.
+        read: reads them.
 
     Raises:
         TrainingError: they cannot be read or used.
@@ -37,7 +45,7 @@ def data_for(program: Program, options: Options, folder: str, given: Any = None)
     if isinstance(given, DataSet):  # these were agreed on
         return given
     if given is not None and not isinstance(given, str):
-        return agreed(program, python_data(given))
+        return agreed(program, read(given))
     call = located(data_of(program), folder)
     return agreed(
         program, load_data(call, input_shape(program), options.data_root, options.download)

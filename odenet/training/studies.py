@@ -22,7 +22,7 @@ from odenet.runtime.stretch import largest_stretch
 from odenet.training.flows import flow_inputs, flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options
-from odenet.training.run import as_given, restore
+from odenet.training.run import restore
 from odenet.training.task import Task
 
 DRAWS = 5  # of the steps that are left out or change places
@@ -110,7 +110,7 @@ def study_run(
     Raises:
         TrainingError: if the run or its data cannot be read.
     """
-    task, loaded, _ = restore(run, options=options, data=as_given(data))
+    task, loaded, _ = restore(run, options=options, data=data)
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)

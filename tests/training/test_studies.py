@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 
 import odenet
+from odenet.model.tables.losses import METRICS
 from odenet.runtime.stretch import largest_stretch
 from odenet.training import run
 from odenet.training.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
@@ -96,7 +97,7 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
             spectrum={},
             lyapunov=0.0,
         )
-        return Study("run", 1.0, [flow])
+        return Study("run", METRICS["accuracy"], 1.0, [flow])
 
     studies = [of(depth) for depth in (4, 8, 32)]
     assert depth_law(studies) == pytest.approx(-1)
