@@ -19,7 +19,7 @@ from odenet.diagnostics import render
 from odenet.model.tables.recipe import recipe_keys
 from odenet.room import require_room
 from odenet.training.agreement import widened
-from odenet.training.augment import Transforms
+from odenet.training.augment import Transforms, scaling
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.console import quiet_lightning
 from odenet.training.errors import TrainingError
@@ -30,6 +30,7 @@ from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
 from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
+from odenet.training.optim import whole_epochs
 from odenet.training.python_data import NEEDS, python_test
 from odenet.training.records import Options, Row, RunFolder
 from odenet.training.restoring import (
@@ -95,11 +96,15 @@ def train(
     shape = input_shape(program)
     require_room(program, 1)
     data_set = data_for(program, options, spec_folder(program), data)
-    for note in (widened(program, data_set), lacking(program, data_set)):
+    scaled = scaling(data_set.train, shape)
+    if scaled:
+        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
+    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
     task = new_task(program, samples.labels, samples.watched_name)
+    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, samples)
@@ -169,20 +174,21 @@ def _go_on(
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
-        task = new_task(program, record.described, watched)
-        trainer = _trainer(folder, task, options, console)
+        task, checkpoint = new_task(program, record.described, watched), None
     else:
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)
-        trainer = _trainer(folder, task, options, console)
-        require_resumable(trainer, task, path, checkpoint)
-        if not has_rows(checkpoint):
-            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     samples = Data(data_set, program.recipe, shape)
+    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+    trainer = _trainer(folder, task, options, console)
+    if path is not None and checkpoint is not None:
+        require_resumable(trainer, task, path, checkpoint)
+        if not has_rows(checkpoint):
+            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     if path is None:
         record = replace(record, **statistics_of(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
@@ -205,7 +211,8 @@ def evaluate(
 
     Args:
         run: the run's folder.
-        set: values to change, above all `data`: a set whose classes the network knows.
+        set: values to change: `data`, a set whose classes the network knows; numbers of the steps,
+            such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
         options: where it runs; as the training if None.
         weights: "best" or "last".
         data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.

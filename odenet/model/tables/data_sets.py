@@ -45,6 +45,7 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
 _COLUMNS = {
     "path": Parameter(Text(), "is a table whose first row names its columns"),
     "target": Parameter(Several(Text()), "names the column, or columns, to predict"),
@@ -94,7 +95,9 @@ ROWS = (
         source="odenet.training.data:masks",
         arguments=_path("is a folder of pictures and their class maps"),
     ),
-    DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
+    DataSetKind(
+        name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
+    ),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 
