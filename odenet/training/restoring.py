@@ -10,8 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
+from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
-from odenet.training.augment import standardised_over
 from odenet.training.checkpoints import (
     HELP,
     read_checkpoint,
@@ -26,7 +26,8 @@ from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
-from odenet.training.task import Task
+from odenet.training.statistics import standardised_over
+from odenet.training.task import Task, is_score
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
@@ -56,7 +57,7 @@ def restored(
         TrainingError: they are those of another network; says by which number it differs.
     """
     try:
-        return restored_task(program, record.classes, watched, content)
+        return restored_task(program, record.described, watched, content)
     except Mismatch as error:
         before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
         other = [name for name, value in _numbers(program).items() if value != before[name]]
@@ -82,9 +83,11 @@ def require_resumable(
 ) -> None:
     """Refuse a checkpoint that a trainer would choke on."""
     try:
-        require_fit(task.state_dict(), checkpoint["state_dict"])
+        found = checkpoint["state_dict"]
+        known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
+        require_fit(known, found)
         if "current_model_state" in checkpoint:
-            require_fit(task.state_dict(), checkpoint["current_model_state"])
+            require_fit(known, checkpoint["current_model_state"])
         if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             require_optimizer(optimizer, checkpoint["optimizer_states"])
@@ -113,12 +116,13 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
     then, now = (
         {name: str(getattr(one, name)) for name in splitting}
-        | {"standardise": standardised_over(one.augment)}
+        | {"standardise": standardised_over(one.augment), "loss": str(one.loss or USUAL)}
         for one in (before, recipe)
     )
     for name, value in then.items():
         if now[name] != value:
-            what = "are standardised" if name == "standardise" else "are held out"
+            did = {"standardise": "are standardised", "loss": "are measured"}
+            what = did.get(name, "are held out")
             raise TrainingError(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",

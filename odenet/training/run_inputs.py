@@ -12,23 +12,36 @@ from odenet.files import make_folder, write_bytes
 from odenet.language import parse
 from odenet.language.reading import read
 from odenet.language.tree import Use
+from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of
 from odenet.training.errors import TrainingError
 from odenet.training.loader import Data
 from odenet.training.records import Options, Record, RunFolder
+from odenet.training.sources import spec_folder
 
 
 def write_inputs(
     folder: RunFolder,
-    spec: Path,
     program: Program,
     settings: Mapping[str, Any],
     options: Options,
     data: Data,
     verdicts: Mapping[str, Any],
+    needs: str = "",
 ) -> None:
-    """Write everything that reproduces the run; the record, which makes it a run, last."""
+    """Write everything that reproduces the run; the record, which makes it a run, last.
+
+    Args:
+        folder: where to.
+        program: what is trained.
+        settings: values from outside that it was compiled with.
+        options: where it runs.
+        data: what it is trained on.
+        verdicts: see `Record`.
+        needs: what has to be given again, where a program gave the data; else empty.
+    """
+    spec = Path(program.model.source.name)
     kept = _TextCopies(folder)
     text = kept.main(Source(str(spec), program.text))
     texts = kept.files | {folder.spec: text}
@@ -47,20 +60,25 @@ def write_inputs(
             settings=settings,
             options=options,
             classes=data.classes,
+            loss=loss_kind(program.recipe.loss).name,
             **statistics_of(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
+            data_from_python=needs,
+            samples=data.stored_as,
+            spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
     )
 
 
-def statistics_of(data: Data) -> dict[str, list[float]]:
+def statistics_of(data: Data) -> dict[str, Any]:
     """What the samples are standardised with, as the record has it."""
     transforms = data.transforms
     return {
         "mean": transforms.mean.flatten().tolist(),
         "deviation": transforms.deviation.flatten().tolist(),
+        "labels": data.labels,
     }
 
 
