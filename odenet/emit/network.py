@@ -3,7 +3,7 @@
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.layout import docstring, lay_out
-from odenet.model.tables.layers import Layer
+from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.typed.program import Model, ends_in_classes
 
 
@@ -21,9 +21,12 @@ def network(model: Model, name: str, flow: str) -> list[str]:
     head = f"{model.input_shape} -> {last.after}"
     lines = [f"class {name}(nn.Sequential):", *docstring([f"{head}."], 4), ""]
     lines.append(f"    def __init__(self{f', classes={width}' if classes else ''}):")
+    tied = last.name in LAYERS and LAYERS[last.name].tied(last.arguments)
+    if tied:  # the head has no weights but those of this layer
+        lines += lay_out(f"embed = {_code(model.net[0], flow)}", 8)
     lines.append("        super().__init__(")
     for layer in model.net:
-        code = _code(layer, flow)
+        code = "embed" if tied and layer is model.net[0] else _code(layer, flow)
         if layer is last and classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)

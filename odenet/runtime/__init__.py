@@ -1,6 +1,7 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.head import Head, TiedHead
 from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
@@ -26,16 +27,21 @@ from odenet.runtime.parameters import (
 )
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
-from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
 
 __all__ = [
     "Attention",
     "Elementwise",
+    "Embed",
     "Flow",
+    "Head",
     "Mean",
+    "Position",
     "Residual",
     "Shear",
+    "SwiGLU",
     "Term",
+    "TiedHead",
     "Tokens",
     "Widen",
     "adjoint_conv",

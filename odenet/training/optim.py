@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.flow import Flow
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def build_optimizer(
