@@ -54,6 +54,20 @@ class TiedHead(nn.Module):
         return F.linear(x.mT, self.weight).mT
 
 
+def before_head(network: nn.Module, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """What the head of a language model is given, ``(batch tokens, c)``, and its weights.
+
+    Args:
+        network: its layers in order, a head the last.
+        numbers: tokens, ``(batch, tokens)``.
+    """
+    *body, head = network.children()
+    x = numbers
+    for layer in body:
+        x = layer(x)
+    return x.mT.flatten(0, 1), head.weight  # pyright: ignore[reportReturnType]
+
+
 def next_token_loss(x: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """The mean cross-entropy of scores ``x @ weight.T`` in nats, never all of them at once.
 

@@ -16,9 +16,10 @@ from odenet.training.augment import Draws, Transforms, build_transforms
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import PictureReader, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
+from odenet.training.windows import Windows
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
-Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
+Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or next tokens
 
 
 @dataclass
@@ -101,11 +102,13 @@ class Batches:
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | PictureReader = (
-            inputs.to(device)
-            if isinstance(inputs, Tensor)
-            else PictureReader(inputs, workers, pinned=device.type == "cuda")
-        )
+        self._source: Tensor | Windows | PictureReader
+        if isinstance(inputs, Windows):
+            self._source = inputs
+        elif isinstance(inputs, Tensor):
+            self._source = inputs.to(device)
+        else:
+            self._source = PictureReader(inputs, workers, pinned=device.type == "cuda")
         self._served = 0
         self._resume_at = 0
 
@@ -115,6 +118,9 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         plan = self.sampler
         self._served, self._resume_at = self._resume_at, 0
+        if isinstance(self._source, Windows):
+            yield from self._texts(self._source)
+            return
         draws: Draws = ()
         if plan.shuffle:
             drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
@@ -134,6 +140,17 @@ class Batches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Start the next epoch where the saved one stopped."""
         self._resume_at = state["served"] % len(self)
+
+    def _texts(self, source: Windows) -> Iterator[Batch]:
+        """Windows of a text, and for each of their tokens the one that follows it."""
+        plan = self.sampler
+        drawn = generator(Stream.WINDOWS, plan.seed, plan.epoch)
+        offset = int(drawn.integers(source.size)) if plan.shuffle else 0
+        order = plan.order()
+        for places in plan.places(self._served):
+            self._served += 1
+            windows = source.read(order[places], offset).to(self._device, non_blocking=True)
+            yield windows[:, :-1], windows[:, 1:]
 
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Stored inputs, their indices in the split, and their positions in the order."""

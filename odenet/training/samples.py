@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from odenet.training.pictures import Pictures
+from odenet.training.windows import Windows
 
 
 class Stream(IntEnum):
@@ -20,6 +21,7 @@ class Stream(IntEnum):
     HOLDOUT = 4
     SPLIT = 5
     DROPOUT = 6
+    WINDOWS = 7
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:
@@ -32,11 +34,12 @@ class Split:
     """Inputs and their labels.
 
     Args:
-        inputs: (N, C, H, W) uint8 images, (N, D) float32 points, or pictures left on disk.
+        inputs: (N, C, H, W) uint8 images, (N, D) float32 points, pictures left on disk, or windows
+            of a text, whose labels say nothing.
         labels: (N,) int64.
     """
 
-    inputs: Tensor | Pictures
+    inputs: Tensor | Pictures | Windows
     labels: Tensor
 
     def __len__(self) -> int:
@@ -46,8 +49,15 @@ class Split:
         """The samples at the given places, in that order."""
         places = torch.from_numpy(indices)
         inputs = self.inputs
+        if isinstance(inputs, Windows):
+            raise TypeError("windows overlap: a text is cut, and no windows are picked")
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
         return Split(picked, self.labels[places])
+
+
+def of_text(windows: Windows) -> Split:
+    """The windows of a text as samples."""
+    return Split(windows, torch.zeros(max(0, windows.samples), dtype=torch.uint8))
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,8 @@ def part(split: Split, share: float, seed: int) -> Split:
     """A class-balanced share of a split; the split itself when the share is 1."""
     if share == 1:
         return split
+    if isinstance(split.inputs, Windows):
+        return of_text(split.inputs.until(share))
     chosen, _ = stratified(
         split.labels, round(share * len(split)), generator(Stream.FRACTION, seed)
     )
@@ -111,7 +123,10 @@ def part(split: Split, share: float, seed: int) -> Split:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Cut a class-balanced share off a split: what remains, and the share."""
+    """Cut a class-balanced share off a split: what remains, and the share; of a text, its end."""
+    if isinstance(split.inputs, Windows):
+        kept, held = split.inputs.cut(share)
+        return of_text(kept), of_text(held)
     held, kept = stratified(
         split.labels, round(share * len(split)), generator(Stream.HOLDOUT, seed)
     )

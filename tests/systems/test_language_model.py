@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
-from odenet.runtime.head import next_token_loss
+from odenet.runtime.head import before_head, next_token_loss
 from odenet.training.flows import flows
 
 VOCABULARY, TOKENS, HEADS, WIDTH = 11, 6, 2, 8
@@ -109,11 +109,7 @@ def loss_by_hand(network, ids, by_hand, tied):
 
 
 def chunked(network, ids, smoothing=0.0):
-    *body, head = network
-    x = ids[:, :-1]
-    for layer in body:
-        x = layer(x)
-    return next_token_loss(x.mT.flatten(0, 1), head.weight, ids[:, 1:].flatten(), smoothing)
+    return next_token_loss(*before_head(network, ids[:, :-1]), ids[:, 1:].flatten(), smoothing)
 
 
 @pytest.mark.parametrize("tied", [True, False])

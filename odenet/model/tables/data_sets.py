@@ -45,6 +45,9 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_TEST = Parameter(
+    Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
+)
 _PATH = Parameter(Text(), "is the folder with one folder of images per class")
 
 ROWS = (
@@ -70,6 +73,22 @@ ROWS = (
     DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
     DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
     DataSetKind(name="folder", source="odenet.training.data:folder", arguments={"path": _PATH}),
+    DataSetKind(
+        name="text",
+        source="odenet.training.text:text",
+        arguments={
+            "path": Parameter(Text(), "is a file, or a pattern such as corpus/*.py"),
+            "tokenizer": Parameter(
+                Text(), "is the tokenizer.json that makes tokens; bytes without one", ""
+            ),
+            "test": _TEST,
+        },
+    ),
+    DataSetKind(
+        name="python_sources",
+        source="odenet.training.text:python_sources",
+        arguments={"test": _TEST},
+    ),
     DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
