@@ -19,6 +19,7 @@ from odenet.model.tables.recipe import Call
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import COLOUR, GREY
 from odenet.training.samples import Split, Stream, generator
+from odenet.training.windows import Windows
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
@@ -229,9 +230,11 @@ def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]
     steps = tuple(
         AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
     )
-    if isinstance(split.inputs, Tensor) and split.inputs.dim() == 2:
+    text = isinstance(split.inputs, Windows)
+    if text or (isinstance(split.inputs, Tensor) and split.inputs.dim() == 2):
         if augment:
-            raise TrainingError(f"{augment[0]} changes images, and this data set has points")
+            what = "text" if text else "points"
+            raise TrainingError(f"{augment[0]} changes images, and this data set has {what}")
         mean, deviation = torch.zeros(()), torch.ones(())
     elif (large := _too_large(split, shape, augment)) is not None:
         raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")

@@ -242,12 +242,12 @@ class Data(pl.LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return len(self._plan)
+        return -(-len(self._plan) // self.recipe.accumulate)
 
     @property
     def samples_per_epoch(self) -> int:
         """Training samples seen in an epoch."""
-        return min(self.steps_per_epoch * self.recipe.batch, self._plan.samples)
+        return min(len(self._plan) * self.recipe.batch, self._plan.samples)
 
     @property
     def _plan(self) -> BatchPlan:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from odenet.compiler import Program
+from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.room import require_room
@@ -29,14 +31,27 @@ def input_shape(program: Program) -> tuple[int, ...]:
     return tuple(program.input_shape or ())
 
 
-def data_of(program: Program) -> Call:
-    """What the recipe trains on; raises TrainingError if it does not say."""
+def data_of(program: Program, folder: str = "") -> Call:
+    """What the recipe trains on; raises TrainingError if it does not say.
+
+    Args:
+        program: has the recipe.
+        folder: what its paths are relative to; empty for where this runs.
+    """
     if program.recipe.data is None:
         raise TrainingError(
             f"{program.name} does not say what to train on",
             "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
         )
-    return program.recipe.data
+    data = program.recipe.data
+    files = [name for name in DATA_SETS[data.name].files if data[name]]
+    found = {name: str(Path(folder, data[name])) for name in files}
+    return replace(data, kwargs={**data.kwargs, **found})
+
+
+def spec_folder(program: Program, settings: Mapping[str, Any]) -> str:
+    """What paths of a recipe's data are relative to: the spec, unless they are given outside."""
+    return "" if "data" in settings else str(Path(program.model.source.name).parent.absolute())
 
 
 def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> Task:
@@ -119,4 +134,6 @@ def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )
+    if not data.classes:
+        return data
     return replace(data, test=relabelled(data.test, data.classes, classes))

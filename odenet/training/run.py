@@ -28,7 +28,14 @@ from odenet.training.guard import EXACT
 from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
-from odenet.training.new_task import apply_options, data_of, in_classes, input_shape, new_task
+from odenet.training.new_task import (
+    apply_options,
+    data_of,
+    in_classes,
+    input_shape,
+    new_task,
+    spec_folder,
+)
 from odenet.training.records import Options, Row, RunFolder
 from odenet.training.restoring import (
     require_resumable,
@@ -44,6 +51,7 @@ from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
 from odenet.training.verdicts import judged
+from odenet.training.windows import Windows
 
 
 def train(
@@ -81,7 +89,9 @@ def train(
         console.print(Text(render(warning)), highlight=False, soft_wrap=True)
     shape = input_shape(program)
     require_room(program, 1)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    beside = spec_folder(program, settings)
+    data = data_of(program, beside)
+    data_set = load_data(data, shape, options.data_root, options.download)
     data_set = agreed(program, data_set)
     if note := widened(program, data_set):
         console.print(Text(note, "dim"))
@@ -93,7 +103,14 @@ def train(
     with new_run(program.name, out, console) as folder:
         trainer = _trainer(folder, task, options, console)
         write_inputs(
-            folder, Path(program.model.source.name), program, settings, options, data, verdicts
+            folder,
+            Path(program.model.source.name),
+            program,
+            settings,
+            options,
+            data,
+            verdicts,
+            beside,
         )
         return _fit(trainer, folder, task, data)
 
@@ -161,7 +178,9 @@ def _go_on(
         if not has_rows(checkpoint):
             metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     shape = input_shape(program)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    beside = "" if "data" in changes else record.spec_folder
+    data = data_of(program, beside)
+    data_set = load_data(data, shape, options.data_root, options.download)
     data_set = agreed(program, data_set)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
@@ -172,6 +191,7 @@ def _go_on(
         data.transforms = data.transforms.standardising_by(record.mean, record.deviation)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
+        record = replace(record, spec_folder=beside)
         folder.write_record(record)
     return _fit(trainer, folder, task, data, path)
 
@@ -218,7 +238,8 @@ def restore(
     path, content = weights_of(folder, weights)
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data = data_of(program, "" if "data" in (set or {}) else record.spec_folder)
+    data_set = load_data(data, shape, options.data_root, options.download)
     data_set = in_classes(agreed(program, data_set), record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     return task, Data(data_set, program.recipe, shape, transforms), options
@@ -290,6 +311,10 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
         last=values[-1],
         best=best,
     )
+    windows = data.train.inputs
+    if isinstance(windows, Windows):
+        each = windows.size * result.samples_per_second
+        result = replace(result, tokens_per_second=each)
     split = f"{task.watched}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return _tested(result, task, last)

@@ -28,6 +28,7 @@ def write_inputs(
     options: Options,
     data: Data,
     verdicts: Mapping[str, Any],
+    spec_folder: str = "",
 ) -> None:
     """Write everything that reproduces the run; the record, which makes it a run, last."""
     kept = _TextCopies(folder)
@@ -52,6 +53,7 @@ def write_inputs(
             **statistics_of(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
+            spec_folder=spec_folder,
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
     )

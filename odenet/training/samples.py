@@ -72,6 +72,7 @@ class Labels:
         counts: of the training samples, or places, of each class, for a loss that weighs them.
         mean: of numbers, per channel, on the training split; empty: taken as they are.
         deviation: likewise.
+        bytes_per_token: of a text.
     """
 
     count: int = 0
@@ -79,6 +80,7 @@ class Labels:
     counts: Sequence[int] = ()
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
+    bytes_per_token: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class DataSet:
 
     def labels_of(self, train: Split, recipe: Recipe) -> Labels:
         """What the labels are, with the statistics of a training split."""
+        if isinstance(self.test.inputs, Windows):
+            return Labels(bytes_per_token=self.test.inputs.tokens.bytes_per_token)
         count, shape = len(self.classes), tuple(train.labels.shape[1:])
         if loss_kind(recipe.loss).labels == "class":
             counts = torch.bincount(train.labels.flatten().long(), minlength=count)

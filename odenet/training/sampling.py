@@ -40,7 +40,7 @@ def sample(
     """
     trained = load_run(run, weights)
     program = trained.program
-    if program.vocabulary is None or not trained.network or not _scores(program):
+    if program.vocabulary is None:
         raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
     coding = _Coding(program)
     begun = coding.encode(prompt or "\n")
@@ -95,13 +95,6 @@ def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) 
     return torch.multinomial(scores.softmax(0), 1, generator=draw)[0]
 
 
-def _scores(program: Program) -> bool:
-    from odenet.model.tables.layers import LAYERS
-
-    last = program.model.net[-1].name
-    return last in LAYERS and LAYERS[last].scores
-
-
 class _Coding:
     """Text as token numbers and back, as the run's data was read."""
 
@@ -119,7 +112,6 @@ class _Coding:
     def decode(self, numbers: Sequence[int]) -> str:
         """The text of some tokens; bytes that are no text become �."""
         if self._tokenizer is None:
-            return bytes(n if n < 256 else ord("?") for n in numbers).decode(
-                "utf-8", errors="replace"
-            )
+            known = bytes(n if n < 256 else ord("?") for n in numbers)
+            return known.decode("utf-8", errors="replace")
         return self._tokenizer.decode(list(numbers))

@@ -70,7 +70,7 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
 
 
 def _drawn(sizes: Sequence[int], share: float) -> list[bool]:
-    """Which files are for testing: as few, in an order that is always the same, as make the share."""
+    """Which files are for testing: so many that make the share, in an order that never changes."""
     held, wanted = [False] * len(sizes), share * sum(sizes)
     for place in generator(Stream.SPLIT).permutation(len(sizes)):
         if wanted <= 0 or sum(held) + 1 == len(held):
@@ -80,7 +80,8 @@ def _drawn(sizes: Sequence[int], share: float) -> list[bool]:
 
 
 def _windows(paths: Iterable[Path], encode: Encoder, size: int) -> Windows:
-    tokens = Tokens([encode(path) for path in paths])
+    paths = list(paths)
+    tokens = Tokens([encode(path) for path in paths], sum(path.stat().st_size for path in paths))
     return Windows(tokens, size, 0, len(tokens))
 
 

@@ -15,14 +15,21 @@ class Tokens:
 
     Args:
         pieces: each (n,).
+        size: the bytes of the text that they are.
     """
 
-    def __init__(self, pieces: Sequence[np.ndarray]):
+    def __init__(self, pieces: Sequence[np.ndarray], size: int):
         self.pieces = pieces
+        self.size = size
         self._ends = list(accumulate(map(len, pieces)))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
+
+    @property
+    def bytes_per_token(self) -> float:
+        """How many bytes of text a token is, on average."""
+        return self.size / max(1, len(self))
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Some tokens in a row."""
@@ -58,6 +65,11 @@ class Windows:
     size: int
     first: int
     count: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample, as the network reads it."""
+        return (self.size,)
 
     @property
     def samples(self) -> int:

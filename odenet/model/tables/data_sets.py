@@ -34,11 +34,13 @@ class DataSetKind:
         source: what torchvision has, or "module:function" that loads it, given the checked call and
             the shape that the network takes.
         arguments: what it takes, by name, in positional order.
+        files: those of them that are paths; in a spec they are relative to its folder.
     """
 
     name: str
     source: Published | str
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
+    files: tuple[str, ...] = ()
 
 
 _POINTS = {
@@ -83,6 +85,7 @@ ROWS = (
             ),
             "test": _TEST,
         },
+        files=("path", "tokenizer"),
     ),
     DataSetKind(
         name="python_sources",

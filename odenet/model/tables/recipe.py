@@ -136,6 +136,9 @@ class Recipe:
         Key(Several(AUGMENTATIONS), "lists random changes to the training images"),
     ] = ()
     batch: Annotated[int, Key(COUNT, "counts the samples per step, over all devices")] = 128
+    accumulate: Annotated[
+        int, Key(COUNT, "counts the batches whose gradients are summed for one step")
+    ] = 1
     epochs: Annotated[int, Key(COUNT, "counts passes over the data")] = 30
     repeat: Annotated[int, Key(COUNT, "counts how often an epoch goes through the data")] = 1
     optimizer: Annotated[Call, Key(OPTIMIZERS, "turns gradients into steps")] = ADAMW
@@ -251,7 +254,7 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         yield Diagnostic(
             "target is the value at which to stop, a share: at most 1", spans["target"], "too large"
         )
-    if recipe.label_smoothing and loss_kind(recipe.loss).labels != "class":
+    if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
         yield Diagnostic(
             f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
             spans["label_smoothing"],
