@@ -83,5 +83,6 @@ def export(
     written = export_run(trained, out)
     say(f"wrote {written.path}: {written.takes}")
     if written.difference is not None:
-        say(f"  gives the scores of {len(trained.classes)} classes, "
+        scores = f"the scores of {len(trained.classes)} classes" if trained.classes else "scores"
+        say(f"  gives {scores}, "
             f"within {written.difference:.0e} of the network's")  # fmt: skip

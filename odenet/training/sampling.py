@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from odenet.compiler import Program
+from odenet.model.typed.program import scores_tokens
 from odenet.training.errors import TrainingError
 from odenet.training.text import load_tokenizer
 from odenet.training.trained import load_run
@@ -40,7 +41,7 @@ def sample(
     """
     trained = load_run(run, weights)
     program = trained.program
-    if program.vocabulary is None:
+    if program.vocabulary is None or not scores_tokens(program.model):
         raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
     coding = _Coding(program)
     begun = coding.encode(prompt or "\n")

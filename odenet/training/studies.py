@@ -17,6 +17,7 @@ from torch import Tensor
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.stretch import largest_stretch
+from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options
@@ -102,6 +103,8 @@ def study_run(
         TrainingError: if the run or its data cannot be read.
     """
     task, data, _ = restore(run, options=options)
+    if task.objective.kind.labels == "tokens":
+        raise TrainingError(f"{run} is a language model, and studies look at accuracy")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, data, samples)
     rng = np.random.default_rng(seed)

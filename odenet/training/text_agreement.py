@@ -5,8 +5,8 @@ from typing import NoReturn
 from odenet.compiler import Program
 from odenet.diagnostics import Diagnostic, Span, SpecError
 from odenet.language.tree import Net
-from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.losses import loss_kind
+from odenet.model.typed.program import scores_tokens
 from odenet.training.samples import DataSet
 from odenet.training.windows import Windows
 
@@ -35,7 +35,7 @@ def require_text(program: Program, data: DataSet) -> bool:
     if kind.labels != "tokens":
         help_ = "write `loss = next_token` in `train { … }`"
         _refuse(f"{data.name} is text, and {kind.name} is not for text", loss, help_)
-    if net[-1].name not in LAYERS or not LAYERS[net[-1].name].scores:
+    if not scores_tokens(program.model):
         help_ = "end the net with `head`, or `head(tied = yes)`"
         _refuse("next_token takes a score for each token of the vocabulary", net[-1].span, help_)
     highest = max(windows.tokens.highest() for windows in text)
