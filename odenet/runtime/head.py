@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-MOST_SCORES = 2**22  # at a time: 16 MiB in single precision
+LEAST_SCORES = 2**18  # at a time, where a batch is small: 1 MiB in single precision
 
 
 class Head(nn.Linear):
@@ -97,7 +97,7 @@ class _ChunkedLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=_exact(x.dtype), device=x.device)
         norms = torch.empty(len(x), dtype=total.dtype, device=x.device)
         with torch.autocast(x.device.type, enabled=False):
-            for part in _parts(len(x), len(weight)):
+            for part in _parts(x, weight):
                 scores = _scores(x[part], weight, low)
                 norms[part] = scores.logsumexp(1)
                 total += norms[part].sum()
@@ -116,7 +116,7 @@ class _ChunkedLoss(torch.autograd.Function):
         by_x, by_weight = torch.empty_like(x), torch.zeros_like(weight)
         factor = gradient / len(x)
         with torch.autocast(x.device.type, enabled=False):
-            for part in _parts(len(x), len(weight)):
+            for part in _parts(x, weight):
                 scores = _scores(x[part], weight, ctx.low)
                 slope = scores.sub_(norms[part, None]).exp_()
                 if ctx.smoothing:
@@ -139,7 +139,7 @@ def _exact(kind: torch.dtype) -> torch.dtype:
     return torch.promote_types(kind, torch.float32)
 
 
-def _parts(count: int, vocabulary: int) -> list[slice]:
-    """Places whose scores are held at a time."""
-    size = max(1, MOST_SCORES // vocabulary)
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+def _parts(x: Tensor, weight: Tensor) -> list[slice]:
+    """Places whose scores are held at a time: as many numbers as the head is given in all."""
+    size = max(1, max(LEAST_SCORES, x.numel()) // len(weight))
+    return [slice(first, first + size) for first in range(0, len(x), size)]

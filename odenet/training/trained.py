@@ -100,7 +100,7 @@ class TrainedNetwork(nn.Module):
         return transforms(inputs.to(first.device)).to(first.dtype)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores, (B, classes) or (B, vocabulary, T); their softmax is what the network believes."""
+        """Scores, (B, classes) or (B, vocabulary, T); their softmax is what it believes."""
         return self.network(self.preprocess(inputs))
 
 

@@ -122,7 +122,7 @@ def chunked(network, ids, smoothing=0.0):
     ],
 )
 def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.head.MOST_SCORES", 5 * VOCABULARY)  # 12 tokens, in 3 parts
+    monkeypatch.setattr("odenet.runtime.head.LEAST_SCORES", 1)  # 12 tokens in two parts
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
@@ -139,9 +139,9 @@ def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied,
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("most", [1, 100, 10**6])
-def test_a_loss_in_parts_is_the_loss_of_all_scores(most, smoothing, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.head.MOST_SCORES", most)
+@pytest.mark.parametrize("least", [1, 10**6])
+def test_a_loss_in_parts_is_the_loss_of_all_scores(least, smoothing, monkeypatch):
+    monkeypatch.setattr("odenet.runtime.head.LEAST_SCORES", least)
     torch.manual_seed(1)
     x = torch.randn(23, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 5, dtype=torch.float64, requires_grad=True)
@@ -170,7 +170,7 @@ def test_scores_are_never_whole():
     x, weight = torch.randn(4096, 8, requires_grad=True), torch.randn(5000, 8, requires_grad=True)
     with Largest() as seen:
         next_token_loss(x, weight, torch.zeros(4096, dtype=torch.long)).backward()
-    assert seen.most <= 2**22 * 4 < 4096 * 5000 * 4 / 4
+    assert seen.most <= 2**18 * 4 < 4096 * 5000 * 4 / 50
 
 
 def test_under_autocast_scores_are_multiplied_in_16_bits_and_summed_in_32():
