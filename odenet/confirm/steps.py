@@ -6,8 +6,11 @@ told from rounding. Every unknown has two entries, since right-hand sides of one
 elementary differentials apart.
 """
 
+import cmath
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -67,6 +70,11 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
             return number(node.numerator, known, kind) / number(node.denominator, known, kind)
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
+        case expr.Exp():
+            exponent = number(node.exponent, known, kind)
+            if isinstance(exponent, Decimal):
+                return exponent.exp()
+            return cmath.exp(exponent) if isinstance(exponent, complex) else math.exp(exponent)
         case _:
             raise NoNumbers(f"{type(node).__name__} is not a number")
 

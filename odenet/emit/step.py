@@ -1,6 +1,6 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
@@ -74,7 +74,7 @@ class StepWriter:
         groups = self.frame.model.discretisation.groups
         pattern = self.frame.pattern[node.function]
         state = groups[pattern.variable][component]
-        for read in self.frame.rate_reads(state):
+        for read in self.frame.rate_reads(state, node.function):
             for unknown, value in zip(pattern.reads, node.arguments, strict=True):
                 if read in groups[unknown]:
                     yield from self.uses(value, groups[unknown].index(read))
@@ -122,13 +122,14 @@ class StepWriter:
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
         """`(held - adds - rates) / scale`, with the scale ±1 written out."""
-        terms = [(self._scalar(c), printer(slot, i)) for c, slot in shear.adds]
-        terms += [(self._scalar(c), printer.rate(rate, i)) for c, rate in shear.rates]
+        at = printer.constant
+        terms = [(self._scalar(c, at), printer(slot, i)) for c, slot in shear.adds]
+        terms += [(self._scalar(c, at), printer.rate(rate, i)) for c, rate in shear.rates]
         products = [_scaled(c, code) for c, code in terms]
         if shear.scale == -1:
             return _signed_sum([*products, f"-{held}"])
         text = _signed_sum([held, *(_negated(p) for p in products)])
-        scale = self._scalar(shear.scale)
+        scale = self._scalar(shear.scale, at)
         if shear.scale == 1:
             return text
         return (
@@ -137,8 +138,12 @@ class StepWriter:
             else f"{text} / {scale.at(PRODUCT + 1)}"
         )
 
-    def _scalar(self, value: Coefficient) -> Code:
-        return self.frame.scalar(scalar(value))
+    def _scalar(self, value: Coefficient, at: Callable[[str], str]) -> Code:
+        return self.frame.scalar(scalar(value), at)
+
+    def _argued(self, value: Coefficient) -> str:
+        """A coefficient of the method `shears`, whose arguments are what differs by step."""
+        return _float(self._scalar(value, self.frame.argument))
 
     def shears(self) -> list[str]:
         """The shears as data, one item each; fills `stages` with the methods they need."""
@@ -150,10 +155,10 @@ class StepWriter:
 
     def _shear(self, shear: Shear, i: int) -> str:
         target = self.frame.value(shear.target.name, shear.target.offset, i)
-        parts = [f'"{target}"', _float(self._scalar(shear.scale))]
+        parts = [f'"{target}"', self._argued(shear.scale)]
         if shear.adds:
             adds = (
-                f'({_float(self._scalar(c))}, "{self.frame.value(s.name, s.offset, i)}")'
+                f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
                 for c, s in shear.adds
             )
             parts.append(f"adds={_tuple(adds)}")
@@ -166,22 +171,20 @@ class StepWriter:
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
-        params = [frame.names("spec", name) for name in frame.rate_params(state)]
+        key = state, rate.function
+        params = [frame.names("spec", name) for name in frame.rate_params(*key)]
         plain = all(isinstance(argument, Slot) for argument in rate.arguments)
-        method = frame.rate_name(state)
+        method = frame.rate_name(*key)
         reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
-        reads += ["u"] if frame.rate_input(state) else []
+        exogenous = ["u"] if frame.rate_input(*key) else []
+        reads += exogenous
         if plain:
-            reads = [self._read_name(rate, state) for state in frame.rate_reads(state)]
-            reads += (
-                ["u"]
-                if frame.rate_input(frame.model.discretisation.groups[pattern.variable][i])
-                else []
-            )
+            reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)] + exogenous
         else:
             method, params = self._stage(rate, i, reads)
         names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
-        return f"Term({_float(self._scalar(coefficient))}, self.{method}, {names[0]}, {names[1]})"
+        factor = self._argued(coefficient)
+        return f"Term({factor}, self.{method}, {names[0]}, {names[1]})"
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
         groups = self.frame.model.discretisation.groups
@@ -200,7 +203,9 @@ class StepWriter:
         rates = [inner for inner in rate.walk() if isinstance(inner, expr.Rate)]
         used = {name for inner in rates for name in self._learned(inner)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        params = [frame.names("spec", name) for name in learned]
+        varying = {name for a in rate.arguments for name in frame.varying_in(a)}
+        params = [frame.argument(name) for name in frame.varying if name in varying]
+        params += [frame.names("spec", name) for name in learned]
         code = _StagePrinter(frame, current).rate(rate, i).text
         lines = [f"return {code}"]
         for name, known in self.stages:
@@ -212,11 +217,15 @@ class StepWriter:
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {name for state in states for name in self.frame.rate_params(state)}
+        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
 
 
 class _StagePrinter(StepPrinter):
-    """Prints a formula of the registers where parameters are arguments of a method."""
+    """Prints a formula of the registers where all that differs by step is an argument."""
+
+    def constant(self, name: str) -> str:
+        """A constant by its own name."""
+        return self.frame.argument(name)
 
     def param(self, name: str) -> str:
         """A parameter by its own name."""

@@ -1,8 +1,9 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
+from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
 from odenet.runtime.head import Head, TiedHead
-from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -21,6 +22,7 @@ from odenet.runtime.parameters import (
     conv_kernel,
     dense_matrix,
     diagonal,
+    initialised,
     layers,
     norm_layers,
     scalar,
@@ -28,21 +30,30 @@ from odenet.runtime.parameters import (
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
+from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
+    "Coarsened",
     "Elementwise",
     "Embed",
+    "Entry",
     "Flow",
+    "Geometric",
     "Head",
+    "Learned",
     "Mean",
     "Position",
+    "Ramp",
     "Residual",
     "Shear",
+    "Shortcut",
     "SwiGLU",
     "Term",
     "TiedHead",
     "Tokens",
+    "Uniform",
+    "Unit",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",
@@ -54,11 +65,14 @@ __all__ = [
     "dense_matrix",
     "diag",
     "diagonal",
+    "exponential",
     "eye_kernel",
+    "initialised",
     "layers",
     "norm_layers",
     "odd_kernel",
     "operator_norm",
+    "per_step",
     "scalar",
     "soft_threshold",
     "spectral_radius",

@@ -1,7 +1,7 @@
 """Batches of an epoch, on the training device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -38,6 +38,7 @@ class BatchPlan:
         rank: this process.
         world: the number of processes.
         epoch: the current epoch; Lightning sets it.
+        most: batches in an epoch at most; 0 for all.
     """
 
     count: int
@@ -48,6 +49,7 @@ class BatchPlan:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    most: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -55,7 +57,8 @@ class BatchPlan:
 
     def __len__(self) -> int:
         whole = self.samples // self.batch
-        return max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        return min(count, self.most or count)
 
     @property
     def samples(self) -> int:
@@ -253,7 +256,9 @@ class Data(pl.LightningDataModule):
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        return BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        most = recipe.steps * recipe.accumulate  # a pass over a large text takes many more
+        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        return replace(plan, most=most)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer

@@ -19,7 +19,7 @@ def require_text(program: Program, data: DataSet) -> bool:
     Raises:
         SpecError: one of network, loss and data is for text, and another one is not.
     """
-    kind, net = loss_kind(program.recipe.loss), program.model.net
+    kind = loss_kind(program.recipe.loss)
     windows = data.train.inputs, data.test.inputs
     text = [w for w in windows if isinstance(w, Windows)]
     if not text and program.vocabulary is None and kind.labels != "tokens":
@@ -37,7 +37,8 @@ def require_text(program: Program, data: DataSet) -> bool:
         _refuse(f"{data.name} is text, and {kind.name} is not for text", loss, help_)
     if not scores_tokens(program.model):
         help_ = "end the net with `head`, or `head(tied = yes)`"
-        _refuse("next_token takes a score for each token of the vocabulary", net[-1].span, help_)
+        last = program.model.net[-1].span
+        _refuse("next_token takes a score for each token of the vocabulary", last, help_)
     highest = max(windows.tokens.highest() for windows in text)
     if highest >= program.vocabulary:
         message = (

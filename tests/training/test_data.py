@@ -17,6 +17,7 @@ from torchvision import datasets
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
+from odenet.training.augment import scaling
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
@@ -181,9 +182,22 @@ def test_digits_have_a_fixed_stratified_split():
     assert torch.equal(again.test.inputs, data.test.inputs)
 
 
-@pytest.mark.parametrize("name", ["rings", "moons"])
-def test_point_sets_have_two_classes_in_the_plane(name):
-    data = load_data(Call(name, (), {"n": 100, "noise": 0.1}), (2,))
+def test_four_rings_have_evenly_spaced_radii_and_alternating_classes():
+    call = Call("rings", (), {"n": 400, "noise": 0.0, "rings": 4})
+    data = load_data(call, (2,))
+    points = torch.cat([data.train.inputs, data.test.inputs])
+    labels = torch.cat([data.train.labels, data.test.labels])
+    ring = 4 - (4 * points.norm(dim=1)).round()
+    assert sorted(set(ring.tolist())) == [0, 1, 2, 3]
+    assert torch.allclose(points.norm(dim=1), (4 - ring) / 4, atol=1e-6)
+    assert torch.equal(labels, (ring % 2).long())
+    assert ring.long().bincount().tolist() == [100] * 4
+
+
+@pytest.mark.parametrize("given", [{"rings": 2}, {}], ids=["rings", "moons"])
+def test_point_sets_have_two_classes_in_the_plane(given):
+    name = "rings" if given else "moons"
+    data = load_data(Call(name, (), {"n": 100, "noise": 0.1} | given), (2,))
     assert data.train.inputs.shape == (80, 2)
     assert data.test.labels.sum() == 10
 
@@ -283,6 +297,12 @@ def test_a_folder_that_is_missing_or_empty_says_how_to_lay_it_out(tmp_path, made
 def test_pictures_need_a_network_that_takes_pictures(tmp_path):
     with pytest.raises(TrainingError, match="1 or 3 channels"):
         load_folder(str(tmp_path), (2,))
+
+
+def test_pictures_that_are_scaled_are_said_to_be():
+    digits = load_data(Call("digits"), (1, 8, 8)).train
+    assert scaling(digits, (3, 32, 32)) == "pictures of 8 x 8 are scaled to the network's 32 x 32"
+    assert scaling(digits, (3, 8, 8)) == scaling(digits, (64,)) == ""
 
 
 def test_every_data_set_is_on_the_page():

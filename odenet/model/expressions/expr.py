@@ -110,6 +110,13 @@ class Power(Scalar):
     exponent: Node
 
 
+@dataclass(frozen=True)
+class Exp(Scalar):
+    """The exponential of a number, in a scheme."""
+
+    exponent: Node
+
+
 # --- arithmetic of any kind ---------------------------------------------------------------------
 
 

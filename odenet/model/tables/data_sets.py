@@ -50,6 +50,7 @@ _POINTS = {
 _TEST = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
 )
+_RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
 _PATH = Parameter(Text(), "is the folder with one folder of images per class")
 
 ROWS = (
@@ -92,7 +93,9 @@ ROWS = (
         source="odenet.training.text:python_sources",
         arguments={"test": _TEST},
     ),
-    DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
+    DataSetKind(
+        name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
+    ),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 
