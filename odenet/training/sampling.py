@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
 from odenet.training.errors import TrainingError
+from odenet.training.new_task import data_of
+from odenet.training.records import RunFolder
 from odenet.training.text import load_tokenizer
 from odenet.training.trained import load_run
 
@@ -43,7 +44,8 @@ def sample(
     program = trained.program
     if program.vocabulary is None or not scores_tokens(program.model):
         raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
-    coding = _Coding(program)
+    folder = RunFolder(Path(run)).read_record().spec_folder
+    coding = _Coding(data_of(program, folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
@@ -97,12 +99,10 @@ def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) 
 
 
 class _Coding:
-    """Text as token numbers and back, as the run's data was read."""
+    """Text as token numbers and back, as the run's data was read: bytes, or by a tokenizer."""
 
-    def __init__(self, program: Program):
-        data = program.recipe.data
-        path = data.kwargs.get("tokenizer", "") if data is not None else ""
-        self._tokenizer = load_tokenizer(path) if path else None
+    def __init__(self, tokenizer: str):
+        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text."""
