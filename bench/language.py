@@ -1,6 +1,6 @@
 """Language models side by side: tokens per second, peak memory, and what training comes to.
 
-    python bench/language.py                       # steps of specs/language_model.ode and its rivals
+    python bench/language.py                       # steps of specs/language_model.ode and others
     python bench/language.py --spec bytes --train  # trains the small one both ways, to its end
 
 Contenders take turns, so that other work of the machine meets them alike; the median counts. Every

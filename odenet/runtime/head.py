@@ -79,7 +79,7 @@ def next_token_loss(x: Tensor, weight: Tensor, targets: Tensor, smoothing: float
     """
     kind = x.device.type
     low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    return _ChunkedLoss.apply(x, weight, targets, smoothing, low)  # pyright: ignore
+    return _ChunkedLoss.apply(x, weight, targets, smoothing, low)
 
 
 class _ChunkedLoss(torch.autograd.Function):

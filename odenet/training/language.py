@@ -19,11 +19,13 @@ class NextToken(Objective):
 
     def loss(self, answer: Any, labels: Tensor) -> Tensor:
         """The mean over the tokens."""
-        return next_token_loss(*answer, labels.flatten())
+        given, weight = answer
+        return next_token_loss(given, weight, labels.flatten())
 
     def trained(self, answer: Any, labels: Tensor) -> Tensor:
         """With the recipe's smoothing."""
-        return next_token_loss(*answer, labels.flatten(), self.recipe.label_smoothing)
+        given, weight = answer
+        return next_token_loss(given, weight, labels.flatten(), self.recipe.label_smoothing)
 
     def metrics(self) -> dict[str, Metric]:
         """None: they follow from the loss."""

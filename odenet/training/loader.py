@@ -167,6 +167,7 @@ class Batches:
                 samples = everywhere[places]
                 yield self._source[samples], samples, places
             return
+        assert isinstance(self._source, PictureReader)
         batches = [order[position].tolist() for position in positions]
         for (position, places), read in zip(parts, self._source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
