@@ -153,10 +153,9 @@ class Program:
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
-        """What speaks against this scheme on the proved spectrum, with what to use instead."""
-        if not self.discretised:
-            return []
-        return analyse.advise(self.facts)
+        """What should be asked of the file, and what speaks against its scheme on the spectrum."""
+        advice = analyse.advise(self.facts) if self.discretised else []
+        return [*self.model.notes, *advice]
 
     @property
     def name(self) -> str:

@@ -18,7 +18,8 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, help="Likeliest classes shown of each.")] = 1,
     csv_: Annotated[
-        Path | None, typer.Option("--csv", help="Write all probabilities into this table.")
+        Path | None,
+        typer.Option("--csv", help="Write all probabilities or numbers into a table."),
     ] = None,
     last: Last = False,
     plugin: Plugins = None,
@@ -31,8 +32,8 @@ def predict(
     trained = load_run(run, "last" if last else "best")
     asked = dict.fromkeys(path for file in files for path in pictures_in(file))
     found, paths, damaged = trained.predict_files(list(asked))
-    for path, best in zip(paths, found.top(top), strict=True):
-        say(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in best))
+    for path, words in zip(paths, found.in_words(top), strict=True):
+        say(f"{path}  {words}")
     if csv_ is not None:
         found.write_csv(csv_, paths)
         say(f"wrote {csv_}")
@@ -83,6 +84,5 @@ def export(
     written = export_run(trained, out)
     say(f"wrote {written.path}: {written.takes}")
     if written.difference is not None:
-        scores = f"the scores of {len(trained.classes)} classes" if trained.classes else "scores"
-        say(f"  gives {scores}, "
-            f"within {written.difference:.0e} of the network's")  # fmt: skip
+        what = f"the scores of {len(trained.classes)} classes" if trained.classes else "numbers"
+        say(f"  gives {what}, within {written.difference:.0e} of the network's")

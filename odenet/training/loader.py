@@ -14,8 +14,9 @@ from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.training.augment import Draws, Transforms, build_transforms
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import PictureReader, reading_processes
+from odenet.training.pictures import PictureReader, Pictures, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
+from odenet.training.stored import Stored
 from odenet.training.windows import Windows
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
@@ -105,13 +106,11 @@ class Batches:
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | Windows | PictureReader
-        if isinstance(inputs, Windows):
-            self._source = inputs
-        elif isinstance(inputs, Tensor):
-            self._source = inputs.to(device)
-        else:
+        self._source: Tensor | Windows | Stored | PictureReader
+        if isinstance(inputs, Pictures):
             self._source = PictureReader(inputs, workers, pinned=device.type == "cuda")
+        else:
+            self._source = inputs.to(device) if isinstance(inputs, Tensor) else inputs
         self._served = 0
         self._resume_at = 0
 
@@ -131,10 +130,13 @@ class Batches:
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
             rows = tuple(numbers[places] for numbers in draws)
-            batch = self._transforms(inputs, rows)
+            labels = self._labels[samples]
+            if not labels.is_floating_point():
+                labels = labels.long()  # maps of classes are kept in bytes
+            batch, labels = self._transforms.with_labels(inputs, labels, rows)
             if self._device.type == "cuda":  # once here, and not around every flow
                 batch = channels_innermost(batch)
-            yield batch, self._labels[samples]
+            yield batch, labels
 
     def state_dict(self) -> dict[str, Any]:
         """How far the epoch is; Lightning puts it into checkpoints."""
@@ -167,8 +169,12 @@ class Batches:
                 samples = everywhere[places]
                 yield self._source[samples], samples, places
             return
-        assert isinstance(self._source, PictureReader)
+        assert not isinstance(self._source, Windows)
         batches = [order[position].tolist() for position in positions]
+        if not isinstance(self._source, PictureReader):
+            for (_, places), batch in zip(parts, batches, strict=True):
+                yield self._source.read(batch).to(self._device), everywhere[places], places
+            return
         for (position, places), read in zip(parts, self._source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
             if read.damaged:
@@ -216,12 +222,13 @@ class Data(pl.LightningDataModule):
                 "; ".join(data.damaged[:3]),
             )
         _require_room(len(train), recipe)
+        self.whole = data
         self.train, self.test = train, data.test
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
         self.labels = data.labels_of(train, recipe)
-        self.transforms = transforms or build_transforms(train, shape, recipe.augment)
+        self.transforms = transforms or build_transforms(train, shape, recipe.augment, data.scaled)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 
@@ -242,6 +249,14 @@ class Data(pl.LightningDataModule):
         """A line for every picture that could not be read so far."""
         streamed = (line for loader in self._loaders for line in loader.damaged)
         return list(dict.fromkeys([*self._damaged, *streamed]))
+
+    @property
+    def stored_as(self) -> str:
+        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
+        inputs = self.train.inputs
+        if isinstance(inputs, Tensor | Pictures):
+            return str(inputs.dtype).removeprefix("torch.")
+        return str(inputs.read([0]).dtype).removeprefix("torch.")
 
     @property
     def steps_per_epoch(self) -> int:

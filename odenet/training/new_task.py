@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from odenet.compiler import Program
-from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.room import require_room
@@ -31,27 +29,14 @@ def input_shape(program: Program) -> tuple[int, ...]:
     return tuple(program.input_shape or ())
 
 
-def data_of(program: Program, folder: str = "") -> Call:
-    """What the recipe trains on; raises TrainingError if it does not say.
-
-    Args:
-        program: has the recipe.
-        folder: what its paths are relative to; empty for where this runs.
-    """
+def data_of(program: Program) -> Call:
+    """What the recipe trains on; raises TrainingError if it does not say."""
     if program.recipe.data is None:
         raise TrainingError(
             f"{program.name} does not say what to train on",
             "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
         )
-    data = program.recipe.data
-    files = [name for name in DATA_SETS[data.name].files if data[name]]
-    found = {name: str(Path(folder, data[name])) for name in files}
-    return replace(data, kwargs={**data.kwargs, **found})
-
-
-def spec_folder(program: Program, settings: Mapping[str, Any]) -> str:
-    """What paths of a recipe's data are relative to: the spec, unless they are given outside."""
-    return "" if "data" in settings else str(Path(program.model.source.name).parent.absolute())
+    return program.recipe.data
 
 
 def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> Task:
@@ -128,6 +113,8 @@ def apply_options(network: nn.Module, options: Options) -> None:
 
 def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
     """The test split with labels in the order of the network's outputs."""
+    if data.classes == tuple(classes):
+        return data
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise TrainingError(

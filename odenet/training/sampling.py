@@ -10,6 +10,7 @@ from odenet.model.typed.program import scores_tokens
 from odenet.training.errors import TrainingError
 from odenet.training.new_task import data_of
 from odenet.training.records import RunFolder
+from odenet.training.sources import located
 from odenet.training.text import load_tokenizer
 from odenet.training.trained import load_run
 
@@ -45,7 +46,7 @@ def sample(
     if program.vocabulary is None or not scores_tokens(program.model):
         raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
     folder = RunFolder(Path(run)).read_record().spec_folder
-    coding = _Coding(data_of(program, folder).kwargs.get("tokenizer", ""))
+    coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:

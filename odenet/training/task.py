@@ -35,6 +35,19 @@ def is_score(name: str) -> bool:
     return name.startswith(("train_scores.", "test_scores."))
 
 
+class MeanLoss(MeanMetric):
+    """The mean of losses weighted by their samples, NaN and inf included.
+
+    torchmetrics' forgets the weights where it does not look for NaN, and waits for the device where
+    it does.
+    """
+
+    def update(self, value: Tensor, weight: Tensor) -> None:
+        """Count a batch: its mean loss, and how many samples it has."""
+        self.mean_value += value * weight
+        self.weight += weight
+
+
 class Scores(nn.Module):
     """The mean loss and the metrics over the batches of an epoch.
 
@@ -46,7 +59,7 @@ class Scores(nn.Module):
 
     def __init__(self, objective: Objective):
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
+        self.loss = MeanLoss(nan_strategy="disable")
         self._metrics = objective.metrics()
         self._derived = objective.derived
         for name, metric in self._metrics.items():

@@ -66,7 +66,7 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
                 f"{size + 1:,}: {size:,} that the network reads and the one that follows",
                 "give more text, another share for the test, or shorter windows: tokens(…)",
             )
-    return DataSet(str(data), of_text(train), of_text(test), classes=())
+    return DataSet(str(data), of_text(train), of_text(test), scaled=False)
 
 
 def _drawn(sizes: Sequence[int], share: float) -> list[bool]:

@@ -76,14 +76,15 @@ class Windows:
         """How many there are in an epoch that begins at the first token."""
         return (self.count - 1) // self.size
 
-    def read(self, places: np.ndarray, offset: int = 0) -> Tensor:
+    def read(self, places: Sequence[int] | np.ndarray, offset: int = 0) -> Tensor:
         """The windows at some places, (B, T + 1) int64.
 
         Args:
             places: (B,), each below `samples`.
             offset: by how many tokens all of them are moved; the last stays within the stream.
         """
-        starts = self.first + np.minimum(offset + places * self.size, self.count - self.size - 1)
+        begins = offset + np.asarray(places) * self.size
+        starts = self.first + np.minimum(begins, self.count - self.size - 1)
         rows = [self.tokens.read(int(start), self.size + 1) for start in starts]
         return torch.from_numpy(np.stack(rows).astype(np.int64))
 

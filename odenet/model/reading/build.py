@@ -13,6 +13,7 @@ from odenet.model.fitting.flows import Flows, FlowShape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
+from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps
@@ -88,6 +89,7 @@ def build(
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
+        notes=tuple(notes(file, scope, input_shape)),
     )
 
 

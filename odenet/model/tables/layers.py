@@ -176,11 +176,11 @@ ROWS = (
         {
             "k": Parameter(COUNT, "is the kernel's size along each axis"),
             "C": _CHANNELS,
-            "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
-            "groups": Parameter(COUNT, "counts the groups of channels", 1),
-            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
-            "bias": Parameter(YES, _BIAS, "no"),
-            "init": init("default"),
+            "stride": Parameter(COUNT, "is the step from one output point to the next", 1, True),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
+            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1, True),
+            "bias": Parameter(YES, _BIAS, "no", True),
+            "init": replace(init("default"), by_name=True),
         },
         _conv_code,
         _conv_shape,
@@ -193,7 +193,11 @@ ROWS = (
     LayerKind(
         "dense",
         "full matrix, on vectors",
-        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes"), "init": init("default")},
+        {
+            "D": _CHANNELS,
+            "bias": Parameter(YES, _BIAS, "yes", True),
+            "init": replace(init("default"), by_name=True),
+        },
         _dense_code,
         _dense_shape,
         numerics.linear_tensors,
@@ -232,8 +236,10 @@ ROWS = (
         "self-attention; every place is a token",
         {
             "heads": Parameter(COUNT, "counts its heads", 1),
-            "causal": Parameter(YES, "says whether a token sees only those before it", "no"),
-            "rope": Parameter(YES, "says whether queries and keys are turned by their place", "no"),
+            "causal": Parameter(YES, "says whether a token sees only those before it", "no", True),
+            "rope": Parameter(
+                YES, "says whether queries and keys are turned by their place", "no", True
+            ),
         },
         _attention_code,
         _attention_shape,

@@ -103,7 +103,7 @@ def _which_norm(options: Options) -> tuple[str, str]:
 
 
 _KERNEL = Parameter(COUNT, "is the kernel's size along each axis")
-_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1)
+_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1, True)
 _IN = channels("counts the channels it reads")
 _OUT = channels("counts the channels it gives")
 
@@ -116,7 +116,7 @@ ROWS = (
         {
             "k": _KERNEL,
             "out": _OUT,
-            "groups": Parameter(COUNT, "counts the groups of channels", 1),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
             "dilation": _DILATION,
             "in": _IN,
             "init": init("he"),

@@ -215,6 +215,7 @@ class Model:
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
         lets: the `let`s that formulas use, as written.
+        notes: warnings about what is written.
     """
 
     source: Source = field(repr=False)
@@ -231,6 +232,7 @@ class Model:
     recipe: Recipe
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
+    notes: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
         from odenet.model.typed.overview import overview
