@@ -97,7 +97,10 @@ def train(
     shape = input_shape(program)
     require_room(program, 1)
     data_set = data_for(program, options, spec_folder(program), data)
-    for note in (widened(program, data_set), lacking(program, data_set)):
+    scaled = scaling(data_set.train, shape)
+    if scaled:
+        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
+    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
