@@ -185,9 +185,17 @@ class Program:
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample, (C, H, W) or (D,); None without a `net`."""
+        """The shape of one sample, (C, H, W), (D,) or, of tokens, (T,); None without a `net`."""
         shape = self.model.input_shape
-        return (int(shape.channels.constant), *shape.space) if shape else None
+        if shape is None:
+            return None
+        return shape.space if shape.numbers else (int(shape.channels.constant), *shape.space)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """How many different tokens the `net` reads; None where it reads none."""
+        shape = self.model.input_shape
+        return shape.vocabulary if shape is not None and shape.numbers else None
 
     @property
     def classes(self) -> int | None:

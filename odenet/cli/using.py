@@ -1,4 +1,4 @@
-"""`odenet predict` and `odenet export`; torch is imported when one of them runs."""
+"""`odenet predict`, `sample` and `export`; torch is imported when one of them runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +41,27 @@ def predict(
         say(f"error: cannot read {line}", err=True)
     if damaged:
         raise typer.Exit(1)
+
+
+def sample(
+    run: Run,
+    prompt: Annotated[str, typer.Option(help="How the text begins [default: a line break].")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="How many to add.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Scores are divided by it; 0 takes the likeliest token.")
+    ] = 1.0,
+    top: Annotated[
+        int, typer.Option(min=0, help="Draw from so many of the likeliest tokens; 0 for all.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    last: Last = False,
+    plugin: Plugins = None,
+) -> None:
+    """Let the language model of a run go on with a text."""
+    require("train", "odenet sample")
+    from odenet.training.sampling import sample as written
+
+    say(written(run, prompt, tokens, temperature, top, seed, "last" if last else "best"))
 
 
 def export(

@@ -29,9 +29,12 @@ def network(model: Model, name: str, stem: str) -> list[str]:
     given = _given(model)
     takes = [f"classes={width}"] * classes + ["*"] * bool(given) + given
     lines.append(f"    def __init__({', '.join(['self', *takes])}):")
+    tied = last.name in LAYERS and LAYERS[last.name].tied(last.arguments)
+    if tied:  # the head has no weights but those of this layer
+        lines += lay_out(f"embed = {_code(model, model.net[0], stem)}", 8)
     lines.append("        super().__init__(")
     for layer in model.net:
-        code = _code(model, layer, stem)
+        code = "embed" if tied and layer is model.net[0] else _code(model, layer, stem)
         if layer is last and classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)

@@ -3,6 +3,7 @@
 from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
 from odenet.runtime.given import given_layers
+from odenet.runtime.head import Head, TiedHead
 from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
 from odenet.runtime.operator_norms import operator_norm
@@ -30,24 +31,29 @@ from odenet.runtime.parameters import (
 )
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
-from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
 from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
     "Coarsened",
     "Elementwise",
+    "Embed",
     "Entry",
     "Flow",
     "Geometric",
+    "Head",
     "Knotted",
     "Learned",
     "Mean",
+    "Position",
     "Ramp",
     "Residual",
     "Shear",
     "Shortcut",
+    "SwiGLU",
     "Term",
+    "TiedHead",
     "Tokens",
     "Uniform",
     "Unit",

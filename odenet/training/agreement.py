@@ -15,6 +15,7 @@ from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
+from odenet.training.text_agreement import require_text
 
 NUMBERS = "`loss = mse` (or mae, huber)"
 
@@ -26,6 +27,8 @@ def agreed(program: Program, data: DataSet) -> DataSet:
         SpecError: a sample does not fit into the network, the labels are none of the loss's, or
             the network does not give what the loss takes; at the line of the spec to change.
     """
+    if require_text(program, data):
+        return data
     _require_input(program, data)
     kind = loss_kind(program.recipe.loss)
     match kind.labels:
@@ -39,7 +42,7 @@ def agreed(program: Program, data: DataSet) -> DataSet:
         case "numbers":
             data = _numbers(program, data)
             wanted, what = _of_label(data), "a number for each of a label"
-        case "none":
+        case "tokens" | "none":
             return data
     _require_output(program, data, wanted, what)
     return data

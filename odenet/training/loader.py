@@ -1,7 +1,7 @@
 """Batches of an epoch, on the training device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,9 +17,10 @@ from odenet.training.errors import TrainingError
 from odenet.training.pictures import PictureReader, Pictures, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
 from odenet.training.stored import Stored
+from odenet.training.windows import Windows
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
-Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
+Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or next tokens
 
 
 @dataclass
@@ -38,6 +39,7 @@ class BatchPlan:
         rank: this process.
         world: the number of processes.
         epoch: the current epoch; Lightning sets it.
+        most: batches in an epoch at most; 0 for all.
     """
 
     count: int
@@ -48,6 +50,7 @@ class BatchPlan:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    most: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -55,7 +58,8 @@ class BatchPlan:
 
     def __len__(self) -> int:
         whole = self.samples // self.batch
-        return max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        return min(count, self.most or count)
 
     @property
     def samples(self) -> int:
@@ -102,7 +106,7 @@ class Batches:
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | Stored | PictureReader
+        self._source: Tensor | Windows | Stored | PictureReader
         if isinstance(inputs, Pictures):
             self._source = PictureReader(inputs, workers, pinned=device.type == "cuda")
         else:
@@ -116,6 +120,9 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         plan = self.sampler
         self._served, self._resume_at = self._resume_at, 0
+        if isinstance(self._source, Windows):
+            yield from self._texts(self._source)
+            return
         draws: Draws = ()
         if plan.shuffle:
             drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
@@ -139,6 +146,17 @@ class Batches:
         """Start the next epoch where the saved one stopped."""
         self._resume_at = state["served"] % len(self)
 
+    def _texts(self, source: Windows) -> Iterator[Batch]:
+        """Windows of a text, and for each of their tokens the one that follows it."""
+        plan = self.sampler
+        drawn = generator(Stream.WINDOWS, plan.seed, plan.epoch)
+        offset = int(drawn.integers(source.size)) if plan.shuffle else 0
+        order = plan.order()
+        for places in plan.places(self._served):
+            self._served += 1
+            windows = source.read(order[places], offset).to(self._device, non_blocking=True)
+            yield windows[:, :-1], windows[:, 1:]
+
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Stored inputs, their indices in the split, and their positions in the order."""
         everywhere = torch.from_numpy(order).to(self._device)
@@ -151,6 +169,7 @@ class Batches:
                 samples = everywhere[places]
                 yield self._source[samples], samples, places
             return
+        assert not isinstance(self._source, Windows)
         batches = [order[position].tolist() for position in positions]
         if not isinstance(self._source, PictureReader):
             for (_, places), batch in zip(parts, batches, strict=True):
@@ -233,7 +252,7 @@ class Data(pl.LightningDataModule):
 
     @property
     def stored_as(self) -> str:
-        """What samples are stored as: uint8, or float32."""
+        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
         inputs = self.train.inputs
         if isinstance(inputs, Tensor | Pictures):
             return str(inputs.dtype).removeprefix("torch.")
@@ -242,18 +261,20 @@ class Data(pl.LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return len(self._plan)
+        return -(-len(self._plan) // self.recipe.accumulate)
 
     @property
     def samples_per_epoch(self) -> int:
         """Training samples seen in an epoch."""
-        return min(self.steps_per_epoch * self.recipe.batch, self._plan.samples)
+        return min(len(self._plan) * self.recipe.batch, self._plan.samples)
 
     @property
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        return BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        most = recipe.steps * recipe.accumulate  # a pass over a large text takes many more
+        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        return replace(plan, most=most)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer

@@ -48,6 +48,7 @@ from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
 from odenet.training.verdicts import judged
+from odenet.training.windows import Windows
 
 
 def train(
@@ -103,6 +104,8 @@ def train(
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
+    if scaled := scaling(data_set.train, shape):
+        console.print(f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that")
     task = new_task(program, samples.labels, samples.watched_name)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
@@ -322,6 +325,10 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
         last=values[-1],
         best=best,
     )
+    windows = data.train.inputs
+    if isinstance(windows, Windows):
+        each = windows.size * result.samples_per_second
+        result = replace(result, tokens_per_second=each)
     split = f"{task.watched}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return _tested(result, task, last)

@@ -13,6 +13,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.training.pictures import Pictures
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import Stored
+from odenet.training.windows import Windows
 
 
 class Stream(IntEnum):
@@ -24,6 +25,7 @@ class Stream(IntEnum):
     HOLDOUT = 4
     SPLIT = 5
     DROPOUT = 6
+    WINDOWS = 7
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:
@@ -36,11 +38,12 @@ class Split:
     """Inputs and their labels.
 
     Args:
-        inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are.
+        inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are;
+            windows of a text, whose labels say nothing.
         labels: (N,) or (N, …), whole numbers for classes and float32 for numbers.
     """
 
-    inputs: Tensor | Pictures | Stored
+    inputs: Tensor | Pictures | Stored | Windows
     labels: Tensor
 
     def __len__(self) -> int:
@@ -50,8 +53,15 @@ class Split:
         """The samples at the given places, in that order."""
         places = torch.from_numpy(indices)
         inputs = self.inputs
+        if isinstance(inputs, Windows):
+            raise TypeError("windows overlap: a text is cut, and no windows are picked")
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
         return Split(picked, self.labels[places])
+
+
+def of_text(windows: Windows) -> Split:
+    """The windows of a text as samples."""
+    return Split(windows, torch.zeros(max(0, windows.samples), dtype=torch.uint8))
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Labels:
         counts: of the training samples, or places, of each class, for a loss that weighs them.
         mean: of numbers, per channel, on the training split; empty: taken as they are.
         deviation: likewise.
+        bytes_per_token: of a text.
     """
 
     count: int = 0
@@ -71,6 +82,7 @@ class Labels:
     counts: Sequence[int] = ()
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
+    bytes_per_token: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,8 @@ class DataSet:
 
     def labels_of(self, train: Split, recipe: Recipe) -> Labels:
         """What the labels are, with the statistics of a training split."""
+        if isinstance(self.test.inputs, Windows):
+            return Labels(bytes_per_token=self.test.inputs.tokens.bytes_per_token)
         count, shape = len(self.classes), tuple(train.labels.shape[1:])
         kind = loss_kind(recipe.loss).labels
         if kind == "class":
@@ -154,6 +168,8 @@ def part(split: Split, share: float, seed: int) -> Split:
     """A class-balanced share of a split; the split itself when the share is 1."""
     if share == 1:
         return split
+    if isinstance(split.inputs, Windows):
+        return of_text(split.inputs.until(share))
     chosen, _ = stratified(
         split.labels, round(share * len(split)), generator(Stream.FRACTION, seed)
     )
@@ -161,7 +177,10 @@ def part(split: Split, share: float, seed: int) -> Split:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Cut a class-balanced share off a split: what remains, and the share."""
+    """Cut a class-balanced share off a split: what remains, and the share; of a text, its end."""
+    if isinstance(split.inputs, Windows):
+        kept, held = split.inputs.cut(share)
+        return of_text(kept), of_text(held)
     held, kept = stratified(
         split.labels, round(share * len(split)), generator(Stream.HOLDOUT, seed)
     )

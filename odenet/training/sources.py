@@ -58,12 +58,18 @@ def spec_folder(program: Program) -> str:
 
 
 def located(data: Call, folder: str) -> Call:
-    """A data set with its path relative to where the program runs.
+    """A data set with its paths relative to where the program runs.
 
-    In a spec it is relative to the spec, from outside to where the command was given.
+    In a spec they are relative to the spec, from outside to where the command was given.
     """
-    path = data.kwargs.get("path")
-    if not isinstance(path, str) or os.path.isabs(path):
+    for name in ("path", "tokenizer"):
+        data = _located(data, name, folder)
+    return data
+
+
+def _located(data: Call, name: str, folder: str) -> Call:
+    path = data.kwargs.get(name)
+    if not isinstance(path, str) or not path or os.path.isabs(path):
         return data
     outside = data.span is not None and data.span.source.name == OUTSIDE
     there = os.path.join(folder, path)
@@ -71,7 +77,7 @@ def located(data: Call, folder: str) -> Call:
         return data
     near = os.path.relpath(there)
     shown = there if near.startswith(os.pardir) else near
-    return replace(data, kwargs={**data.kwargs, "path": shown})
+    return replace(data, kwargs={**data.kwargs, name: shown})
 
 
 def lacking(program: Program, data: DataSet) -> str:

@@ -23,6 +23,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.stretch import largest_stretch
 from odenet.runtime.unit import Coarsened, Unit
+from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options
@@ -118,6 +119,8 @@ def study_run(
         TrainingError: if the run or its data cannot be read.
     """
     task, loaded, _ = restore(run, options=options, data=data)
+    if task.objective.kind.labels == "tokens":
+        raise TrainingError(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)

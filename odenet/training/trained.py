@@ -148,13 +148,17 @@ class TrainedNetwork(nn.Module):
         """What the network takes.
 
         Args:
-            inputs: (B, C, H, W) uint8, grey or coloured and of any size, or (B, …) float32.
+            inputs: (B, C, H, W) uint8, grey or coloured and of any size, (B, …) float32, or tokens
+                (B, T) int64.
 
         Returns:
-            (B, *shape), in the precision of the network, standardised as in training.
+            (B, *shape), in the precision of the network, standardised as in training; tokens as
+            they are.
         """
         transforms = self._preprocess.with_statistics(self.mean, self.deviation)
         first = next(self.network.parameters(), self.mean)
+        if inputs.dtype == torch.int64:
+            return inputs.to(first.device)
         return transforms(inputs.to(first.device)).to(first.dtype)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -45,6 +45,9 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_TEST = Parameter(
+    Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
+)
 _RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
 _COLUMNS = {
     "path": Parameter(Text(), "is a table whose first row names its columns"),
@@ -94,6 +97,22 @@ ROWS = (
         name="masks",
         source="odenet.training.data:masks",
         arguments=_path("is a folder of pictures and their class maps"),
+    ),
+    DataSetKind(
+        name="text",
+        source="odenet.training.text:text",
+        arguments={
+            "path": Parameter(Text(), "is a file, or a pattern such as corpus/*.py"),
+            "tokenizer": Parameter(
+                Text(), "is the tokenizer.json that makes tokens; bytes without one", ""
+            ),
+            "test": _TEST,
+        },
+    ),
+    DataSetKind(
+        name="python_sources",
+        source="odenet.training.text:python_sources",
+        arguments={"test": _TEST},
     ),
     DataSetKind(
         name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}

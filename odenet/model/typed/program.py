@@ -197,6 +197,13 @@ def ends_in_classes(model: "Model") -> bool:
     return last in LAYERS and LAYERS[last].classes
 
 
+def scores_tokens(model: "Model") -> bool:
+    """Whether the net is a language model: it reads tokens, and ends in a score for each."""
+    last = model.net[-1].name if model.net else ""
+    reads = model.input_shape is not None and model.input_shape.numbers
+    return reads and last in LAYERS and LAYERS[last].scores
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A whole file, typed.

@@ -44,7 +44,7 @@ def network_size(model: Model) -> NetworkSize:
 
 
 def _numbers_in(shape: Shape) -> int:
-    return int(shape.channels.constant) * prod(shape.space)
+    return prod(shape.space) * (1 if shape.numbers else int(shape.channels.constant))
 
 
 def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
