@@ -22,6 +22,7 @@ from odenet.training.samples import (
     stratified,
 )
 from odenet.training.stored import Mapped, as_samples, chunks
+from odenet.training.windows import Windows
 
 TEST_SHARE = 0.2
 LARGE = 256 << 20  # bytes from which on an array stays in its file
@@ -139,7 +140,7 @@ def as_labels(values: Any) -> Tensor:
 def require_finite(name: str, split: Split, suffix: str = "") -> None:
     """Refuse samples or labels that hold NaN or inf; says where and how many."""
     inputs = split.inputs
-    assert not isinstance(inputs, Pictures)  # whose pixels are bytes, or looked at when decoded
+    assert not isinstance(inputs, Pictures | Windows)  # which are bytes, or whole numbers
     for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.labels)):
         count, first, start = 0, (), 0
         for chunk in chunks(values):

@@ -21,6 +21,7 @@ from odenet.training.pictures import COLOUR, GREY, Pictures
 from odenet.training.samples import Split, Stream, generator, shape_of
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import chunks
+from odenet.training.windows import Windows
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
@@ -285,6 +286,7 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     Pictures left on disk are sampled, evenly spaced.
     """
     inputs = split.inputs
+    assert not isinstance(inputs, Windows)  # which are numbers of tokens
     if isinstance(inputs, Pictures):
         places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
         inputs = torch.stack([x for x in map(inputs.__getitem__, places) if isinstance(x, Tensor)])
