@@ -3,6 +3,8 @@
 Every coefficient is an element of the field Q(h, constants, lets, irrational powers), so that a
 zero is recognised for certain and nothing is ever simplified by guessing. An irrational power such
 as 2^(1/3) is one more generator of the field, and so is every `let` unless it is to be expanded.
+An exponential that multiplies values, `exp(s(Z[n])) * Y[n]`, is a generator too: fields multiply
+element by element, so that it commutes with everything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +40,9 @@ class Scalars:
         scheme: its text.
         expand: whether a `let` is replaced by its definition.
         further: other symbols of the field.
+
+    Attributes:
+        exponentials: the generators that stand for exponentials of fields.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
@@ -51,9 +56,11 @@ class Scalars:
         names = [name for name, _ in scheme.constants]
         names += [] if expand else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
-        symbols = dict.fromkeys([*named, *self._powers.values(), *further])
+        fields = [sympy.Symbol(f"exp {i}") for i in range(_exponentials(scheme))]
+        symbols = dict.fromkeys([*named, *self._powers.values(), *further, *fields])
         self.field = sympy.QQ.frac_field(*symbols)
         self._named = dict(zip(symbols, self.field.gens, strict=True))
+        self.exponentials = tuple(self._named[symbol] for symbol in fields)
         self._define()
 
     def _define(self) -> None:
@@ -132,6 +139,19 @@ class Scalars:
                 found[symbol] = as_value(number)
         return found
 
+    def power_of_exponential(self, element: FracElement, index: int) -> int | None:
+        """The k of a factor exp^k of an element; None where it is not one factor of the whole."""
+        place = len(self.field.gens) - len(self.exponentials) + index
+        above = {powers[place] for powers in element.numer.itermonoms()}
+        below = {powers[place] for powers in element.denom.itermonoms()}
+        return above.pop() - below.pop() if len(above) == len(below) == 1 else None
+
+    def is_number(self, element: FracElement) -> bool:
+        """Whether no exponential of a field is in an element."""
+        return all(
+            self.power_of_exponential(element, i) == 0 for i in range(len(self.exponentials))
+        )
+
     @property
     def powers_of_h(self) -> bool:
         """Whether h is in an irrational power, so that nothing is known of -h."""
@@ -180,6 +200,12 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
         yield from value.walk()
     for _, value in scheme.starts:
         yield from value.walk()
+
+
+def _exponentials(scheme: Scheme) -> int:
+    """At most so many exponentials of fields are in a step and in one with another h."""
+    nodes = (node for update in scheme.updates for node in update.value.walk())
+    return 2 * sum(isinstance(node, expr.Exponential) for node in nodes)
 
 
 def _irrational(node: expr.Node) -> bool:

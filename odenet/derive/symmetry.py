@@ -94,10 +94,10 @@ def symmetry_order(
         to_the_digits: whether long decimals count as far as they are printed only (`printed.py`).
 
     Returns:
-        None where nothing is said: for schemes with unknowns of their own, and where there is no
+        None where nothing is said: for schemes with unknowns of their own or `exp(…)`, or with no
         series in h. A q of 8 is at least that.
     """
-    if scheme.aux or not scheme.uses_step_size:
+    if scheme.aux or scheme.own is not None or not scheme.uses_step_size:
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:

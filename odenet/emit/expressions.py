@@ -75,6 +75,8 @@ class Printer:
                 return self._arithmetic(node, self)
             case expr.Hadamard():
                 return self(node.left) * self(node.right)
+            case expr.Exponential():
+                return Code(f"torch.exp({self(node.operand).text})")
             case expr.Apply():
                 return self.apply(node.operator, self(node.operand))
             case expr.Activate():

@@ -7,7 +7,7 @@ from odenet.emit.expressions import Code, Printer, number
 from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
-from odenet.emit.step import StepWriter, unpack
+from odenet.emit.step import Stage, StepWriter, unpack
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input
@@ -65,7 +65,7 @@ class FlowWriter:
         methods += [self._readout(), self._field(), *self._spectrum()]
         if self.derivation.shears is not None:
             shears = self._shears()
-            methods += [self._stage(name, code) for name, code in self.step.stages] + [shears]
+            methods += [self._stage(stage) for stage in self.step.stages] + [shears]
         for method in methods:
             lines += [*method, ""]
         return [*state, "", "", *lines[:-1]]
@@ -270,9 +270,8 @@ class FlowWriter:
             found.append(self._method("frequency_bound", "step=0", text, bound))
         return found
 
-    def _stage(self, name: str, code: list[str]) -> list[str]:
-        text = "A right-hand side at a value inside the step."
-        return self._method(name, code[0], text, code[1:])
+    def _stage(self, stage: Stage) -> list[str]:
+        return self._method(stage.name, stage.arguments, stage.text, stage.lines)
 
     def _shears(self) -> list[str]:
         shears = self.step.shears()

@@ -71,7 +71,7 @@ class Names:
         key = (space, name)
         if key not in self._names:
             candidate = wanted or name
-            if candidate.startswith(("rate_", "stage_")):
+            if candidate.startswith(("rate_", "stage_", "exponent_")):
                 candidate = f"own_{candidate}"
             while candidate in self._taken:
                 candidate += "_"

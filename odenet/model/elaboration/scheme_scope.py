@@ -26,10 +26,12 @@ class SchemeScope:
         broken: names with an error that has been reported.
         inside_start: whether a start line is being read.
         current: what the line being read computes.
+        maps: of the file, which lines may read.
     """
 
-    def __init__(self, block: tree.Scheme, report: Report):
+    def __init__(self, block: tree.Scheme, report: Report, maps: Collection[str] = ()):
         self.block = block
+        self.maps = maps
         self.report = report
         self.elaborator = Elaborator(self, report)
         self.before = report.errors
@@ -67,6 +69,12 @@ class SchemeScope:
             return expr.Stage(node.id, span=node.span)
         if node.id in self.functions:
             return self._rate(self.functions[node.id], node)
+        if node.id in self.unknowns:
+            return None
+        if node.id in self.maps:
+            return expr.Map(node.id, span=node.span)
+        if node.id == "exp" and not self.inside_start:
+            return Function("exp", "exp(s(Z[n]))", _exponential)
         return None
 
     def _rate(self, pattern: Pattern, node: tree.Name) -> Function:
@@ -173,3 +181,10 @@ class SchemeScope:
 
     def _error(self, message: str, span: Span, help_: str) -> None:
         self.report.error(message, span, help=help_)
+
+
+def _exponential(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+    """What multiplies a value; it is of fields, as a number has no need of it."""
+    if len(arguments) != 1 or arguments[0].kind is not expr.Kind.FIELD:
+        return None
+    return expr.Exponential(arguments[0], span=span)

@@ -1,5 +1,6 @@
 """From a `scheme` block to a typed scheme, and the library of schemes that ship as text."""
 
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 
@@ -31,10 +32,18 @@ def library_scheme(name: str) -> Scheme:
     return scheme
 
 
-def elaborate_scheme(block: tree.Scheme, report: Report) -> Scheme | None:
-    """A typed scheme; None after reporting what is wrong with the block."""
+def elaborate_scheme(
+    block: tree.Scheme, report: Report, maps: Collection[str] = ()
+) -> Scheme | None:
+    """A typed scheme; None after reporting what is wrong with the block.
+
+    Args:
+        block: its text.
+        report: takes what is wrong.
+        maps: of the file that uses it.
+    """
     before = report.errors
-    scheme = SchemeReader(block, report).read()
+    scheme = SchemeReader(block, report, maps).read()
     return scheme if report.errors == before else None
 
 

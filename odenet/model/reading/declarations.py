@@ -60,7 +60,8 @@ class Declarations:
                 where = "ships with odenet" if name.id in library() else "is defined already"
                 message = f"a scheme `{name.spelling}` {where}"
                 self.report.error(message, name.span, help="choose another name")
-            self.schemes[name.id] = elaborate_scheme(block, self.report)
+            maps = {statement.name.id for statement in self.file.of(tree.Map)}
+            self.schemes[name.id] = elaborate_scheme(block, self.report, maps)
 
     def _declare(self, file: tree.File) -> None:
         """Note the names of a file in the order of its text."""

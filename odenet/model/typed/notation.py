@@ -107,6 +107,8 @@ class Notation:
                 return write.call(self.show(function), [self.show(operand)])
             case expr.Rate(function, arguments):
                 return write.call(self.name(function), [*map(self.show, arguments)])
+            case expr.Exponential(operand):
+                return write.call(write.word("exp"), [self.show(operand)])
             case expr.Concat(parts):
                 return write.call(write.word("concat"), [*map(self.show, parts)])
             case expr.Split(operand):
