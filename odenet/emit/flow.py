@@ -97,6 +97,8 @@ class FlowWriter:
             lines.append(f"relabel = {{{relabel}}}")
         if any(LAYERS[layer.name].random for m in self.model.maps.values() for layer in m.layers):
             lines.append("stochastic = True")
+        if self.derivation.exponents:
+            lines.append("stretches = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
         limit = stability_limit(self.facts)

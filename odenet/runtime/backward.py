@@ -16,6 +16,7 @@ from odenet.runtime.replay import random_states_preserved
 from odenet.runtime.shear import Registers, Term
 from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
+from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
 from odenet.runtime.weights import Address, DetachedValues, OneStep
 
@@ -81,7 +82,8 @@ class BackwardPass:
             drift = None if start is None else _DriftMeter(self._state, start)
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             settled = None if drift is None or passed.flow.exact else drift.settle
-            retreat(passed.shears, self._state, self._rate(step), self._grads, settled)
+            rates = self._rate(step), self._exponent(step)
+            retreat(passed.shears, self._state, rates[0], self._grads, settled, rates[1])
             if drift is not None:
                 self._drifts.append(drift.relative())
 
@@ -96,21 +98,43 @@ class BackwardPass:
         """
 
         def rate(term: Term, target: str) -> Tensor:
-            detached = self._read_as_recorded(term.params, step)
-            reads = _leaves(self._state.read(slot) for slot in term.reads)
-            with torch.enable_grad():
-                value = term.rate(*reads, *detached.values)
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
             cotangent = self._grads.find(target)
             if cotangent is not None and term.factor != 1:
                 cotangent = cotangent * term.factor
-            pulled = self._pull([value], [cotangent], reads, detached)
-            for slot, gradient in zip(term.reads, pulled, strict=True):
-                if gradient is not None:
-                    self._grads.increase(slot, gradient, 1.0)
-            return value.detach()
+            return self._evaluate(term, step, cotangent)
 
         return rate
+
+    def _exponent(self, step: int) -> Rate:
+        """The same for what a value is multiplied by the exponential of.
+
+        With y = e^E x the gradient by E is y ȳ, and 1 by the log-determinant at every element.
+        """
+
+        def rate(term: Term, target: str) -> Tensor:
+            stretched, cotangent = self._state.read(target), self._grads.find(target)
+            if cotangent is not None:
+                cotangent = cotangent * stretched
+            by_volume = self._further.get(LOG_DET)
+            if by_volume is not None:
+                everywhere = per_sample(by_volume, stretched)
+                cotangent = everywhere if cotangent is None else cotangent + everywhere
+            return self._evaluate(term, step, cotangent)
+
+        return rate
+
+    def _evaluate(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
+        """The value of a term, its cotangent pulled back to what it reads."""
+        detached = self._read_as_recorded(term.params, step)
+        reads = _leaves(self._state.read(slot) for slot in term.reads)
+        with torch.enable_grad():
+            value = term.rate(*reads, *detached.values)
+        pulled = self._pull([value], [cotangent], reads, detached)
+        for slot, gradient in zip(term.reads, pulled, strict=True):
+            if gradient is not None:
+                self._grads.increase(slot, gradient, 1.0)
+        return value.detach()
 
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         passed = self._passed
@@ -132,7 +156,7 @@ class BackwardPass:
         for name, value in zip(passed.weights.names, detached.values, strict=True):
             passed.flow.__dict__[name] = OneStep(value)
         with torch.enable_grad():
-            end = passed.flow.advance(passed.as_state(reads), step)
+            end = one_step(passed.flow, passed.as_state(reads), step)
         self._grads.put_all(self._pull(list(end), self._grads.found(), reads, detached))
 
     # both

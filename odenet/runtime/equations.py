@@ -25,6 +25,7 @@ class Equations(nn.Module):
     relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
     reversible: bool = True
     obstacle: str = ""  # why it is not
+    stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     stability_limit: ClassVar[float | None] = None  # of h ω
 
@@ -71,6 +72,8 @@ class Equations(nn.Module):
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
                 "evaluations have to be by the same code"
             )
+        if self.stretches:
+            return f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
         return "" if self.reversible else self._irreversible()
 
     def _irreversible(self) -> str:

@@ -25,9 +25,10 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node
+from odenet.runtime.volume import LOG_DET, Volume
 
 
-class Flow(Bounded):
+class Flow(Volume, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -94,6 +95,11 @@ class Flow(Bounded):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "exact" and value and not self.reversible:
             raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
+        if name == "exact" and value and self.stretches:
+            raise ValueError(
+                "exact arithmetic multiplies by fractions of whole numbers, and "
+                f"{type(self).__name__} multiplies by exponentials of fields"
+            )
         super().__setattr__(name, value)
 
     # The passes over all steps.
@@ -115,6 +121,26 @@ class Flow(Bounded):
             return ""
         kind = ("vectors", "sequences", "images", "volumes")[space]
         return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
+
+    def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The flow of an input, and the log-determinant of its Jacobian there.
+
+        Args:
+            u: ``(batch, channels, *space)``.
+
+        Returns:
+            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
+            differentiated as ``memory`` says.
+
+        Raises:
+            ValueError: if the flow is not an invertible map of its input.
+        """
+        self.require_density()
+        call = self.view()
+        call.measured = self.stretches
+        out = call.forward(u)
+        log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
+        return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
@@ -276,7 +302,8 @@ class Flow(Bounded):
     def learned(self) -> tuple[str, ...]:
         """The attributes that hold stacked parameters, or a module per step."""
         if self.reversible:
-            terms = (term for shear in self.shears() for term in shear.terms)
+            every = ((*shear.exponents, *shear.terms) for shear in self.shears())
+            terms = (term for several in every for term in several)
             return tuple(dict.fromkeys(name for term in terms for name in term.params))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
         modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]

@@ -19,6 +19,7 @@ from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Shear
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
+from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import FlowWeights
 
@@ -72,7 +73,7 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
                 stack = order(parameter)
                 view.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
     for step in steps:
-        state = view.advance(state, step)
+        state = one_step(view, state, step)
     return state
 
 
@@ -132,6 +133,7 @@ class _OneModule:
     exact = False
     stochastic: ClassVar[bool] = True
     compiled = None
+    measured = False
 
     def __init__(self, module: nn.Module):
         self.module = nn.ModuleList([module])
