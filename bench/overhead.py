@@ -28,7 +28,7 @@ from odenet.training.loader import Data
 from odenet.training.new_task import input_shape, new_task
 from odenet.training.optim import build_optimizer
 from odenet.training.records import Options, RunFolder
-from odenet.training.samples import DataSet, Split
+from odenet.training.samples import DataSet, Labels, Split
 from odenet.training.trainer import build_trainer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,7 +44,7 @@ class InTurns(pl.Callback):
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
-        self.task = new_task(program, CLASSES, "test").to(DEVICE)
+        self.task = new_task(program, Labels(len(CLASSES)), "test").to(DEVICE)
         self.optimizer = build_optimizer(self.task.network, program.recipe.optimizer)
         self.batches = batches
         self.bare: list[float] = []
@@ -104,7 +104,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )
         trainer.callbacks.append(turns)  # pyright: ignore[reportAttributeAccessIssue]
-        trainer.fit(new_task(program, CLASSES, "test"), datamodule=data)
+        trainer.fit(new_task(program, Labels(len(CLASSES)), "test"), datamodule=data)
     began = _now()
     for _ in data.train_dataloader():
         pass

@@ -205,7 +205,7 @@ def evaluate(
     if json_:
         say(to_json(scores))
     else:
-        say(f"{scores['data']}: accuracy {scores['accuracy']:.2%}, loss {scores['loss']:.4f}")
+        say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
         show_damaged(scores["damaged"], Console())
 
 
@@ -282,6 +282,14 @@ def _options(run: Path | None, given: dict[str, Any]) -> "Options":
 
     before = Options() if run is None else RunFolder(run).read_record().options
     return replace(before, **{name: value for name, value in given.items() if value is not None})
+
+
+def _shown(scores: dict[str, Any]) -> str:
+    """The metrics among what a run was measured by, in words."""
+    from odenet.model.tables.losses import METRICS
+
+    found = [METRICS[name] for name in scores if name in METRICS]
+    return ", ".join(f"{metric.words} {metric.show(scores[metric.name])}" for metric in found)
 
 
 def _data(data: str) -> str | dict[str, list[str]]:

@@ -223,9 +223,8 @@ def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]
         augment: the recipe's list.
 
     Raises:
-        TrainingError: if the samples cannot be given that shape.
+        TrainingError: one of them cannot be made of such samples.
     """
-    _require_fit(split, shape)
     over = standardised_over(augment)
     steps = tuple(
         AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
@@ -278,19 +277,11 @@ def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> C
     return next((call for call in augment if call.kwargs.get("n", 0) > side), None)
 
 
-def _require_fit(split: Split, shape: Sequence[int]) -> None:
+def misfit(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape of a sample, if it cannot be made that which a network takes; else None."""
     inputs = split.inputs
     have = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else inputs.shape
-    if len(have) == 1:
-        fits = tuple(shape) == have
-    elif len(shape) == 1:
-        fits = int(np.prod(have)) == shape[0]
-    else:
-        fits = len(shape) == 3 and shape[0] in (GREY, COLOUR)
-    if not fits:
-        write = ", ".join(map(str, have))
-        takes, gives = (" x ".join(map(str, sizes)) for sizes in (shape, have))
-        raise TrainingError(
-            f"the network takes {takes} numbers, and a sample of this data set has {gives}",
-            f"write input({write}) in the spec, or choose another data set",
-        )
+    if tuple(shape) == have or (len(shape) == 1 and int(np.prod(have)) == shape[0]):
+        return None
+    picture = len(have) == 3 and len(shape) == 3 and {shape[0], have[0]} <= {GREY, COLOUR}
+    return None if picture else have

@@ -35,13 +35,18 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
     """Print a row per run."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run", overflow="fold")
-    for name in ("accuracy", "best", "at epoch", "parameters", "seconds", "samples/s"):
+    measures = {result.chosen_by.words for result in results}
+    mixed = len(measures) > 1  # each number then says of what it is
+    first = "metric" if mixed else measures.pop()
+    for name in (first, "best", "at epoch", "parameters", "seconds", "samples/s"):
         table.add_column(name, justify="right")
     for result in results:
         table.add_row(
             Text(printable(result.folder)),
-            f"{result.accuracy:.2%}",
-            f"{result.best_accuracy:.2%}",
+            f"{result.chosen_by.words} {result.show(result.last)}"
+            if mixed
+            else result.show(result.last),
+            result.show(result.best),
             str(result.best_epoch),
             f"{result.parameters:,}",
             f"{result.seconds:.1f}",

@@ -199,6 +199,7 @@ class Data(pl.LightningDataModule):
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
+        self.labels = data.labels_of(train, recipe)
         self.transforms = transforms or build_transforms(train, shape, recipe.augment)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged

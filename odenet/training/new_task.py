@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from odenet.compiler import Program
+from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.room import require_room
 from odenet.runtime.budget import shares
@@ -17,7 +18,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.multilevel import refine_network
 from odenet.training.records import Options
-from odenet.training.samples import DataSet, relabelled
+from odenet.training.samples import DataSet, Labels, relabelled
 from odenet.training.schema import Mismatch
 from odenet.training.task import Task
 
@@ -38,23 +39,23 @@ def data_of(program: Program) -> Call:
     return program.recipe.data
 
 
-def new_task(program: Program, classes: Sequence[str], watched: str, level: int = 0) -> Task:
+def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> Task:
     """The task of a program, with new weights.
 
     Args:
         program: gives network and recipe.
-        classes: one output for each.
+        labels: what the labels of the data are.
         watched: the split measured after each epoch.
         level: how often the flows are refined.
     """
-    task = Task(_network(program, classes), program.recipe, len(classes), watched, level)
+    task = Task(_network(program, labels), program.recipe, labels, watched, level)
     for _ in range(level):
         refine_network(task)
     return task
 
 
 def restored_task(
-    program: Program, classes: Sequence[str], watched: str, checkpoint: Mapping[str, Any]
+    program: Program, labels: Labels, watched: str, checkpoint: Mapping[str, Any]
 ) -> Task:
     """The task of a program with the weights of a checkpoint. See `new_task`.
 
@@ -66,28 +67,19 @@ def restored_task(
         raise Mismatch(
             f"its flows were refined {level} times, and levels says {len(levels)} at most"
         )
-    task = new_task(program, classes, watched, level)
+    task = new_task(program, labels, watched, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK)}
     require_fit({NETWORK + n: t for n, t in task.network.state_dict().items()}, weights)
     task.load_state_dict(weights, strict=False)
     return task
 
 
-def _network(program: Program, classes: Sequence[str]) -> nn.Module:
-    """A new network with one output per class, its weights given by the recipe's seed."""
+def _network(program: Program, labels: Labels) -> nn.Module:
+    """A new network, its weights given by the recipe's seed; a score for each class."""
     require_room(program, 1)
     torch.manual_seed(program.recipe.seed)
-    network = program.network(classes=len(classes))
-    if program.classes is None:  # its last layer cannot be widened; see what it gives
-        with torch.no_grad():
-            outputs = tuple(network.eval()(torch.zeros(1, *input_shape(program))).shape[1:])
-        if outputs != (len(classes),):
-            gives = " x ".join(map(str, outputs))
-            raise TrainingError(
-                f"the data has {len(classes)} classes, and the network gives {gives} numbers",
-                f"end it with dense({len(classes)})",
-            )
-    return network.train()
+    widened = loss_kind(program.recipe.loss).labels == "class"
+    return program.network(classes=labels.count if widened else None).train()
 
 
 def apply_options(network: nn.Module, options: Options) -> None:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from odenet.files import make_folder, write_text
+from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of, read_sealed_json, sealed_json
 from odenet.training.errors import TrainingError
+from odenet.training.samples import Labels
 from odenet.training.schema import Mismatch
 
 MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 processes
 Row = dict[str, float]  # of the metrics: values by column
 
-COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss", "train_accuracy"}  # of every row
+COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of every row
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,16 @@ class Record:
         name: of the spec.
         settings: values given from outside, as text, by name.
         options: where it runs.
-        classes: the names of the classes, in the order of the network's outputs.
+        classes: the names of the classes, in the order of the network's outputs; none for numbers.
         mean: of the training pixels, per channel; what evaluation standardises with.
         deviation: likewise.
         versions: of odenet, torch and lightning.
         verdicts: on the spectrum and on the claims of the spec.
         files: the SHA-256 of the spec and of what it uses, by their path in the folder.
+        loss: the name of what is made small.
+        labels: what the labels of its data are, but for the count of classes.
+        data_from_python: where a program gave the data, what it has to give again; else empty.
+        spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
     """
 
     name: str
@@ -77,12 +83,24 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    loss: str = "cross_entropy"
+    labels: Labels = field(default_factory=Labels)
+    data_from_python: str = ""
+    spec_folder: str = ""
 
     def __post_init__(self) -> None:
-        if not self.classes:
+        kind = LOSSES.get(self.loss)
+        if kind is None:
+            raise Mismatch(f"`loss` is {self.loss}, which this version does not know")
+        if not self.classes and kind.labels in ("class", "several"):
             raise Mismatch("`classes` names none")
         if len(self.mean) != len(self.deviation) or not all(d > 0 for d in self.deviation):
             raise Mismatch("`deviation` is not a positive number for each channel")
+
+    @property
+    def described(self) -> Labels:
+        """What the labels are, the count of the classes too."""
+        return replace(self.labels, count=len(self.classes))
 
 
 class RunFolder:

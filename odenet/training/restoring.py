@@ -26,7 +26,7 @@ from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
-from odenet.training.task import Task
+from odenet.training.task import Task, is_score
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
@@ -56,7 +56,7 @@ def restored(
         TrainingError: they are those of another network; says by which number it differs.
     """
     try:
-        return restored_task(program, record.classes, watched, content)
+        return restored_task(program, record.described, watched, content)
     except Mismatch as error:
         before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
         other = [name for name, value in _numbers(program).items() if value != before[name]]
@@ -82,9 +82,11 @@ def require_resumable(
 ) -> None:
     """Refuse a checkpoint that a trainer would choke on."""
     try:
-        require_fit(task.state_dict(), checkpoint["state_dict"])
+        found = checkpoint["state_dict"]
+        known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
+        require_fit(known, found)
         if "current_model_state" in checkpoint:
-            require_fit(task.state_dict(), checkpoint["current_model_state"])
+            require_fit(known, checkpoint["current_model_state"])
         if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             require_optimizer(optimizer, checkpoint["optimizer_states"])

@@ -1,7 +1,7 @@
 """The closing numbers of a run: as a value, a table and a picture."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable
+from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.figures import label, save_figure
@@ -26,7 +27,8 @@ class Result:
     Args:
         folder: of the run.
         watched: "test", or "val" when part of the training samples was held out.
-        accuracy: of the last epoch on the watched split.
+        accuracy: of the last epoch on the watched split; None where the task has none, as also the
+            other accuracies.
         best_accuracy: of the best epoch on the watched split.
         best_epoch: which one that was, counted from 1.
         test_accuracy: of the best epoch's weights on the test split when another split was watched,
@@ -41,14 +43,21 @@ class Result:
         saved: share of the time that refining later saved; None without levels.
         damaged: a line for each picture that could not be read.
         weights: the SHA-256 of `weights.safetensors`.
+        loss: the name of the recipe's loss.
+        measure: the name of the metric that chose the best epoch.
+        last: that metric after the last epoch on the watched split.
+        best: likewise of the best epoch.
+        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of; None
+            in results of versions that did not keep it.
+        metrics: likewise every metric of the loss, by name; None where it is not defined.
     """
 
     folder: str
     watched: str
-    accuracy: float
-    best_accuracy: float
+    accuracy: float | None
+    best_accuracy: float | None
     best_epoch: int
-    test_accuracy: float
+    test_accuracy: float | None
     epochs: int
     parameters: int
     seconds: float
@@ -58,6 +67,26 @@ class Result:
     saved: float | None = None
     damaged: tuple[str, ...] = ()
     weights: str = ""
+    loss: str = "cross_entropy"
+    measure: str = "accuracy"
+    last: float | None = None
+    best: float | None = None
+    test_loss: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+
+    def __post_init__(self) -> None:
+        if self.last is None:  # of a version that knew accuracies only
+            object.__setattr__(self, "last", self.accuracy)
+            object.__setattr__(self, "best", self.best_accuracy)
+
+    @property
+    def chosen_by(self) -> MetricKind:
+        """The metric that chose the best epoch."""
+        return METRICS[self.measure]
+
+    def show(self, value: float | None) -> str:
+        """A value of that metric as it is printed."""
+        return "–" if value is None else self.chosen_by.show(value)
 
     def to_json(self) -> str:
         """As the run folder keeps it."""
@@ -74,11 +103,17 @@ def show_result(result: Result, console: Console) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(no_wrap=True)
-    words = {"test": "test accuracy", "val": "held-out accuracy"}[result.watched]
-    table.add_row(words, f"[bold]{result.accuracy:.2%}[/bold] after epoch {result.epochs}")
-    table.add_row("best epoch", f"{result.best_accuracy:.2%} after epoch {result.best_epoch}")
+    split, name = {"test": "test", "val": "held-out"}[result.watched], result.chosen_by.words
+    last, best = result.show(result.last), result.show(result.best)
+    table.add_row(f"{split} {name}", f"[bold]{last}[/bold] after epoch {result.epochs}")
+    table.add_row("best epoch", f"{best} after epoch {result.best_epoch}")
     if result.watched == "val":
-        table.add_row("test accuracy", f"[bold]{result.test_accuracy:.2%}[/bold] of the best epoch")
+        value = result.show(result.metrics.get(result.measure, result.test_accuracy))
+        table.add_row(f"test {name}", f"[bold]{value}[/bold] of the best epoch")
+    if result.test_loss is not None:
+        others = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
+        shown = [f"{m.words} {'–' if v is None else m.show(v)}" for m, v in others.items()]
+        table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *shown]))
     table.add_row("parameters", f"{result.parameters:,}")
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
     table.add_row("training", speed)
@@ -124,7 +159,7 @@ def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
 
 
 def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
-    """Draw loss and accuracy by epoch, dashed on the training split.
+    """Draw the loss and the first metric that all have by epoch, dashed on the training split.
 
     Args:
         runs: the rows of each run, by the name it has in the legend.
@@ -132,7 +167,9 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
     """
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    quantities = {"loss": "loss"} | _shared_metric(list(runs.values()))
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, (quantity, words) in zip(panels, quantities.items(), strict=True):
         for number, (name, rows) in enumerate(runs.items()):
             epochs = [row["epoch"] + 1 for row in rows]
             for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
@@ -142,7 +179,14 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                         epochs, values, style, color=f"C{number}", label=label(f"{name} {split}")
                     )
         axes.set_xlabel("epoch")
-        axes.set_ylabel(quantity)
+        axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")
     save_figure(figure, path, dpi=150)
+
+
+def _shared_metric(runs: Sequence[list[Row]]) -> dict[str, str]:
+    """The first metric that every run has, with its words; empty if there is none."""
+    shared = set.intersection(*(set(rows[0]) for rows in runs))
+    names = [column.removeprefix("train_") for column in runs[0][0] if column in shared]
+    return next(({name: METRICS[name].words} for name in names if name in METRICS), {})

@@ -1,5 +1,6 @@
 """Runs: train a spec, go on with a run, measure a run."""
 
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,6 +17,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.room import require_room
+from odenet.training.agreement import agreed, widened
 from odenet.training.augment import Transforms
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.console import quiet_lightning
@@ -80,8 +82,11 @@ def train(
     shape = input_shape(program)
     require_room(program, 1)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data_set = agreed(program, data_set)
+    if note := widened(program, data_set):
+        console.print(Text(note, "dim"))
     data = Data(data_set, program.recipe, shape)
-    task = new_task(program, data_set.classes, data.watched_name)
+    task = new_task(program, data.labels, data.watched_name)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, data)
@@ -146,7 +151,7 @@ def _go_on(
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
-        task = new_task(program, record.classes, watched)
+        task = new_task(program, record.described, watched)
         trainer = _trainer(folder, task, options, console)
     else:
         checkpoint = read_checkpoint(path)
@@ -157,6 +162,7 @@ def _go_on(
             metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
+    data_set = agreed(program, data_set)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
@@ -185,20 +191,16 @@ def evaluate(
         weights: "best" or "last".
 
     Returns:
-        `data`, the data set's name; the mean `loss` and the `accuracy` on its test split; and
-        `damaged`, a line for each picture that could not be read.
+        `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
+        such as `accuracy`; and `damaged`, a line for each picture that could not be read.
     """
     task, samples, options = restore(run, set, options, weights)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
     with quiet_lightning(), matmul_precision(task.recipe.precision):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
-    return {
-        "data": samples.name,
-        "loss": scores["test_loss"],
-        "accuracy": scores["test_accuracy"],
-        "damaged": samples.damaged,
-    }
+    named = {name.removeprefix("test_"): value for name, value in scores.items()}
+    return {"data": samples.name, **named, "damaged": samples.damaged}
 
 
 def restore(
@@ -217,7 +219,7 @@ def restore(
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
-    data_set = in_classes(data_set, record.classes)
+    data_set = in_classes(agreed(program, data_set), record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     return task, Data(data_set, program.recipe, shape, transforms), options
 
@@ -231,7 +233,8 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
     with quiet_lightning():
-        return build_trainer(folder, task.recipe, options, task.watched, console)
+        measure = task.objective.measures[0]
+        return build_trainer(folder, task.recipe, options, task.watched, console, measure)
 
 
 def _fit(
@@ -252,7 +255,7 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = _result(folder, task, data, metrics.rows)
     if task.watched != "test":
-        result = replace(result, test_accuracy=evaluate(folder.path)["accuracy"])
+        result = _tested(result, task, evaluate(folder.path))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
@@ -261,17 +264,19 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
 
 
 def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
-    accuracies = [row[f"{task.watched}_accuracy"] for row in rows]
-    best = max(accuracies)
+    measure = task.objective.measures[0]
+    values = [row[f"{task.watched}_{measure.name}"] for row in rows]
+    best = (max if measure.best == "max" else min)(values)
+    accuracies = values if measure.name == "accuracy" else None
     seconds = rows[-1]["seconds"]
     cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
-    return Result(
+    result = Result(
         folder=str(folder.path),
         watched=task.watched,
-        accuracy=accuracies[-1],
-        best_accuracy=best,
-        best_epoch=accuracies.index(best) + 1,
-        test_accuracy=accuracies[-1],
+        accuracy=accuracies and accuracies[-1],
+        best_accuracy=accuracies and best,
+        best_epoch=values.index(best) + 1,
+        test_accuracy=None,
         epochs=len(rows),
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
@@ -280,4 +285,23 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
         memory=torch.cuda.max_memory_allocated() if cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
+        loss=task.objective.kind.name,
+        measure=measure.name,
+        last=values[-1],
+        best=best,
+    )
+    split = f"{task.watched}_"
+    last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
+    return _tested(result, task, last)
+
+
+def _tested(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
+    """The result with what was measured on the test split, by name."""
+    metrics = {m.name: scores[m.name] for m in task.objective.measures}
+    defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    return replace(
+        result,
+        test_accuracy=defined.get("accuracy"),
+        test_loss=scores["loss"],
+        metrics=defined,
     )

@@ -12,6 +12,7 @@ from odenet.files import make_folder, write_bytes
 from odenet.language import parse
 from odenet.language.reading import read
 from odenet.language.tree import Use
+from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of
 from odenet.training.errors import TrainingError
@@ -47,6 +48,7 @@ def write_inputs(
             settings=settings,
             options=options,
             classes=data.classes,
+            loss=loss_kind(program.recipe.loss).name,
             **statistics_of(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
@@ -55,12 +57,13 @@ def write_inputs(
     )
 
 
-def statistics_of(data: Data) -> dict[str, list[float]]:
+def statistics_of(data: Data) -> dict[str, Any]:
     """What the samples are standardised with, as the record has it."""
     transforms = data.transforms
     return {
         "mean": transforms.mean.flatten().tolist(),
         "deviation": transforms.deviation.flatten().tolist(),
+        "labels": data.labels,
     }
 
 

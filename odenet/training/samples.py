@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.model.tables.losses import loss_kind
+from odenet.model.tables.recipe import Recipe
 from odenet.training.pictures import Pictures
 
 
@@ -51,6 +53,25 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What the labels of a data set are, as its loss needs to know it.
+
+    Args:
+        count: of the classes; 0 for numbers.
+        shape: of one label: () for one of a sample, (H, W) for a map of classes.
+        counts: of the training samples, or places, of each class, for a loss that weighs them.
+        mean: of numbers, per channel, on the training split; empty: taken as they are.
+        deviation: likewise.
+    """
+
+    count: int = 0
+    shape: Sequence[int] = ()
+    counts: Sequence[int] = ()
+    mean: Sequence[float] = ()
+    deviation: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A named data set with its two splits.
 
@@ -67,6 +88,14 @@ class DataSet:
     test: Split
     classes: tuple[str, ...]
     damaged: tuple[str, ...] = ()
+
+    def labels_of(self, train: Split, recipe: Recipe) -> Labels:
+        """What the labels are, with the statistics of a training split."""
+        count, shape = len(self.classes), tuple(train.labels.shape[1:])
+        if loss_kind(recipe.loss).labels == "class":
+            counts = torch.bincount(train.labels.flatten().long(), minlength=count)
+            return Labels(count, shape, counts.tolist())
+        return Labels(count, shape)
 
 
 def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:

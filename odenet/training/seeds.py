@@ -67,15 +67,20 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def show_seeds(results: Sequence[Result], console: Console) -> None:
-    """Print a row per run, and the mean of their last accuracies with its interval."""
+    """Print a row per run, and the mean of their last metrics with its interval."""
     show_comparison(results, console)
     (watched,) = {result.watched for result in results}
-    mean, half = interval([result.accuracy for result in results])
+    measure = results[0].chosen_by
+    mean, half = interval([result.last for result in results if result.last is not None])
     console.print(
-        f"{watched} accuracy {mean:.2%} ± {half:.2%} "
+        f"{watched} {measure.words} {measure.show(mean)} ± {measure.show(half)} "
         f"({CONFIDENCE:.0%} interval of the mean of {len(results)} seeds)",
         highlight=False,
     )
     if watched == "val":
-        mean, half = interval([result.test_accuracy for result in results])
-        console.print(f"test accuracy {mean:.2%} ± {half:.2%} of the best epochs", highlight=False)
+        tested = [result.metrics[measure.name] for result in results]
+        mean, half = interval([value for value in tested if value is not None])
+        console.print(
+            f"test {measure.words} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
+            highlight=False,
+        )

@@ -43,19 +43,21 @@ class ResumableEarlyStopping(EarlyStopping):
 
     Args:
         metrics: the rows of the epochs done.
-        target: stop at more than this; None for never.
+        target: stop beyond this; None for never.
+        mode: "max" where more is better, "min" where less is.
         given: what Lightning's takes.
     """
 
-    def __init__(self, metrics: Metrics, target: float | None, **given: Any):
-        super().__init__(stopping_threshold=target, mode="max", **given)
+    def __init__(self, metrics: Metrics, target: float | None, mode: str = "max", **given: Any):
+        super().__init__(stopping_threshold=target, mode=mode, **given)
         self._metrics = metrics
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop before the first epoch if the one before it was the last."""
+        threshold = self.stopping_threshold
         values = [row[self.monitor] for row in self._metrics.rows]
-        reached = self.stopping_threshold is not None and any(
-            value > self.stopping_threshold for value in values
+        reached = threshold is not None and any(
+            value > threshold if self.mode == "max" else value < threshold for value in values
         )
         if reached or self.wait_count >= self.patience:
             trainer.should_stop = True

@@ -9,9 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
@@ -19,8 +17,9 @@ from odenet.training.divergence import fault_of
 from odenet.training.errors import TrainingError
 from odenet.training.flows import ROUGH, flows, stability
 from odenet.training.loader import Batch
+from odenet.training.losses import Objective, objective_of
 from odenet.training.optim import build_optimizer, build_schedule
-from odenet.training.samples import Stream, generator
+from odenet.training.samples import Labels, Stream, generator
 
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
@@ -30,54 +29,76 @@ SHOWN = {  # columns of metrics.csv in the progress bar
 }
 
 
+def is_score(name: str) -> bool:
+    """Whether an entry of a checkpoint is a sum of a metric."""
+    return name.startswith(("train_scores.", "test_scores."))
+
+
 class Scores(nn.Module):
-    """Mean loss and accuracy over the batches of an epoch.
+    """The mean loss and the metrics over the batches of an epoch.
 
     Their sums are part of a checkpoint, so that an interrupted epoch ends with the same numbers.
+
+    Args:
+        objective: says which metrics.
     """
 
-    def __init__(self, classes: int):
+    def __init__(self, objective: Objective):
         super().__init__()
         self.loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self._metrics = objective.metrics()
+        self._derived = objective.derived
+        for name, metric in self._metrics.items():
+            self.add_module(name, metric)
         for metric in self.metrics():
             metric.persistent(True)
 
-    def metrics(self) -> tuple[Metric, Metric]:
-        """The loss and the accuracy."""
-        return self.loss, self.accuracy
+    def metrics(self) -> tuple[Metric, ...]:
+        """The loss and the others."""
+        return self.loss, *self._metrics.values()
 
     def update(
-        self, loss: Tensor, logits: Tensor, labels: Tensor, finite_only: bool = False
+        self,
+        loss: Tensor,
+        count: int,
+        compared: tuple[Tensor, Tensor],
+        finite_only: bool = False,
     ) -> None:
-        """Count one batch; if told so, not a loss that is not finite, which others respond to."""
+        """Count one batch; if told so, not a loss that is not finite, which others respond to.
+
+        Args:
+            loss: its mean.
+            count: its samples.
+            compared: what the metrics compare.
+            finite_only: leave a loss out that is not finite.
+        """
         loss = loss.detach()
         # Filled in where it is needed: as a number it would be copied, and the device waited for.
-        count = torch.full((), len(labels), dtype=torch.float32, device=loss.device)
+        weight = torch.full((), count, dtype=torch.float32, device=loss.device)
         if finite_only:
             finite = loss.isfinite()
-            loss, count = torch.where(finite, loss, torch.zeros_like(loss)), count * finite
-        self.loss.update(loss, count)
-        self.accuracy.update(logits.detach(), labels)
+            loss, weight = torch.where(finite, loss, torch.zeros_like(loss)), weight * finite
+        self.loss.update(loss, weight)
+        for metric in self._metrics.values():
+            metric.update(compared[0].detach(), compared[1])
 
     def collect(self, split: str) -> dict[str, Tensor]:
         """The numbers of the epoch by name; starts over."""
-        values = {
-            f"{split}_loss": self.loss.compute(),
-            f"{split}_accuracy": self.accuracy.compute(),
-        }
+        loss = self.loss.compute()
+        found = {name: metric.compute() for name, metric in self._metrics.items()}
         for metric in self.metrics():
             metric.reset()
-        return values
+        values = {"loss": loss, **found, **self._derived(loss)}
+        return {f"{split}_{name}": value for name, value in values.items()}
 
 
 class Task(pl.LightningModule):
-    """Classification by cross-entropy, with the recipe's penalties.
+    """A network trained by the loss of its recipe, with the recipe's penalties.
 
     Args:
-        network: maps inputs to one number per class.
+        network: maps inputs to what the loss takes.
         recipe: how to train it.
-        classes: how many there are.
+        labels: what the labels of the data are.
         watched: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
     """
@@ -86,19 +107,20 @@ class Task(pl.LightningModule):
         self,
         network: nn.Module,
         recipe: Recipe,
-        classes: int,
+        labels: Labels,
         watched: str = "test",
         level: int = 0,
     ):
         super().__init__()
         self.network = network
         self.recipe = recipe
+        self.objective = objective_of(recipe, labels)
         self.watched = watched
         self.level = level
         self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
         self.seconds = 0.0  # spent on training batches, validation not counted
-        self.train_scores = Scores(classes)
-        self.test_scores = Scores(classes)
+        self.train_scores = Scores(self.objective)
+        self.test_scores = Scores(self.objective)
         self._measured: dict[str, Tensor] = {}
         self._started = 0.0
         self._seen = 0  # samples since the epoch began, or was resumed
@@ -106,16 +128,18 @@ class Task(pl.LightningModule):
         self._random: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network's answer, (batch, classes)."""
+        """The network's answer, (batch, …)."""
         return self.network(inputs)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch, penalties included."""
         inputs, labels = batch
-        logits = self._answer(inputs)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.train_scores.update(loss, logits, labels, finite_only=True)
-        self._seen += len(labels)
+        answer = self._answer(inputs)
+        objective = self.objective
+        loss = objective.trained(answer, labels)
+        compared = objective.compared(answer, labels)
+        self.train_scores.update(objective.reported(loss), len(inputs), compared, finite_only=True)
+        self._seen += len(inputs)
         return loss + self.penalty() if self.recipe.smooth else loss
 
     def penalty(self) -> Tensor | float:
@@ -123,10 +147,12 @@ class Task(pl.LightningModule):
         return self.recipe.smooth * sum(flow.smoothness() for flow in flows(self.network).values())
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        """Measure one batch; the loss is plain cross-entropy."""
+        """Measure one batch; the loss is that without smoothing or weights of classes."""
         inputs, labels = batch
-        logits = self._answer(inputs)
-        self.test_scores.update(F.cross_entropy(logits, labels), logits, labels)
+        answer = self._answer(inputs)
+        loss = self.objective.loss(answer, labels)
+        compared = self.objective.compared(answer, labels)
+        self.test_scores.update(loss, len(inputs), compared)
 
     def on_validation_epoch_end(self) -> None:
         """Keep the numbers for the row that the epoch's end writes."""
@@ -189,7 +215,9 @@ class Task(pl.LightningModule):
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
-        bar = {"loss": row["train_loss"], self.watched: row[f"{self.watched}_accuracy"]}
+        first = self.objective.measures[0]
+        shown = self.watched if first.name == "accuracy" else f"{self.watched} {first.words}"
+        bar = {"loss": row["train_loss"], shown: row[f"{self.watched}_{first.name}"]}
         bar |= {SHOWN[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
 
@@ -216,7 +244,14 @@ class Task(pl.LightningModule):
         checkpoint["odenet"] = {"level": self.level, "seconds": self.seconds, "random": random}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back what `on_save_checkpoint` added, the refinements apart."""
+        """Take back what `on_save_checkpoint` added, the refinements apart.
+
+        Sums of metrics that the version which wrote it did not have begin at 0.
+        """
+        for states in ("state_dict", "current_model_state"):
+            for name, value in self.state_dict().items():
+                if states in checkpoint and is_score(name):
+                    checkpoint[states].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
         self._random = checkpoint["odenet"]["random"]
 
@@ -248,10 +283,10 @@ class Task(pl.LightningModule):
             return "; no epoch was complete, so start again"
         return f"; from the last checkpoint on: odenet train --resume {folder} --set NAME=VALUE"
 
-    def _answer(self, inputs: Tensor) -> Tensor:
-        """The logits of a batch."""
+    def _answer(self, inputs: Tensor) -> Any:
+        """What the loss takes of a batch."""
         try:
-            return self.network(inputs)
+            return self.objective.answer(self.network, inputs)
         except Inexact as error:
             when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
             raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from odenet.diagnostics import suggest
 from odenet.extras import require
+from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.averaging import MovingAverage
 from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
@@ -41,6 +42,7 @@ def build_trainer(
     options: Options,
     watched: str = "test",
     console: Console | None = None,
+    best: MetricKind = METRICS["accuracy"],
 ) -> pl.Trainer:
     """A trainer for a run.
 
@@ -50,6 +52,7 @@ def build_trainer(
         options: devices.
         watched: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
+        best: the metric that chooses the best epoch.
 
     Raises:
         TrainingError: if the devices or the strategy are not available.
@@ -70,7 +73,7 @@ def build_trainer(
             precision=PRECISIONS[recipe.precision],
             max_epochs=recipe.epochs,
             gradient_clip_val=recipe.clip or None,
-            callbacks=_callbacks(folder, recipe, watched, console) if fits else None,
+            callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
             logger=loggers,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
@@ -104,8 +107,10 @@ def _require_processors(devices: int | str) -> None:
         )
 
 
-def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console) -> list[Callback]:
-    accuracy = f"{watched}_accuracy"
+def _callbacks(
+    folder: RunFolder, recipe: Recipe, watched: str, console: Console, best: MetricKind
+) -> list[Callback]:
+    monitor = f"{watched}_{best.name}"
     metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
@@ -118,8 +123,11 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         found.append(
             ResumableEarlyStopping(
                 metrics,
-                target=recipe.target - 1e-9 if recipe.target else None,
-                monitor=accuracy,
+                target=(recipe.target - 1e-9 if best.best == "max" else recipe.target + 1e-9)
+                if recipe.target
+                else None,
+                mode=best.best,
+                monitor=monitor,
                 patience=recipe.patience or recipe.epochs,
                 check_on_train_epoch_end=True,
             )
@@ -129,9 +137,9 @@ def _callbacks(folder: RunFolder, recipe: Recipe, watched: str, console: Console
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = KeptCheckpoint(filename="best", monitor=accuracy, mode="max", **common)
+    kept = KeptCheckpoint(filename="best", monitor=monitor, mode=best.best, **common)
     last = KeptCheckpoint(filename="last", **common)
-    return [*found, metrics, best, last, StopOnSignal(folder.last)]
+    return [*found, metrics, kept, last, StopOnSignal(folder.last)]
 
 
 def _loggers(folder: RunFolder, options: Options) -> list[Logger]:

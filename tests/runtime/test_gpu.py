@@ -11,6 +11,7 @@ import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.training.averaging import MovingAverage
 from odenet.training.optim import build_optimizer
+from odenet.training.samples import Labels
 from odenet.training.task import Task
 from tests.runtime.handwritten import HamiltonianFlow
 
@@ -215,7 +216,9 @@ def test_one_kernel_moves_the_weights_as_several_do(name):
 def test_a_step_with_scores_and_average_does_not_wait_for_the_device():
     recipe = Recipe(smooth=1e-3)
     flow = HamiltonianFlow(16, 8, h=0.1)
-    task = Task(nn.Sequential(flow, nn.AdaptiveAvgPool2d(1), nn.Flatten()), recipe, 16).cuda()
+    task = Task(
+        nn.Sequential(flow, nn.AdaptiveAvgPool2d(1), nn.Flatten()), recipe, Labels(16)
+    ).cuda()
     average = MovingAverage(0.9)
     root = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))
     average.setup(root, task, "fit")

@@ -1,7 +1,6 @@
 import json
 import math
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 import odenet
+from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Recipe
 from odenet.training import run
 from odenet.training.averaging import MovingAverage
@@ -17,6 +17,7 @@ from odenet.training.checkpoints import read_checkpoint
 from odenet.training.errors import TrainingError
 from odenet.training.records import Options, RunFolder
 from odenet.training.results import show_result, time_saved
+from odenet.training.samples import Labels
 from odenet.training.task import Task
 
 from . import stub
@@ -125,7 +126,7 @@ def test_gradients_are_clipped(stub_spec):
 
 def test_the_penalties_are_the_papers(stub_spec):
     network = stub.Network(10)
-    task = Task(network, Recipe(smooth=0.5), 10)
+    task = Task(network, Recipe(smooth=0.5), Labels(10))
     flow = network.flow1
     expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
     torch.testing.assert_close(task.penalty(), expected)
@@ -233,9 +234,9 @@ def test_the_time_that_levels_save_is_measured_by_the_last_level():
     assert math.isfinite(time_saved(table, recipe))
 
 
-def test_a_network_of_another_width_than_the_classes_is_refused(stub_spec, monkeypatch):
-    program = replace(stub.load(stub_spec), classes=None)
-    monkeypatch.setattr(stub.Program, "network", lambda *_, **__: stub.Network(7))
-    monkeypatch.setitem(vars(run.odenet), "load", lambda *_, **__: program)
-    with pytest.raises(TrainingError, match="has 10 classes, and the network gives 7 numbers"):
-        train(stub_spec)
+def test_a_network_of_another_width_than_the_classes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "seven.ode"
+    spec.write_text(stub.SPEC.replace("dense(10)", "dense(7) -> relu"))
+    with pytest.raises(SpecError, match=r"takes \(10\) of a sample.* gives \(7\)"):
+        train(spec)

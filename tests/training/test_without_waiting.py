@@ -15,7 +15,7 @@ from odenet.training.averaging import MovingAverage
 from odenet.training.loader import Batches, BatchPlan
 from odenet.training.optim import build_optimizer
 from odenet.training.pictures import PictureReader
-from odenet.training.samples import Split
+from odenet.training.samples import Labels, Split
 from odenet.training.task import Task
 from tests.waiting import Copies
 
@@ -37,7 +37,7 @@ def averaging(task, device):
 def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
     recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
     with META:
-        task = Task(stub.Network(10), recipe, 10)
+        task = Task(stub.Network(10), recipe, Labels(10))
         batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
     optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
     average = averaging(task, META)
@@ -77,13 +77,13 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
 
 
 def test_an_average_is_where_the_weights_are_going_to_be():
-    average = averaging(Task(stub.Network(10), Recipe(), 10), META)
+    average = averaging(Task(stub.Network(10), Recipe(), Labels(10)), META)
     assert all(p.is_meta for p in average.average.parameters())
 
 
 def test_the_average_is_torchs_bit_for_bit():
     torch.manual_seed(0)
-    task = Task(stub.Network(10), Recipe(), 10)
+    task = Task(stub.Network(10), Recipe(), Labels(10))
     mine = averaging(task, torch.device("cpu"))
     theirs = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(4):

@@ -21,6 +21,7 @@ from odenet.model.tables.argument_kinds import (
     show,
 )
 from odenet.model.tables.data_sets import DATA_SETS
+from odenet.model.tables.losses import LOSSES, loss_kind
 
 __all__ = ["Call", "Entry", "Recipe", "check_recipe", "recipe_keys"]
 
@@ -102,6 +103,7 @@ AUGMENTATIONS = Choice(
     },
 )
 
+LOSS = Choice("loss", {name: row.arguments for name, row in LOSSES.items()})
 DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})
 
 
@@ -125,6 +127,10 @@ class Recipe:
     """How to train; what `train { … }` says, complete with defaults."""
 
     data: Annotated[Call | None, Key(DATA, "names the data set")] = None
+    loss: Annotated[
+        Call | None,
+        Key(LOSS, "is what training makes small; cross_entropy where samples have classes"),
+    ] = None
     augment: Annotated[
         tuple[Call, ...],
         Key(Several(AUGMENTATIONS), "lists random changes to the training images"),
@@ -163,9 +169,9 @@ class Recipe:
     patience: Annotated[
         int, Key(Number(0, whole=True), "counts epochs without progress before a stop, 0 for never")
     ] = 0
-    target: Annotated[float, Key(Number(0, 1), "is the accuracy at which to stop, 0 for none")] = (
-        0.0
-    )
+    target: Annotated[
+        float, Key(AMOUNT, "is the value of the metric at which to stop, 0 for none")
+    ] = 0.0
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {show(value)}" for name, value in self.items())
@@ -241,6 +247,16 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
         yield Diagnostic(doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times")
+    if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
+        yield Diagnostic(
+            "target is the value at which to stop, a share: at most 1", spans["target"], "too large"
+        )
+    if recipe.label_smoothing and loss_kind(recipe.loss).labels != "class":
+        yield Diagnostic(
+            f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
+            spans["label_smoothing"],
+            help="leave it out, or take loss = cross_entropy",
+        )
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"

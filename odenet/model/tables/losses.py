@@ -1,0 +1,144 @@
+"""The losses of `loss = …`, in rows, and the metrics by which they are measured.
+
+What computes them is in `odenet.training.losses`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from odenet.model.tables.argument_kinds import Call, Number, Parameter, Word
+
+# What a label is: a class (of a sample, or of each of its places), several classes that hold or
+# do not, numbers, or nothing besides the sample itself.
+LabelKind = Literal["class", "several", "numbers", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricKind:
+    """A number that says how good a network is on a split.
+
+    Args:
+        name: of its column in metrics.csv, after that of the split.
+        words: what tables and pictures call it.
+        form: how it is printed.
+        best: whether the best is the largest or the smallest.
+    """
+
+    name: str
+    words: str
+    form: str = "{:.4g}"
+    best: Literal["max", "min"] = "max"
+
+    def show(self, value: float) -> str:
+        """The number as it is printed."""
+        return self.form.format(value)
+
+    def better(self, value: float, other: float) -> bool:
+        """Whether a value is better than another."""
+        return value > other if self.best == "max" else value < other
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossKind:
+    """One kind of loss.
+
+    Args:
+        name: its name in the language.
+        meaning: what it is for, in words.
+        source: "module:class" that computes it, an `odenet.training.losses.Objective`.
+        labels: what a label is to it.
+        metrics: what is measured of a split besides the loss; the first chooses the best epoch.
+        of_places: likewise, where every place of a sample has a label of its own; empty if that
+            makes no difference.
+        arguments: what it takes, by name, in positional order.
+    """
+
+    name: str
+    meaning: str
+    source: str
+    labels: LabelKind
+    metrics: tuple[str, ...]
+    of_places: tuple[str, ...] = ()
+    arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
+
+    def measured(self, places: bool) -> tuple[MetricKind, ...]:
+        """Its metrics, for labels of whole samples or of places."""
+        names = self.of_places if places and self.of_places else self.metrics
+        return tuple(METRICS[name] for name in names)
+
+
+METRICS = {
+    row.name: row
+    for row in (
+        MetricKind(name="accuracy", words="accuracy", form="{:.2%}"),
+        MetricKind(name="top5_accuracy", words="top-5 accuracy", form="{:.2%}"),
+        MetricKind(name="mean_iou", words="mean IoU", form="{:.2%}"),
+        MetricKind(name="f1", words="F1"),
+        MetricKind(name="average_precision", words="average precision"),
+        MetricKind(name="rmse", words="RMSE", best="min"),
+        MetricKind(name="r2", words="R²"),
+    )
+}
+
+_BALANCE = Parameter(
+    Word(("equal", "balanced")),
+    "says what a class weighs: all alike, or the less the more often it occurs",
+    "equal",
+)
+_DELTA = Parameter(
+    Number(0, open_low=True),
+    "is the error, in the labels' unit, above which it grows linearly",
+    1.0,
+)
+_OF_NUMBERS = ("rmse", "r2")
+
+ROWS = (
+    LossKind(
+        name="cross_entropy",
+        meaning="one class for a sample, or for each of its places",
+        source="odenet.training.losses:CrossEntropy",
+        labels="class",
+        metrics=("accuracy", "top5_accuracy"),
+        of_places=("mean_iou", "accuracy"),
+        arguments={"weights": _BALANCE},
+    ),
+    LossKind(
+        name="bce",
+        meaning="several classes, each of which holds or does not",
+        source="odenet.training.losses:BinaryCrossEntropy",
+        labels="several",
+        metrics=("f1", "average_precision"),
+    ),
+    LossKind(
+        name="mse",
+        meaning="numbers, by the square of the error",
+        source="odenet.training.losses:SquaredError",
+        labels="numbers",
+        metrics=_OF_NUMBERS,
+    ),
+    LossKind(
+        name="mae",
+        meaning="numbers, by the size of the error",
+        source="odenet.training.losses:AbsoluteError",
+        labels="numbers",
+        metrics=_OF_NUMBERS,
+    ),
+    LossKind(
+        name="huber",
+        meaning="numbers, by half the square of small errors and the size of large ones",
+        source="odenet.training.losses:Huber",
+        labels="numbers",
+        metrics=_OF_NUMBERS,
+        arguments={"delta": _DELTA},
+    ),
+)
+
+LOSSES = {row.name: row for row in ROWS}
+
+USUAL = Call("cross_entropy", (), {"weights": "equal"})  # where a recipe names none
+
+
+def loss_kind(loss: Call | None) -> LossKind:
+    """The row of a recipe's loss."""
+    return LOSSES[(loss or USUAL).name]

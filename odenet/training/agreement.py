@@ -1,0 +1,210 @@
+"""Do the network, the loss and the data fit together? Asked before a network is made."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from odenet.compiler import Program
+from odenet.diagnostics import Diagnostic, Span, SpecError
+from odenet.language.tree import Net
+from odenet.model.tables.losses import loss_kind
+from odenet.model.typed.program import ends_in_classes
+from odenet.training.augment import misfit
+from odenet.training.errors import TrainingError
+from odenet.training.samples import DataSet, Split
+
+NUMBERS = "`loss = mse` (or mae, huber)"
+
+
+def agreed(program: Program, data: DataSet) -> DataSet:
+    """The data set with labels as the loss of a program takes them.
+
+    Raises:
+        SpecError: a sample does not fit into the network, the labels are none of the loss's, or
+            the network does not give what the loss takes; at the line of the spec to change.
+    """
+    _require_input(program, data)
+    kind = loss_kind(program.recipe.loss)
+    match kind.labels:
+        case "class":
+            data = _classes(program, data)
+            wanted = (len(data.classes), *data.train.labels.shape[1:])
+            what = f"a score for each of {len(data.classes)} classes"
+        case "several":
+            data = _several(program, data)
+            wanted, what = _of_label(data), "a score for each label"
+        case "numbers":
+            data = _numbers(program, data)
+            wanted, what = _of_label(data), "a number for each of a label"
+        case "none":
+            return data
+    _require_output(program, data, wanted, what)
+    return data
+
+
+def widened(program: Program, data: DataSet) -> str:
+    """What to say where the last layer takes the width that the classes want; else empty."""
+    width, classes = program.classes, len(data.classes)
+    if loss_kind(program.recipe.loss).labels != "class" or width in (None, classes):
+        return ""
+    return f"the last layer gives {classes} scores, for the classes of {data.name}, not {width}"
+
+
+def _classes(program: Program, data: DataSet) -> DataSet:
+    labels = data.train.labels
+    if labels.is_floating_point():
+        if program.recipe.loss is None:
+            _refuse_loss(program, f"the labels of {data.name} are numbers: which loss?", NUMBERS)
+        message = f"the labels of {data.name} are numbers, and cross_entropy takes classes"
+        _refuse_loss(program, message, f"{NUMBERS}, or make the labels whole numbers")
+    if data.classes:
+        return data
+    shape, width = labels.shape[1:], _gives(program)[0]
+    for name, split in (("train", data.train), ("test", data.test)):
+        _require_range(program, data.name, name, split.labels, width)
+    if len(shape) == 1 and not _gives(program)[1:]:
+        help_ = "`loss = bce` for several classes of a sample, or one number a sample"
+        _refuse_loss(program, f"{data.name} has {shape[0]} labels for a sample", help_)
+    return replace(data, classes=tuple(map(str, range(width))))
+
+
+def _require_range(program: Program, name: str, split: str, labels: Tensor, width: int) -> None:
+    """Refuse labels that are not numbers of classes."""
+    wrong = (labels < 0) | (labels >= width)
+    if not wrong.any():
+        return
+    place = tuple(wrong.nonzero()[0].tolist())
+    at, needed = ", ".join(map(str, place)), int(labels.max()) + 1
+    help_ = "classes are counted from 0"
+    if int(labels.min()) >= 0:
+        help_ += f"; {needed} of them need {_written(program, needed)}"
+    raise SpecError(
+        [
+            Diagnostic(
+                f"label {int(labels[place])} of {name} is out of range: {int(wrong.sum())} of the "
+                f"{split} split, the first at [{at}], are not among the {width} classes that the "
+                "network tells apart",
+                _last(program),
+                f"gives {width} {'score' if width == 1 else 'scores'}: labels 0 to {width - 1}",
+                help_,
+            )
+        ]
+    )
+
+
+def _several(program: Program, data: DataSet) -> DataSet:
+    """Labels that are 0 or 1."""
+    if len(data.classes) > 2:
+        help_ = "`loss = cross_entropy`, or leave it out"
+        _refuse_loss(
+            program, f"a sample of {data.name} has one class, and bce takes several", help_
+        )
+    splits: list[Split] = []
+    for name, split in (("train", data.train), ("test", data.test)):
+        wrong = (split.labels != 0) & (split.labels != 1)
+        if wrong.any():
+            place = tuple(wrong.nonzero()[0].tolist())
+            raise TrainingError(
+                f"label {split.labels[place].item():g} of {data.name}, in the {name} split at "
+                f"{list(place)}, is neither 0 nor 1",
+                "bce takes 1 for a class that holds and 0 for one that does not",
+            )
+        splits.append(replace(split, labels=split.labels.to(torch.uint8)))
+    count = (splits[0].labels.shape[1:] or (1,))[0]
+    names = data.classes[1:] or tuple(map(str, range(count)))
+    return replace(data, train=splits[0], test=splits[1], classes=names)
+
+
+def _numbers(program: Program, data: DataSet) -> DataSet:
+    if data.classes:
+        loss = loss_kind(program.recipe.loss).name
+        message = f"the labels of {data.name} are classes, and {loss} takes numbers"
+        _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
+    train, test = (replace(split, labels=split.labels.float()) for split in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def _of_label(data: DataSet) -> tuple[int, ...]:
+    """What the last layer gives for labels that it gives one by one."""
+    return tuple(data.train.labels.shape[1:]) or (1,)
+
+
+def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what: str) -> None:
+    gives, name = _gives(program), loss_kind(program.recipe.loss).name
+    if gives == tuple(wanted):
+        return
+    adapts = name == "cross_entropy" and ends_in_classes(program.model) and gives != (1,)
+    if adapts and len(wanted) == 1:  # it takes the width that is wanted
+        return
+    written = _written(program, wanted[0]) if len(wanted) == len(gives) else ""
+    if written and gives[1:] != tuple(wanted[1:]):
+        written = f"{written}, on places {_shown(wanted[1:])}"
+    help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
+    raise SpecError(
+        [
+            Diagnostic(
+                f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
+                f"and the network gives {_shown(gives)}",
+                _last(program),
+                f"gives {_shown(gives)}",
+                help_,
+            )
+        ]
+    )
+
+
+def _require_input(program: Program, data: DataSet) -> None:
+    takes = tuple(program.input_shape or ())
+    for split in (data.train, data.test):
+        has = misfit(split, takes)
+        if has is None:
+            continue
+        message = (
+            f"the network takes {_shown(takes)}, and a sample of {data.name} has {_shown(has)}"
+        )
+        first = program.tree.of(Net)[0].layers.layers[0]
+        channels_last = len(has) > 1 and (has[-1], *has[:-1]) == takes
+        order = "; channels come first: move the last axis of the data to the front"
+        help_ = f"write `input({_listed(has)})`, or take other data"
+        raise SpecError(
+            [Diagnostic(message, first.span, "", help_ + (order if channels_last else ""))]
+        )
+
+
+def _gives(program: Program) -> tuple[int, ...]:
+    """The shape that the network gives for a sample."""
+    after = program.model.net[-1].after
+    return (int(after.channels.constant), *after.space)
+
+
+def _last(program: Program) -> Span | None:
+    return program.model.net[-1].span
+
+
+def _written(program: Program, width: int) -> str:
+    """The last layer with another width, as it would be written."""
+    layer = program.model.net[-1]
+    if layer.name == "dense":
+        return f"`dense({width})`"
+    if layer.name == "conv":
+        return f"`conv({layer.arguments['k']}, {width})`"
+    return f"a last layer of {width} channels, such as " + (
+        f"`conv(1, {width})`" if layer.after.space else f"`dense({width})`"
+    )
+
+
+def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:
+    loss = program.recipe.loss
+    help_ = f"write {write}" if loss is not None else f"write {write} in `train {{ … }}`"
+    raise SpecError([Diagnostic(message, loss.span if loss else None, help=help_)])
+
+
+def _shown(sizes: Sequence[int]) -> str:
+    return f"({_listed(sizes)})"
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
