@@ -19,6 +19,7 @@ from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
+from odenet.analyse.density import density_refused
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive
@@ -29,6 +30,7 @@ from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import File
 from odenet.model.reading.build import DEFAULT_SPACE, build
+from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
 from odenet.model.typed.program import Model, ends_in_classes
@@ -70,6 +72,11 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     program = Program(file, model)
     if program.discretised and model.discretisation.exact:
         refused = exact_refused(model, program.derivation)
+        if refused is not None:
+            raise SpecError([refused])
+    if loss_kind(model.recipe.loss).needs_density and model.net:
+        derivation = program.derivation if program.discretised else None
+        refused = density_refused(model, derivation)
         if refused is not None:
             raise SpecError([refused])
     return program

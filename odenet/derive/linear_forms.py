@@ -154,9 +154,7 @@ class Algebra:
             case expr.Hadamard(expr.Exponential(inside), part) | expr.Hadamard(
                 part, expr.Exponential(inside)
             ):
-                return scale(
-                    self.read(part, values), self.exponential(self.read(inside, values))
-                )
+                return scale(self.read(part, values), self.exponential(self.read(inside, values)))
             case _:
                 message = (
                     "a scheme adds values and multiplies them by numbers or by `exp(…)`, "

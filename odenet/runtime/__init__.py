@@ -1,7 +1,7 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Elementwise, Mean, Residual, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Squeeze, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -35,6 +35,7 @@ __all__ = [
     "Mean",
     "Residual",
     "Shear",
+    "Squeeze",
     "Term",
     "Tokens",
     "Widen",

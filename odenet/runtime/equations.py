@@ -73,7 +73,9 @@ class Equations(nn.Module):
                 "evaluations have to be by the same code"
             )
         if self.stretches:
-            return f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
+            return (
+                f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
+            )
         return "" if self.reversible else self._irreversible()
 
     def _irreversible(self) -> str:

@@ -108,9 +108,7 @@ class Registers:
         in_place: False makes a new tensor at every change, as autograd needs it.
     """
 
-    def __init__(
-        self, slots: tuple[str, ...], tensors: tuple[Tensor, ...], in_place: bool = True
-    ):
+    def __init__(self, slots: tuple[str, ...], tensors: tuple[Tensor, ...], in_place: bool = True):
         self._values = dict(zip(slots, tensors, strict=True))
         self._owned: set[str] = set()
         self._in_place = in_place

@@ -31,7 +31,8 @@ def collecting(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None
     """What adds the log-determinant of a multiplication to what a flow has collected."""
 
     def stretched(slot: str, exponent: Tensor) -> None:
-        everywhere = exponent.expand_as(state.read(slot))
+        stretching = state.read(slot)
+        everywhere = exponent.to(stretching.dtype).expand_as(stretching)
         flow.collect({LOG_DET: everywhere.flatten(1).sum(1)})
 
     return stretched

@@ -169,6 +169,13 @@ class Transforms:
         """The same with other statistics, each (C, 1, 1)."""
         return replace(self, mean=mean, deviation=deviation)
 
+    @property
+    def grain(self) -> tuple[float, ...]:
+        """The distance of neighbouring values of pixels, per channel; empty for points."""
+        if not self.mean.ndim:
+            return ()
+        return tuple((1 / (255 * self.deviation.flatten().double())).tolist())
+
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
         return self.with_statistics(self.mean.to(device), self.deviation.to(device))

@@ -82,6 +82,7 @@ class LayerKind:
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall.
         classes: whether its width is the number of classes where it ends a net.
+        invertible: whether its torch module has an `inverse`, and keeps volume.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
@@ -98,4 +99,5 @@ class LayerKind:
     mixes_places: bool = False
     groups: Callable[[Arguments], int] = lambda arguments: 1
     classes: bool = False
+    invertible: bool = False
     imports: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ class LossKind:
         metrics: what is measured of a split besides the loss; the first chooses the best epoch.
         of_places: likewise, where every place of a sample has a label of its own; empty if that
             makes no difference.
+        needs_density: whether the net is taken for the density of its input.
         arguments: what it takes, by name, in positional order.
     """
 
@@ -60,6 +61,7 @@ class LossKind:
     labels: LabelKind
     metrics: tuple[str, ...]
     of_places: tuple[str, ...] = ()
+    needs_density: bool = False
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
     def measured(self, places: bool) -> tuple[MetricKind, ...]:
@@ -78,6 +80,7 @@ METRICS = {
         MetricKind(name="average_precision", words="average precision"),
         MetricKind(name="rmse", words="RMSE", best="min"),
         MetricKind(name="r2", words="R²"),
+        MetricKind(name="bits_per_dim", words="bits per dimension", best="min"),
     )
 }
 
@@ -131,6 +134,14 @@ ROWS = (
         labels="numbers",
         metrics=_OF_NUMBERS,
         arguments={"delta": _DELTA},
+    ),
+    LossKind(
+        name="likelihood",
+        meaning="samples without labels: how improbable an invertible net finds them, in nats",
+        source="odenet.training.likelihood:Likelihood",
+        labels="none",
+        metrics=("bits_per_dim",),
+        needs_density=True,
     ),
 )
 
