@@ -17,9 +17,9 @@ import odenet
 from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
+from odenet.analyse.density import density_refused
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
-from odenet.analyse.density import density_refused
 from odenet.analyse.scheme_on_dynamics import exact_refused
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive

@@ -31,7 +31,8 @@ def summary(derivation: Derivation) -> list[str]:
         kept = derivation.volume_preserving
         words.append("volume preserving" if kept else f"volume {_volume(derivation, shown)}")
     if words:
-        facts.append(f"{'; '.join(words).capitalize()}.")
+        sentence = "; ".join(words)
+        facts.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if derivation.conditions and not why:
         facts.append(f"Needs {', '.join(conditions(derivation))}.")
     facts += [f"{note[0].upper()}{note[1:]}." for note in [derivation.accuracy.note] if note]

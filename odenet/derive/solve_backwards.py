@@ -151,7 +151,7 @@ class StepInverter:
         return False
 
     def _require_numbers(self, coefficients: Iterable[FracElement]) -> None:
-        """What is subtracted and divided by from here on are numbers, which are the same everywhere.
+        """What is subtracted and divided by from here on are numbers, the same everywhere.
 
         Raises:
             NoInverse: one has the exponential of a field.

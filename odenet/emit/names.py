@@ -15,8 +15,8 @@ _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
-    split Attention Mean Residual Squeeze Tokens Widen AdaptiveFlow Elementwise ValueError int float count
-    index
+    split Attention Mean Residual Squeeze Tokens Widen AdaptiveFlow Elementwise ValueError int float
+    count index
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -31,10 +31,11 @@ _MODULE = """
 """
 _FLOW = """
     advance anchors channels collect collected compiled conditions context drift encode energy
-    evolve evolve_exactly exact field forward_with_log_det frequency_bound give_up_reversing given initial inverse
-    inverse_exactly learned log_scale measured memory norm note_drift obstacle operators readout refine relabel
-    replica_pools require_density retreat reversible shared shears slots smoothness space spec spectrum stability
-    stability_limit states step_bytes steps stochastic stretches trajectory view warns_of_drift width
+    evolve evolve_exactly exact field forward_with_log_det frequency_bound give_up_reversing
+    given initial inverse inverse_exactly learned log_scale measured memory norm note_drift
+    obstacle operators readout refine relabel replica_pools require_density retreat reversible
+    shared shears slots smoothness space spec spectrum stability stability_limit states
+    step_bytes steps stochastic stretches trajectory view warns_of_drift width
 """
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(

@@ -204,7 +204,8 @@ class Data(pl.LightningDataModule):
         self.labels = data.labels_of(train, recipe)
         self.transforms = transforms or build_transforms(train, shape, recipe.augment)
         if loss_kind(recipe.loss).needs_density:
-            grain = self.transforms.grain
+            real = isinstance(train.inputs, Tensor) and train.inputs.is_floating_point()
+            grain = () if real else self.transforms.grain
             self.labels = replace(self.labels, numbers=math.prod(shape), grain=grain)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged

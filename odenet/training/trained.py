@@ -14,12 +14,16 @@ from torch import Tensor, nn
 import odenet
 from odenet.compiler import Program
 from odenet.files import write_text
+from odenet.model.tables.losses import loss_kind
+from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
 from odenet.training.errors import TrainingError
+from odenet.training.likelihood import Likelihood
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
+from odenet.training.samples import Labels
 
 BATCH = 256  # samples predicted at a time
 
@@ -91,9 +95,13 @@ class TrainedNetwork(nn.Module):
         Returns:
             (B, *shape), in the precision of the network, standardised as in training.
         """
-        transforms = self._preprocess.with_statistics(self.mean, self.deviation)
         first = next(self.network.parameters(), self.mean)
-        return transforms(inputs.to(first.device)).to(first.dtype)
+        return self.transforms(inputs.to(first.device)).to(first.dtype)
+
+    @property
+    def transforms(self) -> Transforms:
+        """What it is preprocessed by, where the network is."""
+        return self._preprocess.with_statistics(self.mean, self.deviation)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scores, (B, classes); their softmax is what the network believes."""
@@ -110,6 +118,7 @@ class TrainedRun:
         model: the network together with its preprocessing, in evaluation mode.
         classes: the names of the classes, in the order of the network's outputs.
         shape: of one sample, as the network takes it.
+        labels: what the labels of its data are.
     """
 
     folder: Path
@@ -117,6 +126,7 @@ class TrainedRun:
     model: TrainedNetwork
     classes: tuple[str, ...]
     shape: tuple[int, ...]
+    labels: Labels
 
     @property
     def network(self) -> nn.Module:
@@ -137,11 +147,64 @@ class TrainedRun:
         Raises:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
         """
+        if loss_kind(self.program.recipe.loss).needs_density:
+            raise TrainingError(
+                f"the network of {self.folder} is a density, and predicts nothing of a sample",
+                "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
+            )
         batches = self._in_batches(inputs)
         with torch.no_grad():
             scores = [self.model(self._stored(batch)).softmax(1).cpu() for batch in batches]
         empty = torch.zeros(0, len(self.classes))
         return Predictions(torch.cat([empty, *scores]), self.classes)
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """New samples of the density that the network is.
+
+        Args:
+            n: how many.
+            seed: of the random numbers, the same samples for the same seed; by default torch's own.
+
+        Returns:
+            As data sets store samples, (n, *shape): float32 points, or uint8 pixels.
+
+        Raises:
+            TrainingError: the network was not trained with `loss = likelihood`.
+        """
+        self._require_density()
+        numbers = None if seed is None else torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            first = next(self.network.parameters(), self.model.mean)
+            shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
+            normal = torch.randn(n, *shape, generator=numbers).to(first)
+            batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
+        values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
+        return (self.model.transforms.undone(values) if self.labels.grain else values).cpu()
+
+    def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
+        """How probable the density that the network is finds samples, in nats, (B,).
+
+        Args:
+            inputs: as `predict` takes them.
+
+        Raises:
+            TrainingError: as those of `sample` and `predict`.
+        """
+        self._require_density()
+        objective = Likelihood(self.program.recipe, self.labels).eval().to(self.model.mean.device)
+        with torch.no_grad():
+            found = [
+                objective.answer(self.network, self.model.preprocess(self._stored(batch))).cpu()
+                for batch in self._in_batches(inputs)
+            ]
+        return torch.cat(found) if found else torch.zeros(0)
+
+    def _require_density(self) -> None:
+        if not loss_kind(self.program.recipe.loss).needs_density:
+            raise TrainingError(
+                f"the network of {self.folder} is not a density",
+                "train it with a line `loss = likelihood`",
+            )
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:
         """What the network says of the files that can be read.
@@ -221,4 +284,5 @@ def load_run(
     shape = input_shape(program)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms).eval().to(device)
-    return TrainedRun(Path(run), program, model, tuple(record.classes), shape)
+    classes = tuple(record.classes)
+    return TrainedRun(Path(run), program, model, classes, shape, record.described)
