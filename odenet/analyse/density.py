@@ -5,6 +5,7 @@ from odenet.derive import Derivation
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions import expr
+from odenet.model.fitting.fit import reads_input
 from odenet.model.tables.layers import LAYERS
 from odenet.model.typed.program import Model, flows_of
 
@@ -53,14 +54,15 @@ def _not_all_of_it(model: Model) -> Diagnostic | None:
     """States that are not parts of the input, each number once, or that the output leaves out."""
     dynamics = model.dynamics
     if dynamics.exogenous:
-        message = "`likelihood` needs steps that read states alone, and an equation reads `u`"
-        return Diagnostic(message, model.equations, help="read `u` as an initial value")
+        message = "`likelihood` needs equations that read states alone, and this one reads `u`"
+        rate = next(rate for rate in model.system.values() if reads_input(rate))
+        return Diagnostic(message, rate.span, help="leave out `u`: the states begin as it")
     for state in model.system:
         value = dynamics.initial[state]
         if not isinstance(value, expr.Split):
             message = (
-                f"`likelihood` needs states that share the input, and {state.written}(0) is no "
-                "part of it"
+                f"`likelihood` needs states that share the input, and {state.written}(0) is not "
+                "a part of it"
             )
             help_ = "leave the initial values out, or write `split(u)`"
             return Diagnostic(message, value.span or model.equations, help=help_)

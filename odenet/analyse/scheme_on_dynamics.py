@@ -179,7 +179,7 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
     if model.discretisation.exact and derivation.exponents:
         factor = notation(model.scheme).show(model.scheme.own)
-        message = f"`exact` multiplies by fractions of whole numbers, and {factor} is none"
+        message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
         return Diagnostic(message, model.discretisation.span, help=help_)
     why = irreversible(model, derivation) if model.discretisation.exact else None

@@ -166,9 +166,9 @@ def as_latex(derivation: Derivation) -> str:
 def _latex_volume(derivation: Derivation, shown: SchemeNotation) -> str:
     if derivation.volume is not None:
         return f"times ${shown.number(derivation.volume)}$"
-    scale = "" if derivation.scale == 1 else shown.number(derivation.scale)
+    scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
     inside = " + ".join(map(shown.show, derivation.exponents))
-    return rf"times ${scale} \exp(\textrm{{mean of }} {inside})$"
+    return rf"times ${scale}\exp(\textrm{{mean of }} {inside})$"
 
 
 def as_json(derivation: Derivation) -> dict[str, Any]:

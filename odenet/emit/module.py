@@ -15,9 +15,9 @@ from odenet.model.typed.program import Model, row_imports
 
 _RUNTIME = frozenset((
     "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Squeeze", "Term", "Tokens",
-    "Widen", "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
-    "dense_matrix", "diag", "diagonal", "eye_kernel", "layers", "norm_layers", "odd_kernel",
-    "scalar", "spectral_radius", "split",
+    "Widen", "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel",
+    "dense", "dense_matrix", "diag", "diagonal", "eye_kernel", "layers", "norm_layers",
+    "odd_kernel", "scalar", "spectral_radius", "split",
 ))  # fmt: skip
 
 
