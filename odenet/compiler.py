@@ -21,8 +21,9 @@ from odenet.analyse.density import density_refused
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
+from odenet.analyse.step_constants import refused_constants
 from odenet.confirm import confirmed, confirmed_derivation
-from odenet.derive import Derivation, derive
+from odenet.derive import Derivation, derive, inverse_lines
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
@@ -65,11 +66,15 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     try:
         file = parse_spec(source, report)
         used = used_files(file, report)
-        model = build(file, used, settings, report)
+        model = build(file, used, settings, inverse_lines, report)
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
     program = Program(file, model)
+    if program.discretised and model.discretisation.varying:
+        wrong = refused_constants(model, program.derivation)
+        if wrong:
+            raise SpecError(wrong)
     if program.discretised and model.discretisation.exact:
         refused = exact_refused(model, program.derivation)
         if refused is not None:
@@ -101,8 +106,9 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        numbers = self.model.discretisation.numbers
-        return confirmed_derivation(self.model, derive(self.model.scheme, numbers))
+        chosen = self.model.discretisation
+        found = derive(self.model.scheme, chosen.numbers, chosen.varying)
+        return confirmed_derivation(self.model, found)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -202,7 +208,7 @@ class Program:
         return load_generated(class_name(self.name), self.source(space))
 
     def flow(
-        self, channels: int, steps: int, *, space: int | None = None, **constants: float
+        self, channels: int, steps: int, *, space: int | None = None, **constants: Any
     ) -> "Flow":
         """The flow alone, as a torch module: (batch, channels, *space) to the output.
 
@@ -211,10 +217,19 @@ class Program:
             steps: how many.
             space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
-            constants: `h`, `T` and the scheme's constants, in place of those of the file.
+            constants: `h`, `T` and the scheme's constants, in place of those of the file. One that
+                differs from step to step there takes a sequence too, or what `odenet.runtime` has
+                for these: `Uniform`, `Geometric`, `Learned`, `Ramp`.
+
+        Raises:
+            ValueError: a sequence does not have one value for each step.
         """
-        module = self.module(space)
-        return getattr(module, f"{class_name(self.name)}Flow")(channels, steps, **constants)
+        kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
+        for name, value in constants.items():
+            if not isinstance(value, int | float) and name not in kind.varying:
+                message = f"{name} is one number in {self.name}, and here it is {value!r}; "
+                raise ValueError(f"{message}write one for each step, or learned(…), in the file")
+        return kind(channels, steps, **constants)
 
     def network(self, classes: int | None = None) -> "nn.Module":
         """The whole `net`, as a torch module.

@@ -71,8 +71,11 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
         torch.manual_seed(seed)
         space = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
         shape = (BATCH, _channels(program), *(SIZE,) * space)
-        require_room_for_flow(program, shape, STEPS)
-        flow = program.flow(shape[1], STEPS).double()
+        steps = _steps(program)
+        require_room_for_flow(program, shape, steps)
+        flow = program.flow(shape[1], steps).double()
+        for moving in flow.moving():
+            moving.move(1)
         for parameter in flow.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         _meet_conditions(program, flow)
@@ -91,6 +94,13 @@ def _meet_conditions(program: Program, flow: Flow) -> None:
             head, _, tail = name.partition(".")
             if head.removesuffix("_") == assumption.subject and not tail.endswith("bias"):
                 parameter.abs_()
+
+
+def _steps(program: Program) -> int:
+    """A few, or as many as lists of constants have values."""
+    chosen = program.model.discretisation_or_none
+    lengths = [c.length for c in chosen.varying.values() if c.length] if chosen else []
+    return lengths[0] if lengths else STEPS
 
 
 def _channels(program: Program) -> int:
@@ -153,15 +163,15 @@ def _reversal(flow: Flow, u: Tensor) -> Iterator[Law]:
     in_range = length(state) < HUGE
     error = relative_error(rebuilt, start)
     amplified = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
-    bound = SLACK * STEPS * EPS * amplified
+    bound = SLACK * flow.steps * EPS * amplified
     if not in_range or bound > LOOSE:
         effect = (
             f"amplify rounding {amplified:.0e} times" if in_range else "leave the range of numbers"
         )
-        why = f"{STEPS} steps this long {effect}"
+        why = f"{flow.steps} steps this long {effect}"
         yield from (_unmeasured(name, why) for name in ("round trip", "gradient"))
         return
-    what = f"relative error after {STEPS} steps and back"
+    what = f"relative error after {flow.steps} steps and back"
     yield _below("round trip", error, bound, what)
     yield _gradient(flow, u, min(SLACK * bound, LOOSE))
 
@@ -197,6 +207,8 @@ def _energy(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     """With weights that do not change in time, a conserved energy drifts as a power of h."""
     energy = program.certificate.energy
     if energy is None or not energy.conserved or type(flow).energy is Flow.energy:
+        return
+    if flow.varying:  # nothing is said of steps that differ
         return
     h = float(getattr(flow, "h", 0.0))
     if h <= 0:

@@ -26,10 +26,11 @@ from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, 
 from odenet.model.tables.argument_kinds import Number, Parameter, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
 from odenet.model.tables.claims import CLAIMS, ClaimKind
-from odenet.model.tables.layers import LAYERS, OWN_LAYERS, STRUCTURAL, LayerKind
+from odenet.model.tables.layers import LAYERS, OWN_LAYERS, LayerKind
 from odenet.model.tables.parameter_kinds import Construction, Operator, ParameterKind
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.reference import tables
+from odenet.model.tables.structure import STRUCTURAL
 from odenet.model.tables.tensors import Tensor
 
 __all__ = [

@@ -34,7 +34,7 @@ USERS = {
     "safetensors": {"training/"},
     "scipy": {"training/"},
     "sklearn": {"training/"},
-    "sympy": {"derive/"},
+    "sympy": {"analyse/", "derive/"},
     "timm": {"conversion/"},  # where it is installed
     "torch": {"cli/", "compiler.py", "conversion/", "footprint/", "laws.py", "measures.py",
               "row_checks.py", "runtime/", "testing.py", "training/"},

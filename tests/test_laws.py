@@ -116,3 +116,14 @@ def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were()
     assert flow.memory == mode and torch.equal(torch.get_rng_state(), before)
     assert all(torch.allclose(again[name], once[name]) for name in once)
     assert u.grad is None and all(p.grad is None for p in flow.parameters())
+
+
+@pytest.mark.parametrize(
+    "constants", ["γ = [0.9, 0.8, 1.1]", "γ = learned(0.9)", "γ = ramp(0, 0.9, epochs = 2)"]
+)
+def test_the_laws_hold_of_steps_that_differ(constants):
+    text = f"state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise momentum({constants})\n"
+    found = measured(text)
+    assert {"round trip", "gradient"} <= found.keys()
+    assert all(law.holds for law in found.values())
+    assert "energy" not in found

@@ -19,7 +19,7 @@ from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Stability, derive
 from odenet.derive.stability import Tested
 from odenet.diagnostics import Diagnostic
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.fitting.fit import fit
@@ -82,7 +82,8 @@ def _unstable(facts: Facts) -> Diagnostic | None:
     else:
         message += f"at {EXCLUDED[axis.where]}, as tested on {axis.test}"
         sector = damped_sector(model, certificate) if axis.where == "imaginary" else None
-        damped = _damped(sector, tested, chosen.h) if sector and tested.real else ""
+        h = None if chosen.varying else chosen.h
+        damped = _damped(sector, tested, h) if sector and tested.real else ""
         message += damped or ", and this spectrum may have such"
     found = ", ".join(alternatives(model, certificate))
     help_ = f"use {found}" if found else "no scheme of the library is stable here"

@@ -9,6 +9,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import irreversible
+from odenet.analyse.step_constants import bits_kept, steps_in_use
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
@@ -143,7 +144,7 @@ def exact(facts: Judged, claim: Claim) -> Answer:
     if not facts.model.discretisation.exact:
         span = facts.model.discretisation.span
         return Answer(False, "the discretisation rounds: write `exact` at its end", span)
-    bits = facts.derivation.bits(facts.numbers)
+    bits = bits_kept(facts.model, facts.derivation)
     kept = f", {bits:.3g} bits per value and step kept aside" if bits else ""
     kept = ", with bits kept aside that depend on h" if bits is None else kept
     return Answer(True, f"integer shears are undone bit for bit{kept}")
@@ -183,7 +184,7 @@ def volume_preserving(facts: Judged, claim: Claim) -> Answer:
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
         return Answer(None, reason)
-    factor = facts.derivation.volume_at(facts.numbers)
+    factor = _volume_factor(facts)
     if factor is None:
         shown = notation(facts.model.scheme).number(volume)
         reason = f"a step changes volume by {shown} per value, and h follows from the depth"
@@ -191,6 +192,16 @@ def volume_preserving(facts: Judged, claim: Claim) -> Answer:
     if abs(factor - 1) < 1e-12:
         return Answer(True, "every shear keeps volume")
     return Answer(False, f"a step changes volume by {factor:g} per value")
+
+
+def _volume_factor(facts: Judged) -> float | None:
+    """By what a step changes volume; of steps that differ, the one that does so most."""
+    steps = steps_in_use(facts.model)
+    factors = [facts.derivation.volume_at(at.numbers) for at in steps]
+    known = [factor for factor in factors if factor is not None]
+    if len(known) < len(factors):
+        return None
+    return max(known, key=lambda factor: abs(factor - 1))
 
 
 def spectrum(facts: Judged, claim: Claim) -> Answer:

@@ -64,7 +64,8 @@ def numbers_only(model: Model) -> NumbersOnly | None:
     sizes = {len(states) for states in chosen.groups.values()}
     unknown_size = bool(model.scheme.aux) and len(sizes) > 1
     if (
-        unknown_size
+        chosen.varying
+        or unknown_size
         or model.scheme.own is not None
         or (model.scheme.uses_step_size and chosen.h is None)
     ):
@@ -82,16 +83,16 @@ def numbers_only(model: Model) -> NumbersOnly | None:
         return NumbersOnly(float(radius), bool(radius <= 1 + NEAR), bounded_powers(matrix))
 
 
-def _coefficients(model: Model) -> dict[State, dict[State, Any]] | None:
-    """State -> the number in front of each state in its rate; None if there is more than that."""
+def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | None:
+    """Right-hand side -> the number in front of each state; None if there is more than that."""
     reader = FormulaReader(model)
-    found: dict[State, dict[State, Any]] = {}
-    for state, rate in model.system.items():
+    found: dict[tuple[State, str], dict[State, Any]] = {}
+    for key, rate in model.rates.items():
         try:
             form = reader.form(rate)
         except OutsideTheorems:
             return None
-        found[state] = {}
+        found[key] = {}
         for leaf, operator in form.items():
             scalar = operator.scalar
             if not isinstance(leaf, State) and not reads_state(leaf):
@@ -99,14 +100,14 @@ def _coefficients(model: Model) -> dict[State, dict[State, Any]] | None:
             known = scalar.at(reader.values).terms if scalar is not None else (((("?", 1),), 1),)
             if not isinstance(leaf, State) or any(monomial for monomial, _ in known):
                 return None
-            found[state][leaf] = sum(as_mpf(number) for _, number in known)
+            found[key][leaf] = sum(as_mpf(number) for _, number in known)
     return found
 
 
 class _Stepper:
     """Runs the lines of a scheme on rows of numbers."""
 
-    def __init__(self, model: Model, rates: Mapping[State, Mapping[State, Any]]):
+    def __init__(self, model: Model, rates: Mapping[tuple[State, str], Mapping[State, Any]]):
         chosen = model.discretisation
         self.scheme, self.groups, self.rates = model.scheme, chosen.groups, rates
         given = dict(chosen.constants) | ({} if chosen.h is None else {"h": chosen.h})
@@ -159,7 +160,7 @@ class _Stepper:
         found: Values = []
         for state in self.groups[pattern.variable]:
             row: Values = [{}]
-            for other, number in self.rates[state].items():
+            for other, number in self.rates[state, node.function].items():
                 row = _plus(row, [read[other]], number)
             found += row
         return found
@@ -170,6 +171,8 @@ class _Stepper:
                 return as_mpf(node.value)
             case expr.Constant():
                 return as_mpf(self.numbers[node.name])
+            case expr.Exp():
+                return mpmath.exp(self._number(node.exponent))
             case _:
                 return arithmetic(node, self._number)
 

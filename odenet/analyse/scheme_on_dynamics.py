@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
+from odenet.analyse.step_constants import few_steps, not_undone, numbers_of_steps
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Coupling
 from odenet.derive.stability import Tested
 from odenet.derive.text import notation
+from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads
@@ -79,14 +81,29 @@ class Undone:
 def stability_of(model: Model, derivation: Derivation) -> Stability | str:
     """The stability at the constants of the file; why there is none where there is none.
 
-    Where one of the test equations has the form of the file's own, the others are left out.
+    Where one of the test equations has the form of the file's own, the others are left out. Of
+    steps whose constants differ it is that of the tightest one.
     """
     chosen = model.discretisation
-    found = derivation.stability_at(chosen.numbers)
+    found = _by_itself(model, derivation)
     if isinstance(found, str):
         return found
     kind = form_of(model.scheme, model.dynamics, chosen.groups)
     return (found.on(kind) if kind else None) or found
+
+
+def _by_itself(model: Model, derivation: Derivation) -> Stability | str:
+    """The stability of a step; where they differ, that of each by itself."""
+    chosen = model.discretisation
+    if not chosen.varying:
+        return derivation.stability_at(chosen.numbers)
+    found: list[Stability] = []
+    for at in few_steps(model):
+        one = derivation.stability_at(at.numbers)
+        if isinstance(one, str):
+            return f"at {at.where} {one}"
+        found.append(one)
+    return tightest(found)
 
 
 def decisive(
@@ -152,11 +169,15 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     if axis is None:
         return None
     reach = min(1.0, NEAR * axis.limit)
-    h = float(chosen.h or 1.0)
+    each = [at.numbers for at in numbers_of_steps(model, steps)]
+    h = max((float(numbers.get("h", 1.0)) for numbers in each), default=float(chosen.h or 1.0))
+    steps = len(each) or steps
     per_step = h if model.scheme.uses_step_size else 1.0
     if not math.isfinite(reach / per_step):
         return None
-    found = derivation.roundtrip_error(steps, h, EPS["float32"], reach / per_step, chosen.constants)
+    found = derivation.roundtrip_error(
+        steps, h, EPS["float32"], reach / per_step, chosen.constants, each
+    )
     return None if found is None else Undone(steps, axis, reach, found)
 
 
@@ -172,7 +193,8 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
 
 def irreversible(model: Model, derivation: Derivation) -> str | None:
     """Why the steps have no inverse at the constants of the file, where they have none."""
-    return why_not_undone(derivation, model.discretisation.numbers) or None
+    why = why_not_undone(derivation, model.discretisation.numbers)
+    return why or not_undone(model, derivation) or None
 
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
@@ -187,4 +209,6 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         return None
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
+    if model.discretisation.varying and derivation.reversible:
+        help_ = "remove `exact`, or begin elsewhere"
     return Diagnostic(message, model.discretisation.span, help=help_)

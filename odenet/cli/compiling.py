@@ -25,6 +25,7 @@ class Emit(StrEnum):
 
     TREE = "tree"
     PROGRAM = "program"
+    SCHEME = "scheme"
     DERIVATION = "derivation"
     CERTIFICATE = "certificate"
     LATEX = "latex"
@@ -93,6 +94,8 @@ def _form(program: "Program", emit: Emit) -> str:
             return str(program.tree)
         case Emit.PROGRAM:
             return str(program.model)
+        case Emit.SCHEME:
+            return program.model.scheme.text
         case Emit.DERIVATION:
             return str(program.derivation)
         case Emit.CERTIFICATE:
@@ -171,10 +174,17 @@ def _standard_input() -> "Source":
 
 def schemes(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As docs/schemes.md, with the texts.")
+    ] = False,
 ) -> None:
     """List the schemes that ship with odenet, with what was derived from their text."""
     from odenet.emit.printing import scheme_facts
+    from odenet.emit.schemes_page import schemes_page
 
+    if markdown:
+        say(schemes_page().rstrip("\n"))
+        return
     facts = scheme_facts()
     if json_:
         say(to_json(facts, indent=2))

@@ -182,6 +182,7 @@ def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program"
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    set_: Settings = None,
     data: DataName = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -191,7 +192,10 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Measure the network of a run on a test split: its own, or another data set's."""
+    """Measure the network of a run on a test split: its own, or another data set's.
+
+    Numbers of the steps may be others than in training: --set γ=0.5, --set h=0.05.
+    """
     require("train", "odenet eval")
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
@@ -199,7 +203,9 @@ def evaluate(
     from odenet.training.results import show_damaged
     from odenet.training.run import evaluate as measure
 
-    settings = {} if data is None else {"data": _data(data)}
+    settings = read_settings(set_, None)
+    if data is not None:
+        settings["data"] = _data(data)
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:

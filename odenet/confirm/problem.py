@@ -12,7 +12,7 @@ from odenet.model.typed.scheme import Pattern, Scheme
 TERMS = 60
 MOST = 2.0  # the longest time
 INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
-KNOWN = ("variable", "order", "function", "reads", "decay")
+KNOWN = ("variable", "order", "function", "reads", "decay", "part")
 
 Series = list[float]  # the coefficients of an entry, lowest power first
 
@@ -76,9 +76,12 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     for k in range(TERMS):
         for force in forces:
             force.extend(k)
-        for pattern, force in zip(scheme.patterns, forces, strict=True):
+        for name, parts in scheme.equations.items():
+            pattern = parts[0]
             decay = values[pattern.decay] if pattern.decay else 0.0
-            for series, value in zip(solution[pattern.variable], force.value(k), strict=True):
+            each = [f.value(k) for f in forces if f.pattern in parts]
+            for series, *summands in zip(solution[name], *each, strict=True):
+                value = sum(summands)
                 if pattern.order == 1:
                     series.append((value - decay * series[k]) / (k + 1))
                 else:
@@ -93,6 +96,7 @@ class _Force:
     def __init__(
         self, pattern: Pattern, rates: RightHandSides, solution: Mapping[str, list[Series]]
     ):
+        self.pattern = pattern
         self.reads = [solution[name] for name in pattern.reads]
         self.inner = rates.inner[pattern.function]
         self.outer = rates.outer[pattern.function]

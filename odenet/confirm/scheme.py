@@ -14,7 +14,7 @@ from odenet.confirm.matrices import determinant
 from odenet.confirm.order import measure
 from odenet.confirm.steps import WIDTH, RightHandSides, Run, compiled, numbers_of, rational
 from odenet.derive import Derivation, Order
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
@@ -118,7 +118,8 @@ def _orders(
     shipped = scheme.name in library() and library_scheme(scheme.name) == scheme
     defaults = {name: None for name, _ in scheme.constants} or None
     if not shipped:
-        yield derivation.accuracy, values if defaults is None else {}
+        own = {name: value for name, value in derivation.values.items() if name != "h"}
+        yield derivation.accuracy, values if defaults is None else own
     if defaults is not None and values:
         yield derivation.order_at(values), values
 

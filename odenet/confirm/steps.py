@@ -75,6 +75,11 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
             return number(node.numerator, known, kind) / number(node.denominator, known, kind)
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
+        case expr.Exp():
+            exponent = number(node.exponent, known, kind)
+            if isinstance(exponent, Decimal):
+                return exponent.exp()
+            return cmath.exp(exponent) if isinstance(exponent, complex) else math.exp(exponent)
         case _:
             raise NoNumbers(f"{type(node).__name__} is not a number")
 
@@ -223,7 +228,7 @@ class _Writer:
             case expr.Hadamard():
                 (a, b), (c, d) = self.field(node.left), self.field(node.right)
                 return f"{a} * {c}", f"{b} * {d}"
-            case expr.Exponential():
+            case expr.Stretch():
                 a, b = self.field(node.operand)
                 self.space["exp"] = EXPONENTIAL[self.kind]
                 return f"exp({a})", f"exp({b})"

@@ -13,7 +13,7 @@ from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.axes import channel_axis
 from odenet.conversion.module_flow import ModuleFlow, module_flow_class
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow
@@ -110,6 +110,8 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     Raises:
         ValueError: if an equation reads more than one unknown.
     """
+    if scheme.splits:
+        raise ValueError(f"{scheme.name} takes no module: it takes a sum of right-hand sides")
     for pattern in scheme.patterns:
         if pattern.decay:
             raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")

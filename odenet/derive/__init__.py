@@ -4,7 +4,7 @@ Nothing here knows a scheme by name.
 """
 
 from odenet.derive.derivation import Derivation
-from odenet.derive.from_text import derive
+from odenet.derive.from_text import derive, inverse_lines
 from odenet.derive.intervals import XI, Interval
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order
@@ -24,4 +24,5 @@ __all__ = [
     "Shear",
     "Stability",
     "derive",
+    "inverse_lines",
 ]

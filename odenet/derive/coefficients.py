@@ -2,13 +2,15 @@
 
 Every coefficient is an element of the field Q(h, constants, lets, irrational powers), so that a
 zero is recognised for certain and nothing is ever simplified by guessing. An irrational power such
-as 2^(1/3) is one more generator of the field, and so is every `let` unless it is to be expanded.
-An exponential that multiplies values, `exp(s(Z[n])) * Y[n]`, is a generator too: fields multiply
-element by element, so that it commutes with everything.
+as 2^(1/3) is one more generator of the field, and so are exponentials (`exponentials.py`) and every
+`let` unless it is to be expanded. An exponential of a field that multiplies values,
+`exp(s(Z[n])) * Y[n]`, is a generator too: fields multiply element by element, so that it commutes
+with everything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from math import comb
@@ -18,6 +20,7 @@ import mpmath
 import sympy
 from sympy.polys.fields import FracElement
 
+from odenet.derive.exponentials import Generator, generators, power_product
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
@@ -42,7 +45,7 @@ class Scalars:
         further: other symbols of the field.
 
     Attributes:
-        exponentials: the generators that stand for exponentials of fields.
+        stretches: the generators that are exponentials of fields.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
@@ -56,23 +59,39 @@ class Scalars:
         names = [name for name, _ in scheme.constants]
         names += [] if expand else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
-        fields = [sympy.Symbol(f"exp {i}") for i in range(_exponentials(scheme))]
+        fields = [sympy.Symbol(f"exp {i}") for i in range(_stretches(scheme))]
         symbols = dict.fromkeys([*named, *self._powers.values(), *further, *fields])
+        self.exponentials: tuple[Generator, ...] = ()
+        exponents = dict.fromkeys(n.exponent for n in _nodes(scheme) if isinstance(n, expr.Exp))
+        if exponents:
+            self._build([*symbols], _without_exponentials(scheme.lets))
+            known = generators([self.read(exponent) for exponent in exponents])
+            symbols |= dict.fromkeys(generator.symbol for generator in known)
+            self._build([*symbols], [])
+            self.exponentials = tuple(
+                replace(generator, monomial=generator.monomial.set_field(self.field.field))
+                for generator in known
+            )
+        self._build([*symbols], scheme.lets)
+        self.stretches = tuple(self._named[symbol] for symbol in fields)
+        self._first_stretch = list(symbols).index(fields[0]) if fields else 0
+
+    def _build(self, symbols: list[sympy.Symbol], lets: Iterable[tuple[str, expr.Node]]) -> None:
+        """The field with these generators; the lets are read where they are expanded."""
         self.field = sympy.QQ.frac_field(*symbols)
         self._named = dict(zip(symbols, self.field.gens, strict=True))
-        self.exponentials = tuple(self._named[symbol] for symbol in fields)
-        self._define()
+        self._define(lets)
 
-    def _define(self) -> None:
+    def _define(self, lets: Iterable[tuple[str, expr.Node]]) -> None:
         if self.expand:
-            for name, value in self.scheme.lets:
+            for name, value in lets:
                 self._named[sympy.Symbol(name)] = self.read(value)
 
     def backwards(self) -> "Scalars":
         """The same field, in which the scheme's h reads as -h; only with expanded `let`s."""
         other = copy(self)
         other._named = self._named | {H: -self._named[H]}
-        other._define()
+        other._define(self.scheme.lets)
         return other
 
     def symbol(self, symbol: sympy.Symbol) -> FracElement:
@@ -101,8 +120,18 @@ class Scalars:
                 if exponent < 0:
                     value = self._divide(self.field.one, value, node)
                 return value ** abs(exponent)
+            case expr.Exp():
+                exponent = self.read(node.exponent)
+                found = power_product(exponent, self.exponentials, self._generators)
+                if found is None:
+                    raise UnknownPower
+                return found
             case _:
                 return arithmetic(node, self.read)
+
+    @property
+    def _generators(self) -> dict[sympy.Symbol, FracElement]:
+        return {g.symbol: self._named[g.symbol] for g in self.exponentials}
 
     def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
         """Refuse a power that has very many terms when it is multiplied out."""
@@ -122,35 +151,38 @@ class Scalars:
         return self.written_out(_factored(element))
 
     def written_out(self, value: sympy.Expr) -> sympy.Expr:
-        """The expression with irrational powers in place of their symbols."""
-        return put_in(value, self._definitions_of_powers)
+        """The expression with irrational powers and exponentials in place of their symbols."""
+        return put_in(value, self._definitions)
 
     @cached_property
     def _definitions_of_powers(self) -> dict[sympy.Symbol, sympy.Expr]:
         return {symbol: to_sympy(node) for node, symbol in self._powers.items()}
 
+    @cached_property
+    def _definitions(self) -> dict[sympy.Symbol, sympy.Expr]:
+        powers = self._definitions_of_powers
+        return powers | {g.symbol: put_in(g.definition(), powers) for g in self.exponentials}
+
     def numbers(self, values: Mapping[str, Value]) -> dict[sympy.Symbol, Value]:
         """The values of the symbols of the field that follow from those of constants and lets."""
         found = {sympy.Symbol(name): value for name, value in values.items()}
         known = {symbol: as_sympy(value) for symbol, value in found.items()}
-        for symbol, power in self._definitions_of_powers.items():
+        for symbol, power in self._definitions.items():
             number = put_in(power, known)
             if not number.free_symbols:
                 found[symbol] = as_value(number)
         return found
 
-    def power_of_exponential(self, element: FracElement, index: int) -> int | None:
+    def power_of_stretch(self, element: FracElement, index: int) -> int | None:
         """The k of a factor exp^k of an element; None where it is not one factor of the whole."""
-        place = len(self.field.gens) - len(self.exponentials) + index
+        place = self._first_stretch + index
         above = {powers[place] for powers in element.numer.itermonoms()}
         below = {powers[place] for powers in element.denom.itermonoms()}
         return above.pop() - below.pop() if len(above) == len(below) == 1 else None
 
     def is_number(self, element: FracElement) -> bool:
         """Whether no exponential of a field is in an element."""
-        return all(
-            self.power_of_exponential(element, i) == 0 for i in range(len(self.exponentials))
-        )
+        return all(self.power_of_stretch(element, i) == 0 for i in range(len(self.stretches)))
 
     @property
     def powers_of_h(self) -> bool:
@@ -188,6 +220,14 @@ class Scalars:
         return {name: to_sympy(value) for name, value in self.scheme.lets}
 
 
+def absolute(value: sympy.Expr) -> sympy.Expr:
+    """The absolute value; exponentials of real numbers are positive."""
+    factors = sympy.Mul.make_args(value)
+    positive = [factor for factor in factors if isinstance(factor, sympy.exp)]
+    others = [factor for factor in factors if not isinstance(factor, sympy.exp)]
+    return sympy.Mul(sympy.Abs(sympy.Mul(*others)), *positive)
+
+
 def _whole(exponent: expr.Node) -> int:
     found = to_sympy(exponent)
     if not found.is_Integer:
@@ -202,10 +242,24 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
         yield from value.walk()
 
 
-def _exponentials(scheme: Scheme) -> int:
+def _stretches(scheme: Scheme) -> int:
     """At most so many exponentials of fields are in a step and in one with another h."""
     nodes = (node for update in scheme.updates for node in update.value.walk())
-    return 2 * sum(isinstance(node, expr.Exponential) for node in nodes)
+    return 2 * sum(isinstance(node, expr.Stretch) for node in nodes)
+
+
+def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:
+    """The lets that have no exponential, nor name one that has."""
+    kept: list[tuple[str, expr.Node]] = []
+    left_out: set[str] = set()
+    for name, value in lets:
+        inner = list(value.walk())
+        named = {node.name for node in inner if isinstance(node, expr.Constant)}
+        if named & left_out or any(isinstance(node, expr.Exp) for node in inner):
+            left_out.add(name)
+        else:
+            kept.append((name, value))
+    return kept
 
 
 def _irrational(node: expr.Node) -> bool:
@@ -272,6 +326,8 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return sympy.Rational(node.value.numerator, node.value.denominator)
         case expr.Constant():
             return sympy.Symbol(node.name)
+        case expr.Exp():
+            return sympy.exp(to_sympy(node.exponent))
         case _:
             return arithmetic(node, to_sympy)
 

@@ -13,7 +13,7 @@ import sympy
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.h_series import NoSeries, Number, Powers
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.text import notation
+from odenet.derive.text import SchemeNotation, notation
 from odenet.model.typed.scheme import Pattern, Scheme
 
 
@@ -24,7 +24,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     symbols.
     """
     scalars = Scalars(scheme, expand=True)
-    symbols = {s: scalars.symbol(s) for s in scalars.field.symbols if s != H}
+    series = {g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols}
+    symbols = {s: scalars.symbol(s) for s in scalars.field.symbols if s not in {H, *series}}
     found: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
@@ -64,16 +65,20 @@ def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
     """`Y' = F(Y)/(1 - β)`, for all equations of the pattern."""
     shown = notation(scheme)
     found: list[str] = []
-    for pattern in scheme.patterns:
-        factor = factors[pattern.function]
-        above, below = factor.as_numer_denom()
-        reads = ", ".join(map(shown.name, pattern.reads))
-        right = f"{shown.name(pattern.function)}({reads})"
-        if above != 1:
-            text = shown.number(above)
-            right = f"({text}) {right}" if above.is_Add else f"{text} {right}"
-        if below != 1:
-            text = shown.number(below)
-            right += f"/({text})" if below.is_Add or below.is_Mul else f"/{text}"
-        found.append(f"{shown.name(pattern.variable)}{chr(39) * pattern.order} = {right}")
+    for name, parts in scheme.equations.items():
+        right = " + ".join(_scaled(shown, part, factors[part.function]) for part in parts)
+        found.append(f"{shown.name(name)}{chr(39) * parts[0].order} = {right}")
     return ", ".join(found)
+
+
+def _scaled(shown: SchemeNotation, pattern: Pattern, factor: sympy.Expr) -> str:
+    """`F(Y)/(1 - β)`."""
+    above, below = factor.as_numer_denom()
+    right = shown.right_hand_side(pattern)
+    if above != 1:
+        text = shown.number(above)
+        right = f"({text}) {right}" if above.is_Add else f"{text} {right}"
+    if below != 1:
+        text = shown.number(below)
+        right += f"/({text})" if below.is_Add or below.is_Mul else f"/{text}"
+    return right

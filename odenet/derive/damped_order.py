@@ -16,8 +16,8 @@ from typing import Any
 
 import sympy
 
-from odenet.derive.coefficients import H, Scalars, Value, as_mpf
-from odenet.derive.h_series import Powers, SeriesWriter, add, multiply
+from odenet.derive.coefficients import Scalars, Value, as_mpf
+from odenet.derive.h_series import NoSeries, Powers, SeriesWriter, add, multiply
 from odenet.derive.linear_step import one_step
 from odenet.derive.parasitic import parasitic
 from odenet.derive.power_bounded import bounded_powers, index_of_one
@@ -176,8 +176,12 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
         return None, "not derived for a decay with unknowns of the scheme's own", "", ""
     zero = sympy.Integer(0)
     step = one_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
-    numbers = {**step.scalars.numbers(values), H: Fraction(0)}
-    whole = step.at({symbol: as_mpf(value) for symbol, value in numbers.items()})
+    numbers = step.scalars.numbers({name: v for name, v in values.items() if name != "h"})
+    writer = SeriesWriter(step.scalars, numbers, 1)
+    entries = [[writer.read(entry) for entry in row] for row in step.matrix.to_list()]
+    if any(entry and min(entry) < 0 for row in entries for entry in row):
+        raise NoSeries("a value grows like 1/h as h tends to 0")
+    whole = [[as_mpf(entry.get(0, Fraction(0))) for entry in row] for row in entries]
     if not bounded_powers(whole, at_one=max(p.order for p in scheme.patterns)):
         return None, "errors of earlier steps grow from step to step, however small h is", "", ""
     loss = index_of_one(whole)

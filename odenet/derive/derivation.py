@@ -1,7 +1,7 @@
 """Everything that follows from the text of a scheme."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
-from odenet.derive.coefficients import Scalars, as_sympy, constants, put_in
+from odenet.derive.coefficients import Scalars, absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
@@ -20,7 +20,8 @@ from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
 from odenet.derive.text import notation
-from odenet.model.expressions.expr import Exponential, Node, Slot
+from odenet.derive.varying_order import generic, varying_order
+from odenet.model.expressions.expr import Node, Slot, Stretch
 from odenet.model.typed.scheme import Scheme, Update
 
 Number = Fraction | float
@@ -38,6 +39,8 @@ class Derivation:
         obstacle: why there is no explicit inverse, where there is none.
         values: of the constants and of h where the scheme is used, in place of the defaults; all
             properties that are numbers are those at these values.
+        varying: the constants, h among them, that differ from step to step; what is said of the
+            order holds whatever their values are.
     """
 
     scheme: Scheme
@@ -47,6 +50,7 @@ class Derivation:
     obstacle: Obstacle | None
     _undone: tuple[Undo, ...] = field(repr=False)
     values: Mapping[str, Number] = field(default_factory=dict[str, Number])
+    varying: tuple[str, ...] = ()
 
     @property
     def registers(self) -> tuple[Slot, ...]:
@@ -93,6 +97,8 @@ class Derivation:
     @cached_property
     def accuracy(self) -> Order:
         """The order of accuracy, and what limits it."""
+        if self.varying:
+            return varying_order(self.scheme, self.values, self.varying)
         return derive_order(self.scheme, self.values)
 
     @property
@@ -102,6 +108,8 @@ class Derivation:
 
     def order_at(self, values: Mapping[str, Number]) -> Order:
         """The order of accuracy at given values of the constants."""
+        if self.varying:
+            return varying_order(self.scheme, {**self.values, **values}, self.varying)
         return derive_order(self.scheme, {**self.values, **values})
 
     @cached_property
@@ -118,7 +126,8 @@ class Derivation:
         """
         if self.symmetric:
             return None
-        return symmetry_order(self.scheme, self.values, bool(self.accuracy.digits))
+        values = generic(self.scheme, self.values, self.varying) if self.varying else self.values
+        return symmetry_order(self.scheme, values, bool(self.accuracy.digits))
 
     @property
     def effectively_symmetric(self) -> bool:
@@ -136,7 +145,7 @@ class Derivation:
     @property
     def scale(self) -> sympy.Expr:
         """The part of `volume` that is the same at every state: Π |α| over the shears."""
-        return sympy.Abs(sympy.Mul(*(shear.scale for shear in self.shears or ())))
+        return absolute(sympy.Mul(*(shear.scale for shear in self.shears or ())))
 
     @property
     def shear_lines(self) -> tuple[Update, ...]:
@@ -150,7 +159,7 @@ class Derivation:
         They are written in the values of `shear_lines`.
         """
         factors = (node for line in self.shear_lines for node in line.value.walk())
-        return tuple(factor.operand for factor in factors if isinstance(factor, Exponential))
+        return tuple(factor.operand for factor in factors if isinstance(factor, Stretch))
 
     @property
     def volume_preserving(self) -> bool:
@@ -168,7 +177,7 @@ class Derivation:
         Returns:
             None where a scale depends on something that has no value.
         """
-        scales = [self._number(abs(shear.scale), values) for shear in self.shears or ()]
+        scales = [self._number(absolute(shear.scale), values) for shear in self.shears or ()]
         if any(scale is None for scale in scales):
             return None
         return sum(
@@ -220,6 +229,7 @@ class Derivation:
         eps: float,
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
+        each: Sequence[Mapping[str, Number]] = (),
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
 
@@ -229,6 +239,7 @@ class Derivation:
             eps: spacing of the floating-point numbers at 1.
             frequency: bound on the eigenvalues of the right-hand side's Jacobian.
             values: of the scheme's constants.
+            each: the values in one step after the other, where they differ, with their h.
 
         Returns:
             None where there is no inverse at these values, no test equation for the scheme, or
@@ -238,8 +249,14 @@ class Derivation:
             return None
         given = {**(values or {}), "h": h}
         found = self.stability_at(given)
-        if self.shears is None or isinstance(found, str) or self.violated(given):
+        undone = not any(map(self.violated, (given, *each)))
+        if self.shears is None or isinstance(found, str) or not undone:
             return None
+        if each:
+            known = [constants(self.scheme, numbers) for numbers in each]
+            return predict_roundtrip(
+                found, self.shears, self.relabel, steps, h, eps, frequency, known
+            )
         given = (*sorted((values or {}).items()), steps, h, eps, frequency)
         if given not in self._roundtrips:
             self._roundtrips[given] = predict_roundtrip(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import sympy
-
+from odenet.derive.coefficients import absolute
 from odenet.derive.text import SchemeNotation, notation
 from odenet.model.typed.dialects import latex_prose
 
@@ -119,14 +118,14 @@ def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]
 
 def _lost(derivation: Derivation, shown: SchemeNotation) -> str:
     """The information that shears with a scale other than ±1 destroy."""
-    sizes = [sympy.Abs(shear.scale) for shear in derivation.shears or ()]
+    sizes = [absolute(shear.scale) for shear in derivation.shears or ()]
     texts = [shown.number(size) for size in sizes if not size.is_number]
     bits = derivation.bits()
     if not texts:
         return f"{bits:.3g} bits per value and step" if bits else ""
     total = " + ".join(f"log2(1/{text})" for text in texts)
     small = " and ".join(f"{text} < 1" for text in texts)
-    usable = bits is not None and bits < math.inf
+    usable = bits is not None and bits < math.inf and not derivation.varying
     where = "here" if derivation.values else "at the default"
     default = f" ({bits:.3g} {where})" if usable else ""
     return f"{total} bits per value and step where {small}{default}"

@@ -1,6 +1,6 @@
 """From a scheme's text to its derivation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import sympy
@@ -14,15 +14,20 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.typed.scheme import Scheme
+from odenet.model.typed.scheme import Scheme, Update
 
 
-def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Derivation:
+def derive(
+    scheme: Scheme,
+    values: Mapping[str, Number] | None = None,
+    varying: Iterable[str] = (),
+) -> Derivation:
     """Derive what a scheme's text implies.
 
     Args:
         scheme: its text.
         values: of its constants and of h where it is used, in place of the defaults.
+        varying: those that differ from step to step.
 
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
@@ -31,7 +36,14 @@ def derive(scheme: Scheme, values: Mapping[str, Number] | None = None) -> Deriva
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
+    found = replace(found, varying=tuple(varying))
     return replace(found, values=dict(values)) if values else found
+
+
+def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
+    """The lines of the inverse step, or why there are none."""
+    found = derive(scheme)
+    return found.obstacle.message if found.obstacle else found.inverse or ()
 
 
 def _derive(scheme: Scheme, expand: bool) -> Derivation:
@@ -77,7 +89,8 @@ def _conditions(
         for factor, _ in divisor.numer.factor_list()[1]:
             shown = scalars.show(scalars.field(factor))
             value = _value(scheme, shown)
-            if shown != H and (value is None or abs(value) < 1e-20):
+            never = shown == H or isinstance(shown, sympy.exp)
+            if not never and (value is None or abs(value) < 1e-20):
                 found[shown] = None
     return tuple(found)
 

@@ -1,5 +1,6 @@
 """Truncated power series in the step size, with exact or 50-digit coefficients."""
 
+import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -8,7 +9,7 @@ import mpmath
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import H, Scalars
+from odenet.derive.coefficients import H, Scalars, as_mpf
 from odenet.derive.printed import Printed
 from odenet.model.expressions import expr
 
@@ -84,6 +85,36 @@ def invert(value: Powers, limit: int) -> Powers:
     return {degree - lowest: a * lead for degree, a in total.items()}
 
 
+def exponential(powers: Powers, limit: int) -> Powers:
+    """The exponential of a power series, up to a degree.
+
+    Raises:
+        NoSeries: it is none in h, or its value at h = 0 depends on symbolic constants.
+    """
+    if min(powers, default=0) < 0:
+        raise NoSeries("an exponential grows beyond all powers of h as h tends to 0")
+    rest = {degree: value for degree, value in powers.items() if degree}
+    total: Powers = {0: Fraction(1)}
+    term, k = total, 1
+    while term := multiply(term, {d: a / k for d, a in rest.items()}, limit):
+        total, k = add(total, term), k + 1
+    return multiply(total, {0: _exp(powers[0])}, limit) if 0 in powers else total
+
+
+def _exp(value: Number) -> Number:
+    """The exponential of a number that is not zero."""
+    if isinstance(value, Printed):
+        found = mpmath.exp(value.value)
+        return Printed(found, float(found) * math.expm1(value.error))
+    if isinstance(value, Fraction | mpmath.mpf):
+        return mpmath.exp(as_mpf(value))
+    raise NoSeries("an exponential of constants alone")
+
+
+# A quotient such as (1 - exp(-γ h))/(γ h) loses as many powers of h as it divides by.
+DIVIDED = 8
+
+
 class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
@@ -100,11 +131,26 @@ class SeriesWriter:
             number(values[symbol]) if symbol in values else None for symbol in symbols
         ]
         self.values[symbols.index(H)] = {1: Fraction(1)}
-        self.limit = limit
+        self.wanted = limit
+        self.limit = limit + (DIVIDED if scalars.exponentials else 0)
         self._known: dict[FracElement, Powers] = {}
+        self._define_exponentials(scalars)
         if not scalars.expand:
             for name, value in scalars.scheme.lets:
-                self.values[symbols.index(sympy.Symbol(name))] = self.read(scalars.read(value))
+                place = symbols.index(sympy.Symbol(name))
+                self.values[place] = self._quotient(scalars.read(value))
+                self._define_exponentials(scalars)
+
+    def _define_exponentials(self, scalars: Scalars) -> None:
+        """The series of all exponentials whose exponents are known."""
+        symbols: tuple[Any, ...] = scalars.field.symbols
+        known = {s for s, value in zip(symbols, self.values, strict=True) if value is not None}
+        for generator in scalars.exponentials:
+            place = symbols.index(generator.symbol)
+            free = generator.exponent.as_expr().free_symbols
+            if generator.symbol not in known and free <= known:
+                series = exponential(self._quotient(generator.exponent), self.limit)
+                self.values[place] = series
 
     def read(self, element: FracElement) -> Powers:
         """An element of the field as a power series.
@@ -113,13 +159,17 @@ class SeriesWriter:
             NoSeries: it divides by zero.
         """
         if element not in self._known:
-            above, below = self._polynomial(element.numer), self._polynomial(element.denom)
-            if not below:
-                raise NoSeries("a number of the scheme divides by zero at these constants")
-            if below != {0: 1}:
-                above = multiply(above, invert(below, self.limit), self.limit)
-            self._known[element] = above
+            found = self._quotient(element)
+            self._known[element] = {d: a for d, a in found.items() if d <= self.wanted}
         return self._known[element]
+
+    def _quotient(self, element: FracElement) -> Powers:
+        above, below = self._polynomial(element.numer), self._polynomial(element.denom)
+        if not below:
+            raise NoSeries("a number of the scheme divides by zero at these constants")
+        if below != {0: 1}:
+            above = multiply(above, invert(below, self.limit), self.limit)
+        return above
 
     def _polynomial(self, polynomial: Any) -> Powers:
         total: Powers = {}

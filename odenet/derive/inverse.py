@@ -142,7 +142,7 @@ def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str
 
 def _replace(node: Node, old: Node, new: Node) -> Node:
     """An expression with its linear occurrences of a value replaced."""
-    if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.Exponential):
+    if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.Stretch):
         return new if node == old else node
     return rebuilt(node, lambda part: _replace(part, old, new))
 
@@ -154,7 +154,7 @@ def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
             return arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
         case expr.Hadamard():
             return _opaque(node.left, notation) * _opaque(node.right, notation)
-        case expr.Exponential():
+        case expr.Stretch():
             return sympy.exp(_opaque(node.operand, notation))
         case expr.Zero():
             return sympy.Integer(0)

@@ -113,15 +113,15 @@ class Algebra:
             self.atoms.append(Atom(arguments, rate))
         return {self._table[key]: self.scalars.field.one}
 
-    def exponential(self, form: Form) -> FracElement:
+    def stretch(self, form: Form) -> FracElement:
         """The exponential of a form; that of its negative is one over it."""
         if not form:
             return self.scalars.field.one
         for sign in (1, -1):
             if (same := scale(form, sign)) in self.exponents:
-                return self.scalars.exponentials[self.exponents.index(same)] ** sign
+                return self.scalars.stretches[self.exponents.index(same)] ** sign
         self.exponents.append(form)
-        return self.scalars.exponentials[len(self.exponents) - 1]
+        return self.scalars.stretches[len(self.exponents) - 1]
 
     def read(self, node: expr.Node, values: dict[expr.Node, Form]) -> Form:
         """A field expression as a form.
@@ -151,17 +151,17 @@ class Algebra:
                 return self.apply(node, arguments)
             case MapCall():
                 return self.apply(node, (self.read(node.operand, values),))
-            case expr.Hadamard(expr.Exponential(inside), part) | expr.Hadamard(
-                part, expr.Exponential(inside)
+            case expr.Hadamard(expr.Stretch(inside), part) | expr.Hadamard(
+                part, expr.Stretch(inside)
             ):
-                return scale(self.read(part, values), self.exponential(self.read(inside, values)))
+                return scale(self.read(part, values), self.stretch(self.read(inside, values)))
             case _:
                 message = (
                     "a scheme adds values and multiplies them by numbers or by `exp(…)`, "
                     "nothing else"
                 )
                 help_ = "write a sum of right-hand sides"
-                if isinstance(node, expr.Exponential):
+                if isinstance(node, expr.Stretch):
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
                 raise SpecError([Diagnostic(message, node.span, help=help_)])
 

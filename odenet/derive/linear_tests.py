@@ -39,7 +39,12 @@ class LinearTest:
 
 
 def linear_tests(scheme: Scheme) -> list[LinearTest]:
-    """The test equations of a scheme, coupled ones first; empty where none fits."""
+    """The test equations of a scheme, coupled ones first; empty where none fits.
+
+    There is none for a sum, F(Y) + G(Y): no one number says how λ is divided among its summands.
+    """
+    if scheme.splits:
+        return []
     found = list(_coupled(scheme))
     if all(pattern.variable in pattern.reads for pattern in scheme.patterns):
         found.append(_own(scheme))

@@ -7,7 +7,7 @@ from odenet.derive.linear_forms import Form, Step
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Exponential, Node, Slot, Stage
+from odenet.model.expressions.expr import Node, Slot, Stage, Stretch
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _multiplied(step: Step, notation: SchemeNotation) -> Obstacle:
         (line.update, node)
         for line in step.lines
         for node in line.update.value.walk()
-        if isinstance(node, Exponential)
+        if isinstance(node, Stretch)
     )
     shown, target = notation.show(factor), notation.show(line.target)
     message = (

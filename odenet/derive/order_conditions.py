@@ -17,6 +17,7 @@ from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
 from odenet.derive.growth import Matrix, loss
 from odenet.derive.h_series import NoSeries, Number, Powers, SeriesWriter, add, shift
+from odenet.derive.influence import Influence, delays
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key
@@ -105,9 +106,17 @@ class OrderConditions:
         return self.writer.read(form[slot]) if slot in form else {}
 
     def losses(self) -> dict[str, int]:
-        """Row -> how many powers of h an error that it makes in every step costs."""
-        matrix = self.matrix()
-        return {name: loss(matrix, self.slots.index(Slot(name, 0))) for name in self.unknowns}
+        """Row -> how many powers of h an error that it makes in every step costs.
+
+        An error of an own unknown reaches those of the pattern as they read it (`influence.py`).
+        """
+        matrix, solved = self.matrix(), tuple(self.forest.of_variable)
+        influence = Influence(self.algebra, self.writer.read)
+        late = delays(self.after, influence, solved, self.aux)
+        return {
+            name: loss(matrix, self.slots.index(Slot(name, 0))) - late.get(name, 0)
+            for name in self.unknowns
+        }
 
     @property
     def lightest(self) -> int:

@@ -134,6 +134,8 @@ def _map(node: expr.Node, change: Callable[[expr.Number], expr.Node]) -> expr.No
     """A scheme's expression with its numbers changed."""
     if isinstance(node, expr.Power):
         return replace(node, base=_map(node.base, change))
+    if isinstance(node, expr.Exp):
+        return node
     if isinstance(node, expr.Number):
         return change(node)
     return rebuilt(node, partial(_map, change=change))

@@ -13,11 +13,14 @@ step, products of stable steps can grow (parametric resonance, as in Hill's equa
 the worst of some periodic patterns, and no bound either.
 """
 
+from __future__ import annotations
+
 import cmath
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle, islice, product
+from typing import Any
 
 import mpmath
 import sympy
@@ -56,7 +59,7 @@ class RoundTrip:
     def __str__(self) -> str:
         return f"an estimated {self.estimate:.1e}"
 
-    def times(self, factor: float) -> "RoundTrip":
+    def times(self, factor: float) -> RoundTrip:
         """The same in another precision: both numbers are proportional to eps."""
         return RoundTrip(self.estimate * factor, self.uneven * factor)
 
@@ -77,6 +80,7 @@ def predict_roundtrip(
     h: float,
     eps: float,
     frequency: float,
+    each: Sequence[Mapping[str, Any]] = (),
 ) -> RoundTrip:
     """The error after a number of steps forward and as many back; infinite where it overflows.
 
@@ -88,20 +92,57 @@ def predict_roundtrip(
         h: step size; not read by schemes without one.
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
+        each: the values of all constants in one step after the other, where they differ, with h.
     """
-    travel = _Travel(stability.tested[0], shears, relabel, h)
+    tested = stability.tested[0]
+    travels = [_Travel(tested, shears, relabel, h)]
+    if each:
+        known: dict[tuple[Any, ...], _Travel] = {}
+        for values in each:
+            key = tuple(values.values())
+            if key not in known:
+                own = replace(tested, values=values)
+                known[key] = _Travel(own, shears, relabel, float(values.get("h", h)))
+        travels = [known[tuple(values.values())] for values in each]
     equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
     uneven = [
         [frequency] * high + [frequency * low] * lower
         for high, lower, low in product(RUNS, RUNS, LOW)
     ]
-    estimate = max(travel.error(pattern, steps) for pattern in equal)
-    worst = max((travel.error(pattern, steps) for pattern in uneven), default=0.0)
+    estimate = max(_error(travels, pattern, steps) for pattern in equal)
+    worst = max((_error(travels, pattern, steps) for pattern in uneven), default=0.0)
     return RoundTrip(eps * estimate, eps * max(estimate, worst))
 
 
+def _error(travels: list[_Travel], pattern: list[float], steps: int) -> float:
+    """The root of the sum of squares, per eps and per size of the initial state.
+
+    Args:
+        travels: of one step after the other, repeated.
+        pattern: frequencies of one step after the other, repeated.
+        steps: how many.
+    """
+    first = travels[0]
+    size = range(len(first.tested.scheme.slots))
+    state = first.start(pattern[0])
+    back: Matrix = [[complex(i == j) for j in size] for i in size]
+    begun = before = _norm(state)
+    squares = 0.0
+    for travel, frequency in islice(zip(cycle(travels), cycle(pattern), strict=False), steps):
+        step = travel.step(frequency)
+        if step is None:
+            return math.inf
+        squares += before * before * _squares(g * _column(back, row) for row, g in travel.undone)
+        state, back = _times(step.forward, state), _times(back, step.back)
+        before = _norm(state)
+        squares += before * before * _squares(_column(back, row) for row in travel.made)
+        if not squares <= HUGE:
+            return math.inf
+    return ROUNDING * math.sqrt(squares) / begun
+
+
 class _Travel:
-    """The errors of steps on a test equation, on their way back to the beginning."""
+    """The errors of a step on a test equation, on their way back to the beginning."""
 
     def __init__(
         self, tested: Tested, shears: tuple[Shear, ...], relabel: Mapping[Slot, Slot], h: float
@@ -120,31 +161,8 @@ class _Travel:
         ]
         self._known: dict[float, _Step | None] = {}
 
-    def error(self, pattern: list[float], steps: int) -> float:
-        """The root of the sum of squares, per eps and per size of the initial state.
-
-        Args:
-            pattern: frequencies of one step after the other, repeated.
-            steps: how many.
-        """
-        size = range(len(self.tested.scheme.slots))
-        state = self._start(pattern[0])
-        back: Matrix = [[complex(i == j) for j in size] for i in size]
-        first = before = _norm(state)
-        squares = 0.0
-        for frequency in islice(cycle(pattern), steps):
-            step = self._step(frequency)
-            if step is None:
-                return math.inf
-            squares += before * before * _squares(g * _column(back, row) for row, g in self.undone)
-            state, back = _times(step.forward, state), _times(back, step.back)
-            before = _norm(state)
-            squares += before * before * _squares(_column(back, row) for row in self.made)
-            if not squares <= HUGE:
-                return math.inf
-        return ROUNDING * math.sqrt(squares) / first
-
-    def _step(self, frequency: float) -> _Step | None:
+    def step(self, frequency: float) -> _Step | None:
+        """The step at a frequency; None where that is not a number."""
         if frequency not in self._known:
             with mpmath.workdps(PRECISION):
                 self._known[frequency] = self._invert(frequency)
@@ -165,7 +183,7 @@ class _Travel:
         on_axis = mpmath.mpc(0, 1) if tested.imaginary.limit or tested.real is None else -1
         return on_axis * mpmath.mpf(frequency) * factor
 
-    def _start(self, frequency: float) -> Matrix:
+    def start(self, frequency: float) -> Matrix:
         """Slots by unknowns of the pattern: where the scheme's start lines put each of them."""
         scheme = self.tested.scheme
         unknowns = [pattern.variable for pattern in scheme.patterns]

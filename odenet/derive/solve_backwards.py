@@ -139,13 +139,13 @@ class StepInverter:
             if self.write(form) is None:
                 continue
             for slot, row in self.rows.items():
-                powers = {algebra.scalars.power_of_exponential(c, index) for c in row.values()}
+                powers = {algebra.scalars.power_of_stretch(c, index) for c in row.values()}
                 power = powers.pop() if len(powers) == 1 else None
                 move = Move(slot, algebra.scalars.field.one, Exponent(index, power or 0),
                             dict(self.rows), self._line(slot))  # fmt: skip
                 if power and not move.reads(slot, self):
                     self.moves.append(move)
-                    self.rows[slot] = scale(row, algebra.scalars.exponentials[index] ** -power)
+                    self.rows[slot] = scale(row, algebra.scalars.stretches[index] ** -power)
                     self._rescale(slot)
                     return True
         return False

@@ -161,11 +161,13 @@ class Tested:
 
 
 def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
-    """The polynomial in ξ and s alone; raises Undecided where a constant is irrational."""
-    known = {symbol: exact[symbol] for symbol in poly.gens[2:]}
-    if not all(isinstance(value, Fraction) for value in known.values()):
+    """The polynomial with numbers for constants; raises Undecided where many are irrational."""
+    known = {s: exact[s] for s in poly.gens[2:] if isinstance(exact[s], Fraction)}
+    found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
+    irrational = len(found.gens) - 2
+    if irrational and expected_terms(found) ** irrational > MOST_TERMS:
         raise Undecided
-    return poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +249,8 @@ def derive_stability(
     if scheme.own is not None:
         return f"{notation(scheme).show(scheme.own)} is not linear, and not of a test equation"
     equations = linear_tests(scheme)
+    if not equations and scheme.splits:
+        return "no one test equation says how λ is divided among the summands"
     if not equations:
         return (
             "no test equation fits its right-hand sides: not all of them read their own unknown, "

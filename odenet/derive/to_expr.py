@@ -24,6 +24,8 @@ def scalar(value: Any) -> Node:
         return expr.Sum(_plus_first([_signed(term) for term in value.as_ordered_terms()]))
     if isinstance(value, sympy.Mul):
         return _fraction(value)
+    if isinstance(value, sympy.exp):
+        return expr.Exp(scalar(value.args[0]))
     if isinstance(value, sympy.Pow):
         if _negative(value.exp):
             return expr.Quotient(scalar(sympy.Integer(1)), scalar(1 / value))
@@ -51,8 +53,8 @@ def _fraction(value: sympy.Mul) -> Node:
         return expr.Sum(((-1, scalar(-value)),))
     # numbers, then constants, then the step size, as in 2 c1 h
     factors = sorted(value.as_ordered_factors(), key=lambda factor: factor.has(H))
-    above = [factor.as_numer_denom()[0] for factor in factors]
-    below = [factor.as_numer_denom()[1] for factor in factors]
+    parts = [(f, 1) if isinstance(f, sympy.exp) else f.as_numer_denom() for f in factors]
+    above, below = ([part[i] for part in parts] for i in (0, 1))
     top = _product([scalar(factor) for factor in above if factor != 1])
     if all(factor == 1 for factor in below):
         return top
@@ -84,7 +86,7 @@ def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
 def scaled(value: Node, exponents: Iterable[Node]) -> Node:
     """The field times the exponentials of others, element by element."""
     for exponent in reversed(list(exponents)):
-        value = expr.Hadamard(expr.Exponential(exponent), value)
+        value = expr.Hadamard(expr.Stretch(exponent), value)
     return value
 
 

@@ -80,7 +80,7 @@ class Forest:
 
     def _grow(self, weight: int) -> Iterator[Tree]:
         if weight == 1:
-            yield from ((p.variable + PRIME, ()) for p in self.patterns if p.order == 2)
+            yield from ((p.variable + PRIME, ()) for p in self.of_variable.values() if p.order == 2)
         for pattern in self.patterns:
             room = weight - pattern.order
             if room >= 0:

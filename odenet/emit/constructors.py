@@ -9,9 +9,11 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, quoted
+from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.arguments import init_code
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.parameter_kinds import Construction
 from odenet.model.tables.parameters import DeclaredParameter
@@ -26,14 +28,37 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
         derivation: of the scheme, for the conditions of its inverse.
         space: number of spatial axes.
     """
-    model, chosen = frame.model, frame.model.discretisation
-    keywords: list[str] = []
+    model = frame.model
     body = [f"super().__init__(channels, steps, space={space})"]
     if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.parts})")
+    keywords, numbers = constants(frame, derivation, "T / steps")
+    body += [*numbers, *_conditions(frame, derivation), *let_numbers(frame)]
+    body += [_parameter(frame, p, space) for p in model.parameters.values()]
+    body += [_map(frame, m) for m in model.maps.values()]
+    starred = ["*", *keywords] if keywords else []
+    lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
+    return lines + [part for line in body for part in lay_out(line, 8)]
+
+
+def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[list[str], list[str]]:
+    """The keywords for the numbers of the scheme, and the lines that set them.
+
+    Args:
+        frame: the names.
+        derivation: of the scheme, for where learned constants may be.
+        step_size: the code of h where the file gives the time T of all steps.
+    """
+    model, chosen = frame.model, frame.model.discretisation
+    step_constants = StepConstants(frame, derivation)
+    keywords: list[str] = []
+    body: list[str] = []
     if chosen.horizon is not None:
         keywords.append(f"T={number(chosen.horizon)}")
-        body.append("self.h = T / steps")
+        body.append(f"self.h = {step_size}")
+    elif "h" in chosen.varying:
+        keywords.append(step_constants.keyword("h"))
+        body.append(step_constants.attribute("h"))
     elif chosen.h is not None:
         keywords.append(f"h={number(chosen.h)}")
         body.append("self.h = h")
@@ -41,19 +66,24 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
     for name, value in chosen.constants.items():
+        if name in chosen.varying:
+            keywords.append(step_constants.keyword(name))
+            body.append(step_constants.attribute(name))
+            continue
         attribute = frame.constant(name)
         argument = attribute.removeprefix("self.")
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
     for name, value in model.scheme.lets:
+        if frame.varies(value):
+            continue  # written out where it is read
         body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
-    body += _conditions(frame, derivation)
-    body += [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
-    body += [_parameter(frame, p, space) for p in model.parameters.values()]
-    body += [_map(frame, m) for m in model.maps.values()]
-    starred = ["*", *keywords] if keywords else []
-    lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
-    return lines + [part for line in body for part in lay_out(line, 8)]
+    return keywords, body
+
+
+def let_numbers(frame: Frame) -> list[str]:
+    """The lines that set the numbers of the file which formulas of the flow read."""
+    return [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
 
 
 def _numbers(frame: Frame) -> Mapping[str, Fraction | float]:
@@ -71,9 +101,13 @@ def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     """Checks of what the inverse divides by: where one fails, the flow stores activations."""
     lines: list[str] = []
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
+        if frame.varies(scalar(condition)):
+            continue
         why = f"{frame.model.scheme.name} has an inverse only where {shown}"
         lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
                   f"    self.give_up_reversing({quoted(why)})"]  # fmt: skip
+    if any(frame.varies(scalar(condition)) for condition in derivation.conditions):
+        lines.append("self.require_inverse()")
     return lines
 
 
@@ -89,13 +123,14 @@ def _map(frame: Frame, definition: MapDefinition) -> str:
 
 
 def width_code(width: Width) -> str:
-    """A channel count inside `__init__`, where `c` is the states' own."""
+    """A channel count inside `__init__`, where `c` is the states' own, and `c_new` a unit's."""
     if not width.multiple:
         return number(width.constant)
+    c = "c_new" if width.new else "c"
     if width.multiple.denominator == 1:
-        text = "c" if width.multiple == 1 else f"{width.multiple} * c"
+        text = c if width.multiple == 1 else f"{width.multiple} * {c}"
     else:
-        text = f"{width.multiple.numerator} * c // {width.multiple.denominator}"
+        text = f"{width.multiple.numerator} * {c} // {width.multiple.denominator}"
     return text if not width.constant else f"{text} + {number(width.constant)}"
 
 
@@ -114,8 +149,4 @@ def parameter_code(learned: DeclaredParameter, space: int) -> str:
 
 def _init_code(call: Call) -> Callable[[str], str]:
     """The `init` argument where it is not the usual one."""
-    value = f'"{call.name}"'
-    if call.kwargs:
-        (argument,) = call.kwargs.values()
-        value = f'("{call.name}", {argument:g})'
-    return lambda usual: "" if call.name == usual else f", init={value}"
+    return lambda usual: "" if call.name == usual else f", init={init_code(call)}"

@@ -54,6 +54,7 @@ class Printer:
         leaf: the code of states, slots, stages, rates, biases, constants and learned scalars.
         kernel: the code of a parameter's tensor, by canonical name.
         parameters: the declared parameters.
+        exponential: the function that is exp of a number.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Printer:
         leaf: Callable[[expr.Node], Code],
         kernel: Callable[[str], str],
         parameters: Mapping[str, DeclaredParameter],
+        exponential: str = "math.exp",
     ):
+        self.exponential = exponential
         self.leaf = leaf
         self.kernel = kernel
         self.parameters = parameters
@@ -73,9 +76,11 @@ class Printer:
                 return Code(number(node.value))
             case expr.Sum() | expr.Product() | expr.Quotient() | expr.Power():
                 return self._arithmetic(node, self)
+            case expr.Exp():
+                return Code(f"{self.exponential}({self(node.exponent).text})")
             case expr.Hadamard():
                 return self(node.left) * self(node.right)
-            case expr.Exponential():
+            case expr.Stretch():
                 return Code(f"torch.exp({self(node.operand).text})")
             case expr.Apply():
                 return self.apply(node.operator, self(node.operand))

@@ -8,6 +8,7 @@ from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import Stage, StepWriter, unpack
+from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input
@@ -64,6 +65,10 @@ class FlowWriter:
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
         methods += [self._readout(), self._field(), *self._spectrum()]
         if self.derivation.shears is not None:
+            undone = StepConstants(self.frame, self.derivation).no_inverse()
+            if undone is not None:
+                text = "Why a step with these constants is not undone; empty where it is."
+                methods.append(self._method("no_inverse", undone[0], text, undone[1]))
             shears = self._shears()
             methods += [self._stage(stage) for stage in self.step.stages] + [shears]
         for method in methods:
@@ -83,6 +88,8 @@ class FlowWriter:
         found = {"slots": self.frame.slots, "states": tuple(states)}
         found |= {"operators": tuple(operators)} if operators else {}
         found |= {"shared": tuple(shared)} if shared else {}
+        varying = tuple(map(self.frame.argument, self.frame.varying))
+        found |= {"varying": varying} if varying else {}
         lines = [f"{key} = {strings(names)}" for key, names in found.items()]
         if self.derivation.shears is None:
             assert self.derivation.obstacle is not None
@@ -101,6 +108,9 @@ class FlowWriter:
             lines.append("stretches = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
+        why, cure = self.model.discretisation.unrefinable
+        if why:
+            lines.append(f"unrefinable = {quoted(f'{why}; {cure}')}")
         limit = stability_limit(self.facts)
         if limit is not None and not self._adaptive:
             lines.append(f"stability_limit = {number(limit)}")
@@ -125,21 +135,27 @@ class FlowWriter:
 
     def _rates(self) -> list[list[str]]:
         found: list[list[str]] = []
-        for state, rate in self.model.system.items():
-            reads = [self.frame.state(read) for read in self.frame.rate_reads(state)]
-            reads += ["u"] if self.frame.rate_input(state) else []
-            params = [self.frame.names("spec", name) for name in self.frame.rate_params(state)]
+        for key, rate in self.model.rates.items():
+            state, function = key
+            reads = [self.frame.state(read) for read in self.frame.rate_reads(*key)]
+            reads += ["u"] if self.frame.rate_input(*key) else []
+            params = [self.frame.names("spec", name) for name in self.frame.rate_params(*key)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = expr.derivative(self.model.spellings[state.name], order)
             text = f"{left} = {notation.written(rate.span)}."
             if self._decay(state):
                 text = f"{left} = {notation.written(rate.span)}, without its decay."
+            if self.frame.pattern[function].part is not None:
+                name = self.model.scheme.spellings[function]
+                negative = isinstance(rate, expr.Sum) and [s for s, _ in rate.terms] == [-1]
+                sign = "-" if negative else ""
+                text = f"The part {name} of {left}: {sign}{notation.written(rate.span)}."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
             code = self._field_printer()(rate).text
             found.append(
                 self._method(
-                    self.frame.rate_name(state),
+                    self.frame.rate_name(*key),
                     ", ".join([*reads, *params]),
                     text,
                     [f"return {code}"],
@@ -221,8 +237,13 @@ class FlowWriter:
     def _shapeless(self, value: expr.Node, component: int) -> bool:
         """Whether a rate in a start value reads neither state nor input, as in Z' = b."""
         rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
-        groups = [self.frame.components(self.frame.pattern[r.function].variable) for r in rates]
-        read = [self.model.system[group[component]] for group in groups]
+        read = [
+            self.model.rates[
+                self.frame.components(self.frame.pattern[r.function].variable)[component],
+                r.function,
+            ]
+            for r in rates
+        ]
         return any(not reads(rate) and not reads_input(rate) for rate in read)
 
     def _readout(self) -> list[str]:
@@ -236,10 +257,7 @@ class FlowWriter:
         first = self.model.scheme.patterns[0].order == 1
         rates: list[str] = []
         for state in self.model.system:
-            arguments = [frame.state(read) for read in frame.rate_reads(state)]
-            arguments += ["u"] if frame.rate_input(state) else []
-            arguments += [frame.at_step(name) for name in frame.rate_params(state)]
-            rate = f"self.{frame.rate_name(state)}({', '.join(arguments)})"
+            rate = " + ".join(self._call(*key) for key in self.model.rates if key[0] == state)
             decay = self._decay(state)
             rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
         left_out = "" if first or not self.model.scheme.decays else " without their decay"
@@ -247,10 +265,18 @@ class FlowWriter:
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
         return self._method("field", "state, step=0", text, unpack(frame.slots, body))
 
+    def _call(self, state: State, function: str) -> str:
+        """A right-hand side at the state itself."""
+        frame, key = self.frame, (state, function)
+        arguments = [frame.state(read) for read in frame.rate_reads(*key)]
+        arguments += ["u"] if frame.rate_input(*key) else []
+        arguments += [frame.at_step(name) for name in frame.rate_params(*key)]
+        return f"self.{frame.rate_name(*key)}({', '.join(arguments)})"
+
     def _decay(self, state: State) -> str | None:
         """The code of the decay that the scheme takes out of an equation."""
         groups = self.model.discretisation.groups
-        (pattern,) = (p for p in self.model.scheme.patterns if state in groups[p.variable])
+        pattern = next(p for p in self.model.scheme.patterns if state in groups[p.variable])
         return self.frame.constant(pattern.decay) if pattern.decay else None
 
     def _spectrum(self) -> list[list[str]]:
@@ -278,7 +304,11 @@ class FlowWriter:
     def _shears(self) -> list[str]:
         shears = self.step.shears()
         body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
-        return self._method("shears", "", "The step as shears, by which it is undone.", [body])
+        constants = ", ".join(map(self.frame.argument, self.frame.varying))
+        text = "The step as shears, by which it is undone."
+        if constants:
+            text = "A step with these constants as shears, by which it is undone."
+        return self._method("shears", constants, text, [body])
 
 
 def _is_constant(value: expr.Node) -> bool:

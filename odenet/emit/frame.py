@@ -4,6 +4,7 @@ A scheme speaks of unknowns; each holds one or more states (its components), and
 or more times (its history). An auxiliary unknown has the components of what it is added to.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,6 +108,43 @@ class Frame:
         names = [name for name, _ in (*self.scheme.constants, *self.scheme.lets)]
         return ("h", *names) if self.scheme.uses_step_size else tuple(names)
 
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The scheme's constants that differ from step to step, in the order of `shears`."""
+        chosen = self.model.discretisation.varying
+        return tuple(name for name in self.scheme_constants if name in chosen)
+
+    def varies(self, node: expr.Node) -> bool:
+        """Whether a formula of the scheme's constants differs from step to step."""
+        return bool(self.varying_in(node))
+
+    def varying_in(self, node: expr.Node) -> tuple[str, ...]:
+        """The constants that make it do so, those that its lets read included."""
+        lets = dict(self.scheme.lets)
+        names = {inner.name for inner in node.walk() if isinstance(inner, expr.Constant)}
+        found = set(names)
+        for name in names & set(lets):
+            found.update(self.varying_in(lets[name]))
+        return tuple(name for name in self.varying if name in found)
+
+    def argument(self, name: str) -> str:
+        """A constant as an argument of a method, by the name of its attribute."""
+        return self.constant(name).removeprefix("self.")
+
+    def constant_at(self, name: str, at: Callable[[str], str]) -> Code:
+        """The code of a constant in a step; a let that follows from the step's own is written out.
+
+        Args:
+            name: of a constant or a let of the scheme, or of a let of the file.
+            at: gives the code of one that differs from step to step.
+        """
+        if name in self.varying:
+            return Code(at(name))
+        value = dict(self.scheme.lets).get(name)
+        if value is None or not self.varies(value):
+            return Code(self.constant(name))
+        return self.scalar(value, at)
+
     def at_step(self, name: str, step: str = "step") -> str:
         """A parameter or map of one step, as an attribute."""
         learned = self.model.parameters.get(name) or self.model.maps[name]
@@ -117,37 +155,44 @@ class Frame:
         learned = self.model.parameters.get(name)
         return stored if learned is None else learned.kind.value(learned.options, stored)
 
-    def scalar(self, node: expr.Node) -> Code:
-        """The code of a formula of the scheme's constants."""
+    def scalar(self, node: expr.Node, at: Callable[[str], str] = str) -> Code:
+        """The code of a formula of the scheme's constants, `at` as in `constant_at`."""
 
         def leaf(inner: expr.Node) -> Code:
             assert isinstance(inner, expr.Constant)
-            return Code(self.constant(inner.name))
+            return self.constant_at(inner.name, at)
 
-        return Printer(leaf, str, {})(node)
+        return Printer(leaf, str, {}, self.exponential)(node)
+
+    @property
+    def exponential(self) -> str:
+        """The function that is exp of a number; of one that may be learned where steps differ."""
+        return "exponential" if self.varying else "math.exp"
 
     # right-hand sides
 
-    def rate_name(self, state: State) -> str:
-        """The method of a right-hand side."""
-        return f"rate_{self.state(state)}"
+    def rate_name(self, state: State, function: str) -> str:
+        """The method of a right-hand side; the summands of one are numbered."""
+        part = self.pattern[function].part
+        number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
+        return f"rate_{number}{self.state(state)}"
 
-    def rate_reads(self, state: State) -> tuple[State, ...]:
+    def rate_reads(self, state: State, function: str) -> tuple[State, ...]:
         """The states a right-hand side reads, in the order of its arguments."""
-        return self._used[state].states
+        return self._used[state, function].states
 
-    def rate_params(self, state: State) -> tuple[str, ...]:
+    def rate_params(self, state: State, function: str) -> tuple[str, ...]:
         """The parameters and maps a right-hand side uses, in the order of declaration."""
-        return self._used[state].params
+        return self._used[state, function].params
 
-    def rate_input(self, state: State) -> bool:
+    def rate_input(self, state: State, function: str) -> bool:
         """Whether a right-hand side reads the input."""
-        return self._used[state].input
+        return self._used[state, function].input
 
     @cached_property
-    def _used(self) -> dict[State, "_Used"]:
+    def _used(self) -> dict[tuple[State, str], "_Used"]:
         """What each right-hand side uses, found once: each call of it in the module asks."""
-        return {state: _used(self.model, rate) for state, rate in self.model.system.items()}
+        return {key: _used(self.model, rate) for key, rate in self.model.rates.items()}
 
 
 @dataclass(frozen=True)
@@ -197,7 +242,7 @@ class StepPrinter:
                 case expr.Stage():
                     return Code(self.current[inner.name, 0, component])
                 case expr.Constant():
-                    return Code(frame.constant(inner.name))
+                    return frame.constant_at(inner.name, self.constant)
                 case expr.Rate():
                     return self.rate(inner, component)
                 case expr.Bias() | expr.LearnedScalar():
@@ -208,7 +253,11 @@ class StepPrinter:
         def value(name: str) -> str:
             return frame.value_of(name, self.param(name))
 
-        return Printer(leaf, value, frame.model.parameters)(node)
+        return Printer(leaf, value, frame.model.parameters, frame.exponential)(node)
+
+    def constant(self, name: str) -> str:
+        """A constant that differs from step to step."""
+        return f"{self.frame.constant(name)}[{self.step}]"
 
     def param(self, name: str) -> str:
         """A parameter or map of the step."""
@@ -219,10 +268,11 @@ class StepPrinter:
         frame = self.frame
         pattern = frame.pattern[node.function]
         state = frame.model.discretisation.groups[pattern.variable][component]
-        arguments = [self.argument(node, read).text for read in frame.rate_reads(state)]
-        arguments += ["u"] if frame.rate_input(state) else []
-        arguments += [self.param(name) for name in frame.rate_params(state)]
-        return Code(f"self.{frame.rate_name(state)}({', '.join(arguments)})")
+        key = state, node.function
+        arguments = [self.argument(node, read).text for read in frame.rate_reads(*key)]
+        arguments += ["u"] if frame.rate_input(*key) else []
+        arguments += [self.param(name) for name in frame.rate_params(*key)]
+        return Code(f"self.{frame.rate_name(*key)}({', '.join(arguments)})")
 
     def argument(self, node: expr.Rate, read: State) -> Code:
         """What a right-hand side is handed for a state it reads."""

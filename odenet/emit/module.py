@@ -5,19 +5,21 @@ from hashlib import sha256
 
 from odenet.analyse.facts import Facts
 from odenet.emit import notation
+from odenet.emit.entry import EntryWriter
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import WIDTH, docstring
 from odenet.emit.names import class_name
-from odenet.emit.network import network
+from odenet.emit.network import enters_by_maps, network
 from odenet.emit.reads import names_read
 from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
 _RUNTIME = frozenset((
-    "Attention", "Elementwise", "Flow", "Mean", "Residual", "Shear", "Squeeze", "Term", "Tokens",
+    "Attention", "Coarsened", "Elementwise", "Entry", "Flow", "Geometric", "Learned", "Mean",
+    "Ramp", "Residual", "Shear", "Shortcut", "Squeeze", "Term", "Tokens", "Uniform", "Unit",
     "Widen", "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel",
-    "dense", "dense_matrix", "diag", "diagonal", "eye_kernel", "layers", "norm_layers",
-    "odd_kernel", "scalar", "spectral_radius", "split",
+    "dense", "dense_matrix", "diag", "diagonal", "exponential", "eye_kernel", "initialised",
+    "layers", "norm_layers", "odd_kernel", "per_step", "scalar", "spectral_radius", "split",
 ))  # fmt: skip
 
 
@@ -38,9 +40,12 @@ def module_source(facts: Facts, version: str, space: int) -> str:
         *properties(facts),
     ]
     name = f"{stem}Flow"
-    body = FlowWriter(facts, name, space, summary).write()
+    flow = FlowWriter(facts, name, space, summary)
+    body = flow.write()
+    if enters_by_maps(model):
+        body += ["", "", *EntryWriter(flow.frame, facts.derivation, stem, space).write()]
     if model.net:
-        body += ["", "", *network(model, f"{stem}Network", f"{stem}Flow")]
+        body += ["", "", *network(model, f"{stem}Network", stem)]
     text = "\n".join(body)
     return "\n".join(
         [*_header(model, version), "", *_imports(text, row_imports(model)), "", "", text, ""]
@@ -82,7 +87,7 @@ def properties(facts: Facts) -> list[str]:
 def _imports(text: str, more: Iterable[str]) -> list[str]:
     """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
     used = names_read(text)
-    standard = ["from typing import NamedTuple"]
+    standard = [*(["import math"] if "math" in used else []), "from typing import NamedTuple"]
     torch = ["import torch"] if "torch" in used else []
     torch.append(f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}")
     torch += ["from torch.nn import functional"] if "functional" in used else []

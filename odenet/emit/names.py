@@ -14,9 +14,10 @@ from collections.abc import Iterable
 _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
-    conv conv_kernel dense dense_matrix diag diagonal eye_kernel layers norm_layers scalar
-    split Attention Mean Residual Squeeze Tokens Widen AdaptiveFlow Elementwise ValueError int float
-    count index
+    conv conv_kernel dense dense_matrix diag diagonal eye_kernel initialised layers norm_layers
+    scalar split Attention Coarsened Entry Mean Residual Shortcut Squeeze Tokens Unit Widen
+    AdaptiveFlow Elementwise ValueError int float count index into stride shortcut c_new
+    per_step exponential Geometric Learned Ramp Uniform math
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -30,19 +31,22 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels collect collected compiled conditions context drift encode energy
-    evolve evolve_exactly exact field forward_with_log_det frequency_bound give_up_reversing
-    given initial inverse inverse_exactly learned log_scale measured memory norm note_drift
-    obstacle operators readout refine relabel replica_pools require_density retreat reversible
-    shared shears slots smoothness space spec spectrum stability stability_limit states
-    step_bytes steps stochastic stretches trajectory view warns_of_drift width
+    advance anchors begin channels collect collected compiled conditions context drift encode
+    energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
+    give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory
+    moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
+    replica_pools require_density require_inverse require_refinable retreat reversible shared
+    shears slots smoothness space spec spectrum stability stability_limit states step_bytes
+    steps stochastic stretches trajectory undoes unrefinable varying view warns_of_drift width
 """
+_ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 RESERVED = frozenset(
     [
         *_CODE.split(),
         *_MODULE.split(),
         *_FLOW.split(),
+        *_ENTRY.split(),
         *_ADAPTIVE.split(),
         *keyword.kwlist,
         *keyword.softkwlist,

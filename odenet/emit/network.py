@@ -1,19 +1,24 @@
 """The class of the network around the flows."""
 
+from collections.abc import Mapping
+from fractions import Fraction
+
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.layout import docstring, lay_out
-from odenet.model.tables.layers import Layer
-from odenet.model.typed.program import Model, ends_in_classes
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.layers import LAYERS, Layer
+from odenet.model.typed.entry import EntryMap, entry_maps, needs_shortcut, unit_channels
+from odenet.model.typed.program import Model, ends_in_classes, flows_of
 
 
-def network(model: Model, name: str, flow: str) -> list[str]:
+def network(model: Model, name: str, stem: str) -> list[str]:
     """The lines of the network's class.
 
     Args:
         model: a program with a `net`.
         name: of the class.
-        flow: the class of its flows.
+        stem: of the classes of its flows and of the first steps of its units.
     """
     last = model.net[-1]
     classes = ends_in_classes(model)
@@ -23,20 +28,91 @@ def network(model: Model, name: str, flow: str) -> list[str]:
     lines.append(f"    def __init__(self{f', classes={width}' if classes else ''}):")
     lines.append("        super().__init__(")
     for layer in model.net:
-        code = _code(layer, flow)
+        code = _code(model, layer, stem)
         if layer is last and classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)
     return [*lines, "        )"]
 
 
-def _code(layer: Layer, flow: str) -> str:
+def enters_by_maps(model: Model) -> bool:
+    """Whether the net has units, and their first steps a class of their own."""
+    units = any(layer.name == "unit" for layer in flows_of(model.net))
+    return units and _entry_maps(model) is not None
+
+
+def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
+    return entry_maps(model.dynamics, model.parameters, model.maps, model.discretisation)
+
+
+def _code(model: Model, layer: Layer, stem: str) -> str:
     if layer.name == "flow":
-        steps, h = layer.arguments["N"], layer.arguments["h"]
-        step_size = f", h={number(h)}" if h else ""
-        return f"{flow}({width_code(layer.before.channels)}, steps={steps}{step_size})"
+        channels = int(layer.before.channels.constant)
+        return _flow(model, layer, stem, channels, layer.arguments["N"])
+    if layer.name == "unit":
+        return _unit(model, layer, stem)
     if layer.name == "residual":
-        inner = ", ".join(_code(inside, flow) for inside in layer.inner)
-        stride = layer.arguments["stride"]
-        return f"Residual(nn.Sequential({inner}){f', stride={stride}' if stride != 1 else ''})"
+        return _residual(model, layer, stem)
     return layer_code(layer, width_code)
+
+
+def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
+    """Some of the steps of a layer, as a flow of their own."""
+    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)})"
+
+
+def _step_size(model: Model, layer: Layer, steps: int) -> str:
+    """The argument for the step size of some of a layer's steps."""
+    h, horizon = layer.arguments["h"], model.discretisation.horizon
+    if h:
+        return f", h={number(h)}" if horizon is None else f", T={number(h * steps)}"
+    if horizon is not None and steps < layer.arguments["N"]:
+        return f", T={number(horizon * Fraction(steps, layer.arguments['N']))}"
+    return ""
+
+
+def _unit(model: Model, layer: Layer, stem: str) -> str:
+    parts, arguments = model.dynamics.parts, layer.arguments
+    channels = int(layer.before.channels.constant)
+    old, new = channels // parts, unit_channels(model.dynamics, layer.after.channels)
+    options = [f"stride={arguments['stride']}"] if arguments["stride"] != 1 else []
+    options += [f'shortcut="{arguments["shortcut"]}"'] if arguments["shortcut"] != "stride" else []
+    if _entry_maps(model) is None:
+        step = _flow(model, layer, stem, channels, 1)
+        entry = f"Coarsened({', '.join([step, str(old), str(new), *options])})"
+    else:
+        size = _step_size(model, layer, 1)
+        entry = f"{stem}Entry({', '.join([str(channels), str(new), *options])}{size})"
+    rest = _flow(model, layer, stem, new * parts, arguments["N"] - 1)
+    return f"Unit({entry}, {rest})"
+
+
+def _residual(model: Model, layer: Layer, stem: str) -> str:
+    arguments = layer.arguments
+    inner = ", ".join(_code(model, inside, stem) for inside in layer.inner)
+    options = [f"nn.Sequential({inner})"]
+    if needs_shortcut(layer):
+        options.append(_shortcut(layer))
+    after = arguments["after"]
+    if after.name != "identity":
+        row = LAYERS[after.name]
+        options.append(f"after={row.code(_bare(layer, after), width_code)}")
+    return f"Residual({', '.join(options)})"
+
+
+def _shortcut(layer: Layer) -> str:
+    kind, stride = layer.arguments["shortcut"], layer.arguments["stride"]
+    before, after = layer.before.channels, layer.after.channels
+    space = len(layer.before.space)
+    options = [f"stride={stride}"] if stride != 1 else []
+    options += [f'kind="{kind}"'] if kind != "stride" else []
+    options += [f"space={space}"] if space != 2 else []
+    code = f"Shortcut({', '.join([width_code(before), width_code(after), *options])})"
+    if kind == "conv":
+        return f"nn.Sequential({code}, nn.BatchNorm{space or 1}d({width_code(after)}))"
+    return code
+
+
+def _bare(layer: Layer, call: Call) -> Layer:
+    """An activation as a layer at the end of another."""
+    return Layer(name=call.name, arguments=call.kwargs, before=layer.after, after=layer.after)

@@ -38,8 +38,6 @@ def where(model: Model) -> list[str]:
 def discretisation(model: Model) -> str:
     """The scheme with its constants: `verlet, h = 0.1`."""
     chosen = model.discretisation
-    values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
-    values |= dict(zip(("rtol", "atol"), chosen.tolerance or (), strict=False))
     spelled = model.scheme.spellings
-    constants = [f"{spelled.get(k, k)} = {float(v):g}" for k, v in values.items() if v is not None]
+    constants = [f"{spelled.get(k, k)} = {value}" for k, value in chosen.shown.items()]
     return ", ".join([model.scheme.name, *constants])

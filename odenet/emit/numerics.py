@@ -4,8 +4,10 @@ import math
 
 from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
+from odenet.analyse.step_constants import bits_kept, few_steps, steps_in_use
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
+from odenet.model.typed.step_constants import Learned, Ramp
 
 
 def numerics(model: Model, derivation: Derivation) -> list[str]:
@@ -16,15 +18,30 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
     exactly = numbers_only(model)
     lines += [] if exactly is None else [str(exactly)]
+    lines += _steps_that_differ(model) if lines else []
     if model.discretisation.exact:
         return [*lines, _kept(model, derivation)]
     found = undone(model, derivation, depth(model))
     return lines if found is None else [*lines, *found.lines()]
 
 
+def _steps_that_differ(model: Model) -> list[str]:
+    """What the lines on stability leave open."""
+    chosen = model.discretisation
+    if not chosen.varying:
+        return []
+    looked, every = len(few_steps(model)), len(steps_in_use(model))
+    which = "every step by itself" if looked == every else f"{looked} of {every} kinds of steps"
+    which = "the first step" if not model.depths and looked == 1 else which
+    trained = [c for c in chosen.varying.values() if isinstance(c, Learned | Ramp)]
+    before = " before training" if trained else ""
+    found = f"these limits are those of {which}{before}"
+    return [f"{found}; products of stable steps that differ can grow"]
+
+
 def _kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
-    bits = derivation.bits(model.discretisation.numbers)
+    bits = bits_kept(model, derivation)
     always = "every step is undone bit for bit, in fixed point"
     if bits is None:
         return f"{always}; the bits it keeps depend on h"

@@ -13,7 +13,7 @@ from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.fitting.fit import takes
 from odenet.model.typed.dialects import latex_prose
 from odenet.model.typed.program import Model

@@ -93,7 +93,8 @@ class SpectrumWriter:
         lines: list[str] = []
         for state in sorted(read - set(self.model.system), key=str):
             name = self.frame.state(State(state.name))
-            if f"{name}_prev" not in self.frame.slots or state.order != 1:
+            uneven = "h" in self.frame.varying  # the last step's h is not at hand
+            if f"{name}_prev" not in self.frame.slots or state.order != 1 or uneven:
                 return None
             lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
         return lines

@@ -1,6 +1,6 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from odenet.derive import Coefficient, Derivation, Shear
@@ -85,7 +85,7 @@ class StepWriter:
         groups = self.frame.model.discretisation.groups
         pattern = self.frame.pattern[node.function]
         state = groups[pattern.variable][component]
-        for read in self.frame.rate_reads(state):
+        for read in self.frame.rate_reads(state, node.function):
             for unknown, value in zip(pattern.reads, node.arguments, strict=True):
                 if read in groups[unknown]:
                     yield from self.uses(value, groups[unknown].index(read))
@@ -133,20 +133,25 @@ class StepWriter:
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
         """`(held - adds - rates) / (scale * exp(…))`, with the scale ±1 written out."""
-        terms = [(self._scalar(c), printer(slot, i)) for c, slot in shear.adds]
-        terms += [(self._scalar(c), printer(rate, i)) for c, rate in shear.rates]
+        at = printer.constant
+        terms = [(self._scalar(c, at), printer(slot, i)) for c, slot in shear.adds]
+        terms += [(self._scalar(c, at), printer(rate, i)) for c, rate in shear.rates]
         products = [_scaled(c, code) for c, code in terms]
-        divisors = [printer(expr.Exponential(node), i) for node in shear.exponents]
+        divisors = [printer(expr.Stretch(node), i) for node in shear.exponents]
         if shear.scale == -1:
             text = _signed_sum([*products, f"-{held}"])
         else:
             text = _signed_sum([held, *(_negated(p) for p in products)])
-            divisors += [self._scalar(shear.scale)] if shear.scale != 1 else []
+            divisors += [self._scalar(shear.scale, at)] if shear.scale != 1 else []
         below = "".join(f" / {divisor.at(PRODUCT + 1)}" for divisor in divisors)
         return f"({text}){below}" if below and products else text + below
 
-    def _scalar(self, value: Coefficient) -> Code:
-        return self.frame.scalar(scalar(value))
+    def _scalar(self, value: Coefficient, at: Callable[[str], str]) -> Code:
+        return self.frame.scalar(scalar(value), at)
+
+    def _argued(self, value: Coefficient) -> str:
+        """A coefficient of the method `shears`, whose arguments are what differs by step."""
+        return _float(self._scalar(value, self.frame.argument))
 
     def shears(self) -> list[str]:
         """The shears as data, one item each; fills `stages` with the methods they need."""
@@ -158,14 +163,14 @@ class StepWriter:
 
     def _shear(self, shear: Shear, i: int) -> str:
         target = self.frame.value(shear.target.name, shear.target.offset, i)
-        parts = [f'"{target}"', _float(self._scalar(shear.scale))]
+        parts = [f'"{target}"', self._argued(shear.scale)]
         if shear.exponents:
             text = "What a value is multiplied by the exponential of."
             inside = (self._exponent(node, i, text) for node in shear.exponents)
             parts.append(f"exponents={_tuple(inside)}")
         if shear.adds:
             adds = (
-                f'({_float(self._scalar(c))}, "{self.frame.value(s.name, s.offset, i)}")'
+                f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
                 for c, s in shear.adds
             )
             parts.append(f"adds={_tuple(adds)}")
@@ -185,7 +190,7 @@ class StepWriter:
         else:
             text = "A right-hand side at a value inside the step."
             method, reads, params = self._stage(rate, i, "stage", text)
-        factor = _float(self._scalar(coefficient))
+        factor = self._argued(coefficient)
         return f"Term({factor}, self.{method}, {_names(reads)}, {_names(params)})"
 
     def _plain(self, rate: expr.Rate, i: int) -> Method:
@@ -193,10 +198,11 @@ class StepWriter:
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
-        reads = [self._read_name(rate, read) for read in frame.rate_reads(state)]
-        reads += ["u"] if frame.rate_input(state) else []
-        params = [frame.names("spec", name) for name in frame.rate_params(state)]
-        return frame.rate_name(state), reads, params
+        key = state, rate.function
+        reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)]
+        reads += ["u"] if frame.rate_input(*key) else []
+        params = [frame.names("spec", name) for name in frame.rate_params(*key)]
+        return frame.rate_name(*key), reads, params
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
         groups = self.frame.model.discretisation.groups
@@ -218,7 +224,9 @@ class StepWriter:
         used = {name for inner in rates for name in self._learned(inner)}
         used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        params = [frame.names("spec", name) for name in learned]
+        varying = frame.varying_in(node)
+        params = [frame.argument(name) for name in frame.varying if name in varying]
+        params += [frame.names("spec", name) for name in learned]
         arguments = ", ".join([*reads, *params])
         lines = [f"return {_StagePrinter(frame, current)(node, i).text}"]
         for stage in self.stages:
@@ -230,15 +238,19 @@ class StepWriter:
 
     def _reads_input(self, rate: expr.Rate) -> bool:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(map(self.frame.rate_input, states))
+        return any(self.frame.rate_input(state, rate.function) for state in states)
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {name for state in states for name in self.frame.rate_params(state)}
+        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
 
 
 class _StagePrinter(StepPrinter):
-    """Prints a formula of the registers where parameters are arguments of a method."""
+    """Prints a formula of the registers where all that differs by step is an argument."""
+
+    def constant(self, name: str) -> str:
+        """A constant by its own name."""
+        return self.frame.argument(name)
 
     def param(self, name: str) -> str:
         """A parameter by its own name."""

@@ -111,11 +111,19 @@ class Builder:
     def scheme(self, span, name, constants, *rules):
         return tree.Scheme(name, constants, rules, span=span)
 
+    def made(self, span, name, constants, value):
+        return tree.MadeScheme(name, constants, value, span=span)
+
     def takes(self, span, *patterns):
         return tree.For(patterns, span=span)
 
-    def pattern(self, span, name, primes, function, arguments, _minus, decay, damped):
-        return tree.Pattern(name, len(primes), function, arguments, decay, damped, span=span)
+    def pattern(self, span, name, primes, *rest):
+        *rights, _minus, decay, damped = rest
+        summands = tuple(right for right in rights if isinstance(right, tree.RightHandSide))
+        return tree.Pattern(name, len(primes), summands, decay, damped, span=span)
+
+    def right(self, span, function, arguments):
+        return tree.RightHandSide(function, arguments, span=span)
 
     def update(self, span, target, value):
         return tree.Update(target, value, span=span)
@@ -176,6 +184,8 @@ class Builder:
 
     def argument(self, span, *parts):
         name, value = (None, parts[0]) if len(parts) == 1 else parts
+        if isinstance(name, Token):  # `shared`, which is a name here
+            name = tree.Name(str(name), str(name), span=self._place(name))
         return tree.Argument(name, value, span=span)
 
 

@@ -111,6 +111,8 @@ class _Joiner:
     def _check_block(self, end: Token, following: list[Token]) -> None:
         """Report a block whose `{` is missing, and read on as if it were there."""
         kinds = {token.type for token in self.found}
+        if self.found[0].type == "SCHEME" and _defined(self.found):
+            return
         goes_on = following and following[0].type not in TOP
         if self.found[0].type in _BLOCKS and "LBRACE" not in kinds and goes_on:
             self.brackets.append((len(self.found), "RBRACE"))
@@ -141,3 +143,13 @@ class _Joiner:
         first = line != self._stray_line
         self._stray_line = line
         return stray(token, message, help_) if first else stray(token)
+
+
+def _defined(line: list[Token]) -> bool:
+    """Whether an equals sign follows the name of what the line begins, or its brackets."""
+    depth = 0
+    for token in line[1:]:
+        depth += (token.type == "LPAR") - (token.type == "RPAR")
+        if token.type == "EQUAL" and not depth:
+            return True
+    return False

@@ -168,13 +168,20 @@ class Train(Node):
 
 
 @dataclass(frozen=True)
+class RightHandSide(Node):
+    """`F(Z)` in a scheme's `for` line."""
+
+    function: Name
+    arguments: Group
+
+
+@dataclass(frozen=True)
 class Pattern(Node):
-    """`Y' = F(Z)` in a scheme's `for` line, perhaps with a decay: `Y'' = F(Y) - γ Y'`."""
+    """`Y' = F(Z)` in a scheme's `for` line: a sum, `Y' = F(Y) + G(Y)`, or with a decay."""
 
     name: Name
     order: int
-    function: Name
-    arguments: Group
+    summands: tuple[RightHandSide, ...]
     decay: Name | None = None
     damped: Name | Derivative | None = None
 
@@ -204,6 +211,20 @@ class Scheme(Node):
 
 
 @dataclass(frozen=True)
+class MadeScheme(Node):
+    """`scheme NAME(constants) = compose(…)`."""
+
+    name: Name
+    constants: Group | None
+    value: Expr
+
+    @property
+    def block(self) -> Scheme:
+        """A block of this name and these constants, without lines."""
+        return Scheme(self.name, self.constants, (), span=self.span)
+
+
+@dataclass(frozen=True)
 class Lost(Node):
     """A statement that could not be parsed, with what is still known of it.
 
@@ -220,7 +241,7 @@ class Lost(Node):
 
 Statement = (
     Version | Description | Use | State | Aux | Param | Map | Let | Equation | Initial
-    | Output | Discretise | Require | Net | Train | Scheme | Lost
+    | Output | Discretise | Require | Net | Train | Scheme | MadeScheme | Lost
 )  # fmt: skip
 
 

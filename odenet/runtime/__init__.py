@@ -1,7 +1,8 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
+from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Elementwise, Mean, Residual, Squeeze, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -20,6 +21,7 @@ from odenet.runtime.parameters import (
     conv_kernel,
     dense_matrix,
     diagonal,
+    initialised,
     layers,
     norm_layers,
     scalar,
@@ -27,17 +29,26 @@ from odenet.runtime.parameters import (
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
+    "Coarsened",
     "Elementwise",
+    "Entry",
     "Flow",
+    "Geometric",
+    "Learned",
     "Mean",
+    "Ramp",
     "Residual",
     "Shear",
+    "Shortcut",
     "Squeeze",
     "Term",
     "Tokens",
+    "Uniform",
+    "Unit",
     "Widen",
     "adjoint_conv",
     "adjoint_dense",
@@ -49,11 +60,14 @@ __all__ = [
     "dense_matrix",
     "diag",
     "diagonal",
+    "exponential",
     "eye_kernel",
+    "initialised",
     "layers",
     "norm_layers",
     "odd_kernel",
     "operator_norm",
+    "per_step",
     "scalar",
     "soft_threshold",
     "spectral_radius",

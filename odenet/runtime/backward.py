@@ -13,7 +13,7 @@ from odenet.runtime.forward import ForwardPass
 from odenet.runtime.gradient_sums import GradientSums, storages
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import random_states_preserved
-from odenet.runtime.shear import Registers, Term
+from odenet.runtime.shear import Registers, Term, coefficients, is_number
 from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
 from odenet.runtime.volume import LOG_DET, one_step, per_sample
@@ -82,8 +82,13 @@ class BackwardPass:
             drift = None if start is None else _DriftMeter(self._state, start)
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             settled = None if drift is None or passed.flow.exact else drift.settle
-            rates = self._rate(step), self._exponent(step)
-            retreat(passed.shears, self._state, rates[0], self._grads, settled, rates[1])
+            constants = self._constants(step)
+            pulled = [] if constants.leaves else None
+            rate, exponent = self._rate(step), self._exponent(step)
+            shears = passed.shears(step, self._weights)
+            retreat(shears, self._state, rate, self._grads, settled, pulled, exponent)
+            if pulled is not None:
+                self._pull_constants(constants, pulled)
             if drift is not None:
                 self._drifts.append(drift.relative())
 
@@ -100,7 +105,7 @@ class BackwardPass:
         def rate(term: Term, target: str) -> Tensor:
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
             cotangent = self._grads.find(target)
-            if cotangent is not None and term.factor != 1:
+            if cotangent is not None and not is_number(term.factor, 1):
                 cotangent = cotangent * term.factor
             return self._evaluate(term, step, cotangent)
 
@@ -135,6 +140,32 @@ class BackwardPass:
             if gradient is not None:
                 self._grads.increase(slot, gradient, 1.0)
         return value.detach()
+
+    def _constants(self, step: int) -> DetachedValues:
+        """The constants of a step of those that differ, learned ones as leaves."""
+        weights = self._passed.weights
+        names, none = self._passed.flow.varying, iter(())
+        return weights.detached(names, step, self._weights, self._needed, self._wanted, none)
+
+    def _pull_constants(self, constants: DetachedValues, pulled: Sequence[Tensor | None]) -> None:
+        """Pulls gradients by the coefficients of a step back to its learned constants."""
+        with torch.enable_grad():
+            found = coefficients(self._passed.flow.shears(*constants.values))
+            pairs = [
+                (coefficient, gradient.to(coefficient.dtype))
+                for coefficient, gradient in zip(found, pulled, strict=True)
+                if isinstance(coefficient, Tensor)
+                and coefficient.requires_grad
+                and gradient is not None
+            ]
+        if not pairs:
+            return
+        values, gradients = zip(*pairs, strict=True)
+        leaves = constants.leaves
+        by_leaves = torch.autograd.grad(values, leaves, gradients, allow_unused=True)
+        for address, gradient in zip(constants.addresses, by_leaves, strict=True):
+            if gradient is not None:
+                self._sums.add(address, gradient)
 
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         passed = self._passed

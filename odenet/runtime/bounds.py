@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import all_values, as_numbers
 from odenet.runtime.equations import Equations
 from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
 
@@ -38,6 +39,10 @@ class Bounded(Equations):
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
         stacks = (getattr(self, name) for name in self.operators)
         h = self._step_size()
+        if "h" in self.varying:
+            ahead = torch.stack(list(map(torch.as_tensor, all_values(h, self.steps))))[:-1]
+            squares = (K.diff(dim=0).square().flatten(1).sum(1) for K in stacks if len(K) > 1)
+            return sum(((s / ahead.to(s)).sum() for s in squares), start=torch.zeros(()))
         return sum((K.diff(dim=0).square().sum() / h for K in stacks), start=torch.zeros(()))
 
     def stability(self, iterations: int | None = None) -> Tensor:
@@ -57,7 +62,10 @@ class Bounded(Equations):
             call.frequency_bound(step)
         call._norms.settle()
         bounds = [torch.as_tensor(call.frequency_bound(step)) for step in range(self.steps)]
-        return self._step_size() * torch.stack(bounds) / self.stability_limit
+        h = self._step_size()
+        if "h" in self.varying:
+            h = torch.as_tensor(as_numbers(h, self.steps)).to(bounds[0])
+        return h * torch.stack(bounds) / self.stability_limit
 
     def norm(self, name: str, K: Tensor, step: int, **options: int) -> Tensor:
         """The norm of a step's operator, on its own or among those of all steps."""
@@ -67,5 +75,5 @@ class Bounded(Equations):
         self._directions[name, step] = direction
         return norm
 
-    def _step_size(self) -> float:
+    def _step_size(self) -> Any:
         return getattr(self, "h", 1.0)

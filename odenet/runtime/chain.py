@@ -122,7 +122,8 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
     with random_states_preserved(state.device) as before:
         for step in reversed(steps):
             state.rename(back.undone)
-            retreat(back.shears, state, back.unnoticed(state, step))
+            shears = back.shears(step, back.weights.tensors)
+            retreat(shears, state, back.unnoticed(state, step))
         if flow.stochastic and not before.same(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.shear import Registers, Term
+from odenet.runtime.shear import Registers, Term, coefficients
 from odenet.runtime.steps import advance, retreat
 from odenet.runtime.weights import Key, StepWeights
 
@@ -55,6 +55,8 @@ def _weights(flow: Flow) -> tuple:
     for name in flow.learned():
         value = getattr(flow, name)
         one = value[0]
+        if isinstance(one, float | int):  # a constant, which is an argument
+            continue
         tensors = one.state_dict(keep_vars=True).values() if isinstance(one, nn.Module) else (one,)
         found += [name, repr(one) if isinstance(one, nn.Module) else ""]
         found += [(t.shape, t.dtype, t.device) for t in tensors]
@@ -153,7 +155,7 @@ def _advance(flow: Stepwise, state: State, weights: StepWeights) -> State:
     def rate(term: Term, target: str) -> Tensor:
         return term.rate(*map(registers.read, term.reads), *weights.arguments(term, {}))
 
-    advance(flow.shears(), registers, rate)
+    advance(flow.shears(*weights.constants(flow.varying)), registers, rate)
     registers.rename(flow.relabel)
     return registers.tensors()
 
@@ -187,5 +189,23 @@ def _pull_back(
             sums[key] = sums[key] + gradient if key in sums else gradient
         return value
 
-    retreat(flow.shears(), registers, rate, grads)
+    constants = weights.constants(flow.varying)
+    learned = [name for name in flow.varying if (name, "") in weights.wanted]
+    pulled: list[Tensor | None] | None = [] if learned else None
+    retreat(flow.shears(*constants), registers, rate, grads, pulled=pulled)
+    if pulled is not None:
+
+        def found(*given: Tensor) -> tuple[Tensor, ...]:
+            own = dict(zip(flow.varying, constants, strict=True))
+            own |= dict(zip(learned, given, strict=True))
+            every = coefficients(flow.shears(*own.values()))
+            return tuple(c for c in every if isinstance(c, Tensor))
+
+        coefficient, pull, *_ = torch.func.vjp(found, *weights.constants(learned))
+        by_coefficient = [gradient for gradient in pulled if gradient is not None]
+        pairs = zip(by_coefficient, coefficient, strict=True)
+        by_constant = pull(tuple(gradient.to(c.dtype) for gradient, c in pairs))
+        for name, gradient in zip(learned, by_constant, strict=True):
+            key = name, ""
+            sums[key] = sums[key] + gradient if key in sums else gradient
     return registers.tensors(), grads.tensors(), sums

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from odenet.runtime.protocol import State
-from odenet.runtime.shear import Shear
+from odenet.runtime.shear import Coefficient, Shear
 
 
 class Equations(nn.Module):
@@ -17,15 +17,17 @@ class Equations(nn.Module):
     ``retreat`` and ``shears``; and what the certificate allows of the rest.
     """
 
-    h: float  # the step size, of schemes that have one
+    h: Any  # the step size, of schemes that have one; or those of all steps
     slots: ClassVar[tuple[str, ...]]  # the stored values of a state, in order
     states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
     operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
+    varying: ClassVar[tuple[str, ...]] = ()  # constants that each step has its own value of
     relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
     reversible: bool = True
     obstacle: str = ""  # why it is not
     stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
+    unrefinable: ClassVar[str] = ""  # why steps of half the size are those of another equation
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     stability_limit: ClassVar[float | None] = None  # of h ω
 
@@ -49,9 +51,13 @@ class Equations(nn.Module):
         """The right-hand sides of the equations, one per unknown."""
         raise NotImplementedError
 
-    def shears(self) -> tuple[Shear, ...]:
-        """One step as shears."""
+    def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
+        """One step as shears, with its own constants of those in ``varying``."""
         raise NotImplementedError(self._irreversible())
+
+    def no_inverse(self, *constants: Coefficient) -> str:
+        """Why a step with constants, of those in ``varying``, is not undone; empty if it is."""
+        return ""
 
     def energy(self, state: State, step: int = 0) -> Tensor:
         """The quantity that the certificate proves conserved or decreasing, per sample."""

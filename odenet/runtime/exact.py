@@ -10,7 +10,6 @@ words that take log2(q/p) bits per value and step (Maclaurin, Duvenaud & Adams 2
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -18,7 +17,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from odenet.runtime.shear import Packed, Registers
+from odenet.runtime.shear import Coefficient, Packed, Registers
 
 _RANGE = 60  # bits of a slot: a few sums of such numbers still do not wrap in 64
 _SUMS = 6  # so many, between two looks at a slot
@@ -73,15 +72,16 @@ class Fixed(Registers):
         """The value of a slot in floating point."""
         return torch.mul(self._values[slot], self._shaped(self._unit, slot)).to(self._dtype)
 
-    def increase(self, slot: str, amount: Tensor, factor: float) -> None:
+    def increase(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         """Does slot += factor * amount, rounded to the grid; -factor undoes it."""
         rounded = _rounded(amount, factor * self._shaped(self._scale, slot))
         # Before it is an integer: inf and nan would be one that wraps around, and two of them 0.
         self._over = self._over | ~_within(rounded, 2.0**_RANGE)
         self._add(slot, rounded.long(), 1)
 
-    def mix(self, slot: str, weight: float, other: str) -> None:
+    def mix(self, slot: str, weight: Coefficient, other: str) -> None:
         """Does slot += weight * other slot; whole weights need no rounding."""
+        weight = float(weight)
         value = self._values[other]
         if not abs(weight) <= 2**_RANGE:  # no integer that could be multiplied by
             self._over = self._over | value.any() | (not math.isfinite(weight))
@@ -94,28 +94,27 @@ class Fixed(Registers):
             self._over = self._over | ~_within(amount, 2.0**_RANGE)
             self._add(slot, amount.long(), 1)
 
-    def multiply(self, slot: str, factor: float) -> None:
+    def multiply(self, slot: str, factor: Coefficient) -> None:
         """Does slot *= factor as a fraction p/q, its remainders put aside."""
-        ratio = _fraction(factor)
+        ratio = _fraction(float(factor))
         p, q = abs(ratio.numerator), ratio.denominator
-        if factor < 0:
+        if ratio < 0:
             self._set(slot, -self._values[slot])
         if p > q:  # the product could wrap around
             self._over = self._over | ~_within(self._values[slot], 2**_RANGE * q // p)
         if p != q:
             whole, digit = _divide(self._values[slot], q)
-            if (slot, ratio) not in self._remainders:
-                self._remainders[slot, ratio] = Remainders(p, q)
-            self._set(slot, whole * p + self._remainders[slot, ratio].push(digit))
+            left = self._remainders.setdefault(slot, Remainders()).push(digit, p, q)
+            self._set(slot, whole * p + left)
 
-    def divide(self, slot: str, factor: float) -> None:
+    def divide(self, slot: str, factor: Coefficient) -> None:
         """Does slot /= factor, bit for bit what it was before ``multiply``."""
-        ratio = _fraction(factor)
+        ratio = _fraction(float(factor))
         p, q = abs(ratio.numerator), ratio.denominator
         if p != q:
             whole, left = _divide(self._values[slot], p)
-            self._set(slot, whole * q + self._remainders[slot, ratio].pop(left))
-        if factor < 0:
+            self._set(slot, whole * q + self._remainders[slot].pop(left, p, q))
+        if ratio < 0:
             self._set(slot, -self._values[slot])
 
     def rename(self, names: dict[str, str]) -> None:
@@ -154,9 +153,9 @@ class Fixed(Registers):
 
     def _take_apart(self) -> tuple[tuple[Tensor, ...], Callable[[tuple[Tensor, ...]], Fixed]]:
         self._owned.clear()
-        counts = {key: tuple(r.counts) for key, r in self._remainders.items()}
+        largest = {slot: r.digits() for slot, r in self._remainders.items()}
         words = [word for r in self._remainders.values() for word in r.words]
-        rebuild = partial(_rebuilt, tuple(self._values), self._bits, self._dtype, counts)
+        rebuild = partial(_rebuilt, tuple(self._values), self._bits, self._dtype, largest)
         return (*self._values.values(), *words), rebuild
 
     def _prepare(self, bits: Tensor, dtype: torch.dtype) -> None:
@@ -164,7 +163,7 @@ class Fixed(Registers):
         self._dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self._scale, self._unit = _power_of_two(bits, wide), _power_of_two(-bits, wide)
-        self._remainders: dict[tuple[str, Fraction], Remainders] = {}
+        self._remainders: dict[str, Remainders] = {}
         self._changed: str | None = None
         self._sums = 0
         self._over: Tensor | bool = False
@@ -173,7 +172,7 @@ class Fixed(Registers):
         """Factors of samples, to be multiplied by a slot."""
         return factors.view(-1, *(1,) * (self._values[slot].ndim - 1))
 
-    def _add(self, slot: str, amount: Tensor, factor: float) -> None:
+    def _add(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         self._watch(slot)
         self._sums += abs(int(factor))
         super()._add(slot, amount, factor)
@@ -198,51 +197,69 @@ class Remainders:
     """What divisions by q, after multiplications by p, leave over: a stack of digits, in words.
 
     Adding a digit to a word b makes it b q + digit; taking one of base p off then shortens it again
-    by log2(p) bits. A word that could overflow is left as it is, and a new one begun.
+    by log2(p) bits. A word that could overflow is left as it is, and a new one begun. The fraction
+    may be another one in each step, as long as it is the same on the way back.
+
+    Attributes:
+        words: of the stack.
+        largest: for each word, the most it can have been before each of its digits.
     """
 
-    def __init__(self, p: int, q: int):
-        self._p = p
-        self._q = q
-        self._capacity = _capacity(p, q)
+    def __init__(self) -> None:
         self.words: list[Tensor] = []
-        self.counts: list[int] = []
+        self.largest: list[list[int]] = []
+        self._most = 0  # that the last word can be
 
-    def push(self, digit: Tensor) -> Tensor:
+    def push(self, digit: Tensor, p: int, q: int) -> Tensor:
         """Puts a digit below q away and hands out one below p."""
-        if not self.words or self.counts[-1] == self._capacity:
+        if not self.words or self._most * q + q > 2**_WORD:
             self.words.append(torch.zeros_like(digit))
-            self.counts.append(0)
-        self.words[-1], out = _divide(self.words[-1] * self._q + digit, self._p)
-        self.counts[-1] += 1
+            self.largest.append([])
+            self._most = 0
+        self.largest[-1].append(self._most)
+        self.words[-1], out = _divide(self.words[-1] * q + digit, p)
+        self._most = (self._most * q + q - 1) // p
         return out
 
-    def pop(self, digit: Tensor) -> Tensor:
+    def pop(self, digit: Tensor, p: int, q: int) -> Tensor:
         """Undoes ``push``: takes the digit below p back and returns the one below q."""
-        self.words[-1], out = _divide(self.words[-1] * self._p + digit, self._q)
-        self.counts[-1] -= 1
-        if not self.counts[-1]:
+        self.words[-1], out = _divide(self.words[-1] * p + digit, q)
+        self._most = self.largest[-1].pop()
+        if not self.largest[-1]:
             self.words.pop()
-            self.counts.pop()
+            self.largest.pop()
         return out
+
+    def digits(self) -> Digits:
+        """All but the words, as it is now."""
+        return tuple(map(tuple, self.largest)), self._most
+
+    @classmethod
+    def rebuilt(cls, words: Sequence[Tensor], digits: Digits) -> Remainders:
+        """A stack from its words and ``digits``."""
+        found = cls()
+        found.words = list(words)
+        found.largest, found._most = list(map(list, digits[0])), digits[1]
+        return found
+
+
+Digits = tuple[tuple[tuple[int, ...], ...], int]
 
 
 def _rebuilt(
     slots: tuple[str, ...],
     bits: Tensor,
     dtype: torch.dtype,
-    counts: dict[tuple[str, Fraction], tuple[int, ...]],
+    digits: dict[str, Digits],
     tensors: tuple[Tensor, ...],
 ) -> Fixed:
     state = Fixed.__new__(Fixed)
     Registers.__init__(state, slots, tensors[: len(slots)])
     state._prepare(bits, dtype)
     words = iter(tensors[len(slots) :])
-    for (slot, ratio), word_counts in counts.items():
-        remainders = Remainders(abs(ratio.numerator), ratio.denominator)
-        remainders.counts = list(word_counts)
-        remainders.words = [next(words) for _ in word_counts]
-        state._remainders[slot, ratio] = remainders
+    for slot, found in digits.items():
+        own = [next(words) for _ in found[0]]
+        state._remainders[slot] = Remainders.rebuilt(own, found)
     return state
 
 
@@ -320,16 +337,3 @@ def _fraction(scale: float) -> Fraction:
         "exact arithmetic multiplies by fractions of whole numbers up to "
         f"{_DENOMINATORS[-1]}, and {scale} is not close to one"
     )
-
-
-@lru_cache
-def _capacity(p: int, q: int) -> int:
-    """How many digits a word takes before it could overflow.
-
-    Each makes a word w at most (w + 1) q/p, so that n of them make it at most k ((q/p)^n - 1), with
-    k = q / (q - p).
-    """
-    if p >= q:
-        return sys.maxsize
-    growth = math.log1p((q - p) / p)
-    return int(math.log1p(2.0**_WORD * (q - p) / q**2) / growth - 1e-6)

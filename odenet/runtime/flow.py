@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, overload
@@ -25,10 +26,11 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node
+from odenet.runtime.varying import Varying
 from odenet.runtime.volume import LOG_DET, Volume
 
 
-class Flow(Volume, Bounded):
+class Flow(Volume, Varying, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -86,6 +88,15 @@ class Flow(Volume, Bounded):
             )
         return self.channels // parts
 
+    def require_inverse(self) -> None:
+        """Called while being built: gives up reversing where a step has no inverse.
+
+        A constant that moves may come to values with one; while it has others, steps are stored.
+        """
+        obstacle = self.not_undone()
+        if obstacle and not self.moving():
+            self.give_up_reversing(obstacle)
+
     def give_up_reversing(self, obstacle: str) -> None:
         """Called while being built with constants for which the scheme has no inverse."""
         if self.exact:
@@ -104,8 +115,10 @@ class Flow(Volume, Bounded):
 
     # The passes over all steps.
 
-    def forward(self, u: Tensor) -> Tensor:
-        """The flow of an input ``(batch, channels, *space)``."""
+    def forward(self, u: Tensor | State) -> Tensor:
+        """The flow of an input ``(batch, channels, *space)``, or from a state of its own."""
+        if isinstance(u, tuple):
+            return self._called(u)
         if not isinstance(u, Tensor):
             return as_node(self, u)
         if u.ndim != 2 + self.space or u.shape[1] != self.channels:
@@ -142,11 +155,15 @@ class Flow(Volume, Bounded):
         log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
         return out, log_det + call.collected.get(LOG_DET, 0.0)
 
-    def _called(self, u: Tensor, context: Context = NOTHING) -> Tensor:
+    def begin(self, u: Tensor | State) -> State:
+        """The state before the first step: that of an input, or the one that is given."""
+        return u if isinstance(u, tuple) else self.initial(u)
+
+    def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
         call = self.view()
         call.context, call.collected = context, {}
-        end = call.evolve(call.initial(u))
+        end = call.evolve(call.begin(u))
         out = call.readout(end)
         if any(out is tensor for tensor in end) and out.requires_grad:
             # The backward begins from the last state, which no layer after this one may change.
@@ -161,7 +178,7 @@ class Flow(Volume, Bounded):
         state = single_under_autocast(state)
         order = tokens_apart if reads_tokens(self) else channels_innermost
         ordered = like(state, map(order, state))
-        end = all_steps(self, ordered, self.memory)
+        end = all_steps(self, ordered, self._memory_now(state[0].dtype))
         return like(state, map(as_before, end, state, ordered))
 
     @overload
@@ -183,6 +200,8 @@ class Flow(Volume, Bounded):
     def _undone(self, end: State) -> State:
         if not self.reversible:
             raise NotImplementedError(self._irreversible())
+        if obstacle := self.not_undone():
+            raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)
@@ -191,9 +210,9 @@ class Flow(Volume, Bounded):
         undo_steps(self, state, range(self.steps))
         return like(end, state.tensors())
 
-    def trajectory(self, u: Tensor) -> list[State]:
+    def trajectory(self, u: Tensor | State) -> list[State]:
         """The N + 1 states from the first to the last."""
-        states = [single_under_autocast(self.initial(u))]
+        states = [single_under_autocast(self.begin(u))]
         for step in range(self.steps):
             states.append(self.advance(states[-1], step))
         return states
@@ -228,6 +247,11 @@ class Flow(Volume, Bounded):
         if not self.reversible and mode not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
         self._memory = mode
+
+    def _memory_now(self, dtype: torch.dtype) -> Memory:
+        """As asked for; stored while a moving constant has values that are not undone."""
+        keeps = self._memory in ("stored", "checkpoint")
+        return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
 
     @property
     def drift(self) -> float | None:
@@ -264,28 +288,34 @@ class Flow(Volume, Bounded):
         """The same flow in time with steps of half the size, each new one copying its left half.
 
         Raises:
-            ValueError: if the scheme has no step size.
+            ValueError: if the scheme has no step size, or its steps do not refine.
         """
+        self.require_refinable()
+        return refined(self)
+
+    def require_refinable(self) -> None:
+        """Raise ValueError where steps of half the size would not solve the same equation."""
         if not hasattr(self, "h"):
             raise ValueError(f"{type(self).__name__} has no step size h to halve")
-        return refined(self)
+        if self.unrefinable:
+            raise ValueError(f"{type(self).__name__} cannot be refined: {self.unrefinable}")
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
         return f"channels={self.channels}, steps={self.steps}, memory={self.memory!r}"
 
-    def spectrum(self, u: Tensor, step: int = 0, count: int = 6) -> Tensor:
+    def spectrum(self, u: Tensor | State, step: int = 0, count: int = 6) -> Tensor:
         """Eigenvalues of the Jacobian of ``field`` by the unknowns, at a step's state.
 
         Args:
-            u: an input, of which one sample is enough.
+            u: an input or a first state, of which one sample is enough.
             step: where on the trajectory.
             count: how many of largest modulus, where they are too many to give all.
 
         Returns:
             Complex numbers, the largest modulus first.
         """
-        state = single_under_autocast(self.initial(u))
+        state = single_under_autocast(self.begin(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
     def note_drift(self, drift: Tensor) -> None:
@@ -302,13 +332,14 @@ class Flow(Volume, Bounded):
     def learned(self) -> tuple[str, ...]:
         """The attributes that hold stacked parameters, or a module per step."""
         if self.reversible:
-            every = ((*shear.exponents, *shear.terms) for shear in self.shears())
-            terms = (term for several in every for term in several)
-            return tuple(dict.fromkeys(name for term in terms for name in term.params))
+            constants = [math.nan] * len(self.varying)  # which no name depends on
+            every = ((*s.exponents, *s.terms) for s in self.shears(*constants))
+            names = (name for terms in every for term in terms for name in term.params)
+            return tuple(dict.fromkeys((*self.varying, *names)))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
         modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
         computed = getattr(self, "parametrizations", {})
-        return (*stacks, *computed, *modules)
+        return (*self.varying, *stacks, *computed, *modules)
 
     def collect(self, values: Mapping[str, Tensor]) -> None:
         """Adds further results of a right-hand side, scalars by name, to those of this call."""

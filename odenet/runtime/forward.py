@@ -15,7 +15,7 @@ from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import Recorder
 from odenet.runtime.replica_pool import ReplicaPool
 from odenet.runtime.saved import SavedTensors
-from odenet.runtime.shear import Packed, Registers, Term
+from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
@@ -39,7 +39,6 @@ class ForwardPass:
         flow: a view of it, private to this pass.
         steps: as given.
         undo: as given.
-        shears: one step, as shears, if it is to be undone.
         undone: what undoes the renaming after them.
         weights: the parameters that the steps read.
         differentiable: whether a backward pass may follow.
@@ -65,7 +64,7 @@ class ForwardPass:
         self.flow = flow.view()
         self.steps = steps
         self.undo = undo
-        self.shears = self.flow.shears() if undo else ()
+        self._shears = self.flow.shears() if undo and not flow.varying else ()
         self.undone = {new: old for old, new in flow.relabel.items()}
         self.weights = FlowWeights(flow, flow.learned())
         self.differentiable = torch.is_grad_enabled()
@@ -122,7 +121,7 @@ class ForwardPass:
         elif self.undo:
             rate = self._rate(state, step, weights)
             stretched = collecting(self.flow, state) if self.flow.measured else None
-            advance(self.shears, state, rate, stretched)
+            advance(self.shears(step, weights), state, rate, stretched)
             state.rename(self.flow.relabel)
         else:
             end = self._evaluate(
@@ -133,6 +132,12 @@ class ForwardPass:
                 weights,
             )
             state.replace(end)
+
+    def shears(self, step: int, weights: Sequence[Tensor]) -> tuple[Shear, ...]:
+        """A step that is to be undone, as shears."""
+        if not self.flow.varying:
+            return self._shears
+        return self.flow.shears(*self.weights.values(self.flow.varying, step, weights))
 
     def _step(self, state: State, step: int, weights: Sequence[Tensor]) -> State:
         """One step by the flow's own lines."""

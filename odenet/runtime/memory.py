@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.chain import recomputed_steps
+from odenet.runtime.constants import all_values
 from odenet.runtime.context import NOTHING
 from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import Planned, State, Stepwise
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
-from odenet.runtime.shear import Shear
+from odenet.runtime.shear import Coefficient, Shear
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
@@ -72,6 +73,8 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
             if "." not in name:
                 stack = order(parameter)
                 view.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
+        for name in flow.varying:
+            view.__dict__[name] = all_values(getattr(flow, name), flow.steps)
     for step in steps:
         state = one_step(view, state, step)
     return state
@@ -129,6 +132,7 @@ class _OneModule:
     slots: ClassVar[tuple[str, ...]] = ("x",)
     steps = 1
     relabel: ClassVar[dict[str, str]] = {}
+    varying: ClassVar[tuple[str, ...]] = ()
     anchors = 0
     exact = False
     stochastic: ClassVar[bool] = True
@@ -150,7 +154,7 @@ class _OneModule:
     def advance(self, state: State, step: int = 0) -> State:
         return (self.module[step](*state),)
 
-    def shears(self) -> tuple[Shear, ...]:
+    def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
         """None: it is not undone."""
         return ()
 

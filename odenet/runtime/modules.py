@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Kind = Literal["stride", "pool", "conv"]
+_CONV = {0: nn.Linear, 1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Widen(nn.Module):
@@ -94,27 +99,67 @@ class Elementwise(nn.Module):
         return getattr(self.function, "__name__", repr(self.function))
 
 
-class Residual(nn.Module):
-    """inner(x) + shortcut(x) without a learned shortcut (He et al. 2016, option A).
+class Shortcut(nn.Module):
+    """A linear map from one shape to another, by which a skip connection follows its block.
 
-    The shortcut takes every ``stride``-th cell and appends the channels that ``inner`` adds, zero.
+    Args:
+        before: channels of its input ``(batch, before, *space)``.
+        after: channels it gives.
+        stride: by how much it coarsens the map; sizes are rounded up, as of a convolution.
+        kind: "stride" takes every ``stride``-th cell, "pool" averages over squares of that side,
+            and both append zero channels (He et al. 2016, option A); "conv" learns a convolution
+            with one point (option B, without its norm).
+        space: number of spatial axes.
+    """
+
+    def __init__(
+        self, before: int, after: int, stride: int = 1, kind: Kind = "stride", space: int = 2
+    ):
+        super().__init__()
+        self.after = after
+        self.stride = stride
+        self.kind = kind
+        options = {"bias": False} if space == 0 else {"stride": stride, "bias": False}
+        sizes = (before, after) if space == 0 else (before, after, 1)
+        self.project = _CONV[space](*sizes, **options) if kind == "conv" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, before, *space)`` to ``(batch, after, *space / stride)``."""
+        if self.project is not None:
+            return self.project(x)
+        axes = x.ndim - 2
+        if self.stride > 1 and self.kind == "pool":
+            x = _POOL[axes](x, self.stride, ceil_mode=True)
+        elif self.stride > 1:
+            x = x[(..., *(slice(None, None, self.stride),) * axes)]
+        return append_channels(x, self.after)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows between the brackets."""
+        return f"{self.after}, stride={self.stride}, kind={self.kind!r}"
+
+
+class Residual(nn.Module):
+    """after(inner(x) + shortcut(x)); without a shortcut the input itself is added.
 
     Args:
         inner: a module ``(batch, c, *space)`` to ``(batch, c', *space / stride)``.
-        stride: by how much ``inner`` coarsens the map.
+        shortcut: between the same shapes.
+        after: applied to the sum.
     """
 
-    def __init__(self, inner: nn.Module, stride: int = 1):
+    def __init__(
+        self, inner: nn.Module, shortcut: nn.Module | None = None, after: nn.Module | None = None
+    ):
         super().__init__()
         self.inner = inner
-        self.stride = stride
+        self.shortcut = shortcut
+        self.after = after
 
     def forward(self, x: Tensor) -> Tensor:
-        """Adds the subsampled, widened input."""
-        y = self.inner(x)
-        if self.stride > 1:
-            x = x[(..., *(slice(None, None, self.stride),) * (x.ndim - 2))]
-        return y + append_channels(x, y.shape[1])
+        """Adds the input, brought to the shape of what ``inner`` gives."""
+        y = self.inner(x) + (x if self.shortcut is None else self.shortcut(x))
+        return y if self.after is None else self.after(y)
 
 
 def append_channels(x: Tensor, channels: int) -> Tensor:

@@ -156,6 +156,12 @@ def initialise(weight: Tensor, init: Init) -> None:
             raise ValueError(f"unknown way to initialise a parameter: {init!r}")
 
 
+def initialised(layer: nn.Module, init: Init) -> nn.Module:
+    """A layer with its weights drawn anew by a rule; see ``initialise``. Its bias stays."""
+    initialise(layer.get_parameter("weight"), init)
+    return layer
+
+
 def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.Parameter:
     stack = torch.empty(shape)
     for weight in stack:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from odenet.runtime.context import Context
 from odenet.runtime.replica_pool import ReplicaPools
-from odenet.runtime.shear import Shear
+from odenet.runtime.shear import Coefficient, Shear
 
 State = tuple[Tensor, ...]
 
@@ -20,6 +20,7 @@ class Stepwise(Protocol):
     Attributes:
         slots: the values stored between two steps, in order.
         relabel: slot -> the slot that its value is in after a step.
+        varying: the constants of the scheme that each step has values of its own for.
         stochastic: whether a rate may draw random numbers.
         steps: how many steps.
         anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
@@ -33,6 +34,7 @@ class Stepwise(Protocol):
 
     slots: ClassVar[tuple[str, ...]]
     relabel: ClassVar[dict[str, str]]
+    varying: ClassVar[tuple[str, ...]]
     stochastic: ClassVar[bool]
     steps: int
     anchors: int
@@ -43,8 +45,8 @@ class Stepwise(Protocol):
     compiled: Any
     replica_pools: ReplicaPools
 
-    def shears(self) -> tuple[Shear, ...]:
-        """One step as shears, if it can be undone."""
+    def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
+        """One step as shears, if it can be undone; takes the step's own of what is varying."""
         ...
 
     def advance(self, state: State, step: int = 0) -> State:

@@ -5,8 +5,9 @@ A shear changes one stored value by the others,
     a  <-  exp(Σ E(b, …)) α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
 
 so that it is undone by subtracting the same terms and dividing by α and by the exponential, element
-by element, whatever F and E are. Its log-determinant is the sum of log|α| + Σ E over the elements
-(Dinh, Sohl-Dickstein & Bengio 2017, Eq. 6).
+by element, whatever F and E are. A coefficient is a number, or where it is learned a tensor without
+axes. The log-determinant is the sum of log|α| + Σ E over the elements (Dinh, Sohl-Dickstein &
+Bengio 2017, Eq. 6).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from itertools import islice
 
 import torch
 from torch import Tensor
+
+Coefficient = float | Tensor
 
 
 def like(state: tuple[Tensor, ...], tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -36,7 +39,7 @@ class Term:
             module list as this step's module.
     """
 
-    factor: float
+    factor: Coefficient
     rate: Callable[..., Tensor]
     reads: tuple[str, ...]
     params: tuple[str, ...] = ()
@@ -59,8 +62,8 @@ class Shear:
     """
 
     target: str
-    scale: float
-    adds: tuple[tuple[float, str], ...] = ()
+    scale: Coefficient
+    adds: tuple[tuple[Coefficient, str], ...] = ()
     terms: tuple[Term, ...] = ()
     exponents: tuple[Term, ...] = ()
 
@@ -69,8 +72,21 @@ class Shear:
         read |= {slot for term in (*self.terms, *self.exponents) for slot in term.reads}
         if self.target in read:
             raise ValueError(f"the update of {self.target} reads {self.target}: not a shear")
-        if self.scale == 0:
+        if is_number(self.scale, 0):
             raise ValueError(f"the update of {self.target} forgets its old value: no inverse")
+
+
+def is_number(coefficient: Coefficient, value: float) -> bool:
+    """Whether a coefficient is a certain number; a learned one is not asked what it is now."""
+    return not isinstance(coefficient, Tensor) and coefficient == value
+
+
+def coefficients(shears: Iterable[Shear]) -> Iterator[Coefficient]:
+    """Those of a step in the order in which it is undone, from the last shear to the first."""
+    for shear in reversed(tuple(shears)):
+        yield from (term.factor for term in reversed(shear.terms))
+        yield from (weight for weight, _ in reversed(shear.adds))
+        yield shear.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +137,30 @@ class Registers:
         """The value of a slot, as right-hand sides see it."""
         return self._values[slot]
 
-    def increase(self, slot: str, amount: Tensor, factor: float) -> None:
+    def find(self, slot: str) -> Tensor | None:
+        """The same; None where there is none."""
+        return self.read(slot)
+
+    def increase(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         """Does slot += factor * amount."""
         self._add(slot, amount, factor)
 
-    def mix(self, slot: str, weight: float, other: str) -> None:
+    def mix(self, slot: str, weight: Coefficient, other: str) -> None:
         """Does slot += weight * other slot."""
         self._add(slot, self._values[other], weight)
 
-    def multiply(self, slot: str, factor: float) -> None:
+    def multiply(self, slot: str, factor: Coefficient) -> None:
         """Does slot *= factor."""
-        if factor == 1:
+        if is_number(factor, 1):
             return
         if slot in self._owned:
             self._values[slot].mul_(factor)
         else:
             self._set(slot, self._values[slot] * factor)
 
-    def divide(self, slot: str, factor: float) -> None:
+    def divide(self, slot: str, factor: Coefficient) -> None:
         """Does slot /= factor, which undoes ``multiply``."""
-        if factor == 1:
+        if is_number(factor, 1):
             return
         if slot in self._owned:
             self._values[slot].div_(factor)
@@ -200,17 +220,17 @@ class Registers:
         slots, tensors = tuple(self._values), tuple(self._values.values())
         return Packed(tensors, len(tensors), lambda tensors: Registers(slots, tensors))
 
-    def _add(self, slot: str, amount: Tensor, factor: float) -> None:
+    def _add(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         # The product is rounded, as it is where a step is written out: `add` with a factor rounds
         # once, and training would differ from evaluation in the last bit.
         value = self._values[slot]
         kinds = value.dtype, amount.dtype
         widened = kinds[0] != kinds[1] and torch.promote_types(*kinds) != kinds[0]
         owned = slot in self._owned and not widened
-        if factor == -1:
+        if is_number(factor, -1):
             changed = value.sub_(amount) if owned else value - amount
         else:
-            amount = amount if factor == 1 else amount * factor
+            amount = amount if is_number(factor, 1) else amount * factor
             changed = value.add_(amount) if owned else value + amount
         if not owned:
             self._set(slot, changed)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from odenet.runtime.shear import Registers
+from odenet.runtime.shear import Coefficient, Registers, is_number
 
 
 class StateGradients(Registers):
@@ -44,19 +44,19 @@ class StateGradients(Registers):
         pairs = zip(self.found(), state.tensors(), strict=True)
         return tuple(torch.zeros_like(value) if g is None else g for g, value in pairs)
 
-    def increase(self, slot: str, amount: Tensor, factor: float) -> None:
+    def increase(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         """Does slot += factor * amount."""
         if slot in self._values:
             super().increase(slot, amount, factor)
         else:  # a tensor of its own: the amount may be the gradient by another slot
-            self._set(slot, amount.clone() if factor == 1 else amount * factor)
+            self._set(slot, amount.clone() if is_number(factor, 1) else amount * factor)
 
-    def mix(self, slot: str, weight: float, other: str) -> None:
+    def mix(self, slot: str, weight: Coefficient, other: str) -> None:
         """Does slot += weight * other slot."""
         if other in self._values:
             self.increase(slot, self._values[other], weight)
 
-    def multiply(self, slot: str, factor: float) -> None:
+    def multiply(self, slot: str, factor: Coefficient) -> None:
         """Does slot *= factor."""
         if slot in self._values:
             super().multiply(slot, factor)

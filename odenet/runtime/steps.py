@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from odenet.runtime.shear import Registers, Shear, Term
+from odenet.runtime.shear import Coefficient, Registers, Shear, Term
 
 Rate = Callable[[Term, str], Tensor]  # a term's right-hand side; the slot it is added to
 
@@ -44,6 +44,7 @@ def retreat(
     rate: Rate,
     grads: Registers | None = None,
     settled: Callable[[str], None] | None = None,
+    pulled: list[Tensor | None] | None = None,
     exponent: Rate | None = None,
 ) -> None:
     """One step undone, and with ``grads`` its gradients pulled back.
@@ -59,6 +60,8 @@ def retreat(
             the term reads to those.
         grads: by the state after the step; become those by the state before it.
         settled: called with each slot as soon as it has its value from before the step.
+        pulled: takes, with ``grads``, the gradients by the ``coefficients``, in their order; None
+            for those that are numbers, and where nothing depends on one.
         exponent: does as ``rate`` does, for an exponent; the target is what it has stretched.
     """
     earliest = _earliest(shears)
@@ -68,8 +71,15 @@ def retreat(
                 settled(slot)
     for index, shear in reversed(list(enumerate(shears))):
         for term in reversed(shear.terms):
-            state.increase(shear.target, rate(term, shear.target), -term.factor)
+            value = rate(term, shear.target)
+            state.increase(shear.target, value, -term.factor)
+            if pulled is not None:
+                pulled.append(_by_coefficient(term.factor, grads, shear.target, value))
+            del value  # before the next one is evaluated
         for weight, slot in reversed(shear.adds):
+            if pulled is not None:
+                value = state.read(slot)
+                pulled.append(_by_coefficient(weight, grads, shear.target, value))
             state.mix(shear.target, -weight, slot)
             if grads is not None:
                 grads.mix(slot, weight, shear.target)
@@ -78,11 +88,23 @@ def retreat(
             state.shrink(shear.target, value)
             if grads is not None:
                 grads.stretch(shear.target, value)
+            del value
         state.divide(shear.target, shear.scale)
+        if pulled is not None:
+            value = state.read(shear.target)
+            pulled.append(_by_coefficient(shear.scale, grads, shear.target, value))
         if grads is not None:
             grads.multiply(shear.target, shear.scale)
         if settled and earliest[shear.target] == index:
             settled(shear.target)
+
+
+def _by_coefficient(
+    coefficient: Coefficient, grads: Registers | None, target: str, value: Tensor
+) -> Tensor | None:
+    """The gradient by a coefficient of what is added to the target: coefficient * value."""
+    gradient = grads.find(target) if grads and isinstance(coefficient, Tensor) else None
+    return None if gradient is None else (gradient * value).sum()
 
 
 def _earliest(shears: tuple[Shear, ...]) -> dict[str, int]:

@@ -12,10 +12,11 @@ from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 
 if TYPE_CHECKING:
+    from odenet.runtime.equations import State
     from odenet.runtime.flow import Flow
 
 
-def largest_stretch(flow: Flow, u: Tensor, iterations: int = 30) -> float:
+def largest_stretch(flow: Flow, u: Tensor | State, iterations: int = 30) -> float:
     """The largest singular value of the Jacobian of a flow's last state by its first.
 
     By power iteration on JᵀJ, each product through the plain steps; approached from below.
@@ -26,7 +27,7 @@ def largest_stretch(flow: Flow, u: Tensor, iterations: int = 30) -> float:
         iterations: two products each.
     """
     with evaluating(flow), torch.enable_grad():
-        start = flow.initial(u)
+        start = flow.begin(u)
         first = like(start, [t.detach().requires_grad_() for t in start])
         last = first
         for step in range(flow.steps):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import all_values
 from odenet.runtime.equations import Equations
 from odenet.runtime.protocol import State, Stepwise
-from odenet.runtime.shear import Registers, Term, like
+from odenet.runtime.shear import Coefficient, Registers, Term, like
 from odenet.runtime.steps import advance
 
 LOG_DET = "log-determinant"  # among the further results of a call
@@ -25,6 +27,10 @@ PROBE = 1e3  # the size of the numbers that are sent through a flow without its 
 def per_sample(values: Tensor, tensor: Tensor) -> Tensor:
     """One value for each sample, at every element of it."""
     return values.view(-1, *(1,) * (tensor.ndim - 1)).expand_as(tensor)
+
+
+def _log(scale: Coefficient) -> Coefficient:
+    return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
 
 
 def collecting(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None]:
@@ -44,12 +50,15 @@ def one_step(flow: Stepwise, state: State, step: int) -> State:
         return flow.advance(state, step)
     registers = Registers(flow.slots, tuple(state), in_place=False)
 
-    def rate(term: Term, target: str) -> Tensor:
-        held = [getattr(flow, name) for name in term.params]
-        values = [several[step if len(several) > 1 else 0] for several in held]
-        return term.rate(*map(registers.read, term.reads), *values)
+    def own(name: str) -> Any:
+        every = getattr(flow, name)
+        return every[step if name in flow.varying or len(every) > 1 else 0]
 
-    advance(flow.shears(), registers, rate, collecting(flow, registers))
+    def rate(term: Term, target: str) -> Tensor:
+        return term.rate(*map(registers.read, term.reads), *map(own, term.params))
+
+    shears = flow.shears(*map(own, flow.varying))
+    advance(shears, registers, rate, collecting(flow, registers))
     registers.rename(flow.relabel)
     return like(state, registers.tensors())
 
@@ -65,9 +74,11 @@ class Volume(Equations):
     def log_scale(self, state: State) -> Tensor | float:
         """The log-determinant of all steps at a state, without what depends on its values."""
         sizes = {slot: t[:1].numel() for slot, t in zip(self.slots, state, strict=True)}
-        return self.steps * sum(
-            sizes[shear.target] * math.log(abs(shear.scale)) for shear in self.shears()
-        )
+        columns = [all_values(getattr(self, name), self.steps) for name in self.varying]
+        of_steps = [self.shears(*(column[step] for column in columns))
+                    for step in range(self.steps if columns else 1)]  # fmt: skip
+        total = sum(_log(s.scale) * sizes[s.target] for shears in of_steps for s in shears)
+        return total * (1 if columns else self.steps)
 
     def require_density(self) -> None:
         """Refuses a flow that is not an invertible map of its input, or not undone.

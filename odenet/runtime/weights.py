@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
+from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.protocol import Stepwise
 from odenet.runtime.replica import InPlaceReplica, parts
 from odenet.runtime.replica_pool import PooledReplica
@@ -34,7 +36,7 @@ class FlowWeights:
 
     Args:
         flow: the flow.
-        names: attributes that hold stacked parameters or a module per step.
+        names: attributes that hold stacked parameters, a module per step, or a constant per step.
 
     Attributes:
         tensors: every stacked parameter, whole, and every parameter of every step's modules.
@@ -48,10 +50,15 @@ class FlowWeights:
         self._places: dict[int, int] = {}
         self._stacks: dict[str, Tensor] = {}
         self._modules: dict[str, list[_Module]] = {}
+        self._numbers: dict[str, Sequence[float]] = {}
         for name in names:
             value = getattr(flow, name)
+            if isinstance(value, LearnedConstant):
+                value = value.values()
             if isinstance(value, nn.ModuleList):
                 self._modules[name] = [self._module(module) for module in value]
+            elif name in flow.varying and not isinstance(value, Tensor):
+                self._numbers[name] = value
             else:
                 self._stacks[name] = value
                 self._place(value)
@@ -63,7 +70,7 @@ class FlowWeights:
     @property
     def names(self) -> tuple[str, ...]:
         """The attributes of the flow."""
-        return (*self._stacks, *self._modules)
+        return (*self._stacks, *self._modules, *self._numbers)
 
     @property
     def stateless(self) -> bool:
@@ -71,7 +78,7 @@ class FlowWeights:
         return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
-        """What some attributes hold for a step: slices of stacks, and modules as they are."""
+        """What some attributes hold for a step: slices of stacks, modules as they are, numbers."""
         return [self._value(name, step, tensors) for name in names]
 
     def modules(self, names: Sequence[str], step: int) -> list[nn.Module]:
@@ -109,6 +116,9 @@ class FlowWeights:
                 address = Address(self._places[id(stack)], _index(stack, step))
                 found.values.append(leaf(address))
                 continue
+            if name in self._numbers:
+                found.values.append(self._numbers[name][step])
+                continue
             one, pooled = self._at(name, step), next(replicas)
             replica = pooled.replica
             found.replicas.append(pooled)
@@ -131,12 +141,16 @@ class FlowWeights:
             for key, parameter in module.named_parameters():
                 addresses[name, key] = Address(self._places[id(parameter)], None)
         values = {key: _at(tensors, address).detach() for key, address in addresses.items()}
+        for name, numbers in self._numbers.items():  # as tensors, or each would be compiled in
+            values[name, ""] = torch.tensor(numbers[step], dtype=torch.float64)
         asked = frozenset(key for key, address in addresses.items() if wanted[address.place])
         return StepWeights(values, modules, asked), addresses
 
     def _value(self, name: str, step: int, tensors: Sequence[Tensor]) -> Any:
         if name in self._modules:
             return self._at(name, step).module
+        if name in self._numbers:
+            return self._numbers[name][step]
         stack = self._stacks[name]
         return tensors[self._places[id(stack)]][_index(stack, step)]
 
@@ -227,6 +241,10 @@ class StepWeights:
     tensors: Mapping[Key, Tensor]
     modules: Mapping[str, nn.Module]
     wanted: frozenset[Key]
+
+    def constants(self, names: Sequence[str]) -> list[Tensor]:
+        """The step's own constants of the scheme."""
+        return [self.tensors[name, ""] for name in names]
 
     def keys(self, term: Term) -> list[Key]:
         """The tensors to differentiate a term by."""

@@ -229,6 +229,20 @@ def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
     return images if list(images.shape[2:]) == size else vision.resize(images, size)
 
 
+def scaling(split: Split, shape: Sequence[int]) -> str:
+    """What happens to the size of pictures of one size; nothing to say where they fit as they are.
+
+    Args:
+        split: of samples.
+        shape: (C, H, W) or (D,) the network takes.
+    """
+    images = split.inputs
+    if len(shape) != 3 or not isinstance(images, Tensor) or images.dim() != 4:
+        return ""
+    have, takes = (" x ".join(map(str, sizes)) for sizes in (images.shape[2:], shape[1:]))
+    return "" if have == takes else f"pictures of {have} are scaled to the network's {takes}"
+
+
 def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Transforms:
     """The transforms for a training split.
 

@@ -20,10 +20,12 @@ def fault_of(network: nn.Module, inputs: Tensor) -> str:
         Words; empty if there is no such step.
     """
     for name, u in flow_inputs(network, inputs).items():
-        if not u.isfinite().all():
+        flow = flows(network).get(name)
+        if flow is None:  # a unit, whose flow comes later
+            continue
+        state = flow.begin(u)
+        if not all(tensor.isfinite().all() for tensor in (u if isinstance(u, tuple) else (u,))):
             return f"what goes into flow {name} is not finite"
-        flow = flows(network)[name]
-        state = flow.initial(u)
         first = _size(state)
         for step in range(flow.steps):
             state = flow.advance(state, step)

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.equations import State
 from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
+from odenet.runtime.unit import Unit
 
 ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
 
@@ -14,14 +16,31 @@ def flows(network: nn.Module) -> dict[str, Flow]:
     return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}
 
 
-def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """What goes into each flow of a network, by its name, as far as a pass comes."""
-    found: dict[str, Tensor] = {}
+def units_and_flows(network: nn.Module) -> dict[str, Unit | Flow]:
+    """The units of a network, and the flows that are not part of one, by their module path."""
+    named = dict(network.named_modules())
+    units = [name for name, module in named.items() if isinstance(module, Unit)]
+    return {
+        name: module
+        for name, module in named.items()
+        if isinstance(module, Unit)
+        or (isinstance(module, Flow) and not any(name.startswith(f"{u}.") for u in units))
+    }
+
+
+def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]:
+    """What goes into each flow and unit of a network, by its name, as far as a pass comes.
+
+    The flow of a unit begins with a state. The one step before it, where that is a flow, is not
+    among them.
+    """
+    found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
         return lambda _module, arguments: found.setdefault(name, arguments[0])
 
-    hooks = [flow.register_forward_pre_hook(keep(name)) for name, flow in flows(network).items()]
+    parts = flows(network) | units_and_flows(network)
+    hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts.items()]
     try:
         network(inputs)
     except Inexact:

@@ -1,9 +1,9 @@
 """Multi-level training: a shallow network first, refined in time as it learns.
 
 Chang et al. 2018, "Multi-level residual networks from dynamical systems view", section 4: at given
-epochs the number of steps doubles and h halves, each new step copies its left neighbour, and the
-schedule starts anew. The optimizer's running averages are refined in the same way, so that training
-goes on where it was.
+epochs the number of steps doubles and h halves, each new step copies its left neighbour (in a unit
+the second one its right, appendix B), and the schedule starts anew. The optimizer's running
+averages are refined in the same way, so that training goes on where it was.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from odenet.runtime.flow import Flow
+from odenet.runtime.refinement import sources
 from odenet.training.averaging import MovingAverage
 from odenet.training.callbacks import require_whole_weights
 from odenet.training.errors import TrainingError
-from odenet.training.flows import flows
+from odenet.training.flows import units_and_flows
 from odenet.training.optim import decay_groups
 from odenet.training.task import Task
 
@@ -50,7 +50,7 @@ class MultiLevel(pl.Callback):
 
 
 def refine_network(task: nn.Module) -> Origins:
-    """Replace every flow inside a module by its refinement.
+    """Replace every flow and unit inside a module by its refinement.
 
     Args:
         task: a module that holds the network.
@@ -62,27 +62,28 @@ def refine_network(task: nn.Module) -> Origins:
         TrainingError: if a flow has no step size.
     """
     origins: Origins = {}
-    for path, flow in flows(task).items():
+    for path, module in units_and_flows(task).items():
         try:
-            finer = flow.refine()
+            finer = module.refine()
         except ValueError as error:
             raise TrainingError(f"levels cannot be refined: {error}", "--set levels=[]") from error
-        origins.update(_origins(flow, finer))
+        origins.update(_origins(module, finer))
         task.set_submodule(path, finer)
     return origins
 
 
-def _origins(flow: Flow, finer: Flow) -> Origins:
-    """New parameter -> old one; step j of the new flow comes from step j // 2 of the old."""
-    found: Origins = {}
-    old_own, new_own = (dict(f.named_parameters(recurse=False)) for f in (flow, finer))
-    found.update({new_own[name]: old_own[name] for name in new_own})
-    for name, modules in finer.named_children():
-        new, old = list(modules.children()), list(getattr(flow, name).children())
-        for place, module in enumerate(new):
-            source = old[place * len(old) // len(new)]
-            pairs = zip(module.parameters(), source.parameters(), strict=True)
-            found.update(pairs)
+def _origins(module: nn.Module, finer: nn.Module) -> Origins:
+    """New parameter -> old one."""
+    old_own, new_own = (dict(m.named_parameters(recurse=False)) for m in (module, finer))
+    found: Origins = {new_own[name]: old_own[name] for name in new_own}
+    before = dict(module.named_children())
+    for name, child in finer.named_children():
+        old, new = before[name], child
+        if isinstance(new, nn.ModuleList) and isinstance(old, nn.ModuleList):
+            for place, source in enumerate(sources(len(old), len(new))):
+                found.update(_origins(old[source], new[place]))
+        else:
+            found.update(_origins(old, new))
     return found
 
 
@@ -105,5 +106,5 @@ def _refine(value: Any, source: Tensor, target: Tensor) -> Any:
     if not isinstance(value, Tensor):
         return value
     if value.shape == source.shape and source.shape != target.shape:
-        return value.repeat_interleave(2, dim=0)
+        return value[sources(len(source), len(target))]
     return value.clone()

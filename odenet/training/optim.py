@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,9 +11,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.model.tables.recipe import Call, Recipe
+from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
+from odenet.training.errors import TrainingError
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm
 
 
 def build_optimizer(
@@ -53,10 +56,10 @@ def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
 
 
 def _no_weights(network: nn.Module) -> set[nn.Parameter]:
-    """Biases, and the gains and shifts of normalisations."""
+    """Biases, the gains and shifts of normalisations, and learned constants of schemes."""
     found: set[nn.Parameter] = set()
     for module in network.modules():
-        if isinstance(module, NORMS):
+        if isinstance(module, NORMS | LearnedConstant):
             found.update(module.parameters())
         for name, parameter in module.named_parameters(recurse=False):
             stacked = isinstance(module, Flow)
@@ -76,16 +79,40 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int)
     return LambdaLR(optimizer, rate_factor(recipe, steps))
 
 
+def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe whose epochs are as many as its steps fill, the last one whole.
+
+    Args:
+        recipe: says how many steps, or epochs.
+        steps: optimizer steps in an epoch.
+
+    Raises:
+        TrainingError: if it refines after the last one.
+    """
+    if not recipe.steps:
+        return recipe
+    epochs = -(-recipe.steps // steps)
+    if recipe.levels and recipe.levels[-1] >= epochs:
+        raise TrainingError(
+            f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
+            "epochs of this data",
+            "refine earlier, or take more steps",
+        )
+    return replace(recipe, epochs=epochs)
+
+
 def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
-    """The epochs at which a cycle of the schedule ends: each refinement, and the last epoch."""
-    return (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
+    """The epochs at which a cycle of the schedule ends: where it starts anew, and the last one."""
+    restarts = recipe.schedule.kwargs.get("restarts", "levels")
+    starts = recipe.levels if restarts == "levels" else restarts
+    return (*(start for start in starts if start < recipe.epochs), recipe.epochs)
 
 
 def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
     """What the learning rate is multiplied by at a step.
 
-    A refinement starts the schedule anew (Chang et al. 2018, multi-level, section 4), without the
-    warm-up.
+    A refinement starts the schedule anew (Chang et al. 2018, multi-level, section 4), unless the
+    schedule has restarts of its own; without the warm-up.
 
     Args:
         recipe: gives the schedule, the highest rate, and the cycles.

@@ -74,7 +74,7 @@ def _numbers(program: Program) -> dict[str, Any]:
     """The numbers of a spec and of its step, by name."""
     model = program.model
     step = model.discretisation_or_none
-    return {**model.constants, **(step.numbers if step else {})}
+    return {**model.constants, **({**step.numbers, **step.varying} if step else {})}
 
 
 def require_resumable(

@@ -16,7 +16,6 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.figures import label, save_figure
-from odenet.training.optim import cycle_ends
 from odenet.training.records import Row
 
 
@@ -149,7 +148,7 @@ def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
     Measured by the mean time of an epoch on the last level. None if there are no levels, or
     the last one was not reached.
     """
-    ends = cycle_ends(recipe)
+    ends = (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
     times = [0.0, *(row["seconds"] for row in rows)]
     if len(ends) == 1 or len(rows) <= ends[-2]:
         return None

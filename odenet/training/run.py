@@ -18,7 +18,7 @@ from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.room import require_room
 from odenet.training.agreement import agreed, widened
-from odenet.training.augment import Transforms
+from odenet.training.augment import Transforms, scaling
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.console import quiet_lightning
 from odenet.training.data import load_data
@@ -29,6 +29,7 @@ from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
 from odenet.training.new_task import apply_options, data_of, in_classes, input_shape, new_task
+from odenet.training.optim import whole_epochs
 from odenet.training.records import Options, Row, RunFolder
 from odenet.training.restoring import (
     require_resumable,
@@ -86,7 +87,10 @@ def train(
     if note := widened(program, data_set):
         console.print(Text(note, "dim"))
     data = Data(data_set, program.recipe, shape)
+    if scaled := scaling(data_set.train, shape):
+        console.print(f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that")
     task = new_task(program, data.labels, data.watched_name)
+    task.recipe = whole_epochs(task.recipe, data.steps_per_epoch)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, data)
@@ -151,21 +155,22 @@ def _go_on(
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
-        task = new_task(program, record.described, watched)
-        trainer = _trainer(folder, task, options, console)
+        task, checkpoint = new_task(program, record.described, watched), None
     else:
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)
-        trainer = _trainer(folder, task, options, console)
-        require_resumable(trainer, task, path, checkpoint)
-        if not has_rows(checkpoint):
-            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     shape = input_shape(program)
     data_set = load_data(data_of(program), shape, options.data_root, options.download)
     data_set = agreed(program, data_set)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     data = Data(data_set, program.recipe, shape)
+    task.recipe = whole_epochs(task.recipe, data.steps_per_epoch)
+    trainer = _trainer(folder, task, options, console)
+    if path is not None and checkpoint is not None:
+        require_resumable(trainer, task, path, checkpoint)
+        if not has_rows(checkpoint):
+            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     if path is None:
         record = replace(record, **statistics_of(data))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
@@ -186,7 +191,8 @@ def evaluate(
 
     Args:
         run: the run's folder.
-        set: values to change, above all `data`: a set whose classes the network knows.
+        set: values to change: `data`, a set whose classes the network knows; numbers of the steps,
+            such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
         options: where it runs; as the training if None.
         weights: "best" or "last".
 

@@ -15,9 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.runtime.constants import as_numbers
+from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
+from odenet.runtime.shear import like
 from odenet.runtime.stretch import largest_stretch
-from odenet.training.flows import flow_inputs, flows
+from odenet.runtime.unit import Coarsened, Unit
+from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options
 from odenet.training.run import restore
@@ -31,7 +35,10 @@ EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
 @dataclass(frozen=True)
 class FlowStudy:
-    """One flow along its depth; lists have an entry per step.
+    """One flow or unit along its depth; lists have an entry per step.
+
+    Without the first step of a unit its shortcuts alone are taken, and what that step changes is
+    what it adds to them. Steps are put in another order among those that keep the shape.
 
     Args:
         name: of the flow in the network.
@@ -68,7 +75,7 @@ class Study:
     Args:
         name: of the run.
         accuracy: on the samples, with nothing changed.
-        flows: one after the other.
+        flows: and units, one after the other.
     """
 
     name: str
@@ -109,8 +116,8 @@ def study_run(
         accuracy = _accuracy(task, inputs, labels)
         entries = flow_inputs(task.network, inputs)
         studied = [
-            _study_flow(task, name, entries[name], (inputs, labels), rng)
-            for name in flows(task.network)
+            _study_part(task, name, entries[name], (inputs, labels), rng)
+            for name in units_and_flows(task.network)
         ]
     return Study(Path(run).resolve().name, accuracy, studied)
 
@@ -147,10 +154,53 @@ def _accuracy(task: Task, inputs: Tensor, labels: Tensor) -> float:
     return (task(inputs).argmax(1) == labels).float().mean().item()
 
 
-def _study_flow(
-    task: Task, name: str, u: Tensor, batch: tuple[Tensor, Tensor], rng: np.random.Generator
+def _study_part(
+    task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    flow = flows(task.network)[name]
+    part = units_and_flows(task.network)[name]
+    if isinstance(part, Flow):
+        return _study_flow(task, name, part, part.begin(u), batch, rng)
+    assert isinstance(u, Tensor)
+    entry = part.entry
+    begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
+    rest = _study_flow(task, name, part.flow, entered, batch, rng)
+    with without_entry(part):
+        dropped = _accuracy(task, *batch)
+    added = [a - b for a, b in zip(entered, skipped, strict=True)]
+    change = _norm(_unknowns(part.flow, added))
+    first = entry.flow if isinstance(entry, Coarsened) else None
+    return FlowStudy(
+        name=name,
+        dropped=[dropped, *rest.dropped],
+        thinned=rest.thinned,
+        shuffled=rest.shuffled,
+        states=[_norm(_unknowns(part.flow, begun)), *rest.states],
+        rates=[change / getattr(part.flow, "h", 1.0), *rest.rates],
+        changes=[change, *rest.changes],
+        energy=[*(_energy(first, [begun]) if first and rest.energy else []), *rest.energy],
+        spectrum={step + 1: values for step, values in rest.spectrum.items()},
+        lyapunov=rest.lyapunov,
+    )
+
+
+@contextmanager
+def without_entry(unit: Unit) -> Iterator[None]:
+    """Within, the first step of a unit is its shortcuts alone."""
+    unit.entry.__dict__["forward"] = unit.entry.skipped  # hides the method
+    try:
+        yield
+    finally:
+        del unit.entry.__dict__["forward"]
+
+
+def _study_flow(
+    task: Task,
+    name: str,
+    flow: Flow,
+    begun: tuple[Tensor, ...],
+    batch: tuple[Tensor, Tensor],
+    rng: np.random.Generator,
+) -> FlowStudy:
     every = range(flow.steps)
 
     def accuracy(order: Sequence[int]) -> float:
@@ -162,23 +212,24 @@ def _study_flow(
         kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
         return float(np.mean([accuracy(order) for order in kept]))
 
-    states = flow.trajectory(u)
+    states = flow.trajectory(begun)
     h = getattr(flow, "h", 1.0)
     orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
+    sizes = as_numbers(h, flow.steps) if "h" in flow.varying else [h] * flow.steps
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
-    unknowns = [[state[flow.slots.index(s)] for s in flow.states] for state in states[:-1]]
+    one = like(begun, [tensor[:1] for tensor in begun])
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
     return FlowStudy(
         name=name,
         dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
         thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
         shuffled=sorted((disorder(order), accuracy(order)) for order in orders),
-        states=[_norm(values) for values in unknowns],
+        states=[_norm(_unknowns(flow, state)) for state in states[:-1]],
         rates=[_norm(rate) for rate in rates],
-        changes=[h * _norm(rate) for rate in rates],
+        changes=[h * _norm(rate) for h, rate in zip(sizes, rates, strict=True)],
         energy=_energy(flow, states),
-        spectrum={step: flow.spectrum(u[:1], step, EIGENVALUES).tolist() for step in some},
-        lyapunov=float(np.log(largest_stretch(flow, u[:1])) / (h * flow.steps)),
+        spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
+        lyapunov=float(np.log(largest_stretch(flow, one)) / sum(sizes)),
     )
 
 
@@ -204,6 +255,11 @@ def _shuffled(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
         a, b = rng.choice(steps, 2, replace=False)
         order[a], order[b] = order[b], order[a]
     return order
+
+
+def _unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
+    """The unknowns of the dynamics among the values of a state."""
+    return [state[flow.slots.index(name)] for name in flow.states]
 
 
 def _norm(values: Sequence[Tensor]) -> float:

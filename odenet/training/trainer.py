@@ -18,6 +18,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.training.averaging import MovingAverage
 from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
 from odenet.training.console import progress_display
+from odenet.training.constants import Constants
 from odenet.training.drift_monitor import DriftMonitor
 from odenet.training.errors import TrainingError
 from odenet.training.finite import FiniteCheck
@@ -114,7 +115,8 @@ def _callbacks(
     metrics = Metrics(folder)
     guard = Guard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
-    found: list[Callback] = [progress_display(console), finite, guard, DriftMonitor(console)]
+    found: list[Callback] = [progress_display(console), Constants(console), finite, guard]
+    found.append(DriftMonitor(console))
     if recipe.ema:
         found.append(MovingAverage(recipe.ema))
     if recipe.levels:

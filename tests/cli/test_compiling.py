@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odenet import cli
-from odenet.model.elaboration.schemes import library
+from odenet.model.elaboration.library import library
 
 SPECS = Path(__file__).parents[2] / "specs"
 BAD = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
@@ -224,3 +224,15 @@ def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
     assert code == 70 and not out and not (tmp_path / "h.py").exists()
     assert "odenet contradicts itself" in err and "drawn with seed 2018" in err
     assert "fault of odenet" in err and "Traceback" not in err
+
+
+def test_the_page_of_the_schemes_is_written_from_their_texts(odenet, golden):
+    _, page, _ = odenet("schemes", "--markdown")
+    golden(SPECS.parent / "docs" / "schemes.md", page)
+
+
+def test_a_scheme_that_was_made_is_printed(odenet):
+    spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise coupled(heun)(h = 0.1)\n"
+    Path("spec.ode").write_text(spec)
+    _, shown, _ = odenet("compile", "spec.ode", "--emit", "scheme")
+    assert shown.startswith("scheme coupled_heun(λ = 0.99) {\n    for Y' = F(Y)\n")

@@ -12,7 +12,7 @@ from odenet.confirm.order import measure
 from odenet.confirm.problem import draw_problem
 from odenet.confirm.scheme import confirm_derivation, confirm_order
 from odenet.derive import Derivation, Order, derive
-from odenet.model.elaboration.schemes import library
+from odenet.model.elaboration.library import library
 from odenet.model.expressions import expr
 from tests.derive.numeric import SCHEMES, read_scheme
 

@@ -23,7 +23,8 @@ class Problem:
 
     def __init__(self, scheme, seed=3, factor=1.0, resting=False):
         self.scheme = scheme
-        self.patterns = scheme.patterns
+        self.equations = scheme.equations
+        self.patterns = tuple(parts[0] for parts in scheme.equations.values())
         self.factor = factor
         self.rates = Network(scheme, seed).rates()
         draws = np.random.default_rng(seed)
@@ -44,7 +45,10 @@ class Problem:
         at = self._unpack(packed)
         found = []
         for p in self.patterns:
-            rate = self.factor * self.rates[p.function](*(at[name, 0] for name in p.reads))
+            parts = self.equations[p.variable]
+            rate = self.factor * sum(
+                self.rates[part.function](*(at[name, 0] for name in part.reads)) for part in parts
+            )
             rate = rate - (DECAY * at[p.variable, p.order - 1] if p.decay else 0)
             found += [rate] if p.order == 1 else [at[p.variable, 1], rate]
         return np.concatenate(found)

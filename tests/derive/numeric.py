@@ -9,7 +9,8 @@ import numpy as np
 from odenet.derive import Derivation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.schemes import elaborate_scheme, library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import Scheme, Update
@@ -173,6 +174,8 @@ def value(
             return at(node.numerator) / at(node.denominator)
         case expr.Power():
             return at(node.base) ** at(node.exponent)
+        case expr.Exp():
+            return np.exp(at(node.exponent))
         case expr.Rate():
             return rates[node.function](*(at(argument) for argument in node.arguments))
     raise AssertionError(node)

@@ -1,109 +1,111 @@
-"""Values multiplied by the exponential of a field that does not read them."""
+"""Exponentials of numbers in schemes: derived facts against numbers, and the step against torch."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import sympy
+import torch
 
-from odenet.confirm.scheme import confirm_derivation
+import odenet
 from odenet.derive import derive
-from odenet.derive.text import notation
-from odenet.diagnostics import Report, Source
-from odenet.language import parse, tree
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.derive.coefficients import Scalars
+from tests.derive.numeric import Network, matrix, numbers_of, read_scheme, step, unstep
 
-PAIR = "for Y' = F(Z), Z' = G(Y)"
-
-
-def derived(lines, maps=("s", "t")):
-    """What follows from the lines of a scheme in a file with some maps."""
-    report = Report()
-    (block,) = parse(Source("test", f"scheme own {{\n{lines}\n}}\n"), report).of(tree.Scheme)
-    scheme = elaborate_scheme(block, report, maps)
-    report.check()
-    return derive(scheme)
+LAWSON_MIDPOINT = """scheme lawson_midpoint {
+    for Y' = F(Y) - γ Y
+    start Y[-1] = 0
+    Y[n+1] = exp(-2 γ h) Y[n-1] + 2 h exp(-γ h) F(Y[n])
+}"""
 
 
-def shown(derivation):
-    return [notation(derivation.scheme).equation(line) for line in derivation.inverse]
-
-
-REVERSIBLE = {
-    "affine coupling (Dinh et al. 2017)": (
-        "Y[n+1] = exp(s(Z[n])) * Y[n] + h F(Z[n])\nZ[n+1] = exp(t(Y[n+1])) * Z[n] + h G(Y[n+1])",
-        [
-            "Z[n] = exp(-t(Y[n+1])) * (Z[n+1] - h G(Y[n+1]))",
-            "Y[n] = exp(-s(Z[n])) * (Y[n+1] - h F(Z[n]))",
-        ],
-        ["s(Z[n])", "t(Y[n+1])"],
-    ),
-    "the factor on the outside (Kingma and Dhariwal 2018)": (
-        "Y[n+1] = exp(s(Z[n])) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
-        ["Z[n] = Z[n+1] - h G(Y[n+1])", "Y[n] = Y1 - h F(Z[n])"],
-        ["s(Z[n])"],
-    ),
-    "a factor after the value, with a number": (
-        "Y[n+1] = 3 Y[n] * exp(2 s(Z[n]) - t(Z[n])) + h F(Z[n])\nZ[n+1] = Z[n] + h G(Y[n+1])",
-        ["Z[n] = Z[n+1] - h G(Y[n+1])"],
-        ["2 s(Z[n]) - t(Z[n])"],
-    ),
-    "a map that is added": (
-        "Y[n+1] = Y[n] + s(Z[n]) + h F(Z[n])\nZ[n+1] = exp(Y[n+1]) * Z[n] + h G(Y[n+1])",
-        ["Z[n] = exp(-Y[n+1]) * (Z[n+1] - h G(Y[n+1]))", "Y[n] = Y[n+1] - s(Z[n]) - h F(Z[n])"],
-        ["Y[n+1]"],
-    ),
-    "two factors of a stage": (
-        "A = exp(s(Z[n])) * Y[n]\nB = exp(t(A)) * Z[n] + h G(A)\n"
-        "Y[n+1] = exp(s(B)) * A + h F(B)\nZ[n+1] = B",
-        [],
-        ["s(Z[n])", "t(A)", "s(Z[n+1])"],
-    ),
-}
-
-
-@pytest.mark.parametrize(("lines", "inverse", "exponents"), REVERSIBLE.values(), ids=REVERSIBLE)
-def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
-    found = derived(f"{PAIR}\n{lines}")
-    assert found.reversible, found.obstacle
-    assert set(inverse) <= set(shown(found))
-    assert [notation(found.scheme).show(node) for node in found.exponents] == exponents
-    assert all(line.endswith("= 0") for line in found.proof)
-    confirm_derivation(found)
-
-
-def test_nothing_is_said_of_the_equations():
-    found = derived(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
-    assert found.order is None and "exp(s(Z[n])) is not of the equations" in str(found.accuracy)
-    assert found.stability == "exp(s(Z[n])) is not linear, and not of a test equation"
-    assert found.volume is None and not found.volume_preserving
-    assert found.to_json()["log_volume"] == ["s(Z[n])", "t(Y[n+1])"]
-    assert r"volume times $\exp(\textrm{mean of } s\left(Z_{n}\right)" in found.latex()
-
-
-def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
-    half = "exp(h/2 s(Z[n])) * Y[n]"
-    lines = f"A = {half}\nZ[n+1] = Z[n] + h G(A)\nY[n+1] = exp(h/2 s(Z[n+1])) * A"
-    found = derived(f"{PAIR}\n{lines} + 0 F(Z[n])")
-    assert found.symmetric
-    confirm_derivation(found)
-
-
-def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
-    lines = REVERSIBLE["a factor after the value, with a number"][0]
-    found = derived(f"{PAIR}\n{lines}")
-    assert found.scale == sympy.Integer(3)
-    assert "volume     times 3 exp(mean of 2 s(Z[n]) - t(Z[n])) per value and step" in str(found)
+def text(*lines, constants="a = 1/2, b = 1/3"):
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"scheme s({constants}) {{\n    for Y' = F(Y)\n{body}\n}}"
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "exp(s(Y[n])) * Y[n] + h F(Z[n])",  # what it reads is what it multiplies
-        "exp(s(Z[n])) * Y[n] + exp(t(Z[n])) * Z[n] + h F(Z[n])",  # one part each
-        "Y[n] + exp(s(Z[n])) * h F(Z[n])",
-        "exp(s(Y[n] + Z[n])) * Y[n] + h F(Z[n])",
-    ],
-)
-def test_what_cannot_be_divided_out_has_no_inverse(line):
-    found = derived(f"{PAIR}\nY[n+1] = {line}\nZ[n+1] = Z[n] + h G(Y[n+1])")
-    assert not found.reversible
-    assert "cannot be divided out of Y[n+1]" in str(found.obstacle)
-    assert found.obstacle.span.text.startswith("exp(")
+    "zero",
+    ["exp(-a h) exp(a h) - 1", "exp(-a h/2) exp(-a h/2) - exp(-a h)",
+     "exp(a h + b) - exp(a h) exp(b)", "(exp(a h/2))^2 - exp(a h)", "exp(0) - 1",
+     "exp(a h/(1 + h)) exp(-a h/(1 + h)) - 1", "exp(1/2) exp(1/2) - exp(1)",
+     "exp((a + b) h) - exp(h b) exp(h a)"],
+)  # fmt: skip
+def test_a_number_that_is_zero_is_known_to_be_zero(zero):
+    scheme = read_scheme(text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({zero}) Y[n]"))
+    (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
+    assert Scalars(scheme, expand=True).read(node.left) == 0
+
+
+@pytest.mark.parametrize("number", ["exp(a h) - exp(b h)", "exp(a h) - 1 - a h", "exp(1) - 1"])
+def test_a_number_that_is_not_zero_is_not_taken_for_it(number):
+    scheme = read_scheme(text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({number}) Y[n]"))
+    (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
+    assert Scalars(scheme, expand=True).read(node.left) != 0
+
+
+def test_the_inverse_is_symbolic_and_undoes_the_step():
+    scheme = read_scheme(LAWSON_MIDPOINT)
+    derivation = derive(scheme)
+    assert derivation.symmetric and derivation.conditions == ()
+    g, h = sympy.symbols("gamma h")
+    assert derivation.volume == sympy.exp(-2 * g * h)
+    network = Network(scheme)
+    state, numbers = network.state(scheme), numbers_of(scheme, 0.3)
+    after = step(scheme, state, network.rates(), numbers)
+    back = unstep(derivation, after, network.rates(), numbers)
+    for slot, value in state.items():
+        np.testing.assert_allclose(back[slot], value, rtol=1e-13)
+
+
+def test_a_division_that_can_fail_is_a_condition():
+    two = "Y[n+1] = (1 - exp(a h)) Y[n-1] + 2 h F(Y[n])"
+    scheme = read_scheme(text("start Y[-1] = 0", two))
+    assert [str(c) for c in derive(scheme).conditions] == ["exp(a*h) - 1"]
+
+
+@pytest.mark.parametrize("γ", [Fraction(1, 2), Fraction(7, 3)])
+def test_the_limits_of_stability_are_those_of_the_matrix(γ):
+    scheme = read_scheme(LAWSON_MIDPOINT)
+    h = 0.25
+    found = derive(scheme).stability_at({"gamma": γ, "h": Fraction(1, 4)})
+    for axis, path in ((found.imaginary, 1j), (found.real, -1)):
+        for factor, stable in ((0.999, True), (1.001, False)):
+            rates = {"F": (path * axis.limit * factor / h,)}
+            roots = np.linalg.eigvals(matrix(scheme, rates, h, gamma=float(γ)))
+            assert (max(abs(roots)) <= 1 + 1e-9) == stable
+    w = float(γ) * h
+    assert found.imaginary.limit == pytest.approx(np.cosh(w))
+    assert found.real.limit == pytest.approx(np.sinh(w))
+
+
+def test_an_essential_singularity_has_no_order():
+    order = derive(read_scheme(text("Y[n+1] = Y[n] + h exp(-a/h) F(Y[n])"))).accuracy
+    assert order.value is None and "grows beyond all powers" in order.reason
+
+
+def test_a_factor_with_an_exponential_is_one_at_h_0():
+    order = derive(read_scheme(text("Y[n+1] = Y[n] + h (1 + exp(-a h)) F(Y[n])"))).accuracy
+    assert (order.value, order.equations) == (0, "Y' = 2 F(Y), to order 1")
+
+
+def test_the_module_steps_as_plain_torch_does():
+    spec = f"""state Y
+    param K : dense
+    Y' = tanh(K Y) - 2 Y
+    discretise lawson_midpoint(h = 0.125)
+    {LAWSON_MIDPOINT}"""
+    torch.manual_seed(0)
+    flow = odenet.loads(spec).flow(3, 5, space=0).double()
+    flow.memory = "reversible"
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    y = flow(x)
+    y.square().sum().backward()
+    K, u = flow.K.detach().clone().requires_grad_(), x.detach().clone().requires_grad_()
+    E, old, new = torch.exp(torch.tensor(-0.25, dtype=torch.float64)), torch.zeros_like(u), u
+    for k in K:
+        old, new = new, E**2 * old + 0.25 * E * torch.tanh(new @ k.T)
+    new.square().sum().backward()
+    torch.testing.assert_close(y, new, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(x.grad, u.grad, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(flow.K.grad, K.grad, rtol=1e-10, atol=1e-12)

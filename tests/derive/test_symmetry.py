@@ -7,18 +7,15 @@ from odenet.derive import derive
 from odenet.derive.symmetry import symmetry_order
 from odenet.model.expressions.expr import Slot
 from tests.derive.convergence import Problem
-from tests.derive.literature import TEXTS
+from tests.derive.literature import LITERATURE
 from tests.derive.numeric import (
     SCHEMES,
     Network,
     as_vector,
     numbers_of,
     read_scheme,
-    read_schemes,
     step,
 )
-
-LITERATURE = {scheme.name: scheme for scheme in read_schemes(TEXTS)}
 
 SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous_leapfrog",
              "asynchronous_leapfrog_in_two_lines", "velocity_verlet", "quinlan", "reversible_heun",

@@ -10,7 +10,7 @@ import pytest
 import odenet.derive
 from odenet.derive import derive
 from odenet.derive.text import notation
-from odenet.model.elaboration.schemes import library
+from odenet.model.elaboration.library import library
 from tests.derive.numeric import SCHEMES, read_scheme
 
 VERLET = """\

@@ -78,3 +78,16 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
     if row.primitive:
         (derivative,) = torch.autograd.grad(eval(row.primitive.format(*constants, x="x")).sum(), x)
         torch.testing.assert_close(derivative, value, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "std"), [("", (3 * 36) ** -0.5), (", init = he", (2 / 36) ** 0.5), (", init = 0", 0)]
+)
+def test_convolutions_of_nets_and_maps_begin_by_the_rule_they_name(rule, std):
+    """By themselves as torch's own, which are 0.41 times as wide as He's."""
+    torch.manual_seed(0)
+    text = f"state x\nmap f = conv(3, 64{rule}) -> conv(3, c{rule})\nx' = f(x)\n"
+    net = f"net = input(4, 6, 6) -> conv(3, 64{rule}) -> conv(3, 4) -> flow(1)\n"
+    network = odenet.loads(f"{text}discretise momentum\n{net}").network()
+    for convolution in (network[0], network[2].f[0][0]):
+        assert convolution.weight.std().item() == pytest.approx(std, rel=0.1)

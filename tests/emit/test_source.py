@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.runtime import Flow
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
@@ -22,6 +22,11 @@ PROGRAM = "import odenet, sys; sys.stdout.buffer.write(odenet.load(sys.argv[1]).
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
 def test_generated_modules_are_as_recorded(spec, golden):
     golden(f"modules/{spec.stem}.py", odenet.load(spec).source())
+
+
+def test_a_module_with_constants_that_differ_from_step_to_step_is_as_recorded(golden):
+    spec = Path(__file__).parents[1] / "model" / "good" / "constants_by_step.ode"
+    golden("modules/constants_by_step.py", odenet.load(spec).source())
 
 
 @pytest.mark.parametrize("spec", SPECS[:3], ids=lambda path: path.stem)

@@ -23,7 +23,8 @@ LIBRARY = {
 CLAIMS = ["reversible", "imaginary", "real", "stable", "order(2)", "order(1)", "symmetric",
           "volume_preserving", "exact"]  # fmt: skip
 LAYERS = ["bn", "relu", "tanh", "gn(2)", "dropout(0.1)", "layernorm", "mlp(2)", "attention(2)",
-          "residual(bn -> relu -> conv(3))", "conv(3)", "leaky_relu(0.1)"]  # fmt: skip
+          "residual(bn -> relu -> conv(3))", "conv(3)", "leaky_relu(0.1)", "unit(2, 8, stride = 2)",
+          "residual(conv(1, 6), shortcut = conv, after = tanh)"]  # fmt: skip
 KEYS = ["batch = 8", "epochs = 2", "optimizer = sgd(lr = 0.1)", "optimizer = adam(betas = [0.9, 0])",
         "schedule = steps(at = [1, 2])", "schedule = cosine(to = 1e-3, warmup = 1)", "ema = 0.9",
         "augment = [pad_crop(1), flip, cutout(3)]", "data = digits",

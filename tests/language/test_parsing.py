@@ -151,7 +151,17 @@ CASES = [
                 span=SPAN,
             ),
             (
-                tree.For((tree.Pattern(Y, 1, name("f"), brackets(Y), span=SPAN),), span=SPAN),
+                tree.For(
+                    (
+                        tree.Pattern(
+                            Y,
+                            1,
+                            (tree.RightHandSide(name("f"), brackets(Y), span=SPAN),),
+                            span=SPAN,
+                        ),
+                    ),
+                    span=SPAN,
+                ),
                 tree.Update(Z, tree.Indexed(Y, name("n"), 0, span=SPAN), span=SPAN),
             ),
             span=SPAN,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from odenet.conversion import reversible
-from odenet.runtime.exact import Fixed, Remainders, _capacity, _fraction
+from odenet.runtime.exact import Fixed, Remainders, _fraction
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MomentumFlow, build
 
@@ -117,17 +117,22 @@ def test_a_vanishing_scale_is_refused():
 
 @settings(deadline=None)
 @given(st.data())
-def test_remainders_are_a_stack(data):
-    p = data.draw(st.integers(1, 30))
-    q = data.draw(st.integers(1, 30))
+def test_remainders_are_a_stack_of_digits_whose_bases_may_change(data):
+    most = data.draw(st.sampled_from([30, 100_000]))
+    bases = st.tuples(st.integers(1, most), st.integers(1, most))
+    few = data.draw(st.lists(bases, min_size=1, max_size=4))
     count = data.draw(st.integers(1, 300))
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
-    digits = torch.randint(q, (count, 5), generator=generator)
-    remainders = Remainders(p, q)
-    taken = [remainders.push(digit) for digit in digits]
-    assert all(0 <= int(digit.min()) and int(digit.max()) < p for digit in taken)
-    back = [remainders.pop(digit) for digit in reversed(taken)]
-    assert torch.equal(torch.stack(back[::-1]), digits)
+    used = [few[i % len(few)] for i in range(count)]
+    digits = [torch.randint(q, (5,), generator=generator) for _, q in used]
+    remainders = Remainders()
+    taken = []
+    for digit, (p, q) in zip(digits, used, strict=True):
+        taken.append(remainders.push(digit, p, q))
+        assert 0 <= int(taken[-1].min()) and int(taken[-1].max()) < p
+        assert all(int(word.min()) >= 0 for word in remainders.words)
+    for digit, left, (p, q) in reversed(list(zip(digits, taken, used, strict=True))):
+        assert torch.equal(remainders.pop(left, p, q), digit)
     assert not remainders.words
 
 
@@ -171,18 +176,17 @@ def test_a_scale_that_is_no_such_fraction_is_refused():
 
 @settings(deadline=None)
 @given(st.integers(1, 100_000), st.integers(1, 100_000))
-def test_a_word_holds_as_many_digits_as_are_promised(p, q):
-    count = _capacity(p, q)
-    if p < q:
-        assert count >= 1
-        largest = 0
-        for _ in range(min(count, 3000)):
-            assert largest * q + q - 1 < 2**62
-            largest = (largest * q + q - 1) // p
-        if count < 3000:  # and hardly more
-            for _ in range(3 + count // 20):
-                largest = (largest * q + q - 1) // p
+def test_a_word_takes_digits_for_as_long_as_it_cannot_overflow(p, q):
+    remainders, digit = Remainders(), torch.tensor([q - 1])
+    largest = 0  # of the first word, as integers without a limit
+    for _ in range(100):
+        remainders.push(digit, p, q)
+        if len(remainders.words) > 1:
             assert largest * q + q - 1 >= 2**62
+            return
+        assert largest * q + q - 1 < 2**62
+        largest = (largest * q + q - 1) // p
+        assert int(remainders.words[0]) <= largest
 
 
 def test_each_sample_has_a_grid_of_its_own():

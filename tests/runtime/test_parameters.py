@@ -10,6 +10,7 @@ from odenet.runtime import (
     Elementwise,
     Mean,
     Residual,
+    Shortcut,
     Widen,
     bias,
     conv_kernel,
@@ -116,11 +117,22 @@ def test_mean_averages_over_space_alone():
 
 def test_a_residual_block_adds_the_subsampled_and_widened_input():
     x = torch.randn(2, 3, 5, 6)
-    block = Residual(nn.Conv2d(3, 8, 3, stride=2, padding=1), stride=2)
+    block = Residual(nn.Conv2d(3, 8, 3, stride=2, padding=1), Shortcut(3, 8, stride=2))
     expected = block.inner(x)
     expected = expected + torch.cat((x[:, :, ::2, ::2], torch.zeros(2, 5, 3, 3)), dim=1)
     torch.testing.assert_close(block(x), expected)
     assert torch.equal(Residual(nn.Identity())(x), 2 * x)
+    assert torch.equal(Residual(nn.Identity(), after=nn.ReLU())(x), 2 * x.relu())
+
+
+@pytest.mark.parametrize("space", [1, 2, 3])
+def test_a_pooled_shortcut_averages_what_is_there_and_rounds_sizes_up(space):
+    x = torch.arange(5.0).expand(1, 2, *(5,) * space)
+    found = Shortcut(2, 3, stride=2, kind="pool", space=space)(x)
+    assert found.shape == (1, 3, *(3,) * space)
+    expected = torch.tensor([0.5, 2.5, 4.0]).expand_as(found[:, 0])
+    torch.testing.assert_close(found[:, 0], expected)
+    assert not found[:, 2].any()
 
 
 def test_a_function_of_single_values_is_a_layer():

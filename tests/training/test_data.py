@@ -17,6 +17,7 @@ from torchvision import datasets
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
+from odenet.training.augment import scaling
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
@@ -283,6 +284,12 @@ def test_a_folder_that_is_missing_or_empty_says_how_to_lay_it_out(tmp_path, made
 def test_pictures_need_a_network_that_takes_pictures(tmp_path):
     with pytest.raises(TrainingError, match="1 or 3 channels"):
         load_folder(str(tmp_path), (2,))
+
+
+def test_pictures_that_are_scaled_are_said_to_be():
+    digits = load_data(Call("digits"), (1, 8, 8)).train
+    assert scaling(digits, (3, 32, 32)) == "pictures of 8 x 8 are scaled to the network's 32 x 32"
+    assert scaling(digits, (3, 8, 8)) == scaling(digits, (64,)) == ""
 
 
 def test_every_data_set_is_on_the_page():

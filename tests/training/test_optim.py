@@ -5,7 +5,14 @@ from torch.optim import lr_scheduler
 
 from odenet.model.tables.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from odenet.runtime import norm_layers
-from odenet.training.optim import build_optimizer, build_schedule, cycle_ends, decay_groups
+from odenet.training.errors import TrainingError
+from odenet.training.optim import (
+    build_optimizer,
+    build_schedule,
+    cycle_ends,
+    decay_groups,
+    whole_epochs,
+)
 
 from . import stub
 
@@ -72,6 +79,23 @@ def test_a_level_starts_the_schedule_anew():
     second = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * STEPS, eta_min=1e-3)
     assert found[4 * STEPS : 9 * STEPS] == pytest.approx(second, rel=1e-9)
     assert found[9 * STEPS] == 0.1
+
+
+def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():
+    """Chang et al. 2018 (ICLR): baselines restart with the cycles; Fig. 10 refines without."""
+    cyclic = recipe(SCHEDULES.default("cosine", to=0.001, restarts="levels"), levels=(4, 8))
+    alone = recipe(SCHEDULES.default("cosine", to=0.001, restarts=(4, 8)))
+    assert rates(alone, 12) == rates(cyclic, 12)
+    whole = recipe(SCHEDULES.default("cosine", to=0.001, restarts=()), levels=(4, 8))
+    assert rates(whole, 12) == rates(recipe(SCHEDULES.default("cosine", to=0.001)), 12)
+
+
+def test_steps_fill_whole_epochs():
+    assert whole_epochs(Recipe(steps=80_000), 500).epochs == 160
+    assert whole_epochs(Recipe(steps=20_000), 39).epochs == 513
+    assert whole_epochs(Recipe(epochs=7), 39).epochs == 7
+    with pytest.raises(TrainingError, match="20 steps are 2 epochs of this data"):
+        whole_epochs(Recipe(steps=20, levels=(2,)), 10)
 
 
 def test_levels_after_the_last_epoch_start_no_cycle():

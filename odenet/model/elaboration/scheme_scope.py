@@ -10,7 +10,12 @@ from odenet.model.elaboration.meaning import Function
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import Pattern
 
-RESERVED = ("h", "T", "n")
+RESERVED = {
+    "h": "the step size",
+    "T": "the final time",
+    "n": "the step's number",
+    "exp": "the exponential of a number",
+}
 MOST_HISTORY = 16
 
 
@@ -19,6 +24,7 @@ class SchemeScope:
 
     Attributes:
         numbers: the step size, constants and lets.
+        exponentials: the lets among them that have one.
         functions: the right-hand sides.
         unknowns: the patterns' unknowns and the auxiliary ones.
         stages: values inside the step that are computed.
@@ -41,6 +47,7 @@ class SchemeScope:
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
         self.unknowns: list[str] = []
+        self.exponentials: set[str] = set()
         self.stages: set[str] = set()
         self.computed: set[str] = set()
         self.inside_start = False
@@ -73,9 +80,28 @@ class SchemeScope:
             return None
         if node.id in self.maps:
             return expr.Map(node.id, span=node.span)
-        if node.id == "exp" and not self.inside_start:
-            return Function("exp", "exp(s(Z[n]))", _exponential)
-        return None
+        if node.id != "exp":
+            return None
+        return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
+
+    def _exp(self, arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+        """The exponential of a number, or of a field that a value is multiplied by."""
+        if len(arguments) == 1 and arguments[0].kind is expr.Kind.FIELD and not self.inside_start:
+            return expr.Stretch(arguments[0], span=span)
+        if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
+            return None
+        if self.has_exponential(arguments[0]):
+            self._error("an exponent has no exponential in it", span, "write it without one")
+            raise Rejected
+        return expr.Exp(arguments[0], span=span)
+
+    def has_exponential(self, value: expr.Node) -> bool:
+        """Whether an exponential is in a formula, or in a let that it names."""
+        return any(
+            isinstance(node, expr.Exp)
+            or (isinstance(node, expr.Constant) and node.name in self.exponentials)
+            for node in value.walk()
+        )
 
     def _rate(self, pattern: Pattern, node: tree.Name) -> Function:
         takes = f"{node.spelling}({', '.join(self.spellings[r] + '[n]' for r in pattern.reads)})"
@@ -140,6 +166,9 @@ class SchemeScope:
         if later:
             self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
                         "lines run top to bottom")  # fmt: skip
+        elif node.id == "n":
+            help_ = "make it a constant: `scheme NAME(a) { … }`"
+            self._error("`n` counts the steps and is not a number in one", node.span, help_)
         elif node.id in self.unknowns:
             name = node.spelling
             help_ = (
@@ -163,8 +192,7 @@ class SchemeScope:
     def _declare(self, name: tree.Name) -> None:
         twin = self._shapes.twin(name.spelling)
         if name.id in RESERVED:
-            meaning = {"h": "the step size", "T": "the final time", "n": "the step's number"}
-            self._error(f"`{name.spelling}` is {meaning[name.id]} and cannot be a name",
+            self._error(f"`{name.spelling}` is {RESERVED[name.id]} and cannot be a name",
                         name.span, "choose another name")  # fmt: skip
         elif any(name.id in names for names in self._known()):
             self._error(f"`{name.spelling}` is defined twice", name.span, "choose another name")
@@ -181,10 +209,3 @@ class SchemeScope:
 
     def _error(self, message: str, span: Span, help_: str) -> None:
         self.report.error(message, span, help=help_)
-
-
-def _exponential(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-    """What multiplies a value; it is of fields, as a number has no need of it."""
-    if len(arguments) != 1 or arguments[0].kind is not expr.Kind.FIELD:
-        return None
-    return expr.Exponential(arguments[0], span=span)

@@ -1,35 +1,13 @@
-"""From a `scheme` block to a typed scheme, and the library of schemes that ship as text."""
+"""From a `scheme` block to a typed scheme."""
 
 from collections.abc import Collection
-from functools import cache
-from importlib.resources import files
 
-from odenet.diagnostics import Rejected, Report, Source
-from odenet.language import parse, tree
+from odenet.diagnostics import Rejected, Report
+from odenet.language import tree
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
 from odenet.model.typed.scheme import Pattern, Scheme, Update
-
-
-@cache
-def library() -> tuple[str, ...]:
-    """The names of the schemes that ship with odenet."""
-    folder = files("odenet") / "schemes"
-    return tuple(sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".ode")))
-
-
-@cache
-def library_scheme(name: str) -> Scheme:
-    """One scheme of the library."""
-    file = files("odenet") / "schemes" / f"{name}.ode"
-    source = Source(f"odenet/schemes/{name}.ode", file.read_text(encoding="utf-8"))
-    report = Report()
-    (block,) = parse(source, report).of(tree.Scheme)
-    scheme = elaborate_scheme(block, report)
-    report.check()
-    assert scheme is not None
-    return scheme
 
 
 def elaborate_scheme(
@@ -56,7 +34,7 @@ class SchemeReader(SchemeScope):
     def read(self) -> Scheme | None:
         """The scheme; whatever is wrong goes to the report."""
         rules = self.block.rules
-        constants = self._constants()
+        constants = self.read_constants()
         patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
         if not patterns:
             self._error("a scheme says which dynamics it takes", self.block.name.span,
@@ -65,7 +43,7 @@ class SchemeReader(SchemeScope):
         for pattern in patterns:
             self._declare(pattern.name)
             self.unknowns.append(pattern.name.id)
-        typed = tuple(self._pattern(pattern) for pattern in patterns)
+        typed = tuple(part for pattern in patterns for part in self._pattern(pattern))
         aux = [name for rule in rules if isinstance(rule, tree.Aux) for name in rule.names]
         for name in aux:
             self._declare(name)
@@ -89,7 +67,8 @@ class SchemeReader(SchemeScope):
         self._check_complete(scheme)
         return scheme
 
-    def _constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
+    def read_constants(self) -> tuple[tuple[str, expr.Node | None], ...]:
+        """The constants in the brackets after the name, with their defaults."""
         found: list[tuple[str, expr.Node | None]] = []
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
@@ -119,10 +98,31 @@ class SchemeReader(SchemeScope):
             return None
         return default
 
-    def _pattern(self, pattern: tree.Pattern) -> Pattern:
-        self._declare(pattern.function)
+    def _pattern(self, pattern: tree.Pattern) -> tuple[Pattern, ...]:
+        """The right-hand sides of an equation: one, or the summands."""
+        if pattern.order > 2:
+            self._error(
+                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
+            )
+        count = len(pattern.summands)
+        if count > 1 and pattern.damped is not None:
+            self._error("a right-hand side is a sum, or has a decay, not both",
+                        pattern.damped.span, "make the decay part of a summand")  # fmt: skip
+        reads = [self._reads(right) for right in pattern.summands]
+        decay = self._decay(pattern)
+        found = tuple(
+            Pattern(pattern.name.id, pattern.order, right.function.id, read, decay,
+                    (index, count) if count > 1 else None)
+            for index, (right, read) in enumerate(zip(pattern.summands, reads, strict=True))
+        )  # fmt: skip
+        self.functions |= {part.function: part for part in found}
+        return found
+
+    def _reads(self, right: tree.RightHandSide) -> tuple[str, ...]:
+        """The unknowns that a right-hand side reads."""
+        self._declare(right.function)
         reads: list[str] = []
-        for argument in pattern.arguments.arguments:
+        for argument in right.arguments.arguments:
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:
                 known = ", ".join(self.unknowns)
@@ -130,14 +130,7 @@ class SchemeReader(SchemeScope):
                             f"the unknowns are {known}")  # fmt: skip
                 continue
             reads.append(name.id)
-        if pattern.order > 2:
-            self._error(
-                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
-            )
-        decay = self._decay(pattern)
-        typed = Pattern(pattern.name.id, pattern.order, pattern.function.id, tuple(reads), decay)
-        self.functions[typed.function] = typed
-        return typed
+        return tuple(reads)
 
     def _decay(self, pattern: tree.Pattern) -> str | None:
         """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""
@@ -166,6 +159,8 @@ class SchemeReader(SchemeScope):
                     self._check_numbers(value)
                     self._declare(rule.name)
                     self.numbers.add(rule.name.id)
+                    if self.has_exponential(value):
+                        self.exponentials.add(rule.name.id)
                     lets.append((rule.name.id, value))
                 elif isinstance(rule, tree.Update):
                     updates.append(self._update(rule))

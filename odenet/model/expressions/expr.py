@@ -110,6 +110,13 @@ class Power(Scalar):
     exponent: Node
 
 
+@dataclass(frozen=True)
+class Exp(Scalar):
+    """The exponential of a number, in a scheme."""
+
+    exponent: Node
+
+
 # --- arithmetic of any kind ---------------------------------------------------------------------
 
 
@@ -294,7 +301,7 @@ class Slot(Field):
 
 
 @dataclass(frozen=True)
-class Exponential(Field):
+class Stretch(Field):
     """`exp(s(Z[n]))`: what multiplies a value element by element, and is never zero."""
 
     operand: Node

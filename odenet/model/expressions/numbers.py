@@ -1,10 +1,10 @@
 """The value of a scalar expression; exact as long as it is rational."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from math import isfinite
+from math import exp, isfinite
 from typing import overload
 
 from odenet.model.expressions import expr
@@ -17,10 +17,17 @@ class NotLinear(ValueError):
 
 @dataclass(frozen=True)
 class Width:
-    """A channel count: `multiple * c + constant`, where `c` is the states' channel count."""
+    """A channel count: `multiple * c + constant`, where `c` is the states' channel count.
+
+    Args:
+        multiple: of `c`.
+        constant: added to it.
+        new: whether `c` is the count after the first step of a unit, which changes it.
+    """
 
     multiple: Fraction
     constant: Fraction = Fraction(0)
+    new: bool = False
 
     def __str__(self) -> str:
         if not self.multiple:
@@ -32,15 +39,20 @@ class Width:
 
     def __add__(self, other: "Width | Fraction") -> "Width":
         other = as_width(other)
-        return Width(self.multiple + other.multiple, self.constant + other.constant)
+        return replace(
+            self,
+            multiple=self.multiple + other.multiple,
+            constant=self.constant + other.constant,
+            new=self.new or other.new,
+        )
 
     def __neg__(self) -> "Width":
-        return Width(-self.multiple, -self.constant)
+        return self * -1
 
     def __mul__(self, number: "Value | int") -> "Width":
         if not isinstance(number, Fraction | int):
             raise NotLinear("a channel count is a multiple of `c`")
-        return Width(self.multiple * number, self.constant * number)
+        return replace(self, multiple=self.multiple * number, constant=self.constant * number)
 
     def __truediv__(self, number: Fraction) -> "Width":
         return self * (1 / number)
@@ -106,6 +118,8 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
             case expr.Power():
                 base, exponent = evaluate(node.base, values), evaluate(node.exponent, values)
                 value = _power(base, exponent, node)
+            case expr.Exp():
+                value = exp(_plain(evaluate(node.exponent, values), node))
             case _:
                 raise NotANumber("a number is wanted here", node)
     except OverflowError:
@@ -134,6 +148,12 @@ def _in_range(value: Value) -> bool:
         return isfinite(value)
     parts = (value.multiple, value.constant) if isinstance(value, Width) else (value,)
     return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in parts)
+
+
+def _plain(value: Value, node: expr.Node) -> float:
+    if isinstance(value, Width):
+        raise NotANumber("`c` cannot stand in an exponent", node)
+    return float(value)
 
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:

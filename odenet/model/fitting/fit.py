@@ -1,10 +1,10 @@
 """Which unknown of a scheme's pattern each state of the dynamics belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from odenet.diagnostics import Diagnostic, Span
-from odenet.model.expressions.expr import Input, Node, State, derivative
-from odenet.model.typed.decay import decay, rest
+from odenet.model.expressions.expr import Input, Node, State, Sum, derivative
+from odenet.model.typed.decay import decay, right_hand_side, summands
 from odenet.model.typed.dialects import Language
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.program import Dynamics
@@ -32,10 +32,10 @@ def fit(
             rate.span, f"this is {name}', of first order",
         )  # fmt: skip
     system = dynamics.system(order)
-    found = _assign(list(system), {}, scheme.patterns, system)
+    found = _assign(list(system), {}, scheme, system)
     if found is None:
         return _misfit(scheme, system, span)
-    return {p.variable: tuple(s for s in system if found[s] == p.variable) for p in scheme.patterns}
+    return {name: tuple(s for s in system if found[s] == name) for name in scheme.equations}
 
 
 def reads(rate: Node) -> dict[State, Node]:
@@ -55,37 +55,40 @@ def reads_input(rate: Node) -> bool:
 def _assign(
     states: list[State],
     chosen: dict[State, str],
-    patterns: tuple[Pattern, ...],
+    scheme: Scheme,
     system: Mapping[State, Node],
 ) -> dict[State, str] | None:
     """The first assignment that fits, by trying the unknowns in order."""
     if len(chosen) == len(states):
-        return chosen if len(set(chosen.values())) == len(patterns) else None
+        return chosen if len(set(chosen.values())) == len(scheme.equations) else None
     state = states[len(chosen)]
-    for pattern in patterns:
-        trial = chosen | {state: pattern.variable}
-        if not _violations(trial, patterns, system):
-            found = _assign(states, trial, patterns, system)
+    for variable in scheme.equations:
+        trial = chosen | {state: variable}
+        if not _violations(trial, scheme, system):
+            found = _assign(states, trial, scheme, system)
             if found is not None:
                 return found
     return None
 
 
 def _violations(
-    chosen: Mapping[State, str], patterns: tuple[Pattern, ...], system: Mapping[State, Node]
+    chosen: Mapping[State, str], scheme: Scheme, system: Mapping[State, Node]
 ) -> list[tuple[State, Node, Pattern]]:
     """States read that the pattern does not let be read: (reader, place, pattern)."""
-    by_variable = {pattern.variable: pattern for pattern in patterns}
     found: list[tuple[State, Node, Pattern]] = []
     for state, variable in chosen.items():
-        pattern = by_variable[variable]
-        if pattern.decay and not _decays_alike(state, chosen, pattern, system):
-            found.append((state, system[state], pattern))
-        for other, place in reads(rest(system[state], state, pattern)).items():
-            if other in chosen and chosen[other] not in pattern.reads:
-                found.append((state, place, pattern))
-            elif other not in system:
-                found.append((state, place, pattern))
+        for pattern in scheme.equations[variable]:
+            rate = system[state]
+            if pattern.part and summands(rate, pattern.part[1]) is None:
+                found.append((state, rate, pattern))
+                break
+            if pattern.decay and not _decays_alike(state, chosen, pattern, system):
+                found.append((state, rate, pattern))
+            for other, place in reads(right_hand_side(rate, state, pattern)).items():
+                if other in chosen and chosen[other] not in pattern.reads:
+                    found.append((state, place, pattern))
+                elif other not in system:
+                    found.append((state, place, pattern))
     return found
 
 
@@ -103,14 +106,17 @@ def _decays_alike(
 def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnostic:
     """The dynamics do not fit: the first thing that is read and should not be."""
     states = list(system)
-    variables = [pattern.variable for pattern in scheme.patterns]
+    variables = list(scheme.equations)
     if len(states) < len(variables):
         return Diagnostic(
             f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
             span, f"takes {takes(scheme)}",
         )  # fmt: skip
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
-    violations = _violations(chosen, scheme.patterns, system)
+    violations = _violations(chosen, scheme, system)
+    if violations and _is_undivided(violations[0], system):
+        state, _, pattern = violations[0]
+        return _undivided(scheme, system[state], state, pattern)
     if not violations or len(states) > len(variables) or scheme.decays:
         return Diagnostic(
             f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
@@ -128,15 +134,40 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     )  # fmt: skip
 
 
+def _is_undivided(violation: tuple[State, Node, Pattern], system: Mapping[State, Node]) -> bool:
+    """Whether an equation does not fit for not being a sum."""
+    state, _, pattern = violation
+    return pattern.part is not None and summands(system[state], pattern.part[1]) is None
+
+
+def _undivided(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Diagnostic:
+    """An equation is not a sum of as many terms as the scheme takes."""
+    assert pattern.part is not None
+    given = len(rate.terms) if isinstance(rate, Sum) else 1
+    terms = "not a sum" if given == 1 else f"a sum of {given} terms"
+    names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
+    return Diagnostic(
+        f"{scheme.name} takes {takes(scheme)}, and "
+        f"{derivative(state.written, pattern.order)} is {terms}",
+        rate.span,
+        help=f"write {' + '.join(['( … )'] * pattern.part[1])}, "
+        f"in this order for {' and '.join(names)}",
+    )
+
+
 def shape(scheme: Scheme) -> str:
     """The `for` line of a scheme in the letters Y, Z and F, G, so that equal ones are equal."""
-    names = {p.variable: f"Y{i + 1}" for i, p in enumerate(scheme.patterns)}
-    names |= {p.function: f"F{i + 1}" for i, p in enumerate(scheme.patterns)}
-    if len(scheme.patterns) <= 2:
-        letters = zip(scheme.patterns, "YZ", "FG", strict=False)
-        names = {k: v for p, y, f in letters for k, v in ((p.variable, y), (p.function, f))}
+    names = _letters(scheme.equations, "YZ", "Y")
+    names |= _letters((p.function for p in scheme.patterns), "FG", "F")
     names |= dict.fromkeys(scheme.decays, "γ")
     return Notation(Language(names)).for_line(scheme)
+
+
+def _letters(names: Iterable[str], few: str, many: str) -> dict[str, str]:
+    """A letter for each name; where there are more names than letters, one with numbers."""
+    listed = list(names)
+    short = len(listed) <= len(few)
+    return {n: few[i] if short else f"{many}{i + 1}" for i, n in enumerate(listed)}
 
 
 def takes(scheme: Scheme) -> str:

@@ -1,30 +1,60 @@
 """Whether the flow fits where the net puts it: the channels that reach it, and its step size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from odenet.diagnostics import Report
 from odenet.model.expressions.numbers import Width, fixed
-from odenet.model.tables.layers import Layer, LayerError
+from odenet.model.tables.layers import Arguments, Layer, LayerError, Shape
 from odenet.model.tables.parameters import DeclaredParameter
-from odenet.model.typed.program import Dynamics, MapDefinition, flows_of
-from odenet.model.typed.scheme import Scheme
-
-FlowShape = Callable[[Width], Width | LayerError]
+from odenet.model.typed.entry import EntryMap, entry_maps, unit_channels
+from odenet.model.typed.program import Discretisation, Dynamics, MapDefinition, flows_of
 
 
-def flow_shape(dynamics: Dynamics) -> FlowShape:
-    """The channels after a flow, from those before it."""
+@dataclass(frozen=True)
+class FlowShape:
+    """The shapes after flows and units.
 
-    def after(channels: Width) -> Width | LayerError:
-        parts = dynamics.parts
+    Args:
+        dynamics: the equations; None when they have an error, and nothing is checked.
+    """
+
+    dynamics: Dynamics | None
+
+    def after_flow(self, before: Shape) -> Shape:
+        """The shape after a flow; raises LayerError where the channels do not fall into states."""
+        if self.dynamics is None:
+            return before
+        channels = self.dynamics.width_out.at(self._state_channels(before))
+        return Shape(fixed(channels), before.space)
+
+    def after_unit(self, arguments: Arguments, before: Shape) -> Shape:
+        """The shape after a unit; raises LayerError where it cannot enter with that."""
+        space = tuple(-(-n // arguments["stride"]) for n in before.space)
+        after = Shape(arguments["C"], space)
+        if self.dynamics is None:
+            return after
+        if after.channels.multiple:
+            return after  # reported as what a net cannot use
+        if not before.space and arguments["stride"] > 1:
+            raise LayerError(f"a stride needs an image, but {before} is a plain vector")
+        old, new = self._state_channels(before), unit_channels(self.dynamics, after.channels)
+        if new < old and arguments["shortcut"] != "conv":
+            raise LayerError(
+                f"a unit with {new} channels for each state would take some of {old} away",
+                "zero channels are added only; `shortcut = conv` learns how to reduce them",
+            )
+        return after
+
+    def _state_channels(self, shape: Shape) -> int:
+        assert self.dynamics is not None
+        parts, channels = self.dynamics.parts, shape.channels
         if channels.constant % parts:
-            return LayerError(
+            raise LayerError(
                 f"{channels} channels do not fall into {parts} equal parts, one for each state",
                 f"make the channel count a multiple of {parts}",
             )
-        return fixed(dynamics.width_out.at(int(channels.constant) // parts))
-
-    return after
+        return int(channels.constant) // parts
 
 
 class Flows:
@@ -34,7 +64,7 @@ class Flows:
         dynamics: the equations.
         parameters: what they learn.
         maps: the maps they use.
-        scheme: their discretisation, None when it has an error.
+        chosen: their discretisation, None when it has an error.
         report: takes what is wrong.
     """
 
@@ -43,13 +73,13 @@ class Flows:
         dynamics: Dynamics,
         parameters: Mapping[str, DeclaredParameter],
         maps: Mapping[str, MapDefinition],
-        scheme: Scheme | None,
+        chosen: Discretisation | None,
         report: Report,
     ):
         self.dynamics = dynamics
         self.parameters = parameters
         self.maps = maps
-        self.scheme = scheme
+        self.chosen = chosen
         self.report = report
 
     def check(self, layers: Sequence[Layer]) -> None:
@@ -59,6 +89,8 @@ class Flows:
             first = first or layer
             self._place(layer, first)
             self._flow(layer)
+            if layer.name == "unit":
+                self._unit(layer)
 
     def _place(self, layer: Layer, first: Layer) -> None:
         """Report a flow whose values have another number of axes than its equations."""
@@ -78,9 +110,31 @@ class Flows:
         if wrong:
             message = f"with {c} channels for each state, {wrong}"
             self.report.error(message, layer.span, help="change the channels before the flow")
-        if layer.arguments["h"] and self.scheme is not None and not self.scheme.uses_step_size:
-            message = f"{self.scheme.name} has no step size"
+        scheme = self.chosen.scheme if self.chosen else None
+        if layer.arguments["h"] and scheme is not None and not scheme.uses_step_size:
+            message = f"{scheme.name} has no step size"
             self.report.error(message, layer.span, help="leave out `h`")
+
+    def _unit(self, layer: Layer) -> None:
+        """Report a unit whose first step cannot be built, or whose others cannot."""
+        if self.dynamics.exogenous:
+            message = "a unit changes the shape, and the equations read the input `u` at every step"
+            self.report.error(message, layer.span, help="write the change before a `flow`")
+            return
+        old = int(layer.before.channels.constant) // self.dynamics.parts
+        new = unit_channels(self.dynamics, layer.after.channels)
+        entering = self.chosen and entry_maps(
+            self.dynamics, self.parameters, self.maps, self.chosen
+        )
+        wrong = next(self._misfits(new), "")
+        for name, entry in (entering or {}).items():
+            wrong = wrong or next(_entry_misfits(name, entry, old, new), "")
+            if layer.arguments["stride"] > 1 and not entry.can_stride:
+                message = f"no layer of `{name}` can have the stride of this unit"
+                self.report.error(message, layer.span, help="a convolution of odd size can")
+        if wrong:
+            message = f"with {new} channels for each state, after {old}, {wrong}"
+            self.report.error(message, layer.span, help="change the channels of the unit")
 
     def _misfits(self, c: int) -> Iterator[str]:
         """Why something cannot be built for states of `c` channels."""
@@ -91,6 +145,13 @@ class Flows:
             for layer in definition.layers:
                 widths = (layer.before.channels, layer.after.channels)
                 yield from _misfit(name, widths, layer.groups, c)
+
+
+def _entry_misfits(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
+    """Why a map cannot be built for the first step of a unit."""
+    for layer in entry.layers:
+        for width in (layer.before.channels, layer.after.channels):
+            yield from _misfit(name, [width], layer.groups, new if width.new else old)
 
 
 def _misfit(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:

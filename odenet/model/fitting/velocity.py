@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic, Span
 from odenet.language import tree
-from odenet.model.elaboration.schemes import cost, library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import fit
 from odenet.model.typed.program import Dynamics
@@ -72,5 +73,5 @@ def _first_order(dynamics: Dynamics, place: Span) -> list[str]:
         and all(pattern.order == 1 for pattern in scheme.patterns)
         and not isinstance(fit(scheme, dynamics, place), Diagnostic)
     ]
-    found.sort(key=lambda scheme: (-len(scheme.patterns), cost(scheme)))
+    found.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
     return [scheme.name for scheme in found[:MOST_NAMED]]

@@ -8,13 +8,14 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
-from odenet.model.expressions.numbers import Width
-from odenet.model.fitting.flows import Flows, FlowShape, flow_shape
+from odenet.model.elaboration.made import Invert
+from odenet.model.fitting.flows import Flows, FlowShape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
+from odenet.model.reading.step_constants import check_ramps, check_steps
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -29,6 +30,7 @@ def build(
     file: tree.File,
     used: Sequence[tree.File],
     settings: Mapping[str, Any],
+    invert: Invert,
     report: Report,
 ) -> Model:
     """The typed program of a file.
@@ -37,6 +39,7 @@ def build(
         file: its syntax tree.
         used: the files that it uses, those that they use before them.
         settings: values from outside, by name.
+        invert: the inverse of a scheme, which a later stage derives.
         report: takes what is wrong.
 
     Raises:
@@ -44,22 +47,26 @@ def build(
     """
     before = report.errors
     outside = Settings(settings, report)
-    declared = Declarations(file, used, report)
+    declared = Declarations(file, used, invert, report)
     scope = declared.scope
     outside.apply_to_lets(scope)
     dynamics = read_dynamics(file, scope, report)
     sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
     claims = _claims(declared, report)
-    shape = flow_shape(dynamics) if sound else _same
+    shape = FlowShape(dynamics if sound else None)
     net, input_shape, maps = _pipelines(declared, shape, report)
     scheme = discretisation.scheme if discretisation else None
     if sound:
-        Flows(dynamics, scope.parameters, maps, scheme, report).check(net)
+        Flows(dynamics, scope.parameters, maps, discretisation, report).check(net)
     declared.check_used()
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
-    recipe = _recipe(declared, outside, report)
+    recipe = _recipe(declared, outside, discretisation, report)
+    if discretisation is not None:
+        check_steps(discretisation, net, report)
+        if file.of(tree.Train):
+            check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()
@@ -82,10 +89,6 @@ def build(
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
     )
-
-
-def _same(channels: Width) -> Width:
-    return channels
 
 
 def _settable(discretisation: Discretisation | None) -> list[str]:
@@ -144,7 +147,9 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     return net, input_shape, maps
 
 
-def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe:
+def _recipe(
+    declared: Declarations, outside: Settings, chosen: Discretisation | None, report: Report
+) -> Recipe:
     """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
@@ -157,8 +162,24 @@ def _recipe(declared: Declarations, outside: Settings, report: Report) -> Recipe
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = outside.take(recipe_keys(), declared.values)
+    length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
+    replacing = [entry for entry in replacing if entry.key not in length[:-1]]
     replaced = {entry.key for entry in replacing}
-    recipe, problems = check_recipe([e for e in entries if e.key not in replaced] + replacing)
+    if length:
+        replaced |= {"epochs", "steps"}
+    entries = [e for e in entries if e.key not in replaced] + replacing
+    recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)
+    if recipe.levels and chosen is not None:
+        _check_levels(chosen, next(e for e in entries if e.key == "levels"), report)
     return recipe
+
+
+def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
+    """Report levels that no flow of the scheme can be refined at."""
+    why, cure = chosen.unrefinable
+    if not chosen.scheme.uses_step_size:
+        why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
+    if why:
+        report.error(f"levels cannot refine the flows: {why}", entry.value_span, help=cure)

@@ -4,32 +4,31 @@ from collections.abc import Sequence
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.schemes import elaborate_scheme, library
+from odenet.model.elaboration.made import Invert
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
+from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.parameters import PARAMETERS, TYPES, declare
-from odenet.model.typed.scheme import Scheme
 
 
 class Declarations:
     """Reads the declarations of a file, and the schemes and lets of the files it uses.
 
     Attributes:
-        schemes: the schemes that these files define; None for one with an error.
+        schemes: the schemes that these files define, and the library.
         lost: statements that could not be parsed.
     """
 
-    def __init__(self, file: tree.File, used: Sequence[tree.File], report: Report):
+    def __init__(self, file: tree.File, used: Sequence[tree.File], invert: Invert, report: Report):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
         self.values = Values(self.scope, report)
-        self.schemes: dict[str, Scheme | None] = {}
         self.lost: tuple[tree.Lost, ...] = ()
         for other in [*used, file]:
             self._note_lost(other)
-            self._schemes(other)
+        self.schemes = SchemeTable([*used, file], self.scope, invert, report)
         for other in used:
             self._declare(tree.File(other.of(tree.Let), span=other.span))
         self._declare(file)
@@ -49,19 +48,6 @@ class Declarations:
             nameless = statement.kind in ("state", "param", "shared", "map", "let", "aux")
             hides_names = statement.kind == "use" or (nameless and not statement.declares)
             self.scope.incomplete = self.scope.incomplete or hides_names
-
-    def _schemes(self, file: tree.File) -> None:
-        for lost in file.of(tree.Lost):
-            if lost.kind == "scheme" and lost.declares:
-                self.schemes[lost.declares[0]] = None
-        for block in file.of(tree.Scheme):
-            name = block.name
-            if name.id in self.schemes or name.id in library():
-                where = "ships with odenet" if name.id in library() else "is defined already"
-                message = f"a scheme `{name.spelling}` {where}"
-                self.report.error(message, name.span, help="choose another name")
-            maps = {statement.name.id for statement in self.file.of(tree.Map)}
-            self.schemes[name.id] = elaborate_scheme(block, self.report, maps)
 
     def _declare(self, file: tree.File) -> None:
         """Note the names of a file in the order of its text."""

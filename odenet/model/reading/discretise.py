@@ -6,8 +6,10 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic, Rejected, Report, suggest
 from odenet.language import tree
+from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.made import split_use
 from odenet.model.elaboration.scheme_scope import SchemeScope
-from odenet.model.elaboration.schemes import cost, library, library_scheme
+from odenet.model.elaboration.schemes import cost
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
@@ -15,11 +17,13 @@ from odenet.model.fitting.fit import fit, shape
 from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.settings import Settings
+from odenet.model.reading.step_constants import is_step_constant, read_step_constant
 from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject
 from odenet.model.typed.components import mixed_groups
 from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Discretisation, Dynamics
 from odenet.model.typed.scheme import ADAPTIVE, Scheme
+from odenet.model.typed.step_constants import StepConstant, in_use
 
 STEP = Parameter(Number(0, open_low=True, double=True), "is the step size", 0.0)
 HORIZON = Parameter(
@@ -45,9 +49,9 @@ def read_discretisation(
     if line is None:
         return None
     try:
-        call = declared.values.call(line.scheme, "a scheme")
-        scheme = find_scheme(call, declared, report)
-        constants = _Constants(call, scheme, report).read(declared.values, outside)
+        call, scheme = _scheme_in_use(line.scheme, declared)
+        read = _Constants(call, scheme, report)
+        constants = read.read(declared.values, outside)
         starts = _starts(line, scheme, declared, report)
     except Rejected:
         return None
@@ -83,6 +87,7 @@ def read_discretisation(
         exact=line.exact,
         span=line.span,
         tolerance=None if rtol is None else (rtol, rtol if atol is None else atol),
+        varying=read.varying,
     )
 
 
@@ -111,21 +116,17 @@ def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
     return lines[0] if len(lines) == 1 else None
 
 
-def find_scheme(call: Call, declared: Declarations, report: Report) -> Scheme:
-    """A scheme of the file or of the library, by name; raises Rejected."""
-    if call.name in declared.schemes:
-        scheme = declared.schemes[call.name]
-        if scheme is None:
-            raise Rejected
-        return scheme
-    if call.name in library():
-        return library_scheme(call.name)
-    if not declared.scope.incomplete:
-        known = sorted([*library(), *declared.schemes])
-        help_ = suggest(call.name, known)
-        help_ = help_ or f"known: {', '.join(known)}; or write `scheme {call.name} {{ … }}`"
-        report.error(f"unknown scheme `{call.name}`", call.word, help=help_)
-    raise Rejected
+def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Scheme]:
+    """A scheme by name, or made in place, with the values of its constants; raises Rejected."""
+    made = split_use(node)
+    if made is None:
+        call = declared.values.call(node, "a scheme")
+        return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.word))
+    head, group = made
+    scheme = declared.schemes.made(head)
+    name = tree.Name(scheme.name, scheme.name, span=head.span)
+    use = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
+    return declared.values.call(use, "a scheme"), scheme
 
 
 class _Constants:
@@ -142,6 +143,7 @@ class _Constants:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
         self.before = report.errors
+        self.varying: dict[str, StepConstant] = {}
 
     @property
     def failed(self) -> bool:
@@ -162,7 +164,7 @@ class _Constants:
                 value, place = given[name]
                 meaning = f"in {self.scheme.name} {parameter.meaning}"
                 about = Subject(self.shown[name], meaning, place, self.report.add)
-                found[name] = value if parameter.kind.check(value, about) is not None else None
+                found[name] = self._value(name, value, about)
         for name, default in self.scheme.constants:
             if name in self.form and name not in given:
                 found[name] = self._default(name, default)
@@ -177,12 +179,34 @@ class _Constants:
         if "atol" in given and "rtol" not in given:
             help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
             self.report.error("an error is allowed by `rtol`", given["atol"][1], help=help_)
+        if self.varying and "rtol" in given:
+            constant = next(iter(self.varying.values()))
+            message = "steps to a tolerance take numbers that are the same in all of them"
+            self.report.error(message, constant.span, help="remove rtol, or write one number")
         if self.failed:
             raise Rejected
-        self._check_numbers(found)
+        for at in in_use(found, self.varying, self._lengths()):
+            self._check_numbers(at.numbers, at.where if self.varying else "")
         return found
 
-    def _check_numbers(self, values: Mapping[str, Any]) -> None:
+    def _value(self, name: str, value: Any, about: Subject) -> Any:
+        """A number; one of its numbers for what differs from step to step. None if it is wrong."""
+        kind = self.form[name].kind
+        assert isinstance(kind, Number)
+        if not is_step_constant(value) or name in ("T", "rtol", "atol"):
+            return value if kind.check(value, about) is not None else None
+        constant = read_step_constant(value, kind, about)
+        if constant is None:
+            return None
+        self.varying[name] = constant
+        return constant.number
+
+    def _lengths(self) -> list[int]:
+        """How many steps to look at: those that lists have, else one."""
+        lengths = {constant.length or 1 for constant in self.varying.values()}
+        return [min(lengths, default=1)]
+
+    def _check_numbers(self, values: Mapping[str, Any], step: str) -> None:
         """Evaluate the numbers of the scheme, as far as they are known without the step size."""
         known = {name: value for name, value in values.items() if value is not None}
 
@@ -199,6 +223,7 @@ class _Constants:
         except NotANumber as error:
             given = ", ".join(f"{self.shown[n]} = {v}" for n, v in values.items() if v is not None)
             where = f"in {self.scheme.name} with {given}: {error}" if given else str(error)
+            where = f"{step}: {where}" if step else where
             self.report.reject(where, self.call.span)
 
     def _given(self) -> dict[str, tuple[Any, Any]]:

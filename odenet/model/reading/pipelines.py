@@ -1,6 +1,7 @@
 """The layers of `net` and `map`, with the shape after each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -10,7 +11,8 @@ from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.layers import LAYERS, NAMES, Layer, LayerError, Shape
+from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
+from odenet.model.tables.structure import NAMES, RESIDUAL
 
 
 class Pipelines:
@@ -18,7 +20,7 @@ class Pipelines:
 
     Args:
         values: reads the arguments.
-        flow_shape: the channels after a flow for the channels before it.
+        flow_shape: the shapes after flows and units.
         report: takes what is wrong.
     """
 
@@ -96,7 +98,7 @@ class Pipelines:
         call = self.values.call(node, "a layer")
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
-        if in_map and call.name in ("input", "flow", "residual"):
+        if in_map and call.name in ("input", "flow", "unit", "residual"):
             self._fail(node, f"`{call.name}` cannot be used in a map", "it belongs in `net = …`")
         if call.name == "input":
             self._fail(node, "`input` can only begin a net", "remove it")
@@ -121,7 +123,7 @@ class Pipelines:
             self._fail(
                 node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
             )
-        groups = 1 if call.name == "flow" else LAYERS[call.name].groups(call.kwargs)
+        groups = LAYERS[call.name].groups(call.kwargs) if call.name in LAYERS else 1
         return Layer(
             name=call.name,
             arguments=call.kwargs,
@@ -133,17 +135,18 @@ class Pipelines:
         )
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
-        if call.name != "flow":
-            return LAYERS[call.name].shape(call.kwargs, shape)
-        after = self.flow_shape(shape.channels)
-        if isinstance(after, LayerError):
-            raise after
-        return Shape(after, shape.space)
+        if call.name == "flow":
+            return self.flow_shape.after_flow(shape)
+        if call.name == "unit":
+            return self.flow_shape.after_unit(call.kwargs, shape)
+        return LAYERS[call.name].shape(call.kwargs, shape)
 
     def _residual(self, call: Call, node: tree.Expr, shape: Shape | None) -> Layer | None:
-        """`residual(LAYERS)`: the layers' result plus the input, subsampled and widened to fit."""
-        if len(call.args) != 1 or call.kwargs:
+        """`residual(LAYERS)`: the layers' result plus the input, which the shortcut makes fit."""
+        if len(call.args) != 1:
             self._fail(node, "residual takes a pipeline", "write `residual(bn -> relu -> conv(3))`")
+        options = replace(call, args=(), places={k: call.places[k] for k in call.kwargs})
+        options = self.values.checked(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         inside = node.factors[1][1].arguments[0].value
         single: Any = inside
@@ -151,17 +154,18 @@ class Pipelines:
         inner = self._layers(nodes, shape, in_map=False)
         assert shape is not None
         after = inner[-1].after
-        fits = (
-            len(after.space) == len(shape.space)
-            and after.channels.constant >= shape.channels.constant
+        narrower = after.channels.constant < shape.channels.constant
+        fits = len(after.space) == len(shape.space) and (
+            not narrower or options["shortcut"] == "conv"
         )
         strides = {-(-a // b) for a, b in zip(shape.space, after.space, strict=False)}
         if not fits or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
+            help_ += "; `shortcut = conv` may reduce them" if narrower else ""
             self._fail(node, f"the input {shape} cannot be added to {after}", help_)
         return Layer(
             name="residual",
-            arguments={"stride": max(strides, default=1)},
+            arguments={"stride": max(strides, default=1), **options},
             before=shape,
             after=after,
             inner=inner,

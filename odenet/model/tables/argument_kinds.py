@@ -188,6 +188,24 @@ class Several:
 
 
 @dataclass(frozen=True)
+class WordOr:
+    """A word, or a value of another kind."""
+
+    word: str
+    kind: ArgumentKind
+
+    def words(self) -> str:
+        """The word in quotes, and what else."""
+        return f"`{self.word}`, or {self.kind.words()}"
+
+    def check(self, value: Any, subject: Subject) -> Any:
+        """The word, or the value as its kind takes it."""
+        if value == self.word or (isinstance(value, Call) and value.name == self.word):
+            return self.word
+        return self.kind.check(value, subject)
+
+
+@dataclass(frozen=True)
 class Parameter:
     """An argument of a form: its kind, its meaning, and its default (None: must be given)."""
 

@@ -64,6 +64,7 @@ RULES = Choice(
     "initialisation",
     {
         "he": {},
+        "default": {},
         "xavier": {},
         "orthogonal": {},
         "zeros": {},
@@ -73,6 +74,14 @@ RULES = Choice(
         "constant": {"value": Parameter(ANY, "is the value")},
     },
 )
+
+
+def init_code(call: Call) -> str:
+    """A rule as the argument that odenet.runtime takes."""
+    if call.kwargs:
+        (argument,) = call.kwargs.values()
+        return f'("{call.name}", {argument:g})'
+    return f'"{call.name}"'
 
 
 def init(rule: str) -> Parameter:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
-from odenet.model.tables.argument_kinds import Choice, Number, Parameter
-from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
+from odenet.model.tables.argument_kinds import Number, Parameter
+from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 
-__all__ = ["LAYERS", "NAMES", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
+__all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
 SAME = fixed(-1)  # "as many as come in"
 
@@ -44,7 +44,13 @@ def _conv_code(layer: Layer, width: Callable[[Width], str]) -> str:
     options += [f"{key}={a[key]}" for key in ("stride", "dilation", "groups") if a[key] != 1]
     options += ["bias=False"] if a["bias"] == "no" else []
     arguments = [width(layer.before.channels), width(layer.after.channels), str(a["k"]), *options]
-    return f"nn.Conv{len(layer.before.space)}d({', '.join(arguments)})"
+    return _initialised(f"nn.Conv{len(layer.before.space)}d({', '.join(arguments)})", layer)
+
+
+def _initialised(code: str, layer: Layer) -> str:
+    """The code of a layer whose weights begin by a rule; torch's own is what it does by itself."""
+    rule = layer.arguments["init"]
+    return code if rule.name == "default" else f"initialised({code}, {init_code(rule)})"
 
 
 def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -58,7 +64,8 @@ def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 def _dense_code(layer: Layer, width: Callable[[Width], str]) -> str:
     bias = ", bias=False" if layer.arguments["bias"] == "no" else ""
-    return f"nn.Linear({width(layer.before.channels)}, {width(layer.after.channels)}{bias})"
+    code = f"nn.Linear({width(layer.before.channels)}, {width(layer.after.channels)}{bias})"
+    return _initialised(code, layer)
 
 
 def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
@@ -164,6 +171,7 @@ ROWS = (
             "groups": Parameter(COUNT, "counts the groups of channels", 1),
             "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
             "bias": Parameter(YES, _BIAS, "no"),
+            "init": init("default"),
         },
         _conv_code,
         _conv_shape,
@@ -176,7 +184,7 @@ ROWS = (
     LayerKind(
         "dense",
         "full matrix, on vectors",
-        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes")},
+        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes"), "init": init("default")},
         _dense_code,
         _dense_shape,
         numerics.linear_tensors,
@@ -312,14 +320,3 @@ class _Layers(Mapping[str, LayerKind]):
 
 OWN_LAYERS = {row.name: row for row in ROWS}
 LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
-
-# `input`, `flow` and `residual` are in pipelines too; they are more than a row of code
-# (odenet/model/reading/pipelines.py).
-STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
-    "flow": {
-        "N": Parameter(COUNT, "counts its steps"),
-        "h": Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0),
-    },
-}
-
-NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))

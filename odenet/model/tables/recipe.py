@@ -18,6 +18,7 @@ from odenet.model.tables.argument_kinds import (
     Several,
     Subject,
     Word,
+    WordOr,
     show,
 )
 from odenet.model.tables.data_sets import DATA_SETS
@@ -69,6 +70,12 @@ OPTIMIZERS = Choice(
 
 WARMUP = Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0)
 
+RESTARTS = Parameter(
+    WordOr("levels", Several(COUNT, increasing=True)),
+    "lists the epochs at which the schedule starts anew",
+    "levels",
+)
+
 SCHEDULES = Choice(
     "schedule",
     {
@@ -79,8 +86,13 @@ SCHEDULES = Choice(
             ),
             "factor": Parameter(SHARE, "multiplies the rate at each cut", 0.1),
             "warmup": WARMUP,
+            "restarts": RESTARTS,
         },
-        "cosine": {"to": Parameter(AMOUNT, "is the last learning rate", 0.0), "warmup": WARMUP},
+        "cosine": {
+            "to": Parameter(AMOUNT, "is the last learning rate", 0.0),
+            "warmup": WARMUP,
+            "restarts": RESTARTS,
+        },
     },
 )
 
@@ -137,6 +149,10 @@ class Recipe:
     ] = ()
     batch: Annotated[int, Key(COUNT, "counts the samples per step, over all devices")] = 128
     epochs: Annotated[int, Key(COUNT, "counts passes over the data")] = 30
+    steps: Annotated[
+        int,
+        Key(Number(0, whole=True), "counts the optimizer's steps in place of epochs, 0 for epochs"),
+    ] = 0
     repeat: Annotated[int, Key(COUNT, "counts how often an epoch goes through the data")] = 1
     optimizer: Annotated[Call, Key(OPTIMIZERS, "turns gradients into steps")] = ADAMW
     schedule: Annotated[Call, Key(SCHEDULES, "moves the learning rate over the epochs")] = COSINE
@@ -237,7 +253,10 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
 
 def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
     """Values that are fine by themselves and not beside each other."""
-    if recipe.levels and recipe.levels[-1] >= recipe.epochs:
+    if "steps" in spans and "epochs" in spans and recipe.steps:
+        message = "steps and epochs both say how long training takes"
+        yield Diagnostic(message, spans["steps"], help="remove one of them")
+    if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
         yield Diagnostic(
             f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
             spans["levels"],

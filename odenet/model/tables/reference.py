@@ -9,13 +9,18 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call, Parameter
 from odenet.model.tables.arguments import RULES
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.layers import LAYERS, NAMES, SAME
+from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
+from odenet.model.tables.structure import NAMES, RESIDUAL
 
 _STRUCTURE = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
-    "residual": "the result of the layers plus their input; where the layers shrink the image or "
-    "add channels, the input is subsampled and zero channels are added (He et al. 2016, option A)",
+    "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
+    "coarser map, see below",
+    "residual": "the result of the layers plus their input, then an activation; where the layers "
+    "shrink the image or change the channels, the shortcut takes every stride-th value, or "
+    "averages, and adds zero channels (He et al. 2016, option A), or is a convolution with one "
+    "point and a batch norm (option B)",
 }
 
 
@@ -62,8 +67,12 @@ def layers() -> list[str]:
         (f"`{signature(n, NAMES.forms[n])}`", _yes(LAYERS[n].in_map), LAYERS[n].meaning)
         for n in own
     ]
-    rows.append((f"`{signature('flow', NAMES.forms['flow'])}`", "no", _STRUCTURE["flow"]))
-    rows.append(("`residual(LAYERS)`", "no", _STRUCTURE["residual"]))
+    for name in ("flow", "unit"):
+        rows.append((f"`{signature(name, NAMES.forms[name])}`", "no", _STRUCTURE[name]))
+    options = signature("residual", RESIDUAL.forms["residual"])
+    rows.append(
+        (f"`{options.replace('(', '(LAYERS, ')}`", "no", _STRUCTURE["residual"]),
+    )
     return _table(("layer", "in a `map`", "what it does"), rows)
 
 

@@ -101,7 +101,7 @@ def _leaves(node: Node) -> Iterator[Node]:
     """
     if isinstance(node, expr.Slot | expr.Stage | expr.Rate):
         yield node
-    elif not isinstance(node, expr.Exponential):
+    elif not isinstance(node, expr.Stretch):
         for child in node.children():
             yield from _leaves(child)
 
@@ -114,7 +114,7 @@ def _sums(scheme: Scheme, owners: Mapping[str, str]) -> Iterator[tuple[Span | No
         for leaf in _leaves(value):
             if target in owners and _name(scheme, leaf) in owners:
                 yield place, owners[target], leaf
-        for factor in (node for node in value.walk() if isinstance(node, expr.Exponential)):
+        for factor in (node for node in value.walk() if isinstance(node, expr.Stretch)):
             for leaf in _leaves(factor.operand):
                 if target in owners and _name(scheme, leaf) in owners:
                     yield place, owners[target], leaf

@@ -1,7 +1,8 @@
-"""Decays that a scheme integrates by itself: `Y'' = F(Y) - γ Y'` and `Y' = F(Y) - γ Y`.
+"""Equations that a scheme takes apart: `Y' = F(Y) - γ Y`, `Y'' = F(Y) - γ Y'`, `Y' = F(Y) + G(Y)`.
 
-A pattern with a decay takes an equation apart: the terms that are a number times the damped unknown
-are its γ, the others are F.
+Of an equation with a decay, the terms that are a number times the damped unknown are its γ, the
+others are F. Of one that is a sum, the first term is F, the second G: terms that belong together
+are in brackets, or have a name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,37 @@ def decays_of(
         if pattern.decay and value is not None:
             found[pattern.decay] = value
     return found
+
+
+def summands(rate: Node, count: int) -> tuple[Node, ...] | None:
+    """The terms of a right-hand side that is written as a sum of so many; None for any other."""
+    if not isinstance(rate, expr.Sum) or len(rate.terms) != count:
+        return None
+    return tuple(
+        term if sign > 0 else expr.Sum(((-1, term),), span=term.span) for sign, term in rate.terms
+    )
+
+
+def right_hand_side(rate: Node, state: State, pattern: Pattern) -> Node:
+    """F of a pattern: the equation without its decay, or one summand of it."""
+    if pattern.part is None:
+        return rest(rate, state, pattern)
+    index, count = pattern.part
+    found = summands(rate, count)
+    assert found is not None  # the scheme fits the equation
+    return found[index]
+
+
+def right_hand_sides(
+    system: Mapping[State, Node], scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
+) -> dict[tuple[State, str], Node]:
+    """The right-hand sides that a scheme names, by state and function."""
+    return {
+        (state, p.function): right_hand_side(rate, state, p)
+        for state, rate in system.items()
+        for p in scheme.patterns
+        if state in groups[p.variable]
+    }
 
 
 def without_decay(

@@ -3,6 +3,7 @@
 The printer knows where brackets are needed; a dialect (dialects.py) what the pieces look like.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -40,12 +41,16 @@ class Notation:
         """A line of a scheme, `target = value`."""
         return f"{self.show(update.target)} = {self.show(update.value)}"
 
-    def pattern(self, pattern: Pattern) -> str:
-        """One equation of a `for` line, `Y'' = F(Y) - γ Y'`."""
-        rate = self.dialect.call(self.name(pattern.function), [*map(self.name, pattern.reads)])
-        decay = self.decay(pattern) if pattern.decay else ""
-        left = self.dialect.derivative(pattern.variable, pattern.order)
-        return f"{left} = {rate}{decay and f' - {decay}'}"
+    def pattern(self, parts: Sequence[Pattern]) -> str:
+        """One equation of a `for` line, `Y'' = F(Y) - γ Y'` or `Y' = F(Y) + G(Y)`."""
+        first = parts[0]
+        left = self.dialect.derivative(first.variable, first.order)
+        decay = f" - {self.decay(first)}" if first.decay else ""
+        return f"{left} = {' + '.join(map(self.right_hand_side, parts))}{decay}"
+
+    def right_hand_side(self, pattern: Pattern) -> str:
+        """`F(Y, Z)`."""
+        return self.dialect.call(self.name(pattern.function), [*map(self.name, pattern.reads)])
 
     def decay(self, pattern: Pattern) -> str:
         """`γ Y'`: what the decay of a pattern takes off."""
@@ -55,7 +60,7 @@ class Notation:
 
     def for_line(self, scheme: Scheme) -> str:
         """The dynamics that a scheme takes."""
-        return ", ".join(map(self.pattern, scheme.patterns))
+        return ", ".join(map(self.pattern, scheme.equations.values()))
 
     def _show(self, node: Node) -> tuple[str, int]:
         """The text of a formula and how tightly it binds."""
@@ -107,10 +112,12 @@ class Notation:
                 return write.call(self.show(function), [self.show(operand)])
             case expr.Rate(function, arguments):
                 return write.call(self.name(function), [*map(self.show, arguments)])
-            case expr.Exponential(operand):
+            case expr.Stretch(operand):
                 return write.call(write.word("exp"), [self.show(operand)])
             case expr.Concat(parts):
                 return write.call(write.word("concat"), [*map(self.show, parts)])
+            case expr.Exp(exponent):
+                return write.call(write.word("exp"), [self.show(exponent)])
             case expr.Split(operand):
                 return write.call(write.word("split"), [self.show(operand)])
             case (

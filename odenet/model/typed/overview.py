@@ -79,10 +79,10 @@ def _roles(model: Model) -> Mapping[State, str]:
     scheme, groups = model.scheme, model.discretisation.groups
     spelled = Notation(Language(scheme.spellings))
     return {
-        State(state.name): f"{spelled.name(p.function)} of {scheme.name}, for its "
-        f"{derivative(spelled.name(p.variable), p.order)}"
-        for p in scheme.patterns
-        for state in groups[p.variable]
+        State(state.name): f"{' + '.join(spelled.name(p.function) for p in parts)} of "
+        f"{scheme.name}, for its {derivative(spelled.name(name), parts[0].order)}"
+        for name, parts in scheme.equations.items()
+        for state in groups[name]
     }
 
 
@@ -101,11 +101,8 @@ def _steps(model: Model) -> Iterator[tuple[str, ...]]:
         yield write.equation(update), f"for {kept}"
     for slot, value in chosen.starts:
         yield f"start {write.show(slot)} = {spelled.show(value)}".replace("[n-", "[-"), ""
-    values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
-    values |= dict(zip(("rtol", "atol"), chosen.tolerance or (), strict=False))
-    for name, value in values.items():
-        if value is not None:
-            yield f"{write.name(name)} = {float(value):g}", ""
+    for name, value in chosen.shown.items():
+        yield f"{write.name(name)} = {value}", ""
 
 
 def _network(model: Model) -> Iterator[tuple[str, ...]]:
@@ -114,7 +111,7 @@ def _network(model: Model) -> Iterator[tuple[str, ...]]:
         return
     yield "input", str(model.input_shape), ""
     for layer in model.net:
-        count = layer.arguments["N"] if layer.name == "flow" else 0
+        count = layer.arguments["N"] if layer.name in ("flow", "unit") else 0
         steps = f"{count} step{'s' if count > 1 else ''}" if count else ""
         yield _text(layer), str(layer.after), steps
 

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expressions.expr import Activation, Node, Slot, State
+from odenet.model.expressions.expr import Activation, Node, Slot, State, Zero
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.decay import without_decay
+from odenet.model.typed.decay import right_hand_sides, without_decay
 from odenet.model.typed.scheme import Scheme
-
-Number = Fraction | float
+from odenet.model.typed.step_constants import Number, StepConstant
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,8 @@ class Discretisation:
         exact: whether the state is kept in fixed-point arithmetic.
         tolerance: the relative and the absolute error to which a step is solved adaptively; None
             for the steps of the scheme itself.
+        varying: the constants, `h` among them, that differ from step to step; `constants` and `h`
+            have one of their values.
     """
 
     scheme: Scheme
@@ -91,6 +91,47 @@ class Discretisation:
     exact: bool
     span: Span = field(compare=False, repr=False)
     tolerance: tuple[Number, Number] | None = None
+    varying: Mapping[str, StepConstant] = field(default_factory=dict[str, StepConstant])
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """`h`, `T` and the constants as a report has them, by name."""
+        values = {"h": self.h, "T": self.horizon, **self.constants}
+        values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
+        return {
+            name: str(self.varying[name]) if name in self.varying else f"{float(value):g}"
+            for name, value in values.items()
+            if value is not None
+        }
+
+    @property
+    def unrefinable(self) -> tuple[str, str]:
+        """Why steps of half the size follow another equation, and what to write; else nothing.
+
+        A value before the first step that is 0 whatever h is, is not a point of the solution: the
+        speed (Y[0] - Y[-1]) / h of leapfrog doubles when h is halved, and the odd values of
+        midpoint are not near the even ones.
+        """
+        for slot, value in self.starts:
+            if slot.offset < 0 and isinstance(value, Zero):
+                name = self.scheme.spellings.get(slot.name, slot.name)
+                why = (
+                    f"`{name}[{slot.offset}] = 0` of {self.scheme.name} is not a value of the "
+                    "solution, so that with h halved the flow is another"
+                )
+                return why, f"`start {name}[{slot.offset}] = {self._before(slot)}` makes it one"
+        return "", ""
+
+    def _before(self, slot: Slot) -> str:
+        """The value so many steps before the first, to the order that refinement needs."""
+        names = self.scheme.spellings
+        pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
+        name = names.get(slot.name, slot.name)
+        if pattern.order == 2:
+            return f"{name}[0]"
+        steps = "h" if slot.offset == -1 else f"{-slot.offset} h"
+        reads = ", ".join(f"{names.get(read, read)}[0]" for read in pattern.reads)
+        return f"{name}[0] - {steps} {names.get(pattern.function, pattern.function)}({reads})"
 
     @property
     def numbers(self) -> Mapping[str, Number]:
@@ -120,8 +161,8 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The flows of a pipeline, those inside other layers too."""
-    return (layer for layer in _inside(layers) if layer.name == "flow")
+    """The flows and units of a pipeline, those inside other layers too."""
+    return (layer for layer in _inside(layers) if layer.name in ("flow", "unit"))
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
@@ -134,6 +175,11 @@ def row_imports(model: "Model") -> tuple[str, ...]:
         *(ACTIVATIONS[name] for name in activations),
         *(learned.kind for learned in model.parameters.values()),
         *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+        *(
+            LAYERS[layer.arguments["after"].name]
+            for layer in _inside(layers)
+            if layer.name == "residual"
+        ),
     ]
     return tuple(sorted({line for row in rows for line in row.imports}))
 
@@ -192,6 +238,13 @@ class Model:
         return self.discretisation_or_none
 
     @property
+    def depths(self) -> tuple[int, ...]:
+        """How many steps its flows have; without a net what lists of constants say, if any do."""
+        flows = tuple(dict.fromkeys(int(flow.arguments["N"]) for flow in flows_of(self.net)))
+        lengths = [c.length for c in self.discretisation.varying.values() if c.length]
+        return flows or tuple(lengths[:1])
+
+    @property
     def equations(self) -> Span:
         """Where the last equation is: what a file lacks belongs below it."""
         spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
@@ -210,7 +263,13 @@ class Model:
     @cached_property
     def system(self) -> Mapping[State, Node]:
         """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
-        chosen = self.discretisation
-        return without_decay(
-            self.dynamics.system(self.scheme.patterns[0].order), self.scheme, chosen.groups
-        )
+        return without_decay(self._whole, self.scheme, self.discretisation.groups)
+
+    @cached_property
+    def rates(self) -> Mapping[tuple[State, str], Node]:
+        """The right-hand sides that the scheme names: (unknown, function) -> formula."""
+        return right_hand_sides(self._whole, self.scheme, self.discretisation.groups)
+
+    @property
+    def _whole(self) -> Mapping[State, Node]:
+        return self.dynamics.system(self.scheme.patterns[0].order)

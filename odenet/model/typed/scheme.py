@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Constant, Exponential, MapCall, Node, Slot, Stage
+from odenet.model.expressions.expr import Constant, MapCall, Node, Slot, Stage, Stretch
 
 # Schemes whose step torchdiffeq can also choose to a tolerance, and its name for each.
 ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
@@ -11,7 +11,7 @@ ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
 
 @dataclass(frozen=True)
 class Pattern:
-    """One equation of the dynamics a scheme takes: `Y' = F(Z)`.
+    """One right-hand side of the dynamics a scheme takes: `Y' = F(Z)`, or `F(Y)` of a sum.
 
     Args:
         variable: the pattern's unknown, which one or more states fill.
@@ -19,6 +19,8 @@ class Pattern:
         function: the name the right-hand side has in the scheme.
         reads: the unknowns the right-hand side may read, in the order of its arguments.
         decay: the constant γ of a decay, `- γ Y` or `- γ Y'`, that is not part of `F`.
+        part: the index of `F` among the summands of `Y' = F(Y) + G(Y)`, and how many there are;
+            None where it is the whole right-hand side.
     """
 
     variable: str
@@ -26,6 +28,7 @@ class Pattern:
     function: str
     reads: tuple[str, ...]
     decay: str | None = None
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Scheme:
         constants: names and default values (None: must be given), in order, without `h` and `T`;
             those of decays last, which the equations give.
         lets: local names for numbers, in order; their values read constants and earlier lets.
-        patterns: the dynamics it takes, one per unknown.
+        patterns: the dynamics it takes, one per right-hand side; the summands of an equation
+            follow one another.
         aux: further unknowns that only the discretisation has.
         starts: values before the first step, e.g. `Y[-1]` -> Zero().
         updates: the lines, top to bottom; every unknown's `[n+1]` is set exactly once.
@@ -71,9 +75,20 @@ class Scheme:
         return tuple(dict.fromkeys(p.decay for p in self.patterns if p.decay is not None))
 
     @property
+    def equations(self) -> dict[str, tuple[Pattern, ...]]:
+        """The pattern's unknowns, each with the right-hand sides that add up to its derivative."""
+        names = dict.fromkeys(p.variable for p in self.patterns)
+        return {name: tuple(p for p in self.patterns if p.variable == name) for name in names}
+
+    @property
+    def splits(self) -> bool:
+        """Whether it takes a right-hand side apart into summands."""
+        return any(p.part is not None for p in self.patterns)
+
+    @property
     def unknowns(self) -> tuple[str, ...]:
         """The patterns' unknowns, then the auxiliary ones."""
-        return tuple(p.variable for p in self.patterns) + self.aux
+        return tuple(self.equations) + self.aux
 
     def history(self, unknown: str) -> tuple[int, ...]:
         """The offsets of an unknown's stored values, oldest first: (0,) or (-1, 0) and so on."""
@@ -97,7 +112,7 @@ class Scheme:
         What is said of a step as a way to solve them is not said then.
         """
         nodes = (node for update in self.updates for node in update.value.walk())
-        return next((node for node in nodes if isinstance(node, Exponential | MapCall)), None)
+        return next((node for node in nodes if isinstance(node, Stretch | MapCall)), None)
 
     @property
     def maps(self) -> tuple[str, ...]:

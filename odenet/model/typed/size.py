@@ -7,6 +7,13 @@ from math import prod
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.layers import LAYERS, Layer, Shape
 from odenet.model.tables.tensors import Tensors
+from odenet.model.typed.entry import (
+    entry_maps,
+    maps_used,
+    needs_shortcut,
+    renewed,
+    unit_channels,
+)
 from odenet.model.typed.program import Model
 
 
@@ -74,9 +81,30 @@ def _layer(model: Model, layer: Layer) -> int:
     axes = len(layer.before.space)
     if layer.name == "flow":
         return flow_size(model, before, layer.arguments["N"], axes)
-    if layer.name not in LAYERS:
-        return 0
+    if layer.name == "unit":
+        return _unit(model, layer, axes)
+    if layer.name == "residual":
+        projected = layer.arguments["shortcut"] == "conv" and needs_shortcut(layer)
+        return (before + 2) * after if projected else 0  # a kernel, and a batch norm
     return _numbers(LAYERS[layer.name].tensors(layer, before, after, axes))
+
+
+def _unit(model: Model, layer: Layer, axes: int) -> int:
+    """The numbers of the first step, of its shortcut and of the other steps."""
+    dynamics, steps = model.dynamics, layer.arguments["N"]
+    old = int(layer.before.channels.constant) // dynamics.parts
+    new = unit_channels(dynamics, layer.after.channels)
+    entering = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
+    first = flow_size(model, old * dynamics.parts, 1, axes) if entering is None else 0
+    for name, enters in maps_used(model) if entering else ():
+        assert entering is not None
+        own = entering[name].layers if enters else map(renewed, model.maps[name].layers)
+        for inside in own:
+            widths = (inside.before.channels, inside.after.channels)
+            before, after = (int(w.at(new if w.new else old)) for w in widths)
+            first += _numbers(LAYERS[inside.name].tensors(inside, before, after, axes))
+    shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
+    return first + shortcut + flow_size(model, new * dynamics.parts, steps - 1, axes)
 
 
 def _inside(layers: Iterable[Layer]) -> Iterable[Layer]:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model.elaboration.schemes import library, library_scheme
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Constant, Rate, Slot, Stage
 from odenet.model.typed.scheme import Pattern

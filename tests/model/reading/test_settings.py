@@ -105,3 +105,12 @@ def test_unknown_settings_are_reported_beside_other_errors():
 def test_settings_do_not_change_the_text():
     assert model_of(TEXT, n=5).source.text == TEXT
     assert State("Y") in model_of(TEXT, n=5).dynamics.initial
+
+
+def test_epochs_and_steps_from_outside_replace_each_other():
+    found = model_of(TEXT, steps=80_000).recipe
+    assert (found.steps, found.epochs) == (80_000, 30)
+    in_file = TEXT.replace("epochs = 3", "steps = 500")
+    assert (model_of(in_file, epochs=7).recipe.steps, model_of(in_file).recipe.steps) == (0, 500)
+    assert model_of(TEXT, steps=500, epochs=7).recipe.steps == 0
+    assert model_of(TEXT, epochs=7, steps=500).recipe.steps == 500

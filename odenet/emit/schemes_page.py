@@ -1,0 +1,50 @@
+"""docs/schemes.md: every scheme of the library with what follows from its text."""
+
+from collections.abc import Iterator
+
+from odenet.derive import Derivation, derive
+from odenet.emit.printing import scheme_facts
+from odenet.model.elaboration.library import library_scheme, library_text
+
+_HEAD = """# The schemes that ship with odenet
+
+Written by `odenet schemes --markdown`: all but the texts is derived from the texts. What they mean
+is in [the language](language.md#schemes-are-written-in-the-language). Stability is that on the test
+equation of the `for` line, with the constants at their defaults.
+"""
+
+
+def schemes_page() -> str:
+    """The page."""
+    facts = scheme_facts()
+    columns = ("scheme", "takes", "order", "reversible", "symmetric", "volume")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in facts:
+        shown = [f"[{row['scheme']}](#{row['scheme']})", f"`{row['takes']}`"]
+        shown += [str(row[key]).replace("|", "\\|") for key in columns[2:]]
+        lines.append(f"| {' | '.join(shown)} |")
+    parts = [_HEAD, "\n".join(lines)]
+    for row in facts:
+        parts.append("\n".join(_section(row["scheme"])))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _section(name: str) -> Iterator[str]:
+    """The text of a scheme, what it is made to, and what is derived."""
+    text, scheme = library_text(name).strip(), library_scheme(name)
+    yield f"## {name}\n"
+    yield f"```\n{text}\n```\n"
+    if not text.startswith(scheme.text.split("{")[0]):
+        yield f"which is\n\n```\n{scheme.text}\n```\n"
+    yield from _facts(derive(scheme))
+
+
+def _facts(derivation: Derivation) -> Iterator[str]:
+    """A list of what follows."""
+    yield from (f"- {fact}" for fact in derivation.summary())
+    found = derivation.stability
+    if isinstance(found, str):
+        yield f"- Stability: {found}."
+        return
+    for axis in found.axes:
+        yield f"- {axis.sentence[0].upper()}{axis.sentence[1:]}."

@@ -1,0 +1,79 @@
+"""Constants that differ from step to step: how a flow is given them, and when steps are undone."""
+
+import math
+
+from odenet.analyse.step_constants import ends
+from odenet.derive import Derivation
+from odenet.derive.describe import conditions
+from odenet.derive.to_expr import scalar
+from odenet.emit.expressions import number
+from odenet.emit.frame import Frame
+from odenet.emit.layout import quoted
+from odenet.model.typed.step_constants import (
+    Geometric,
+    Given,
+    Learned,
+    Ramp,
+    StepConstant,
+    Uniform,
+)
+
+
+class StepConstants:
+    """Writes what `__init__` says of them, and the conditions of the inverse.
+
+    Args:
+        frame: the names.
+        derivation: of the scheme.
+    """
+
+    def __init__(self, frame: Frame, derivation: Derivation):
+        self.frame = frame
+        self.derivation = derivation
+
+    def keyword(self, name: str) -> str:
+        """The argument with its default."""
+        constant = self.frame.model.discretisation.varying[name]
+        return f"{self.frame.argument(name)}={self._default(name, constant)}"
+
+    def attribute(self, name: str) -> str:
+        """The line that makes the argument something with a value for each step."""
+        shown = quoted(self.frame.model.scheme.spellings.get(name, name))
+        argument = self.frame.argument(name)
+        return f"{self.frame.constant(name)} = per_step({shown}, {argument}, steps)"
+
+    def _default(self, name: str, constant: StepConstant) -> str:
+        match constant:
+            case Given(values=values):
+                return f"({', '.join(map(number, values))}{',' * (len(values) == 1)})"
+            case Uniform(low=low, high=high, seed=seed):
+                return f"Uniform({number(low)}, {number(high)}, seed={seed})"
+            case Geometric(first=first, ratio=ratio):
+                return f"Geometric({number(first)}, {number(ratio)})"
+            case Ramp(start=start, end=end, epochs=epochs, steps=steps):
+                long = f"steps={steps}" if epochs is None else f"epochs={number(epochs)}"
+                return f"Ramp({number(start)}, {number(end)}, {long})"
+            case Learned():
+                return self._learned(name, constant)
+            case _:
+                raise TypeError(f"{type(constant).__name__} has no code")
+
+    def _learned(self, name: str, constant: Learned) -> str:
+        low, high = ends(self.frame.model, self.derivation, name)
+        parts = [number(constant.value), *(["shared=True"] if constant.shared else [])]
+        parts += [f"low={number(low)}"] if math.isfinite(low) else []
+        parts += [f"high={number(high)}"] if math.isfinite(high) else []
+        return f"Learned({', '.join(parts)})"
+
+    def no_inverse(self) -> tuple[str, list[str]] | None:
+        """The arguments and the lines of `no_inverse`; None where no condition differs by step."""
+        lines: list[str] = []
+        shown = conditions(self.derivation)
+        for condition, text in zip(self.derivation.conditions, shown, strict=True):
+            formula = scalar(condition)
+            if self.frame.varies(formula):
+                why = f"{self.frame.model.scheme.name} has an inverse only where {text}"
+                code = self.frame.scalar(formula, self.frame.argument).text
+                lines += [f"if {code} == 0:", f"    return {quoted(why)}"]
+        arguments = ", ".join(map(self.frame.argument, self.frame.varying))
+        return (arguments, [*lines, 'return ""']) if lines else None

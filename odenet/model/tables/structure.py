@@ -1,0 +1,42 @@
+"""What is in pipelines besides rows of layers: flows, units and residual blocks.
+
+They are more than a row of code (odenet/model/reading/pipelines.py), and so is `input`.
+"""
+
+from collections.abc import Mapping
+
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Word
+from odenet.model.tables.arguments import COUNT, ChannelCount, Forms
+from odenet.model.tables.layers import LAYERS
+
+_STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
+_SHORTCUT = Parameter(
+    Word(("stride", "pool", "conv")), "says how the input is brought to the new shape", "stride"
+)
+
+STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
+    "flow": {"N": Parameter(COUNT, "counts its steps"), "h": _STEP_SIZE},
+    "unit": {
+        "N": Parameter(Number(2, whole=True), "counts its steps, the first one included"),
+        "C": Parameter(ChannelCount(), "counts the channels it gives"),
+        "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),
+        "shortcut": _SHORTCUT,
+        "h": _STEP_SIZE,
+    },
+}
+
+NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))
+
+# What `residual` takes besides its layers.
+RESIDUAL = Choice(
+    "layer",
+    {
+        "residual": {
+            "shortcut": _SHORTCUT,
+            "after": Parameter(
+                Choice("activation", Forms(ACTIVATIONS)), "is applied to the sum", Call("identity")
+            ),
+        }
+    },
+)

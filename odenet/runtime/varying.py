@@ -1,0 +1,57 @@
+"""The constants of a flow that each step has its own value of: whether its steps are undone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from odenet.runtime.constants import LearnedConstant, Moving
+from odenet.runtime.equations import Equations
+
+LARGE = 1e-2  # a relative error of rebuilt states at which gradients are visibly others
+
+
+class Varying(Equations):
+    """Equations of N steps with constants of their own.
+
+    Attributes:
+        steps: number of steps N.
+        exact: whether steps run in exact arithmetic.
+    """
+
+    steps: int
+    exact: bool
+
+    def moving(self) -> list[Moving]:
+        """The constants that training moves."""
+        found = (getattr(self, name) for name in self.varying)
+        return [constant for constant in found if isinstance(constant, Moving)]
+
+    def not_undone(self) -> str:
+        """Why some step has no inverse with the constants that it has now; empty if all have.
+
+        Learned constants are within their ends, whatever they are.
+        """
+        for step in range(self.steps if self.varying else 0):
+            obstacle = self.no_inverse(*self._numbers(step))
+            if obstacle:
+                return f"step {step}: {obstacle}"
+        return ""
+
+    def undoes(self, dtype: torch.dtype) -> bool:
+        """Whether states of a type can be rebuilt from the last one, as far as scales tell.
+
+        Dividing by a scale α below 1 multiplies rounding errors by 1/α; exact arithmetic has none.
+        """
+        if self.not_undone():
+            return False
+        lost = 1.0
+        for step in range(0 if self.exact else self.steps):
+            scales = (abs(float(shear.scale)) for shear in self.shears(*self._numbers(step)))
+            lost *= math.prod(1 / scale for scale in scales if scale < 1)
+        return lost * torch.finfo(dtype).eps <= LARGE
+
+    def _numbers(self, step: int) -> list[float]:
+        constants = [getattr(self, name) for name in self.varying]
+        return [c.given.value if isinstance(c, LearnedConstant) else c[step] for c in constants]

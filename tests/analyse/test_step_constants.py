@@ -1,0 +1,180 @@
+"""What is said of steps whose constants differ: order, stability, round trip, conditions."""
+
+import math
+
+import numpy as np
+import pytest
+
+import odenet
+from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
+from odenet.analyse.step_constants import MOST, ends, few_steps, steps_in_use
+from odenet.diagnostics import SpecError
+from odenet.emit.numerics import numerics
+
+TEXT = """
+state  Y
+param  K : conv(3)
+Y' = tanh((K - K^T) Y)
+discretise {scheme}
+net = input(1, 8, 8) -> conv(3, 4) -> {flows} -> mean -> dense(10)
+{more}
+scheme own(a = 1, b = 1) {{
+    for Y' = F(Y)
+    aux Z
+    start Z[0] = 0
+    let d = 1 - a b
+    Z[n+1] = d Z[n] + h F(Y[n])
+    Y[n+1] = (2 - a h) Y[n] + (3 - a) Z[n+1]
+}}
+scheme theta(a = 1) {{
+    for Y' = F(Y)
+    k      = F(Y[n])
+    Y[n+1] = Y[n] + h (1 - a) k + h a F(Y[n] + h k)
+}}
+"""
+
+
+def compiled(scheme, flows="flow(3)", more=""):
+    return odenet.loads(TEXT.format(scheme=scheme, flows=flows, more=more))
+
+
+@pytest.mark.parametrize(
+    "scheme, order",
+    [
+        ("heun(h = geometric(0.5, ratio = 0.9))", 2),
+        ("rk4(h = [0.1, 0.2, 0.3])", 4),
+        ("theta(a = [0.5, 0.5, 0.5], h = 0.1)", 1),  # 2 for these, and 1 for almost all values
+        ("theta(a = learned(0.5), h = 0.1)", 1),
+        ("midpoint(h = [0.1, 0.2, 0.3])", None),
+        ("reversible_heun(h = geometric(0.1, ratio = 2))", None),
+        ("coupled_heun(λ = uniform(0.8, 0.9), h = 0.1)", None),
+    ],
+)
+def test_an_order_is_said_of_steps_that_read_nothing_of_earlier_ones(scheme, order):
+    derivation = compiled(scheme).derivation
+    assert derivation.order == order
+    assert derivation.order_at({}).value == order
+    if order is None:
+        assert "from step to step, and steps read more than Y[n]" in derivation.accuracy.reason
+
+
+def errors(run):
+    """Of a scheme on Y' = i Y, on a grid with every second step three times as long, and a finer one."""
+    grids = [np.where(np.arange(count) % 2, 1.5, 0.5) / count for count in (200, 400)]
+    return [abs(run(steps) - np.exp(1j)) for steps in grids]
+
+
+def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
+    def heun(steps):
+        y = 1 + 0j
+        for h in steps:
+            y = y * (1 + 1j * h - h * h / 2)
+        return y
+
+    def midpoint(steps):
+        before, y = np.exp(-1j * steps[1]), 1 + 0j
+        for h in steps:
+            before, y = y, before + 2 * h * 1j * y
+        return y
+
+    coarse, fine = errors(heun)
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
+    assert min(errors(midpoint)) > 0.4  # it solves other equations
+
+
+def test_the_claim_of_an_order_is_refuted_where_none_is_known():
+    (claim,) = compiled("midpoint(h = [0.1, 0.2, 0.3])", more="require order(2)").claims
+    assert claim.holds is False
+    assert "h differs from step to step" in claim.reason
+
+
+def test_the_limit_is_that_of_the_tightest_step():
+    def limit(scheme):
+        program = compiled(scheme)
+        return stability_of(program.model, program.derivation)
+
+    single = [limit(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
+    mixed = limit("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
+    for axis in ("imaginary", "real"):
+        limits = [getattr(one, axis).limit for one in single]
+        assert getattr(mixed, axis).limit == min(limits) < max(limits)
+    z = np.array([-0.1, 0.3j, 0.5j, -0.5])
+    inside = [one.region(z) for one in single]
+    assert (mixed.region(z) == np.logical_and.reduce(inside)).all()
+    program = compiled("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
+    assert f"stability_limit = {mixed.imaginary.limit}" in program.source()
+    assert any("products of stable steps" in line for line in _numerics(program))
+
+
+def _numerics(program):
+    return numerics(program.model, program.derivation)
+
+
+def test_many_steps_are_looked_at_in_part_and_that_is_said():
+    program = compiled("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
+    looked, every = few_steps(program.model), steps_in_use(program.model)
+    assert len(looked) <= MOST < len(every)
+    values = [at.numbers["gamma"] for at in every]
+    assert {min(values), max(values)} <= {at.numbers["gamma"] for at in looked}
+    assert any(f"{len(looked)} of {len(every)} kinds" in line for line in _numerics(program))
+
+
+def test_the_round_trip_is_that_of_the_steps_in_use():
+    def error(scheme):
+        program = compiled(scheme, "flow(8)")
+        return undone(program.model, program.derivation, depth(program.model)).error.estimate
+
+    same = error("momentum(γ = 0.5)")
+    assert error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])") == pytest.approx(same)
+    mixed = error("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
+    assert error("momentum(γ = 0.9)") < mixed < same
+
+
+@pytest.mark.parametrize(
+    "scheme, low, high",
+    [
+        ("momentum(γ = learned(0.9))", 0, math.inf),
+        ("momentum(γ = learned(-0.9))", -math.inf, 0),
+        ("own(a = learned(0.5), b = 2, h = 0.1)", -math.inf, 0.5),
+        ("own(a = learned(0.6), b = 2, h = 0.1)", 0.5, 20),
+        ("own(a = learned(0.1), b = [2, -4, 5], h = 0.1)", -0.25, 0.2),
+        ("own(a = learned(7), b = 2, h = [0.1, 0.2, 0.05])", 0.5, 10),
+        ("euler(h = learned(0.2))", 0, math.inf),
+    ],
+)
+def test_what_is_learned_is_kept_between_the_values_without_an_inverse(scheme, low, high):
+    if "learned(0.5)" in scheme:
+        with pytest.raises(SpecError, match=r"a = 0.5: the inverse needs .* ≠ 0"):
+            compiled(scheme)
+        return
+    program = compiled(scheme)
+    name = next(iter(program.model.discretisation.varying))
+    name = "a" if "own" in scheme else name
+    assert ends(program.model, program.derivation, name) == pytest.approx((low, high))
+
+
+def test_a_ramp_that_starts_without_an_inverse_is_not_called_reversible():
+    more = "require reversible\ntrain { epochs = 20 }"
+    for start, holds in (("0", False), ("0.1", True)):
+        (claim,) = compiled(f"momentum(γ = ramp({start}, 0.9, epochs = 10))", more=more).claims
+        assert claim.holds is holds
+        assert holds or "at the start of the ramp it needs γ ≠ 0" in claim.reason
+
+
+def test_bits_and_volume_are_those_of_all_steps():
+    more = "require exact\nrequire volume_preserving"
+    exact, volume = compiled("momentum(γ = [1, 0.5, 0.25]) exact", more=more).claims
+    assert exact.holds and "1 bits per value and step" in exact.reason
+    assert volume.holds is False and "0.25" in volume.reason
+
+
+def test_values_from_outside_may_be_of_any_kind():
+    def shown(scheme, **settings):
+        text = TEXT.format(scheme=scheme, flows="flow(3)", more="")
+        return dict(odenet.loads(text, set=settings).model.discretisation.shown)
+
+    assert shown("momentum(γ = 0.9)", γ="learned(0.8)") == {"gamma": "learned(0.8)"}
+    assert shown("momentum(γ = [1, 2, 3])", γ=0.5) == {"gamma": "0.5"}
+    assert shown("momentum", γ=[1, 2, 3]) == {"gamma": "[1, 2, 3]"}
+    assert shown("midpoint(h = 1)", h="geometric(0.5, 0.9)") == {"h": "geometric(0.5, 0.9)"}
+    assert shown("midpoint(h = [1, 2, 3])", T=1) == {"T": "1"}

@@ -1,0 +1,352 @@
+"""Constants that differ from step to step, against steps written out in plain torch."""
+
+import copy
+import io
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import odenet
+from odenet.runtime import Geometric, Learned, Ramp, Uniform
+from odenet.runtime.constants import MARGIN, LearnedConstant
+
+OWN = """
+state  Y
+param  K : dense
+param  b : bias
+Y' = tanh(K Y + b)
+discretise %s
+scheme backwards(a = 1) {
+    for Y' = F(Y)
+    start Y[-1] = Y[0]
+    let c = 1 + a
+    Y[n+1] = a Y[n-1] + (1 - a) Y[n] + c h F(Y[n])
+}
+"""
+TWO = """
+state  Y, Z
+param  K1, K2 : dense
+Y' = K1^T tanh(K1 Z)
+Z' = -K2^T tanh(K2 Y)
+discretise verlet(%s)
+"""
+STEPS = 4
+KINDS = {
+    "given": (0.9, 1.2, 0.7, -0.6),
+    "drawn": Uniform(0.5, 1.5, seed=1),
+    "geometric": Geometric(0.5, 0.9),
+    "learned": Learned(0.9, low=0),
+    "shared": Learned(0.9, shared=True, low=0),
+    "moved": Ramp(0.2, 0.9, epochs=1),
+}
+SIZES = {"given": (0.1, 0.3, 0.2, 0.4), "geometric": Geometric(0.3, 0.9), "learned": Learned(0.2)}
+SCHEMES = {  # with the name of the constant
+    "momentum": (OWN % "momentum(γ = [0.9])", "gamma", {}),
+    "backwards": (OWN % "backwards(a = [0.9], h = [0.1])", "a", {"h": Geometric(0.3, 0.9)}),
+    "coupled": (OWN % "coupled_heun(λ = [0.9], h = [0.1])", "lambda_", {"h": Learned(0.2, low=0)}),
+}
+RAMPED = OWN % "momentum(γ = ramp(0, 0.9, steps = 10))"
+load = cache(odenet.loads)
+
+
+def build(text, steps=STEPS, **constants):
+    torch.manual_seed(0)
+    flow = load(text).flow(6, steps, space=0, **constants).double()
+    for name, parameter in flow.named_parameters():
+        if name == "b":
+            torch.nn.init.normal_(parameter)
+    return flow, torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+
+
+def built(scheme, kind):
+    text, name, others = SCHEMES[scheme]
+    return build(text, **{name: KINDS[kind]}, **others)
+
+
+def values(flow, name):
+    """A constant in all steps, learned ones by the formula of their range."""
+    constant = getattr(flow, name)
+    if not isinstance(constant, LearnedConstant):
+        return [constant[step] for step in range(flow.steps)]
+    low, first = constant.given.low, constant.given.value
+    found = constant.raw
+    if low > float("-inf"):
+        found = low + MARGIN * (first - low) + torch.log1p(torch.exp(constant.raw))
+    return [found[step if len(found) > 1 else 0] for step in range(flow.steps)]
+
+
+def rate(flow, Y, step):
+    return torch.tanh(Y @ flow.K[step].T + flow.b[step])
+
+
+def by_hand(flow, u, name):
+    if name == "momentum":
+        Y, v = u, torch.zeros_like(u)
+        for step, a in enumerate(values(flow, "gamma")):
+            v = a * v + (1 - a) * rate(flow, Y, step)
+            Y = Y + v
+        return Y
+    if name == "backwards":
+        before, Y = u, u
+        for step, (a, h) in enumerate(zip(values(flow, "a"), values(flow, "h"), strict=True)):
+            before, Y = Y, a * before + (1 - a) * Y + (1 + a) * h * rate(flow, Y, step)
+        return Y
+    Y = Z = u
+    for step, (a, h) in enumerate(zip(values(flow, "lambda_"), values(flow, "h"), strict=True)):
+        k1 = rate(flow, Z, step)
+        k2 = rate(flow, Z + h * k1, step)
+        Y = a * Y + (1 - a) * Z + h / 2 * (k1 + k2)
+        l1 = rate(flow, Y, step)
+        Z = Z + h / 2 * (l1 + rate(flow, Y - h * l1, step))
+    return Y
+
+
+def gradients(flow, u, out):
+    weights = [*flow.parameters(), u]
+    return torch.autograd.grad((out**3).sum(), weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_values_and_gradients_are_those_of_steps_written_out(scheme, kind):
+    flow, u = built(scheme, kind)
+    assert flow.reversible
+    expected = by_hand(flow, u, scheme)
+    reference = gradients(flow, u, expected)
+    assert all(gradient.abs().max() > 0 for gradient in reference)
+    for memory in ("reversible", "stored", "checkpoint", 400):
+        flow.memory = memory
+        out = flow(u)
+        torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
+        found = gradients(flow, u, out)
+        torch.testing.assert_close(found, reference, rtol=1e-11, atol=1e-11)
+    if kind not in ("given", "learned"):
+        return
+    flow.memory = "reversible"
+    flow.compile(backend="eager")
+    found = gradients(flow, u, flow(u))
+    torch.testing.assert_close(found, reference, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("h", SIZES)
+def test_uneven_grids_of_systems_in_two_groups(h):
+    flow, u = build(TWO % "h = [0.1]", h=SIZES[h])
+    K1, K2 = flow.K1, flow.K2
+    Y, Z = u.chunk(2, dim=1)
+    for step, size in enumerate(values(flow, "h")):
+        Y = Y + size * torch.tanh(Z @ K1[step].T) @ K1[step]
+        Z = Z - size * torch.tanh(Y @ K2[step].T) @ K2[step]
+    expected = torch.cat((Y, Z), dim=1)
+    reference = gradients(flow, u, expected)
+    out = flow(u)
+    torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(gradients(flow, u, out), reference, rtol=1e-11, atol=1e-11)
+    roughness = sum(((K[1:] - K[:-1]).square().flatten(1).sum(1) / torch.stack(
+        [torch.as_tensor(size) for size in values(flow, "h")][:-1])).sum() for K in (K1, K2))  # fmt: skip
+    torch.testing.assert_close(flow.smoothness(), roughness)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_steps_are_undone(scheme, kind):
+    flow, u = built(scheme, kind)
+    start = flow.initial(u.detach())
+    with torch.no_grad():
+        end = flow.evolve(start)
+        for found in (flow.inverse(end), _retreated(flow, end)):
+            for back, before in zip(found, start, strict=True):
+                torch.testing.assert_close(back, before, rtol=1e-11, atol=1e-11)
+
+
+def _retreated(flow, state):
+    for step in reversed(range(flow.steps)):
+        state = flow.retreat(state, step)
+    return state
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.floats(0.05, 3).map(lambda a: round(a, 3)), min_size=1, max_size=40),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_exact_arithmetic_undoes_any_list_bit_for_bit(constants, dtype):
+    flow, u = build(SCHEMES["momentum"][0], len(constants), gamma=constants)
+    flow = flow.to(dtype)
+    start = flow.encode(u.detach().to(dtype))
+    assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_exact_arithmetic_takes_the_fractions_of_each_step(scheme, kind):
+    flow, u = built(scheme, kind)
+    reference = gradients(flow, u, by_hand(flow, u, scheme))
+    flow.exact = True
+    found = gradients(flow, u, flow(u))  # fractions are as close as single precision
+    torch.testing.assert_close(found, reference, rtol=1e-5, atol=1e-5)
+    start = flow.encode(u.detach())
+    assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
+
+
+def test_remainders_of_many_fractions_share_their_words():
+    flow, u = build(SCHEMES["momentum"][0], steps=200, gamma=Uniform(0.5, 0.9, seed=3))
+    end = flow.evolve_exactly(flow.encode(u.detach()))
+    (remainders,) = end._remainders.values()
+    bits = -sum(torch.log2(torch.tensor(value)) for value in values(flow, "gamma"))
+    assert len(remainders.words) <= 2 + bits / 45  # of 62 in a word
+
+
+def test_numbers_that_were_drawn_are_part_of_the_state():
+    flow, u = built("momentum", "drawn")
+    other, _ = build(SCHEMES["momentum"][0], gamma=Uniform(0.5, 1.5, seed=2))
+    assert flow.gamma.numbers != other.gamma.numbers
+    assert all(0.5 <= number <= 1.5 for number in flow.gamma.numbers)
+    kept = io.BytesIO()
+    torch.save(flow.state_dict(), kept)
+    kept.seek(0)
+    other.load_state_dict(torch.load(kept, weights_only=True))
+    assert other.gamma.numbers == flow.gamma.numbers
+    assert torch.equal(other(u), flow(u))
+    assert flow.half().gamma.numbers == other.gamma.numbers  # numbers are not rounded with weights
+    with pytest.raises(ValueError, match=r"4 values were drawn .* this one has 5 steps"):
+        Uniform(0, 1).made("γ", 5).set_extra_state(flow.gamma.get_extra_state())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_at_the_start_of_a_ramp_the_network_is_the_residual_one_to_the_last_bit(dtype):
+    flow, u = build(RAMPED)
+    residual, _ = build(OWN % "euler(h = 1)")
+    flow, residual, u = flow.to(dtype), residual.to(dtype), u.detach().to(dtype)
+    weights = {name: w for name, w in flow.state_dict().items() if "gamma" not in name}
+    residual.load_state_dict(weights)
+    assert flow.memory == "reversible"
+    with pytest.raises(
+        NotImplementedError, match="not undone now: step 0: momentum has an inverse"
+    ):
+        flow.inverse(flow.evolve(flow.initial(u)))
+    outs = []
+    for network in (flow, residual):
+        out = network(u)
+        out.square().sum().backward()
+        outs.append((out, network.K.grad, network.b.grad))
+    assert all(map(torch.equal, *outs))
+
+
+def test_a_ramp_moves_stays_at_its_end_and_is_saved():
+    flow, u = build(RAMPED)
+    for way, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):
+        flow.gamma.move(way)
+        assert flow.gamma[2] == value
+    flow.gamma.move(0.3)
+    other, _ = build(RAMPED)
+    other.load_state_dict(flow.state_dict())
+    assert torch.equal(other(u), flow(u))
+    assert copy.deepcopy(flow).gamma[0] == flow.gamma[0]
+
+
+def test_steps_are_stored_while_a_ramp_is_where_they_cannot_be_rebuilt():
+    flow, u = build(RAMPED, steps=30)
+    flow.float()
+    u = u.detach().float()
+    for way in (0.0, 0.001, 0.01, 0.5, 1.0):
+        flow.gamma.move(way)
+        found = []
+        for memory in ("stored", "reversible"):
+            flow.memory = memory
+            flow.zero_grad()
+            flow(u).square().sum().backward()
+            found.append(flow.K.grad.clone())
+        torch.testing.assert_close(*found, rtol=1e-2, atol=1e-2 * found[0].abs().max().item())
+    assert flow.drift is not None  # in the end states were rebuilt
+
+
+@pytest.mark.parametrize(
+    "learned", [Learned(0.9, low=0), Learned(-2, high=-1), Learned(0.3, low=0.2, high=0.4)]
+)
+def test_learned_constants_stay_within_their_ends_however_far_they_are_pushed(learned):
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        constant = LearnedConstant(learned, "a", 3)
+        torch.testing.assert_close(constant.values(), torch.full((3,), float(learned.value)))
+        assert not constant.at_border()
+        constant = constant.to(dtype)
+        for far in (-1e4, 1e4):
+            torch.nn.init.constant_(constant.raw, far)
+            assert all(learned.low < value < learned.high for value in constant.values().tolist())
+            reached = learned.low if (far < 0) != (learned.low < -9) else learned.high
+            at_end = abs(reached) < 9
+            assert constant.at_border() == [(step, reached) for step in range(3 * at_end)]
+
+
+@pytest.mark.parametrize("kind", ["given", "drawn", "moved"])
+def test_a_refined_flow_halves_each_step_with_its_constants(kind):
+    flow, _ = built("backwards", kind)
+    finer = flow.refine()
+    assert finer.steps == 2 * STEPS
+    assert values(finer, "h") == [h / 2 for h in values(flow, "h") for _ in range(2)]
+    assert values(finer, "a") == [a for a in values(flow, "a") for _ in range(2)]
+
+
+def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refused():
+    flow, u = build(OWN % "backwards(a = learned(0.9), h = 0.1)")
+    assert flow.a.given.low == 0  # where a = 0 has no inverse
+    torch.nn.init.normal_(flow.a.raw)
+    finer = flow.refine()
+    assert torch.equal(finer.a.values(), flow.a.values().repeat_interleave(2))
+    assert finer.h == 0.05
+    finer(u).sum().backward()
+    assert finer.a.raw.grad is not None
+    with pytest.raises(ValueError, match="step sizes are learned"):
+        built("coupled", "given")[0].refine()
+
+
+def test_what_python_hands_to_a_flow():
+    text, _, _ = SCHEMES["momentum"]
+    assert build(text, gamma=0.8)[0].gamma == (0.8,) * 4
+    assert build(text, gamma=Geometric(0.8, 0.5))[0].gamma == (0.8, 0.4, 0.2, 0.1)
+    assert build(text, gamma=Uniform(0, 1, 3))[0].gamma[0] <= 1
+    assert build(text, gamma=Ramp(0.5, 1, steps=3))[0].gamma[0] == 0.5
+    with pytest.raises(ValueError, match="γ has 3 values, and the flow has 4 steps"):
+        build(text, gamma=[0.1, 0.2, 0.3])
+    with pytest.raises(ValueError, match="gamma is one number in model"):
+        build(OWN % "momentum(γ = 0.9)", gamma=[0.9] * 4)
+    with pytest.raises(ValueError, match="from 1 to 0 is empty"):
+        Uniform(1, 0)
+    with pytest.raises(ValueError, match="above 0, not -1"):
+        Geometric(1, -1)
+    with pytest.raises(ValueError, match="cannot begin with 0"):
+        Learned(0, low=0)
+
+
+def test_a_list_from_python_without_an_inverse_stores_its_steps():
+    flow, u = build(SCHEMES["momentum"][0], gamma=[0.9, 0.8, 0, 0.7])
+    assert not flow.reversible and flow.memory == "stored"
+    assert "step 2: momentum has an inverse only where γ ≠ 0" in flow.obstacle
+    flow(u).sum().backward()
+
+
+def test_a_learned_constant_in_an_exponent_has_the_gradient_of_differences():
+    text = """state Y
+param K : conv(3)
+Y' = tanh((K - K^T) Y) - 0.5 Y
+discretise lawson(h = 0.1, a = learned(1, shared = yes))
+scheme lawson(a = 1) {
+    for Y' = F(Y) - γ Y
+    start Y[-1] = exp(γ h) (Y[0] - h F(Y[0]))
+    Y[n+1] = exp(-2 a γ h) Y[n-1] + 2 a h exp(-γ h) F(Y[n])
+}
+"""
+    torch.manual_seed(0)
+    flow, u = odenet.loads(text).flow(3, 4).double(), torch.randn(2, 3, 5, 5).double()
+    flow(u).square().sum().backward()
+    (raw,) = (p for name, p in flow.named_parameters() if name == "a.raw")
+    found, step = raw.grad.sum().item(), 1e-6
+    with torch.no_grad():
+        raw += step
+        after = flow(u).square().sum().item()
+        raw -= 2 * step
+        before = flow(u).square().sum().item()
+    assert found == pytest.approx((after - before) / (2 * step), rel=1e-5)
+    assert abs(found) > 1e-2

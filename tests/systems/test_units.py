@@ -1,0 +1,264 @@
+"""Units against plain torch in double precision: the first step, its gradients, refinement."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import odenet
+from odenet.model.reading.presets import preset
+from odenet.model.typed.size import network_size
+from odenet.runtime import Coarsened, Flow, Unit
+from tests.systems.oracles import block, conv, conv_t
+
+SPECS = Path(__file__).parents[2] / "specs"
+NET = (
+    "\nnet = input(3, 8, 8) -> conv(3, 4) -> unit(3, 6, stride = 2{options}) -> mean -> dense(2)\n"
+)
+
+
+def unit_of(spec, options="", **settings):
+    """The unit of a small net with the dynamics of a spec, in double precision, and an input."""
+    torch.manual_seed(3)
+    text = (SPECS / f"{spec}.ode").read_text()
+    start, end = text.index("net = "), text.index("train {")
+    text = text[:start] + NET.format(options=options).lstrip() + text[end:]
+    (unit,) = (
+        m for m in odenet.loads(text, set=settings).network().modules() if isinstance(m, Unit)
+    )
+    unit = unit.double()
+    for parameter in unit.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return unit, torch.randn(2, 4, 7, 8, dtype=torch.float64, requires_grad=True)
+
+
+def subsampled(x, channels):
+    """He et al. 2016, option A."""
+    x = x[:, :, ::2, ::2]
+    return torch.cat([x, x.new_zeros(len(x), channels - x.shape[1], *x.shape[2:])], 1)
+
+
+def pooled(x, channels):
+    """Average pooling; a last odd row is averaged by itself."""
+    x = F.avg_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate"), 2)
+    return torch.cat([x, x.new_zeros(len(x), channels - x.shape[1], *x.shape[2:])], 1)
+
+
+def strided(module, x):
+    """bn-relu-conv-bn-relu-conv whose first convolution has stride 2."""
+    norm, _, first, second_norm, _, second = module
+    x = torch.relu(F.batch_norm(x, None, None, norm.weight, norm.bias, training=True))
+    x = F.conv2d(x, first.weight, stride=2, padding=1)
+    x = torch.relu(F.batch_norm(x, None, None, second_norm.weight, second_norm.bias, training=True))
+    return F.conv2d(x, second.weight, padding=1)
+
+
+def resnet(unit, x, h):
+    """Chang et al. 2018 (ICLR), section 2.1."""
+    x = subsampled(x, 6) + h * strided(unit.entry.f_in[0], x)
+    for step in range(2):
+        x = x + h * block(unit.flow.f[step], x)
+    return x
+
+
+def revnet(unit, x, h):
+    """Gomez et al. 2017, with halves pooled and widened each by itself."""
+    Y, Z = x.chunk(2, 1)
+    Y, Z = pooled(Y, 3) + h * strided(unit.entry.f_in[0], Z), pooled(Z, 3)
+    Z = Z + h * block(unit.entry.g[0], Y)
+    for step in range(2):
+        Y = Y + h * block(unit.flow.f[step], Z)
+        Z = Z + h * block(unit.flow.g[step], Y)
+    return torch.cat([Y, Z], 1)
+
+
+def hamiltonian(unit, x, h):
+    """Chang et al. 2018 (AAAI), Eq. 10, the first step at the old shape."""
+    Y, Z = x.chunk(2, 1)
+    for flow in (unit.entry.flow, unit.flow):
+        for j in range(flow.steps):
+            Y = Y + h * conv_t(torch.relu(conv(Z, flow.K1[j]) + flow.b1[j]), flow.K1[j])
+            Z = Z - h * conv_t(torch.relu(conv(Y, flow.K2[j]) + flow.b2[j]), flow.K2[j])
+        if flow is unit.entry.flow:
+            Y, Z = pooled(Y, 3), pooled(Z, 3)
+    return torch.cat([Y, Z], 1)
+
+
+def leapfrog(unit, x, h):
+    """Eq. 17 of the same; the history goes through the shortcut with the state."""
+    before, Y = torch.zeros_like(x), x
+    for flow in (unit.entry.flow, unit.flow):
+        for j in range(flow.steps):
+            rate = -conv_t(torch.relu(conv(Y, flow.K[j]) + flow.b[j]), flow.K[j])
+            before, Y = Y, 2 * Y - before + h**2 * rate
+        if flow is unit.entry.flow:
+            before, Y = pooled(before, 6), pooled(Y, 6)
+    return Y
+
+
+def momentum(unit, x, h, gamma=0.9):
+    """Sander et al. 2021, Eq. 2; the velocity goes on from the first step."""
+    v = (1 - gamma) * strided(unit.entry.f_in[0], x)
+    x = subsampled(x, 6) + v
+    for step in range(2):
+        v = gamma * v + (1 - gamma) * block(unit.flow.f[step], x)
+        x = x + v
+    return x
+
+
+TWINS = {
+    "resnet": (resnet, "", {"h": 0.5}),
+    "revnet": (revnet, ", shortcut = pool", {"h": 0.5}),
+    "hamiltonian": (hamiltonian, ", shortcut = pool", {"h": 0.3}),
+    "leapfrog": (leapfrog, ", shortcut = pool", {"h": 0.3}),
+    "momentum": (momentum, "", {}),
+}
+
+
+@pytest.mark.parametrize("spec", TWINS)
+def test_a_unit_is_the_hand_written_one_with_its_gradients(spec):
+    twin, options, settings = TWINS[spec]
+    unit, x = unit_of(spec, options, **settings)
+    found, expected = unit(x), twin(unit, x, settings.get("h"))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    inputs = [x, *unit.parameters()]
+    gradients = (torch.autograd.grad(y.square().sum(), inputs) for y in (found, expected))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_learned_shortcut_takes_all_states_and_may_reduce_channels():
+    unit, x = unit_of("revnet", ", shortcut = conv")
+    kernel = unit.entry.shortcut.project.weight
+    skipped = unit.entry.skipped(x)
+    for half, value in zip(x.chunk(2, 1), skipped, strict=True):
+        torch.testing.assert_close(value, F.conv2d(half, kernel, stride=2))
+    text = (
+        "state x\nmap f = conv(3) -> tanh\nx' = f(x)\ndiscretise euler(h = 1)\n"
+        "net = input(3, 8, 8) -> conv(3, 8) -> unit(2, 4, shortcut = conv) -> mean -> dense(2)\n"
+    )
+    assert odenet.loads(text).network()(torch.randn(2, 3, 8, 8)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("spec", ["resnet", "revnet", "hamiltonian"])
+def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the_first(spec):
+    unit, _ = unit_of(spec, TWINS[spec][1], h=0.5)
+    finer = unit.refine()
+    assert (finer.steps, finer.flow.h) == (6, 0.25)
+    entry = finer.entry.flow if isinstance(finer.entry, Coarsened) else finer.entry
+    assert entry.h == 0.25
+    before, after = unit.state_dict(), finer.state_dict()
+    first = {name for name in before if name.startswith("entry.")}
+    assert all(torch.equal(before[name], after[name]) for name in first)
+    if spec == "hamiltonian":
+        assert torch.equal(after["flow.K1"], before["flow.K1"][[0, 0, 0, 1, 1]])
+        return
+    for step, source in enumerate([0, 0, 0, 1, 1]):
+        for name in (name for name in before if name.startswith(f"flow.f.{source}.")):
+            new = name.replace(f"flow.f.{source}.", f"flow.f.{step}.")
+            assert torch.equal(after[new], before[name])
+
+
+def counted(spec, name, classes=10):
+    program = odenet.load(SPECS / f"{spec}.ode", set=preset(SPECS / f"{spec}.ode", name))
+    network = program.network(classes)
+    if classes == 10:
+        assert network_size(program.model).parameters == size(network)
+    return network
+
+
+def size(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "expected"),
+    [
+        ("resnet", "resnet-14", [172_506, 366_938, 755_802]),
+        ("resnet", "resnet-32", [464_154, 950_234, 1_922_394]),
+        ("wide_resnet", "wide-resnet-14", [685_994, 1_461_930, 3_013_802]),
+    ],
+)
+def test_interpolated_networks_have_the_parameters_of_the_paper(spec, name, expected):
+    network = counted(spec, name)
+    for parameters in expected:
+        assert size(network) == parameters
+        for path, module in list(network.named_children()):
+            if isinstance(module, Flow | Unit):
+                network.set_submodule(path, module.refine())
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "expected"),
+    [
+        ("revnet-38", 10, 464_858),
+        ("revnet-38", 100, 475_028),
+        ("revnet-110", 10, 1_729_162),
+        ("revnet-110", 100, 1_740_772),
+    ],
+)
+def test_revnets_have_the_parameters_of_chang_et_al_2018_table_1(name, classes, expected):
+    assert size(counted("revnet", name, classes)) == expected
+
+
+@pytest.mark.parametrize("scheme", ["heun(h = 0.5)", "rk4(h = 0.5)", "euler(T = 1)"])
+def test_a_unit_of_any_scheme_counts_what_it_has(scheme):
+    text = (
+        "state x\nmap f = conv(3) -> tanh -> conv(3)\nx' = f(x)\n"
+        f"discretise {scheme}\nnet = input(3, 9, 9) -> conv(3, 4) -> unit(3, 6, stride = 2) -> mean"
+    )
+    program = odenet.loads(text)
+    network = program.network()
+    assert size(network) == network_size(program.model).parameters
+    assert network(torch.randn(2, 3, 9, 9)).shape == (2, 6)
+    (unit,) = (module for module in network if isinstance(module, Unit))
+    assert unit.entry.h == pytest.approx(unit.flow.h)
+    assert unit.refine().entry.h == pytest.approx(unit.flow.h / 2)
+
+
+def activations_held(unit, x):
+    """Values with a batch axis that autograd keeps, of the first step and of the others."""
+    held = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: held.append(t) or t, lambda t: t):
+        state = unit.entry(x)
+        first = len(held)
+        unit.flow(state)
+    maps = [t.ndim == 4 and len(t) == len(x) for t in held]
+    return sum(maps[:first]), sum(maps[first:])
+
+
+def test_the_steps_after_the_first_keep_no_activations():
+    unit, x = unit_of("revnet", ", shortcut = pool")
+    first, others = activations_held(unit, x)
+    assert first > others
+    assert activations_held(unit.refine(), x) == (first, others)
+
+
+@pytest.mark.parametrize("spec", ["revnet", "hamiltonian"])
+def test_a_network_of_units_can_be_pickled_traced_and_exported(spec):
+    torch.manual_seed(0)
+    path = SPECS / f"{spec}.ode"
+    layers = odenet.load(path, set={"n": 2, "w": 64, "size": 8}).network().eval()
+    network = nn.Sequential(*(layers[i] for i in range(4)))
+    x = torch.randn(2, 3, 8, 8)
+    expected = network(x)
+    assert torch.equal(pickle.loads(pickle.dumps(network))(x), expected)
+    traced = torch.fx.symbolic_trace(network)
+    assert torch.equal(traced(x), expected)
+    assert [node.target for node in traced.graph.nodes if node.op == "call_module"].count("2") == 1
+    with torch.no_grad():
+        exported = torch.export.export(network, (x,)).module()
+        torch.testing.assert_close(exported(x), expected)
+
+
+def test_a_step_size_of_its_own_is_that_of_every_step_where_the_file_gives_a_time():
+    text = (
+        "state x\nmap f = conv(3) -> tanh\nx' = f(x)\ndiscretise euler(T = 1)\n"
+        "net = input(3, 8, 8) -> flow(3, h = 0.1) -> unit(3, 6, stride = 2, h = 0.2) -> mean"
+    )
+    flow, unit, _ = odenet.loads(text).network()
+    assert flow.h == pytest.approx(0.1)
+    assert unit.entry.h == pytest.approx(unit.flow.h) == pytest.approx(0.2)

@@ -1,0 +1,135 @@
+"""Constants of a scheme that training moves or learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.model.tables.recipe import OPTIMIZERS
+from odenet.runtime.constants import LearnedConstant
+from odenet.training import run
+from odenet.training.constants import Constants
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
+from odenet.training.multilevel import refine_network, refine_optimizer
+from odenet.training.optim import build_optimizer, decay_groups
+from odenet.training.stopping import Stopped
+from odenet.training.task import Task
+
+from . import stub
+from .runs import assert_same_run, train, weights
+from .test_resume import StopAt
+
+SPEC = """
+state  Y
+param  K : conv(3)
+Y' = tanh(K Y)
+discretise {scheme}
+net = input(1, 8, 8) -> conv(3, 4) -> flow(3) -> mean -> dense(10)
+train {{
+    data = digits
+    batch = 500
+    epochs = 3
+}}
+"""
+STEPS = 2  # in an epoch
+
+
+@pytest.fixture
+def spec(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def written(scheme):
+        path = tmp_path / "spec.ode"
+        path.write_text(SPEC.format(scheme=scheme))
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("ema", [0, 0.9])
+def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(spec, monkeypatch, ema):
+    path = spec("momentum(γ = ramp(0, 0.9, epochs = 2))")
+    seen = []
+    step = Task.training_step
+
+    def watched(task, batch, index):
+        (flow,) = flows(task.network).values()
+        seen.append(flow.gamma.part)
+        return step(task, batch, index)
+
+    monkeypatch.setattr(Task, "training_step", watched)
+    train(path, "whole", ema=ema)
+    assert seen == [1000 * min(n, 2 * STEPS) // (2 * STEPS) for n in range(3 * STEPS)]
+    with monkeypatch.context() as patch:
+        StopAt(patch, 3)
+        with pytest.raises(Stopped):
+            train(path, "run", ema=ema)
+    run.resume("run", console=Console(quiet=True))
+    assert_same_run("run", "whole")
+    kept = weights("whole")["network.1.gamma._extra_state"]
+    assert int(kept) == 1000
+
+
+def test_a_ramp_past_the_end_of_training_is_refused(spec):
+    path = spec("momentum(γ = ramp(0, 0.9, steps = 10))")
+    with pytest.raises(TrainingError, match="ramp of γ takes 10 steps, and training has 3 epochs"):
+        train(path)
+
+
+def test_learned_constants_are_trained_and_do_not_decay(spec):
+    path = spec("momentum(γ = learned(0.9))")
+    train(path, "run", epochs=1)
+    assert weights("run")["network.1.gamma.raw"].std() > 0
+    program = odenet.load(path)
+    task = Task(program.network(), program.recipe, 10)
+    decaying, kept = decay_groups(task.network, program.recipe.optimizer)
+    raw = task.network[1].gamma.raw
+    assert any(p is raw for p in kept["params"])
+    assert not any(p is raw for p in decaying["params"])
+
+
+def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(spec):
+    text = "midpoint2(a = learned(0.9), h = 0.1)\nscheme midpoint2(a = 1) {{\n" \
+        "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
+        "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}}"  # fmt: skip
+    program = odenet.load(spec(text.replace("{{", "{").replace("}}", "}")))
+    task = Task(program.network(), program.recipe, 10)
+    optimizer = build_optimizer(task.network, OPTIMIZERS.default("adam"))
+    task(torch.randn(4, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+    before = optimizer.state[task.network[1].a.raw]["exp_avg"]
+    refine_optimizer(optimizer, task, refine_network(task))
+    after = optimizer.state[task.network[1].a.raw]["exp_avg"]
+    assert before.abs().min() > 0
+    assert torch.equal(after, before.repeat_interleave(2))
+
+
+def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
+    network = odenet.load(spec("momentum(γ = learned(0.9))")).network()
+    constant = network[1].gamma
+    assert isinstance(constant, LearnedConstant)
+    console = Console(record=True, width=500)
+    callback, trainer = Constants(console), type("Trainer", (), {"current_epoch": 4})()
+    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, 10)
+    callback.on_train_epoch_end(trainer, task)
+    assert not console.export_text()
+    with torch.no_grad():
+        constant.raw[1] = -100
+    callback.on_train_epoch_end(trainer, task)
+    callback.on_train_epoch_end(trainer, task)
+    said = console.export_text()
+    assert said.count("in epoch 5 training has pushed γ of step 1 to its border 0") == 1
+
+
+def test_numbers_that_were_drawn_are_those_of_the_run_whatever_the_seed_is(spec):
+    path = spec("momentum(γ = uniform(0.5, 1.5, seed = 1))")
+    train(path, "run", epochs=1)
+    content = weights("run")["network.1.gamma._extra_state"]
+    assert content.dtype == torch.float64 and Path("run").is_dir()
+    again = odenet.load(path, set={"γ": "uniform(0.5, 1.5, seed = 2)"}).network()
+    kept = {n.removeprefix("network."): w for n, w in weights("run").items() if "network." in n}
+    again.load_state_dict(kept)
+    assert again[1].gamma.numbers == tuple(content.tolist())

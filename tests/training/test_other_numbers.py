@@ -1,0 +1,60 @@
+"""A run measured with other numbers in its steps than those it was trained with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from odenet.training import run
+from odenet.training.errors import TrainingError
+from odenet.training.flows import flows
+
+from .test_commands import odenet as command
+
+SPEC = """state x
+map f = bn -> relu -> conv(3)
+x' = f(x)
+discretise momentum(γ = 0.9)
+let n = 2
+net = input(1, 8, 8) -> conv(3, 4) -> flow(n) -> mean -> dense(10)
+train {
+    data     = digits
+    fraction = 0.1
+    batch    = 16
+    steps    = 15
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("momentum")
+    (folder / "small.ode").write_text(SPEC)
+    result = run.train(folder / "small.ode", out=str(folder / "run"), console=Console(quiet=True))
+    assert result.epochs == 2  # of 8 steps each
+    return folder / "run"
+
+
+def test_the_weights_are_the_same_and_the_steps_are_not(finished):
+    (trained, _, _), (other, data, _) = run.restore(finished), run.restore(finished, {"γ": 0.5})
+    (flow,), (changed,) = (flows(task.network).values() for task in (trained, other))
+    assert (flow.gamma, changed.gamma) == (0.9, 0.5)
+    flow.gamma = 0.5
+    images = data.transforms(data.test.inputs)
+    with torch.no_grad():
+        logits = trained.eval()(images)
+    expected = (logits.argmax(1) == data.test.labels).float().mean().item()
+    assert run.evaluate(finished, {"γ": 0.5})["accuracy"] == pytest.approx(expected)
+    assert run.evaluate(finished, {"γ": 0})["loss"] != run.evaluate(finished)["loss"]
+
+
+def test_the_command_takes_them(finished):
+    output = command("eval", str(finished), "--set", "γ=0.5")
+    expected = run.evaluate(finished, {"γ": 0.5})["accuracy"]
+    assert f"accuracy {expected:.2%}" in output
+
+
+def test_what_changes_the_shapes_of_weights_is_refused(finished):
+    with pytest.raises(TrainingError, match="n = 2, not with n = 3"):
+        run.evaluate(Path(finished), {"n": 3})

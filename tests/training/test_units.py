@@ -1,0 +1,86 @@
+"""Units in training: what refines them, their optimizer's state, and the study of a run."""
+
+import pytest
+import torch
+from rich.console import Console
+
+import odenet
+from odenet.model.tables.recipe import OPTIMIZERS, Recipe
+from odenet.runtime import Unit
+from odenet.training import run
+from odenet.training.flows import flows
+from odenet.training.multilevel import refine_network, refine_optimizer
+from odenet.training.optim import build_optimizer
+from odenet.training.studies import study_run, without_entry
+from odenet.training.task import Task
+
+MAPS = """state x
+map f = bn -> relu -> conv(3)
+x' = f(x)
+discretise euler(h = 0.5)
+net = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> unit(2, 6, stride = 2) -> mean -> dense(10)
+train {
+    data     = digits
+    fraction = 0.05
+    epochs   = 2
+    batch    = 16
+    levels   = [1]
+}
+"""
+OPERATORS = MAPS.replace("map f = bn -> relu -> conv(3)", "param K : conv(3)").replace(
+    "f(x)", "tanh((K - K^T) x)"
+)
+
+
+def stepped(text):
+    """A task and an optimizer that has taken a step."""
+    torch.manual_seed(0)
+    recipe = Recipe(optimizer=OPTIMIZERS.default("adamw"))
+    task = Task(odenet.loads(text).network(), recipe, 10)
+    optimizer = build_optimizer(task.network, recipe.optimizer)
+    task(torch.randn(8, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+    return task, optimizer
+
+
+@pytest.mark.parametrize("text", [MAPS, OPERATORS], ids=["maps", "operators"])
+def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(text):
+    task, optimizer = stepped(text)
+    before = {p: state["exp_avg"].clone() for p, state in optimizer.state.items()}
+    values = {name: (p.detach().clone(), before[p]) for name, p in task.network.named_parameters()}
+    refine_optimizer(optimizer, task, refine_network(task))
+    assert [flow.steps for flow in flows(task.network).values()].count(3) == 1
+    for name, parameter in task.network.named_parameters():
+        average = optimizer.state[parameter]["exp_avg"]
+        assert average.shape == parameter.shape
+        for value, old in zip(parameter, average, strict=True) if name.endswith("K") else ():
+            place = [torch.equal(value, source) for source in values[name][0]].index(True)
+            assert torch.equal(old, values[name][1][place])
+    task(torch.randn(8, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("text", [MAPS, OPERATORS], ids=["maps", "operators"])
+def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
+    text, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.ode").write_text(text)
+    run.train("small.ode", out="run", console=Console(quiet=True))
+    study = study_run("run", samples=30)
+    assert [len(part.dropped) for part in study.flows] in ([4, 4], [2, 2])  # of the best epoch
+    for part in study.flows:
+        assert len(part.states) == len(part.changes) == len(part.dropped)
+        assert min(part.changes) > 0
+
+
+def test_without_its_entry_a_unit_begins_at_the_shortcuts():
+    torch.manual_seed(0)
+    (unit,) = (m for m in odenet.loads(MAPS).network().modules() if isinstance(m, Unit))
+    unit.requires_grad_(False).eval()
+    u = torch.randn(2, 4, 8, 8)
+    with without_entry(unit):
+        found = unit(u)
+    assert not torch.equal(found, unit(u))
+    unit.entry.f_in[0][2].weight.zero_()
+    torch.testing.assert_close(found, unit(u))
