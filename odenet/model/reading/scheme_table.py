@@ -47,7 +47,10 @@ class SchemeTable:
             if isinstance(block, tree.MadeScheme):
                 self._made[block.name.id] = block
             else:
-                self._known[block.name.id] = elaborate_scheme(block, self.report, self.maps)
+                scheme = elaborate_scheme(block, self.report, self.maps)
+                self._known[block.name.id] = scheme
+                if scheme is None:  # it may read any of them
+                    self.scope.used |= self.maps
 
     def _check_name(self, name: tree.Name) -> None:
         if name.id in MAKERS:
