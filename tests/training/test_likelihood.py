@@ -152,6 +152,6 @@ def test_pictures_standardised_one_by_one_are_refused(tmp_path):
 
 
 def test_what_is_set_from_outside_is_refused_as_well(tmp_path):
-    with pytest.raises(SpecError, match="keeps Y.n-1. as well"):
+    with pytest.raises(SpecError, match=r"keeps Y\[n-1\] as well"):
         odenet.loads("state Y\nparam K : dense\nY' = K tanh(Y)\ndiscretise midpoint(h = 0.1)\n"
                      "net = input(2) -> flow(2)\n", set={"loss": "likelihood"})  # fmt: skip
