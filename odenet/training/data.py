@@ -57,9 +57,21 @@ def folder(data: Call, shape: Sequence[int]) -> DataSet:
 
 
 def rings(data: Call, shape: Sequence[int]) -> DataSet:
-    """Two circles, one within the other."""
-    n, noise = data["n"], data["noise"]
+    """Circles within one another, whose classes alternate; the outermost has radius 1."""
+    n, noise, count = data["n"], data["noise"], data["rings"]
+    if count > 2:
+        return _points(data, _nested(n, noise, count))
     return _points(data, points_and_digits.make_circles(n, noise=noise, factor=0.5, random_state=0))
+
+
+def _nested(n: int, noise: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points evenly spread over rings of evenly spaced radii."""
+    rng = np.random.default_rng(0)
+    ring = np.arange(n) % count
+    angle = rng.uniform(0, 2 * np.pi, n)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    points = (count - ring)[:, None] / count * circle + rng.normal(scale=noise, size=(n, 2))
+    return points, ring % 2
 
 
 def moons(data: Call, shape: Sequence[int]) -> DataSet:

@@ -121,7 +121,7 @@ def test_standardisation_can_be_by_image_or_off(digits, over, mean):
 def test_samples_that_do_not_fit_the_network_are_found(digits):
     assert misfit(digits, (63,)) == (1, 8, 8)
     assert misfit(digits, (64,)) is misfit(digits, (3, 9, 9)) is None
-    points = load_data(Call("rings", (), {"n": 20, "noise": 0.0}), (2,)).train
+    points = load_data(Call("rings", (), {"n": 20, "noise": 0.0, "rings": 2}), (2,)).train
     with pytest.raises(TrainingError, match="flip changes images"):
         build_transforms(points, (2,), (Call("flip"),))
 

@@ -182,9 +182,22 @@ def test_digits_have_a_fixed_stratified_split():
     assert torch.equal(again.test.inputs, data.test.inputs)
 
 
-@pytest.mark.parametrize("name", ["rings", "moons"])
-def test_point_sets_have_two_classes_in_the_plane(name):
-    data = load_data(Call(name, (), {"n": 100, "noise": 0.1}), (2,))
+def test_four_rings_have_evenly_spaced_radii_and_alternating_classes():
+    call = Call("rings", (), {"n": 400, "noise": 0.0, "rings": 4})
+    data = load_data(call, (2,))
+    points = torch.cat([data.train.inputs, data.test.inputs])
+    labels = torch.cat([data.train.labels, data.test.labels])
+    ring = 4 - (4 * points.norm(dim=1)).round()
+    assert sorted(set(ring.tolist())) == [0, 1, 2, 3]
+    assert torch.allclose(points.norm(dim=1), (4 - ring) / 4, atol=1e-6)
+    assert torch.equal(labels, (ring % 2).long())
+    assert ring.long().bincount().tolist() == [100] * 4
+
+
+@pytest.mark.parametrize("given", [{"rings": 2}, {}], ids=["rings", "moons"])
+def test_point_sets_have_two_classes_in_the_plane(given):
+    name = "rings" if given else "moons"
+    data = load_data(Call(name, (), {"n": 100, "noise": 0.1} | given), (2,))
     assert data.train.inputs.shape == (80, 2)
     assert data.test.labels.sum() == 10
 

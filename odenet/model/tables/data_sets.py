@@ -45,6 +45,7 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
 _PATH = Parameter(Text(), "is the folder with one folder of images per class")
 
 ROWS = (
@@ -70,7 +71,9 @@ ROWS = (
     DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
     DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
     DataSetKind(name="folder", source="odenet.training.data:folder", arguments={"path": _PATH}),
-    DataSetKind(name="rings", source="odenet.training.data:rings", arguments=_POINTS),
+    DataSetKind(
+        name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
+    ),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 
