@@ -199,8 +199,9 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
-    if model.discretisation.exact and derivation.exponents:
-        factor = notation(model.scheme).show(model.scheme.own)
+    own = model.scheme.own
+    if model.discretisation.exact and derivation.exponents and own is not None:
+        factor = notation(model.scheme).show(own)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
         return Diagnostic(message, model.discretisation.span, help=help_)

@@ -176,8 +176,8 @@ class Scalars:
     def power_of_stretch(self, element: FracElement, index: int) -> int | None:
         """The k of a factor exp^k of an element; None where it is not one factor of the whole."""
         place = self._first_stretch + index
-        above = {powers[place] for powers in element.numer.itermonoms()}
-        below = {powers[place] for powers in element.denom.itermonoms()}
+        above = {powers[place] for powers, _ in element.numer.terms()}
+        below = {powers[place] for powers, _ in element.denom.terms()}
         return above.pop() - below.pop() if len(above) == len(below) == 1 else None
 
     def is_number(self, element: FracElement) -> bool:

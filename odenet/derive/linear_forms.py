@@ -42,6 +42,11 @@ class Atom:
         named = self.node.function
         return named if isinstance(named, str) else named.name
 
+    @property
+    def operands(self) -> tuple[expr.Node, ...]:
+        """What the author wrote for the arguments."""
+        return self.node.arguments if isinstance(self.node, Rate) else (self.node.operand,)
+
     def at(self, arguments: tuple[expr.Node, ...]) -> Rate | MapCall:
         """The same function of other arguments."""
         if isinstance(self.node, Rate):

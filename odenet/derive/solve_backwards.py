@@ -268,9 +268,11 @@ class StepInverter:
 
     def registers_of(self, move: Move) -> set[Slot]:
         """The slots a right-hand side or an exponent reads, nested ones included."""
-        assert isinstance(move.what, int | Exponent)
-        inside = isinstance(move.what, Exponent)
-        read = self.exponent(move.what, move.rows) if inside else self.rate(move.what, move.rows)
+        if isinstance(move.what, Exponent):
+            read = self.exponent(move.what, move.rows)
+        else:
+            assert isinstance(move.what, int)
+            read = self.rate(move.what, move.rows)
         return {node for node in read.walk() if isinstance(node, Slot)}
 
     def rate(self, atom: int, rows: dict[Slot, Form]) -> Rate | MapCall:

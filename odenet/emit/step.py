@@ -184,8 +184,7 @@ class StepWriter:
 
     def _term(self, coefficient: Coefficient, rate: expr.Rate | expr.MapCall, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
-        plain = isinstance(rate, expr.Rate) and all(isinstance(a, Slot) for a in rate.arguments)
-        if plain:
+        if isinstance(rate, expr.Rate) and all(isinstance(a, Slot) for a in rate.arguments):
             method, reads, params = self._plain(rate, i)
         else:
             text = "A right-hand side at a value inside the step."
