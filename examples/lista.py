@@ -12,10 +12,11 @@ from torch.nn import functional
 import odenet
 
 CODES, MEASUREMENTS, LAMBDA = 32, 16, 0.1
-NETWORKS = {
-    "LISTA": "lista.ode",
-    "Momentum LISTA": "lista_momentum.ode",
-    "RevNet LISTA": "lista_revnet.ode",
+NETWORKS = {  # name: file, constants
+    "LISTA": ("lista.ode", {}),
+    "Momentum LISTA, γ = 0.2": ("lista_momentum.ode", {}),
+    "Momentum LISTA, γ = 0.9": ("lista_momentum.ode", {"gamma": 0.9}),
+    "RevNet LISTA": ("lista_revnet.ode", {}),
 }
 
 
@@ -43,10 +44,10 @@ class Lasso:
             x = functional.softshrink(step, self.rate * LAMBDA)
         return x
 
-    def network(self, spec, layers):
+    def network(self, spec, constants, layers):
         """A flow that starts as ISTA: W1 = 1 - η D^T D, W2 = η D^T."""
         program = odenet.load(SPECS / spec, set={"η": self.rate, "λ": LAMBDA})
-        flow = program.flow(CODES, layers, space=0)
+        flow = program.flow(CODES, layers, space=0, **constants)
         flow.memory = "stored"  # a few layers on small data: faster so
         beside = torch.zeros(CODES, CODES - MEASUREMENTS)
         of_codes = torch.eye(CODES) - self.rate * self.D.T @ self.D
@@ -56,9 +57,9 @@ class Lasso:
                 getattr(flow, name).copy_(of_codes if name in ("W1", "W3") else of_measurements)
         return flow
 
-    def learn(self, spec, layers, iterations):
+    def learn(self, spec, constants, layers, iterations):
         """The cost on the test samples above the least one, after learning without codes."""
-        flow = self.network(spec, layers)
+        flow = self.network(spec, constants, layers)
         inputs, others = (
             functional.pad(y, (0, CODES - MEASUREMENTS)) for y in (self.train, self.test)
         )
@@ -79,8 +80,8 @@ def main(arguments=None):
     depths = range(2, given.deepest + 1, 2)
     found = {}
     figure, axes = pyplot.subplots(figsize=(5, 4))
-    for name, spec in NETWORKS.items():
-        found[name] = [problem.learn(spec, layers, given.iterations) for layers in depths]
+    for name, network in NETWORKS.items():
+        found[name] = [problem.learn(*network, layers, given.iterations) for layers in depths]
         axes.semilogy(depths, found[name], "o-", label=name)
         print(f"{name}: " + ", ".join(f"{cost:.4f}" for cost in found[name]))
     axes.set(xlabel="layers", ylabel="test cost above the least", xticks=list(depths))

@@ -4,53 +4,52 @@ With the same weights in each of 15 steps the ResNet follows one autonomous ODE 
 cannot take the rings apart; the momentum network can.
 """
 
-import math
-
 import torch
 from figures import SPECS, options, save
 from matplotlib import pyplot
 from torch import nn
 
 import odenet
+from odenet.model.tables.recipe import Call
+from odenet.training.data import load_data
 
 STEPS = 15
 NETWORKS = {"ResNet": "rings_resnet.ode", "Momentum ResNet": "rings.ode"}
 
 
-def rings(count):
-    """Points on four rings, ``(4 count, 2)``, and their classes, which alternate."""
-    radius = torch.tensor([0.5, 1.0, 1.5, 2.0]).repeat_interleave(count)
-    radius = radius + 0.03 * torch.randn(4 * count)
-    angle = 2 * math.pi * torch.rand(4 * count)
-    points = torch.stack((radius * angle.cos(), radius * angle.sin()), dim=1)
-    return points, torch.arange(4).repeat_interleave(count) % 2
+def rings():
+    """Points of the data set `rings(4000, 0.015, 4)`, ``(n, 2)``, and classes: to learn, to test.
+
+    All is twice as large as there: the outermost radius is 2, which small weights can pull apart.
+    """
+    data = load_data(Call("rings", (), {"n": 4000, "noise": 0.015, "rings": 4}), (2,))
+    return [(2 * split.inputs, split.labels) for split in (data.train, data.test)]
 
 
 def fit(spec, iterations, seed=0):
-    """A flow with a linear classifier trained on fresh points, and its accuracy on others."""
+    """A flow with a linear classifier trained on the rings, and its accuracy on other points."""
     torch.manual_seed(seed)
     flow = odenet.load(SPECS / spec).flow(2, STEPS, space=0)
     flow.memory = "stored"
     net = nn.Sequential(flow, nn.Linear(2, 2))
     solver = torch.optim.Adam(net.parameters())
     rate = torch.optim.lr_scheduler.OneCycleLR(solver, 0.03, total_steps=iterations)
+    (points, classes), (others, their_classes) = rings()
     for _ in range(iterations):
-        points, classes = rings(64)
-        loss = nn.functional.cross_entropy(net(points), classes)
+        batch = torch.randint(len(points), (256,))
+        loss = nn.functional.cross_entropy(net(points[batch]), classes[batch])
         solver.zero_grad()
         loss.backward()
         solver.step()
         rate.step()
-    points, classes = rings(500)
     with torch.no_grad():
-        accuracy = (net(points).argmax(dim=1) == classes).float().mean().item()
+        accuracy = (net(others).argmax(dim=1) == their_classes).float().mean().item()
     return flow, accuracy
 
 
 def draw(axes, flow):
     """The points at every third step."""
-    torch.manual_seed(1)
-    points, classes = rings(200)
+    _, (points, classes) = rings()
     with torch.no_grad():
         states = flow.trajectory(points)
     for panel, step in zip(axes, range(0, STEPS + 1, 3), strict=True):

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
         register_activation,
         register_claim,
         register_layer,
+        register_map,
         register_parameter,
     )
     from odenet.training import evaluate, load_run, resume, train
 
-# Where the public names live; each is imported when it is used, so that torch and sympy wait.
+# Where the public names live; each is imported when it is used, so that `import odenet` loads
+# neither torch nor sympy.
 _HOMES = {
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",
@@ -35,6 +37,7 @@ _HOMES = {
     "register_activation": "odenet.plugins",
     "register_claim": "odenet.plugins",
     "register_layer": "odenet.plugins",
+    "register_map": "odenet.plugins",
     "register_parameter": "odenet.plugins",
     "resume": "odenet.training",
     "reversible": "odenet.conversion",
@@ -43,8 +46,8 @@ _HOMES = {
 
 __all__ = [
     "Program", "SpecError", "convert", "evaluate", "load", "load_plugin", "load_run", "loads",
-    "register_activation", "register_claim", "register_layer", "register_parameter", "resume",
-    "reversible", "train",
+    "register_activation", "register_claim", "register_layer", "register_map", "register_parameter",
+    "resume", "reversible", "train",
 ]  # fmt: skip
 
 

@@ -21,19 +21,24 @@ from odenet.analyse.density import density_refused
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
-from odenet.analyse.step_constants import refused_constants
+from odenet.analyse.step_constants import has_exponentials, refused_constants
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive, inverse_lines
+from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.emit.frame import Frame
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
+from odenet.language import canonical
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import File
 from odenet.model.reading.build import DEFAULT_SPACE, build
+from odenet.model.tables.given import GIVEN, MakeModule
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
+from odenet.model.typed.frozen import frozen
 from odenet.model.typed.program import Model, ends_in_classes
 
 if TYPE_CHECKING:
@@ -70,8 +75,8 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError([Diagnostic(message, file=source.name)]) from None
-    program = Program(file, model)
-    if program.discretised and model.discretisation.varying:
+    program = Program(file, with_times(model))
+    if program.discretised and (model.discretisation.varying or has_exponentials(model.scheme)):
         wrong = refused_constants(model, program.derivation)
         if wrong:
             raise SpecError(wrong)
@@ -122,7 +127,12 @@ class Program:
             trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
-        return confirmed(self.model, analyse.decide(self.model, trials, seed))
+        return confirmed(self.frozen, analyse.decide(self.frozen, trials, seed))
+
+    @cached_property
+    def frozen(self) -> Model:
+        """The model at a fixed time, which is what a certificate is about."""
+        return frozen(self.model)
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.
@@ -141,11 +151,12 @@ class Program:
     @cached_property
     def facts(self) -> Facts:
         """What the file says, and what follows from it."""
-        return self._facts(self.certificate)
+        return replace(self._facts(self.certificate), model=self.model)
 
     def _facts(self, certificate: Certificate) -> Facts:
+        """What judges go by: they ask about the equations at a fixed time."""
         derived = self.derivation if self.discretised else None
-        return Facts(model=self.model, derived=derived, certificate=certificate)
+        return Facts(model=self.frozen, derived=derived, certificate=certificate)
 
     @cached_property
     def claims(self) -> list[ClaimResult]:
@@ -160,10 +171,9 @@ class Program:
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
-        """What speaks against this scheme on the proved spectrum, with what to use instead."""
-        if not self.discretised:
-            return []
-        return analyse.advise(self.facts)
+        """What should be asked of the file, and what speaks against its scheme on the spectrum."""
+        advice = analyse.advise(self._facts(self.certificate)) if self.discretised else []
+        return [*self.model.notes, *advice]
 
     @property
     def name(self) -> str:
@@ -182,9 +192,17 @@ class Program:
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample, (C, H, W) or (D,); None without a `net`."""
+        """The shape of one sample, (C, H, W), (D,) or, of tokens, (T,); None without a `net`."""
         shape = self.model.input_shape
-        return (int(shape.channels.constant), *shape.space) if shape else None
+        if shape is None:
+            return None
+        return shape.space if shape.numbers else (int(shape.channels.constant), *shape.space)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """How many different tokens the `net` reads; None where it reads none."""
+        shape = self.model.input_shape
+        return shape.vocabulary if shape is not None and shape.numbers else None
 
     @property
     def classes(self) -> int | None:
@@ -199,7 +217,7 @@ class Program:
 
     def certificate_json(self) -> str:
         """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
-        return certificate_json(self.model, self.certificate, odenet.__version__)
+        return certificate_json(self.frozen, self.certificate, odenet.__version__)
 
     def module(self, space: int | None = None) -> ModuleType:
         """The generated module, loaded from its text; debuggers and tracebacks show its lines."""
@@ -219,30 +237,58 @@ class Program:
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
             constants: `h`, `T` and the scheme's constants, in place of those of the file. One that
                 differs from step to step there takes a sequence too, or what `odenet.runtime` has
-                for these: `Uniform`, `Geometric`, `Learned`, `Ramp`.
+                for these: `Uniform`, `Geometric`, `Learned`, `Ramp`. And for each map that is
+                `given` what makes its module for a step, of its channels.
 
         Raises:
             ValueError: a sequence does not have one value for each step.
+            SpecError: nothing is given for a map.
         """
+        given, constants = self._given(constants)
         kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
         for name, value in constants.items():
             if not isinstance(value, int | float) and name not in kind.varying:
                 message = f"{name} is one number in {self.name}, and here it is {value!r}; "
                 raise ValueError(f"{message}write one for each step, or learned(…), in the file")
-        return kind(channels, steps, **constants)
+        return kind(channels, steps, **given, **constants)
 
-    def network(self, classes: int | None = None) -> "nn.Module":
+    def network(self, classes: int | None = None, **modules: MakeModule) -> "nn.Module":
         """The whole `net`, as a torch module.
 
         Args:
             classes: the width of a dense last layer, in place of the file's.
+            modules: for each map that is `given` what makes its module for a step, of its channels.
 
         Raises:
-            SpecError: the file has no `net`.
+            SpecError: the file has no `net`, or nothing is given for a map.
         """
         self.require_network()
+        given, others = self._given(modules)
+        if others:
+            message = f"{self.name} has no map `{next(iter(others))}` that is given"
+            raise SpecError([Diagnostic(message, self.model.equations)])
         network = getattr(self.module(), f"{class_name(self.name)}Network")
-        return network() if classes is None or self.classes is None else network(classes)
+        sized = {} if classes is None or self.classes is None else {"classes": classes}
+        return network(**sized, **given)
+
+    def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What makes the modules of given maps, by their names in the module, and what is left."""
+        left = {canonical(name): name for name in arguments}
+        names, found = Frame(self.model).names if self.model.given else None, {}
+        for definition in self.model.given:
+            spelling = left.pop(definition.name, None)
+            make = GIVEN.get(definition.name) if spelling is None else arguments[spelling]
+            if make is None:
+                shown = self.model.spellings[definition.name]
+                message = f"the module of `{shown}` is given from Python, and none was given"
+                help_ = (
+                    f"write program.flow(channels, steps, {shown}=make_block), or "
+                    f'odenet.register_map("{shown}", make_block) in a file for --plugin'
+                )
+                raise SpecError([Diagnostic(message, definition.span, help=help_)])
+            assert names is not None
+            found[names("spec", definition.name)] = make
+        return found, {spelling: arguments[spelling] for spelling in left.values()}
 
     def require_network(self) -> None:
         """Raise SpecError in a file without a `net`."""

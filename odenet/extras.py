@@ -20,6 +20,7 @@ EXTRAS = {
     },
     "adaptive": {"torchdiffeq": "torchdiffeq"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "text": {"tokenizers": "tokenizers"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},

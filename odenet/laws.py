@@ -16,6 +16,7 @@ from odenet import runtime
 from odenet.compiler import Program
 from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
 from odenet.model.reading.build import DEFAULT_SPACE
+from odenet.model.tables.given import GIVEN
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
@@ -67,6 +68,10 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
     Raises:
         SpecError: not even a small flow fits into the memory of this machine.
     """
+    missing = [m.name for m in program.model.given if m.name not in GIVEN]
+    if missing:
+        name = program.model.spellings[missing[0]]
+        return [_unmeasured("laws", f"the module of `{name}` is given from Python")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         space = program.model.axes if program.model.axes is not None else DEFAULT_SPACE

@@ -26,6 +26,7 @@ from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, 
 from odenet.model.tables.argument_kinds import Number, Parameter, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
 from odenet.model.tables.claims import CLAIMS, ClaimKind
+from odenet.model.tables.given import GIVEN, MakeModule
 from odenet.model.tables.layers import LAYERS, OWN_LAYERS, LayerKind
 from odenet.model.tables.parameter_kinds import Construction, Operator, ParameterKind
 from odenet.model.tables.parameters import PARAMETERS
@@ -37,7 +38,7 @@ __all__ = [
     "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
     "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Plugin", "Registration",
     "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded", "register_activation",
-    "register_claim", "register_layer", "register_parameter", "tables",
+    "register_claim", "register_layer", "register_map", "register_parameter", "tables",
 ]  # fmt: skip
 
 _PIPELINE = {"input", "residual", *STRUCTURAL}
@@ -115,6 +116,24 @@ def register_claim(row: ClaimKind) -> Registration:
         ValueError: if the name is taken.
     """
     return _register(row, CLAIMS, CLAIMS, "claim", lambda _: None)
+
+
+def register_map(name: str, make: MakeModule) -> Registration:
+    """Give the modules of a map, for files that say `map NAME = given`.
+
+    Args:
+        name: of the map.
+        make: of the channels of a state, gives a torch module that keeps the shape; called once
+            for each step.
+
+    Raises:
+        ValueError: if a map of that name has been given already.
+    """
+    own = canonical(name)
+    if own in GIVEN:
+        raise ValueError(f"`{name}` is taken: a map of that name is registered already")
+    GIVEN[own] = make
+    return Registration(GIVEN, own)
 
 
 def _register(

@@ -124,7 +124,7 @@ def check_layer(row: LayerKind) -> None:
     arguments = _arguments(row.arguments)
     fitting = 0
     for space in SPACES:
-        before = Shape(fixed(CHANNELS), space)
+        before = Shape(fixed(CHANNELS), space, CHANNELS, row.reads_numbers and len(space) == 1)
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch on even kernels
             after = row.shape(arguments, before)
@@ -149,6 +149,8 @@ def _check_layer_on(row: LayerKind, layer: Layer) -> None:
     module: nn.Module = eval(row.code(layer, _count), _names(row.imports)).double().eval()
     weights = _randomised(module)
     x = torch.randn(1, before, *space, dtype=torch.float64)
+    if row.reads_numbers:
+        x = torch.randint(before, (1, *space))
     made = module(x)[0]
     if tuple(made.shape) != (after, *layer.after.space):
         raise _no(row, f"gives the shape {tuple(made.shape)}, and its row {layer.after}")

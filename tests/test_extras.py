@@ -35,6 +35,7 @@ USERS = {
     "scipy": {"training/"},
     "sklearn": {"training/"},
     "sympy": {"analyse/", "derive/"},
+    "tokenizers": {"training/"},
     "timm": {"conversion/"},  # where it is installed
     "torch": {"cli/", "compiler.py", "conversion/", "footprint/", "laws.py", "measures.py",
               "row_checks.py", "runtime/", "testing.py", "training/"},
@@ -135,6 +136,7 @@ COMMANDS = [
     ["compare", "runs/digits-1", "runs/digits-2"],
     ["study", "runs/digits-1"],
     ["predict", "runs/digits-1", "one.png"],
+    ["sample", "runs/bytes-1", "--prompt", "def "],
     ["export", "runs/digits-1", "-o", "digits.pt2"],
     ["convert", "resnet18", "--weights", "none"],
     ["bench"],
@@ -143,6 +145,7 @@ NEEDED = {"check neural_ode.ode": "adaptive", "train digits.ode": "train",
           "train --resume runs/digits-1": "train", "eval runs/digits-1": "train",
           "compare runs/digits-1 runs/digits-2": "train", "study runs/digits-1": "train",
           "predict runs/digits-1 one.png": "train",
+          "sample runs/bytes-1 --prompt def ": "train",
           "export runs/digits-1 -o digits.pt2": "train",
           "convert resnet18 --weights none": "train", "bench": "bench"}  # fmt: skip
 

@@ -136,8 +136,13 @@ def write_part(
     (given.results / "figures").mkdir(parents=True, exist_ok=True)
     figure.savefig(given.results / "figures" / f"{name}.png", dpi=120)
     picture = f"![{title}](figures/{name}.png)"
-    part = f"## {title}\n\n{text}\n\n{picture}\n\n{_conditions(given, outcomes)}\n"
-    file = given.results / "RESULTS.md"
+    put_part(given.results, title, f"{text}\n\n{picture}\n\n{_conditions(given, outcomes)}")
+
+
+def put_part(results: Path, title: str, text: str) -> None:
+    """Put a part into RESULTS.md, in place of the one of that title."""
+    part = f"## {title}\n\n{text}\n"
+    file = results / "RESULTS.md"
     before = file.read_text("utf-8") if file.is_file() else FRONT
     front, *parts = before.split("\n## ")
     kept = [f"## {old}" for old in parts if old.partition("\n")[0] != title]
@@ -147,7 +152,7 @@ def write_part(
 
 def _conditions(given: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
     """What was run, on what, for how long."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     hours = sum(outcome.result.seconds for outcome in outcomes) / 3600
     seeds = [f"--seeds {given.seeds}"] if given.seeds else []
     settings = [f"--set {item}" for item in given.set]
@@ -160,7 +165,7 @@ def _conditions(given: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name and how many cores of it there are."""
     listed = Path("/proc/cpuinfo")
     lines = listed.read_text().splitlines() if listed.is_file() else []

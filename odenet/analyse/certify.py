@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
+from odenet.analyse.conditions import Part
 from odenet.analyse.descent import falling
 from odenet.analyse.energy import Energy, read_energy
 from odenet.analyse.laurent import Signs
@@ -15,9 +16,13 @@ from odenet.analyse.why_open import explain
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.frozen import NOW, reads_time
 from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
+FIXED = Assumption(
+    "constant weights", "", "t is fixed: the Jacobian is that at one time, and so at each of them"
+)
 
 TOO_LONG = (
     f"multiplied out, the equations come to more than {MOST_PRODUCTS:,} products of operators, and "
@@ -72,7 +77,8 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     if proof.spectrum is None:
         found = _open(system, signs, unfit, energy)
     else:
-        assumptions = (CONSTANT, *_norms(proof, model), *_signs(assumed, reader))
+        timed = (FIXED,) if NOW in model.parameters else ()
+        assumptions = (CONSTANT, *timed, *_norms(proof, model), *_signs(assumed, reader))
         found = Certificate(
             verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=assumptions
         )
@@ -106,7 +112,19 @@ def _energy(proof: Proof, system: System, signs: Signs, reader: FormulaReader) -
     if found is None or not found.units:
         return None
     listed = proof.parts[0].units if len(proof.parts) == 1 else ()
+    if _moves_in_time(found, reader):
+        return None
     return read_energy(found, reader, listed, signs.assumed)
+
+
+def _moves_in_time(part: Part, reader: FormulaReader) -> bool:
+    """Whether an energy would read `t`: it then changes by itself, whatever the flow does."""
+    operators = [*part.weights, *(op for unit in part.units for op in unit.row.values())]
+    scalars = [scalar for operator in operators for _, scalar in operator.terms]
+    numbers = {name for s in scalars for monomial, _ in s.terms for name, _ in monomial}
+    nodes = [reader.symbols[name] for name in numbers if name in reader.symbols]
+    nodes += [node for u in part.units for node in (u.formula, u.argument) if node is not None]
+    return any(map(reads_time, nodes))
 
 
 def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:

@@ -136,6 +136,8 @@ class Evaluation:
         return x.pointwise(*ACTIVATIONS[name].functions(constants))
 
     def _call(self, name: str, x: Jet) -> Jet:
+        if name in self.model.maps and self.model.maps[name].given:
+            raise CannotEvaluate(f"`{name}` is given from Python")
         if name in self.model.maps:
             for i, layer in enumerate(self.model.maps[name].layers):
                 x = self._layer(f"{name}.{i}", layer, x)

@@ -55,7 +55,7 @@ def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> Sys
 
 @dataclass(frozen=True)
 class _Chain:
-    """A function of the states as a function of one affine form of them, value by value.
+    """A function of the states as a function of one affine form of them, elementwise.
 
     Args:
         stages: see Unit.
@@ -63,7 +63,7 @@ class _Chain:
         odd: whether it is odd in the form.
         form: the form.
         argument: the author's formula of it, up to a sign.
-        argued: that sign.
+        argument_sign: that sign.
         text: the function of t.
         between: see Unit.
     """
@@ -73,7 +73,7 @@ class _Chain:
     odd: bool
     form: Affine
     argument: expr.Node
-    argued: int
+    argument_sign: int
     text: str
     between: tuple[Scalar | None, ...] = ()
 
@@ -87,38 +87,38 @@ class _Chains:
         self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
     def unit(self, leaf: Applied | Times, column: Row) -> Unit:
-        """The unit of a function that is in the rates behind some operators.
+        """The unit of a function that enters the rates through `column`, {state: operator}.
 
         φ is chain.sign times the function, so that it never decreases. The normal form may have
         turned the sign of what the author wrote: where φ is odd, R and L are turned back with it.
         """
         chain = self._chain(leaf)
         sign = chain.sign * (leaf.sign if isinstance(leaf, Applied) else 1)
-        turn = -1 if sign < 0 and chain.odd else 1
-        row = {k: _signed(turn, v) for k, v in chain.form if isinstance(k, State)}
+        flip = -1 if sign < 0 and chain.odd else 1
+        row = {k: _signed(flip, v) for k, v in chain.form if isinstance(k, State)}
         argument = chain.argument
-        if chain.argued != turn:
+        if chain.argument_sign != flip:
             argument = expr.Sum(((-1, argument),))
-        plain = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
+        single = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
         return Unit(
             stages=chain.stages,
             row=row,
             column={
-                state: _signed(chain.sign * turn, operator) for state, operator in column.items()
+                state: _signed(chain.sign * flip, operator) for state, operator in column.items()
             },
-            text=("-" if sign * turn < 0 else "") + text_of(leaf.node),
+            text=("-" if sign * flip < 0 else "") + text_of(leaf.node),
             argument=argument,
             offset=any(not isinstance(k, State) for k, _ in chain.form),
-            composed="" if plain else ("-" if chain.sign < 0 else "") + chain.text,
+            composed="" if single else ("-" if chain.sign < 0 else "") + chain.text,
             span=leaf.span if isinstance(leaf, Times) else leaf.node.span,
             formula=leaf.node,
-            sign=sign * turn,
+            sign=sign * flip,
             between=chain.between,
         )
 
     def _chain(self, leaf: Applied | Times) -> _Chain:
         if isinstance(leaf, Times):
-            return self._power(leaf)
+            return self._product(leaf)
         stage, odd = self._stage(leaf)
         inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
         if not inner:
@@ -137,11 +137,11 @@ class _Chains:
             between=(number, *below.between),
         )
 
-    def _power(self, leaf: Times) -> _Chain:
+    def _product(self, leaf: Times) -> _Chain:
         """A product of functions of one form, all >= 0 and all rising or all falling."""
-        plain = [inner for inner, word in leaf.factors if never_negative(inner) and not word]
-        if len(plain) == len(leaf.factors):
-            chains = [self._chain(inner) for inner in plain if isinstance(inner, Applied)]
+        nonnegative = [inner for inner, word in leaf.factors if never_negative(inner) and not word]
+        if len(nonnegative) == len(leaf.factors):
+            chains = [self._chain(inner) for inner in nonnegative if isinstance(inner, Applied)]
             first = chains[0]
             if all((c.form, c.sign) == (first.form, first.sign) for c in chains):
                 stages = tuple(stage for chain in chains for stage in chain.stages)
@@ -177,8 +177,8 @@ class _Chains:
         assert isinstance(leaf, Applied | Times)
         factor = dict(outer.argument)[leaf]
         sign = self._sign(factor)
-        states = any(isinstance(k, State) for k, _ in outer.argument)
-        if len(inner) > 1 or states or not sign:
+        beside = any(isinstance(k, State) for k, _ in outer.argument)
+        if len(inner) > 1 or beside or not sign:
             raise OutsideTheorems(
                 "this activation is inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",

@@ -9,8 +9,10 @@ from odenet.derive import Derivation
 from odenet.derive.coefficients import as_sympy, put_in
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, SpecError
+from odenet.model.expressions import expr
 from odenet.model.tables.argument_kinds import show
 from odenet.model.typed.program import Model
+from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import AtStep, Learned, Ramp, StepConstant, at_steps, in_use
 
 MOST = 12  # steps of which each is looked at by itself: some tenths of a second
@@ -51,6 +53,12 @@ def numbers_of_steps(model: Model, steps: int) -> Sequence[AtStep]:
     return at_steps(chosen.numbers, chosen.varying, min([steps, *lengths]))
 
 
+def has_exponentials(scheme: Scheme) -> bool:
+    """Whether a scheme has numbers that may be 0 in double precision though none of them is 0."""
+    values = [*(update.value for update in scheme.updates), *(value for _, value in scheme.lets)]
+    return any(isinstance(inner, expr.Exp) for value in values for inner in value.walk())
+
+
 def not_undone(model: Model, derivation: Derivation) -> str:
     """Which of the steps has no inverse at its constants, and why; empty if all have."""
     for at in steps_in_use(model):
@@ -79,6 +87,8 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
         return []
     found: dict[str, Diagnostic] = {}
     for at in steps_in_use(model):
+        if small := derivation.underflow(at.numbers):
+            return [_too_small(model, derivation, small[0], at)]
         for condition in derivation.violated(at.numbers):
             for name in _in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
@@ -91,6 +101,15 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
             except SpecError as error:
                 found[name] = error.diagnostics[0]
     return list(found.values())
+
+
+def _too_small(model: Model, derivation: Derivation, scale: sympy.Expr, at: AtStep) -> Diagnostic:
+    shown = notation(derivation.scheme).number(scale)
+    where = f" at {at.where}" if model.discretisation.varying else ""
+    message = f"{derivation.scheme.name} is undone by dividing by {shown}, which is 0{where}"
+    return Diagnostic(
+        message, model.discretisation.span, "in double precision", help="write other numbers"
+    )
 
 
 def _outside(

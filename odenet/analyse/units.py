@@ -30,7 +30,8 @@ class Unit:
 
     Args:
         stages: what is applied to R s + b, outermost first: activations and the names of norms;
-            none for the identity.
+            none for the identity. The factors of a product of functions of the same argument are
+            here too.
         row: R, the operator on each state it reads.
         column: L, the operator to each rate it is in.
         text: how the author wrote it.
@@ -40,7 +41,8 @@ class Unit:
         formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
             linear unit.
         sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
-        between: the numbers between its stages, None for a diagonal.
+        between: the numbers between its stages, None for a diagonal; (None,) for a product, so that
+            its slope has no upper bound.
         least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
         moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
         turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.

@@ -13,6 +13,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes, tensors
+from odenet.model.typed.frozen import frozen
 from odenet.model.typed.program import Model
 
 Against = Literal["stable", "imaginary", "real"]
@@ -61,6 +62,7 @@ def search_witness(
     Raises:
         CannotEvaluate: the formulas have a piece without a numerical model.
     """
+    model = frozen(model)
     available = sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]

@@ -14,7 +14,9 @@ def convert(
     name: Annotated[
         str, typer.Argument(help="A model of torchvision, such as resnet101, or of timm.")
     ],
-    scheme: Annotated[str, typer.Option(help="What the blocks become steps of.")] = "momentum",
+    scheme: Annotated[
+        str, typer.Option(help="What the blocks become steps of: its name, or its file, FILE.ode.")
+    ] = "momentum",
     gamma: Annotated[
         float | None, typer.Option(help="Of momentum [default: 0.9]; 0 is the original network.")
     ] = None,
@@ -40,8 +42,8 @@ def convert(
 
     constants = {"gamma": gamma, "h": h}
     given = {key: value for key, value in constants.items() if value is not None}
-    conversion = Conversion(name, scheme, 0 if v0 == "0" else v0, given, exact)
     try:
+        conversion = Conversion.by(name, scheme, 0 if v0 == "0" else v0, given, exact)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = conversion.apply(build(name, None if weights == "none" else weights))
@@ -69,7 +71,7 @@ def _summary(model, conversion) -> str:
     first = next(iter(flows.values()))
     count = sum(p.numel() for p in model.parameters())
     lines = [
-        f"{conversion.name}: {steps} blocks are steps of {conversion.scheme} now, in {len(flows)} "
+        f"{conversion.name}: {steps} blocks are steps of {conversion.called} now, in {len(flows)} "
         f"flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]

@@ -24,9 +24,9 @@ def announce(program: "Program") -> None:
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
     say(f"{model.name}: {model.description}" if model.description else model.name)
     data = "" if program.recipe.data is None else f"data {show(program.recipe.data)}; "
-    say(
-        f"  {data}input {model.input_shape}; {depth}; {network_size(model).parameters:,} parameters"
-    )
+    others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
+    size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
+    say(f"  {data}input {model.input_shape}; {depth}; {size}")
     say(f"  {program.certificate.summary}")
     if claims:
         say(f"  {'; '.join(f'{claim.name} {claim.verdict}' for claim in claims)}")

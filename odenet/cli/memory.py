@@ -2,27 +2,39 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
+from odenet.sizes import parse_size
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+    from odenet.footprint.step import Footprint
 
 
 def memory(
     spec: Annotated[Path, typer.Argument(help="The specification.")],
     batch: Annotated[
-        int | None, typer.Option(min=2, help="Samples [default: those of its recipe].")
+        int | None,
+        typer.Option(min=2, help="Samples, 2 or more [default: as its recipe]."),
     ] = None,
     set_: Settings = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Also for flows that are reversed in exact arithmetic.")
+        bool, typer.Option("--exact", help="Also predict the mode that takes steps in fixed point.")
     ] = False,
     run: Annotated[
         bool, typer.Option("--run", help="Run a step in each mode too, and measure it.")
     ] = False,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Predict the largest batch within a size such as 8GB instead."
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -40,6 +52,9 @@ def memory(
     program = load(spec, set=settings)
     samples = batch or program.recipe.batch
     program.require_network()
+    if fit is not None:
+        _fit(program, fit, exact, json_, batch is not None or run)
+        return
     require_room(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = modes_of(program, exact)
@@ -55,10 +70,44 @@ def memory(
     if json_:
         rows = {
             mode: {"predicted": asdict(expected[mode])}
-            | ({"measured": asdict(footprint)} if (footprint := found.get(mode)) else {})
+            | ({"measured": _or_failed(found[mode])} if run else {})
             for mode in modes
         }
         say(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())
+
+
+def _or_failed(footprint: "Footprint | None") -> dict[str, int] | str:
+    """A measured footprint for programs; a mode whose run failed is not left out."""
+    return "failed" if footprint is None else asdict(footprint)
+
+
+def _fit(program: "Program", size: str, exact: bool, json_: bool, others: bool) -> None:
+    """Print the largest batch that fits in each memory mode."""
+    import torch
+
+    from odenet.footprint.fitting import LEAST, MOST, largest_batch
+    from odenet.footprint.step import predicted
+    from odenet.footprint.table import modes_of
+
+    limit = parse_size(size)
+    if limit is None:
+        raise typer.BadParameter("a size such as 500MB or 8GB", param_hint="--fit")
+    if others:
+        raise typer.BadParameter(
+            "predicts the batch: leave out --batch and --run", param_hint="--fit"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = {
+        mode: largest_batch(lambda n, mode=mode: predicted(program, n, mode, device).peak, limit)
+        for mode in modes_of(program, exact)
+    }
+    if json_:
+        say(to_json({"bytes": limit, "device": device, "batch": found}))
+        return
+    say(f"{program.name}: the largest batch of which a training step fits into {size}, {device}")
+    for mode, count in found.items():
+        least = f"not even {LEAST}" if count is None else f"{count:,}"
+        say(f"  {mode:<12}{least}{' or more' if count == MOST else ''}")

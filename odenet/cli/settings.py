@@ -30,7 +30,7 @@ Plugins = Annotated[
         "--plugin",
         metavar="FILE.py",
         callback=_load_plugins,
-        help="Run a Python file that registers activations, layers, parameters or claims.",
+        help="Run a Python file that registers activations, layers, parameters, claims or maps.",
     ),
 ]
 

@@ -12,6 +12,7 @@ from odenet.cli.output import say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.extras import require
 from odenet.json_text import to_json
+from odenet.model.reading.settings import data_setting
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def train(
     }
     settings |= {name: str(value) for name, value in short.items() if value is not None}
     if data is not None:
-        settings["data"] = _data(data)
+        settings["data"] = data_setting(data)
     given = {
         "data_root": data_root,
         "download": download or None,
@@ -205,7 +206,7 @@ def evaluate(
 
     settings = read_settings(set_, None)
     if data is not None:
-        settings["data"] = _data(data)
+        settings["data"] = data_setting(data)
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
@@ -296,12 +297,6 @@ def _shown(scores: dict[str, Any]) -> str:
 
     found = [METRICS[name] for name in scores if name in METRICS]
     return ", ".join(f"{metric.words} {metric.show(scores[metric.name])}" for metric in found)
-
-
-def _data(data: str) -> str | dict[str, list[str]]:
-    """A data set as a setting: `folder:PATH` with its path as it is, whatever it holds."""
-    name, colon, path = data.partition(":")
-    return {name: [path]} if colon else data
 
 
 def _devices(devices: str | None) -> int | str | None:

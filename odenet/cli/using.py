@@ -1,4 +1,4 @@
-"""`odenet predict` and `odenet export`; torch is imported when one of them runs."""
+"""`odenet predict`, `sample` and `export`; torch is imported when one of them runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,8 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, help="Likeliest classes shown of each.")] = 1,
     csv_: Annotated[
-        Path | None, typer.Option("--csv", help="Write all probabilities into this table.")
+        Path | None,
+        typer.Option("--csv", help="Write all probabilities or numbers into a table."),
     ] = None,
     last: Last = False,
     plugin: Plugins = None,
@@ -31,8 +32,8 @@ def predict(
     trained = load_run(run, "last" if last else "best")
     asked = dict.fromkeys(path for file in files for path in pictures_in(file))
     found, paths, damaged = trained.predict_files(list(asked))
-    for path, best in zip(paths, found.top(top), strict=True):
-        say(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in best))
+    for path, words in zip(paths, found.in_words(top), strict=True):
+        say(f"{path}  {words}")
     if csv_ is not None:
         found.write_csv(csv_, paths)
         say(f"wrote {csv_}")
@@ -40,6 +41,27 @@ def predict(
         say(f"error: cannot read {line}", err=True)
     if damaged:
         raise typer.Exit(1)
+
+
+def sample(
+    run: Run,
+    prompt: Annotated[str, typer.Option(help="How the text begins [default: a line break].")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="How many to add.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Scores are divided by it; 0 takes the likeliest token.")
+    ] = 1.0,
+    top: Annotated[
+        int, typer.Option(min=0, help="Draw from so many of the likeliest tokens; 0 for all.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    last: Last = False,
+    plugin: Plugins = None,
+) -> None:
+    """Let the language model of a run go on with a text."""
+    require("train", "odenet sample")
+    from odenet.training.sampling import sample as written
+
+    say(written(run, prompt, tokens, temperature, top, seed, "last" if last else "best"))
 
 
 def export(
@@ -62,5 +84,5 @@ def export(
     written = export_run(trained, out)
     say(f"wrote {written.path}: {written.takes}")
     if written.difference is not None:
-        say(f"  gives the scores of {len(trained.classes)} classes, "
-            f"within {written.difference:.0e} of the network's")  # fmt: skip
+        what = f"the scores of {len(trained.classes)} classes" if trained.classes else "numbers"
+        say(f"  gives {what}, within {written.difference:.0e} of the network's")

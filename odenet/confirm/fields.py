@@ -14,6 +14,7 @@ from odenet.confirm.draw import Point, count
 from odenet.confirm.matrices import Matrix, apply, transpose
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
+from odenet.model.expressions.numbers import C
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.norms import EPS
 from odenet.model.tables.parameters import DeclaredParameter
@@ -214,7 +215,7 @@ class Evaluation:
         if any(isinstance(inside, State) for inside in node.walk()):
             raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
         if node not in self._unmodelled:
-            width = p.width_out if p else self.model.maps[name].layers[-1].after.channels
+            width = p.width_out if p else C
             entries = count(width, self.point.channels) * self.point.cells
             self._unmodelled[node] = self._constant(
                 [self.point.rng.gauss(0, 1) for _ in range(entries)]

@@ -62,7 +62,7 @@ def measure(
     Where there is none, those of the beginning with which they fall fastest.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         order: what the slopes are expected to be.
         values: of the constants.
         rng: draws the problem.
@@ -165,7 +165,7 @@ class _Beginning:
     """The values before the first step.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         problem: gives those of the solution.
         velocities: own unknowns that begin with the derivative of an unknown.
         smooth: whether the own unknowns are then made smooth, and their velocity the solution's.

@@ -54,7 +54,7 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     """A problem for a scheme's pattern.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants.
         rng: gives all random numbers.
 

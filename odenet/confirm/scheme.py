@@ -117,10 +117,10 @@ def _orders(
     scheme = derivation.scheme
     shipped = scheme.name in library() and library_scheme(scheme.name) == scheme
     defaults = {name: None for name, _ in scheme.constants} or None
+    used = {name: value for name, value in derivation.values.items() if name != "h"}
     if not shipped:
-        own = {name: value for name, value in derivation.values.items() if name != "h"}
-        yield derivation.accuracy, values if defaults is None else own
-    if defaults is not None and values:
+        yield derivation.accuracy, used or (values if defaults is None else {})
+    if defaults is not None and values and (shipped or values != used):
         yield derivation.order_at(values), values
 
 

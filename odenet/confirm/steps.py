@@ -36,7 +36,7 @@ def numbers_of(
     """`h`, the constants of a scheme and its `let`s.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         kind: of number.
         h: step size.
         values: of the constants; a default where none is given.

@@ -18,12 +18,13 @@ from odenet.conversion.reversible import (
     new_flow,
     warn_of_stored,
 )
+from odenet.conversion.schemes import GivenScheme, choose
 from odenet.conversion.stages import Encoder, ResidualStage
 
 
 def convert(
     model: nn.Module,
-    scheme: str = "momentum",
+    scheme: GivenScheme = "momentum",
     *,
     v0: Speed | MakeSpeed = None,
     exact: bool = False,
@@ -41,7 +42,7 @@ def convert(
         model: with residual blocks that are known (ResNet, Wide ResNet, ResNeXt of torchvision and
             timm; MobileNetV2, EfficientNet, ConvNeXt, ViT and Swin of torchvision;
             ``nn.TransformerEncoder``), in ``nn.Sequential``s or encoders.
-        scheme: of the library.
+        scheme: of the library, of a file, as a text or of a program; see `reversible`.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
             function that makes a module of x0 for a flow, given its first block; a module itself
             where there is a single flow. By default 0; a scheme that starts from an earlier value
@@ -60,11 +61,11 @@ def convert(
 
     Raises:
         ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
-        SpecError: if the scheme has no such constant.
+        SpecError: if the scheme's text has an error, or a constant a bad value.
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = ConversionSettings(scheme, True, v0, constants, exact, checkpoint)
+    options = ConversionSettings(choose(scheme), True, v0, constants, exact, checkpoint)
     converted = _converted(model, options, {})
     if converted is model:
         raise ValueError(

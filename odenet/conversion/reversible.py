@@ -13,7 +13,8 @@ from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
 from odenet.conversion.axes import channel_axis
 from odenet.conversion.module_flow import ModuleFlow, module_flow_class
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.conversion.schemes import ChosenScheme, GivenScheme, choose
+from odenet.model.expressions import expr
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow
@@ -28,7 +29,7 @@ class ConversionSettings:
     """How modules become a flow.
 
     Attributes:
-        scheme: its name in the library.
+        scheme: what the modules become steps of.
         residual: whether the modules compute x + f(x).
         v0: the initial speed; see `reversible`.
         constants: of the scheme.
@@ -36,7 +37,7 @@ class ConversionSettings:
         checkpoint: whether what stays outside of flows is evaluated again in the backward pass.
     """
 
-    scheme: str
+    scheme: ChosenScheme
     residual: bool = False
     v0: Speed | MakeSpeed = None
     constants: Mapping[str, float] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class ConversionSettings:
 
 def reversible(
     blocks: Sequence[Block],
-    scheme: str = "momentum",
+    scheme: GivenScheme = "momentum",
     *,
     residual: bool = False,
     v0: Speed = None,
@@ -59,34 +60,38 @@ def reversible(
     Args:
         blocks: modules that keep the shape of what they are given; pairs of them, f and g, for a
             scheme such as verlet, which splits the channels into halves.
-        scheme: of the library.
+        scheme: a name of the library, a file that ends in `.ode`, the text of a scheme, or a
+            program, whose scheme is taken with its constants.
         residual: whether they compute x + f(x) rather than f(x).
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
         dim: the axis that pairs share: 1 for maps (batch, channels, …), -1 for tokens (batch,
             tokens, channels). By default that of their layers, where these agree.
-        **constants: of the scheme, such as gamma, h or T; without h and T, h is 1.
+        **constants: of the scheme, such as gamma, h or T, in place of its defaults and those of a
+            program; where nothing gives h or T, h is 1.
 
     Warns:
         UserWarning: if that many steps are not undone in float32 well enough to train by, or have
             no inverse at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
-        ValueError: if there is no such scheme, or the blocks or the speed do not suit it.
-        SpecError: if the scheme has no such constant.
+        ValueError: if there is no such scheme, it has no such constant, or needs one; if the blocks
+            or the speed do not suit it.
+        SpecError: if its text has an error, or a constant a bad value.
     """
-    maps = opaque_maps(_scheme(scheme))
+    chosen = choose(scheme)
+    name, maps = chosen.scheme.name, opaque_maps(chosen.scheme)
     rows = [block if isinstance(block, tuple) else (block,) for block in blocks]
     if not rows:
         raise ValueError("a flow needs at least one block")
     for row in rows:
         if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
-            raise ValueError(f"{scheme} takes {wanted} per step, not {row!r}")
+            raise ValueError(f"{name} takes {wanted} per step, not {row!r}")
     if dim is not None and len(maps) == 1:
-        raise ValueError(f"{scheme} does not split its input, so that it takes no dim")
-    flow = new_flow(len(rows), ConversionSettings(scheme, residual, v0, constants, exact))
+        raise ValueError(f"{name} does not split its input, so that it takes no dim")
+    flow = new_flow(len(rows), ConversionSettings(chosen, residual, v0, constants, exact))
     warn_of_stored(flow, "the flow")
     flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
     return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
@@ -94,10 +99,11 @@ def reversible(
 
 def new_flow(steps: int, options: ConversionSettings) -> ModuleFlow:
     """A flow of a scheme that has yet to be given its modules."""
-    text = spec_text(options)
-    _warn_of_drift(_program(options.scheme, text), steps)
-    generated, maps = _generated(options.scheme, text)
-    flow = module_flow_class(generated, maps)(len(_scheme(options.scheme).patterns), steps)
+    scheme = options.scheme.scheme
+    groups = len(scheme.patterns)
+    program, generated = _compiled(scheme.name, spec_text(options), groups)
+    _warn_of_drift(program, steps)
+    flow = module_flow_class(generated, opaque_maps(scheme))(groups, steps)
     flow.residual = options.residual
     if isinstance(options.v0, nn.Module):
         flow.speed = nn.ModuleList([options.v0])
@@ -124,12 +130,13 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
 
 def spec_text(options: ConversionSettings) -> str:
     """The specification of a flow around opaque maps."""
-    scheme = _scheme(options.scheme)
+    scheme = options.scheme.scheme
     maps = opaque_maps(scheme)
     if options.residual and len(maps) > 1:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
-    given = ", ".join(f"{name} = {value}" for name, value in _constants(scheme, options).items())
+    constants = options.scheme.with_constants(options.constants)
+    given = ", ".join(f"{name} = {value}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(options.v0, nn.Module) else []
@@ -138,25 +145,17 @@ def spec_text(options: ConversionSettings) -> str:
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if options.exact else ""
     lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)} {exact}")
+    lines.append(options.scheme.block)
     return "\n".join(lines)
 
 
-def _constants(scheme: Scheme, options: ConversionSettings) -> dict[str, float]:
-    steps = ("h", "T") if scheme.uses_step_size else ()
-    known = (*(name for name, _ in scheme.constants), *steps)
-    for name in options.constants:
-        if name not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ValueError(f"{scheme.name} has no constant {name}: {takes}")
-    one = {"h": 1.0} if steps and not {"h", "T"} & set(options.constants) else {}
-    return {**options.constants, **one}
-
-
 def _start(scheme: Scheme, v0: Speed | MakeSpeed) -> str:
-    """The `start` line of an initial speed."""
+    """The `start` line of an initial speed; none where the scheme's own lines hold."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
     history = scheme.history(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    if v0 is None and scheme.aux:
+        return ""
     if v0 is None:
         v0 = "f" if history and first.order == 1 else 0
     speeds = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
@@ -166,29 +165,24 @@ def _start(scheme: Scheme, v0: Speed | MakeSpeed) -> str:
     speed = speeds[key]
     if history:
         return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
-    if len(scheme.aux) == 1:
+    if _starts_from_a_speed(scheme):
         return f"start {scheme.aux[0]}[0] = {speed or 0}"
-    if speed:
+    if speed or scheme.aux:
         raise ValueError(f"{scheme.name} has no initial speed")
     return ""
 
 
-def _scheme(name: str) -> Scheme:
-    if name not in library():
-        raise ValueError(f"there is no scheme {name!r}; known: {', '.join(library())}")
-    return library_scheme(name)
+def _starts_from_a_speed(scheme: Scheme) -> bool:
+    """Whether the one unknown of the scheme's own begins at 0 or at F; others are copies of x."""
+    values = [value for slot, value in scheme.starts if slot.name in scheme.aux]
+    return len(values) == 1 and isinstance(values[0], expr.Zero | expr.Rate)
 
 
 @cache
-def _program(scheme: str, text: str) -> Program:
-    return loads(text, name=f"{scheme}.ode")
-
-
-@cache
-def _generated(scheme: str, text: str) -> tuple[type[Flow], tuple[str, ...]]:
-    """The generated class of a spec, and its maps."""
-    found = _scheme(scheme)
-    return type(_program(scheme, text).flow(len(found.patterns), 1)), opaque_maps(found)
+def _compiled(name: str, text: str, channels: int) -> tuple[Program, type[Flow]]:
+    """The spec of a flow, and its generated class."""
+    program = loads(text, name=f"{name}.ode")
+    return program, type(program.flow(channels, 1))
 
 
 def warn_of_stored(flow: Flow, what: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from odenet.conversion.model import convert
+from odenet.conversion.schemes import choose
 from odenet.extras import require
 from odenet.files import replacing
 
@@ -26,7 +27,7 @@ class Conversion:
 
     Attributes:
         name: of the network, as torchvision or timm has it.
-        scheme: of the library.
+        scheme: a name of the library, or the text of a scheme.
         v0: the initial speed, as `convert` takes it.
         constants: of the scheme.
         exact: whether its steps are taken in fixed point.
@@ -37,6 +38,19 @@ class Conversion:
     v0: str | int | None = None
     constants: dict[str, Any] = field(default_factory=dict)
     exact: bool = False
+
+    @classmethod
+    def by(cls, name: str, scheme: str, v0: str | int | None, given: dict, exact: bool):
+        """A conversion by a scheme as `convert` takes it, which needs no file of it later on."""
+        chosen = choose(scheme)
+        text = chosen.block or chosen.scheme.name
+        constants = {k: float(v) for k, v in chosen.with_constants(given).items()}
+        return cls(name, text, v0, constants, exact)
+
+    @property
+    def called(self) -> str:
+        """The scheme's name."""
+        return choose(self.scheme).scheme.name
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A network, converted in this way."""

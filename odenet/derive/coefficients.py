@@ -40,7 +40,7 @@ class Scalars:
     """The field of a scheme's coefficients.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         expand: whether a `let` is replaced by its definition.
         further: other symbols of the field.
 

@@ -37,7 +37,7 @@ class DampedStep:
     """A step and the exact solution on one drawn problem.
 
     Args:
-        scheme: its text, without unknowns of its own.
+        scheme: as parsed, without unknowns of its own.
         values: of its constants.
         limit: the highest power of h that is kept; derivatives of F beyond it do not count.
         resting: whether velocities begin at 0.
@@ -166,7 +166,7 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
     """The order, why there is none, what the start lines do to it, and the parasitic eigenvalues.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants and lets.
 
     Raises:

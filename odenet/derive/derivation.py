@@ -90,6 +90,12 @@ class Derivation:
         numbers = self._numbers(values)
         return tuple(c for c in self.conditions if put_in(c, numbers).evalf(30) == 0)
 
+    def underflow(self, values: Mapping[str, Number]) -> tuple[sympy.Expr, ...]:
+        """The scales of shears that are not zero, but are in double precision, as exp(-1000)."""
+        broken = self.violated(values)
+        scales = () if broken else (shear.scale for shear in self.shears or ())
+        return tuple(scale for scale in scales if self._number(scale, values) == 0)
+
     def _numbers(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
         known = constants(self.scheme, {**self.values, **(values or {})})
         return {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}

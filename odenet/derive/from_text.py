@@ -25,7 +25,7 @@ def derive(
     """Derive what a scheme's text implies.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants and of h where it is used, in place of the defaults.
         varying: those that differ from step to step.
 

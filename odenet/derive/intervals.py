@@ -21,9 +21,9 @@ import sympy
 from odenet.derive.coefficients import as_mpf, put_in, tidy
 
 XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
-REAL = mpmath.mpf(10) ** -25
+ROOT_TOLERANCE = mpmath.mpf(10) ** -25  # half of the digits that are worked with
 
-Real = Any  # a number of mpmath, which has no types
+Real = Any  # a number of mpmath, real unless it is said; it has no types
 Poly = Any  # a polynomial of sympy, whose types say too little
 Values = Mapping[sympy.Symbol, Real]
 
@@ -48,8 +48,9 @@ def critical(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
     """Polynomials in s at whose zeros the stability can change.
 
     They are irreducible with the constants as variables, and so have no zero twice unless the
-    values of the constants make it so. Factors are looked for before the path is put in: a
-    rational factor that splits on the path is its own reciprocal if one of its halves is.
+    values of the constants make it so. Factors are looked for before the path is put in. On an
+    imaginary path one of them may split into conjugate halves q and q̄; if q is self-reciprocal, so
+    is q̄ and with them the whole, so that nothing is missed.
 
     Args:
         characteristic: in ξ first, then hλ, then the constants, with rational coefficients.
@@ -61,11 +62,12 @@ def critical(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
     for index, part in enumerate(parts):
         found += [part.resultant(other) for other in parts[index + 1 :]]
     split = [p for poly in found if not poly.is_zero for p in _factors(poly)]
+    # constants have no zeros, and of the factor s itself the zero is 0: only s > 0 matters
     return [poly for poly in split if poly.degree(S) > 0 and poly != poly.gens[0]]
 
 
 def _along(part: Poly, path: sympy.Expr) -> Poly:
-    """The polynomial on a path, with whole numbers, which cost a fifth of fractions."""
+    """The polynomial on a path, with whole numbers, five times faster than fractions."""
     expression = sympy.expand(part.clear_denoms(convert=True)[1].as_expr().xreplace({S: path}))
     domain = sympy.ZZ_I if expression.has(sympy.I) else sympy.ZZ
     return sympy.Poly(expression, *part.gens, domain=domain)
@@ -83,17 +85,18 @@ def _factors(poly: Poly) -> list[Poly]:
     return [factor for factor, _ in real.factor_list()[1]]
 
 
-def expected_terms(characteristic: Poly) -> int:
+def most_terms(characteristic: Poly) -> int:
     """The most terms that a polynomial of `critical` can have."""
     degree, *others = characteristic.degree_list()
     return prod(2 * degree * other + 1 for other in others)
 
 
 def _critical_of(part: Poly) -> list[Poly]:
+    """The resultant with p*; where p is p* up to a constant, what says that two roots meet."""
     mirrored = _reciprocal(part)
-    one = part.as_expr().coeff(XI, part.degree(0))
-    other = mirrored.as_expr().coeff(XI, part.degree(0))
-    if not sympy.expand(one * mirrored.as_expr() - other * part.as_expr()).is_zero:
+    leading = part.as_expr().coeff(XI, part.degree(0))
+    mirrored_leading = mirrored.as_expr().coeff(XI, part.degree(0))
+    if not sympy.expand(leading * mirrored.as_expr() - mirrored_leading * part.as_expr()).is_zero:
         return [part.resultant(mirrored)]
     if part.degree(0) == 1:
         return []  # one root, always on the circle
@@ -112,11 +115,11 @@ def _reciprocal(part: Poly) -> Poly:
 
 
 class Undecided(Exception):
-    """The zeros of a polynomial were not found to the precision at work."""
+    """The zeros of a polynomial were not found to the current mpmath precision."""
 
 
 def positive_roots(poly: Poly, values: Values) -> list[Real]:
-    """The positive real zeros in s, ascending, with the precision at work.
+    """The positive real zeros in s, ascending, to the current mpmath precision.
 
     Args:
         poly: in s and the constants.
@@ -130,12 +133,12 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
     stride = gcd(*(powers[place] for powers in poly.monoms()))  # it is a polynomial in s^stride
     coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) // stride + 1)
     for powers, coefficient in poly.terms():
-        term = _number(coefficient)
+        term = _as_mpc(coefficient)
         for index, power in enumerate(powers):
             if index != place and power:
                 term *= as_mpf(values[poly.gens[index]]) ** power
         coefficients[-1 - powers[place] // stride] += term
-    while coefficients and abs(coefficients[0]) < REAL:
+    while coefficients and abs(coefficients[0]) < ROOT_TOLERANCE:
         coefficients.pop(0)
     if len(coefficients) < 2:
         return []
@@ -143,9 +146,9 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
         roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
     except mpmath.mp.NoConvergence:
         raise Undecided from None
-    real = sorted(mpmath.re(root) for root in roots if abs(mpmath.im(root)) < REAL)
+    real = sorted(mpmath.re(root) for root in roots if abs(mpmath.im(root)) < ROOT_TOLERANCE)
     positive = [mpmath.root(root, stride) for root in real if root > 0]
-    return [root for root in positive if root > REAL]
+    return [root for root in positive if root > ROOT_TOLERANCE]
 
 
 def _simple(poly: Poly, values: Values) -> Poly:
@@ -157,14 +160,18 @@ def _simple(poly: Poly, values: Values) -> Poly:
     return poly if found.degree(S) < 1 else found.quo(found.gcd(found.diff(S)))
 
 
-def _number(coefficient: Any) -> Real:
+def _as_mpc(coefficient: Any) -> Real:
+    """A sympy number as a complex one of mpmath."""
     real, imaginary = coefficient.as_real_imag()
     parts = (mpmath.mpf(int(part.p)) / int(part.q) for part in (real, imaginary))
     return mpmath.mpc(*parts)
 
 
-def scan(points: list[Real], stable: Callable[[Real], bool]) -> tuple[Interval, ...]:
-    """The intervals in which a property holds that changes at given points only."""
+def stable_intervals(points: list[Real], stable: Callable[[Real], bool]) -> tuple[Interval, ...]:
+    """The intervals of s > 0 in which a property holds that changes at given points only.
+
+    s = 0 is not tested, so that the first one is open there.
+    """
     ends = [mpmath.mpf(0), *_distinct(points), mpmath.inf]
     found: list[Interval] = []
     for low, high in pairwise(ends):
@@ -185,7 +192,7 @@ def scan(points: list[Real], stable: Callable[[Real], bool]) -> tuple[Interval, 
 def _distinct(points: list[Real]) -> list[Real]:
     kept: list[Real] = []
     for point in sorted(points):
-        if not kept or point - kept[-1] > REAL * (1 + point):
+        if not kept or point - kept[-1] > ROOT_TOLERANCE * (1 + point):
             kept.append(point)
     return kept
 
@@ -202,6 +209,6 @@ def closed_form(poly: Poly, root: Real, values: Values) -> sympy.Expr | None:
         known = {symbol: sympy.Float(value, 60) for symbol, value in values.items()}
         for candidate in sympy.roots(in_s):
             number = put_in(candidate, known).evalf(50)
-            if number.is_real and abs(mpmath.mpf(str(number)) - root) < REAL:
+            if number.is_real and abs(mpmath.mpf(str(number)) - root) < ROOT_TOLERANCE:
                 return candidate
     return None

@@ -50,7 +50,7 @@ class Atom:
     def at(self, arguments: tuple[expr.Node, ...]) -> Rate | MapCall:
         """The same function of other arguments."""
         if isinstance(self.node, Rate):
-            return Rate(self.node.function, arguments, span=self.node.span)
+            return Rate(self.node.function, arguments, self.node.time, span=self.node.span)
         return MapCall(self.node.function, arguments[0], span=self.node.span)
 
 

@@ -67,7 +67,7 @@ def one_step(scheme: Scheme, rates: Rates) -> OneStep:
     """One step on linear equations.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         rates: function of the pattern -> the coefficient of each of its arguments.
     """
     found: set[Any] = {s for row in rates.values() for c in row for s in c.free_symbols}

@@ -107,7 +107,7 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """The order of a scheme at given values of its constants.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants, in place of their defaults. A constant that has no value is drawn
             at random: the order is then that for almost all values.
     """

@@ -30,7 +30,7 @@ class OrderConditions:
     """Compares a step with the exact solution.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         scalars: the field of its coefficients, `let`s expanded.
         values: of the symbols of that field.
         limit: the highest power of h that counts.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from sys import float_info
 from typing import Any
 
 import mpmath
@@ -26,6 +27,11 @@ FEWEST = 6
 # Bounds are sums of floats: one that is met exactly, as by 2a - b = 1 with both off by one unit in
 # the last place, must not fail for the rounding of the bound.
 ROUNDING = 1e-9
+
+# A constant that was worked out in double precision, as 1 / (2 - 2^(1/3)), is off by a few units in
+# the last binary place. That can be more than one in the last decimal place that `repr` prints.
+COMPUTED = 4 * float_info.epsilon
+DIGITS_OF_A_DOUBLE = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,8 @@ class Decimals:
     Args:
         scheme: the text, each of them replaced by a constant.
         digits: of the shortest one.
-        values: constant -> the decimal, with one unit in its last place as its error.
+        values: constant -> the decimal, with one unit in its last place as its error, or what
+            rounding may add up to where it was computed.
     """
 
     scheme: Scheme
@@ -106,7 +113,7 @@ def decimals(scheme: Scheme, values: Mapping[str, Any]) -> Decimals | None:
     """The long decimals among a scheme's literals and constants; None where there are none.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants, exact ones.
     """
     found: dict[str, Decimal] = {}
@@ -126,7 +133,7 @@ def decimals(scheme: Scheme, values: Mapping[str, Any]) -> Decimals | None:
     if not found:
         return None
     renamed = replace(scheme, lets=lets, updates=updates, constants=constants)
-    printed = {key: _with_error(value) for key, value in found.items()}
+    printed = {key: _with_error(value, computed=key in values) for key, value in found.items()}
     return Decimals(renamed, min(map(_digits, found.values())), printed)
 
 
@@ -169,7 +176,17 @@ def _digits(value: Decimal) -> int:
     return len(value.as_tuple().digits)
 
 
-def _with_error(value: Decimal) -> Printed:
+def _with_error(value: Decimal, computed: bool) -> Printed:
+    """A decimal with its error.
+
+    Args:
+        value: as it is written.
+        computed: whether it may be the `repr` of a double that was worked out.
+    """
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
-    return Printed(as_mpf(Fraction(value)), 10.0**exponent)
+    found = Printed(as_mpf(Fraction(value)), 10.0**exponent)
+    if computed and _digits(value) <= DIGITS_OF_A_DOUBLE:
+        error = max(found.error, COMPUTED * abs(float(value)))
+        return replace(found, error=error)
+    return found

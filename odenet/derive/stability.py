@@ -24,9 +24,9 @@ from odenet.derive.intervals import (
     Undecided,
     closed_form,
     critical,
-    expected_terms,
+    most_terms,
     positive_roots,
-    scan,
+    stable_intervals,
 )
 from odenet.derive.linear_step import OneStep, one_step
 from odenet.derive.linear_tests import Coupling, LinearTest, linear_tests
@@ -46,7 +46,7 @@ class Tested:
     """A scheme on one test equation, at given values of its constants.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants and lets, and of h if the test depends on it.
         equation: the test equation.
         step: one step on it, with hλ written s.
@@ -109,7 +109,7 @@ class Tested:
                 at = mpmath.mpc(0, s) if path.has(sympy.I) else -s
                 return bounded_powers(self.step.at(values | {S: at}))
 
-            intervals = scan(list(zeros), stable)
+            intervals = stable_intervals(list(zeros), stable)
             return self._describe(frequency, intervals, zeros, values)
 
     def _critical(self, path: sympy.Expr, exact: Mapping[sympy.Symbol, Any]) -> list[Poly]:
@@ -122,7 +122,7 @@ class Tested:
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
-        if expected_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
+        if most_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
             poly = _with_numbers(poly, exact)
         return critical(poly, path)
 
@@ -165,7 +165,7 @@ def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
     known = {s: exact[s] for s in poly.gens[2:] if isinstance(exact[s], Fraction)}
     found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
     irrational = len(found.gens) - 2
-    if irrational and expected_terms(found) ** irrational > MOST_TERMS:
+    if irrational and most_terms(found) ** irrational > MOST_TERMS:
         raise Undecided
     return found
 
@@ -238,7 +238,7 @@ def derive_stability(
     """The stability of a scheme at given values of its constants, or why there is no statement.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants, in place of their defaults, and of h, which is needed only where
             the step is not a function of hλ.
     """

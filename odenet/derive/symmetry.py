@@ -15,7 +15,7 @@ from odenet.derive.step_series import StepSeries
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import Scheme
 
-MOST_KEPT = 5  # unknowns whose pairings are tried
+MOST_PAIRED = 5  # unknowns whose swaps are tried; of more, none, and the answer may be a false no
 
 
 def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
@@ -23,20 +23,22 @@ def is_symmetric(scheme: Scheme, undone: tuple[Undo, ...]) -> bool:
 
     Both are written in the values after the step and compared term by term. Backwards in time the
     newest value is the oldest: Y[n+1], Y[n] of a two-step scheme take the places of Y[n-1], Y[n].
-    Where an unknown of the scheme's own keeps an earlier value, it changes places likewise.
+    Where an auxiliary unknown keeps an earlier value, it changes places likewise.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         undone: its inverse. A scheme without an explicit inverse is not symmetric, since the step
             with -h is explicit.
     """
     scalars = Scalars(scheme, expand=True)
-    if scalars.powers_of_h:
+    if scalars.powers_of_h:  # irrational ones, of which nothing is known at -h
         return False
-    return any(_undone(scheme, undone, scalars, mirror) for mirror in _mirrors(scheme))
+    return any(
+        _inverse_is_reversed_step(scheme, undone, scalars, mirror) for mirror in _mirrors(scheme)
+    )
 
 
-def _undone(
+def _inverse_is_reversed_step(
     scheme: Scheme, undone: tuple[Undo, ...], scalars: Scalars, mirror: Mapping[Slot, Slot]
 ) -> bool:
     """Whether the inverse is the step with -h, where slots change places backwards in time."""
@@ -53,7 +55,7 @@ def _mirrors(scheme: Scheme) -> Iterator[dict[Slot, Slot]]:
     """Which slot may take a slot's place when time runs backwards."""
     usual = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
     kept = [name for name in scheme.unknowns if len(scheme.history(name)) == 1]
-    for pairs in _pairings(kept if len(kept) <= MOST_KEPT else []):
+    for pairs in _pairings(kept if len(kept) <= MOST_PAIRED else []):
         if all(one in scheme.aux or other in scheme.aux for one, other in pairs):
             swapped = {Slot(one, 0): Slot(other, 0) for one, other in pairs}
             yield {**usual, **swapped, **{b: a for a, b in swapped.items()}}
@@ -85,28 +87,29 @@ def symmetry_order(
     """The q up to which a step with -h undoes one with h: what is left is O(h^(q+1)).
 
     Euler's step has q = 1; the effectively symmetric schemes EES(2, q) have more than their order
-    asks for (Shmelev, Ebrahimi-Fard, Tapia & Salvi 2025, arXiv 2507.21006). History is taken on the
-    exact solution.
+    asks for (Shmelev, Ebrahimi-Fard, Tapia & Salvi 2025, arXiv 2507.21006). Values of earlier steps
+    are assumed to lie on the exact solution.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants.
         to_the_digits: whether long decimals count as far as they are printed only (`printed.py`).
 
     Returns:
-        None where nothing is said: for schemes with unknowns of their own or `exp(…)`, or with no
-        series in h. A q of 8 is at least that.
+        None where nothing is said: for schemes with unknowns of their own or `exp(…)`, where there
+        is no series in h, and where there are too many trees to look at. A q of 8 is at least that.
     """
     if scheme.aux or scheme.own is not None or not scheme.uses_step_size:
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:
-            return _undone_up_to(conditions_at(scheme, values, to_the_digits))
+            return _symmetry_order(conditions_at(scheme, values, to_the_digits))
         except NoSeries:
             return None
 
 
-def _undone_up_to(there: OrderConditions) -> int:
+def _symmetry_order(there: OrderConditions) -> int | None:
+    """See `symmetry_order`; None where the trees are too many to look at."""
     mirror = {slot: _mirrored(there.scheme, slot) for slot in there.slots}
     back = StepSeries(
         there.algebra,
@@ -119,8 +122,10 @@ def _undone_up_to(there: OrderConditions) -> int:
     for weight in range(HIGHEST + 1):
         keys = there.forest.keys(weight)
         trees += len(keys)
-        if lowest <= weight or trees > MOST_TREES:
+        if lowest <= weight:
             break
+        if trees > MOST_TREES:
+            return None
         for key in keys:
             for slot in there.slots:
                 returned = back.value(there.after[slot], key)

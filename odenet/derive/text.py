@@ -28,7 +28,7 @@ class SchemeNotation(Notation):
             return f"|{self.number(value.args[0])}|"
         if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
             rest, absolute = value.as_independent(sympy.Abs)
-            inside = [part.args[0] for part in sympy.Mul.make_args(absolute)]
+            inside = [_inside(part) for part in sympy.Mul.make_args(absolute)]
             return f"|{self.number(sympy.Mul(rest, *inside))}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
 
@@ -37,6 +37,13 @@ class SchemeNotation(Notation):
         if all(isinstance(inner, _OF_SCHEMES) for inner in node.walk()):
             return self.show(node)
         return node.span.text if node.span else "…"
+
+
+def _inside(absolute: sympy.Expr) -> sympy.Expr:
+    """What an absolute value, or a power of one, is made of."""
+    if isinstance(absolute, sympy.Pow):
+        return _inside(absolute.args[0]) ** absolute.args[1]
+    return absolute.args[0]
 
 
 def notation(scheme: Scheme, latex: bool = False) -> SchemeNotation:

@@ -20,7 +20,7 @@ def varying_order(
     for equal steps say nothing of unequal ones (ibid., section III.5).
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         values: of its constants.
         varying: those that differ, h among them.
     """

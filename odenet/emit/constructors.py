@@ -65,6 +65,7 @@ def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[lis
     for name, value in zip(("rtol", "atol"), chosen.tolerance or (), strict=False):
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
+    keywords += [frame.names("spec", definition.name) for definition in model.given]
     for name, value in chosen.constants.items():
         if name in chosen.varying:
             keywords.append(step_constants.keyword(name))
@@ -112,11 +113,19 @@ def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
 
 
 def _parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
-    return f"self.{frame.names('spec', learned.name)} = {parameter_code(learned, space)}"
+    step_sizes = ", self.h" if "h" in frame.varying else ""
+    return (
+        f"self.{frame.names('spec', learned.name)} = {parameter_code(learned, space, step_sizes)}"
+    )
 
 
 def _map(frame: Frame, definition: MapDefinition) -> str:
     steps = "1" if definition.shared else "steps"
+    if definition.given:
+        name = frame.names("spec", definition.name)
+        place = f"{frame.model.name}.ode:{definition.span.line}"
+        about = f"{quoted(frame.model.spellings[definition.name])}, {quoted(place)}"
+        return f"self.{name} = given_layers({steps}, {name}, c, {about})"
     inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
     name = frame.names("spec", definition.name)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"
@@ -139,12 +148,19 @@ def layer_code(layer: Layer, width: Callable[[Width], str]) -> str:
     return LAYERS[layer.name].code(layer, width)
 
 
-def parameter_code(learned: DeclaredParameter, space: int) -> str:
-    """The constructor of a parameter."""
-    steps = "1" if learned.shared else "steps"
+def parameter_code(learned: DeclaredParameter, space: int, step_sizes: str = "") -> str:
+    """The constructor of a parameter.
+
+    Args:
+        learned: the parameter.
+        space: number of spatial axes.
+        step_sizes: a further argument where steps differ in size, for knots in time.
+    """
+    steps = "1" if learned.shared else str(learned.knots or "steps")
     reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
     init = _init_code(learned.options["init"])
-    return learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
+    code = learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
+    return f"Knotted(steps, {code}{step_sizes})" if learned.knots else code
 
 
 def _init_code(call: Call) -> Callable[[str], str]:

@@ -179,7 +179,7 @@ def _form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
     """What must agree for kernels to be added; None for an operator that has no such kernel."""
     if not learned.operator.kernel or learned.width_in != learned.width_out:
         return None
-    options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out")}
+    options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out", "knots")}
     return learned.type, tuple(sorted(options.items())), learned.width_in
 
 

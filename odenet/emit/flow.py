@@ -88,6 +88,8 @@ class FlowWriter:
         found = {"slots": self.frame.slots, "states": tuple(states)}
         found |= {"operators": tuple(operators)} if operators else {}
         found |= {"shared": tuple(shared)} if shared else {}
+        given = tuple(self.frame.names("spec", m.name) for m in self.model.given)
+        found |= {"given": given} if given else {}
         varying = tuple(map(self.frame.argument, self.frame.varying))
         found |= {"varying": varying} if varying else {}
         lines = [f"{key} = {strings(names)}" for key, names in found.items()]
@@ -102,8 +104,11 @@ class FlowWriter:
         relabel = self._relabel()
         if relabel:
             lines.append(f"relabel = {{{relabel}}}")
-        if any(LAYERS[layer.name].random for m in self.model.maps.values() for layer in m.layers):
+        layers = [layer for m in self.model.maps.values() for layer in m.layers]
+        if self.model.given or any(LAYERS[layer.name].random for layer in layers):
             lines.append("stochastic = True")
+        if self.model.time is not None:
+            lines.append("timed = True")
         if self.derivation.exponents:
             lines.append("stretches = True")
         if self.model.discretisation.exact:
@@ -137,8 +142,7 @@ class FlowWriter:
         found: list[list[str]] = []
         for key, rate in self.model.rates.items():
             state, function = key
-            reads = [self.frame.state(read) for read in self.frame.rate_reads(*key)]
-            reads += ["u"] if self.frame.rate_input(*key) else []
+            reads = self.frame.rate_arguments(*key)
             params = [self.frame.names("spec", name) for name in self.frame.rate_params(*key)]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = expr.derivative(self.model.spellings[state.name], order)
@@ -181,6 +185,8 @@ class FlowWriter:
                     return Code("torch.zeros(())")
                 case expr.Constant():
                     return Code(frame.let(node.name))
+                case expr.Time():
+                    return Code(frame.time) if step is None else frame.time_of(step)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
                 case _:
@@ -263,13 +269,16 @@ class FlowWriter:
         left_out = "" if first or not self.model.scheme.decays else " without their decay"
         text = f"The right-hand sides of the equations{left_out}, one tensor each."
         body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
-        return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+        if self.model.time is None:
+            return self._method("field", "state, step=0", text, unpack(frame.slots, body))
+        body.insert(0, f"{frame.time} = {frame.time_of('step').text} + since")
+        text = text.removesuffix(".") + ", so long after the step began."
+        return self._method("field", "state, step=0, since=0.0", text, unpack(frame.slots, body))
 
     def _call(self, state: State, function: str) -> str:
         """A right-hand side at the state itself."""
         frame, key = self.frame, (state, function)
-        arguments = [frame.state(read) for read in frame.rate_reads(*key)]
-        arguments += ["u"] if frame.rate_input(*key) else []
+        arguments = frame.rate_arguments(*key)
         arguments += [frame.at_step(name) for name in frame.rate_params(*key)]
         return f"self.{frame.rate_name(*key)}({', '.join(arguments)})"
 

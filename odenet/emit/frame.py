@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from odenet.emit.expressions import Code, Printer
+from odenet.emit.expressions import PRODUCT, Code, Printer
 from odenet.emit.names import Names
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
@@ -45,6 +45,7 @@ class Frame:
         self.group = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
+        self.time = self.names("time", "t") if model.time is not None else ""
         for state in model.system:
             self.state(state)
         for name in (*model.parameters, *model.maps):
@@ -159,6 +160,8 @@ class Frame:
         """The code of a formula of the scheme's constants, `at` as in `constant_at`."""
 
         def leaf(inner: expr.Node) -> Code:
+            if isinstance(inner, expr.Time):
+                return Code(self.time)
             assert isinstance(inner, expr.Constant)
             return self.constant_at(inner.name, at)
 
@@ -189,6 +192,22 @@ class Frame:
         """Whether a right-hand side reads the input."""
         return self._used[state, function].input
 
+    def rate_time(self, state: State, function: str) -> bool:
+        """Whether a right-hand side reads the time."""
+        return self._used[state, function].time
+
+    def rate_arguments(self, state: State, function: str) -> list[str]:
+        """The names of a right-hand side's arguments before the parameters."""
+        used = self._used[state, function]
+        named = [self.state(read) for read in used.states]
+        return named + ["u"] * used.input + [self.time] * used.time
+
+    def time_of(self, step: str) -> Code:
+        """The time before a step."""
+        if "h" in self.varying:
+            return Code(f"self.time_before({step})")
+        return Code(f"{step} * self.h", PRODUCT)
+
     @cached_property
     def _used(self) -> dict[tuple[State, str], "_Used"]:
         """What each right-hand side uses, found once: each call of it in the module asks."""
@@ -202,6 +221,7 @@ class _Used:
     states: tuple[State, ...]
     params: tuple[str, ...]
     input: bool
+    time: bool
 
 
 def _used(model: Model, rate: expr.Node) -> _Used:
@@ -211,6 +231,7 @@ def _used(model: Model, rate: expr.Node) -> _Used:
         states=tuple(state for state in model.system if state in read),
         params=tuple(name for name in (*model.parameters, *model.maps) if name in params),
         input=reads_input(rate),
+        time=any(isinstance(node, expr.Time) for node in rate.walk()),
     )
 
 
@@ -271,6 +292,9 @@ class StepPrinter:
         key = state, node.function
         arguments = [self.argument(node, read).text for read in frame.rate_reads(*key)]
         arguments += ["u"] if frame.rate_input(*key) else []
+        if frame.rate_time(*key):
+            assert node.time is not None, "the scheme of equations with a time has times"
+            arguments.append(frame.scalar(node.time, self.constant).text)
         arguments += [self.param(name) for name in frame.rate_params(*key)]
         return Code(f"self.{frame.rate_name(*key)}({', '.join(arguments)})")
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 # What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
 # (kept complete by tests/emit/test_names.py).
 _CODE = """
-    h T torch Tensor nn functional NamedTuple State Flow Shear Term super tuple self state
+    h T torch Tensor nn functional NamedTuple State Flow Knotted Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
-    conv conv_kernel dense dense_matrix diag diagonal eye_kernel initialised layers norm_layers
-    scalar split Attention Coarsened Entry Mean Residual Shortcut Squeeze Tokens Unit Widen
+    conv conv_kernel dense dense_matrix diag diagonal eye_kernel given_layers initialised layers
+    norm_layers scalar split Attention Coarsened Entry Mean Residual Shortcut Squeeze Tokens Unit
+    Widen
     AdaptiveFlow Elementwise ValueError int float count index into stride shortcut c_new
     per_step exponential Geometric Learned Ramp Uniform math
 """
@@ -37,7 +38,8 @@ _FLOW = """
     moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
     replica_pools require_density require_inverse require_refinable retreat reversible shared
     shears slots smoothness space spec spectrum stability stability_limit states step_bytes
-    steps stochastic stretches trajectory undoes unrefinable varying view warns_of_drift width
+    steps stochastic stretches time_before timed times trajectory undoes unrefinable varying view
+    warns_of_drift width
 """
 _ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
+from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
@@ -25,10 +26,15 @@ def network(model: Model, name: str, stem: str) -> list[str]:
     width = str(last.after.channels)
     head = f"{model.input_shape} -> {last.after}"
     lines = [f"class {name}(nn.Sequential):", *docstring([f"{head}."], 4), ""]
-    lines.append(f"    def __init__(self{f', classes={width}' if classes else ''}):")
+    given = _given(model)
+    takes = [f"classes={width}"] * classes + ["*"] * bool(given) + given
+    lines.append(f"    def __init__({', '.join(['self', *takes])}):")
+    tied = last.name in LAYERS and LAYERS[last.name].tied(last.arguments)
+    if tied:  # the head has no weights but those of this layer
+        lines += lay_out(f"embed = {_code(model, model.net[0], stem)}", 8)
     lines.append("        super().__init__(")
     for layer in model.net:
-        code = _code(model, layer, stem)
+        code = "embed" if tied and layer is model.net[0] else _code(model, layer, stem)
         if layer is last and classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)
@@ -58,7 +64,13 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
 
 def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
     """Some of the steps of a layer, as a flow of their own."""
-    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)})"
+    given = "".join(f", {name}={name}" for name in _given(model))
+    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{given})"
+
+
+def _given(model: Model) -> list[str]:
+    """The arguments for maps whose modules come from Python."""
+    return [Frame(model).names("spec", definition.name) for definition in model.given]
 
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:

@@ -108,8 +108,10 @@ class SpectrumWriter:
             if assumption.kind not in ("sign", "gain") or assumption.by_construction:
                 continue
             stored = f"self.{self.frame.names('spec', assumption.subject)}"
-            holds = f"bool(({stored} >= 0).all())"
-            if self.model.parameters[assumption.subject].is_module:
+            learned = self.model.parameters[assumption.subject]
+            values = f"{stored}.knots" if learned.knots else stored  # it is linear in between
+            holds = f"bool(({values} >= 0).all())"
+            if learned.is_module:
                 holds = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
             found.append(f'("{assumption.text}", {holds})')
         return [f"return [{', '.join(found)}]"] if found else []

@@ -13,6 +13,7 @@ from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Update
 
 Value = tuple[str, int, int]
+TIMES = "times"  # the attribute of odenet.runtime.Flow that holds the time of each step
 Method = tuple[str, list[str], list[str]]  # its name, the slots and the parameters it takes
 
 
@@ -50,7 +51,13 @@ class StepWriter:
             lines.append(f"{name} = {code}")
         values = [current[r.unknown, r.offset + 1, r.component] for r in registers]
         lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack(self.frame.slots, lines)
+        return unpack(self.frame.slots, self._timed(lines))
+
+    def _timed(self, lines: list[str]) -> list[str]:
+        """The lines after the one that gives the time its name, where they read it."""
+        if self.frame.model.time is None or self.frame.time not in names_read("\n".join(lines)):
+            return lines
+        return [f"{self.frame.time} = {self.frame.time_of('step').text}", *lines]
 
     def _components(self, update: Update) -> range:
         return range(len(self.frame.components(update.target.name)))
@@ -108,7 +115,7 @@ class StepWriter:
                 current[key] = name
         values = [current[r.unknown, r.offset, r.component] for r in registers]
         lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack((*names, *self._input()), lines)
+        return unpack((*names, *self._input()), self._timed(lines))
 
     def _holder(self, slot: Register) -> Register:
         """The register that holds a slot's value after the step."""
@@ -184,13 +191,21 @@ class StepWriter:
 
     def _term(self, coefficient: Coefficient, rate: expr.Rate | expr.MapCall, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
-        if isinstance(rate, expr.Rate) and all(isinstance(a, Slot) for a in rate.arguments):
+        if isinstance(rate, expr.Rate) and self._is_plain(rate, i):
             method, reads, params = self._plain(rate, i)
         else:
             text = "A right-hand side at a value inside the step."
             method, reads, params = self._stage(rate, i, "stage", text)
         factor = self._argued(coefficient)
         return f"Term({factor}, self.{method}, {_names(reads)}, {_names(params)})"
+
+    def _is_plain(self, rate: expr.Rate, i: int) -> bool:
+        """Whether a right-hand side is evaluated at registers, and at the time of the step."""
+        groups = self.frame.model.discretisation.groups
+        state = groups[self.frame.pattern[rate.function].variable][i]
+        timed = self.frame.rate_time(state, rate.function)
+        slots = all(isinstance(argument, Slot) for argument in rate.arguments)
+        return slots and (not timed or rate.time == expr.Time())
 
     def _plain(self, rate: expr.Rate, i: int) -> Method:
         """The method of a right-hand side, at values of the registers."""
@@ -200,7 +215,8 @@ class StepWriter:
         key = state, rate.function
         reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)]
         reads += ["u"] if frame.rate_input(*key) else []
-        params = [frame.names("spec", name) for name in frame.rate_params(*key)]
+        params = [TIMES] if frame.rate_time(*key) else []
+        params += [frame.names("spec", name) for name in frame.rate_params(*key)]
         return frame.rate_name(*key), reads, params
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
@@ -223,10 +239,13 @@ class StepWriter:
         used = {name for inner in rates for name in self._learned(inner)}
         used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        varying = frame.varying_in(node)
-        params = [frame.argument(name) for name in frame.varying if name in varying]
-        params += [frame.names("spec", name) for name in learned]
-        arguments = ", ".join([*reads, *params])
+        timed = [inner for inner in rates if self._reads_time(inner)]
+        formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
+        varying = {name for formula in formulas for name in frame.varying_in(formula)}
+        named = [frame.argument(name) for name in frame.varying if name in varying]
+        named += [frame.names("spec", name) for name in learned]
+        arguments = ", ".join([*reads, *[frame.time] * bool(timed), *named])
+        params = [*[TIMES] * bool(timed), *named]
         lines = [f"return {_StagePrinter(frame, current)(node, i).text}"]
         for stage in self.stages:
             if stage.lines == lines and stage.arguments == arguments:
@@ -238,6 +257,10 @@ class StepWriter:
     def _reads_input(self, rate: expr.Rate) -> bool:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
         return any(self.frame.rate_input(state, rate.function) for state in states)
+
+    def _reads_time(self, rate: expr.Rate) -> bool:
+        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
+        return any(self.frame.rate_time(state, rate.function) for state in states)
 
     def _learned(self, rate: expr.Rate) -> set[str]:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]

@@ -22,6 +22,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
+from odenet.model.typed.program import scores_tokens
+from odenet.runtime.head import before_head, next_token_loss
 from odenet.training.flows import flows
 from odenet.training.optim import build_optimizer
 
@@ -154,6 +156,8 @@ class TrainingStep:
         self._device = device
         program.require_network()
         self._shape = (batch, *(program.input_shape or ()))
+        self._vocabulary = program.vocabulary
+        self._scores_tokens = scores_tokens(program.model)
         self._network = _built(program, device, self._dtype).train()
         for flow in flows(self._network).values():
             flow.memory = "reversible" if memory == "exact" else memory
@@ -192,11 +196,21 @@ class TrainingStep:
 
     def _loss(self) -> Tensor:
         inputs = torch.randn(self._shape, dtype=self._dtype, device=self._device)
+        if self._vocabulary is not None:
+            inputs = torch.randint(self._vocabulary, self._shape, device=self._device)
+        if self._scores_tokens:
+            return self._loss_of_tokens(inputs)
         labels = torch.zeros(self._shape[0], dtype=torch.long, device=self._device)
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
             outputs = self._network(inputs)
         return F.cross_entropy(outputs.float() if low else outputs, labels)
+
+    def _loss_of_tokens(self, tokens: Tensor) -> Tensor:
+        """The loss of next tokens, in parts as in training."""
+        low = self._low
+        with torch.autocast(self._device, low) if low else nullcontext():
+            return next_token_loss(*before_head(self._network, tokens), tokens.flatten())
 
 
 def _built(program: Program, device: str, dtype: torch.dtype) -> nn.Module:

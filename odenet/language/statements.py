@@ -12,13 +12,14 @@ from odenet.language import messages
 from odenet.language.lexer import span_of, stray, tokens
 
 _CLOSES = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
-DEEPEST = 32
+MOST_NESTED = 32
 
 # Words that begin a statement and are never inside brackets: where one begins a line, an open
 # bracket was forgotten. The second set may begin a line inside `{ }`.
 TOP = {"ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
        "REQUIRE", "NET", "TRAIN", "SCHEME"}  # fmt: skip
 INNER = {"LET", "START", "AUX", "FOR"}
+LOOKAHEAD = 8  # tokens after a line end: as many as an indexed left side `Y[n+1] =` has
 _BLOCKS = {"TRAIN", "SCHEME"}
 _JOINS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW"}
 _VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "PRIME", "_TRANSPOSE"}
@@ -38,7 +39,7 @@ def statements(source: Source) -> Iterator[list[Token]]:
         if token.type != "_END":
             joiner.take(token)
             taken += 1
-        elif joiner.ends(token, words[taken : taken + 8]):
+        elif joiner.take_line_end(token, words[taken : taken + LOOKAHEAD]):
             yield joiner.found
             joiner.found = []
 
@@ -62,8 +63,8 @@ class _Joiner:
         if token.type in _CLOSES:
             self.brackets.append((len(self.found), _CLOSES[token.type]))
             self.found.append(token)
-            if len(self.brackets) > DEEPEST:
-                message = f"brackets are nested deeper than {DEEPEST}"
+            if len(self.brackets) > MOST_NESTED:
+                message = f"brackets are nested deeper than {MOST_NESTED}"
                 place, help_ = span_of(token, self.source), "name a part with let"
                 raise SpecError([Diagnostic(message, place, help=help_)])
         elif token.type in _CLOSES.values():
@@ -71,14 +72,14 @@ class _Joiner:
         else:
             self.found.append(token)
 
-    def ends(self, end: Token, following: list[Token]) -> bool:
+    def take_line_end(self, end: Token, following: list[Token]) -> bool:
         """Take a line end; whether the statement ends with it."""
         while self.brackets and self._forgotten(following):
             self._unclosed()
         inside = bool(self.brackets) and self.brackets[-1][1] != "RBRACE"
         if inside or not self.found or (following and following[0].type in ("_ARROW", "LBRACE")):
             return False
-        if not inside and self._dangles(following):
+        if self._dangles(following):
             self.found[-1] = self._stray(self.found[-1], *messages.dangling(self.found[-1]))
             return False
         if not self.brackets:

@@ -2,6 +2,9 @@
 
 from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
 from odenet.runtime.flow import Flow
+from odenet.runtime.given import given_layers
+from odenet.runtime.head import Head, TiedHead
+from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
@@ -28,24 +31,30 @@ from odenet.runtime.parameters import (
 )
 from odenet.runtime.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
-from odenet.runtime.tokens import Attention, Tokens
+from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
 from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [
     "Attention",
     "Coarsened",
     "Elementwise",
+    "Embed",
     "Entry",
     "Flow",
     "Geometric",
+    "Head",
+    "Knotted",
     "Learned",
     "Mean",
+    "Position",
     "Ramp",
     "Residual",
     "Shear",
     "Shortcut",
     "Squeeze",
+    "SwiGLU",
     "Term",
+    "TiedHead",
     "Tokens",
     "Uniform",
     "Unit",
@@ -62,6 +71,7 @@ __all__ = [
     "diagonal",
     "exponential",
     "eye_kernel",
+    "given_layers",
     "initialised",
     "layers",
     "norm_layers",

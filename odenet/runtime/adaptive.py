@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from odenet.extras import require
 from odenet.runtime.flow import Flow
+from odenet.runtime.knots import Knotted
 from odenet.runtime.protocol import State
 from odenet.runtime.torch_settings import Autocast
 
@@ -102,6 +103,7 @@ class _Rate:
         self._step = step
         self._autocast = autocast
         names = [name for name in flow._parameters if flow._parameters[name] is not None]
+        names += [name for name, m in flow._modules.items() if isinstance(m, Knotted)]
         self._values = {name: _at(getattr(flow, name), step) for name in names}
 
     def learned(self) -> tuple[Tensor, ...]:
@@ -119,7 +121,8 @@ class _Rate:
         flow.__dict__.update({name: _Always(value) for name, value in self._values.items()})
         try:
             with self._autocast.entered():
-                rates = flow.field(state, self._step)
+                since = {"since": time} if flow.timed else {}
+                rates = flow.field(state, self._step, **since)
         finally:
             for name, value in hidden.items():
                 del flow.__dict__[name]

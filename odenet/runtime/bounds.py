@@ -9,6 +9,7 @@ from torch import Tensor
 
 from odenet.runtime.constants import all_values, as_numbers
 from odenet.runtime.equations import Equations
+from odenet.runtime.knots import Knotted
 from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
 
 
@@ -36,14 +37,22 @@ class Bounded(Equations):
         return twin
 
     def smoothness(self) -> Tensor:
-        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22)."""
-        stacks = (getattr(self, name) for name in self.operators)
+        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22).
+
+        It is ∫ ||K'||² dt, which for operators with knots is exact.
+        """
+        rough = (self._roughness(getattr(self, name)) for name in self.operators)
+        return sum(rough, start=torch.zeros(()))
+
+    def _roughness(self, K: Tensor | Knotted) -> Tensor:
         h = self._step_size()
-        if "h" in self.varying:
-            ahead = torch.stack(list(map(torch.as_tensor, all_values(h, self.steps))))[:-1]
-            squares = (K.diff(dim=0).square().flatten(1).sum(1) for K in stacks if len(K) > 1)
-            return sum(((s / ahead.to(s)).sum() for s in squares), start=torch.zeros(()))
-        return sum((K.diff(dim=0).square().sum() / h for K in stacks), start=torch.zeros(()))
+        if isinstance(K, Knotted):
+            return K.roughness(h)
+        if "h" not in self.varying:
+            return K.diff(dim=0).square().sum() / h
+        squares = K.diff(dim=0).square().flatten(1).sum(1)  # none of what all steps share
+        ahead = torch.stack(list(map(torch.as_tensor, all_values(h, self.steps))))[: len(squares)]
+        return (squares / ahead.to(squares)).sum()
 
     def stability(self, iterations: int | None = None) -> Tensor:
         """Per step, h ω / limit, from operator norms: below 1 the discrete flow is stable.

@@ -144,6 +144,21 @@ def as_numbers(constant: Any, steps: int) -> list[float]:
     return [float(value.detach()) if isinstance(value, Tensor) else value for value in values]
 
 
+def begins(h: Any, step: int) -> float:
+    """The time before a step: the sum of the step sizes before it, rounded once.
+
+    Args:
+        h: the step sizes.
+        step: the step; the number of steps for the end of the last.
+
+    Raises:
+        ValueError: if they are learned, since nothing differentiates by what the time depends on.
+    """
+    if isinstance(h, LearnedConstant):
+        raise ValueError("step sizes are learned, and with them there is no time to read")
+    return math.fsum(h[before] for before in range(step))
+
+
 def halved(constant: Any, factor: float) -> Any:
     """A constant of twice the steps, each pair of which takes after the one it replaces.
 

@@ -26,6 +26,8 @@ class Equations(nn.Module):
     relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
     reversible: bool = True
     obstacle: str = ""  # why it is not
+    given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules from Python
+    timed: ClassVar[bool] = False  # some rate reads the time; `field` then takes `since`
     stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
     unrefinable: ClassVar[str] = ""  # why steps of half the size are those of another equation
     stochastic: ClassVar[bool] = False  # some rate draws random numbers

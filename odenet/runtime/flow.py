@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from odenet.runtime.bounds import Bounded
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
+from odenet.runtime.constants import begins
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
+from odenet.runtime.knots import Knotted
 from odenet.runtime.memory import Memory, all_steps, as_mode, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.protocol import State
@@ -87,6 +89,19 @@ class Flow(Volume, Varying, Bounded):
                 f"which {self.channels} do not"
             )
         return self.channels // parts
+
+    def time_before(self, step: int) -> float:
+        """The time before a step: the sum of the step sizes of those before it.
+
+        Raises:
+            ValueError: if step sizes are learned.
+        """
+        return step * self.h if "h" not in self.varying else begins(self.h, step)
+
+    @property
+    def times(self) -> Tensor:
+        """The time before each step, in double precision: ``(steps,)``."""
+        return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_inverse(self) -> None:
         """Called while being built: gives up reversing where a step has no inverse.
@@ -337,7 +352,8 @@ class Flow(Volume, Varying, Bounded):
             names = (name for terms in every for term in terms for name in term.params)
             return tuple(dict.fromkeys((*self.varying, *names)))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
-        modules = [n for n, m in self.named_children() if isinstance(m, nn.ModuleList)]
+        own = (nn.ModuleList, Knotted)
+        modules = [n for n, m in self.named_children() if isinstance(m, own)]
         computed = getattr(self, "parametrizations", {})
         return (*self.varying, *stacks, *computed, *modules)
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from odenet.runtime.knots import Between
 from odenet.runtime.weights import Address
 
 
@@ -36,7 +37,9 @@ class GradientSums:
         if index is not None:
             if total is None:
                 total = self.values[place] = torch.zeros_like(self.tensors[place])
-            total[index].add_(gradient)
+            parts = index.parts if isinstance(index, Between) else ((index, 1),)
+            for own, factor in parts:
+                total[own].add_(gradient, alpha=factor)
         elif total is None:
             self.values[place] = self._own(gradient, others)
         else:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from odenet.runtime.constants import as_numbers, halved
+from odenet.runtime.knots import Knotted
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
@@ -44,6 +45,9 @@ def refined(flow: Flow, entered: bool = False) -> Flow:
         if isinstance(modules, nn.ModuleList) and name not in flow.shared:
             origins = sources(len(modules), finer.steps)
             setattr(finer, name, nn.ModuleList(copied(modules[i]) for i in origins))
+    for knotted in finer.children():
+        if isinstance(knotted, Knotted):
+            knotted.sample(finer.steps, finer.h)  # of the same K(t)
     for name, computed in _computed(flow).items():
         if name not in flow.shared:
             _refine_computed(finer, name, computed, getattr(flow, name))
@@ -97,6 +101,7 @@ def _numbers(
     module: Flow | Entry, h: float, sizes: tuple[int, ...], shape: dict[str, Any]
 ) -> dict[str, Any]:
     """The step size and the numbers that follow from it, as the constructor has them."""
+    shape = shape | dict.fromkeys(getattr(module, "given", ()), lambda channels: nn.Identity())
     given = list(inspect.signature(type(module).__init__).parameters)[3:]
     known = [name for name in given if name not in ("h", "T", *shape)]
     if not {"h", "T"} & set(given) or not all(hasattr(module, name) for name in known):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
@@ -26,7 +27,8 @@ def largest_stretch(flow: Flow, u: Tensor | State, iterations: int = 30) -> floa
         u: what goes into the flow.
         iterations: two products each.
     """
-    with evaluating(flow), torch.enable_grad():
+    # Only the plain attention can be differentiated twice.
+    with evaluating(flow), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         start = flow.begin(u)
         first = like(start, [t.detach().requires_grad_() for t in start])
         last = first

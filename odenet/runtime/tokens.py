@@ -1,9 +1,17 @@
-"""Layers of transformers, which see a map as a sequence: every place is a token."""
+"""Layers of transformers, which see a map as a sequence: every place is a token.
+
+A sequence ``(batch, c, tokens)`` lies in memory as ``(batch, tokens, c)``: `Embed` makes it so,
+every layer here gives its result so, and sums keep the order of what they add. So `Tokens` takes
+views and copies nothing.
+"""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+INITIAL = 0.02  # deviation of what tokens and places begin with
 
 
 class Tokens(nn.Module):
@@ -38,22 +46,106 @@ class Attention(nn.Module):
         c: channels of a token.
         heads: into how many parts they fall, each with an attention of its own.
         causal: whether a token sees itself and those before it only.
+        rope: whether queries and keys are turned by their place (Su et al. 2021), so that a token
+            sees how far away another is.
     """
 
-    def __init__(self, c: int, heads: int, causal: bool = False):
+    def __init__(self, c: int, heads: int, causal: bool = False, rope: bool = False):
         super().__init__()
         self.heads = heads
         self.causal = causal
+        self.rope = rope
         self.project = nn.Linear(c, 3 * c)
         self.join = nn.Linear(c, c)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, tokens, c)`` to the same shape."""
-        parts = self.project(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys, values = parts  # (batch, heads, tokens, c / heads) each
-        seen = F.scaled_dot_product_attention(queries, keys, values, is_causal=self.causal)
+        # Apart by the last axis, and heads after tokens up to the attention itself: so neither pass
+        # has to reorder what it gets.
+        parts = (part.unflatten(2, (self.heads, -1)) for part in self.project(x).chunk(3, 2))
+        queries, keys, values = parts  # (batch, tokens, heads, c / heads) each
+        if self.rope:
+            queries, keys = turned(queries, keys)
+        seen = F.scaled_dot_product_attention(
+            queries.transpose(1, 2),
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            is_causal=self.causal,
+        )
         return self.join(seen.transpose(1, 2).flatten(2))
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
-        return f"heads={self.heads}, causal={self.causal}"
+        return f"heads={self.heads}, causal={self.causal}, rope={self.rope}"
+
+
+def turned(*sequences: Tensor) -> tuple[Tensor, ...]:
+    """Rotary positions (Su et al. 2021, Eq. 34), channel i paired with i + d/2.
+
+    Args:
+        sequences: ``(batch, tokens, heads, d)``, all of one shape, d even.
+    """
+    _, tokens, _, d = sequences[0].shape
+    exact = {"dtype": torch.promote_types(sequences[0].dtype, torch.float32),
+             "device": sequences[0].device}  # fmt: skip
+    rates = 1e4 ** (torch.arange(d // 2, **exact) * (-2 / d))
+    angles = torch.arange(tokens, **exact)[:, None, None] * rates
+    cosine, sine = (f(angles).to(sequences[0].dtype) for f in (torch.cos, torch.sin))
+    halves = (x.chunk(2, -1) for x in sequences)
+    return tuple(torch.cat((a * cosine - b * sine, b * cosine + a * sine), -1) for a, b in halves)
+
+
+class SwiGLU(nn.Module):
+    """A gated layer (Shazeer 2020, Eq. 6), the gate and the value in one matrix.
+
+    Args:
+        c: channels of a token.
+        inside: channels of gate and value.
+    """
+
+    def __init__(self, c: int, inside: int):
+        super().__init__()
+        self.wider = nn.Linear(c, 2 * inside, bias=False)
+        self.back = nn.Linear(inside, c, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(…, c)`` to the same shape."""
+        gate, value = self.wider(x).chunk(2, -1)
+        return self.back(F.silu(gate) * value)
+
+
+class Embed(nn.Embedding):
+    """Learned channels for each token of a vocabulary.
+
+    Args:
+        vocabulary: how many tokens there are.
+        c: channels of each; normal at first, with a deviation of 0.02 (Radford et al. 2019).
+    """
+
+    def __init__(self, vocabulary: int, c: int):
+        super().__init__(vocabulary, c)
+
+    def reset_parameters(self) -> None:
+        """New weights."""
+        nn.init.normal_(self.weight, std=INITIAL)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Numbers ``(batch, tokens)`` to ``(batch, c, tokens)``, each token's channels together."""
+        return super().forward(input).mT
+
+
+class Position(nn.Module):
+    """Adds learned values to every place of a sequence.
+
+    Args:
+        c: channels.
+        tokens: the longest sequence.
+    """
+
+    def __init__(self, c: int, tokens: int):
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.normal_(torch.empty(tokens, c), std=INITIAL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, c, tokens)`` to the same shape; a shorter sequence takes the first places."""
+        return x + self.weight[: x.shape[2]].mT

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.constants import LearnedConstant
+from odenet.runtime.knots import Between, Knotted
 from odenet.runtime.protocol import Stepwise
 from odenet.runtime.replica import InPlaceReplica, parts
 from odenet.runtime.replica_pool import PooledReplica
@@ -22,10 +23,10 @@ Key = tuple[str, str]  # an attribute of the flow, and within a module the name 
 
 
 class Address(NamedTuple):
-    """Where a tensor of one step is: its place in the list, and its slice of a stack."""
+    """Where a tensor of one step is: its place in the list, and its slice of a stack or knots."""
 
     place: int
-    index: int | None
+    index: int | Between | None
 
 
 class FlowWeights:
@@ -48,7 +49,7 @@ class FlowWeights:
     def __init__(self, flow: Stepwise, names: Sequence[str]):
         self.tensors: list[Tensor] = []
         self._places: dict[int, int] = {}
-        self._stacks: dict[str, Tensor] = {}
+        self._stacks: dict[str, Tensor | Knotted] = {}
         self._modules: dict[str, list[_Module]] = {}
         self._numbers: dict[str, Sequence[float]] = {}
         for name in names:
@@ -61,7 +62,7 @@ class FlowWeights:
                 self._numbers[name] = value
             else:
                 self._stacks[name] = value
-                self._place(value)
+                self._place(_stored(value))
         every = [one for several in self._modules.values() for one in several]
         self.of_steps = [one.module for one in every]
         self.units = [one.module for one in every if one.places is None]
@@ -113,7 +114,7 @@ class FlowWeights:
         for name in names:
             if name in self._stacks:
                 stack = self._stacks[name]
-                address = Address(self._places[id(stack)], _index(stack, step))
+                address = Address(self._places[id(_stored(stack))], _index(stack, step))
                 found.values.append(leaf(address))
                 continue
             if name in self._numbers:
@@ -135,7 +136,7 @@ class FlowWeights:
         """The values of a step as arguments of a compiled function, and where they are."""
         addresses: dict[Key, Address] = {}
         for name, stack in self._stacks.items():
-            addresses[name, ""] = Address(self._places[id(stack)], _index(stack, step))
+            addresses[name, ""] = Address(self._places[id(_stored(stack))], _index(stack, step))
         modules = {name: self._at(name, step).module for name in self._modules}
         for name, module in modules.items():
             for key, parameter in module.named_parameters():
@@ -152,7 +153,7 @@ class FlowWeights:
         if name in self._numbers:
             return self._numbers[name][step]
         stack = self._stacks[name]
-        return tensors[self._places[id(stack)]][_index(stack, step)]
+        return _at(tensors, Address(self._places[id(_stored(stack))], _index(stack, step)))
 
     def _module(self, module: nn.Module) -> _Module:
         within = parts(module)
@@ -273,7 +274,13 @@ class StepWeights:
         return values
 
 
-def _index(stack: Tensor, step: int) -> int:
+def _stored(stack: Tensor | Knotted) -> Tensor:
+    return stack.knots if isinstance(stack, Knotted) else stack
+
+
+def _index(stack: Tensor | Knotted, step: int) -> int | Between:
+    if isinstance(stack, Knotted):
+        return stack.at(step)
     return step if len(stack) > 1 else 0  # one value for all steps when it is shared
 
 
@@ -285,6 +292,8 @@ def _is_unit(kind: type) -> bool:
 
 def _at(tensors: Sequence[Tensor], address: Address) -> Tensor:
     tensor = tensors[address.place]
+    if isinstance(address.index, Between):
+        return address.index.of(tensor)
     return tensor if address.index is None else tensor[address.index]
 
 

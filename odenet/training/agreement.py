@@ -15,6 +15,7 @@ from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit, standardised_over
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
+from odenet.training.text_agreement import require_text
 
 NUMBERS = "`loss = mse` (or mae, huber)"
 
@@ -26,6 +27,8 @@ def agreed(program: Program, data: DataSet) -> DataSet:
         SpecError: a sample does not fit into the network, the labels are none of the loss's, or
             the network does not give what the loss takes; at the line of the spec to change.
     """
+    if require_text(program, data):
+        return data
     _require_input(program, data)
     kind = loss_kind(program.recipe.loss)
     match kind.labels:
@@ -39,6 +42,8 @@ def agreed(program: Program, data: DataSet) -> DataSet:
         case "numbers":
             data = _numbers(program, data)
             wanted, what = _of_label(data), "a number for each of a label"
+        case "tokens":
+            return data
         case "none":
             _require_whole(program)
             return data
@@ -74,7 +79,13 @@ def _classes(program: Program, data: DataSet) -> DataSet:
         _refuse_loss(program, message, f"{NUMBERS}, or make the labels whole numbers")
     if data.classes:
         return data
-    shape, width = labels.shape[1:], _gives(program)[0]
+    width = _gives(program)[0]
+    if labels.shape[1:] == (1,) and not _gives(program)[1:]:
+        train, test = (replace(s, labels=s.labels[:, 0]) for s in (data.train, data.test))
+        data = replace(data, train=train, test=test)
+    if data.ranked and max(int(data.train.labels.max()), int(data.test.labels.max())) >= width:
+        return _ranked(data)
+    shape = data.train.labels.shape[1:]
     for name, split in (("train", data.train), ("test", data.test)):
         _require_range(program, data.name, name, split.labels, width)
     if len(shape) == 1 and not _gives(program)[1:]:
@@ -83,28 +94,39 @@ def _classes(program: Program, data: DataSet) -> DataSet:
     return replace(data, classes=tuple(map(str, range(width))))
 
 
+def _ranked(data: DataSet) -> DataSet:
+    """Classes for the values that occur in the training split, in order."""
+    values = data.train.labels.unique().tolist()
+    unknown = sorted({*data.test.labels.unique().tolist()} - {*values})
+    if unknown:
+        raise TrainingError(
+            f"the class maps of {data.name} have the value {unknown[0]} in the test split only",
+            f"the training split has {_listed(values)}",
+        )
+    ranks = torch.zeros(values[-1] + 1, dtype=torch.uint8 if len(values) < 256 else torch.int64)
+    ranks[values] = torch.arange(len(values), dtype=ranks.dtype)
+    train, test = (replace(s, labels=ranks[s.labels.long()]) for s in (data.train, data.test))
+    return replace(data, train=train, test=test, classes=tuple(map(str, values)))
+
+
 def _require_range(program: Program, name: str, split: str, labels: Tensor, width: int) -> None:
     """Refuse labels that are not numbers of classes."""
     wrong = (labels < 0) | (labels >= width)
     if not wrong.any():
         return
-    place = tuple(wrong.nonzero()[0].tolist())
-    at, needed = ", ".join(map(str, place)), int(labels.max()) + 1
+    least, needed = int(labels.min()), int(labels.max()) + 1
     help_ = "classes are counted from 0"
-    if int(labels.min()) >= 0:
+    if least >= 0:
         help_ += f"; {needed} of them need {_written(program, needed)}"
-    raise SpecError(
-        [
-            Diagnostic(
-                f"label {int(labels[place])} of {name} is out of range: {int(wrong.sum())} of the "
-                f"{split} split, the first at [{at}], are not among the {width} classes that the "
-                "network tells apart",
-                _last(program),
-                f"gives {width} {'score' if width == 1 else 'scores'}: labels 0 to {width - 1}",
-                help_,
-            )
-        ]
+    if program.recipe.loss is None:
+        help_ += f"; for numbers write {NUMBERS}"
+    scores = "1 score" if width == 1 else f"{width} scores, of classes 0 to {width - 1}"
+    message = (
+        f"the labels of {name} go from {least} to {needed - 1}: {int(wrong.sum())} of the "
+        f"{labels.numel()} in the {split} split are out of range for a network of {width} "
+        f"{'class' if width == 1 else 'classes'}"
     )
+    raise SpecError([Diagnostic(message, _last(program), f"gives {scores}", help_)])
 
 
 def _several(program: Program, data: DataSet) -> DataSet:

@@ -17,13 +17,15 @@ from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import COLOUR, GREY
-from odenet.training.samples import Split, Stream, generator
+from odenet.training.pictures import COLOUR, GREY, Pictures
+from odenet.training.samples import Split, Stream, generator, shape_of
+from odenet.training.statistics import moments, standardised_over
+from odenet.training.stored import chunks
+from odenet.training.windows import Windows
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
 SAMPLED_PICTURES = 1000  # read from disk for the statistics
-CHUNK = 1000  # images counted at a time
 SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
 
 
@@ -133,11 +135,11 @@ class Transforms:
     """Fits samples to the network, augments them, and standardises them.
 
     Args:
-        shape: (C, H, W) or (D,) the network takes.
+        shape: what the network takes of a sample: channels, then the sizes of its axes.
         steps: the augmentations, for training batches only.
         mean: per channel, of the training split, pixels in 0..1.
         deviation: likewise.
-        per_image: standardise every image by its own mean and deviation instead.
+        per_image: standardise every sample by its own mean and deviation instead.
     """
 
     shape: tuple[int, ...]
@@ -197,29 +199,42 @@ class Transforms:
         """One batch.
 
         Args:
-            inputs: (B, C, H, W) uint8 or (B, D) float32.
+            inputs: (B, …), uint8 or float32.
             draws: the batch's rows of the epoch's draws; none leaves the images as they are.
 
         Returns:
             float32, (B, *shape).
         """
-        if inputs.dim() == 2:
-            return inputs
         images = fit(inputs, self.shape)
         for step, drawn in zip(self.steps, draws, strict=False):
             images = step(images, drawn)
-        pixels = images.to(torch.float32).div_(255)
+        values = images.to(torch.float32)
+        if images.dtype == torch.uint8:
+            values = values / 255
         if self.per_image:
-            deviation, mean = torch.std_mean(pixels, dim=(1, 2, 3), keepdim=True)
-            pixels = (pixels - mean) / deviation.clamp(min=SMALLEST_DEVIATION)
+            axes = tuple(range(1, values.dim()))
+            deviation, mean = torch.std_mean(values, dim=axes, keepdim=True)
+            values = (values - mean) / deviation.clamp(min=SMALLEST_DEVIATION)
         else:
-            pixels = pixels.sub_(self.mean).div_(self.deviation)
-        return pixels.flatten(1) if len(self.shape) == 1 else pixels
+            channels = (-1, *(1 for _ in values.shape[2:]))
+            mean, deviation = (x.flatten().view(channels) for x in (self.mean, self.deviation))
+            values = (values - mean) / deviation
+        return values.flatten(1) if len(self.shape) == 1 else values
+
+    def with_labels(self, inputs: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """A batch and its labels; labels of places move with the picture."""
+        batch = self(inputs, draws)
+        for step, drawn in zip(self.steps, draws, strict=False):
+            if isinstance(step, Flip) and labels.dim() > 2:
+                labels = (
+                    step(labels[:, None], drawn)[:, 0] if labels.dim() == 3 else step(labels, drawn)
+                )
+        return batch, labels
 
 
 def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Give uint8 images (B, C, H, W) the channels and size of the network's input."""
-    if len(shape) == 1:
+    """Give pictures (B, C, H, W) the channels and size of the network's input."""
+    if len(shape) == 1 or tuple(images.shape[1:]) == tuple(shape):
         return images
     channels, size = shape[0], list(shape[1:])
     if images.shape[1] == GREY and channels == COLOUR:
@@ -243,13 +258,16 @@ def scaling(split: Split, shape: Sequence[int]) -> str:
     return "" if have == takes else f"pictures of {have} are scaled to the network's {takes}"
 
 
-def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Transforms:
+def build_transforms(
+    split: Split, shape: Sequence[int], augment: Sequence[Call], scaled: bool = True
+) -> Transforms:
     """The transforms for a training split.
 
     Args:
         split: gives the statistics.
         shape: what the network takes.
         augment: the recipe's list.
+        scaled: whether samples that are not pictures are standardised.
 
     Raises:
         TrainingError: one of them cannot be made of such samples.
@@ -258,13 +276,19 @@ def build_transforms(split: Split, shape: Sequence[int], augment: Sequence[Call]
     steps = tuple(
         AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
     )
-    if isinstance(split.inputs, Tensor) and split.inputs.dim() == 2:
-        if augment:
-            raise TrainingError(f"{augment[0]} changes images, and this data set has points")
-        mean, deviation = torch.zeros(()), torch.ones(())
-    elif (large := _too_large(split, shape, augment)) is not None:
+    moving = next((call for call in augment if call.name in AUGMENTATIONS), None)
+    if moving is not None and len(shape_of(split)) != 3:
+        raise TrainingError(f"{moving} changes images, and this data set has points")
+    if moving is not None and split.labels.dim() > 2:
+        other = next((c for c in augment if c.name in AUGMENTATIONS and c.name != "flip"), None)
+        if other is not None:
+            raise TrainingError(
+                f"{other} would move the places of a sample away from their labels",
+                "leave it out; flip turns both",
+            )
+    if (large := _too_large(split, shape, augment)) is not None:
         raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")
-    elif over == "data":
+    if over == "data" and (scaled or len(shape_of(split)) == 3):
         mean, deviation = statistics(split, shape)
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
@@ -277,12 +301,18 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     Pictures left on disk are sampled, evenly spaced.
     """
     inputs = split.inputs
-    if not isinstance(inputs, Tensor):
+    assert not isinstance(inputs, Windows)  # tokens are taken as they are
+    if isinstance(inputs, Pictures):
         places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
         inputs = torch.stack([x for x in map(inputs.__getitem__, places) if isinstance(x, Tensor)])
+    if next(chunks(inputs)).is_floating_point():
+        mean, deviation = moments(fit(chunk, shape) for chunk in chunks(inputs))
+        return mean[:, None, None], deviation[:, None, None]
     counts = torch.zeros((), dtype=torch.int64)
-    for chunk in inputs.split(CHUNK):
-        pixels = fit(chunk, (shape[0], *chunk.shape[2:]) if len(shape) == 3 else shape)
+    for chunk in chunks(inputs):
+        pixels = fit(
+            chunk, (shape[0], *chunk.shape[2:]) if chunk.dim() == 4 == len(shape) + 1 else shape
+        )
         counts = counts + torch.stack(
             [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
         )
@@ -294,22 +324,16 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     return mean.float()[:, None, None], scale.float()[:, None, None]
 
 
-def standardised_over(augment: Sequence[Call]) -> str:
-    """Whose mean and deviation a recipe takes out."""
-    return next((call["over"] for call in augment if call.name == "standardise"), "data")
-
-
 def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
     """An augmentation by more pixels than an image has, which would leave nothing of it."""
-    stored = split.inputs.shape[-2:]
+    stored = shape_of(split)[-2:]
     side = max(shape[1:] if len(shape) == 3 else stored)
     return next((call for call in augment if call.kwargs.get("n", 0) > side), None)
 
 
 def misfit(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
     """The shape of a sample, if it cannot be made that which a network takes; else None."""
-    inputs = split.inputs
-    have = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else inputs.shape
+    have = shape_of(split)
     if tuple(shape) == have or (len(shape) == 1 and int(np.prod(have)) == shape[0]):
         return None
     picture = len(have) == 3 and len(shape) == 3 and {shape[0], have[0]} <= {GREY, COLOUR}

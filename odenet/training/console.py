@@ -18,7 +18,13 @@ from rich.console import Console
 
 REFRESH = 0.1  # seconds between two updates of the bar
 MOST_LINES = 20  # when the output is a file
-FORMS = {"test": "{:.2%}", "h·ω/limit": "{:.2f}", "drifted by": "{:.0e}", "samples/s": "{:.0f}"}
+FORMS = {
+    "test": "{:.2%}",
+    "h·ω/limit": "{:.2f}",
+    "drifted by": "{:.0e}",
+    "samples/s": "{:.0f}",
+    "tokens/s": "{:.0f}",
+}
 
 # Lightning's remarks about what is meant to be so.
 EXPECTED = (

@@ -12,8 +12,11 @@ from sklearn import datasets as points_and_digits
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
+from odenet.training.arrays import load_arrays
+from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
 from odenet.training.samples import DataSet, Split, Stream, generator, stratified
+from odenet.training.tables import load_table
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth
 POINTS_TEST = 0.2
@@ -56,6 +59,21 @@ def folder(data: Call, shape: Sequence[int]) -> DataSet:
     return load_folder(data["path"], shape)
 
 
+def arrays(data: Call, shape: Sequence[int]) -> DataSet:
+    """Arrays of an .npz file."""
+    return load_arrays(data["path"])
+
+
+def table(data: Call, shape: Sequence[int]) -> DataSet:
+    """Rows of a table."""
+    return load_table(data["path"], data["target"], data["without"])
+
+
+def masks(data: Call, shape: Sequence[int]) -> DataSet:
+    """Pictures and the class of every pixel."""
+    return load_masks(data["path"], shape)
+
+
 def rings(data: Call, shape: Sequence[int]) -> DataSet:
     """Circles within one another, whose classes alternate; the outermost has radius 1."""
     n, noise, count = data["n"], data["noise"], data["rings"]
@@ -85,4 +103,5 @@ def _points(data: Call, made: Any) -> DataSet:
     xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
     test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
-    return DataSet(data.name, whole.pick(train), whole.pick(test), ("outer", "inner"))
+    names = ("outer", "inner")
+    return DataSet(data.name, whole.pick(train), whole.pick(test), names, scaled=False)

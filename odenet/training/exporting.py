@@ -1,6 +1,6 @@
 """A trained network as a file for other programs, checked against the original.
 
-An exported network takes what data sets store, uint8 pixels or points, and standardises them
+An exported network takes what data sets store, uint8 pixels or numbers, and standardises them
 itself: what a program outside of odenet would otherwise have to be told.
 """
 
@@ -114,13 +114,16 @@ _FORMATS = {".pt2": _as_pt2, ".onnx": _as_onnx}
 
 def _samples(run: TrainedRun, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    if len(run.shape) == 3:
+    if run.program.vocabulary is not None:
+        return torch.randint(run.program.vocabulary, (count, *run.shape), generator=generator)
+    if run.samples == "uint8":
         return torch.randint(256, (count, *run.shape), dtype=torch.uint8, generator=generator)
     return torch.randn(count, *run.shape, generator=generator)
 
 
 def _kind(sample: Tensor) -> str:
-    return "uint8 pixels" if sample.dtype == torch.uint8 else "float32"
+    known = {torch.uint8: "uint8 pixels", torch.int64: "int64 tokens"}
+    return known.get(sample.dtype, "float32")
 
 
 @contextmanager

@@ -16,11 +16,13 @@ from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.training.augment import Draws, Transforms, build_transforms
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import PictureReader, reading_processes
+from odenet.training.pictures import PictureReader, Pictures, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
+from odenet.training.stored import Stored
+from odenet.training.windows import Windows
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
-Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels
+Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or next tokens
 
 
 @dataclass
@@ -39,6 +41,7 @@ class BatchPlan:
         rank: this process.
         world: the number of processes.
         epoch: the current epoch; Lightning sets it.
+        most: batches in an epoch at most; 0 for all.
     """
 
     count: int
@@ -49,6 +52,7 @@ class BatchPlan:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    most: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -56,7 +60,8 @@ class BatchPlan:
 
     def __len__(self) -> int:
         whole = self.samples // self.batch
-        return max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        return min(count, self.most or count)
 
     @property
     def samples(self) -> int:
@@ -103,11 +108,11 @@ class Batches:
         self._labels = split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | PictureReader = (
-            inputs.to(device)
-            if isinstance(inputs, Tensor)
-            else PictureReader(inputs, workers, pinned=device.type == "cuda")
-        )
+        self._source: Tensor | Windows | Stored | PictureReader
+        if isinstance(inputs, Pictures):
+            self._source = PictureReader(inputs, workers, pinned=device.type == "cuda")
+        else:
+            self._source = inputs.to(device) if isinstance(inputs, Tensor) else inputs
         self._served = 0
         self._resume_at = 0
 
@@ -117,6 +122,9 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         plan = self.sampler
         self._served, self._resume_at = self._resume_at, 0
+        if isinstance(self._source, Windows):
+            yield from self._texts(self._source)
+            return
         draws: Draws = ()
         if plan.shuffle:
             drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
@@ -124,10 +132,13 @@ class Batches:
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
             rows = tuple(numbers[places] for numbers in draws)
-            batch = self._transforms(inputs, rows)
+            labels = self._labels[samples]
+            if not labels.is_floating_point():
+                labels = labels.long()  # maps of classes are kept in bytes
+            batch, labels = self._transforms.with_labels(inputs, labels, rows)
             if self._device.type == "cuda":  # once here, and not around every flow
                 batch = channels_innermost(batch)
-            yield batch, self._labels[samples]
+            yield batch, labels
 
     def state_dict(self) -> dict[str, Any]:
         """How far the epoch is; Lightning puts it into checkpoints."""
@@ -136,6 +147,17 @@ class Batches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Start the next epoch where the saved one stopped."""
         self._resume_at = state["served"] % len(self)
+
+    def _texts(self, source: Windows) -> Iterator[Batch]:
+        """Windows of a text, and for each of their tokens the one that follows it."""
+        plan = self.sampler
+        drawn = generator(Stream.WINDOWS, plan.seed, plan.epoch)
+        offset = int(drawn.integers(source.size)) if plan.shuffle else 0
+        order = plan.order()
+        for places in plan.places(self._served):
+            self._served += 1
+            windows = source.read(order[places], offset).to(self._device, non_blocking=True)
+            yield windows[:, :-1], windows[:, 1:]
 
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Stored inputs, their indices in the split, and their positions in the order."""
@@ -149,7 +171,12 @@ class Batches:
                 samples = everywhere[places]
                 yield self._source[samples], samples, places
             return
+        assert not isinstance(self._source, Windows)
         batches = [order[position].tolist() for position in positions]
+        if not isinstance(self._source, PictureReader):
+            for (_, places), batch in zip(parts, batches, strict=True):
+                yield self._source.read(batch).to(self._device), everywhere[places], places
+            return
         for (position, places), read in zip(parts, self._source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
             if read.damaged:
@@ -197,14 +224,17 @@ class Data(pl.LightningDataModule):
                 "; ".join(data.damaged[:3]),
             )
         _require_room(len(train), recipe)
+        self.whole = data
         self.train, self.test = train, data.test
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
         self.labels = data.labels_of(train, recipe)
-        self.transforms = transforms or build_transforms(train, shape, recipe.augment)
+        self.transforms = transforms or build_transforms(train, shape, recipe.augment, data.scaled)
         if loss_kind(recipe.loss).needs_density:
-            real = isinstance(train.inputs, Tensor) and train.inputs.is_floating_point()
+            real = self.stored_as != "uint8"
+            if real:  # the likelihood is that of the numbers as they are
+                self.transforms = self.transforms.standardising_by([0.0], [1.0])
             grain = () if real else self.transforms.grain
             self.labels = replace(self.labels, numbers=math.prod(shape), grain=grain)
         self._loaders: list[Batches] = []
@@ -229,20 +259,30 @@ class Data(pl.LightningDataModule):
         return list(dict.fromkeys([*self._damaged, *streamed]))
 
     @property
+    def stored_as(self) -> str:
+        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
+        inputs = self.train.inputs
+        if isinstance(inputs, Tensor | Pictures):
+            return str(inputs.dtype).removeprefix("torch.")
+        return str(inputs.read([0]).dtype).removeprefix("torch.")
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return len(self._plan)
+        return -(-len(self._plan) // self.recipe.accumulate)
 
     @property
     def samples_per_epoch(self) -> int:
         """Training samples seen in an epoch."""
-        return min(self.steps_per_epoch * self.recipe.batch, self._plan.samples)
+        return min(len(self._plan) * self.recipe.batch, self._plan.samples)
 
     @property
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        return BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        most = recipe.steps * recipe.accumulate  # a pass over a large text takes many more
+        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        return replace(plan, most=most)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer

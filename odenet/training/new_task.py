@@ -113,10 +113,14 @@ def apply_options(network: nn.Module, options: Options) -> None:
 
 def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
     """The test split with labels in the order of the network's outputs."""
+    if data.classes == tuple(classes):
+        return data
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise TrainingError(
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )
+    if not data.classes:
+        return data
     return replace(data, test=relabelled(data.test, data.classes, classes))

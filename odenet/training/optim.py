@@ -15,7 +15,7 @@ from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
 from odenet.training.errors import TrainingError
 
-NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm
+NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
 
 
 def build_optimizer(
@@ -120,12 +120,13 @@ def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
     """
     schedule, lr = recipe.schedule, recipe.optimizer["lr"]
     ends = cycle_ends(recipe)
+    rising = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps
 
     def factor(step: int) -> float:
         epoch = step / steps
         cycle = next((i for i, end in enumerate(ends) if epoch < end), len(ends) - 1)
         start = ends[cycle - 1] if cycle else 0
-        warmup = 0.0 if cycle else min(schedule["warmup"], ends[0])
+        warmup = 0.0 if cycle else min(rising, ends[0])
         if epoch < warmup:
             return (step + 1) / (math.ceil(warmup * steps) + 1)
         if schedule.name == "steps":

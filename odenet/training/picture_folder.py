@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import COLOUR, GREY, Pictures, decode_all, reading_processes
+from odenet.training.pictures import COLOUR, GREY, Pictures, decode_all, is_deep, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, relabelled, stratified
 
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -111,6 +112,8 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         train, classes = _scan(root / "train", size)
         test, test_classes = _scan(test_root, size)
         test = _relabel(test, test_classes, classes, test_root)
+        assert isinstance(train.inputs, Pictures) and isinstance(test.inputs, Pictures)
+        test = replace(test, inputs=replace(test.inputs, deep=train.inputs.deep))
     else:
         if (root / "train").is_dir():
             root = root / "train"
@@ -143,7 +146,7 @@ def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ..
         raise _no_pictures(root)
     paths = tuple(path for path, _ in found.samples)
     labels = torch.tensor([label for _, label in found.samples])
-    return Split(Pictures(paths, shape), labels), tuple(found.classes)
+    return Split(Pictures(paths, shape, is_deep(paths[0])), labels), tuple(found.classes)
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:

@@ -27,17 +27,19 @@ class Pictures:
     Args:
         paths: the files.
         shape: (C, H, W) after decoding.
+        deep: whether they are grey of 16 or 32 bits, whose values are kept.
     """
 
     paths: tuple[str, ...]
     shape: tuple[int, int, int]
+    deep: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor | str:
-        """One picture, (C, H, W) uint8; for a damaged file its path and the reason."""
-        return decode(self.paths[index], self.shape)
+        """One picture, see `decode`; for a damaged file its path and the reason."""
+        return decode(self.paths[index], self.shape, self.deep)
 
     def pick(self, indices: Iterable[int]) -> "Pictures":
         """The files at the given places, in that order."""
@@ -46,32 +48,50 @@ class Pictures:
     @property
     def nbytes(self) -> int:
         """The memory all of them take once decoded."""
-        return len(self.paths) * int(np.prod(self.shape))
+        return len(self.paths) * int(np.prod(self.shape)) * (4 if self.deep else 1)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what they are decoded to."""
+        return torch.float32 if self.deep else torch.uint8
 
 
-def decode(path: str, shape: Sequence[int]) -> Tensor | str:
+def is_deep(path: str) -> bool:
+    """Whether a picture is grey of 16 or 32 bits; not, if it cannot be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.mode[0] in "IF"
+    except Exception:  # decoders raise nearly anything; what is wrong is said when it is decoded
+        return False
+
+
+def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
     """Read a picture, cut its middle to the proportions of the shape, and scale it.
 
     Args:
         path: the file.
         shape: (C, H, W) wanted; C is 1 for grey or 3 for colour.
+        deep: keep the values of the file, whatever their range.
 
     Returns:
-        uint8, (C, H, W), or a line that names the file and says why it cannot be read.
+        (C, H, W), uint8, or float32 if deep; or a line that names the file and says why it cannot
+        be read.
     """
     try:
         if not Path(path).is_file():  # a pipe would be waited for
             return f"{path}: not a file"
         with Image.open(path, formats=FORMATS) as image:
-            return pixels_of(image, shape)
+            return pixels_of(image, shape, deep)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         reason = str(error).partition("'")[0].strip() or type(error).__name__
         return f"{path}: {reason}"
 
 
-def pixels_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
-    """The pixels of an open picture, cut and scaled as by `decode`, (C, H, W) uint8."""
+def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> Tensor:
+    """The pixels of an open picture, cut and scaled as by `decode`, (C, H, W)."""
     channels, height, width = shape
+    if deep:
+        return _values_of(ImageOps.exif_transpose(image), shape)
     mode = "L" if channels == GREY else "RGB"
     image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
     upright = ImageOps.exif_transpose(image)
@@ -82,6 +102,17 @@ def pixels_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
     fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
     pixels = np.array(fitted)
     return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+
+
+def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
+    """The values of a grey picture as they are in the file, cut and scaled, (C, H, W) float32."""
+    channels, height, width = shape
+    values = np.asarray(image if image.mode[0] in "IF" else image.convert("L"), dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel is not a finite number")
+    whole = Image.fromarray(values)
+    fitted = ImageOps.fit(whole, (width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(fitted))[None].expand(channels, -1, -1).contiguous()
 
 
 def _in_bytes(image: Image.Image) -> Image.Image:
@@ -105,7 +136,7 @@ class PictureBatch:
     """A batch of pictures as read.
 
     Args:
-        images: (M, C, H, W) uint8, the readable ones.
+        images: (M, C, H, W), the readable ones.
         good: for every picture asked for, whether it was readable.
         damaged: a line for each of the others.
     """
@@ -135,7 +166,7 @@ class PictureReader:
             files,
             batch_sampler=self._batches,
             num_workers=workers,
-            collate_fn=partial(_collate, shape=pictures.shape),
+            collate_fn=partial(_collate, shape=pictures.shape, dtype=pictures.dtype),
             pin_memory=pinned,
             persistent_workers=workers > 0,
         )
@@ -150,11 +181,13 @@ class PictureReader:
         yield from self._loader
 
 
-def _collate(read: list[Tensor | str], shape: tuple[int, int, int]) -> PictureBatch:
+def _collate(
+    read: list[Tensor | str], shape: tuple[int, int, int], dtype: torch.dtype
+) -> PictureBatch:
     images = [image for image in read if isinstance(image, Tensor)]
     damaged = [line for line in read if isinstance(line, str)]
     good = np.array([isinstance(image, Tensor) for image in read])
-    stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=torch.uint8)
+    stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=dtype)
     return PictureBatch(stacked, good, damaged)
 
 
@@ -162,12 +195,12 @@ def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tu
     """Decode every picture into memory.
 
     Returns:
-        uint8 images (M, C, H, W) of the readable ones, for every picture whether it was readable,
+        images (M, C, H, W) of the readable ones, for every picture whether it was readable,
         and a line per damaged file.
     """
     everything = list(range(len(pictures)))
     batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
-    images = torch.empty((len(pictures), *pictures.shape), dtype=torch.uint8)
+    images = torch.empty((len(pictures), *pictures.shape), dtype=pictures.dtype)
     good = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
     for batch, read in zip(batches, PictureReader(pictures, workers).read(batches), strict=True):

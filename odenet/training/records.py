@@ -71,6 +71,8 @@ class Record:
         loss: the name of what is made small.
         labels: what the labels of its data are, but for the count of classes.
         data_from_python: where a program gave the data, what it has to give again; else empty.
+        samples: what samples are stored as, uint8 or float32; empty in runs of versions in which
+            pictures alone were uint8.
         spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
     """
 
@@ -86,6 +88,7 @@ class Record:
     loss: str = "cross_entropy"
     labels: Labels = field(default_factory=Labels)
     data_from_python: str = ""
+    samples: str = ""
     spec_folder: str = ""
 
     def __post_init__(self) -> None:

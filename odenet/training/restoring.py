@@ -10,8 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
+from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
-from odenet.training.augment import standardised_over
 from odenet.training.checkpoints import (
     HELP,
     read_checkpoint,
@@ -26,6 +26,7 @@ from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
+from odenet.training.statistics import standardised_over
 from odenet.training.task import Task, is_score
 
 
@@ -115,12 +116,13 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
     then, now = (
         {name: str(getattr(one, name)) for name in splitting}
-        | {"standardise": standardised_over(one.augment)}
+        | {"standardise": standardised_over(one.augment), "loss": str(one.loss or USUAL)}
         for one in (before, recipe)
     )
     for name, value in then.items():
         if now[name] != value:
-            what = "are standardised" if name == "standardise" else "are held out"
+            did = {"standardise": "are standardised", "loss": "are measured"}
+            what = did.get(name, "are held out")
             raise TrainingError(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",

@@ -49,6 +49,7 @@ class Result:
         test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of; None
             in results of versions that did not keep it.
         metrics: likewise every metric of the loss, by name; None where it is not defined.
+        tokens_per_second: of a text, through training batches; None for other data.
     """
 
     folder: str
@@ -72,6 +73,7 @@ class Result:
     best: float | None = None
     test_loss: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    tokens_per_second: float | None = None
 
     def __post_init__(self) -> None:
         if self.last is None:  # of a version that knew accuracies only
@@ -115,6 +117,8 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *shown]))
     table.add_row("parameters", f"{result.parameters:,}")
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
+    if result.tokens_per_second is not None:
+        speed = f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s"
     table.add_row("training", speed)
     if result.stability is not None:
         table.add_row("stability", f"h·ω is at most {result.stability:.2f} of its limit")
@@ -124,8 +128,11 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
     folder = printable(result.folder)
     table.add_row("run", Text(folder))
-    table.add_row("next", Text(f"odenet predict {folder} FILES…"))
-    table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
+    if result.tokens_per_second is not None:
+        table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
+    else:
+        table.add_row("next", Text(f"odenet predict {folder} FILES…"))
+        table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     console.print(table)
     show_damaged(result.damaged, console)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import lightning.pytorch as pl
 import torch
@@ -16,20 +16,22 @@ from rich.text import Text
 import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import render
+from odenet.model.tables.recipe import recipe_keys
 from odenet.room import require_room
-from odenet.training.agreement import agreed, widened
+from odenet.training.agreement import widened
 from odenet.training.augment import Transforms, scaling
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.console import quiet_lightning
-from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.flows import stability
 from odenet.training.guard import EXACT
+from odenet.training.keywords import Keywords, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
-from odenet.training.new_task import apply_options, data_of, in_classes, input_shape, new_task
+from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
 from odenet.training.optim import whole_epochs
+from odenet.training.python_data import NEEDS, python_test
 from odenet.training.records import Options, Row, RunFolder
 from odenet.training.restoring import (
     require_resumable,
@@ -41,19 +43,23 @@ from odenet.training.restoring import (
 from odenet.training.results import Result, draw_curves, time_saved
 from odenet.training.run_inputs import require_same, statistics_of, write_inputs
 from odenet.training.run_lock import locked, new_run
+from odenet.training.sources import data_for, lacking, require_data, spec_folder
 from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
 from odenet.training.verdicts import judged
+from odenet.training.windows import Windows
 
 
 def train(
     spec: str | Path | Program,
     set: Mapping[str, Any] | None = None,
     options: Options | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     console: Console | None = None,
     unchecked: bool = False,
+    data: Any = None,
+    **keywords: Unpack[Keywords],
 ) -> Result | None:
     """Train the network of a spec by its recipe.
 
@@ -64,6 +70,9 @@ def train(
         out: the run's folder; by default the next free one under `runs/`.
         console: where progress is shown.
         unchecked: train it also if a claim of the spec is refuted or open.
+        data: in place of what the recipe names: a name, as `--data` takes it; or `(train, test)`,
+            each a torch data set of pairs (input, label), or a pair of tensors (x, y).
+        keywords: the options of `odenet train`, such as `epochs = 5` or `memory = "2GB"`.
 
     Returns:
         The closing numbers, which are also in the run's folder; None in all but the first of
@@ -74,7 +83,12 @@ def train(
         TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    settings, options = dict(set or {}), options or Options()
+    if not isinstance(spec, str | Path) and (given := keywords.keys() & recipe_keys().keys()):
+        raise TrainingError(
+            f"{min(given)} is a key of the recipe, and this program has its recipe",
+            "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
+        )
+    settings, options = sorted_out(set, options or Options(), keywords, data)
     console = console or Console()
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = judged(program, unchecked)
@@ -82,24 +96,26 @@ def train(
         console.print(Text(render(warning)), highlight=False, soft_wrap=True)
     shape = input_shape(program)
     require_room(program, 1)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
-    data_set = agreed(program, data_set)
-    if note := widened(program, data_set):
-        console.print(Text(note, "dim"))
-    data = Data(data_set, program.recipe, shape)
+    data_set = data_for(program, options, spec_folder(program), data)
+    scaled = scaling(data_set.train, shape)
+    if scaled:
+        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
+    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
+        if note:
+            console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
+    samples = Data(data_set, program.recipe, shape)
     if scaled := scaling(data_set.train, shape):
         console.print(f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that")
-    task = new_task(program, data.labels, data.watched_name)
-    task.recipe = whole_epochs(task.recipe, data.steps_per_epoch)
+    task = new_task(program, samples.labels, samples.watched_name)
+    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
-        return _fit(_trainer(folder, task, options, console), folder, task, data)
-    with new_run(program.name, out, console) as folder:
+        return _fit(_trainer(folder, task, options, console), folder, task, samples)
+    with new_run(program.name, None if out is None else str(out), console) as folder:
         trainer = _trainer(folder, task, options, console)
-        write_inputs(
-            folder, Path(program.model.source.name), program, settings, options, data, verdicts
-        )
-        return _fit(trainer, folder, task, data)
+        needs = "" if data is None or isinstance(data, str) else NEEDS
+        write_inputs(folder, program, settings, options, samples, verdicts, needs)
+        return _fit(trainer, folder, task, samples)
 
 
 def resume(
@@ -109,6 +125,8 @@ def resume(
     spec: str | Path | None = None,
     console: Console | None = None,
     unchecked: bool = False,
+    data: Any = None,
+    **keywords: Unpack[Keywords],
 ) -> Result | None:
     """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
 
@@ -119,6 +137,8 @@ def resume(
         spec: the file it began with, to be sure that it is still the same.
         console: where progress is shown.
         unchecked: as for `train`; a run that began so goes on so.
+        data: as for `train`; a run that was given it has to be given the same.
+        keywords: as for `train`.
 
     Returns:
         As `train`.
@@ -129,22 +149,24 @@ def resume(
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
     """
     folder, console = RunFolder(Path(run)), console or Console()
-    folder.read_record()  # before a lock is put into what is not a run
+    record = folder.read_record()  # before a lock is put into what is not a run
+    set, options = sorted_out(set, options or record.options, keywords, data)
     with locked(folder, console) if first_process() else nullcontext():
-        return _go_on(folder, dict(set or {}), options, spec, console, unchecked)
+        return _go_on(folder, set, options, spec, console, unchecked, data)
 
 
 def _go_on(
     folder: RunFolder,
     changes: Mapping[str, Any],
-    options: Options | None,
+    options: Options,
     spec: str | Path | None,
     console: Console,
     unchecked: bool,
+    data: Any,
 ) -> Result | None:
     """Resume a run that this process holds. See `resume`."""
     record = folder.read_record()
-    options = options or record.options
+    require_data(record.data_from_python, data or changes.get("data"))
     if spec is not None:
         require_same(Path(spec), folder)
     settings = {**record.settings, **changes}
@@ -160,25 +182,24 @@ def _go_on(
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)
     shape = input_shape(program)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
-    data_set = agreed(program, data_set)
+    data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
-    data = Data(data_set, program.recipe, shape)
-    task.recipe = whole_epochs(task.recipe, data.steps_per_epoch)
+    samples = Data(data_set, program.recipe, shape)
+    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer = _trainer(folder, task, options, console)
     if path is not None and checkpoint is not None:
         require_resumable(trainer, task, path, checkpoint)
         if not has_rows(checkpoint):
             metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     if path is None:
-        record = replace(record, **statistics_of(data))
+        record = replace(record, **statistics_of(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
-        data.transforms = data.transforms.standardising_by(record.mean, record.deviation)
+        samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
-    return _fit(trainer, folder, task, data, path)
+    return _fit(trainer, folder, task, samples, path)
 
 
 def evaluate(
@@ -186,6 +207,8 @@ def evaluate(
     set: Mapping[str, Any] | None = None,
     options: Options | None = None,
     weights: str = "best",
+    data: Any = None,
+    **keywords: Unpack[Keywords],
 ) -> dict[str, Any]:
     """Measure a run on a test split.
 
@@ -195,12 +218,16 @@ def evaluate(
             such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
         options: where it runs; as the training if None.
         weights: "best" or "last".
+        data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.
+        keywords: as for `train`.
 
     Returns:
         `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
         such as `accuracy`; and `damaged`, a line for each picture that could not be read.
     """
-    task, samples, options = restore(run, set, options, weights)
+    record = RunFolder(Path(run)).read_record()
+    set, options = sorted_out(set, options or record.options, keywords, data)
+    task, samples, options = restore(run, set, options, weights, data)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
     with quiet_lightning(), matmul_precision(task.recipe.precision):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
@@ -214,18 +241,20 @@ def restore(
     set: Mapping[str, Any] | None = None,
     options: Options | None = None,
     weights: str = "best",
+    data: Any = None,
 ) -> tuple[Task, Data, Options]:
     """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
     folder = RunFolder(Path(run))
     record = folder.read_record()
     options = options or record.options
     folder.require_plugins()
+    require_data(record.data_from_python, data or (set or {}).get("data"))
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
     path, content = weights_of(folder, weights)
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
-    data_set = load_data(data_of(program), shape, options.data_root, options.download)
-    data_set = in_classes(agreed(program, data_set), record.classes)
+    data_set = data_for(program, options, record.spec_folder, data, python_test)
+    data_set = in_classes(data_set, record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     return task, Data(data_set, program.recipe, shape, transforms), options
 
@@ -261,7 +290,7 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = _result(folder, task, data, metrics.rows)
     if task.watched != "test":
-        result = _tested(result, task, evaluate(folder.path))
+        result = _tested(result, task, evaluate(folder.path, data=data.whole))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
@@ -273,14 +302,14 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
     measure = task.objective.measures[0]
     values = [row[f"{task.watched}_{measure.name}"] for row in rows]
     best = (max if measure.best == "max" else min)(values)
-    accuracies = values if measure.name == "accuracy" else None
+    accurate = measure.name == "accuracy"
     seconds = rows[-1]["seconds"]
     cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
     result = Result(
         folder=str(folder.path),
         watched=task.watched,
-        accuracy=accuracies and accuracies[-1],
-        best_accuracy=accuracies and best,
+        accuracy=values[-1] if accurate else None,
+        best_accuracy=best if accurate else None,
         best_epoch=values.index(best) + 1,
         test_accuracy=None,
         epochs=len(rows),
@@ -296,6 +325,10 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
         last=values[-1],
         best=best,
     )
+    windows = data.train.inputs
+    if isinstance(windows, Windows):
+        each = windows.size * result.samples_per_second
+        result = replace(result, tokens_per_second=each)
     split = f"{task.watched}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return _tested(result, task, last)

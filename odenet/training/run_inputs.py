@@ -18,18 +18,30 @@ from odenet.training.checksums import digest_of
 from odenet.training.errors import TrainingError
 from odenet.training.loader import Data
 from odenet.training.records import Options, Record, RunFolder
+from odenet.training.sources import spec_folder
 
 
 def write_inputs(
     folder: RunFolder,
-    spec: Path,
     program: Program,
     settings: Mapping[str, Any],
     options: Options,
     data: Data,
     verdicts: Mapping[str, Any],
+    needs: str = "",
 ) -> None:
-    """Write everything that reproduces the run; the record, which makes it a run, last."""
+    """Write everything that reproduces the run; the record, which makes it a run, last.
+
+    Args:
+        folder: where to.
+        program: what is trained.
+        settings: values from outside that it was compiled with.
+        options: where it runs.
+        data: what it is trained on.
+        verdicts: see `Record`.
+        needs: what has to be given again, where a program gave the data; else empty.
+    """
+    spec = Path(program.model.source.name)
     kept = _TextCopies(folder)
     text = kept.main(Source(str(spec), program.text))
     texts = kept.files | {folder.spec: text}
@@ -52,6 +64,9 @@ def write_inputs(
             **statistics_of(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
+            data_from_python=needs,
+            samples=data.stored_as,
+            spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
     )

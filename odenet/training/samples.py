@@ -11,6 +11,9 @@ from torch import Tensor
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.pictures import Pictures
+from odenet.training.statistics import moments, standardised_over
+from odenet.training.stored import Stored
+from odenet.training.windows import Windows
 
 
 class Stream(IntEnum):
@@ -22,6 +25,7 @@ class Stream(IntEnum):
     HOLDOUT = 4
     SPLIT = 5
     DROPOUT = 6
+    WINDOWS = 7
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:
@@ -34,11 +38,12 @@ class Split:
     """Inputs and their labels.
 
     Args:
-        inputs: (N, C, H, W) uint8 images, (N, D) float32 points, or pictures left on disk.
-        labels: (N,) int64.
+        inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are;
+            windows of a text, whose labels say nothing.
+        labels: (N,) or (N, …), whole numbers for classes and float32 for numbers.
     """
 
-    inputs: Tensor | Pictures
+    inputs: Tensor | Pictures | Stored | Windows
     labels: Tensor
 
     def __len__(self) -> int:
@@ -48,8 +53,15 @@ class Split:
         """The samples at the given places, in that order."""
         places = torch.from_numpy(indices)
         inputs = self.inputs
+        if isinstance(inputs, Windows):
+            raise TypeError("windows overlap: a text is cut, and no windows are picked")
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
         return Split(picked, self.labels[places])
+
+
+def of_text(windows: Windows) -> Split:
+    """The windows of a text as samples."""
+    return Split(windows, torch.zeros(max(0, windows.samples), dtype=torch.uint8))
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class Labels:
         numbers: how many a sample has, where it is what the loss is about.
         grain: likewise the distance of neighbouring values of pixels, per channel, as the network
             takes them; empty for real numbers.
+        bytes_per_token: of a text.
     """
 
     count: int = 0
@@ -74,6 +87,7 @@ class Labels:
     deviation: Sequence[float] = ()
     numbers: int = 0
     grain: Sequence[float] = ()
+    bytes_per_token: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,21 +100,37 @@ class DataSet:
         test: the samples to measure on.
         classes: the names of the classes, in the order of the labels.
         damaged: files that could not be read and were left out, each with the reason.
+        scaled: whether samples that are not pictures are standardised.
+        ranked: whether labels are values of pictures, of which those that occur are the classes.
     """
 
     name: str
     train: Split
     test: Split
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    scaled: bool = True
+    ranked: bool = False
 
     def labels_of(self, train: Split, recipe: Recipe) -> Labels:
         """What the labels are, with the statistics of a training split."""
+        if isinstance(self.test.inputs, Windows):
+            return Labels(bytes_per_token=self.test.inputs.tokens.bytes_per_token)
         count, shape = len(self.classes), tuple(train.labels.shape[1:])
-        if loss_kind(recipe.loss).labels == "class":
+        kind = loss_kind(recipe.loss).labels
+        if kind == "class":
             counts = torch.bincount(train.labels.flatten().long(), minlength=count)
             return Labels(count, shape, counts.tolist())
+        if kind == "numbers" and standardised_over(recipe.augment) != "none":
+            mean, deviation = moments([train.labels])
+            return Labels(count, shape, (), mean.tolist(), deviation.tolist())
         return Labels(count, shape)
+
+
+def shape_of(split: Split) -> tuple[int, ...]:
+    """The shape of one sample."""
+    inputs = split.inputs
+    return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else tuple(inputs.shape)
 
 
 def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:
@@ -114,8 +144,10 @@ def stratified(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose `size` samples, every class in its share, by the method of largest remainders.
 
+    Of labels that are numbers, or are of places, or hardly ever equal, any samples are chosen.
+
     Args:
-        labels: (N,) integers.
+        labels: (N,) integers, or others.
         size: how many to choose; every class gives at least one, so it may be a few more.
         rng: makes the choice.
 
@@ -123,6 +155,9 @@ def stratified(
         The chosen places and the others, both in increasing order.
     """
     values = labels.numpy()
+    distinct = len(np.unique(values)) if values.ndim == 1 else 0
+    if values.dtype.kind == "f" or not 0 < distinct <= size:
+        values = np.zeros(len(values))
     members = [np.flatnonzero(values == label) for label in np.unique(values)]
     shares = np.array([len(m) for m in members]) * (size / len(values))
     counts = np.maximum(np.floor(shares).astype(int), 1)
@@ -138,6 +173,8 @@ def part(split: Split, share: float, seed: int) -> Split:
     """A class-balanced share of a split; the split itself when the share is 1."""
     if share == 1:
         return split
+    if isinstance(split.inputs, Windows):
+        return of_text(split.inputs.until(share))
     chosen, _ = stratified(
         split.labels, round(share * len(split)), generator(Stream.FRACTION, seed)
     )
@@ -145,7 +182,10 @@ def part(split: Split, share: float, seed: int) -> Split:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Cut a class-balanced share off a split: what remains, and the share."""
+    """Cut a class-balanced share off a split: what remains, and the share; of a text, its end."""
+    if isinstance(split.inputs, Windows):
+        kept, held = split.inputs.cut(share)
+        return of_text(kept), of_text(held)
     held, kept = stratified(
         split.labels, round(share * len(split)), generator(Stream.HOLDOUT, seed)
     )

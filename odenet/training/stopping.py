@@ -91,8 +91,10 @@ class StopOnSignal(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and stop between two steps of an epoch."""
-        if batch_idx + 1 < trainer.num_training_batches and self._agreed(trainer):
+        """Save and stop between two steps of an epoch; no checkpoint has gradients half summed."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        last = batch_idx + 1 == trainer.num_training_batches
+        if stepped and not last and self._agreed(trainer):
             trainer.save_checkpoint(trainer.strategy.broadcast(self.path))
             raise Stopped(self.path, self.asked)
 

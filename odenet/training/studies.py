@@ -10,17 +10,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.model.tables.losses import MetricKind
 from odenet.runtime.constants import as_numbers
 from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.stretch import largest_stretch
 from odenet.runtime.unit import Coarsened, Unit
+from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options
@@ -42,10 +45,10 @@ class FlowStudy:
 
     Args:
         name: of the flow in the network.
-        dropped: accuracy of the network without that step.
-        thinned: how many steps are left out at random, and the accuracy, a mean of some draws.
+        dropped: the run's metric of the network without that step.
+        thinned: how many steps are left out at random, and the metric, a mean of some draws.
         shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
-            Kendall's distance), and the accuracy.
+            Kendall's distance), and the metric.
         states: mean norm of the unknowns before the step.
         rates: mean norm of F.
         changes: mean norm of h F.
@@ -74,12 +77,14 @@ class Study:
 
     Args:
         name: of the run.
-        accuracy: on the samples, with nothing changed.
+        measure: the metric that the run is measured by, such as accuracy.
+        value: of that metric on the samples, with nothing changed.
         flows: and units, one after the other.
     """
 
     name: str
-    accuracy: float
+    measure: MetricKind
+    value: float
     flows: list[FlowStudy]
 
     @property
@@ -95,7 +100,11 @@ class Study:
 
 
 def study_run(
-    run: str | Path, samples: int = 1000, seed: int = 0, options: Options | None = None
+    run: str | Path,
+    samples: int = 1000,
+    seed: int = 0,
+    options: Options | None = None,
+    data: Any = None,
 ) -> Study:
     """Study the best weights of a run.
 
@@ -104,22 +113,25 @@ def study_run(
         samples: how many of the test samples to measure on.
         seed: of the shuffles.
         options: where the data lies; as the training if None.
+        data: as for `odenet.evaluate`, of a run whose data came from a program.
 
     Raises:
         TrainingError: if the run or its data cannot be read.
     """
-    task, data, _ = restore(run, options=options)
+    task, loaded, _ = restore(run, options=options, data=data)
+    if task.objective.kind.labels == "tokens":
+        raise TrainingError(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    inputs, labels = _batch(task, data, samples)
+    inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)
     with torch.no_grad():
-        accuracy = _accuracy(task, inputs, labels)
+        value = _measured(task, inputs, labels)
         entries = flow_inputs(task.network, inputs)
         studied = [
             _study_part(task, name, entries[name], (inputs, labels), rng)
             for name in units_and_flows(task.network)
         ]
-    return Study(Path(run).resolve().name, accuracy, studied)
+    return Study(Path(run).resolve().name, task.objective.measures[0], value, studied)
 
 
 def depth_law(studies: Sequence[Study]) -> float:
@@ -150,8 +162,17 @@ def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))
 
 
-def _accuracy(task: Task, inputs: Tensor, labels: Tensor) -> float:
-    return (task(inputs).argmax(1) == labels).float().mean().item()
+def _measured(task: Task, inputs: Tensor, labels: Tensor) -> float:
+    """The metric of the run on a batch."""
+    objective, device = task.objective, inputs.device
+    answer = objective.answer(task.network, inputs)
+    name = objective.measures[0].name
+    loss = objective.loss(answer, labels)
+    metric = objective.metrics().get(name)
+    if metric is None:  # it follows from the loss
+        return objective.derived(loss)[name].item()
+    metric.to(device).update(*objective.compared(answer, labels))
+    return metric.compute().item()
 
 
 def _study_part(
@@ -165,7 +186,7 @@ def _study_part(
     begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
     rest = _study_flow(task, name, part.flow, entered, batch, rng)
     with without_entry(part):
-        dropped = _accuracy(task, *batch)
+        dropped = _measured(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
     change = _norm(_unknowns(part.flow, added))
     first = entry.flow if isinstance(entry, Coarsened) else None
@@ -203,14 +224,14 @@ def _study_flow(
 ) -> FlowStudy:
     every = range(flow.steps)
 
-    def accuracy(order: Sequence[int]) -> float:
+    def measured(order: Sequence[int]) -> float:
         with reordered(flow, order):
-            return _accuracy(task, *batch)
+            return _measured(task, *batch)
 
     def thinned(count: int) -> float:
         """Without so many steps."""
         kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
-        return float(np.mean([accuracy(order) for order in kept]))
+        return float(np.mean([measured(order) for order in kept]))
 
     states = flow.trajectory(begun)
     h = getattr(flow, "h", 1.0)
@@ -221,9 +242,9 @@ def _study_flow(
     some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
     return FlowStudy(
         name=name,
-        dropped=[accuracy([s for s in every if s != left_out]) for left_out in every],
+        dropped=[measured([s for s in every if s != left_out]) for left_out in every],
         thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
-        shuffled=sorted((disorder(order), accuracy(order)) for order in orders),
+        shuffled=sorted((disorder(order), measured(order)) for order in orders),
         states=[_norm(_unknowns(flow, state)) for state in states[:-1]],
         rates=[_norm(rate) for rate in rates],
         changes=[h * _norm(rate) for h, rate in zip(sizes, rates, strict=True)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable
+from odenet.model.tables.losses import MetricKind
 from odenet.training.figures import label, save_figure
 from odenet.training.studies import FlowStudy, Study, depth_law
 
@@ -23,7 +25,10 @@ SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as s
 def show_study(study: Study, console: Console) -> None:
     """Print a row per flow."""
     console.print(
-        Text(f"{printable(study.name)}: accuracy {study.accuracy:.2%}, {study.depth} steps")
+        Text(
+            f"{printable(study.name)}: {study.measure.words} {study.measure.show(study.value)}, "
+            f"{study.depth} steps"
+        )
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
@@ -34,8 +39,8 @@ def show_study(study: Study, console: Console) -> None:
         table.add_row(
             flow.name,
             str(len(flow.dropped)),
-            f"{min(flow.dropped):.2%}",
-            _when_shuffled(flow),
+            study.measure.show((min if study.measure.best == "max" else max)(flow.dropped)),
+            _when_shuffled(flow, study.measure),
             f"{np.divide(flow.changes, flow.states).mean():.3g}",
             f"{max(value.real for value in values):.3g}",
             f"{flow.lyapunov:.3g}",
@@ -46,8 +51,8 @@ def show_study(study: Study, console: Console) -> None:
 def draw_study(study: Study, folder: Path) -> list[Path]:
     """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
-        "lesion": lambda axes, flow: _lesion(axes, flow, study.accuracy),
-        "several": lambda axes, flow: _several(axes, flow, study.accuracy),
+        "lesion": lambda axes, flow: _lesion(axes, flow, study),
+        "several": lambda axes, flow: _several(axes, flow, study),
         "norms": _norms,
         "spectrum": _spectrum,
     }
@@ -102,24 +107,30 @@ def _figure(panels: int) -> Figure:
     return figure
 
 
-def _lesion(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
-    axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
+def _lesion(axes: Axes, flow: FlowStudy, study: Study) -> None:
+    axes.axhline(study.value, color="grey", linestyle="--", label="whole")
     axes.plot(flow.dropped, "o-", label="without this step")
-    axes.set(xlabel="step", ylabel="accuracy", ylim=(0, 1))
+    axes.set(xlabel="step", **_height(study.measure))
 
 
-def _several(axes: Axes, flow: FlowStudy, accuracy: float) -> None:
-    axes.axhline(accuracy, color="grey", linestyle="--", label="whole")
+def _several(axes: Axes, flow: FlowStudy, study: Study) -> None:
+    axes.axhline(study.value, color="grey", linestyle="--", label="whole")
     counts, thinned = np.array(flow.thinned).T
     axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
     axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
-    axes.set(xlabel="share", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="share", xlim=(0, 1), **_height(study.measure))
 
 
-def _when_shuffled(flow: FlowStudy) -> str:
-    """The mean accuracy of the orders that have least to do with the trained one."""
-    found = [accuracy for share, accuracy in flow.shuffled if share >= SHUFFLED]
-    return f"{np.mean(found):.2%}" if found else "–"
+def _height(measure: MetricKind) -> dict[str, Any]:
+    """The vertical axis of a metric; of those that are shares it is whole."""
+    share = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
+    return {"ylabel": measure.words, **share}
+
+
+def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
+    """The mean metric of the orders that have least to do with the trained one."""
+    found = [value for share, value in flow.shuffled if share >= SHUFFLED]
+    return measure.show(float(np.mean(found))) if found else "–"
 
 
 def _norms(axes: Axes, flow: FlowStudy) -> None:

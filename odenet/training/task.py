@@ -23,6 +23,7 @@ from odenet.training.samples import Labels, Stream, generator
 
 SHOWN = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
+    "tokens_per_second": "tokens/s",
     "stability": "h·ω/limit",
     "drift": "drifted by",
     "memory": "MiB",
@@ -32,6 +33,19 @@ SHOWN = {  # columns of metrics.csv in the progress bar
 def is_score(name: str) -> bool:
     """Whether an entry of a checkpoint is a sum of a metric."""
     return name.startswith(("train_scores.", "test_scores."))
+
+
+class MeanLoss(MeanMetric):
+    """The mean of losses weighted by their samples, NaN and inf included.
+
+    torchmetrics' forgets the weights where it does not look for NaN, and waits for the device where
+    it does.
+    """
+
+    def update(self, value: Tensor, weight: Tensor) -> None:
+        """Count a batch: its mean loss, and how many samples it has."""
+        self.mean_value += value * weight
+        self.weight += weight
 
 
 class Scores(nn.Module):
@@ -45,7 +59,7 @@ class Scores(nn.Module):
 
     def __init__(self, objective: Objective):
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
+        self.loss = MeanLoss(nan_strategy="disable")
         self._metrics = objective.metrics()
         self._derived = objective.derived
         for name, metric in self._metrics.items():
@@ -125,6 +139,7 @@ class Task(pl.LightningModule):
         self._started = 0.0
         self._seen = 0  # samples since the epoch began, or was resumed
         self._speed = 0.0
+        self._tokens = 0  # of a sample
         self._random: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -140,6 +155,7 @@ class Task(pl.LightningModule):
         compared = objective.compared(answer, labels)
         self.train_scores.update(objective.reported(loss), len(inputs), compared, finite_only=True)
         self._seen += len(inputs)
+        self._tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
         return loss + self.penalty() if self.recipe.smooth else loss
 
     def penalty(self) -> Tensor | float:
@@ -211,6 +227,8 @@ class Task(pl.LightningModule):
                 after = f"after epoch {self.current_epoch + 1}"
                 raise self.fault(f"the mean loss on the {split} split is {loss} {after}")
         beside = {"samples_per_second": self._speed, **self.health}
+        if self._tokens:
+            beside["tokens_per_second"] = self._speed * self._tokens
         if self.device.type == "cuda":
             beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -218,6 +236,8 @@ class Task(pl.LightningModule):
         first = self.objective.measures[0]
         shown = self.watched if first.name == "accuracy" else f"{self.watched} {first.words}"
         bar = {"loss": row["train_loss"], shown: row[f"{self.watched}_{first.name}"]}
+        if self._tokens:
+            del beside["samples_per_second"]
         bar |= {SHOWN[name]: value for name, value in beside.items()}
         self.log_dict(bar, prog_bar=True, logger=False)
 

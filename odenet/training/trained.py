@@ -14,11 +14,11 @@ from torch import Tensor, nn
 import odenet
 from odenet.compiler import Program
 from odenet.files import write_text
-from odenet.model.tables.losses import loss_kind
+from odenet.model.tables.losses import LossKind
 from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
 from odenet.training.errors import TrainingError
-from odenet.training.likelihood import Likelihood
+from odenet.training.losses import Objective
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
 from odenet.training.records import RunFolder
@@ -26,6 +26,7 @@ from odenet.training.restoring import restored, weights_of
 from odenet.training.samples import Labels
 
 BATCH = 256  # samples predicted at a time
+HOLDS = 0.5  # the probability above which a class is said to hold
 
 Picture = str | Path | Image.Image
 
@@ -35,51 +36,110 @@ class Predictions:
     """What a network says of some samples.
 
     Args:
-        probabilities: (N, classes), on the CPU.
-        classes: the names of the classes, in the order of the columns.
+        values: (N, …), on the CPU: probabilities of classes, (N, classes) or of every place
+            (N, classes, *places); or numbers in the unit of the labels.
+        classes: the names of the classes, in the order of the columns; none of numbers.
+        loss: the row of the loss that the network was trained by.
     """
 
-    probabilities: Tensor
+    values: Tensor
     classes: tuple[str, ...]
+    loss: LossKind
 
     @property
-    def labels(self) -> list[str]:
-        """The likeliest class of each sample."""
-        return [self.classes[i] for i in self.probabilities.argmax(1).tolist()]
+    def probabilities(self) -> Tensor:
+        """Of the classes.
+
+        Raises:
+            TrainingError: the network gives numbers.
+        """
+        self._require("class", "several")
+        return self.values
+
+    @property
+    def labels(self) -> list[str] | list[list[str]] | Tensor:
+        """The likeliest class of each sample, or those that hold where there may be several.
+
+        Of class maps the numbers of the likeliest classes, (N, *places); of numbers `values`.
+        """
+        if self.loss.labels == "several":
+            return [[c for c, p in zip(self.classes, row, strict=True) if p > HOLDS]
+                    for row in self.values.flatten(1).tolist()]  # fmt: skip
+        if self.loss.labels != "class":
+            return self.values
+        best = self.values.argmax(1)
+        return best if best.dim() > 1 else [self.classes[i] for i in best.tolist()]
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each sample with their probabilities, the likeliest first."""
+        """The likeliest classes of each sample with their probabilities, the likeliest first.
+
+        Raises:
+            TrainingError: the network gives numbers, or a class for every place.
+        """
+        self._require("class", "several")
+        if self.values.dim() > 2:
+            raise TrainingError("a class map has a class for every place", "take `labels`")
         values, places = self.probabilities.topk(min(count, len(self.classes)), dim=1)
         return [
             [(self.classes[i], p) for i, p in zip(row, ps, strict=True)]
             for row, ps in zip(places.tolist(), values.tolist(), strict=True)
         ]
 
+    def in_words(self, count: int = 1) -> list[str]:
+        """A line per sample: its likeliest classes, what its map consists of, or its numbers."""
+        if self.loss.labels == "class" and self.values.dim() > 2:
+            best = self.values.argmax(1).flatten(1)
+            shares = [(best == i).double().mean(1).tolist() for i in range(len(self.classes))]
+            pairs = [list(zip(self.classes, row, strict=True)) for row in zip(*shares, strict=True)]
+            found = [sorted((p for p in row if p[1]), key=lambda p: -p[1]) for row in pairs]
+        elif self.classes:
+            found = self.top(count)
+        else:
+            return [" ".join(f"{v:.6g}" for v in row) for row in self.values.flatten(1).tolist()]
+        return ["  ".join(f"{name} {share:.1%}" for name, share in row) for row in found]
+
     def write_csv(self, path: str | Path, names: Sequence[object]) -> None:
-        """Write a row per sample: its name, the likeliest class, and every probability.
+        """Write a row per sample: its name, its class or classes, and every probability or number.
 
         Raises:
             WriteError: if it cannot be written.
         """
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["sample", "class", *self.classes])
-        for name, label, row in zip(names, self.labels, self.probabilities.tolist(), strict=True):
-            rows.writerow([name, label, *(f"{p:.6g}" for p in row)])
+        values = self.values.flatten(1)
+        flat = [f"value{i}" for i in range(values.shape[1])]
+        columns = list(self.classes) if len(self.classes) == values.shape[1] else flat
+        named = self.labels
+        words = None if isinstance(named, Tensor) else [_joined(label) for label in named]
+        rows.writerow(["sample", *(["class"] if words else []), *columns])
+        for i, (name, row) in enumerate(zip(names, values.tolist(), strict=True)):
+            rows.writerow([name, *([words[i]] if words else []), *(f"{v:.6g}" for v in row)])
         write_text(path, text.getvalue())
+
+    def _require(self, *kinds: str) -> None:
+        if self.loss.labels not in kinds:
+            raise TrainingError(
+                f"a network trained by {self.loss.name} gives numbers, not classes", "take `values`"
+            )
+
+
+def _joined(label: str | list[str]) -> str:
+    return label if isinstance(label, str) else " ".join(label)
 
 
 class TrainedNetwork(nn.Module):
-    """A network together with its preprocessing: pixels in, scores out.
+    """A network together with its preprocessing: samples as stored in, scores or numbers out.
 
     Args:
         network: in evaluation mode.
         preprocess: from what is stored to what the network takes.
+        objective: says what the network's answers mean.
     """
 
-    def __init__(self, network: nn.Module, preprocess: Transforms):
+    def __init__(self, network: nn.Module, preprocess: Transforms, objective: Objective):
         super().__init__()
         self.network = network
+        self.objective = objective
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", preprocess.mean, persistent=False)
@@ -90,12 +150,16 @@ class TrainedNetwork(nn.Module):
         """What the network takes.
 
         Args:
-            inputs: (B, C, H, W) uint8, grey or coloured and of any size, or (B, D) float32.
+            inputs: (B, C, H, W) uint8, grey or coloured and of any size, (B, …) float32, or tokens
+                (B, T) int64.
 
         Returns:
-            (B, *shape), in the precision of the network, standardised as in training.
+            (B, *shape), in the precision of the network, standardised as in training; tokens as
+            they are.
         """
         first = next(self.network.parameters(), self.mean)
+        if inputs.dtype == torch.int64:
+            return inputs.to(first.device)
         return self.transforms(inputs.to(first.device)).to(first.dtype)
 
     @property
@@ -104,8 +168,18 @@ class TrainedNetwork(nn.Module):
         return self._preprocess.with_statistics(self.mean, self.deviation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores, (B, classes); their softmax is what the network believes."""
-        return self.network(self.preprocess(inputs))
+        """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
+        if self.objective.kind.needs_density:
+            return self.network(self.preprocess(inputs))
+        answer = self.objective.answer(self.network, self.preprocess(inputs))
+        numbers = self.objective.kind.labels == "numbers"
+        return self.objective.prediction(answer) if numbers else answer
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Probabilities of classes, or numbers in the unit of the labels."""
+        return self.objective.prediction(
+            self.objective.answer(self.network, self.preprocess(inputs))
+        )
 
 
 @dataclass(frozen=True)
@@ -116,9 +190,10 @@ class TrainedRun:
         folder: of the run.
         program: its specification, compiled with the settings it was trained with.
         model: the network together with its preprocessing, in evaluation mode.
-        classes: the names of the classes, in the order of the network's outputs.
+        classes: the names of the classes, in the order of the network's outputs; none of numbers.
         shape: of one sample, as the network takes it.
         labels: what the labels of its data are.
+        samples: what samples are stored as: uint8, as pictures are, or float32.
     """
 
     folder: Path
@@ -127,6 +202,12 @@ class TrainedRun:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     labels: Labels
+    samples: str = "uint8"
+
+    @property
+    def loss(self) -> LossKind:
+        """The row of the loss that it was trained by."""
+        return self.model.objective.kind
 
     @property
     def network(self) -> nn.Module:
@@ -142,21 +223,20 @@ class TrainedRun:
 
         Args:
             inputs: picture files or pictures, of any size, coloured or grey; or a tensor as data
-                sets store samples: (B, C, H, W) uint8 pixels, or (B, D) float32 points.
+                sets store samples: (B, C, H, W) uint8 pixels, or (B, …) float32 numbers.
 
         Raises:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
         """
-        if loss_kind(self.program.recipe.loss).needs_density:
+        if self.loss.needs_density:
             raise TrainingError(
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
         batches = self._in_batches(inputs)
         with torch.no_grad():
-            scores = [self.model(self._stored(batch)).softmax(1).cpu() for batch in batches]
-        empty = torch.zeros(0, len(self.classes))
-        return Predictions(torch.cat([empty, *scores]), self.classes)
+            found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
+        return self._predictions(found)
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """New samples of the density that the network is.
@@ -191,16 +271,14 @@ class TrainedRun:
             TrainingError: as those of `sample` and `predict`.
         """
         self._require_density()
-        objective = Likelihood(self.program.recipe, self.labels).eval().to(self.model.mean.device)
         with torch.no_grad():
             found = [
-                objective.answer(self.network, self.model.preprocess(self._stored(batch))).cpu()
-                for batch in self._in_batches(inputs)
+                self.model.predict(self._stored(batch)).cpu() for batch in self._in_batches(inputs)
             ]
         return torch.cat(found) if found else torch.zeros(0)
 
     def _require_density(self) -> None:
-        if not loss_kind(self.program.recipe.loss).needs_density:
+        if not self.loss.needs_density:
             raise TrainingError(
                 f"the network of {self.folder} is not a density",
                 "train it with a line `loss = likelihood`",
@@ -213,16 +291,24 @@ class TrainedRun:
             The predictions, the files they are of, and a line for each of the others.
         """
         self._require_pictures()
-        scores, good, damaged = [], [], []
+        found, good, damaged = [], [], []
         for start in range(0, len(paths), BATCH):
-            read = {path: decode(path, self.shape) for path in paths[start : start + BATCH]}
-            pixels = {path: found for path, found in read.items() if isinstance(found, Tensor)}
-            damaged += [found for found in read.values() if isinstance(found, str)]
+            some = paths[start : start + BATCH]
+            read = {path: decode(path, self.shape, self._deep) for path in some}
+            pixels = {path: image for path, image in read.items() if isinstance(image, Tensor)}
+            damaged += [line for line in read.values() if isinstance(line, str)]
             good += pixels
             if pixels:
-                scores.append(self.predict(torch.stack(list(pixels.values()))).probabilities)
-        empty = torch.zeros(0, len(self.classes))
-        return Predictions(torch.cat([empty, *scores]), self.classes), good, damaged
+                found.append(self.predict(torch.stack(list(pixels.values()))).values)
+        return self._predictions(found), good, damaged
+
+    @property
+    def _deep(self) -> bool:
+        return self.samples == "float32"
+
+    def _predictions(self, found: list[Tensor]) -> Predictions:
+        values = torch.cat(found) if found else torch.zeros(0, len(self.classes))
+        return Predictions(values, self.classes, self.loss)
 
     def _in_batches(self, inputs: Any) -> Iterator[Any]:
         if isinstance(inputs, str | Path | Image.Image):
@@ -231,11 +317,13 @@ class TrainedRun:
 
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """Samples as data sets store them."""
-        pictures = len(self.shape) == 3
         if isinstance(inputs, Tensor):
-            dims, dtype = (4, torch.uint8) if pictures else (2, torch.float32)
-            if inputs.dim() != dims or inputs.dtype != dtype:
-                wanted = "(B, C, H, W) of torch.uint8" if pictures else "(B, D) of torch.float32"
+            dtype = torch.float32 if self._deep else torch.uint8
+            pictures = len(self.shape) == 3 and not self._deep
+            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.shape
+            if not fits or inputs.dtype != dtype:
+                sizes = ", ".join(map(str, self.shape))
+                wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
                 raise TrainingError(
                     f"a batch for {self.folder.name} is {wanted}, "
                     f"not {tuple(inputs.shape)} of {inputs.dtype}"
@@ -251,8 +339,8 @@ class TrainedRun:
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
-            return pixels_of(picture, self.shape)
-        found = decode(str(picture), self.shape)
+            return pixels_of(picture, self.shape, self._deep)
+        found = decode(str(picture), self.shape, self._deep)
         if isinstance(found, str):
             raise TrainingError(found)
         return found
@@ -283,6 +371,7 @@ def load_run(
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    model = TrainedNetwork(task.network, transforms).eval().to(device)
+    model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
+    samples = record.samples or ("uint8" if len(shape) == 3 else "float32")
     classes = tuple(record.classes)
-    return TrainedRun(Path(run), program, model, classes, shape, record.described)
+    return TrainedRun(Path(run), program, model, classes, shape, record.described, samples)

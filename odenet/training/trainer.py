@@ -73,6 +73,7 @@ def build_trainer(
             strategy=options.strategy,
             precision=PRECISIONS[recipe.precision],
             max_epochs=recipe.epochs,
+            accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
             logger=loggers,

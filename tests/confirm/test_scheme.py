@@ -240,6 +240,18 @@ def test_an_exchange_of_values_is_a_symmetry_of_schemes_with_unknowns_of_their_o
     confirm_derivation(found)
 
 
+def test_the_order_is_compared_at_the_constants_that_it_is_said_for():
+    scheme = read_scheme("""scheme s(g = 1) {
+        for Y' = F(Z), Z' = G(Y)
+        Y[n+1] = Y[n] + h F(Z[n])
+        Z[n+1] = Z[n] + g h G(Y[n+1])
+    }""")
+    half = {"g": Fraction(1, 2)}
+    derivation = derive(scheme, {**half, "h": Fraction(1, 10)})
+    assert derivation.order == 0  # it solves Z' = G(Y)/2
+    confirm_derivation(derivation, half)
+
+
 # --- through the public door ---------------------------------------------------------------------
 
 

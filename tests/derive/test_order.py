@@ -114,6 +114,27 @@ def test_decimals_given_where_the_scheme_is_used_count_as_printed_too():
     assert derive_order(scheme, {"a": 0.3333334444, "b": 1.5}).value == 1
 
 
+def test_a_constant_that_was_computed_is_off_by_a_few_units_of_double_precision():
+    # 1 / (2 - 2^(1/3)) in doubles is off by 1.7e-16, more than one in its last printed decimal;
+    # Yoshida 1990: three symmetric steps of second order with it have order 4
+    text = """scheme s(w) {
+        for Y' = F(Y)
+        aux Z
+        start Z[0] = Y[0]
+        let v = 1 - 2 w
+        Y1 = Y[n] + w h/2 F(Z[n])
+        Z1 = 2 Y1 - Z[n]
+        Y2 = Y1 + (w + v) h/2 F(Z1)
+        Z2 = 2 Y2 - Z1
+        Y3 = Y2 + (w + v) h/2 F(Z2)
+        Z[n+1] = 2 Y3 - Z2
+        Y[n+1] = Y3 + w h/2 F(Z[n+1])
+    }"""
+    computed = 1 / (2 - 2 ** (1 / 3))
+    assert derive_order(read_scheme(text), {"w": computed}).value == 4
+    assert derive_order(read_scheme(text), {"w": computed + 1e-14}).value == 2
+
+
 @pytest.mark.parametrize("last, value", [("8", "4 to the 17 digits given"), ("9", "0")])
 def test_a_residual_that_one_unit_in_the_last_place_explains_holds(last, value):
     # 2a - b = 1 is off by 3 units for 8, and by 5 for 9; a and b explain 3

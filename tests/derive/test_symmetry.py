@@ -1,5 +1,7 @@
 """Symmetry derived from the text, against a step forward and one back in time."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,19 @@ def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
     assert derive(scheme).symmetric
     assert not derive(LITERATURE["robert_asselin"]).symmetric
     assert not derive(LITERATURE["averaged_velocity"]).symmetric
+
+
+def test_no_order_of_symmetry_is_claimed_where_there_are_too_many_trees_to_look_at():
+    """EES(2, 5) has q = 5, also of coupled unknowns; of three, more trees than are looked at."""
+    nodes = {1: "", 2: " + h/3 k1", 3: " - 5/48 h k1 + 15/16 h k2"}
+    for names in ("XY", "XYZ"):
+        arguments = {
+            k: ", ".join(f"{u}[n]" + re.sub(r"k(\d)", rf"k\1{u}", at) for u in names)
+            for k, at in nodes.items()
+        }
+        functions = dict(zip(names, "FGH", strict=False))
+        pattern = ", ".join(f"{u}' = {f}({', '.join(names)})" for u, f in functions.items())
+        lines = [f"k{k}{u} = {functions[u]}({arguments[k]})" for k in nodes for u in names]
+        lines += [f"{u}[n+1] = {u}[n] + h/10 k1{u} + h/2 k2{u} + 2/5 h k3{u}" for u in names]
+        text = "scheme s {\nfor " + pattern + "\n" + "\n".join(lines) + "\n}"
+        assert symmetry_order(read_scheme(text)) == (5 if names == "XY" else None)

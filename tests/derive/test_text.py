@@ -101,3 +101,13 @@ def test_the_package_names_no_scheme():
     texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
     names = {getattr(node, key, "") for node in nodes for key in ("id", "attr", "name")}
     assert not set(library()) & (texts | names)
+
+
+def test_the_volume_of_an_adjoint_is_one_over_that_of_the_step():
+    # the step multiplies volume by |a|, so that its adjoint, an inverse, does by 1 / |a|
+    text = """scheme s(a = 0.5) {
+        for Y' = F(Z), Z' = G(Y)
+        Y[n+1] = (Y[n] + h F(Z[n])) / a
+        Z[n+1] = Z[n] + h G(Y[n+1])
+    }"""
+    assert "volume     times |1/a| per value and step" in str(derive(read_scheme(text)))

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "dropout": "(0.5)",
     "leaky_relu": "(0.1)",
     "shrink": "(0.3)",
+    "embed": "(4)",
 }
 SPEC = """
 state Y
@@ -30,14 +31,20 @@ Y' = tanh((K - K^T) Y)
 discretise midpoint(h = 0.1)
 net = input(4, 6, 6) -> flow(1) -> {layers}
 """
+TEXT = SPEC.replace("input(4, 6, 6) -> flow(1)", "tokens(6, vocabulary = 9)")
+OF_TEXT = {"position": "embed(4) -> ", "head": "embed(4) -> "}
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_gives_the_shape_its_row_promises(name):
-    before = "mean -> " if name == "dense" else ""
-    program = odenet.loads(SPEC.format(layers=f"{before}{name}{ARGUMENTS.get(name, '')}"))
+    before = "mean -> " if name == "dense" else OF_TEXT.get(name, "")
+    of_text = name in OF_TEXT or LAYERS[name].reads_numbers
+    text = TEXT if of_text else SPEC
+    program = odenet.loads(text.format(layers=f"{before}{name}{ARGUMENTS.get(name, '')}"))
     after = program.model.net[-1].after
     image = torch.randn(2, *program.input_shape)
+    if of_text:
+        image = torch.randint(program.vocabulary, (2, *program.input_shape))
     shape = (2, int(after.channels.constant), *after.space)
     assert program.network()(image).shape == shape
 

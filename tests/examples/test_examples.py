@@ -26,9 +26,14 @@ def example(monkeypatch, tmp_path):
 
 
 def test_momentum_crosses_where_the_resnet_fails(example):
-    errors = example("crossing", "--iterations", 60)
-    assert errors["ResNet"] > 0.15  # sending all points to 0 has 1/7 + 1/64
-    assert errors["Momentum ResNet"] < 0.04
+    found = example("crossing", "--iterations", 60)
+    resnet, at_rest, moving, light = (error for error, _ in found.values())
+    assert resnet > 0.15  # sending all points to 0 has 1/7 + 1/64
+    assert moving < at_rest < 0.04
+    assert light < 0.005
+    (_, (left, right)) = found["and γ = 0.99"]
+    assert left > 0.85
+    assert right < -0.85
     assert (example.folder / "crossing.png").stat().st_size > 10_000
 
 
@@ -41,11 +46,12 @@ def test_momentum_separates_the_rings_where_the_resnet_fails(example):
 
 def test_of_the_learned_optimisers_the_revnet_alone_diverges_with_depth(example):
     costs = example("lista", "--iterations", 100, "--samples", 100, "--deepest", 6)
-    lista, momentum, revnet = (costs[name] for name in costs)
+    lista, momentum, slow, revnet = (costs[name] for name in costs)
     assert revnet[-1] > 2 * lista[-1]
     assert revnet[-1] > revnet[0]
     assert momentum[-1] < 1.05 * lista[-1]
     assert lista[-1] < lista[0]
+    assert lista[-1] < slow[-1] < slow[0]  # γ = 0.9 converges too, and is behind
 
 
 def test_fitted_linear_networks_reach_what_theorem_1_says(example):
@@ -69,6 +75,24 @@ def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
         matrices[:, 1, 1] = -1 / epsilon
         found = torch.linalg.matrix_exp(matrices)[:, 0, 0].min().item()
         assert least_eigenvalue(epsilon) == pytest.approx(found, abs=1e-3)
+
+
+def test_a_changed_γ_costs_accuracy_that_a_short_refit_gives_back(example, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("gamma"), "GAMMAS", (0.0, 0.9))
+    found = example("gamma", "--epochs", 2, "--refit", 1)
+    for accuracy in found["trained so"]:
+        assert accuracy > 0.9
+    assert found["trained with γ = 0.0"][1] < 0.8
+    assert found["trained with γ = 0.9"][0] < 0.9
+    for first in (0.0, 0.9):
+        assert min(found[f"trained with γ = {first}, refitted"]) > 0.9
+
+
+def test_depth_costs_a_momentum_network_no_memory(example):
+    found = example("depth_memory", "--size", 200, "--depths", 3, 30)
+    assert found["ResNet"][30] > 4 * found["ResNet"][3]
+    for kind in ("Momentum ResNet", "exact"):
+        assert found[kind][30] < 1.1 * found[kind][3]
 
 
 @pytest.fixture

@@ -33,6 +33,22 @@ def hamiltonian_one_layer(w, u, h, steps):
     return torch.cat([Y, Z], dim=1)
 
 
+def batch_norm(x, N):
+    """Ioffe & Szegedy 2015, with the statistics of the batch."""
+    centred = x - x.mean((0, 2, 3), keepdim=True)
+    deviation = (centred.square().mean((0, 2, 3), keepdim=True) + 1e-5).sqrt()
+    return centred / deviation * N.weight.view(-1, 1, 1) + N.bias.view(-1, 1, 1)
+
+
+def hamiltonian_norm(w, u, h, steps):
+    """Chang et al. 2018 (AAAI), Eq. 10, with the layers of Ruthotto & Haber 2020."""
+    Y, Z = u.chunk(2, dim=1)
+    for j in range(steps):
+        Y = Y + h * conv_t(torch.relu(batch_norm(conv(Z, w.K1[j]), w.N1[j]) + w.b1[j]), w.K1[j])
+        Z = Z - h * conv_t(torch.relu(batch_norm(conv(Y, w.K2[j]), w.N2[j]) + w.b2[j]), w.K2[j])
+    return torch.cat([Y, Z], dim=1)
+
+
 def midpoint(w, u, h, steps):
     """Chang et al. 2018 (AAAI), Eq. 15."""
     previous, Y = torch.zeros_like(u), u
@@ -102,6 +118,7 @@ def dissipative(w, u, h, steps, gamma=0.1):
 SYSTEMS = {
     "hamiltonian": hamiltonian,
     "hamiltonian_one_layer": hamiltonian_one_layer,
+    "hamiltonian_norm": hamiltonian_norm,
     "midpoint": midpoint,
     "leapfrog": leapfrog,
     "revnet": revnet,

@@ -35,7 +35,14 @@ from odenet.training.run import resume, train
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ("open", "replace", "fsync", "chmod", "unlink", "mkdir", "ftruncate", "pwrite")
-TIMED = ("seconds", "samples_per_second", "saved", "folder", "sha256")  # the seal is of them, too
+TIMED = (
+    "seconds",
+    "samples_per_second",
+    "tokens_per_second",
+    "saved",
+    "folder",
+    "sha256",
+)  # the seal is of them, too
 SMALL = {"n": 1, "epochs": 3, "fraction": 0.05, "batch": 16}
 
 

@@ -9,7 +9,7 @@ from odenet.training import run
 from odenet.training.checkpoints import read_checkpoint
 from odenet.training.records import RunFolder
 
-TIMES = ("seconds", "samples_per_second")
+TIMES = ("seconds", "samples_per_second", "tokens_per_second")
 
 
 def train(spec, out="run", **settings):

@@ -82,6 +82,7 @@ class Program:
     name: str = "stub"
     classes: int | None = 10
     input_shape: tuple[int, ...] = (1, 8, 8)
+    vocabulary: int | None = None
     certificate: Certificate = OPEN
     claims: tuple[ClaimResult, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()

@@ -144,6 +144,24 @@ def test_pictures_have_bits_per_dimension(tmp_path):
     assert loaded.log_likelihood(pictures).shape == (3,)
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
+def test_arrays_of_numbers_are_taken_as_they_are(tmp_path, shape):
+    text = POINTS.replace("input(2)", f"input({', '.join(map(str, shape))})")
+    if len(shape) == 3:
+        text = text.replace("dense(in = 16,", "conv(3, in = 16,").replace(
+            "dense(out", "conv(3, out"
+        )
+        text = text.replace("dense(16)", "conv(3, 16)").replace("dense(c)", "conv(3, c)")
+    (tmp_path / "numbers.ode").write_text(text, encoding="utf-8")
+    x = 5 + 0.1 * torch.randn(80, *shape, generator=torch.Generator().manual_seed(0))
+    data = (x, torch.zeros(80)), (x[:20], torch.zeros(20))
+    result = odenet.train(tmp_path / "numbers.ode", out=tmp_path / "run", data=data, epochs=1)
+    loaded = odenet.load_run(tmp_path / "run")
+    assert torch.equal(loaded.preprocess(x), x)
+    assert -loaded.log_likelihood(x[:20]).mean().item() == pytest.approx(result.test_loss, rel=1e-4)
+    assert loaded.sample(2, seed=0).dtype == torch.float32
+
+
 def test_pictures_standardised_one_by_one_are_refused(tmp_path):
     text = PICTURES.replace("epochs = 1", "augment = [standardise(image)]\n        epochs = 1")
     (tmp_path / "pictures.ode").write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 
 import odenet
+from odenet.model.tables.losses import METRICS
 from odenet.runtime.stretch import largest_stretch
 from odenet.training import run
 from odenet.training.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
@@ -49,7 +50,7 @@ def test_every_step_has_its_lesion_norm_and_energy(finished, study):
     assert [len(flow.energy) for flow in study.flows] == [3, 3]
     assert [set(flow.spectrum) for flow in study.flows] == [{0, 1}, {0, 1}]
     assert study.depth == 4
-    assert study.accuracy == pytest.approx(run.evaluate(finished)["accuracy"])
+    assert study.value == pytest.approx(run.evaluate(finished)["accuracy"])
 
 
 def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
@@ -96,7 +97,7 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
             spectrum={},
             lyapunov=0.0,
         )
-        return Study("run", 1.0, [flow])
+        return Study("run", METRICS["accuracy"], 1.0, [flow])
 
     studies = [of(depth) for depth in (4, 8, 32)]
     assert depth_law(studies) == pytest.approx(-1)
@@ -126,7 +127,7 @@ def test_leaving_out_and_shuffling_are_graded(study):
     for flow in study.flows:
         assert [count for count, _ in flow.thinned] == [1, 2]
         assert min(share for share, _ in flow.shuffled) >= 0
-        assert {accuracy for share, accuracy in flow.shuffled if share == 0} <= {study.accuracy}
+        assert {accuracy for share, accuracy in flow.shuffled if share == 0} <= {study.value}
 
 
 def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():

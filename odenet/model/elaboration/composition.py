@@ -28,7 +28,7 @@ class Part:
     """A scheme as one part of a step.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         step: its step size, in `h` of the whole.
         values: of its constants, in the constants of the whole.
     """
@@ -189,7 +189,7 @@ def adjoint(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
 
     Args:
         name: of the result.
-        scheme: its text.
+        scheme: as parsed.
         inverse: the lines of its inverse.
     """
     for unknown in scheme.aux:

@@ -34,7 +34,7 @@ def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
 
     Args:
         name: of the result.
-        scheme: its text.
+        scheme: as parsed.
         weight: the default of λ.
     """
     _require_one_step(scheme)
@@ -46,6 +46,7 @@ def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     text.spellings[LAMBDA] = "λ"
     text.taken |= {*text.constants, *(u.target.name for u in scheme.updates)}
     copies = {u: _copy(text, u, len(scheme.equations) == 1) for u in scheme.equations}
+    # names of stages are free again: `_increments` gives them to the copies' stages
     text.taken -= {u.target.name for u in scheme.updates if isinstance(u.target, Stage)}
     text.aux = list(copies.values())
     text.starts = [(Slot(z, 0), Slot(y, 0)) for y, z in copies.items()]

@@ -162,6 +162,8 @@ class SpecScope:
                 return Function("split", "split(u)", _split)
             case "concat":
                 return Function("concat", "concat(Y, Z)", _concat)
+            case "t":  # unless the file declares another: `let t`, `param t`, `state t`
+                return expr.Time(span=node.span)
             case "c":
                 count = expr.Constant("c", span=node.span)
                 if not self._reading:
@@ -183,6 +185,9 @@ class SpecScope:
             scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
             if len(arguments) != len(row.constants) or not scalars:
                 return None
+            if any(isinstance(n, expr.Time) for a in arguments for n in a.walk()):
+                self._fail(f"the constant of `{row.name}` cannot move in time", span,
+                           "give a number")  # fmt: skip
             if any(isinstance(n, expr.LearnedScalar) for a in arguments for n in a.walk()):
                 self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
             self._check_constants(row, arguments)
@@ -223,8 +228,8 @@ class SpecScope:
         try:
             value = self.elaborator.value(written)
             self._check_size(value, written)
-            learned = any(isinstance(n, expr.LearnedScalar) for n in value.walk())
-            if value.kind is expr.Kind.SCALAR and not learned:
+            varying = any(isinstance(n, expr.VARYING) for n in value.walk())
+            if value.kind is expr.Kind.SCALAR and not varying:
                 self._numbers[node.id] = self.evaluate(value)
             else:
                 self._check_widths(value)

@@ -43,7 +43,7 @@ class Values:
                 return self.number(node)
 
     def call(self, node: tree.Value, wanted: str = "a name") -> Call:
-        """A word or a call, whatever numbers the file names; raises Rejected."""
+        """A word or a call, even if a `let` number has that name; raises Rejected."""
         match node:
             case tree.Name():
                 activation = self.scope.activation(node)
@@ -97,10 +97,10 @@ class Values:
                 named[argument.name.id] = value
         return Call(name.id, tuple(positional), named, node.span, name.span, places)
 
-    # the scope of numbers
+    # What `Elaborator` asks of a scope, for numbers alone.
 
     def name(self, node: tree.Name) -> expr.Node | None:
-        """A `let` number, or `c`."""
+        """A `let` number, or `c`, the number of channels."""
         if node.id == "c":
             return expr.Constant("c", span=node.span)
         value = self.scope.number(node)
@@ -118,7 +118,7 @@ class Values:
         self.unknown(node.name)
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
-        """Numbers have no operators."""
+        """Formulas of numbers have no operators: returned as it is."""
         return operator
 
     def unknown(self, node: tree.Name) -> NoReturn:

@@ -103,6 +103,15 @@ class LearnedScalar(Scalar):
 
 
 @dataclass(frozen=True)
+class Time(Scalar):
+    """`t`: the time, 0 before the first step."""
+
+
+# Numbers without a value of their own: what a file computes with them has none either.
+VARYING = (LearnedScalar, Time)
+
+
+@dataclass(frozen=True)
 class Power(Scalar):
     """A scalar raised to a scalar."""
 
@@ -316,7 +325,15 @@ class Stage(Field):
 
 @dataclass(frozen=True)
 class Rate(Field):
-    """A right-hand side at given values, `F(Z[n])`."""
+    """A right-hand side at given values, `F(Z[n])`.
+
+    Args:
+        function: its name in the scheme.
+        arguments: the values, in the order of the pattern.
+        time: when it is evaluated, where the equations read `t` (odenet/derive/times.py). It
+            follows from the arguments, and does not tell two right-hand sides apart.
+    """
 
     function: str
     arguments: tuple[Node, ...]
+    time: Node | None = field(default=None, compare=False)

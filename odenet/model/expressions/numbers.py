@@ -118,6 +118,8 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
             case expr.Power():
                 base, exponent = evaluate(node.base, values), evaluate(node.exponent, values)
                 value = _power(base, exponent, node)
+            case expr.Time():
+                raise NotANumber("`t` moves from step to step, and this is one number", node)
             case expr.Exp():
                 value = exp(_plain(evaluate(node.exponent, values), node))
             case _:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from odenet.diagnostics import Report
+from odenet.model.expressions.expr import Time
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables.layers import Arguments, Layer, LayerError, Shape
 from odenet.model.tables.parameters import DeclaredParameter
@@ -121,6 +122,11 @@ class Flows:
             message = "a unit changes the shape, and the equations read the input `u` at every step"
             self.report.error(message, layer.span, help="write the change before a `flow`")
             return
+        bound = self._bound_to_a_flow()
+        if bound:
+            message = f"{bound}, and the first step of a unit is not one of its flow"
+            self.report.error(message, layer.span, help="write the change before a `flow`")
+            return
         old = int(layer.before.channels.constant) // self.dynamics.parts
         new = unit_channels(self.dynamics, layer.after.channels)
         entering = self.chosen and entry_maps(
@@ -135,6 +141,16 @@ class Flows:
         if wrong:
             message = f"with {new} channels for each state, after {old}, {wrong}"
             self.report.error(message, layer.span, help="change the channels of the unit")
+
+    def _bound_to_a_flow(self) -> str:
+        """What of the equations is for the steps of one flow alone; empty if nothing."""
+        if any(isinstance(n, Time) for rate in self.dynamics.rates.values() for n in rate.walk()):
+            return "`t` is the time from the beginning of a flow"
+        for learned in self.parameters.values():
+            if learned.knots:
+                return f"`{learned.name}` has knots between the beginning of a flow and its end"
+        given = (name for name, definition in self.maps.items() if definition.given)
+        return next((f"`{name}` is given from Python for steps of one shape" for name in given), "")
 
     def _misfits(self, c: int) -> Iterator[str]:
         """Why something cannot be built for states of `c` channels."""

@@ -13,9 +13,10 @@ from odenet.model.fitting.flows import Flows, FlowShape
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
+from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
-from odenet.model.reading.step_constants import check_ramps, check_steps
+from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -47,9 +48,8 @@ def build(
     """
     before = report.errors
     outside = Settings(settings, report)
-    declared = Declarations(file, used, invert, report)
+    declared = Declarations(file, used, outside, invert, report)
     scope = declared.scope
-    outside.apply_to_lets(scope)
     dynamics = read_dynamics(file, scope, report)
     sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
     discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
@@ -59,12 +59,13 @@ def build(
     scheme = discretisation.scheme if discretisation else None
     if sound:
         Flows(dynamics, scope.parameters, maps, discretisation, report).check(net)
-    declared.check_used()
+    declared.check_used()  # after the flows, which look at what they use
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, discretisation, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
+        check_times(discretisation, dynamics, scope.parameters, report)
         if file.of(tree.Train):
             check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
@@ -88,6 +89,7 @@ def build(
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
+        notes=tuple(notes(file, scope, input_shape)),
     )
 
 
@@ -111,9 +113,10 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
             report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
             continue
-        number = _order(call.args) if row.example and not call.kwargs else None
+        number = _positive_integer(call.args) if row.example and not call.kwargs else None
         bare = not call.args and not call.kwargs
-        if number is None if row.example else not bare:
+        valid = number is not None if row.example else bare
+        if not valid:
             help_ = f"write `require {row.form}`"
             report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
@@ -121,7 +124,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def _order(arguments: tuple[Any, ...]) -> int | None:
+def _positive_integer(arguments: tuple[Any, ...]) -> int | None:
     """The order of accuracy that is claimed: one whole number above 0."""
     match arguments:
         case (Fraction() as order,) if order.denominator == 1 and order > 0:
@@ -141,10 +144,22 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     space = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
+        if _is_given(statement, declared):
+            maps[name] = MapDefinition(name, statement.shared, (), statement.span, given=True)
+            continue
         with suppress(Rejected):
             layers = pipelines.map(statement.layers, statement.name, space)
             maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
     return net, input_shape, maps
+
+
+def _is_given(statement: tree.Map, declared: Declarations) -> bool:
+    """Whether a map is `given`, a word that a `let` may take for an activation."""
+    match statement.layers.layers:
+        case (tree.Name("given"),):
+            return "given" not in declared.scope.lets
+        case _:
+            return False
 
 
 def _recipe(
@@ -162,6 +177,7 @@ def _recipe(
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = outside.take(recipe_keys(), declared.values)
+    # Epochs and steps exclude each other: the last one set wins, and replaces both of the file's.
     length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
     replacing = [entry for entry in replacing if entry.key not in length[:-1]]
     replaced = {entry.key for entry in replacing}
@@ -177,7 +193,7 @@ def _recipe(
 
 
 def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
-    """Report levels that no flow of the scheme can be refined at."""
+    """Report `levels`, where training doubles the steps, if half of h gives another equation."""
     why, cure = chosen.unrefinable
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"

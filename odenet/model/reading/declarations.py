@@ -8,6 +8,7 @@ from odenet.model.elaboration.made import Invert
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
 from odenet.model.reading.scheme_table import SchemeTable
+from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.parameters import PARAMETERS, TYPES, declare
 
@@ -20,7 +21,14 @@ class Declarations:
         lost: statements that could not be parsed.
     """
 
-    def __init__(self, file: tree.File, used: Sequence[tree.File], invert: Invert, report: Report):
+    def __init__(
+        self,
+        file: tree.File,
+        used: Sequence[tree.File],
+        outside: Settings,
+        invert: Invert,
+        report: Report,
+    ):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
@@ -34,6 +42,7 @@ class Declarations:
         self._declare(file)
         for other in [*used, file]:
             self._lets(other)
+        outside.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
@@ -92,6 +101,7 @@ class Declarations:
             names = [name for name in statement.names if self.scope.declares(name)]
             try:
                 call = self._type(statement)
+                self._check_knots(call, statement)
             except Rejected:
                 self.scope.broken |= {name.id for name in names}
                 continue
@@ -107,6 +117,11 @@ class Declarations:
         if problem:
             self.report.reject(problem, statement.type.span, help=help_)
         return call
+
+    def _check_knots(self, call: Call, statement: tree.Param) -> None:
+        if statement.shared and call.kwargs.get("knots"):
+            message = "what is shared by all steps has one value, and no knots in time"
+            self.report.reject(message, statement.type.span, help="leave out `shared`, or `knots`")
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads."""

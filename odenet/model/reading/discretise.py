@@ -101,7 +101,7 @@ def _decays(
     """The values that the equations give to the decays of a scheme; raises Rejected."""
     found: dict[str, Any] = {}
     for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
-        if any(isinstance(node, expr.LearnedScalar) for node in decay.walk()):
+        if any(isinstance(node, expr.VARYING) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
             report.reject(message, decay.span, help="write it as a number, or `let γ = 0.1`")
         found[name] = declared.scope.evaluate(decay)

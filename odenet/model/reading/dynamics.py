@@ -1,13 +1,15 @@
 """The equations, initial values and output of a file."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import C, Width, closed
+from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.numbers import C, NotANumber, Width, closed, evaluate
 from odenet.model.fitting.fit import reads_input
 from odenet.model.fitting.widths import Widths
 from odenet.model.typed.program import Dynamics
@@ -56,6 +58,7 @@ def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, ex
             _undeclared(name, scope, lost, report)
         rate = _field(equation.value, scope)
         _check_no_split(rate, report)
+        _check_beginning(rate, scope, report)
         found.setdefault(name.id, rate)
     return {name: found[name] for name in scope.states if name in found}
 
@@ -64,7 +67,7 @@ def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
     """A formula for a field; zero after reporting what is wrong with it."""
     try:
         found = scope.elaborator.field(value)
-        for number in closed(found, lambda node: isinstance(node, expr.LearnedScalar)):
+        for number in closed(found, lambda node: isinstance(node, expr.VARYING)):
             scope.evaluate(number)
     except Rejected:
         scope.used |= _named(value, scope)
@@ -133,8 +136,36 @@ def _check_initial(value: expr.Node, report: Report) -> None:
             message = "an initial value reads the input `u`, not the states"
             report.error(message, node.span, help="at time 0 no state is known yet")
             return
+    _check_no_time(value, "an initial value is that at time 0", report)
     if not isinstance(value, expr.Split):
         _check_no_split(value, report)
+
+
+def _check_beginning(rate: expr.Node, scope: SpecScope, report: Report) -> None:
+    """Report numbers that have no value at t = 0, where the first step begins, such as 1/t."""
+    for number in closed(rate, lambda node: False):
+        if any(isinstance(node, expr.Time) for node in number.walk()):
+            try:
+                evaluate(_begun(number), scope.constants())
+            except NotANumber as error:
+                report.error(f"at t = 0, where the first step begins, {error}", number.span,
+                             help="shift the time, as in 1 / (1 + t)")  # fmt: skip
+
+
+def _begun(node: expr.Node) -> expr.Node:
+    """A number at t = 0; what is learned in it is 1, as anything but 0 would do."""
+    if isinstance(node, expr.VARYING):
+        value = 0 if isinstance(node, expr.Time) else 1
+        return expr.Number(Fraction(value), str(value), span=node.span)
+    return rebuilt(node, _begun)
+
+
+def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
+    for node in value.walk():
+        if isinstance(node, expr.Time):
+            message = f"`t` is the time in an equation, and {when}"
+            report.error(message, node.span, help="write a number, or a `param … : scalar`")
+            return
 
 
 def _check_no_split(value: expr.Node, report: Report) -> None:
@@ -154,6 +185,7 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
         report.error("a file has one output", extra.span, help="write `output concat(Y, Z)`")
     output = _field(lines[0].value, scope)
     _check_no_split(output, report)
+    _check_no_time(output, "an output is taken after the last step", report)
     return output
 
 

@@ -12,7 +12,7 @@ from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
-from odenet.model.tables.structure import NAMES, RESIDUAL
+from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, TOKENS
 
 
 class Pipelines:
@@ -38,7 +38,9 @@ class Pipelines:
         except Rejected:
             rest = rest if self._is_input(first) else pipeline.layers
         try:
-            return self._layers(rest, shape, in_map=False), shape
+            layers = self._layers(rest, shape, in_map=False)
+            self._tied(layers)
+            return layers, shape
         except Rejected:
             return (), shape
 
@@ -57,13 +59,21 @@ class Pipelines:
         return layers
 
     def _is_input(self, node: tree.Expr) -> bool:
-        return next((n.id == "input" for n in node.walk() if isinstance(n, tree.Name)), False)
+        first = next((n.id for n in node.walk() if isinstance(n, tree.Name)), "")
+        return first in BEGINNINGS
 
     def _input(self, node: tree.Expr) -> Shape:
-        help_ = "write `input(C, H, W)` for images, `input(D)` for vectors"
+        help_ = (
+            "write `input(C, H, W)` for images, `input(D)` for vectors, "
+            "`tokens(T, vocabulary = V)` for text"
+        )
         if not self._is_input(node):
             self._fail(node, "a net begins with the shape of one sample", help_)
         call = self.values.call(node, "a layer")
+        if call.name in TOKENS.forms:
+            sizes = self.values.checked(call, TOKENS, call.name)
+            words = sizes["vocabulary"]
+            return Shape(fixed(words), (sizes["T"],), vocabulary=words, numbers=True)
         sizes = call.args
         numbers = [s for s in sizes if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
         if call.kwargs or len(numbers) != len(sizes) or not 1 <= len(sizes) <= 4:
@@ -98,10 +108,10 @@ class Pipelines:
         call = self.values.call(node, "a layer")
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
-        if in_map and call.name in ("input", "flow", "unit", "residual"):
+        if in_map and call.name in (*BEGINNINGS, "flow", "unit", "residual"):
             self._fail(node, f"`{call.name}` cannot be used in a map", "it belongs in `net = …`")
-        if call.name == "input":
-            self._fail(node, "`input` can only begin a net", "remove it")
+        if call.name in BEGINNINGS:
+            self._fail(node, f"`{call.name}` can only begin a net", "remove it")
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
@@ -135,6 +145,14 @@ class Pipelines:
         )
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
+        if shape.numbers and not (call.name in LAYERS and LAYERS[call.name].reads_numbers):
+            raise LayerError(
+                f"{call.name} reads channels, and {shape} gives the numbers of tokens",
+                "write `embed(C)` before it",
+            )
+        return replace(self._rule(call, shape), vocabulary=shape.vocabulary)
+
+    def _rule(self, call: Call, shape: Shape) -> Shape:
         if call.name == "flow":
             return self.flow_shape.after_flow(shape)
         if call.name == "unit":
@@ -171,6 +189,23 @@ class Pipelines:
             inner=inner,
             span=node.span,
         )
+
+    def _tied(self, layers: tuple[Layer, ...]) -> None:
+        """Refuse a head whose weights cannot be those of the layer that reads the tokens."""
+        first = layers[0] if layers else None
+        for layer in layers:
+            if layer.name not in LAYERS or not LAYERS[layer.name].tied(layer.arguments):
+                continue
+            if layer is not layers[-1]:
+                self.report.reject("a tied head ends a net", layer.span, help="move it to the end")
+            assert first is not None  # with a vocabulary, it reads the tokens' numbers
+            if first.after.channels != layer.before.channels:
+                self.report.reject(
+                    f"a tied head takes as many channels as a token is given, "
+                    f"{first.after.channels}, and here are {layer.before.channels}",
+                    layer.span,
+                    help=f"write `conv(1, {first.after.channels})` before it, or `tied = no`",
+                )
 
     def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:
         self.report.reject(message, node.span, help=help_)

@@ -65,6 +65,12 @@ class Settings:
             self.report.error(message, setting.key.span, help=near or f"this file has {have}")
 
 
+def data_setting(data: str) -> str | dict[str, list[str]]:
+    """A data set as a setting: `folder:PATH` with its path as it is, whatever it holds."""
+    name, colon, path = data.partition(":")
+    return {name: [path]} if colon else data
+
+
 def _literal(value: Given) -> str:
     """A Python value as it is written in a file; a text is left as it is."""
     if isinstance(value, list | tuple):

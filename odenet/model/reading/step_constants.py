@@ -1,11 +1,12 @@
 """Reads what a constant of a scheme may be in place of a number, and checks it against the net."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report
+from odenet.model.expressions.expr import Time
 from odenet.model.tables.argument_kinds import (
     Call,
     Choice,
@@ -17,8 +18,9 @@ from odenet.model.tables.argument_kinds import (
     show,
 )
 from odenet.model.tables.layers import Layer
+from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.program import Discretisation, flows_of
+from odenet.model.typed.program import Discretisation, Dynamics, flows_of
 from odenet.model.typed.step_constants import (
     Geometric,
     Given,
@@ -177,6 +179,27 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
             constant.span,
             help="write a number, or a layer and flow(…) in place of the unit",
         )
+
+
+def check_times(
+    chosen: Discretisation,
+    dynamics: Dynamics,
+    parameters: Mapping[str, DeclaredParameter],
+    report: Report,
+) -> None:
+    """Report what depends on the time where it is a sum of learned numbers."""
+    if not isinstance(chosen.varying.get("h"), Learned):
+        return
+    help_ = "write h as a number, a list, uniform(…) or geometric(…)"
+    nodes = (node for rate in dynamics.rates.values() for node in rate.walk())
+    read = next((node for node in nodes if isinstance(node, Time)), None)
+    if read is not None:
+        message = "`t` is the sum of the step sizes before a step, and they are learned"
+        report.error(message, read.span, help=help_)
+    for learned in parameters.values():
+        if learned.knots:
+            message = f"`{learned.name}` moves in time between its knots"
+            report.error(f"{message}, and the step sizes are learned", learned.span, help=help_)
 
 
 def check_ramps(chosen: Discretisation, recipe: Recipe, report: Report) -> None:

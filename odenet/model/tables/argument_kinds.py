@@ -207,11 +207,19 @@ class WordOr:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a form: its kind, its meaning, and its default (None: must be given)."""
+    """An argument of a form: its kind, its meaning, its default, and how it is given.
+
+    Args:
+        kind: what it takes.
+        meaning: after its name, in messages.
+        default: None where it must be given.
+        by_name: whether it is given by name only: by position a reader takes it for another.
+    """
 
     kind: ArgumentKind
     meaning: str
     default: Any = None
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -263,6 +271,12 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
         report(Diagnostic(f"too many arguments for {name}", place, help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
+    for i, key in enumerate(given):
+        if form[key].by_name:
+            help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
+            message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
+            report(Diagnostic(message, call.place(i) or subject.span, help=help_))
+            return None
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
     fine = True
     for key, value in call.kwargs.items():

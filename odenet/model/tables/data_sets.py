@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from odenet.model.tables.argument_kinds import Number, Parameter, Text
+from odenet.model.tables.argument_kinds import Number, Parameter, Several, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,20 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_TEST = Parameter(
+    Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
+)
 _RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
-_PATH = Parameter(Text(), "is the folder with one folder of images per class")
+_COLUMNS = {
+    "path": Parameter(Text(), "is a table whose first row names its columns"),
+    "target": Parameter(Several(Text()), "names the column, or columns, to predict"),
+    "without": Parameter(Several(Text()), "lists columns to leave out", ()),
+}
+
+
+def _path(meaning: str) -> dict[str, Parameter]:
+    return {"path": Parameter(Text(), meaning)}
+
 
 ROWS = (
     DataSetKind(name="digits", source="odenet.training.data:digits"),
@@ -70,7 +82,38 @@ ROWS = (
     ),
     DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
     DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
-    DataSetKind(name="folder", source="odenet.training.data:folder", arguments={"path": _PATH}),
+    DataSetKind(
+        name="folder",
+        source="odenet.training.data:folder",
+        arguments=_path("is the folder with one folder of images per class"),
+    ),
+    DataSetKind(
+        name="arrays",
+        source="odenet.training.data:arrays",
+        arguments=_path("is an .npz file with arrays x and y"),
+    ),
+    DataSetKind(name="table", source="odenet.training.data:table", arguments=_COLUMNS),
+    DataSetKind(
+        name="masks",
+        source="odenet.training.data:masks",
+        arguments=_path("is a folder of pictures and their class maps"),
+    ),
+    DataSetKind(
+        name="text",
+        source="odenet.training.text:text",
+        arguments={
+            "path": Parameter(Text(), "is a file, or a pattern such as corpus/*.py"),
+            "tokenizer": Parameter(
+                Text(), "is the tokenizer.json that makes tokens; bytes without one", ""
+            ),
+            "test": _TEST,
+        },
+    ),
+    DataSetKind(
+        name="python_sources",
+        source="odenet.training.text:python_sources",
+        arguments={"test": _TEST},
+    ),
     DataSetKind(
         name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
     ),

@@ -25,12 +25,22 @@ class Shape:
     """The shape of one sample: channels, then the sizes of its axes.
 
     In a map the sizes are not known and are zeros.
+
+    Args:
+        channels: how many; of token numbers, how many different ones there are.
+        space: the sizes of the axes; of tokens, how many there are.
+        vocabulary: how many different tokens there are, throughout a net of tokens; else 0.
+        numbers: whether there is a token's number at each place, and not its channels.
     """
 
     channels: Width
     space: tuple[int, ...]
+    vocabulary: int = 0
+    numbers: bool = False
 
     def __str__(self) -> str:
+        if self.numbers:
+            return f"tokens({', '.join(map(str, self.space))}, vocabulary = {self.vocabulary})"
         sizes = [str(self.channels), *(str(n) if n else "·" for n in self.space)]
         return f"({', '.join(sizes)})"
 
@@ -82,6 +92,9 @@ class LayerKind:
         mixes_places: whether it reads other places of a map than the one it gives.
         groups: into how many equal parts its channels fall.
         classes: whether its width is the number of classes where it ends a net.
+        reads_numbers: whether it takes the numbers of tokens, and not channels.
+        scores: whether it gives a score for each token of the vocabulary.
+        tied: whether it shares the weights of the layer that reads token numbers.
         invertible: whether its torch module has an `inverse`, and keeps volume.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
@@ -99,5 +112,8 @@ class LayerKind:
     mixes_places: bool = False
     groups: Callable[[Arguments], int] = lambda arguments: 1
     classes: bool = False
+    reads_numbers: bool = False
+    scores: bool = False
+    tied: Callable[[Arguments], bool] = lambda arguments: False
     invertible: bool = False
     imports: tuple[str, ...] = ()

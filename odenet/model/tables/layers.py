@@ -12,6 +12,7 @@ from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number, Parameter
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
+from odenet.model.tables.token_layers import TOKEN_LAYERS
 
 __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
@@ -127,8 +128,25 @@ def _gn_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 
 def _attention_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    causal = ", causal=True" if layer.arguments["causal"] == "yes" else ""
-    return f"Tokens(Attention({width(layer.before.channels)}, {layer.arguments['heads']}{causal}))"
+    options = "".join(f", {o}=True" for o in ("causal", "rope") if layer.arguments[o] == "yes")
+    return f"Tokens(Attention({width(layer.before.channels)}, {layer.arguments['heads']}{options}))"
+
+
+def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
+    after = _group_shape("heads", "heads")(arguments, shape)
+    if after.channels.multiple == 0 and after.channels.constant % _heads(arguments):
+        size = int(after.channels.constant) // arguments["heads"]
+        raise LayerError(
+            f"rope turns pairs of channels, and a head of {shape.channels} / "
+            f"{arguments['heads']} = {size} does not fall into pairs",
+            "choose heads of an even number of channels",
+        )
+    return after
+
+
+def _heads(arguments: Arguments) -> int:
+    """Into how many equal parts the channels fall: heads, or their halves, which rope pairs."""
+    return arguments["heads"] * (2 if arguments["rope"] == "yes" else 1)
 
 
 def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
@@ -167,11 +185,11 @@ ROWS = (
         {
             "k": Parameter(COUNT, "is the kernel's size along each axis"),
             "C": _CHANNELS,
-            "stride": Parameter(COUNT, "is the step from one output point to the next", 1),
-            "groups": Parameter(COUNT, "counts the groups of channels", 1),
-            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1),
-            "bias": Parameter(YES, _BIAS, "no"),
-            "init": init("default"),
+            "stride": Parameter(COUNT, "is the step from one output point to the next", 1, True),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
+            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1, True),
+            "bias": Parameter(YES, _BIAS, "no", True),
+            "init": replace(init("default"), by_name=True),
         },
         _conv_code,
         _conv_shape,
@@ -184,7 +202,11 @@ ROWS = (
     LayerKind(
         "dense",
         "full matrix, on vectors",
-        {"D": _CHANNELS, "bias": Parameter(YES, _BIAS, "yes"), "init": init("default")},
+        {
+            "D": _CHANNELS,
+            "bias": Parameter(YES, _BIAS, "yes", True),
+            "init": replace(init("default"), by_name=True),
+        },
         _dense_code,
         _dense_shape,
         numerics.linear_tensors,
@@ -223,14 +245,17 @@ ROWS = (
         "self-attention; every place is a token",
         {
             "heads": Parameter(COUNT, "counts its heads", 1),
-            "causal": Parameter(YES, "says whether a token sees only those before it", "no"),
+            "causal": Parameter(YES, "says whether a token sees only those before it", "no", True),
+            "rope": Parameter(
+                YES, "says whether queries and keys are turned by their place", "no", True
+            ),
         },
         _attention_code,
-        _group_shape("heads", "heads"),
+        _attention_shape,
         numerics.attention_tensors,
         numerics.attention,
         mixes_places=True,
-        groups=lambda arguments: arguments["heads"],
+        groups=_heads,
     ),
     LayerKind(
         "mlp",
@@ -240,6 +265,7 @@ ROWS = (
         tensors=numerics.mlp_tensors,
         numeric=numerics.mlp,
     ),
+    *TOKEN_LAYERS,
     LayerKind(
         "pool",
         "average over squares of side s",

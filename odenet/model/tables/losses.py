@@ -10,8 +10,8 @@ from typing import Literal
 from odenet.model.tables.argument_kinds import Call, Number, Parameter, Word
 
 # What a label is: a class (of a sample, or of each of its places), several classes that hold or
-# do not, numbers, or nothing besides the sample itself.
-LabelKind = Literal["class", "several", "numbers", "none"]
+# do not, numbers, the tokens that follow those of a text, or nothing besides the sample itself.
+LabelKind = Literal["class", "several", "numbers", "tokens", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,8 @@ METRICS = {
         MetricKind(name="average_precision", words="average precision"),
         MetricKind(name="rmse", words="RMSE", best="min"),
         MetricKind(name="r2", words="R²"),
+        MetricKind(name="bits_per_byte", words="bits per byte", form="{:.3f}", best="min"),
+        MetricKind(name="perplexity", words="perplexity", form="{:.2f}", best="min"),
         MetricKind(name="bits_per_dim", words="bits per dimension", best="min"),
     )
 }
@@ -134,6 +136,13 @@ ROWS = (
         labels="numbers",
         metrics=_OF_NUMBERS,
         arguments={"delta": _DELTA},
+    ),
+    LossKind(
+        name="next_token",
+        meaning="text, by the token that follows each",
+        source="odenet.training.language:NextToken",
+        labels="tokens",
+        metrics=("bits_per_byte", "perplexity"),
     ),
     LossKind(
         name="likelihood",

@@ -102,8 +102,9 @@ def _which_norm(options: Options) -> tuple[str, str]:
     return "which norm?", "write norm(batch), norm(layer) or norm(group = 8)"
 
 
+_KNOTS = Parameter(Number(2, whole=True), "counts the knots between which it moves in time", 0)
 _KERNEL = Parameter(COUNT, "is the kernel's size along each axis")
-_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1)
+_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1, True)
 _IN = channels("counts the channels it reads")
 _OUT = channels("counts the channels it gives")
 
@@ -116,10 +117,11 @@ ROWS = (
         {
             "k": _KERNEL,
             "out": _OUT,
-            "groups": Parameter(COUNT, "counts the groups of channels", 1),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
             "dilation": _DILATION,
             "in": _IN,
             "init": init("he"),
+            "knots": _KNOTS,
         },
         _kernel(lambda options, reads: int(options["groups"])),
         lambda options, make: _conv_code(options, make, str(options["groups"])),
@@ -133,7 +135,7 @@ ROWS = (
         "depthwise",
         "operator",
         "convolution of every channel by itself",
-        {"k": _KERNEL, "dilation": _DILATION, "init": init("he")},
+        {"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
         _kernel(lambda options, reads: reads),
         lambda options, make: _conv_code(options, make, make.reads),
         width="state",
@@ -145,7 +147,7 @@ ROWS = (
         "pointwise",
         "operator",
         "convolution with one point",
-        {"out": _OUT, "in": _IN, "init": init("he")},
+        {"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
         _kernel(lambda options, reads: 1),
         lambda options, make: _conv_code(options, make, "1"),
         width="arguments",
@@ -156,7 +158,7 @@ ROWS = (
         "dense",
         "operator",
         "full matrix on the channel axis",
-        {"out": _OUT, "in": _IN, "init": init("he")},
+        {"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
         lambda options, reads, gives, axes: {"": Tensor((gives, reads))},
         lambda options, make: (
             f"dense_matrix({make.steps}, {make.reads}, {make.gives}{make.init('he')})"
@@ -174,7 +176,7 @@ ROWS = (
         "diag",
         "operator",
         "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
-        {"positive": _positive("they are"), "init": init("ones")},
+        {"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
         _per_diagonal,
         lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}"
@@ -194,7 +196,7 @@ ROWS = (
         "bias",
         "bias",
         "one value per channel of whatever it is added to",
-        {"init": init("zeros")},
+        {"init": init("zeros"), "knots": _KNOTS},
         _per_channel,
         lambda options, make: (
             f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
@@ -204,7 +206,7 @@ ROWS = (
         "scalar",
         "scalar",
         "one learned number; `scalar(positive)` keeps it above 0",
-        {"positive": _positive("it is"), "init": init("ones")},
+        {"positive": _positive("it is"), "init": init("ones"), "knots": _KNOTS},
         lambda options, reads, gives, axes: {"": Tensor((), _draw(options))},
         lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
         width="none",
@@ -258,6 +260,11 @@ class DeclaredParameter:
     def kind(self) -> ParameterKind:
         """The row of its type."""
         return PARAMETERS[self.type]
+
+    @property
+    def knots(self) -> int:
+        """Between how many values it moves in time; 0 for one value per step."""
+        return int(self.options.get("knots", 0))
 
     @property
     def groups(self) -> int:

@@ -68,7 +68,12 @@ OPTIMIZERS = Choice(
     },
 )
 
-WARMUP = Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0)
+WARMUP = {
+    "warmup": Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0),
+    "warmup_steps": Parameter(
+        Number(0, whole=True), "counts the steps over which it does, in place of epochs", 0
+    ),
+}
 
 RESTARTS = Parameter(
     WordOr("levels", Several(COUNT, increasing=True)),
@@ -79,18 +84,18 @@ RESTARTS = Parameter(
 SCHEDULES = Choice(
     "schedule",
     {
-        "constant": {"warmup": WARMUP},
+        "constant": WARMUP,
         "steps": {
             "at": Parameter(
                 Several(COUNT, increasing=True), "lists the epochs at which the rate is cut"
             ),
             "factor": Parameter(SHARE, "multiplies the rate at each cut", 0.1),
-            "warmup": WARMUP,
+            **WARMUP,
             "restarts": RESTARTS,
         },
         "cosine": {
             "to": Parameter(AMOUNT, "is the last learning rate", 0.0),
-            "warmup": WARMUP,
+            **WARMUP,
             "restarts": RESTARTS,
         },
     },
@@ -148,6 +153,9 @@ class Recipe:
         Key(Several(AUGMENTATIONS), "lists random changes to the training images"),
     ] = ()
     batch: Annotated[int, Key(COUNT, "counts the samples per step, over all devices")] = 128
+    accumulate: Annotated[
+        int, Key(COUNT, "counts the batches whose gradients are summed for one step")
+    ] = 1
     epochs: Annotated[int, Key(COUNT, "counts passes over the data")] = 30
     steps: Annotated[
         int,
@@ -270,12 +278,15 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         yield Diagnostic(
             "target is the value at which to stop, a share: at most 1", spans["target"], "too large"
         )
-    if recipe.label_smoothing and loss_kind(recipe.loss).labels != "class":
+    if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
         yield Diagnostic(
             f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
             spans["label_smoothing"],
             help="leave it out, or take loss = cross_entropy",
         )
+    if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
+        message = "warmup and warmup_steps both say how long the rate rises"
+        yield Diagnostic(message, spans["schedule"], help="remove one of them")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"

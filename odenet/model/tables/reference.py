@@ -1,7 +1,6 @@
 """The tables of docs/language.md, from the rows; those of a plugin are among them."""
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from typing import Any
 
 from odenet.model.expressions.numbers import Width
@@ -105,4 +104,4 @@ def _value(value: Any) -> str:
         return value.name
     if isinstance(value, Width):
         return str(value)
-    return f"{value:g}" if isinstance(value, float | Fraction) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

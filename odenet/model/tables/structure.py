@@ -40,3 +40,15 @@ RESIDUAL = Choice(
         }
     },
 )
+
+# What begins a net: the shape of a sample, or how many tokens of which vocabulary it is.
+TOKENS = Choice(
+    "layer",
+    {
+        "tokens": {
+            "T": Parameter(COUNT, "counts the tokens of a sample"),
+            "vocabulary": Parameter(Number(2, whole=True), "counts the different tokens", 256),
+        }
+    },
+)
+BEGINNINGS = ("input", *TOKENS.forms)

@@ -16,7 +16,7 @@ def mixed_groups(
     `A[n+1] = A[n] + h B[n]` is a sum of states one by one, and makes sense for as many A as B only.
 
     Args:
-        scheme: its text.
+        scheme: as parsed.
         groups: unknown of the pattern -> its states.
         span: of the scheme's use, for lines without a place of their own.
     """

@@ -110,8 +110,11 @@ class Notation:
                 return write.call(self.show(activation), [self.show(operand)])
             case expr.MapCall(function, operand):
                 return write.call(self.show(function), [self.show(operand)])
-            case expr.Rate(function, arguments):
-                return write.call(self.name(function), [*map(self.show, arguments)])
+            case expr.Time():
+                return "t"
+            case expr.Rate(function, arguments, time):
+                when = [] if time is None else [time]
+                return write.call(self.name(function), [*map(self.show, (*arguments, *when))])
             case expr.Stretch(operand):
                 return write.call(write.word("exp"), [self.show(operand)])
             case expr.Concat(parts):

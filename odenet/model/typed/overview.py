@@ -39,13 +39,14 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _parameter(model: Model, learned: DeclaredParameter) -> tuple[str, ...]:
     """Name, type, channels, number of copies."""
-    options = {k: v for k, v in learned.options.items() if k not in ("in", "out")}
+    options = {k: v for k, v in learned.options.items() if k not in ("in", "out", "knots")}
     given = ", ".join(f"{key} = {_shown(value)}" for key, value in options.items())
     kind = f"{learned.type}({given})" if given else learned.type
     width = f"{learned.width_in} -> {learned.width_out} channels"
     if learned.kind.role != "operator":
         width = "a number" if learned.kind.role == "scalar" else f"{learned.width_out} channels"
-    return model.spellings[learned.name], learned.kind.role, kind, width, _copies(learned.shared)
+    copies = f"{learned.knots} knots in time" if learned.knots else _copies(learned.shared)
+    return model.spellings[learned.name], learned.kind.role, kind, width, copies
 
 
 def _copies(shared: bool) -> str:
@@ -54,6 +55,8 @@ def _copies(shared: bool) -> str:
 
 def _map(model: Model, name: str) -> tuple[str, ...]:
     found = model.maps[name]
+    if found.given:
+        return model.spellings[name], "given", "c -> c channels", _copies(found.shared)
     shapes = f"{found.layers[0].before.channels} -> {found.layers[-1].after.channels} channels"
     layers = " -> ".join(_text(layer) for layer in found.layers)
     return model.spellings[name], layers, shapes, _copies(found.shared)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expressions.expr import Activation, Node, Slot, State, Zero
+from odenet.model.expressions.expr import Activation, Node, Slot, State, Time, Zero
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer, Shape
@@ -19,12 +19,13 @@ from odenet.model.typed.step_constants import Number, StepConstant
 
 @dataclass(frozen=True)
 class MapDefinition:
-    """A `map`: its layers, one set per step unless `shared`."""
+    """A `map`: its layers, one set per step unless `shared`; none where Python gives a module."""
 
     name: str
     shared: bool
     layers: tuple[Layer, ...]
     span: Span = field(compare=False, repr=False)
+    given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +197,13 @@ def ends_in_classes(model: "Model") -> bool:
     return last in LAYERS and LAYERS[last].classes
 
 
+def scores_tokens(model: "Model") -> bool:
+    """Whether the net is a language model: it reads tokens, and ends in a score for each."""
+    last = model.net[-1].name if model.net else ""
+    reads = model.input_shape is not None and model.input_shape.numbers
+    return reads and last in LAYERS and LAYERS[last].scores
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A whole file, typed.
@@ -208,6 +216,7 @@ class Model:
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
         lets: the `let`s that formulas use, as written.
+        notes: warnings about what is written.
     """
 
     source: Source = field(repr=False)
@@ -224,6 +233,7 @@ class Model:
     recipe: Recipe
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
+    notes: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
         from odenet.model.typed.overview import overview
@@ -259,6 +269,17 @@ class Model:
     def axes(self) -> int | None:
         """Spatial axes of the maps that the flows work on; None where no net says it."""
         return flow_axes(self.net, self.input_shape)
+
+    @property
+    def given(self) -> tuple[MapDefinition, ...]:
+        """The maps whose modules come from Python."""
+        return tuple(definition for definition in self.maps.values() if definition.given)
+
+    @cached_property
+    def time(self) -> Time | None:
+        """Where a right-hand side first reads `t`; None where none does."""
+        nodes = (node for rate in self.dynamics.rates.values() for node in rate.walk())
+        return next((node for node in nodes if isinstance(node, Time)), None)
 
     @cached_property
     def system(self) -> Mapping[State, Node]:

@@ -44,7 +44,7 @@ def network_size(model: Model) -> NetworkSize:
 
 
 def _numbers_in(shape: Shape) -> int:
-    return int(shape.channels.constant) * prod(shape.space)
+    return prod(shape.space) * (1 if shape.numbers else int(shape.channels.constant))
 
 
 def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
@@ -64,7 +64,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
     total = 0
     for p in model.parameters.values():
         own = p.kind.tensors(p.options, count(p.width_in), count(p.width_out), axes)
-        total += _numbers(own) * (1 if p.shared else steps)
+        total += _numbers(own) * (1 if p.shared else p.knots or steps)
     for definition in model.maps.values():
         own_ = sum(
             _numbers(LAYERS[layer.name].tensors(

@@ -20,6 +20,7 @@ def test_operators_know_the_channels_they_read_and_give():
     }  # fmt: skip
     assert parameters["A"].options == {
         "k": 3, "out": C * 2, "groups": 2, "dilation": 2, "in": C, "init": Call("orthogonal"),
+        "knots": 0,
     }  # fmt: skip
     assert [p.name for p in parameters.values() if p.shared] == ["d"]
 

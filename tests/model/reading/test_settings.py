@@ -43,6 +43,14 @@ def test_a_constant_of_the_scheme_can_be_set():
     assert model_of(TEXT, h=0.5).discretisation.h == Fraction(1, 2)
 
 
+def test_a_let_that_the_type_of_a_param_reads_is_set_before_it_is_read():
+    text = "state Y\nlet s = 1\nlet k = 3\nparam K : conv(k, init = normal(s))\nY' = K Y\n"
+    model = model_of(text + "discretise euler(h = s)\n", s=0.5, k=5)
+    options = model.parameters["K"].options
+    assert options["k"] == 5 and options["init"].kwargs == {"std": 0.5}
+    assert model.discretisation.h == 0.5
+
+
 @pytest.mark.parametrize(("settings", "h", "horizon"), [({"T": 1}, None, 1), ({"h": 2}, 2, None)])
 def test_a_step_size_from_outside_replaces_a_final_time_and_the_other_way_round(
     settings, h, horizon

@@ -1,0 +1,43 @@
+"""The largest batch that fits into a given memory, by the prediction."""
+
+from collections.abc import Callable
+
+LEAST = 2  # samples, which a batch norm needs to learn
+MOST = 2**20
+
+
+def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
+    """The largest number of samples with which a step stays within a limit.
+
+    Brackets it by doubling, and divides the bracket where the straight line between its ends meets
+    the limit, since a peak is a constant and a share for each sample, or nearly so; in halves where
+    that gets on too slowly.
+
+    Args:
+        peak: bytes for a number of samples; grows with it.
+        limit: in bytes.
+
+    Returns:
+        At least `LEAST` and at most `MOST`; None where even `LEAST` do not fit.
+    """
+    low, at_low = LEAST, peak(LEAST)
+    if at_low > limit:
+        return None
+    high, at_high = low, at_low
+    while at_high <= limit:
+        low, at_low = high, at_high
+        if high == MOST:
+            return MOST
+        high = min(2 * high, MOST)
+        at_high = peak(high)
+    halve = False
+    while (width := high - low) > 1:
+        line = low + int((limit - at_low) * width / (at_high - at_low))
+        middle = low + width // 2 if halve else min(max(line, low + 1), high - 1)
+        found = peak(middle)
+        if found <= limit:
+            low, at_low = middle, found
+        else:
+            high, at_high = middle, found
+        halve = high - low > width // 2
+    return low

@@ -1,0 +1,37 @@
+"""Warnings about what is written: it is right, and perhaps not what is meant."""
+
+from collections.abc import Iterator
+
+from odenet.diagnostics import Diagnostic
+from odenet.language import tree
+from odenet.model.elaboration.scope import SpecScope
+from odenet.model.tables.layer_kinds import Shape
+
+PICTURE_CHANNELS = (1, 3, 4)
+
+
+def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Diagnostic]:
+    """What a file should be asked about.
+
+    Args:
+        file: its tree.
+        scope: its names, all formulas read.
+        shape: what `input` says, None without a net.
+    """
+    for let in file.of(tree.Let):
+        if let.name.id not in scope.used:
+            yield Diagnostic(
+                f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
+                let.name.span,
+                help="use it, or remove the line",
+                severity="warning",
+            )
+    sizes = () if shape is None else (int(shape.channels.constant), *shape.space)
+    if len(sizes) == 3 and sizes[2] in PICTURE_CHANNELS and min(sizes[:2]) > max(PICTURE_CHANNELS):
+        height, width, channels = sizes
+        yield Diagnostic(
+            f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
+            file.of(tree.Net)[0].layers.layers[0].span,
+            help=f"channels come first: `input({channels}, {height}, {width})`",
+            severity="warning",
+        )

@@ -1,0 +1,202 @@
+"""`data = arrays("x.npz")`: samples of any number of axes, with any labels."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from odenet.diagnostics import suggest
+from odenet.training.errors import TrainingError
+from odenet.training.pictures import Pictures
+from odenet.training.samples import (
+    DataSet,
+    Split,
+    Stream,
+    generator,
+    relabelled,
+    shape_of,
+    stratified,
+)
+from odenet.training.stored import Mapped, as_samples, chunks
+from odenet.training.windows import Windows
+
+TEST_SHARE = 0.2
+LARGE = 256 << 20  # bytes from which on an array stays in its file
+LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
+NEEDED = ("x", "y")
+OPTIONAL = ("x_test", "y_test")
+
+
+def load_arrays(path: str) -> DataSet:
+    """Read `x` and `y` of an .npz file, and `x_test` and `y_test` if it has them.
+
+    Without those a fifth is set aside for testing.
+
+    Raises:
+        TrainingError: an array is missing or cannot be used; says which, and why.
+    """
+    found = _read(Path(path))
+    name = f"arrays:{path}"
+    for needed in NEEDED:
+        if needed not in found:
+            near = suggest(needed, found) or "save it by np.savez(PATH, x=…, y=…)"
+            have = ", ".join(found) or "none"
+            raise TrainingError(f"{path} has no array `{needed}`; it has {have}", near)
+    if ("x_test" in found) != ("y_test" in found):
+        missing = "y_test" if "x_test" in found else "x_test"
+        raise TrainingError(f"{path} has no array `{missing}`, only the other of the two")
+    train = split_of(name, found["x"], found["y"])
+    if "x_test" not in found:
+        return set_aside(name, *train)
+    return joined(name, train, split_of(name, found["x_test"], found["y_test"], "_test"))
+
+
+def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
+    """Samples and labels, checked, and the names of the classes where labels are words.
+
+    Args:
+        name: of the data, in messages.
+        x: (N, …) numbers.
+        y: (N, …) numbers or words.
+        suffix: of `x` and `y` in messages.
+    """
+    inputs = x if isinstance(x, Tensor) else np.asanyarray(x)
+    labels = y if isinstance(y, Tensor) else np.asarray(y)
+    for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
+        words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
+        if not words and not _numeric(array):
+            raise TrainingError(
+                f"{which} of {name} holds {array.dtype}, not numbers",
+                "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
+            )
+        if array.ndim == 0 or not len(array):
+            raise TrainingError(f"{which} of {name} has no samples: its shape is {array.shape}")
+    if len(inputs) != len(labels):
+        raise TrainingError(
+            f"x{suffix} of {name} has {len(inputs)} samples, and y{suffix} {len(labels)} labels",
+            "give a label for each sample, along the first axis",
+        )
+    if inputs.ndim == 1:
+        inputs = inputs[:, None]
+    classes: tuple[str, ...] = ()
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "US":
+        words, places = np.unique(labels, return_inverse=True)
+        classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
+    large = isinstance(inputs, np.memmap)
+    stored = Mapped(inputs) if large else as_samples(inputs)
+    split = Split(stored, as_labels(labels))
+    require_finite(name, split, suffix)
+    return split, classes
+
+
+def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
+    """A data set of which a fifth is for testing, of each class where there are classes."""
+    if len(whole) < 2:
+        raise TrainingError(f"{name} has one sample", "it needs one to train and one to test with")
+    size = max(1, round(TEST_SHARE * len(whole)))
+    test, train = stratified(whole.labels, size, generator(Stream.SPLIT))
+    return DataSet(name, whole.pick(train), whole.pick(test), classes)
+
+
+def joined(
+    name: str, train: tuple[Split, tuple[str, ...]], test: tuple[Split, tuple[str, ...]]
+) -> DataSet:
+    """A data set of two splits.
+
+    Raises:
+        TrainingError: they have samples or labels of different shapes, or other classes.
+    """
+    (training, classes), (testing, names) = train, test
+    for what, one, other in (
+        ("a sample", shape_of(training), shape_of(testing)),
+        ("a label", training.labels.shape[1:], testing.labels.shape[1:]),
+    ):
+        if tuple(one) != tuple(other):
+            raise TrainingError(
+                f"{what} of {name} has the shape {tuple(one)} in the training split and "
+                f"{tuple(other)} in the test split"
+            )
+    unknown = sorted(set(names) - set(classes))
+    if unknown or bool(names) != bool(classes):
+        what = unknown[0] if unknown else "a number"
+        raise TrainingError(f"the test split of {name} has a class, {what}, that training lacks")
+    if classes:
+        testing = relabelled(testing, names, classes)
+    return DataSet(name, training, testing, classes)
+
+
+def as_labels(values: Any) -> Tensor:
+    """Labels as they are kept: whole numbers as int64, all others as float32."""
+    labels = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
+    if labels.is_floating_point():
+        return labels.to(torch.float32)
+    return labels if labels.dtype == torch.uint8 and labels.ndim > 1 else labels.to(torch.int64)
+
+
+def require_finite(name: str, split: Split, suffix: str = "") -> None:
+    """Refuse samples or labels that hold NaN or inf; says where and how many."""
+    inputs = split.inputs
+    # pixels of pictures are bytes, or looked at when decoded
+    assert not isinstance(inputs, Pictures | Windows)
+    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.labels)):
+        count, first, start = 0, (), 0
+        for chunk in chunks(values):
+            if chunk.is_floating_point():
+                bad = ~chunk.isfinite()
+                if not count and bad.any():
+                    sample, *rest = bad.nonzero()[0].tolist()
+                    first = (start + sample, *rest)
+                count += int(bad.sum())
+            start += len(chunk)
+        if count:
+            where = ", ".join(map(str, first))
+            raise TrainingError(
+                f"{which} of {name} has {count} {'values' if count > 1 else 'value'} that "
+                f"{'are' if count > 1 else 'is'} NaN or infinite, the first at [{where}]",
+                "leave such samples out, or fill the values in",
+            )
+
+
+def _numeric(array: Any) -> bool:
+    if isinstance(array, Tensor):
+        return not array.is_complex()
+    return array.dtype.kind in "biuf"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The arrays of a file by name; large ones mapped where they are not compressed."""
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise TrainingError(f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)")
+    try:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
+            return {
+                name: _mapped(path, archive.getinfo(f"{name}.npy"))
+                if archive.getinfo(f"{name}.npy").file_size > LARGE
+                and archive.getinfo(f"{name}.npy").compress_type == zipfile.ZIP_STORED
+                else arrays[name]
+                for name in arrays.files
+                if name in (*NEEDED, *OPTIONAL) or not {*NEEDED} <= {*arrays.files}
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TrainingError(
+            f"{path} cannot be read: {error}", "save it by np.savez(PATH, x=…, y=…)"
+        ) from error
+
+
+def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array of an .npz file where it lies in the file."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(LOCAL_HEADER)
+        name, extra = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+        file.seek(member.header_offset + LOCAL_HEADER + name + extra)
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        order = "F" if fortran else "C"
+        return np.memmap(path, dtype, "c", file.tell(), shape, order)

@@ -1,0 +1,74 @@
+"""The options of the command line as keyword arguments."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypedDict
+
+from odenet.model.reading.settings import data_setting
+from odenet.sizes import parse_size
+from odenet.training.errors import TrainingError
+from odenet.training.records import Options
+
+MODES = ("reversible", "stored", "checkpoint")
+
+
+class Keywords(TypedDict, total=False):
+    """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
+
+    epochs: int
+    fraction: float
+    seed: int
+    precision: str
+    guard: str
+    on_nan: str
+    data_root: str
+    download: bool
+    devices: int | str
+    nodes: int
+    strategy: str
+    memory: str | int | None
+    exact: bool
+    compile: bool
+    tensorboard: bool
+
+
+def sorted_out(
+    settings: Mapping[str, Any] | None, options: Options, keywords: Keywords, data: Any = None
+) -> tuple[dict[str, Any], Options]:
+    """The values for the spec, and where it runs, with what keywords say over both.
+
+    Args:
+        settings: values for the spec.
+        options: where it runs.
+        keywords: see `Keywords`.
+        data: a name of data is a value for the spec; others are left to the caller.
+
+    Raises:
+        TrainingError: a size cannot be read, or a keyword is none of these.
+    """
+    own = {field.name for field in fields(Options)}
+    unknown = [name for name in keywords if name not in Keywords.__annotations__]
+    if unknown:
+        raise TrainingError(
+            f"there is no option `{unknown[0]}`",
+            f"the options are {', '.join(Keywords.__annotations__)}; other keys of the recipe, and "
+            "numbers of the spec, go into set={…}",
+        )
+    where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
+    if "memory" in where:
+        where["memory"] = memory_of(where["memory"])
+    found = {name: value for name, value in keywords.items() if name not in own}
+    if isinstance(data, str):
+        found["data"] = data_setting(data)
+    return {**(settings or {}), **found}, replace(options, **where)
+
+
+def memory_of(given: str | int | None) -> str | int | None:
+    """A mode, or a size in bytes; raises TrainingError for others."""
+    if given is None or isinstance(given, int) or given in MODES:
+        return given
+    size = parse_size(given)
+    if size is None:
+        help_ = "reversible, stored, checkpoint, or a size such as 500MB or 2GiB"
+        raise TrainingError(f"memory is {given}", help_)
+    return size

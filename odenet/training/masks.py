@@ -1,0 +1,128 @@
+"""`data = masks("DIR")`: pictures, and beside each a map with the class of every pixel."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from odenet.training.arrays import set_aside
+from odenet.training.errors import TrainingError
+from odenet.training.picture_folder import TEST_NAMES, pictures_in
+from odenet.training.pictures import COLOUR, FORMATS, GREY, decode, is_deep
+from odenet.training.samples import DataSet, Split
+
+PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
+SUFFIXES = ("_mask", "-mask", ".mask")
+LAYOUT = (
+    "put pictures in DIR/images/ and maps of the same names in DIR/masks/, or NAME_mask.png beside "
+    "NAME.png; or both in DIR/train/ and DIR/test/"
+)
+
+
+def load_masks(path: str, shape: Sequence[int]) -> DataSet:
+    """Read pictures and their class maps, cut and scaled alike; labels are the maps' values.
+
+    Args:
+        path: the folder.
+        shape: (C, H, W) the network takes.
+
+    Raises:
+        TrainingError: a picture has no map, or one that does not fit it; names the file.
+    """
+    root = Path(path)
+    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
+        raise TrainingError(
+            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
+            "start it with input(3, H, W) or input(1, H, W)",
+        )
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise TrainingError(f"{path} {what}", LAYOUT.replace("DIR", path))
+    test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
+    damaged: list[str] = []
+    if (root / "train").is_dir() and test_root is not None:
+        pairs = _pairs(root / "train")
+        deep = is_deep(str(pairs[0][0]))
+        train = _read(pairs, shape, deep, damaged)
+        test = _read(_pairs(test_root), shape, deep, damaged)
+    else:
+        pairs = _pairs(root)
+        everything = _read(pairs, shape, is_deep(str(pairs[0][0])), damaged)
+        found = set_aside(f"masks:{path}", everything)
+        train, test = found.train, found.test
+    return DataSet(f"masks:{path}", train, test, damaged=tuple(damaged), ranked=True)
+
+
+def _pairs(root: Path) -> list[tuple[Path, Path]]:
+    """Every picture with its map, in order."""
+    pictures = next((root / name for name in PICTURES if (root / name).is_dir()), None)
+    maps = next((root / name for name in MAPS if (root / name).is_dir()), None)
+    if pictures is not None and maps is not None:
+        found = {_key(Path(p), pictures): Path(p) for p in pictures_in(pictures)}
+        beside = {_key(Path(p), maps): Path(p) for p in pictures_in(maps)}
+    else:
+        files = [Path(p) for p in pictures_in(root)]
+        beside = {_key(p, root): p for p in files if p.stem.endswith(SUFFIXES)}
+        found = {_key(p, root): p for p in files if not p.stem.endswith(SUFFIXES)}
+    for key, picture in found.items():
+        if key not in beside:
+            raise TrainingError(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
+    if not found:
+        raise TrainingError(f"{root} has class maps and no pictures", LAYOUT)
+    return [(picture, beside[key]) for key, picture in found.items()]
+
+
+def _key(path: Path, root: Path) -> str:
+    """What a picture and its map have in common."""
+    stem = path.stem
+    for suffix in SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    return (path.parent.relative_to(root) / stem).as_posix()
+
+
+def _read(
+    pairs: Sequence[tuple[Path, Path]], shape: Sequence[int], deep: bool, damaged: list[str]
+) -> Split:
+    """The pictures and maps that can be read; fills `damaged`."""
+    images: list[Tensor] = []
+    maps: list[Tensor] = []
+    for picture, beside in pairs:
+        image = decode(str(picture), shape, deep)
+        if isinstance(image, str):
+            damaged.append(image)
+            continue
+        images.append(image)
+        maps.append(_class_map(beside, picture, shape))
+    if not images:
+        raise TrainingError(f"no picture beside {pairs[0][0]} can be read", "; ".join(damaged[:3]))
+    labels = torch.stack(maps)
+    return Split(torch.stack(images), labels.to(torch.uint8) if labels.max() < 256 else labels)
+
+
+def _class_map(path: Path, picture: Path, shape: Sequence[int]) -> Tensor:
+    """A class map, (H, W) int32, cut as its picture is and scaled without mixing values."""
+    try:
+        with Image.open(path, formats=FORMATS) as image, Image.open(picture) as other:
+            turned = ImageOps.exif_transpose(other).size
+            if image.size != turned:
+                sizes = [f"{width} x {height}" for width, height in (image.size, turned)]
+                raise TrainingError(
+                    f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}"
+                )
+            values = np.asarray(image)
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error
+    if values.ndim == 3 and (values[..., :1] == values[..., :3]).all():
+        values = values[..., 0]  # a grey map kept as a coloured one
+    if values.ndim != 2 or values.dtype.kind not in "biu":
+        raise TrainingError(
+            f"{path} is not a class map: it has colours, or numbers that are not whole",
+            "a class map has one channel, whose values are the classes",
+        )
+    size = (int(shape[2]), int(shape[1]))
+    whole = Image.fromarray(values.astype(np.int32))
+    fitted = ImageOps.fit(whole, size, Image.Resampling.NEAREST)
+    return torch.from_numpy(np.array(fitted, dtype=np.int32))

@@ -1,0 +1,116 @@
+"""Data that a program hands to `odenet.train`: tensors, arrays, or torch data sets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from odenet.training.arrays import as_labels, joined, require_finite, set_aside, split_of
+from odenet.training.errors import TrainingError
+from odenet.training.samples import DataSet, Split
+from odenet.training.stored import Items, as_samples
+
+NAME = "data from Python"
+NEEDS = (
+    "it was trained on data from Python: give it again, as odenet.resume(RUN, data=(train, test)) "
+    "and odenet.evaluate(RUN, data=test)"
+)
+HELP = "give data=(train, test), each a torch data set or a pair of tensors (x, y)"
+
+
+def python_data(given: Any) -> DataSet:
+    """What a program gives as `data`.
+
+    Args:
+        given: `(train, test)`, each a data set whose items are (input, label), or a pair (x, y) of
+            tensors or arrays; or one of these alone, of which a fifth is then set aside.
+
+    Raises:
+        TrainingError: it is none of these, or cannot be used.
+    """
+    if _is_split(given):
+        split, classes = _split(given)
+        return set_aside(NAME, split, classes)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise TrainingError(f"data is {_called(given)}, which training cannot use", HELP)
+    train, test = (_split(part, suffix) for part, suffix in zip(given, ("", "_test"), strict=True))
+    return joined(NAME, train, test)
+
+
+def python_test(given: Any) -> DataSet:
+    """What a program gives to measure a run on: one split, or as `python_data` both.
+
+    Raises:
+        TrainingError: as `python_data`.
+    """
+    if not _is_split(given):
+        return python_data(given)
+    split, classes = _split(given)
+    return DataSet(NAME, split, split, classes)
+
+
+def _is_split(given: Any) -> bool:
+    """Whether this is a single split."""
+    if isinstance(given, tuple | list):
+        return len(given) == 2 and all(isinstance(x, Tensor | np.ndarray) for x in given)
+    return hasattr(given, "__getitem__") and hasattr(given, "__len__")
+
+
+def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
+    """Samples and labels, and the names of the classes where labels are words."""
+    if isinstance(given, TensorDataset):
+        given = given.tensors
+    if isinstance(given, tuple | list):
+        if len(given) != 2:
+            raise TrainingError(f"a split of {len(given)} parts is not a pair (x, y)", HELP)
+        x, y = given
+        return split_of(NAME, x, y, suffix)
+    if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
+        what = "has no length" if hasattr(given, "__iter__") else "is not a data set"
+        raise TrainingError(f"{_called(given)} {what}", HELP)
+    return _items(given, suffix), ()
+
+
+def _items(dataset: Any, suffix: str) -> Split:
+    """A split of a data set, whose items are looked at once: all labels have to be known."""
+    count = len(dataset)
+    if not count:
+        raise TrainingError(f"x{suffix} of {NAME} has no samples")
+    labels: list[Any] = []
+    shape: tuple[int, ...] | None = None
+    for place in range(count):
+        item = dataset[place]
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            message = f"item {place} of {_called(dataset)} is not a pair (input, label)"
+            raise TrainingError(message, HELP)
+        try:
+            sample = as_samples(item[0])
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"input {place} of {_called(dataset)} is a {type(item[0]).__name__}, not a tensor",
+                "give the data set a transform, such as torchvision's ToTensor()",
+            ) from error
+        shape = tuple(sample.shape) if shape is None else shape
+        if tuple(sample.shape) != shape:
+            raise TrainingError(
+                f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
+                f"those before it {shape}"
+            )
+        labels.append(item[1])
+    try:
+        together = np.stack([np.asarray(label) for label in labels])
+    except ValueError as error:
+        raise TrainingError(f"the labels of {_called(dataset)} differ in shape") from error
+    if together.dtype.kind not in "biuf":
+        message = f"the labels of {_called(dataset)} are {together.dtype}, not numbers"
+        raise TrainingError(message, HELP)
+    split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
+    require_finite(NAME, split, suffix)
+    return split
+
+
+def _called(given: Any) -> str:
+    kind = type(given).__name__
+    return f"a {kind} of {len(given)}" if isinstance(given, Sequence) else f"a {kind}"

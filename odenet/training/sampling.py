@@ -1,0 +1,119 @@
+"""Text from the language model of a run, a token after the other."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from odenet.model.typed.program import scores_tokens
+from odenet.training.errors import TrainingError
+from odenet.training.new_task import data_of
+from odenet.training.records import RunFolder
+from odenet.training.sources import located
+from odenet.training.text import load_tokenizer
+from odenet.training.trained import load_run
+
+
+def sample(
+    run: str | Path,
+    prompt: str = "",
+    tokens: int = 200,
+    temperature: float = 1.0,
+    top: int = 0,
+    seed: int = 0,
+    weights: str = "best",
+) -> str:
+    """What a language model writes after a prompt.
+
+    Args:
+        run: the run's folder.
+        prompt: how the text begins; where it is empty, with a line break.
+        tokens: how many to add.
+        temperature: scores are divided by it; 0 takes the likeliest token each time.
+        top: how many of the likeliest tokens are drawn from; 0 for all.
+        seed: of the random numbers.
+        weights: "best" or "last".
+
+    Returns:
+        The prompt and what follows it.
+
+    Raises:
+        TrainingError: the run is not one of a language model, or does not know the prompt's tokens.
+    """
+    trained = load_run(run, weights)
+    program = trained.program
+    if program.vocabulary is None or not scores_tokens(program.model):
+        raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
+    folder = RunFolder(Path(run)).read_record().spec_folder
+    coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
+    begun = coding.encode(prompt or "\n")
+    unknown = [number for number in begun if number >= program.vocabulary]
+    if unknown or not begun:
+        why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
+        raise TrainingError(f"the prompt has {why}", "give another --prompt")
+    draw = torch.Generator().manual_seed(seed)
+    window = trained.shape[0]
+    added = continued(trained.network, begun, window, temperature, top, draw)
+    return coding.decode([*begun, *(next(added) for _ in range(tokens))])
+
+
+@torch.no_grad()
+def continued(
+    network: nn.Module,
+    begun: Sequence[int],
+    window: int,
+    temperature: float,
+    top: int,
+    draw: torch.Generator,
+) -> Iterator[int]:
+    """The tokens that follow some, without end.
+
+    Args:
+        network: a language model in evaluation mode.
+        begun: at least one.
+        window: how many the network sees at most.
+        temperature: see `sample`.
+        top: see `sample`.
+        draw: where random numbers come from.
+    """
+    *body, head = network.children()
+    seen = torch.tensor([begun], dtype=torch.long)
+    while True:
+        x = seen = seen[:, -window:]
+        for layer in body:
+            x = layer(x)
+        number = chosen(head(x[..., -1:])[0, :, 0], temperature, top, draw)
+        yield int(number)
+        seen = torch.cat((seen, number.view(1, 1)), 1)
+
+
+def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) -> Tensor:
+    """A token by its scores, (vocabulary,)."""
+    if temperature == 0:
+        return scores.argmax()
+    scores = scores.double() / temperature
+    if 0 < top < len(scores):
+        least = scores.topk(top).values[-1]
+        scores = scores.masked_fill(scores < least, -torch.inf)
+    return torch.multinomial(scores.softmax(0), 1, generator=draw)[0]
+
+
+class _Coding:
+    """Text as token numbers and back, as the run's data was read: bytes, or by a tokenizer."""
+
+    def __init__(self, tokenizer: str):
+        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        if self._tokenizer is None:
+            return list(text.encode("utf-8", errors="surrogateescape"))
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text of some tokens; bytes that are no text become �."""
+        if self._tokenizer is None:
+            known = bytes(n if n < 256 else ord("?") for n in numbers)
+            return known.decode("utf-8", errors="replace")
+        return self._tokenizer.decode(list(numbers))

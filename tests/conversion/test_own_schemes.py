@@ -1,0 +1,140 @@
+"""Schemes of one's own for modules: by file, as a text, of a program, with constants by keyword."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import odenet
+from odenet.diagnostics import SpecError
+from odenet.testing import assert_gradients, assert_invertible
+
+DAMPED = """
+scheme damped(a, b = 1) {             # midpoint(a): arXiv 2512.02056
+    for Y' = F(Y)
+    start Y[-1] = Y[0]
+    Y[n+1] = (1 - a) Y[n] + a Y[n-1] + b h F(Y[n])
+}
+"""
+PAIR = """
+scheme kicks(γ = 1) {
+    for Y' = F(Z), Z' = G(Y)
+    Z1     = Z[n] + γ h/2 G(Y[n])
+    Y[n+1] = Y[n] + h F(Z1)
+    Z[n+1] = Z1 + γ h/2 G(Y[n+1])
+}
+"""
+
+
+def blocks(count=4, width=3):
+    torch.manual_seed(0)
+    return [nn.Sequential(nn.Linear(width, width), nn.Tanh()).double() for _ in range(count)]
+
+
+def given(kind, tmp_path):
+    if kind == "text":
+        return DAMPED
+    if kind in ("file", "path"):
+        path = tmp_path / "mine.ode"
+        path.write_text(DAMPED)
+        return path if kind == "path" else str(path)
+    text = "state Y\nY' = tanh(Y)\ndiscretise damped(h = 0.25, a = 0.5)\n" + DAMPED
+    if kind == "program":
+        return odenet.loads(text)
+    path = tmp_path / "spec.ode"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "file", "path", "program", "spec"])
+def test_a_scheme_is_given_in_any_way_and_its_constants_by_keyword(kind, tmp_path):
+    f, x = blocks(), torch.randn(2, 3, dtype=torch.float64)
+    flow = odenet.reversible(f, given(kind, tmp_path), a=0.75, h=0.5, v0=0)
+    before, y = x, x
+    for block in f:
+        before, y = y, 0.25 * y + 0.75 * before + 0.5 * block(y)
+    torch.testing.assert_close(flow(x), y, rtol=1e-12, atol=1e-12)
+    assert_invertible(flow.eval(), x, tolerance=1e-9)
+    assert_gradients(flow, x, tolerance=1e-9)
+
+
+def test_a_program_brings_its_constants_and_keywords_replace_them(tmp_path):
+    f, x = blocks(), torch.randn(2, 3, dtype=torch.float64)
+    program = given("program", tmp_path)
+    own = odenet.reversible(f, program)
+    assert torch.equal(own(x), odenet.reversible(f, DAMPED, a=0.5, h=0.25)(x))
+    assert own.h == 0.25 and odenet.reversible(f, program, T=2).h == 0.5
+    assert torch.equal(odenet.reversible(f, program, b=2)(x),
+                       odenet.reversible(f, DAMPED, a=0.5, b=2, h=0.25)(x))  # fmt: skip
+
+
+def test_pairs_take_a_scheme_of_two_equations_and_greek_letters():
+    f = [(m, n) for m, n in zip(blocks(4, 2), blocks(4, 2)[::-1], strict=True)]
+    x = torch.randn(2, 4, dtype=torch.float64)
+    flow = odenet.reversible(f, PAIR, h=0.5, **{"γ": 0.5})
+    assert torch.equal(flow(x), odenet.reversible(f, PAIR, h=0.5, gamma=0.5)(x))
+    assert_gradients(flow, x, tolerance=1e-10)
+    assert torch.equal(pickle.loads(pickle.dumps(flow))(x), flow(x))
+
+
+def test_a_network_is_converted_by_a_scheme_of_ones_own():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    x = torch.randn(2, 5, 8)
+    converted = odenet.convert(copy.deepcopy(model), scheme=DAMPED, a=0.5, v0=0)
+    before, y = x, x
+    for block in model.layers:
+        before, y = y, 0.5 * y + 0.5 * before + (block(y) - y)
+    torch.testing.assert_close(converted(x), y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ["reversible_heun", "coupled_heun", "coupled_rk4"])
+def test_a_copy_of_the_state_begins_where_the_state_does(scheme):
+    f, x = blocks(1), torch.randn(2, 3, dtype=torch.float64)
+    flow = odenet.reversible(f, scheme, h=1e-3)
+    torch.testing.assert_close(flow(x), x + 1e-3 * f[0](x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=f"{scheme} has no initial speed"):
+        odenet.reversible(f, scheme, v0=0)
+
+
+REFUSED = {
+    "unknown constant": (DAMPED, {"a": 1, "c": 2}, "damped has no constant c: it takes a, b, h, T"),
+    "missing constant": (DAMPED, {}, "damped needs a value for a: say a=…"),
+    "twice": (
+        DAMPED.replace("b", "γ"), {"a": 1, "γ": 1, "gamma": 1}, "constant gamma of damped is given",
+    ),
+    "wrong kind": (PAIR, {}, r"kicks takes a pair of modules \(f, g\) per step"),
+    "no such name": ("mine", {}, "there is no scheme 'mine'; known: .*or give a file"),
+    "no scheme": ("state Y\nY' = tanh(Y)\n", {}, "scheme.ode has no scheme, and one is wanted"),
+    "two schemes": (DAMPED + PAIR, {}, "scheme.ode has the schemes damped, kicks, and one"),
+    "several unknowns": (
+        "scheme s {\nfor Y' = F(Y, Z), Z' = G(Y)\nY[n+1] = Y[n] + h F(Y[n], Z[n])\n"
+        "Z[n+1] = Z[n] + h G(Y[n+1])\n}", {}, "s takes no module: F reads several unknowns",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_suit_is_refused(case):
+    scheme, constants, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        odenet.reversible(blocks(), scheme, **constants)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("scheme s {\nfor Y' = F(Y)\nY[n+1] = Y[n] + G(Y[n])\n}", "scheme.ode:3"),
+     ("scheme euler {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h F(Y[n])\n}", "ships with odenet"),
+     ("scheme s {\nfor Y' = F(Y)\n", "scheme.ode:")],
+)  # fmt: skip
+def test_a_text_with_an_error_is_shown_with_its_place(text, message):
+    with pytest.raises(SpecError, match=message):
+        odenet.reversible(blocks(), text)
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(SpecError, match=r"nowhere\.ode"):
+        odenet.reversible(blocks(), "nowhere.ode")

@@ -1,0 +1,234 @@
+"""Data of one's own: from programs, in folders beside a spec, in files too large for the memory."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torch.utils.data import Dataset, TensorDataset
+
+import odenet
+from odenet.diagnostics import SpecError
+from odenet.training import arrays as arrays_module
+from odenet.training.arrays import load_arrays
+from odenet.training.masks import load_masks
+from odenet.training.picture_folder import load_folder
+from odenet.training.records import RunFolder
+from odenet.training.statistics import moments
+from odenet.training.stored import Mapped
+
+from . import specs
+from .test_commands import odenet as command
+
+RNG = np.random.default_rng(1)
+X = torch.from_numpy(RNG.normal(size=(60, 4))).float()
+Y = (X[:, 0] > 0).long()
+QUIET = Console(quiet=True)
+
+
+class Pairs(Dataset):
+    """Items one by one, as a program of its own would give them."""
+
+    def __init__(self, x=X, y=Y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        if index >= len(self):
+            raise IndexError
+        return self.x[index], int(self.y[index])
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return specs.write(tmp_path, specs.VECTORS.format(2))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ((X[:40], Y[:40]), (X[40:], Y[40:])),
+        ((X[:40].numpy(), Y[:40].numpy()), (X[40:].numpy(), Y[40:].numpy())),
+        (TensorDataset(X[:40], Y[:40]), TensorDataset(X[40:], Y[40:])),
+        (Pairs(X[:40], Y[:40]), Pairs(X[40:], Y[40:])),
+    ],
+    ids=["tensors", "arrays", "TensorDataset", "Dataset"],
+)
+def test_data_of_a_program_gives_one_run_however_they_are_given(spec, tmp_path, data):
+    result = specs.train(spec, data=data, epochs=2, seed=3)
+    reference = ((X[:40], Y[:40]), (X[40:], Y[40:]))
+    same = specs.train(spec, data=reference, out=tmp_path / "same", epochs=2, seed=3)
+    assert result.test_loss == same.test_loss
+    assert (
+        odenet.evaluate(result.folder, data=data[1])["loss"]
+        == odenet.evaluate(result.folder, data=data)["loss"]
+    )
+
+
+def test_a_run_on_data_of_a_program_says_what_it_needs(spec, tmp_path):
+    data = ((X[:40], Y[:40]), (X[40:], Y[40:]))
+    result = specs.train(spec, data=data, epochs=2, set={"schedule": "constant"})
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "data=(train, test)" in record["data_from_python"]
+    with pytest.raises(SpecError, match="trained on data from Python: give it again"):
+        command("eval", tmp_path / "run")
+    with pytest.raises(SpecError, match="give it again"):
+        odenet.resume(result.folder, epochs=3, console=QUIET)
+    longer = odenet.resume(result.folder, data=data, epochs=3, console=QUIET)
+    whole = specs.train(
+        spec, data=data, epochs=3, set={"schedule": "constant"}, out=tmp_path / "whole"
+    )
+    assert longer.epochs == 3 and longer.test_loss == whole.test_loss
+
+
+def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_samples(spec):
+    result = specs.train(spec, data=(X, Y), epochs=3, set={"holdout": 0.25})
+    assert result.watched == "val" and result.test_loss is not None
+    assert result.metrics["accuracy"] == result.test_accuracy
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (X, r"data is a Tensor|not a pair|no length"),
+        ((X, Y, X), "data is a tuple of 3"),
+        (iter([]), "which training cannot use"),
+        (((X, Y[:-1]), (X, Y)), "has 60 samples, and y 59 labels"),
+        (((X, Y), (X[:, :3], Y)), "a sample of .* has the shape .* in the test split"),
+        ((X, Y + 2), "go from 2 to 3: .* network of 2 classes"),
+        (((X / 0, Y), (X, Y)), "x of .* NaN or infinite, the first at"),
+        ((Pairs([X[0], X[0, :2]], [0, 1]), Pairs()), r"input 1 of a Pairs has the shape \(2,\)"),
+        ((Pairs([Image.new("L", (4, 4))], [0]), Pairs()), "is a Image, not a tensor"),
+    ],
+)
+def test_what_a_program_gives_wrongly_is_named(spec, data, said):
+    with pytest.raises(SpecError, match=said):
+        specs.train(spec, data=data)
+
+
+def test_options_are_those_of_the_command_line(spec):
+    with pytest.raises(SpecError, match="there is no option `epoch`"):
+        specs.train(spec, data=(X, Y), epoch=2)
+    with pytest.raises(SpecError, match="memory is lots"):
+        specs.train(spec, data=(X, Y), memory="lots")
+    specs.train(spec, data=(X, Y), memory="2MB", fraction=0.5, precision="float64")
+    options = RunFolder(spec.parent / "run").read_record().options
+    assert options.memory == 2 * 10**6
+    with pytest.raises(SpecError, match="epochs is a key of the recipe"):
+        odenet.train(odenet.load(spec), epochs=2)
+
+
+def test_classes_that_a_split_lacks_are_named(spec):
+    console = Console(record=True, width=200)
+    data = ((X, Y), (X[Y == 1], Y[Y == 1]))
+    odenet.train(spec, data=data, out=spec.parent / "run", console=console)
+    assert (
+        "the test split of data from Python has no sample of the class 0" in console.export_text()
+    )
+
+
+def test_paths_in_a_spec_are_relative_to_it_and_those_from_outside_to_the_command(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "there").mkdir()
+    np.savez(tmp_path / "specs" / "x.npz", x=X, y=Y)
+    np.savez(tmp_path / "there" / "y.npz", x=X[:30], y=Y[:30])
+    spec = specs.write(tmp_path / "specs", specs.VECTORS.format(2), 'data = arrays("x.npz")')
+    monkeypatch.chdir(tmp_path / "there")
+    command("train", spec, "--out", "run", "--epochs", 1)
+    command("eval", "run")
+    assert odenet.evaluate("run", data="arrays:y.npz")["data"] == "arrays:y.npz"
+    monkeypatch.chdir(tmp_path)
+    assert "accuracy" in odenet.evaluate("there/run")
+
+
+def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", x=X.numpy(), y=Y.numpy())
+    spec = specs.write(tmp_path, specs.VECTORS.format(2), 'data = arrays("x.npz")')
+    before = specs.train(spec)
+    monkeypatch.setattr(arrays_module, "LARGE", 0)
+    found = load_arrays(str(tmp_path / "x.npz"))
+    assert isinstance(found.train.inputs, Mapped) and found.train.inputs.array.base is not None
+    after = specs.train(spec, out=tmp_path / "mapped")
+    assert (after.test_loss, after.accuracy) == (before.test_loss, before.accuracy)
+
+
+def test_words_are_classes(tmp_path):
+    np.savez(tmp_path / "x.npz", x=X, y=np.where(Y == 1, "cat", "ant"))
+    spec = specs.write(tmp_path, specs.VECTORS.format(10), 'data = arrays("x.npz")')
+    console = Console(record=True, width=200)
+    odenet.train(spec, out=tmp_path / "run", console=console)
+    assert "the last layer gives 2 scores" in console.export_text()
+    run = odenet.load_run(tmp_path / "run")
+    assert set(run.predict(X).labels) <= {"ant", "cat"} and run.classes == ("ant", "cat")
+
+
+def picture_and_map(folder, name, values=(0, 255), suffix=""):
+    pixels = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
+    mask = np.where(pixels > 127, values[1], values[0]).astype(np.uint8)
+    pictures, maps = (folder, folder) if suffix else (folder / "images", folder / "masks")
+    for place in (pictures, maps):
+        place.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(pictures / f"{name}.png")
+    Image.fromarray(mask).save(maps / f"{name}{suffix}.png")
+    return mask
+
+
+@pytest.mark.parametrize("suffix", ["", "_mask"])
+def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
+    masks = {f"p{i}": picture_and_map(tmp_path / "m", f"p{i}", suffix=suffix) for i in range(10)}
+    data = load_masks(str(tmp_path / "m"), (1, 8, 8))
+    assert len(data.train) == 8 and data.test.labels.shape == (2, 8, 8)
+    assert any(np.array_equal(m, data.test.labels[0].numpy()) for m in masks.values())
+    spec = specs.write(tmp_path, specs.MAPS.format(2), 'data = masks("m")', epochs=3)
+    assert specs.train(spec).measure == "mean_iou"
+    assert RunFolder(tmp_path / "run").read_record().classes == ("0", "255")
+
+
+def test_what_is_wrong_with_class_maps_is_named(tmp_path):
+    spec = specs.write(tmp_path, specs.MAPS.format(2), 'data = masks("m")')
+    picture_and_map(tmp_path / "m", "a")
+    picture_and_map(tmp_path / "m", "b")
+    (tmp_path / "m" / "masks" / "b.png").unlink()
+    with pytest.raises(SpecError, match=r"b\.png has no class map"):
+        specs.train(spec)
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "m" / "masks" / "b.png")
+    with pytest.raises(SpecError, match=r"b\.png is not a class map"):
+        specs.train(spec)
+    Image.new("L", (4, 8)).save(tmp_path / "m" / "masks" / "b.png")
+    with pytest.raises(SpecError, match="has 4 x 8 pixels, and its picture 8 x 8"):
+        specs.train(spec)
+
+
+def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
+    values = {}
+    for name, low in (("dark", 1000), ("light", 30000)):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for i in range(5):
+            pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
+            values[name, i] = pixels
+    data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
+    assert data.train.inputs.dtype == torch.float32
+    found = {tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])}
+    assert found == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
+    net = specs.MAPS.replace("conv(1, {})", "mean -> dense(2)")
+    result = specs.train(specs.write(tmp_path, net, 'data = folder("deep")'))
+    run = odenet.load_run(result.folder)
+    predicted = run.predict([str(tmp_path / "deep" / "dark" / "0.png")])
+    pixels = torch.from_numpy(values["dark", 0].astype(np.float32))[None, None]
+    torch.testing.assert_close(predicted.values, run.predict(pixels).values)
+
+
+def test_moments_are_those_of_double_precision():
+    values = torch.from_numpy(RNG.normal(size=(500, 3)) * [1, 1e-3, 0] + [1e4, 0, 7]).float()
+    mean, deviation = moments(values.split(64))
+    torch.testing.assert_close(mean.double(), values.double().mean(0), rtol=1e-6, atol=1e-9)
+    expected = values.double().std(0, correction=0)
+    torch.testing.assert_close(deviation.double()[:2], expected[:2], rtol=1e-5, atol=0)
+    assert deviation[2] == 1

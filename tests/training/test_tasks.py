@@ -1,0 +1,282 @@
+"""Every kind of loss, from data in files: what it measures, against numpy, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from sklearn import metrics
+
+import odenet
+from odenet.diagnostics import SpecError
+from odenet.model.tables.losses import LOSSES
+from odenet.training.exporting import export_run
+from odenet.training.records import RunFolder
+from odenet.training.results import Result, show_result
+from odenet.training.studies import study_run
+
+from . import specs
+from .test_commands import odenet as command
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(100, 4)) * [1, 10, 100, 1] + [0, 0, 1e4, 0]
+
+
+def arrays(folder, **found):
+    np.savez(folder / "x.npz", **found)
+    return 'data = arrays("x.npz")'
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """A finished run on numbers in the hundred thousands, with its data."""
+    y = 2e5 + 5e4 * POINTS[:, 0] + 1e3 * POINTS[:, 1]
+    data = arrays(tmp_path, x=POINTS[:80], y=y[:80], x_test=POINTS[80:], y_test=y[80:])
+    spec = specs.write(tmp_path, specs.VECTORS.format(1), data, "loss = mse", epochs=20)
+    return specs.train(spec), torch.from_numpy(POINTS[80:]).float(), y[80:]
+
+
+def test_numbers_are_measured_in_their_own_unit(numbers):
+    result, x, y = numbers
+    predicted = odenet.load_run(result.folder).predict(x).values[:, 0].double().numpy()
+    assert result.measure == "rmse" and result.accuracy is None and result.best <= result.last
+    scores = odenet.evaluate(result.folder)
+    assert scores["loss"] == pytest.approx(np.mean((predicted - y) ** 2), rel=1e-4)
+    assert scores["rmse"] == pytest.approx(np.sqrt(np.mean((predicted - y) ** 2)), rel=1e-4)
+    assert scores["r2"] == pytest.approx(metrics.r2_score(y, predicted), rel=1e-4)
+    assert result.metrics["r2"] > 0.8
+    assert result.test_loss == pytest.approx(result.last**2, rel=1e-4)
+
+
+def test_the_best_epoch_of_numbers_is_that_of_the_smallest_error(numbers):
+    result, _, _ = numbers
+    rows = RunFolder(specs.Path(result.folder)).rows()
+    errors = [row["test_rmse"] for row in rows]
+    assert result.best == min(errors) and result.best_epoch == errors.index(min(errors)) + 1
+    assert odenet.evaluate(result.folder)["rmse"] == pytest.approx(result.best, rel=1e-5)
+
+
+def test_a_run_on_numbers_is_shown_compared_studied_and_exported(numbers, tmp_path):
+    result, x, _ = numbers
+    console = Console(record=True, width=120)
+    show_result(result, console)
+    shown = console.export_text()
+    assert "test RMSE" in shown and "R² 0." in shown and "accuracy" not in shown
+    assert "RMSE" in command("compare", result.folder, "-o", tmp_path / "both.png")
+    assert "RMSE" in command("eval", result.folder)
+    study = study_run(result.folder)
+    assert study.measure.name == "rmse" and study.value > 0
+    run = odenet.load_run(result.folder)
+    exported = export_run(run, tmp_path / "numbers.pt2")
+    module = torch.export.load(exported.path).module()
+    torch.testing.assert_close(module(x), run.predict(x).values)
+    with pytest.raises(SpecError, match="gives numbers, not classes"):
+        run.predict(x).top()
+    with pytest.raises(SpecError, match=r"takes .4., not pictures"):
+        run.predict(["x.png"])
+    run.predict(x).write_csv(tmp_path / "numbers.csv", range(20))
+    assert len((tmp_path / "numbers.csv").read_text().splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("mae", lambda e: np.abs(e).mean()),
+        (
+            "huber(delta = 0.5)",
+            lambda e: np.where(abs(e) < 0.5, e**2 / 2, 0.5 * (abs(e) - 0.25)).mean(),
+        ),
+    ],
+)
+def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, expected):
+    y = POINTS[:, [0, 3]] * [1, 5]
+    data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS[:20], y_test=y[:20])
+    spec = specs.write(tmp_path, specs.VECTORS.format(2), data, f"loss = {loss}")
+    result = specs.train(spec)
+    run = odenet.load_run(result.folder, weights="last")
+    error = run.predict(torch.from_numpy(POINTS[:20]).float()).values.double().numpy() - y[:20]
+    assert result.test_loss == pytest.approx(expected(error), rel=1e-4)
+
+
+def test_several_labels_are_measured_by_f1_and_average_precision(tmp_path):
+    y = (POINTS[:, [0, 1, 3]] > 0).astype(int)
+    data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
+    spec = specs.write(tmp_path, specs.VECTORS.format(3), data, "loss = bce", epochs=8)
+    result = specs.train(spec)
+    found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(POINTS).float())
+    p = found.probabilities.double().numpy()
+    f1 = metrics.f1_score(y, p > 0.5, average="macro")
+    precision = metrics.average_precision_score(y, p, average="macro")
+    assert result.metrics["f1"] == pytest.approx(f1, abs=1e-5)
+    assert result.metrics["average_precision"] == pytest.approx(precision, abs=0.02)
+    assert result.test_loss == pytest.approx(metrics.log_loss(y.ravel(), p.ravel()), rel=1e-4)
+    assert found.labels[0] == [name for name, q in zip("012", p[0], strict=True) if q > 0.5]
+
+
+def test_class_maps_are_measured_by_mean_iou(tmp_path):
+    x = RNG.normal(size=(40, 1, 8, 8))
+    y = (x[:, 0] > 0.5).astype(np.uint8)
+    data = arrays(tmp_path, x=x, y=y, x_test=x, y_test=y)
+    spec = specs.write(tmp_path, specs.MAPS.format(2), data, "augment = [flip]", epochs=6)
+    result = specs.train(spec)
+    found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(x).float())
+    expected = metrics.jaccard_score(y.ravel(), found.labels.numpy().ravel(), average="macro")
+    assert result.measure == "mean_iou" and result.last == pytest.approx(expected, abs=1e-5)
+    assert result.metrics["accuracy"] > 0.7 and result.accuracy is None
+    assert all("%" in line for line in found.in_words())
+
+
+def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    from odenet.model.tables.recipe import LOSS, Recipe
+    from odenet.training.losses import objective_of
+    from odenet.training.samples import Labels
+
+    y = np.array([0] * 6 + [1] * 3 + [2])
+    recipe = Recipe(loss=LOSS.default("cross_entropy", weights="balanced"))
+    objective = objective_of(recipe, Labels(3, (), np.bincount(y).tolist()))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
+    torch.testing.assert_close(objective.weights.double(), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"), [(specs.SERIES, (40, 2, 12)), (specs.VOLUMES, (40, 1, 4, 4, 4))]
+)
+def test_networks_of_one_and_three_axes_train(tmp_path, net, shape):
+    x = RNG.integers(0, 256, shape).astype(np.uint8 if len(shape) == 5 else np.float32)
+    data = arrays(tmp_path, x=x, y=np.arange(40) % 2)
+    result = specs.train(specs.write(tmp_path, net.format(2), data))
+    assert 0 <= result.accuracy <= 1 and result.epochs == 2
+
+
+def test_the_next_state_of_a_series_is_learned(tmp_path):
+    x = RNG.normal(size=(60, 2, 12))
+    net = "input(2, 12) -> conv(3, 6) -> flow(2) -> conv(1, 2)"
+    spec = specs.write(tmp_path, net, arrays(tmp_path, x=x, y=np.roll(x, 1, 2)), "loss = mse")
+    assert specs.train(spec).metrics["r2"] < 1
+
+
+def test_a_table_is_a_row_for_each_sample(tmp_path):
+    rows = [["a", "b", "c", "d", "note", "price"]]
+    rows += [[*row, f"n{i}", 1000 * row[0]] for i, row in enumerate(POINTS.tolist())]
+    (tmp_path / "x.csv").write_text("\n".join(";".join(map(str, row)) for row in rows))
+    columns = 'table("x.csv", target = "price", without = ["note"])'
+    spec = specs.write(
+        tmp_path, specs.VECTORS.format(1), f"data = {columns}", "loss = mae", epochs=20
+    )
+    assert specs.train(spec).metrics["r2"] > 0.5
+    words = specs.write(
+        tmp_path,
+        specs.VECTORS.format(4),
+        'data = table("x.csv", target = "note", without = ["price"])',
+    )
+    (tmp_path / "x.csv").write_text(
+        "\n".join(",".join(map(str, [*r[:4], "ab"[i % 2], r[5]])) for i, r in enumerate(rows))
+        .replace("b,price", "note,price").replace("a,price", "note,price")
+    )  # fmt: skip
+    assert specs.train(words, out=tmp_path / "words").accuracy is not None
+    assert RunFolder(tmp_path / "words").read_record().classes == ("a", "b")
+
+
+REFUSED = {
+    "which loss": ({"y": POINTS[:, 0]}, 1, (), "labels of .* are numbers: which loss"),
+    "width": ({"y": POINTS[:, 0]}, 2, ("loss = mse",), r"takes \(1\) .* gives \(2\)"),
+    "one class": ({"y": np.arange(100) % 2}, 1, (), "out of range for a network of 1 class"),
+    "range": ({"y": np.arange(100) % 12}, 10, (), "from 0 to 11: .* a network of 10 classes"),
+    "negative": ({"y": np.arange(100) % 3 - 1}, 3, (), "go from -1 to 1"),
+    "not 0 or 1": ({"y": np.full((100, 2), 2)}, 2, ("loss = bce",), "is neither 0 nor 1"),
+    "nan": ({"x": np.where(POINTS > 1e4, np.nan, POINTS), "y": POINTS[:, 0]}, 1, ("loss = mse",),
+            r"x of .* has \d+ values that are NaN or infinite, the first at \[\d+, 2\]"),
+    "lengths": ({"y": np.zeros(99)}, 1, ("loss = mse",), "has 100 samples, and y 99 labels"),
+    "no y": ({"Y": np.zeros(100)}, 1, ("loss = mse",), "has no array `y`; it has .*Y"),
+    "half a test": ({"y": np.zeros(100), "x_test": POINTS}, 1, ("loss = mse",), "no array `y_test`"),
+    "shape": ({"x": POINTS[:, :3], "y": POINTS[:, 0]}, 1, ("loss = mse",), r"takes \(4\), .* \(3\)"),
+    "smoothing": ({"y": POINTS[:, 0]}, 1, ("loss = mse", "label_smoothing = 0.1"), "is for classes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
+    found, width, recipe, said = REFUSED[case]
+    data = arrays(tmp_path, **({"x": POINTS} | found))
+    spec = specs.write(tmp_path, specs.VECTORS.format(width), data, *recipe)
+    with pytest.raises(SpecError, match=said):
+        specs.train(spec)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a,b,c,d,prise\n1,2,3,4,5\n", "no column `price`\n.*did you mean `prise`"),
+        ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in row 1: empty"),
+        ("a,b,c,d,price\n1,2,nan,4,5\n1,2,inf,4,6\n", "`c` of .* 2 cells .* NaN or infinite"),
+        ("a,b,c,d,price\n1,2,3,4\n", "row 1 of .* has 4 cells, and it has 5 columns"),
+        ("a,b,c,d,price\n", "no rows below"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named(tmp_path, rows, said):
+    (tmp_path / "x.csv").write_text(rows)
+    data = 'data = table("x.csv", target = "price")'
+    with pytest.raises(SpecError, match=said):
+        specs.train(specs.write(tmp_path, specs.VECTORS.format(1), data, "loss = mse"))
+
+
+def test_one_number_is_never_two_classes(tmp_path):
+    for data in ("digits", "moons(100)"):
+        net = (
+            specs.VECTORS
+            if data != "digits"
+            else specs.MAPS.replace("conv(1, {})", "mean -> dense({})")
+        )
+        spec = specs.write(
+            tmp_path, net.replace("input(4)", "input(2)").format(1), f"data = {data}"
+        )
+        text = (
+            spec.read_text().replace("conv(3)\n\nY'", "dense()\n\nY'") if "moons" in data else None
+        )
+        spec.write_text(text or spec.read_text())
+        with pytest.raises(SpecError, match=r"a score for each of \d+ classes, .* gives \(1\)"):
+            specs.train(spec)
+
+
+def test_two_classes_may_be_one_number_of_bce(tmp_path):
+    spec = specs.write(tmp_path, specs.VECTORS.format(1), "data = moons(100)", "loss = bce")
+    spec.write_text(spec.read_text().replace("input(4)", "input(2)"))
+    assert specs.train(spec).measure == "f1"
+
+
+def test_old_results_are_read_as_accuracies():
+    old = Result("run", "test", 0.5, 0.75, 2, 0.5, 3, 100, 1.0, 10.0)
+    assert (old.measure, old.last, old.best, old.show(old.best)) == (
+        "accuracy",
+        0.5,
+        0.75,
+        "75.00%",
+    )
+    console = Console(record=True, width=100)
+    show_result(old, console)
+    assert "test accuracy" in console.export_text()
+
+
+def test_every_loss_is_on_the_page():
+    text = (specs.Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    for row in LOSSES.values():
+        assert f"| `{row.name}" in text, row.name
+
+
+@pytest.mark.usefixtures("numbers")
+def test_a_stopped_run_on_numbers_goes_on_to_the_same_end(tmp_path):
+    spec = tmp_path / "spec.ode"
+    first = odenet.train(spec, out=tmp_path / "short", epochs=2, set={"schedule": "constant"},
+                         console=Console(quiet=True))  # fmt: skip
+    again = odenet.resume(first.folder, epochs=4, console=Console(quiet=True))
+    whole = odenet.train(spec, out=tmp_path / "whole", epochs=4, set={"schedule": "constant"},
+                         console=Console(quiet=True))  # fmt: skip
+    assert again.last == whole.last and again.test_loss == whole.test_loss
+    with pytest.raises(SpecError, match="begun with loss = mse"):
+        odenet.resume(first.folder, set={"loss": "mae"}, epochs=5, console=Console(quiet=True))
+    record = json.loads((tmp_path / "short" / "run.json").read_text())
+    assert record["loss"] == "mse" and record["classes"] == []

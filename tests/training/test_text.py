@@ -1,0 +1,277 @@
+"""Text: windows, splits, tokenizers, training, sampling, and what is refused."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import odenet
+from odenet.cli import app
+from odenet.diagnostics import SpecError
+from odenet.model.tables.recipe import Call, Recipe
+from odenet.training import TrainingError
+from odenet.training.data import load_data
+from odenet.training.language import NextToken
+from odenet.training.loader import Data
+from odenet.training.records import RunFolder
+from odenet.training.samples import Labels
+from odenet.training.sampling import chosen, sample
+from odenet.training.text import python_sources
+from odenet.training.windows import Tokens, Windows
+from tests.training.runs import assert_same_run
+
+SPEC = """\
+state Y, Z
+map attend = rmsnorm -> attention(2, causal = yes, rope = yes)
+map digest = rmsnorm -> glu(8/3)
+Y' = attend(Z)
+Z' = digest(Y)
+Y(0) = u
+Z(0) = u
+output 1/2 Y + 1/2 Z
+discretise verlet(h = 1)
+net = tokens(16, vocabulary = 256) -> embed(12) -> flow(2) -> rmsnorm -> head(tied = yes)
+train {
+    data  = text("corpus/*.txt")
+    loss  = next_token
+    batch = 4
+    epochs = 2
+    schedule = constant
+    optimizer = adamw(lr = 1e-2)
+}
+"""
+WORDS = "the cat sat on the mat and the dog sat on the cat. "
+
+
+def call(path, **given):
+    return Call("text", (), {"path": str(path), "tokenizer": "", "test": 0.1, **given})
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    for number in range(5):
+        (tmp_path / "corpus" / f"{number}.txt").write_text(WORDS * 8 + str(number))
+    path = tmp_path / "tiny.ode"
+    path.write_text(SPEC)
+    return path
+
+
+# --- windows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", range(12))
+def test_a_stream_is_its_pieces_one_after_the_other(first):
+    pieces = [np.arange(3), np.arange(0), np.arange(3, 4), np.arange(4, 12)]
+    tokens = Tokens(pieces, 12)
+    for count in range(12 - first + 1):
+        expected = np.arange(first, first + count)
+        assert (tokens.read(first, count) == expected).all() if count else True
+
+
+def test_windows_lie_side_by_side_and_stay_in_their_stream():
+    windows = Windows(Tokens([np.arange(103)], 103), 10, 20, 54)  # the tokens 20 to 73
+    assert windows.samples == 5
+    places = np.arange(5)
+    assert windows.read(places)[:, 0].tolist() == [20, 30, 40, 50, 60]
+    for offset in range(10):
+        read = windows.read(places, offset)
+        assert read.shape == (5, 11) and read.min() == 20 + offset and read.max() <= 73
+        assert (read.diff() == 1).all()
+    kept, held = windows.cut(0.25)
+    assert (kept.first, kept.count, held.first, held.count) == (20, 40, 60, 14)
+
+
+def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(spec):
+    class Alone:
+        world_size, global_rank, num_devices = 1, 0, 1
+        strategy = type("", (), {"root_device": torch.device("cpu")})
+
+    recipe = odenet.load(spec).recipe
+    data = Data(load_data(call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
+    data.trainer = Alone()
+
+    def epoch(seed, number, skip=0):
+        data.recipe = replace(recipe, seed=seed)
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(number)
+        loader.load_state_dict({"served": skip})
+        return [(inputs.tolist(), following.tolist()) for inputs, following in loader]
+
+    first = epoch(0, 0)
+    assert first == epoch(0, 0) and first != epoch(0, 1) and first != epoch(1, 0)
+    assert first[3:] == epoch(0, 0, skip=3)
+    for inputs, following in first:
+        assert [row[1:] for row in inputs] == [row[:-1] for row in following]
+
+
+def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
+    folder = spec.parent / "corpus"
+    several = load_data(call(folder / "*.txt", test=0.2), (16,))
+    size = len(WORDS * 8) + 1
+    assert len(several.test.inputs.tokens) == size
+    assert len(several.train.inputs.tokens) == 4 * size
+    one = load_data(call(folder / "0.txt", test=0.25), (16,))
+    assert one.train.inputs.count + one.test.inputs.count == size
+    assert one.test.inputs.first == one.train.inputs.count == size - round(0.25 * size)
+
+
+def test_a_large_file_stays_on_disk(spec, monkeypatch):
+    monkeypatch.setattr("odenet.training.text.MAPPED", 10)
+    data = load_data(call(spec.parent / "corpus/*.txt"), (16,))
+    assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
+    assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
+
+
+def test_the_sources_of_python_are_text():
+    data = python_sources(Call("python_sources", (), {"test": 0.02}), (64,))
+    assert len(data.train.inputs.tokens) > 40 * len(data.test.inputs.tokens) > 40 * 10**5
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec, tmp_path):
+    runs = {}
+    for memory in ("reversible", "stored"):
+        options = odenet.training.Options(memory=memory)
+        runs[memory] = odenet.train(spec, options=options, out=str(tmp_path / memory))
+    one, other = runs.values()
+    assert abs(one.test_loss - other.test_loss) < 1e-3
+    assert one.test_loss < math.log(256) / 1.5
+    assert one.metrics["bits_per_byte"] == pytest.approx(one.test_loss / math.log(2), rel=1e-5)
+    assert one.metrics["perplexity"] == pytest.approx(math.exp(one.test_loss), rel=1e-5)
+    assert one.measure == "bits_per_byte" and one.tokens_per_second > 0
+    scores = odenet.evaluate(one.folder)
+    assert scores["loss"] == pytest.approx(one.test_loss, rel=1e-5)
+    half = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "half"))
+    odenet.resume(half.folder, set={"epochs": 2})
+    assert_same_run(tmp_path / "half", tmp_path / "reversible")
+
+
+def test_summed_gradients_are_those_of_one_large_batch(spec, tmp_path):
+    found = []
+    for number, settings in enumerate(({"batch": 8}, {"batch": 4, "accumulate": 2})):
+        given = {**settings, "steps": 3, "optimizer": "sgd(lr = 0.1)"}
+        result = odenet.train(spec, set=given, out=str(tmp_path / str(number)))
+        (row,) = RunFolder(tmp_path / str(number)).rows()
+        assert row["step"] == 2  # counted from 0
+        found.append(result.test_loss)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_a_warmup_may_be_counted_in_steps():
+    from odenet.model.tables.recipe import SCHEDULES
+    from odenet.training.optim import rate_factor
+
+    schedule = SCHEDULES.default("constant", warmup_steps=4)
+    factor = rate_factor(Recipe(schedule=schedule), 10)
+    assert [factor(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+# --- sampling ---------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
+    odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
+    command = ["sample", str(tmp_path / "run"), "--prompt", "the ", "--tokens", "20", "--top", "9"]
+    first, again, other = (
+        CliRunner().invoke(app, [*command, "--seed", seed]).output for seed in "001"
+    )
+    assert first == again != other
+    assert first.startswith("the ") and len(first.encode()) >= 20
+    likeliest = sample(tmp_path / "run", "the " * 20, tokens=3, temperature=0)
+    assert likeliest == sample(tmp_path / "run", "the " * 20, tokens=3, temperature=0, seed=5)
+    with pytest.raises(TrainingError, match="studies are not made of those"):
+        odenet.training.study_run(tmp_path / "run")
+
+
+def test_tokens_are_drawn_by_their_scores():
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.tensor([0.0, math.log(3), -1.0, 5.0])
+    few = {int(chosen(scores, 1.0, 1, draw)) for _ in range(20)}
+    assert few == {3} == {int(chosen(scores, 0, 0, draw))}
+    counts = torch.zeros(2)
+    for _ in range(2000):
+        counts[chosen(scores[:2], 1.0, 0, draw)] += 1
+    assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.04)
+    cold = [int(chosen(scores[:2], 0.1, 0, draw)) for _ in range(200)]
+    assert sum(cold) == 200
+
+
+# --- tokenizers -------------------------------------------------------------------------------------
+
+
+def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(
+            {w: i for i, w in enumerate(("?", *sorted({*WORDS.split()})))}, "?"
+        )
+    )
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "words.json"))
+    text = SPEC.replace('*.txt")', '*.txt", tokenizer = "words.json")')
+    spec.write_text(text.replace("vocabulary = 256", "vocabulary = 10"))
+    result = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
+    share = len(WORDS) / len(WORDS.split())
+    bits = result.test_loss / math.log(2) / share
+    assert result.metrics["bits_per_byte"] == pytest.approx(bits, rel=0.01)
+    assert sample(tmp_path / "run", "the cat", tokens=2).startswith("the cat ")
+    spec.write_text(text.replace("vocabulary = 256", "vocabulary = 5"))
+    with pytest.raises(SpecError, match=r"a token of number \d, and the network knows 5"):
+        odenet.train(spec, out=str(tmp_path / "small"))
+
+
+# --- what is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("corpus/*.txt", "corpus/*.md", "there is no file"),
+        ("tokens(16", "tokens(2000", "a window takes 2,001"),
+        ("    loss  = next_token\n", "", "cross_entropy is not for text"),
+        ('text("corpus/*.txt")', "digits", "reads tokens, and digits is not text"),
+        (" -> head(tied = yes)", "", "a score for each token"),
+        (
+            "vocabulary = 256",
+            "vocabulary = 100",
+            "has a token of number 11., and the network knows",
+        ),
+        (
+            "tokens(16, vocabulary = 256) -> embed(12)",
+            "input(12, 16)",
+            "and the network takes numbers",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_training(spec, tmp_path, old, new, said):
+    assert old in SPEC
+    text = SPEC.replace(old, new)
+    if "input(" in new:
+        text = text.replace(" -> head(tied = yes)", "")
+    spec.write_text(text)
+    with pytest.raises((SpecError, TrainingError), match=said):
+        odenet.train(spec, out=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_of_tokens_takes_text(tmp_path):
+    text = (
+        "state x\nmap f = layernorm -> dense\nx' = f(x)\ndiscretise momentum\n"
+        "net = input(2) -> dense(4) -> flow(2) -> dense(2)\n"
+        "train {\n    data = moons\n    loss = next_token\n}\n"
+    )
+    path = tmp_path / "points.ode"
+    path.write_text(text)
+    with pytest.raises(SpecError, match="next_token is for text, and moons is not"):
+        odenet.train(path, out=str(tmp_path / "run"))
+
+
+def test_a_loss_reports_what_follows_from_it():
+    objective = NextToken(Recipe(loss=Call("next_token")), Labels())
+    assert objective.derived(torch.tensor(math.log(4)))["bits_per_byte"].item() == pytest.approx(2)
