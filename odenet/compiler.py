@@ -17,6 +17,7 @@ import odenet
 from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
+from odenet.analyse.density import density_refused
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_refused
@@ -34,6 +35,7 @@ from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import File
 from odenet.model.reading.build import DEFAULT_SPACE, build
 from odenet.model.tables.given import GIVEN, MakeModule
+from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
 from odenet.model.typed.frozen import frozen
@@ -80,6 +82,11 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
             raise SpecError(wrong)
     if program.discretised and model.discretisation.exact:
         refused = exact_refused(model, program.derivation)
+        if refused is not None:
+            raise SpecError([refused])
+    if loss_kind(model.recipe.loss).needs_density and model.net:
+        derivation = program.derivation if program.discretised else None
+        refused = density_refused(model, derivation)
         if refused is not None:
             raise SpecError([refused])
     return program

@@ -32,7 +32,7 @@ FEW = 4
 STEP = 1e-5
 LOOSE = 1e-6
 CHANNELS = 4
-SPACES = ((), (5,), (4, 3))
+SPACES = ((), (5,), (4, 6))
 
 
 class Contradiction(ValueError):

@@ -177,6 +177,10 @@ def symmetric(facts: Judged, claim: Claim) -> Answer:
 def volume_preserving(facts: Judged, claim: Claim) -> Answer:
     """Whether a step keeps volume."""
     volume = facts.derivation.volume
+    if facts.derivation.exponents:
+        shown = notation(facts.model.scheme)
+        inside = " + ".join(map(shown.show, facts.derivation.exponents))
+        return Answer(False, f"a step changes volume by the exponential of {inside}")
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
         return Answer(None, reason)

@@ -63,7 +63,12 @@ def numbers_only(model: Model) -> NumbersOnly | None:
     chosen = model.discretisation
     sizes = {len(states) for states in chosen.groups.values()}
     unknown_size = bool(model.scheme.aux) and len(sizes) > 1
-    if chosen.varying or unknown_size or (model.scheme.uses_step_size and chosen.h is None):
+    if (
+        chosen.varying
+        or unknown_size
+        or model.scheme.own is not None
+        or (model.scheme.uses_step_size and chosen.h is None)
+    ):
         return None
     try:
         with at_most(MOST_PRODUCTS):

@@ -11,6 +11,7 @@ from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Coupling
 from odenet.derive.stability import Tested
+from odenet.derive.text import notation
 from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
@@ -198,6 +199,12 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
+    own = model.scheme.own
+    if model.discretisation.exact and derivation.exponents and own is not None:
+        factor = notation(model.scheme).show(own)
+        message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
+        help_ = "remove `exact`: such steps are undone in floating point"
+        return Diagnostic(message, model.discretisation.span, help=help_)
     why = irreversible(model, derivation) if model.discretisation.exact else None
     if why is None:
         return None

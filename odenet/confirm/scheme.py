@@ -5,7 +5,7 @@ from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
-from math import prod
+from math import exp, prod
 from random import Random
 from typing import Any
 
@@ -235,12 +235,15 @@ def _exchanged(places: list[int], state: list[Decimal]) -> list[Decimal]:
 
 def _volume(derivation: Derivation, values: Mapping[str, Any], rng: Random) -> str | None:
     """The determinant of a step's Jacobian is what the derivation says, per entry."""
-    scheme, volume = derivation.scheme, derivation.volume
-    if volume is None:
+    scheme, volume = derivation.scheme, derivation.scale
+    if derivation.shears is None:
         return None
     rates, state, h = _drawn(scheme, rng)
     known = numbers_of(scheme, float, h, values)
     stated = float(volume.evalf(subs={s: known[str(s)] for s in volume.free_symbols}))
+    logarithm = compiled(derivation.shear_lines, scheme.slots, derivation.exponents, known,
+                         rates.of_kind(float), float)  # fmt: skip
+    stated *= exp(sum(logarithm(state)) / WIDTH)
     step = _step(scheme, rates.of_kind(complex), complex, complex(h), values)
     columns: list[list[float]] = []
     for k in range(len(state)):

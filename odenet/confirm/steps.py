@@ -21,6 +21,11 @@ from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.scheme import Scheme, Update
 
 WIDTH = 2
+EXPONENTIAL: dict[Any, Callable[[Any], Any]] = {
+    float: math.exp,
+    complex: cmath.exp,
+    Decimal: Decimal.exp,
+}
 NumberKind = Callable[[Any], Any]
 Run = Callable[[Sequence[Any]], list[Any]]
 
@@ -81,7 +86,7 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
 
 @dataclass(frozen=True)
 class RightHandSides:
-    """Nonlinear functions that do not commute, one for each that a scheme names.
+    """Nonlinear functions that do not commute, one for each and each map that a scheme names.
 
     Each is B φ(Σ A x + b) with matrices and a vector of its own.
 
@@ -104,11 +109,12 @@ class RightHandSides:
         def matrix() -> list[list[float]]:
             return [[rng.uniform(-1.5, 1.5) for _ in range(WIDTH)] for _ in range(WIDTH)]
 
-        patterns = scheme.patterns
+        reads = {p.function: len(p.reads) for p in scheme.patterns}
+        reads |= dict.fromkeys((f"map {name}" for name in scheme.maps), 1)
         return RightHandSides(
-            {p.function: [matrix() for _ in p.reads] for p in patterns},
-            {p.function: matrix() for p in patterns},
-            {p.function: [rng.uniform(0.3, 1) for _ in range(WIDTH)] for p in patterns},
+            {name: [matrix() for _ in range(count)] for name, count in reads.items()},
+            {name: matrix() for name in reads},
+            {name: [rng.uniform(0.3, 1) for _ in range(WIDTH)] for name in reads},
             squash,
         )
 
@@ -215,8 +221,17 @@ class _Writer:
             case expr.Quotient():
                 (a, b), below = self.field(node.numerator), self._number(node.denominator)
                 return f"({a}) / {below}", f"({b}) / {below}"
-            case expr.Rate():
-                return self._rate(node)
+            case expr.Rate(function, arguments):
+                return self._call(self.rates.function(function), arguments)
+            case expr.MapCall():
+                return self._call(self.rates.function(f"map {node.function.name}"), [node.operand])
+            case expr.Hadamard():
+                (a, b), (c, d) = self.field(node.left), self.field(node.right)
+                return f"{a} * {c}", f"{b} * {d}"
+            case expr.Stretch():
+                a, b = self.field(node.operand)
+                self.space["exp"] = EXPONENTIAL[self.kind]
+                return f"exp({a})", f"exp({b})"
             case _:
                 raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
@@ -233,9 +248,9 @@ class _Writer:
         self.space[name] = number(node, self.numbers, self.kind)
         return name
 
-    def _rate(self, node: expr.Rate) -> tuple[str, str]:
-        arguments = [entry for argument in node.arguments for entry in self.field(argument)]
+    def _call(self, value: Callable[..., Any], arguments: Iterable[Node]) -> tuple[str, str]:
+        entries = [entry for argument in arguments for entry in self.field(argument)]
         function, target = self.name("f"), self.pair()
-        self.space[function] = self.rates.function(node.function)
-        self.lines.append(f"{', '.join(target)} = {function}({', '.join(arguments)})")
+        self.space[function] = value
+        self.lines.append(f"{', '.join(target)} = {function}({', '.join(entries)})")
         return target

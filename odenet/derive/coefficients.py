@@ -3,7 +3,9 @@
 Every coefficient is an element of the field Q(h, constants, lets, irrational powers), so that a
 zero is recognised for certain and nothing is ever simplified by guessing. An irrational power such
 as 2^(1/3) is one more generator of the field, and so are exponentials (`exponentials.py`) and every
-`let` unless it is to be expanded.
+`let` unless it is to be expanded. An exponential of a field that multiplies values,
+`exp(s(Z[n])) * Y[n]`, is a generator too: fields multiply element by element, so that it commutes
+with everything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +43,9 @@ class Scalars:
         scheme: as parsed.
         expand: whether a `let` is replaced by its definition.
         further: other symbols of the field.
+
+    Attributes:
+        stretches: the generators that are exponentials of fields.
     """
 
     def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
@@ -54,7 +59,8 @@ class Scalars:
         names = [name for name, _ in scheme.constants]
         names += [] if expand else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
-        symbols = dict.fromkeys([*named, *self._powers.values(), *further])
+        fields = [sympy.Symbol(f"exp {i}") for i in range(_stretches(scheme))]
+        symbols = dict.fromkeys([*named, *self._powers.values(), *further, *fields])
         self.exponentials: tuple[Generator, ...] = ()
         exponents = dict.fromkeys(n.exponent for n in _nodes(scheme) if isinstance(n, expr.Exp))
         if exponents:
@@ -67,6 +73,8 @@ class Scalars:
                 for generator in known
             )
         self._build([*symbols], scheme.lets)
+        self.stretches = tuple(self._named[symbol] for symbol in fields)
+        self._first_stretch = list(symbols).index(fields[0]) if fields else 0
 
     def _build(self, symbols: list[sympy.Symbol], lets: Iterable[tuple[str, expr.Node]]) -> None:
         """The field with these generators; the lets are read where they are expanded."""
@@ -165,6 +173,17 @@ class Scalars:
                 found[symbol] = as_value(number)
         return found
 
+    def power_of_stretch(self, element: FracElement, index: int) -> int | None:
+        """The k of a factor exp^k of an element; None where it is not one factor of the whole."""
+        place = self._first_stretch + index
+        above = {powers[place] for powers, _ in element.numer.terms()}
+        below = {powers[place] for powers, _ in element.denom.terms()}
+        return above.pop() - below.pop() if len(above) == len(below) == 1 else None
+
+    def is_number(self, element: FracElement) -> bool:
+        """Whether no exponential of a field is in an element."""
+        return all(self.power_of_stretch(element, i) == 0 for i in range(len(self.stretches)))
+
     @property
     def powers_of_h(self) -> bool:
         """Whether h is in an irrational power, so that nothing is known of -h."""
@@ -221,6 +240,12 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
         yield from value.walk()
     for _, value in scheme.starts:
         yield from value.walk()
+
+
+def _stretches(scheme: Scheme) -> int:
+    """At most so many exponentials of fields are in a step and in one with another h."""
+    nodes = (node for update in scheme.updates for node in update.value.walk())
+    return 2 * sum(isinstance(node, expr.Stretch) for node in nodes)
 
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:

@@ -21,7 +21,7 @@ from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
 from odenet.derive.text import notation
 from odenet.derive.varying_order import generic, varying_order
-from odenet.model.expressions.expr import Slot
+from odenet.model.expressions.expr import Node, Slot, Stretch
 from odenet.model.typed.scheme import Scheme, Update
 
 Number = Fraction | float
@@ -142,10 +142,30 @@ class Derivation:
 
     @property
     def volume(self) -> sympy.Expr | None:
-        """By what factor a step changes volume, per value of a state; None if not invertible."""
-        if self.shears is None:
-            return None
-        return absolute(sympy.Mul(*(shear.scale for shear in self.shears)))
+        """By what factor a step changes volume, per value of a state.
+
+        None if the step is not invertible, or if the factor depends on the state by `exponents`.
+        """
+        return None if self.shears is None or self.exponents else self.scale
+
+    @property
+    def scale(self) -> sympy.Expr:
+        """The part of `volume` that is the same at every state: Π |α| over the shears."""
+        return absolute(sympy.Mul(*(shear.scale for shear in self.shears or ())))
+
+    @property
+    def shear_lines(self) -> tuple[Update, ...]:
+        """The shears as lines in forward order; each is undone by a line of `inverse`."""
+        return tuple(undo.forward for undo in reversed(self._undone))
+
+    @property
+    def exponents(self) -> tuple[Node, ...]:
+        """The fields whose entries, added up, are the rest of a step's log-determinant.
+
+        They are written in the values of `shear_lines`.
+        """
+        factors = (node for line in self.shear_lines for node in line.value.walk())
+        return tuple(factor.operand for factor in factors if isinstance(factor, Stretch))
 
     @property
     def volume_preserving(self) -> bool:
@@ -154,6 +174,8 @@ class Derivation:
 
     def bits(self, values: Mapping[str, Number] | None = None) -> float | None:
         """The bits per value that a step destroys: log2(1/|α|) for each shear with |α| < 1.
+
+        What an exponential of fields destroys depends on the state, and is not in it.
 
         Args:
             values: of the constants, and of h.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import sympy
-
 from odenet.derive.coefficients import absolute
 from odenet.derive.text import SchemeNotation, notation
 from odenet.model.typed.dialects import latex_prose
@@ -32,7 +30,8 @@ def summary(derivation: Derivation) -> list[str]:
         kept = derivation.volume_preserving
         words.append("volume preserving" if kept else f"volume {_volume(derivation, shown)}")
     if words:
-        facts.append(f"{'; '.join(words).capitalize()}.")
+        sentence = "; ".join(words)
+        facts.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if derivation.conditions and not why:
         facts.append(f"Needs {', '.join(conditions(derivation))}.")
     facts += [f"{note[0].upper()}{note[1:]}." for note in [derivation.accuracy.note] if note]
@@ -76,8 +75,11 @@ def _symmetric(derivation: Derivation) -> str:
 def _volume(derivation: Derivation, shown: SchemeNotation) -> str:
     if derivation.volume_preserving:
         return "preserved"
-    assert derivation.volume is not None
-    return f"times {shown.number(derivation.volume)} per value and step"
+    if derivation.volume is not None:
+        return f"times {shown.number(derivation.volume)} per value and step"
+    scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
+    inside = " + ".join(map(shown.show, derivation.exponents))
+    return f"times {scale}exp(mean of {inside}) per value and step"
 
 
 def as_text(derivation: Derivation) -> str:
@@ -155,9 +157,17 @@ def as_latex(derivation: Derivation) -> str:
     if derivation.volume_preserving:
         words.append("volume preserving")
     else:
-        words.append(f"volume times ${shown.number(derivation.volume or sympy.Integer(1))}$")
+        words.append(f"volume {_latex_volume(derivation, shown)}")
     words += [f"${shown.number(condition)} \\neq 0$" for condition in derivation.conditions]
     return f"The inverse step:\n\\begin{{align*}}\n{lines}\n\\end{{align*}}\n{', '.join(words)}."
+
+
+def _latex_volume(derivation: Derivation, shown: SchemeNotation) -> str:
+    if derivation.volume is not None:
+        return f"times ${shown.number(derivation.volume)}$"
+    scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
+    inside = " + ".join(map(shown.show, derivation.exponents))
+    return rf"times ${scale}\exp(\textrm{{mean of }} {inside})$"
 
 
 def as_json(derivation: Derivation) -> dict[str, Any]:
@@ -165,6 +175,7 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
     shown = notation(derivation.scheme)
     why = why_not_undone(derivation)
     inverse = None if why else derivation.inverse
+    exponents = [shown.show(node) for node in derivation.exponents]
     return {
         "forward": [shown.equation(update) for update in derivation.forward],
         "inverse": None if inverse is None else [shown.equation(update) for update in inverse],
@@ -185,4 +196,5 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "symmetry_order": derivation.symmetry_order,
         "volume": None if why or derivation.volume is None else shown.number(derivation.volume),
         "conditions": conditions(derivation),
+        **({"log_volume": exponents} if exponents else {}),
     }

@@ -79,12 +79,15 @@ def _undo(shear: Shear, names: Mapping[Slot, Slot | Stage], after: Slot | Stage)
         *((factor, to_expr.substitute(rate, names.__getitem__)) for factor, rate in shear.rates),
     ]
     before = names[shear.target]
-    forward = to_expr.combination([(1, shear.scale, before), *((1, c, x) for c, x in terms)])
+    inside = [to_expr.substitute(node, names.__getitem__) for node in shear.exponents]
+    scaled = to_expr.scaled(before, inside)
+    forward = to_expr.combination([(1, shear.scale, scaled), *((1, c, x) for c, x in terms)])
     sign = 1 if shear.scale != -1 else -1
     one = sympy.Integer(1)
     backward = to_expr.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
     if shear.scale not in (1, -1):
         backward = expr.Quotient(backward, to_expr.scalar(shear.scale))
+    backward = to_expr.scaled(backward, map(to_expr.negated, inside))
     return Undo(Update(after, forward, span), Update(before, backward, span))
 
 
@@ -139,7 +142,7 @@ def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str
 
 def _replace(node: Node, old: Node, new: Node) -> Node:
     """An expression with its linear occurrences of a value replaced."""
-    if node == old or isinstance(node, expr.Rate):
+    if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.Stretch):
         return new if node == old else node
     return rebuilt(node, lambda part: _replace(part, old, new))
 
@@ -149,6 +152,10 @@ def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
     match node:
         case expr.Sum() | expr.Product() | expr.Quotient():
             return arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
+        case expr.Hadamard():
+            return _opaque(node.left, notation) * _opaque(node.right, notation)
+        case expr.Stretch():
+            return sympy.exp(_opaque(node.operand, notation))
         case expr.Zero():
             return sympy.Integer(0)
         case _:

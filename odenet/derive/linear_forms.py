@@ -1,8 +1,9 @@
 """The values of one step as linear forms in the stored values and the right-hand sides.
 
 A right-hand side at given arguments, `F(Z[n] + h/2 G(Y[n]))`, is one opaque symbol, an *atom*;
-equal arguments give the same atom. Atoms commute and are linearly independent of the stored values,
-so all of a scheme's algebra is linear algebra over its field of coefficients.
+equal arguments give the same atom, and so do those of a map of the file. Atoms commute and are
+linearly independent of the stored values, so all of a scheme's algebra is linear algebra over its
+field of coefficients. The exponential of a form, which multiplies values, is an element of that.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from sympy.polys.fields import FracElement
 from odenet.derive.coefficients import Scalars
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import Rate, Slot, Stage
+from odenet.model.expressions.expr import MapCall, Rate, Slot, Stage
 from odenet.model.expressions.fold import combination
 from odenet.model.typed.scheme import Scheme, Update
 
@@ -25,17 +26,32 @@ Term = TypeVar("Term")
 
 @dataclass(frozen=True)
 class Atom:
-    """A right-hand side at given arguments.
+    """A right-hand side, or a map of the file, at given arguments.
 
     Args:
-        function: its name in the scheme.
         arguments: linear forms in stored values and earlier atoms.
         node: where the author wrote it first.
     """
 
-    function: str
     arguments: tuple[Form, ...]
-    node: Rate
+    node: Rate | MapCall
+
+    @property
+    def function(self) -> str:
+        """Its name in the scheme, or in the file."""
+        named = self.node.function
+        return named if isinstance(named, str) else named.name
+
+    @property
+    def operands(self) -> tuple[expr.Node, ...]:
+        """What the author wrote for the arguments."""
+        return self.node.arguments if isinstance(self.node, Rate) else (self.node.operand,)
+
+    def at(self, arguments: tuple[expr.Node, ...]) -> Rate | MapCall:
+        """The same function of other arguments."""
+        if isinstance(self.node, Rate):
+            return Rate(self.node.function, arguments, self.node.time, span=self.node.span)
+        return MapCall(self.node.function, arguments[0], span=self.node.span)
 
 
 @dataclass(frozen=True)
@@ -69,30 +85,48 @@ def scale(form: dict[Term, FracElement], factor: FracElement | int) -> dict[Term
 
 
 class Algebra:
-    """Reads expressions of a scheme as linear forms; equal right-hand sides become one atom."""
+    """Reads expressions of a scheme as linear forms; equal right-hand sides become one atom.
+
+    Attributes:
+        scalars: the field of coefficients.
+        atoms: right-hand sides and maps, in the order of the text.
+        exponents: the forms whose exponentials are generators of the field, in its order.
+    """
 
     def __init__(self, scalars: Scalars):
         self.scalars = scalars
         self.atoms: list[Atom] = []
+        self.exponents: list[Form] = []
         self._table: dict[object, int] = {}
 
     def in_scalars(self, scalars: Scalars) -> "Algebra":
         """The same atoms, for a text whose constants mean something else."""
         other = Algebra(scalars)
         other.atoms, other._table = self.atoms, self._table
+        other.exponents = self.exponents
         return other
 
     def register(self, slot: Slot) -> Form:
         """The form that is one stored value."""
         return {slot: self.scalars.field.one}
 
-    def apply(self, rate: Rate, arguments: tuple[Form, ...]) -> Form:
+    def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
         """A right-hand side at given values: an atom, numbered in the order of the text."""
         key = (rate.function, tuple(frozenset(form.items()) for form in arguments))
         if key not in self._table:
             self._table[key] = len(self.atoms)
-            self.atoms.append(Atom(rate.function, arguments, rate))
+            self.atoms.append(Atom(arguments, rate))
         return {self._table[key]: self.scalars.field.one}
+
+    def stretch(self, form: Form) -> FracElement:
+        """The exponential of a form; that of its negative is one over it."""
+        if not form:
+            return self.scalars.field.one
+        for sign in (1, -1):
+            if (same := scale(form, sign)) in self.exponents:
+                return self.scalars.stretches[self.exponents.index(same)] ** sign
+        self.exponents.append(form)
+        return self.scalars.stretches[len(self.exponents) - 1]
 
     def read(self, node: expr.Node, values: dict[expr.Node, Form]) -> Form:
         """A field expression as a form.
@@ -120,11 +154,21 @@ class Algebra:
             case Rate():
                 arguments = tuple(self.read(argument, values) for argument in node.arguments)
                 return self.apply(node, arguments)
+            case MapCall():
+                return self.apply(node, (self.read(node.operand, values),))
+            case expr.Hadamard(expr.Stretch(inside), part) | expr.Hadamard(
+                part, expr.Stretch(inside)
+            ):
+                return scale(self.read(part, values), self.stretch(self.read(inside, values)))
             case _:
-                message = "a scheme adds values and multiplies them by numbers, nothing else"
-                raise SpecError(
-                    [Diagnostic(message, node.span, help="write a sum of right-hand sides")]
+                message = (
+                    "a scheme adds values and multiplies them by numbers or by `exp(…)`, "
+                    "nothing else"
                 )
+                help_ = "write a sum of right-hand sides"
+                if isinstance(node, expr.Stretch):
+                    help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
+                raise SpecError([Diagnostic(message, node.span, help=help_)])
 
     def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
         """The lines top to bottom; `values` takes each line's value."""

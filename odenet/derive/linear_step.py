@@ -12,7 +12,8 @@ from sympy.polys.matrices import DomainMatrix
 from odenet.derive.coefficients import H, Scalars, Value, as_mpf, put_in
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
-from odenet.model.expressions.expr import Rate
+from odenet.diagnostics import Diagnostic, SpecError
+from odenet.model.expressions.expr import MapCall, Rate
 from odenet.model.typed.scheme import Scheme
 
 Rates = Mapping[str, Sequence[sympy.Expr]]
@@ -25,8 +26,11 @@ class _Linear(Algebra):
         super().__init__(scalars)
         self.rates = rates
 
-    def apply(self, rate: Rate, arguments: tuple[Form, ...]) -> Form:
+    def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
         """Σ coefficient * argument."""
+        if isinstance(rate, MapCall):
+            help_ = "such a step is not one on linear equations"
+            raise SpecError([Diagnostic("a map is not linear", rate.span, help=help_)])
         total: Form = {}
         for factor, argument in zip(self.rates[rate.function], arguments, strict=True):
             total = add(total, scale(argument, factor))

@@ -7,7 +7,7 @@ from odenet.derive.linear_forms import Form, Step
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Node, Slot, Stage
+from odenet.model.expressions.expr import Node, Slot, Stage, Stretch
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,28 @@ class Obstacle:
 
 def find_obstacle(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obstacle:
     """The obstacle nearest to the end of the text, where solving backwards stops first."""
+    if any(not step.algebra.scalars.is_number(c) for r in stuck.rows.values() for c in r.values()):
+        return _multiplied(step, notation)
     blocked = [key for row in stuck.rows.values() for key in row if isinstance(key, int)]
     if blocked:
         return _inside(step, stuck, max(blocked), notation)
     return _forgotten(step, stuck, notation)
+
+
+def _multiplied(step: Step, notation: SchemeNotation) -> Obstacle:
+    """An exponential cannot be divided out, or something is read with one before it."""
+    line, factor = next(
+        (line.update, node)
+        for line in step.lines
+        for node in line.update.value.walk()
+        if isinstance(node, Stretch)
+    )
+    shown, target = notation.show(factor), notation.show(line.target)
+    message = (
+        f"{shown} cannot be divided out of {target}: it has to multiply one value that it does "
+        "not read, and what it reads has to be known after the step"
+    )
+    return Obstacle(message, line.target, factor.span)
 
 
 def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) -> Obstacle:

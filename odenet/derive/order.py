@@ -113,6 +113,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
+    if scheme.own is not None:
+        return Order(None, f"{notation(scheme).show(scheme.own)} is not of the equations")
     with mpmath.workdps(WORKING_DIGITS):
         try:
             known = _known(scheme, values)

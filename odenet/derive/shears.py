@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 
 import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
 from odenet.derive.linear_forms import Step
-from odenet.derive.solve_backwards import Move, StepInverter
-from odenet.model.expressions.expr import Node, Rate, Slot
+from odenet.derive.solve_backwards import Exponent, Move, StepInverter
+from odenet.model.expressions.expr import MapCall, Node, Rate, Slot
 from odenet.model.typed.scheme import Update
 
 Coefficient = sympy.Expr  # of h and the scheme's constants
@@ -17,10 +19,11 @@ Coefficient = sympy.Expr  # of h and the scheme's constants
 
 @dataclass(frozen=True)
 class Shear:
-    """target <- scale * target + Σ weight * slot + Σ factor * rate.
+    """target <- exp(Σ exponents) * scale * target + Σ weight * slot + Σ factor * rate.
 
     Args:
         target: the register that changes.
+        exponents: fields of the same kind as the rates, element by element.
         scale: α, never zero.
         adds: the terms linear in other registers.
         rates: the right-hand sides that are added; their arguments are registers and linear
@@ -29,14 +32,16 @@ class Shear:
     """
 
     target: Slot
+    exponents: tuple[Node, ...]
     scale: Coefficient
     adds: tuple[tuple[Coefficient, Slot], ...]
-    rates: tuple[tuple[Coefficient, Rate], ...]
+    rates: tuple[tuple[Coefficient, Rate | MapCall], ...]
     line: Update | None
 
     def value(self) -> Node:
         """The right-hand side as an expression of the language."""
-        terms: list[tuple[Coefficient, Node]] = [(self.scale, self.target), *self.adds, *self.rates]
+        kept = to_expr.scaled(self.target, self.exponents)
+        terms: list[tuple[Coefficient, Node]] = [(self.scale, kept), *self.adds, *self.rates]
         return to_expr.combination((1, factor, what) for factor, what in terms)
 
 
@@ -64,12 +69,18 @@ def _merge(moves: Iterable[Move], reader: StepInverter) -> list[list[Move]]:
     """Moves in groups that make one shear: same target, and nothing between them interferes."""
     groups: list[list[Move]] = []
     for move in moves:
-        place = None if move.what is None else _place(move, groups, reader)
+        place = _first(move, groups) if move.scales else _place(move, groups, reader)
         if place is None:
             groups.append([move])
         else:
             groups[place].append(move)
     return groups
+
+
+def _first(move: Move, groups: list[list[Move]]) -> int | None:
+    """The last group if it scales the same target and does nothing else."""
+    same = groups and all(m.target == move.target and m.scales for m in groups[-1])
+    return len(groups) - 1 if same else None
 
 
 def _place(move: Move, groups: list[list[Move]], reader: StepInverter) -> int | None:
@@ -86,15 +97,22 @@ def _place(move: Move, groups: list[list[Move]], reader: StepInverter) -> int | 
 
 def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -> Shear:
     show = reader.step.algebra.scalars.show
-    scaling = [move for move in moves if move.what is None]
+    scaling = [move.factor for move in moves if move.what is None]
+    exponents = [reader.exponent(m.what, m.rows) for m in moves if isinstance(m.what, Exponent)]
     adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
-    rates: list[tuple[Coefficient, Rate]] = []
+    rates: list[tuple[Coefficient, Rate | MapCall]] = []
     for move in moves:
         if isinstance(move.what, int):
             rate = to_expr.substitute(reader.rate(move.what, move.rows), carried.__getitem__)
-            assert isinstance(rate, Rate)
+            assert isinstance(rate, Rate | MapCall)
             rates.append((show(move.factor), rate))
     after = moves[-1].after
-    factor = show(scaling[0].factor) if scaling else sympy.Integer(1)
     line = after.update if after else None
-    return Shear(carried[moves[0].target], factor, tuple(adds), tuple(rates), line)
+    return Shear(
+        target=carried[moves[0].target],
+        exponents=tuple(to_expr.substitute(node, carried.__getitem__) for node in exponents),
+        scale=show(reduce(mul, scaling, reader.step.algebra.scalars.field.one)),
+        adds=tuple(adds),
+        rates=tuple(rates),
+        line=line,
+    )

@@ -5,9 +5,11 @@ as soon as its arguments are linear combinations of what is known. Take its cont
 more becomes known. If everything does, the step has an explicit inverse, and taking contributions
 off one at a time writes it as shears: an atom never occurs in its own arguments, so once a single
 register carries it, it does not read that register. If some right-hand side never becomes known,
-the inverse is implicit: there is no order of solving the equations one at a time.
+the inverse is implicit: there is no order of solving the equations one at a time. An exponential
+that multiplies all of what a register holds is divided out likewise, once what is inside is known.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sympy
@@ -16,12 +18,22 @@ from sympy.polys.fields import FracElement
 from odenet.derive import to_expr
 from odenet.derive.linear_algebra import Direction, direction, express
 from odenet.derive.linear_forms import Form, Line, Step, add, scale
-from odenet.model.expressions.expr import Node, Rate, Slot
+from odenet.model.expressions.expr import MapCall, Node, Rate, Slot
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """A multiplication by exp(power · form), the form by its number in the algebra."""
+
+    index: int
+    power: int
 
 
 @dataclass(frozen=True)
 class Move:
-    """One term of a shear: target += factor * what; `what` None multiplies instead.
+    """One term of a shear: target += factor * what.
+
+    With `what` None or an exponent it multiplies instead, by the factor or by the exponential.
 
     Args:
         rows: what the registers hold at that moment; a right-hand side is written in these.
@@ -30,13 +42,18 @@ class Move:
 
     target: Slot
     factor: FracElement
-    what: Slot | int | None
+    what: Slot | int | Exponent | None
     rows: dict[Slot, Form]
     after: Line | None
 
+    @property
+    def scales(self) -> bool:
+        """Whether it multiplies its target."""
+        return self.what is None or isinstance(self.what, Exponent)
+
     def reads(self, slot: Slot, step: "StepInverter") -> bool:
         """Whether the slot is read, directly or inside a right-hand side."""
-        if isinstance(self.what, int):
+        if isinstance(self.what, int | Exponent):
             return slot in step.registers_of(self)
         return self.what == slot
 
@@ -79,26 +96,68 @@ class StepInverter:
         Raises:
             NoInverse: the step has no explicit inverse.
         """
-        for atom in iter(self._next_known, None):
+        while True:
+            if self._divide_out():
+                continue
+            atom = self._next_known()
+            if atom is None:
+                break
             self._take_off(atom)
         if any(isinstance(key, int) for row in self.rows.values() for key in row):
             raise NoInverse(self.rows, self.known)
+        self._require_numbers(c for row in self.rows.values() for c in row.values())
         self._untangle()
         return {s: held for s, row in self.rows.items() for held in row if isinstance(held, Slot)}
 
     def _next_known(self) -> int | None:
         """The last atom of the text that became known, so that lines are undone bottom up."""
         while True:
-            ready = [
-                index
-                for index, atom in enumerate(self.step.algebra.atoms)
-                if index not in self.known
-                and all(self.write(argument) is not None for argument in atom.arguments)
-            ]
-            carried = [i for i in ready if any(i in row for row in self.rows.values())]
+            ready = self._ready()
+            carried = [i for i in ready if self._carried(i)]
             if carried or not ready:
                 return max(carried, default=None)
             self.known.update(ready)
+
+    def _ready(self) -> list[int]:
+        """The atoms whose arguments are known."""
+        return [
+            index
+            for index, atom in enumerate(self.step.algebra.atoms)
+            if index not in self.known
+            and all(self.write(argument) is not None for argument in atom.arguments)
+        ]
+
+    def _carried(self, atom: int) -> bool:
+        return any(atom in row for row in self.rows.values())
+
+    def _divide_out(self) -> bool:
+        """Divide a register by an exponential of what is known, read off the other registers."""
+        algebra = self.step.algebra
+        if algebra.exponents:
+            self.known.update(index for index in self._ready() if not self._carried(index))
+        for index, form in enumerate(algebra.exponents):
+            if self.write(form) is None:
+                continue
+            for slot, row in self.rows.items():
+                powers = {algebra.scalars.power_of_stretch(c, index) for c in row.values()}
+                power = powers.pop() if len(powers) == 1 else None
+                move = Move(slot, algebra.scalars.field.one, Exponent(index, power or 0),
+                            dict(self.rows), self._line(slot))  # fmt: skip
+                if power and not move.reads(slot, self):
+                    self.moves.append(move)
+                    self.rows[slot] = scale(row, algebra.scalars.stretches[index] ** -power)
+                    self._rescale(slot)
+                    return True
+        return False
+
+    def _require_numbers(self, coefficients: Iterable[FracElement]) -> None:
+        """What is subtracted and divided by from here on are numbers, the same everywhere.
+
+        Raises:
+            NoInverse: one has the exponential of a field.
+        """
+        if not all(map(self.step.algebra.scalars.is_number, coefficients)):
+            raise NoInverse(self.rows, self.known)
 
     def write(
         self, form: Form, rows: dict[Slot, Form] | None = None
@@ -107,7 +166,9 @@ class StepInverter:
         rest = {key: value for key, value in form.items() if key not in self.known}
         rows = self.rows if rows is None else rows
         bare = {s: {k: v for k, v in row.items() if k not in self.known} for s, row in rows.items()}
-        return express(rest, bare)
+        found = express(rest, bare)
+        numbers = found is None or all(map(self.step.algebra.scalars.is_number, found.values()))
+        return found if numbers else None
 
     def _take_off(self, atom: int) -> None:
         """Make one register the only one that carries a known atom, and subtract it there.
@@ -115,6 +176,7 @@ class StepInverter:
         That register is the one computed first: the others got the atom through it.
         """
         carriers = [slot for slot, row in self.rows.items() if atom in row]
+        self._require_numbers(self.rows[slot][atom] for slot in carriers)
         pivot = min(carriers, key=self._position)
         for slot in carriers:
             if slot != pivot:
@@ -158,7 +220,7 @@ class StepInverter:
         else:
             return
         ratio = factor / wanted
-        if ratio != 1:
+        if ratio != 1 and self.step.algebra.scalars.is_number(ratio):
             self.moves.append(Move(slot, ratio, None, dict(self.rows), self._line(slot)))
             self.rows[slot] = scale(row, 1 / ratio)
 
@@ -205,16 +267,23 @@ class StepInverter:
         return min(choices, key=cost)
 
     def registers_of(self, move: Move) -> set[Slot]:
-        """The slots a right-hand side reads, nested ones included."""
-        assert isinstance(move.what, int)
-        rate = self.rate(move.what, move.rows)
-        return {node for node in rate.walk() if isinstance(node, Slot)}
+        """The slots a right-hand side or an exponent reads, nested ones included."""
+        if isinstance(move.what, Exponent):
+            read = self.exponent(move.what, move.rows)
+        else:
+            assert isinstance(move.what, int)
+            read = self.rate(move.what, move.rows)
+        return {node for node in read.walk() if isinstance(node, Slot)}
 
-    def rate(self, atom: int, rows: dict[Slot, Form]) -> Rate:
+    def rate(self, atom: int, rows: dict[Slot, Form]) -> Rate | MapCall:
         """A known right-hand side, written in what the registers hold."""
         found = self.step.algebra.atoms[atom]
-        arguments = tuple(self._argument(argument, rows) for argument in found.arguments)
-        return Rate(found.function, arguments, found.node.time, span=found.node.span)
+        return found.at(tuple(self._argument(argument, rows) for argument in found.arguments))
+
+    def exponent(self, what: Exponent, rows: dict[Slot, Form]) -> Node:
+        """The form of an exponent times its power, written in what the registers hold."""
+        form = self.step.algebra.exponents[what.index]
+        return self._argument(scale(form, what.power), rows)
 
     def _argument(self, form: Form, rows: dict[Slot, Form]) -> Node:
         show = self.step.algebra.scalars.show

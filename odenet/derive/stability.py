@@ -246,6 +246,8 @@ def derive_stability(
     missing = [name for name, _ in scheme.constants if name not in known]
     if missing:
         return f"it depends on the constant {notation(scheme).name(missing[0])}"
+    if scheme.own is not None:
+        return f"{notation(scheme).show(scheme.own)} is not linear, and not of a test equation"
     equations = linear_tests(scheme)
     if not equations and scheme.splits:
         return "no one test equation says how λ is divided among the summands"

@@ -64,7 +64,7 @@ class StepSeries:
             for place, child in key[1]:
                 inner = self._argument(index, place, child)
                 if inner and min(inner) < self.forest.weight(child):
-                    where = atom.node.arguments[place]
+                    where = atom.operands[place]
                     raise NoSeries("this moves by more than a multiple of h in a step", where)
                 found = multiply(found, inner, self.limit)
                 if not found:
@@ -106,7 +106,7 @@ class StepSeries:
                 found = self._argument(index, place, other)
                 if found == ({0: 1} if other == name else {}):
                     continue
-                where = atom.node.arguments[place]
+                where = atom.operands[place]
                 if found.get(0, 0) != (1 if other == name else 0) or min(found) < 0:
                     raise NoSeries(f"this does not tend to {name} as h tends to 0", where)
                 raise NoSeries(f"this is not {name} and a sum of right-hand sides", where)

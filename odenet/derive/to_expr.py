@@ -83,6 +83,21 @@ def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
     return found[0][1] if len(found) == 1 and found[0][0] > 0 else expr.Sum(_plus_first(found))
 
 
+def scaled(value: Node, exponents: Iterable[Node]) -> Node:
+    """The field times the exponentials of others, element by element."""
+    for exponent in reversed(list(exponents)):
+        value = expr.Hadamard(expr.Stretch(exponent), value)
+    return value
+
+
+def negated(node: Node) -> Node:
+    """The field with the other sign; signs of a sum are turned around one by one."""
+    if isinstance(node, expr.Sum):
+        terms = _plus_first([(-sign, term) for sign, term in node.terms])
+        return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else expr.Sum(terms)
+    return expr.Sum(((-1, node),))
+
+
 def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:
     """A field expression with its slots replaced."""
     if isinstance(node, expr.Slot):

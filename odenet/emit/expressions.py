@@ -80,6 +80,8 @@ class Printer:
                 return Code(f"{self.exponential}({self(node.exponent).text})")
             case expr.Hadamard():
                 return self(node.left) * self(node.right)
+            case expr.Stretch():
+                return Code(f"torch.exp({self(node.operand).text})")
             case expr.Apply():
                 return self.apply(node.operator, self(node.operand))
             case expr.Activate():

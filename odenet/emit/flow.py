@@ -7,7 +7,7 @@ from odenet.emit.expressions import Code, Printer, number
 from odenet.emit.frame import Frame, StepPrinter
 from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
-from odenet.emit.step import StepWriter, unpack
+from odenet.emit.step import Stage, StepWriter, unpack
 from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
@@ -70,7 +70,7 @@ class FlowWriter:
                 text = "Why a step with these constants is not undone; empty where it is."
                 methods.append(self._method("no_inverse", undone[0], text, undone[1]))
             shears = self._shears()
-            methods += [self._stage(name, code) for name, code in self.step.stages] + [shears]
+            methods += [self._stage(stage) for stage in self.step.stages] + [shears]
         for method in methods:
             lines += [*method, ""]
         return [*state, "", "", *lines[:-1]]
@@ -109,6 +109,8 @@ class FlowWriter:
             lines.append("stochastic = True")
         if self.model.time is not None:
             lines.append("timed = True")
+        if self.derivation.exponents:
+            lines.append("stretches = True")
         if self.model.discretisation.exact:
             lines.append("exact = True")
         why, cure = self.model.discretisation.unrefinable
@@ -305,9 +307,8 @@ class FlowWriter:
             found.append(self._method("frequency_bound", "step=0", text, bound))
         return found
 
-    def _stage(self, name: str, code: list[str]) -> list[str]:
-        text = "A right-hand side at a value inside the step."
-        return self._method(name, code[0], text, code[1:])
+    def _stage(self, stage: Stage) -> list[str]:
+        return self._method(stage.name, stage.arguments, stage.text, stage.lines)
 
     def _shears(self) -> list[str]:
         shears = self.step.shears()

@@ -15,7 +15,8 @@ _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Knotted Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias
     conv conv_kernel dense dense_matrix diag diagonal eye_kernel given_layers initialised layers
-    norm_layers scalar split Attention Coarsened Entry Mean Residual Shortcut Tokens Unit Widen
+    norm_layers scalar split Attention Coarsened Entry Mean Residual Shortcut Squeeze Tokens Unit
+    Widen
     AdaptiveFlow Elementwise ValueError int float count index into stride shortcut c_new
     per_step exponential Geometric Learned Ramp Uniform math
 """
@@ -31,13 +32,14 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors begin channels collect collected compiled conditions context drift encode energy
-    evolve evolve_exactly exact field frequency_bound give_up_reversing given initial inverse
-    inverse_exactly learned memory moving no_inverse norm not_undone note_drift obstacle operators
-    readout refine relabel replica_pools require_inverse require_refinable retreat reversible shared
-    shears slots smoothness space spec spectrum stability stability_limit states step_bytes steps
-    stochastic time_before timed times trajectory undoes unrefinable varying view warns_of_drift
-    width
+    advance anchors begin channels collect collected compiled conditions context drift encode
+    energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
+    give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory
+    moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
+    replica_pools require_density require_inverse require_refinable retreat reversible shared
+    shears slots smoothness space spec spectrum stability stability_limit states step_bytes
+    steps stochastic stretches time_before timed times trajectory undoes unrefinable varying view
+    warns_of_drift width
 """
 _ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
@@ -76,7 +78,7 @@ class Names:
         key = (space, name)
         if key not in self._names:
             candidate = wanted or name
-            if candidate.startswith(("rate_", "stage_")):
+            if candidate.startswith(("rate_", "stage_", "exponent_")):
                 candidate = f"own_{candidate}"
             while candidate in self._taken:
                 candidate += "_"

@@ -1,6 +1,7 @@
 """One step as methods: `advance` from the author's lines, the others from the shear form."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
@@ -13,6 +14,16 @@ from odenet.model.typed.scheme import Update
 
 Value = tuple[str, int, int]
 TIMES = "times"  # the attribute of odenet.runtime.Flow that holds the time of each step
+Method = tuple[str, list[str], list[str]]  # its name, the slots and the parameters it takes
+
+
+class Stage(NamedTuple):
+    """A method for a formula of the registers."""
+
+    name: str
+    text: str
+    arguments: str
+    lines: list[str]
 
 
 class StepWriter:
@@ -21,7 +32,7 @@ class StepWriter:
     def __init__(self, frame: Frame, derivation: Derivation):
         self.frame = frame
         self.derivation = derivation
-        self.stages: list[tuple[str, list[str]]] = []
+        self.stages: list[Stage] = []
 
     # forward: the author's lines
 
@@ -128,22 +139,19 @@ class StepWriter:
         return self.frame.value(new.name, 0 if kept else new.offset + 1, register.component)
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
-        """`(held - adds - rates) / scale`, with the scale ±1 written out."""
+        """`(held - adds - rates) / (scale * exp(…))`, with the scale ±1 written out."""
         at = printer.constant
         terms = [(self._scalar(c, at), printer(slot, i)) for c, slot in shear.adds]
-        terms += [(self._scalar(c, at), printer.rate(rate, i)) for c, rate in shear.rates]
+        terms += [(self._scalar(c, at), printer(rate, i)) for c, rate in shear.rates]
         products = [_scaled(c, code) for c, code in terms]
+        divisors = [printer(expr.Stretch(node), i) for node in shear.exponents]
         if shear.scale == -1:
-            return _signed_sum([*products, f"-{held}"])
-        text = _signed_sum([held, *(_negated(p) for p in products)])
-        scale = self._scalar(shear.scale, at)
-        if shear.scale == 1:
-            return text
-        return (
-            f"({text}) / {scale.at(PRODUCT + 1)}"
-            if products
-            else f"{text} / {scale.at(PRODUCT + 1)}"
-        )
+            text = _signed_sum([*products, f"-{held}"])
+        else:
+            text = _signed_sum([held, *(_negated(p) for p in products)])
+            divisors += [self._scalar(shear.scale, at)] if shear.scale != 1 else []
+        below = "".join(f" / {divisor.at(PRODUCT + 1)}" for divisor in divisors)
+        return f"({text}){below}" if below and products else text + below
 
     def _scalar(self, value: Coefficient, at: Callable[[str], str]) -> Code:
         return self.frame.scalar(scalar(value), at)
@@ -163,6 +171,10 @@ class StepWriter:
     def _shear(self, shear: Shear, i: int) -> str:
         target = self.frame.value(shear.target.name, shear.target.offset, i)
         parts = [f'"{target}"', self._argued(shear.scale)]
+        if shear.exponents:
+            text = "What a value is multiplied by the exponential of."
+            inside = (self._exponent(node, i, text) for node in shear.exponents)
+            parts.append(f"exponents={_tuple(inside)}")
         if shear.adds:
             adds = (
                 f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
@@ -173,27 +185,39 @@ class StepWriter:
             parts.append(f"terms={_tuple(self._term(c, rate, i) for c, rate in shear.rates)}")
         return f"Shear({', '.join(parts)})"
 
-    def _term(self, coefficient: Coefficient, rate: expr.Rate, i: int) -> str:
+    def _exponent(self, node: expr.Node, i: int, text: str) -> str:
+        method, reads, params = self._stage(node, i, "exponent", text)
+        return f"Term(1.0, self.{method}, {_names(reads)}, {_names(params)})"
+
+    def _term(self, coefficient: Coefficient, rate: expr.Rate | expr.MapCall, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
+        if isinstance(rate, expr.Rate) and self._is_plain(rate, i):
+            method, reads, params = self._plain(rate, i)
+        else:
+            text = "A right-hand side at a value inside the step."
+            method, reads, params = self._stage(rate, i, "stage", text)
+        factor = self._argued(coefficient)
+        return f"Term({factor}, self.{method}, {_names(reads)}, {_names(params)})"
+
+    def _is_plain(self, rate: expr.Rate, i: int) -> bool:
+        """Whether a right-hand side is evaluated at registers, and at the time of the step."""
+        groups = self.frame.model.discretisation.groups
+        state = groups[self.frame.pattern[rate.function].variable][i]
+        timed = self.frame.rate_time(state, rate.function)
+        slots = all(isinstance(argument, Slot) for argument in rate.arguments)
+        return slots and (not timed or rate.time == expr.Time())
+
+    def _plain(self, rate: expr.Rate, i: int) -> Method:
+        """The method of a right-hand side, at values of the registers."""
         frame = self.frame
         pattern = frame.pattern[rate.function]
         state = frame.model.discretisation.groups[pattern.variable][i]
         key = state, rate.function
-        timed = frame.rate_time(*key)
-        params = [*[TIMES] * timed, *(frame.names("spec", n) for n in frame.rate_params(*key))]
-        plain = all(isinstance(argument, Slot) for argument in rate.arguments)
-        plain = plain and (not timed or rate.time == expr.Time())
-        method = frame.rate_name(*key)
-        reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(rate, i)))
-        exogenous = ["u"] if frame.rate_input(*key) else []
-        reads += exogenous
-        if plain:
-            reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)] + exogenous
-        else:
-            method, params = self._stage(rate, i, reads)
-        names = _tuple(f'"{name}"' for name in reads), _tuple(f'"{name}"' for name in params)
-        factor = self._argued(coefficient)
-        return f"Term({factor}, self.{method}, {names[0]}, {names[1]})"
+        reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)]
+        reads += ["u"] if frame.rate_input(*key) else []
+        params = [TIMES] if frame.rate_time(*key) else []
+        params += [frame.names("spec", name) for name in frame.rate_params(*key)]
+        return frame.rate_name(*key), reads, params
 
     def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
         groups = self.frame.model.discretisation.groups
@@ -205,28 +229,34 @@ class StepWriter:
                 return self.frame.value(value.name, value.offset, groups[unknown].index(read))
         raise AssertionError(read)
 
-    def _stage(self, rate: expr.Rate, i: int, reads: list[str]) -> tuple[str, list[str]]:
-        """A method for a right-hand side at a formula of the registers."""
+    def _stage(self, node: expr.Node, i: int, kind: str, text: str) -> Method:
+        """A method for a formula of the registers, one for all that are the same."""
         frame = self.frame
         current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
-        rates = [inner for inner in rate.walk() if isinstance(inner, expr.Rate)]
+        rates = [inner for inner in node.walk() if isinstance(inner, expr.Rate)]
+        reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(node, i)))
+        reads += ["u"] if any(map(self._reads_input, rates)) else []
         used = {name for inner in rates for name in self._learned(inner)}
+        used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
         timed = [inner for inner in rates if self._reads_time(inner)]
-        formulas = [*rate.arguments, *(inner.time for inner in timed if inner.time is not None)]
+        formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
         varying = {name for formula in formulas for name in frame.varying_in(formula)}
         named = [frame.argument(name) for name in frame.varying if name in varying]
         named += [frame.names("spec", name) for name in learned]
-        signature = ", ".join([*reads, *[frame.time] * bool(timed), *named])
+        arguments = ", ".join([*reads, *[frame.time] * bool(timed), *named])
         params = [*[TIMES] * bool(timed), *named]
-        code = _StagePrinter(frame, current).rate(rate, i).text
-        lines = [f"return {code}"]
-        for name, known in self.stages:
-            if known == [signature, *lines]:
-                return name, params
-        name = f"stage_{len(self.stages) + 1}"
-        self.stages.append((name, [signature, *lines]))
-        return name, params
+        lines = [f"return {_StagePrinter(frame, current)(node, i).text}"]
+        for stage in self.stages:
+            if stage.lines == lines and stage.arguments == arguments:
+                return stage.name, reads, params
+        name = f"{kind}_{1 + sum(stage.text == text for stage in self.stages)}"
+        self.stages.append(Stage(name, text, arguments, lines))
+        return name, reads, params
+
+    def _reads_input(self, rate: expr.Rate) -> bool:
+        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
+        return any(self.frame.rate_input(state, rate.function) for state in states)
 
     def _reads_time(self, rate: expr.Rate) -> bool:
         states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
@@ -279,6 +309,10 @@ def _signed_sum(terms: list[str]) -> str:
 def _float(code: Code) -> str:
     """A coefficient as a float literal or a formula."""
     return f"{code.text}.0" if code.text.lstrip("-").isdigit() else code.text
+
+
+def _names(names: Iterable[str]) -> str:
+    return _tuple(f'"{name}"' for name in names)
 
 
 def _tuple(items: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.given import given_layers
 from odenet.runtime.head import Head, TiedHead
 from odenet.runtime.knots import Knotted
-from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Widen
+from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
 from odenet.runtime.operator_norms import operator_norm
 from odenet.runtime.operators import (
     adjoint_conv,
@@ -51,6 +51,7 @@ __all__ = [
     "Residual",
     "Shear",
     "Shortcut",
+    "Squeeze",
     "SwiGLU",
     "Term",
     "TiedHead",

@@ -16,6 +16,7 @@ from odenet.runtime.replay import random_states_preserved
 from odenet.runtime.shear import Registers, Term, coefficients, is_number
 from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
+from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
 from odenet.runtime.weights import Address, DetachedValues, OneStep
 
@@ -83,8 +84,9 @@ class BackwardPass:
             settled = None if drift is None or passed.flow.exact else drift.settle
             constants = self._constants(step)
             pulled = [] if constants.leaves else None
+            rate, exponent = self._rate(step), self._exponent(step)
             shears = passed.shears(step, self._weights)
-            retreat(shears, self._state, self._rate(step), self._grads, settled, pulled)
+            retreat(shears, self._state, rate, self._grads, settled, pulled, exponent)
             if pulled is not None:
                 self._pull_constants(constants, pulled)
             if drift is not None:
@@ -101,21 +103,43 @@ class BackwardPass:
         """
 
         def rate(term: Term, target: str) -> Tensor:
-            detached = self._read_as_recorded(term.params, step)
-            reads = _leaves(self._state.read(slot) for slot in term.reads)
-            with torch.enable_grad():
-                value = term.rate(*reads, *detached.values)
             # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
             cotangent = self._grads.find(target)
             if cotangent is not None and not is_number(term.factor, 1):
                 cotangent = cotangent * term.factor
-            pulled = self._pull([value], [cotangent], reads, detached)
-            for slot, gradient in zip(term.reads, pulled, strict=True):
-                if gradient is not None:
-                    self._grads.increase(slot, gradient, 1.0)
-            return value.detach()
+            return self._evaluate(term, step, cotangent)
 
         return rate
+
+    def _exponent(self, step: int) -> Rate:
+        """The same for what a value is multiplied by the exponential of.
+
+        With y = e^E x the gradient by E is y ȳ, and 1 by the log-determinant at every element.
+        """
+
+        def rate(term: Term, target: str) -> Tensor:
+            stretched, cotangent = self._state.read(target), self._grads.find(target)
+            if cotangent is not None:
+                cotangent = cotangent * stretched
+            by_volume = self._further.get(LOG_DET)
+            if by_volume is not None:
+                everywhere = per_sample(by_volume, stretched)
+                cotangent = everywhere if cotangent is None else cotangent + everywhere
+            return self._evaluate(term, step, cotangent)
+
+        return rate
+
+    def _evaluate(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
+        """The value of a term, its cotangent pulled back to what it reads."""
+        detached = self._read_as_recorded(term.params, step)
+        reads = _leaves(self._state.read(slot) for slot in term.reads)
+        with torch.enable_grad():
+            value = term.rate(*reads, *detached.values)
+        pulled = self._pull([value], [cotangent], reads, detached)
+        for slot, gradient in zip(term.reads, pulled, strict=True):
+            if gradient is not None:
+                self._grads.increase(slot, gradient, 1.0)
+        return value.detach()
 
     def _constants(self, step: int) -> DetachedValues:
         """The constants of a step of those that differ, learned ones as leaves."""
@@ -163,7 +187,7 @@ class BackwardPass:
         for name, value in zip(passed.weights.names, detached.values, strict=True):
             passed.flow.__dict__[name] = OneStep(value)
         with torch.enable_grad():
-            end = passed.flow.advance(passed.as_state(reads), step)
+            end = one_step(passed.flow, passed.as_state(reads), step)
         self._grads.put_all(self._pull(list(end), self._grads.found(), reads, detached))
 
     # both

@@ -28,6 +28,7 @@ class Equations(nn.Module):
     obstacle: str = ""  # why it is not
     given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules from Python
     timed: ClassVar[bool] = False  # some rate reads the time; `field` then takes `since`
+    stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
     unrefinable: ClassVar[str] = ""  # why steps of half the size are those of another equation
     stochastic: ClassVar[bool] = False  # some rate draws random numbers
     stability_limit: ClassVar[float | None] = None  # of h ω
@@ -78,6 +79,10 @@ class Equations(nn.Module):
             return (
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
                 "evaluations have to be by the same code"
+            )
+        if self.stretches:
+            return (
+                f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
             )
         return "" if self.reversible else self._irreversible()
 

@@ -29,9 +29,10 @@ from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node
 from odenet.runtime.varying import Varying
+from odenet.runtime.volume import LOG_DET, Volume
 
 
-class Flow(Varying, Bounded):
+class Flow(Volume, Varying, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -120,6 +121,11 @@ class Flow(Varying, Bounded):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "exact" and value and not self.reversible:
             raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
+        if name == "exact" and value and self.stretches:
+            raise ValueError(
+                "exact arithmetic multiplies by fractions of whole numbers, and "
+                f"{type(self).__name__} multiplies by exponentials of fields"
+            )
         super().__setattr__(name, value)
 
     # The passes over all steps.
@@ -143,6 +149,26 @@ class Flow(Varying, Bounded):
             return ""
         kind = ("vectors", "sequences", "images", "volumes")[space]
         return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
+
+    def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The flow of an input, and the log-determinant of its Jacobian there.
+
+        Args:
+            u: ``(batch, channels, *space)``.
+
+        Returns:
+            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
+            differentiated as ``memory`` says.
+
+        Raises:
+            ValueError: if the flow is not an invertible map of its input.
+        """
+        self.require_density()
+        call = self.view()
+        call.measured = self.stretches
+        out = call.forward(u)
+        log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
+        return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def begin(self, u: Tensor | State) -> State:
         """The state before the first step: that of an input, or the one that is given."""
@@ -322,8 +348,9 @@ class Flow(Varying, Bounded):
         """The attributes that hold stacked parameters, or a module per step."""
         if self.reversible:
             constants = [math.nan] * len(self.varying)  # which no name depends on
-            terms = (term for shear in self.shears(*constants) for term in shear.terms)
-            return tuple(dict.fromkeys((*self.varying, *(n for t in terms for n in t.params))))
+            every = ((*s.exponents, *s.terms) for s in self.shears(*constants))
+            names = (name for terms in every for term in terms for name in term.params)
+            return tuple(dict.fromkeys((*self.varying, *names)))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
         own = (nn.ModuleList, Knotted)
         modules = [n for n, m in self.named_children() if isinstance(m, own)]

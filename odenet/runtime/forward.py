@@ -19,6 +19,7 @@ from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
+from odenet.runtime.volume import collecting, one_step
 from odenet.runtime.watch import warn_of_hooks, watched
 from odenet.runtime.weights import FlowWeights, OneStep
 
@@ -73,7 +74,7 @@ class ForwardPass:
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.
-        eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
+        eager = flow.exact or flow.stochastic or not undo or bool(flow.context) or flow.measured
         self.compiled = (
             flow.compiled if flow.compiled and not eager and self.weights.stateless else None
         )
@@ -118,7 +119,9 @@ class ForwardPass:
             values, _ = self.weights.functional(step, weights, [False] * len(weights))
             state.replace(self.compiled.advance(self.flow, state.tensors(), values))
         elif self.undo:
-            advance(self.shears(step, weights), state, self._rate(state, step, weights))
+            rate = self._rate(state, step, weights)
+            stretched = collecting(self.flow, state) if self.flow.measured else None
+            advance(self.shears(step, weights), state, rate, stretched)
             state.rename(self.flow.relabel)
         else:
             end = self._evaluate(
@@ -142,7 +145,7 @@ class ForwardPass:
         values = self.weights.values(names, step, weights)
         self.flow.__dict__.update(zip(names, map(OneStep, values), strict=True))
         try:
-            return tuple(self.flow.advance(state, step))
+            return tuple(one_step(self.flow, state, step))
         finally:
             for name in names:
                 del self.flow.__dict__[name]

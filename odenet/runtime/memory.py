@@ -20,6 +20,7 @@ from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Coefficient, Shear
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
+from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import FlowWeights
 
@@ -75,7 +76,7 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
         for name in flow.varying:
             view.__dict__[name] = all_values(getattr(flow, name), flow.steps)
     for step in steps:
-        state = view.advance(state, step)
+        state = one_step(view, state, step)
     return state
 
 
@@ -136,6 +137,7 @@ class _OneModule:
     exact = False
     stochastic: ClassVar[bool] = True
     compiled = None
+    measured = False
 
     def __init__(self, module: nn.Module):
         self.module = nn.ModuleList([module])

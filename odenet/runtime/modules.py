@@ -33,6 +33,44 @@ class Widen(nn.Module):
         return str(self.channels)
 
 
+class Squeeze(nn.Module):
+    """The points of each square as channels of one point (Dinh et al. 2017, section 3.6).
+
+    Args:
+        side: of the squares; of cubes in volumes.
+    """
+
+    def __init__(self, side: int):
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, c, *space)`` to ``(batch, c * side^axes, *space / side)``.
+
+        Raises:
+            ValueError: if an axis does not divide.
+        """
+        if any(n % self.side for n in x.shape[2:]):
+            raise ValueError(f"{tuple(x.shape[2:])} does not divide into squares of {self.side}")
+        axes = x.ndim - 2
+        squares = [part for n in x.shape[2:] for part in (n // self.side, self.side)]
+        apart = x.reshape(*x.shape[:2], *squares)
+        points, within = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+        return apart.permute(0, 1, *within, *points).flatten(1, 1 + axes)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """What ``forward`` made it of."""
+        axes = y.ndim - 2
+        apart = y.reshape(len(y), -1, *(self.side,) * axes, *y.shape[2:])
+        order = [place for i in range(axes) for place in (2 + axes + i, 2 + i)]
+        space = [n * self.side for n in y.shape[2:]]
+        return apart.permute(0, 1, *order).reshape(len(y), -1, *space)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows between the brackets."""
+        return str(self.side)
+
+
 class Mean(nn.Module):
     """The global average over space, ``(batch, c, *space)`` to ``(batch, c)``."""
 

@@ -25,6 +25,7 @@ class Stepwise(Protocol):
         steps: how many steps.
         anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
         exact: whether steps run in exact arithmetic.
+        measured: whether the log-determinant of what depends on the state is collected.
         context: further inputs that every rate reads.
         collected: further results of right-hand sides, summed by name.
         compiled: one step, compiled, to use for all.
@@ -38,6 +39,7 @@ class Stepwise(Protocol):
     steps: int
     anchors: int
     exact: bool
+    measured: bool
     context: Context
     collected: dict[str, Tensor]
     compiled: Any

@@ -2,10 +2,12 @@
 
 A shear changes one stored value by the others,
 
-    a  <-  α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
+    a  <-  exp(Σ E(b, …)) α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
 
-so that it is undone by subtracting the same terms and dividing by α, whatever F is. A coefficient
-is a number, or where it is learned a tensor without axes.
+so that it is undone by subtracting the same terms and dividing by α and by the exponential, element
+by element, whatever F and E are. A coefficient is a number, or where it is learned a tensor without
+axes. The log-determinant is the sum of log|α| + Σ E over the elements (Dinh, Sohl-Dickstein &
+Bengio 2017, Eq. 6).
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Shear:
-    """target <- scale * target + Σ weight * slot + Σ terms.
+    """target <- exp(Σ exponents) * scale * target + Σ weight * slot + Σ terms.
 
     Attributes:
         target: the slot that changes.
         scale: α.
         adds: pairs (β, slot) of the terms linear in other slots.
         terms: the right-hand sides that are added.
+        exponents: fields, with the factor 1, that the target is multiplied by the exponential of.
 
     Raises:
         ValueError: if the target is read by its own shear, or the scale is zero: such an update
@@ -62,9 +65,11 @@ class Shear:
     scale: Coefficient
     adds: tuple[tuple[Coefficient, str], ...] = ()
     terms: tuple[Term, ...] = ()
+    exponents: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
-        read = {slot for _, slot in self.adds} | {slot for t in self.terms for slot in t.reads}
+        read = {slot for _, slot in self.adds}
+        read |= {slot for term in (*self.terms, *self.exponents) for slot in term.reads}
         if self.target in read:
             raise ValueError(f"the update of {self.target} reads {self.target}: not a shear")
         if is_number(self.scale, 0):
@@ -112,11 +117,17 @@ class Registers:
 
     A tensor that came from outside is left as it is: the first change of a slot makes a new tensor,
     the ones after that reuse it.
+
+    Args:
+        slots: names.
+        tensors: their values.
+        in_place: False makes a new tensor at every change, as autograd needs it.
     """
 
-    def __init__(self, slots: tuple[str, ...], tensors: tuple[Tensor, ...]):
+    def __init__(self, slots: tuple[str, ...], tensors: tuple[Tensor, ...], in_place: bool = True):
         self._values = dict(zip(slots, tensors, strict=True))
         self._owned: set[str] = set()
+        self._in_place = in_place
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The values in the order of the slots, as floating-point tensors."""
@@ -151,6 +162,22 @@ class Registers:
         """Does slot /= factor, which undoes ``multiply``."""
         if is_number(factor, 1):
             return
+        if slot in self._owned:
+            self._values[slot].div_(factor)
+        else:
+            self._set(slot, self._values[slot] / factor)
+
+    def stretch(self, slot: str, exponent: Tensor) -> None:
+        """Does slot *= exp(exponent), element by element."""
+        factor = torch.exp(exponent.to(self._values[slot].dtype))
+        if slot in self._owned:
+            self._values[slot].mul_(factor)
+        else:
+            self._set(slot, self._values[slot] * factor)
+
+    def shrink(self, slot: str, exponent: Tensor) -> None:
+        """Does slot /= exp(exponent), which undoes ``stretch``."""
+        factor = torch.exp(exponent.to(self._values[slot].dtype))
         if slot in self._owned:
             self._values[slot].div_(factor)
         else:
@@ -210,4 +237,5 @@ class Registers:
 
     def _set(self, slot: str, value: Tensor) -> None:
         self._values[slot] = value
-        self._owned.add(slot)
+        if self._in_place:
+            self._owned.add(slot)

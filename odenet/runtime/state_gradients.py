@@ -61,6 +61,11 @@ class StateGradients(Registers):
         if slot in self._values:
             super().multiply(slot, factor)
 
+    def stretch(self, slot: str, exponent: Tensor) -> None:
+        """Does slot *= exp(exponent), element by element."""
+        if slot in self._values:
+            super().stretch(slot, exponent)
+
     def rename(self, names: dict[str, str]) -> None:
         """The gradient by slot a becomes that by slot names[a]."""
         if names:

@@ -11,10 +11,27 @@ from odenet.runtime.shear import Coefficient, Registers, Shear, Term
 Rate = Callable[[Term, str], Tensor]  # a term's right-hand side; the slot it is added to
 
 
-def advance(shears: tuple[Shear, ...], state: Registers, rate: Rate) -> None:
-    """One step, shear by shear."""
+def advance(
+    shears: tuple[Shear, ...],
+    state: Registers,
+    rate: Rate,
+    stretched: Callable[[str, Tensor], None] | None = None,
+) -> None:
+    """One step, shear by shear.
+
+    Args:
+        shears: the step.
+        state: before it; becomes the state after it.
+        rate: evaluates a right-hand side.
+        stretched: told which slot was multiplied by the exponential of what.
+    """
     for shear in shears:
         state.multiply(shear.target, shear.scale)
+        for term in shear.exponents:
+            exponent = rate(term, shear.target)
+            state.stretch(shear.target, exponent)
+            if stretched is not None:
+                stretched(shear.target, exponent)
         for weight, slot in shear.adds:
             state.mix(shear.target, weight, slot)
         for term in shear.terms:
@@ -28,12 +45,13 @@ def retreat(
     grads: Registers | None = None,
     settled: Callable[[str], None] | None = None,
     pulled: list[Tensor | None] | None = None,
+    exponent: Rate | None = None,
 ) -> None:
     """One step undone, and with ``grads`` its gradients pulled back.
 
-    A shear is y = s y + Σ w z + Σ c F(x), where neither the z nor the x hold y. So its inverse
-    subtracts in reverse order and divides by s, and its transpose leaves ȳ to the sums until the
-    end: z̄ += w ȳ, x̄ += c (∂F/∂x)ᵀ ȳ, then ȳ = s ȳ.
+    A shear is y = e^E(x) s y + Σ w z + Σ c F(x), where neither the z nor the x hold y. So its
+    inverse subtracts in reverse order and divides by the factors, and its transpose leaves ȳ to the
+    sums until the end: z̄ += w ȳ, x̄ += c (∂F/∂x)ᵀ ȳ, x̄ += (∂E/∂x)ᵀ (e^E s y ȳ), then ȳ = e^E s ȳ.
 
     Args:
         shears: the step.
@@ -44,6 +62,7 @@ def retreat(
         settled: called with each slot as soon as it has its value from before the step.
         pulled: takes, with ``grads``, the gradients by the ``coefficients``, in their order; None
             for those that are numbers, and where nothing depends on one.
+        exponent: does as ``rate`` does, for an exponent; the target is what it has stretched.
     """
     earliest = _earliest(shears)
     if settled:
@@ -64,6 +83,12 @@ def retreat(
             state.mix(shear.target, -weight, slot)
             if grads is not None:
                 grads.mix(slot, weight, shear.target)
+        for term in reversed(shear.exponents):
+            value = (exponent or rate)(term, shear.target)
+            state.shrink(shear.target, value)
+            if grads is not None:
+                grads.stretch(shear.target, value)
+            del value
         state.divide(shear.target, shear.scale)
         if pulled is not None:
             value = state.read(shear.target)

@@ -12,7 +12,7 @@ from odenet.diagnostics import Diagnostic, Span, SpecError
 from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
-from odenet.training.augment import misfit
+from odenet.training.augment import misfit, standardised_over
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
 from odenet.training.text_agreement import require_text
@@ -42,10 +42,24 @@ def agreed(program: Program, data: DataSet) -> DataSet:
         case "numbers":
             data = _numbers(program, data)
             wanted, what = _of_label(data), "a number for each of a label"
-        case "tokens" | "none":
+        case "tokens":
+            return data
+        case "none":
+            _require_whole(program)
             return data
     _require_output(program, data, wanted, what)
     return data
+
+
+def _require_whole(program: Program) -> None:
+    """Refuse to take out of each picture, by itself, what its likelihood depends on."""
+    for call in program.recipe.augment:
+        if standardised_over([call]) == "image":
+            message = (
+                f"{program.recipe.loss} needs pictures that can be told from what the net gets"
+            )
+            help_ = "write `standardise(data)`, or leave it out"
+            raise SpecError([Diagnostic(message, call.span, help=help_)])
 
 
 def widened(program: Program, data: DataSet) -> str:

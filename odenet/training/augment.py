@@ -171,6 +171,21 @@ class Transforms:
         """The same with other statistics, each (C, 1, 1)."""
         return replace(self, mean=mean, deviation=deviation)
 
+    @property
+    def grain(self) -> tuple[float, ...]:
+        """The distance of neighbouring values of pixels, per channel, as the network gets them."""
+        return tuple((1 / (255 * self.deviation.flatten().double())).tolist())
+
+    def undone(self, values: Tensor) -> Tensor:
+        """Pixels as data sets store them, from what the network takes, (B, *shape).
+
+        They are rounded down, since each is spread up to the next one; what is out of their range
+        becomes the nearest.
+        """
+        pictures = values if values.dim() > 2 else values.view(len(values), len(self.grain), -1, 1)
+        pixels = (pictures * self.deviation + self.mean) * 255
+        return pixels.floor().clamp(0, 255).to(torch.uint8).view_as(values)
+
     def to(self, device: torch.device) -> "Transforms":
         """The same with its statistics on a device."""
         return self.with_statistics(self.mean.to(device), self.deviation.to(device))

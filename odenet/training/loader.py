@@ -1,5 +1,6 @@
 """Batches of an epoch, on the training device."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
@@ -229,6 +231,12 @@ class Data(pl.LightningDataModule):
         self.recipe = recipe
         self.labels = data.labels_of(train, recipe)
         self.transforms = transforms or build_transforms(train, shape, recipe.augment, data.scaled)
+        if loss_kind(recipe.loss).needs_density:
+            real = self.stored_as != "uint8"
+            if real:  # the likelihood is that of the numbers as they are
+                self.transforms = self.transforms.standardising_by([0.0], [1.0])
+            grain = () if real else self.transforms.grain
+            self.labels = replace(self.labels, numbers=math.prod(shape), grain=grain)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 

@@ -74,6 +74,9 @@ class Labels:
         counts: of the training samples, or places, of each class, for a loss that weighs them.
         mean: of numbers, per channel, on the training split; empty: taken as they are.
         deviation: likewise.
+        numbers: how many a sample has, where it is what the loss is about.
+        grain: likewise the distance of neighbouring values of pixels, per channel, as the network
+            takes them; empty for real numbers.
         bytes_per_token: of a text.
     """
 
@@ -82,6 +85,8 @@ class Labels:
     counts: Sequence[int] = ()
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
+    numbers: int = 0
+    grain: Sequence[float] = ()
     bytes_per_token: float = 1.0
 
 

@@ -15,6 +15,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.files import write_text
 from odenet.model.tables.losses import LossKind
+from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
 from odenet.training.errors import TrainingError
 from odenet.training.losses import Objective
@@ -22,6 +23,7 @@ from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
+from odenet.training.samples import Labels
 
 BATCH = 256  # samples predicted at a time
 HOLDS = 0.5  # the probability above which a class is said to hold
@@ -155,14 +157,20 @@ class TrainedNetwork(nn.Module):
             (B, *shape), in the precision of the network, standardised as in training; tokens as
             they are.
         """
-        transforms = self._preprocess.with_statistics(self.mean, self.deviation)
         first = next(self.network.parameters(), self.mean)
         if inputs.dtype == torch.int64:
             return inputs.to(first.device)
-        return transforms(inputs.to(first.device)).to(first.dtype)
+        return self.transforms(inputs.to(first.device)).to(first.dtype)
+
+    @property
+    def transforms(self) -> Transforms:
+        """What it is preprocessed by, where the network is."""
+        return self._preprocess.with_statistics(self.mean, self.deviation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of classes, (B, classes, …), or numbers in the unit of the labels."""
+        """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
+        if self.objective.kind.needs_density:
+            return self.network(self.preprocess(inputs))
         answer = self.objective.answer(self.network, self.preprocess(inputs))
         numbers = self.objective.kind.labels == "numbers"
         return self.objective.prediction(answer) if numbers else answer
@@ -184,6 +192,7 @@ class TrainedRun:
         model: the network together with its preprocessing, in evaluation mode.
         classes: the names of the classes, in the order of the network's outputs; none of numbers.
         shape: of one sample, as the network takes it.
+        labels: what the labels of its data are.
         samples: what samples are stored as: uint8, as pictures are, or float32.
     """
 
@@ -192,6 +201,7 @@ class TrainedRun:
     model: TrainedNetwork
     classes: tuple[str, ...]
     shape: tuple[int, ...]
+    labels: Labels
     samples: str = "uint8"
 
     @property
@@ -218,10 +228,61 @@ class TrainedRun:
         Raises:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
         """
+        if self.loss.needs_density:
+            raise TrainingError(
+                f"the network of {self.folder} is a density, and predicts nothing of a sample",
+                "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
+            )
         batches = self._in_batches(inputs)
         with torch.no_grad():
             found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
         return self._predictions(found)
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """New samples of the density that the network is.
+
+        Args:
+            n: how many.
+            seed: of the random numbers, the same samples for the same seed; by default torch's own.
+
+        Returns:
+            As data sets store samples, (n, *shape): float32 points, or uint8 pixels.
+
+        Raises:
+            TrainingError: the network was not trained with `loss = likelihood`.
+        """
+        self._require_density()
+        numbers = None if seed is None else torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            first = next(self.network.parameters(), self.model.mean)
+            shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
+            normal = torch.randn(n, *shape, generator=numbers).to(first)
+            batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
+        values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
+        return (self.model.transforms.undone(values) if self.labels.grain else values).cpu()
+
+    def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
+        """How probable the density that the network is finds samples, in nats, (B,).
+
+        Args:
+            inputs: as `predict` takes them.
+
+        Raises:
+            TrainingError: as those of `sample` and `predict`.
+        """
+        self._require_density()
+        with torch.no_grad():
+            found = [
+                self.model.predict(self._stored(batch)).cpu() for batch in self._in_batches(inputs)
+            ]
+        return torch.cat(found) if found else torch.zeros(0)
+
+    def _require_density(self) -> None:
+        if not self.loss.needs_density:
+            raise TrainingError(
+                f"the network of {self.folder} is not a density",
+                "train it with a line `loss = likelihood`",
+            )
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:
         """What the network says of the files that can be read.
@@ -312,4 +373,5 @@ def load_run(
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
     samples = record.samples or ("uint8" if len(shape) == 3 else "float32")
-    return TrainedRun(Path(run), program, model, tuple(record.classes), shape, samples)
+    classes = tuple(record.classes)
+    return TrainedRun(Path(run), program, model, classes, shape, record.described, samples)

@@ -17,6 +17,7 @@ ARGUMENTS = {
     "attention": "(2)",
     "pool": "(2)",
     "maxpool": "(2)",
+    "squeeze": "(2)",
     "widen": "(7)",
     "dropout": "(0.5)",
     "leaky_relu": "(0.1)",

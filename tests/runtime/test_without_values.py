@@ -42,6 +42,8 @@ def network(name, mode, device):
     with torch.device(device):
         built = program(name).network().train()
         u = torch.randn(2, *program(name).input_shape)
+        if program(name).vocabulary is not None:
+            u = torch.zeros(2, *program(name).input_shape, dtype=torch.long)
     for flow in (m for m in built.modules() if isinstance(m, Flow)):
         if not flow.reversible and mode in ("reversible", "budget"):
             pytest.skip("its scheme has no inverse")

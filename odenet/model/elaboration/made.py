@@ -171,7 +171,7 @@ class Maker:
         """The scheme of a text that was made."""
         report = Report()
         (block,) = parse(Source(shown, text), report).of(tree.Scheme)
-        scheme = elaborate_scheme(block, report)
+        scheme = elaborate_scheme(block, report, self.scope.maps)
         if scheme is None:
             wrong = report.diagnostics[0].message
             self.report.reject(f"these schemes do not go together: {wrong}", node.span)

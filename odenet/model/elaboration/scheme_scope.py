@@ -32,10 +32,12 @@ class SchemeScope:
         broken: names with an error that has been reported.
         inside_start: whether a start line is being read.
         current: what the line being read computes.
+        maps: of the file, which lines may read.
     """
 
-    def __init__(self, block: tree.Scheme, report: Report):
+    def __init__(self, block: tree.Scheme, report: Report, maps: Collection[str] = ()):
         self.block = block
+        self.maps = maps
         self.report = report
         self.elaborator = Elaborator(self, report)
         self.before = report.errors
@@ -74,9 +76,18 @@ class SchemeScope:
             return expr.Stage(node.id, span=node.span)
         if node.id in self.functions:
             return self._rate(self.functions[node.id], node)
-        return Function("exp", "exp(-γ h)", self._exp) if node.id == "exp" else None
+        if node.id in self.unknowns:
+            return None
+        if node.id in self.maps:
+            return expr.Map(node.id, span=node.span)
+        if node.id != "exp":
+            return None
+        return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
 
     def _exp(self, arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+        """The exponential of a number, or of a field that a value is multiplied by."""
+        if len(arguments) == 1 and arguments[0].kind is expr.Kind.FIELD and not self.inside_start:
+            return expr.Stretch(arguments[0], span=span)
         if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
             return None
         if self.has_exponential(arguments[0]):

@@ -1,5 +1,7 @@
 """From a `scheme` block to a typed scheme."""
 
+from collections.abc import Collection
+
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.scheme_scope import SchemeScope
@@ -8,10 +10,18 @@ from odenet.model.expressions.numbers import NotANumber, closed, evaluate
 from odenet.model.typed.scheme import Pattern, Scheme, Update
 
 
-def elaborate_scheme(block: tree.Scheme, report: Report) -> Scheme | None:
-    """A typed scheme; None after reporting what is wrong with the block."""
+def elaborate_scheme(
+    block: tree.Scheme, report: Report, maps: Collection[str] = ()
+) -> Scheme | None:
+    """A typed scheme; None after reporting what is wrong with the block.
+
+    Args:
+        block: its text.
+        report: takes what is wrong.
+        maps: of the file that uses it.
+    """
     before = report.errors
-    scheme = SchemeReader(block, report).read()
+    scheme = SchemeReader(block, report, maps).read()
     return scheme if report.errors == before else None
 
 
@@ -175,6 +185,7 @@ class SchemeReader(SchemeScope):
             self._check_target(target)
         value = self.elaborator.field(rule.value)
         self._check_numbers(value)
+        self._check_stretches(value)
         self.current = None
         if isinstance(target, tree.Name):
             self._declare(target)
@@ -182,6 +193,18 @@ class SchemeReader(SchemeScope):
             return Update(expr.Stage(target.id, span=target.span), value, rule.span)
         self.computed.add(target.name.id)
         return Update(expr.Slot(target.name.id, 1, span=target.span), value, rule.span)
+
+    def _check_stretches(self, value: expr.Node) -> None:
+        """The exponential of a field is a factor of something else; raises Rejected."""
+        for node in (value, *value.children()):
+            if isinstance(node, expr.Stretch) and not isinstance(value, expr.Hadamard):
+                self._error("the exponential of a field multiplies a value",
+                            node.span or self.block.span,
+                            "write what it multiplies: `exp(s(Z[n])) * Y[n]`")  # fmt: skip
+                raise Rejected
+        for node in value.children():
+            for inner in node.children() if isinstance(node, expr.Stretch) else (node,):
+                self._check_stretches(inner)
 
     def _check_target(self, target: tree.Indexed) -> None:
         """A line computes `Y[n+1]`, once."""

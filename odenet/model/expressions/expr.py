@@ -310,6 +310,13 @@ class Slot(Field):
 
 
 @dataclass(frozen=True)
+class Stretch(Field):
+    """`exp(s(Z[n]))`: what multiplies a value element by element, and is never zero."""
+
+    operand: Node
+
+
+@dataclass(frozen=True)
 class Stage(Field):
     """A value inside one step."""
 

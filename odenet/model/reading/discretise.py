@@ -57,6 +57,7 @@ def read_discretisation(
         return None
     if dynamics is None:
         return None
+    declared.scope.used |= set(scheme.maps)
     scheme = replace(scheme, starts=starts)
     fitted = fit(scheme, dynamics, line.scheme.span)
     if isinstance(fitted, Diagnostic):

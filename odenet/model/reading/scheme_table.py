@@ -16,7 +16,7 @@ class SchemeTable:
     """Finds schemes by name, and makes those that are made of others.
 
     Args:
-        files: those that define schemes.
+        files: those that define schemes, the spec's own last; schemes may read its maps.
         scope: the names of the spec.
         invert: the inverse of a scheme.
         report: takes what is wrong.
@@ -27,6 +27,7 @@ class SchemeTable:
     ):
         self.scope = scope
         self.invert = invert
+        self.maps = {statement.name.id for statement in files[-1].of(tree.Map)}
         self.report = report
         self._known: dict[str, Scheme | None] = {}
         self._made: dict[str, tree.MadeScheme] = {}
@@ -46,7 +47,10 @@ class SchemeTable:
             if isinstance(block, tree.MadeScheme):
                 self._made[block.name.id] = block
             else:
-                self._known[block.name.id] = elaborate_scheme(block, self.report)
+                scheme = elaborate_scheme(block, self.report, self.maps)
+                self._known[block.name.id] = scheme
+                if scheme is None:  # it may read any of them
+                    self.scope.used |= self.maps
 
     def _check_name(self, name: tree.Name) -> None:
         if name.id in MAKERS:
@@ -87,7 +91,8 @@ class SchemeTable:
     def made(self, node: tree.Value) -> Scheme:
         """A scheme that is made where it is used; raises Rejected."""
         name = tree.Name("this", "this", span=node.span)
-        scope = SchemeScope(tree.Scheme(name, None, (), span=node.span), self.report)
+        block = tree.Scheme(name, None, (), span=node.span)
+        scope = SchemeScope(block, self.report, self.maps)
         return Maker(self.find, self.invert, scope, self.report).scheme(node)
 
     def _make(self, statement: tree.MadeScheme) -> None:
@@ -97,7 +102,7 @@ class SchemeTable:
             message = f"the scheme `{name.spelling}` is made of itself"
             self.report.reject(message, name.span, help="name another scheme in it")
         self._being_made.append(name.id)
-        scope = SchemeReader(statement.block, self.report)
+        scope = SchemeReader(statement.block, self.report, self.maps)
         before = self.report.errors
         try:
             constants = dict(scope.read_constants())

@@ -95,6 +95,7 @@ class LayerKind:
         reads_numbers: whether it takes the numbers of tokens, and not channels.
         scores: whether it gives a score for each token of the vocabulary.
         tied: whether it shares the weights of the layer that reads token numbers.
+        invertible: whether its torch module has an `inverse`, and keeps volume.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
@@ -114,4 +115,5 @@ class LayerKind:
     reads_numbers: bool = False
     scores: bool = False
     tied: Callable[[Arguments], bool] = lambda arguments: False
+    invertible: bool = False
     imports: tuple[str, ...] = ()

@@ -88,6 +88,15 @@ def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
     return rule
 
 
+def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:
+    _with_space("squeeze", shape)
+    side = arguments["s"]
+    if any(n % side for n in shape.space):
+        raise LayerError(f"squeeze({side}) does not divide {shape} into whole squares")
+    squares = tuple(n // side for n in shape.space)
+    return Shape(shape.channels * side ** len(shape.space), squares)
+
+
 def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
     wanted = arguments["C"]
     if wanted.multiple or shape.channels.constant > wanted.constant:
@@ -272,6 +281,15 @@ ROWS = (
         _pool_code("MaxPool"),
         _pool_shape("maxpool"),
         in_map=False,
+    ),
+    LayerKind(
+        "squeeze",
+        "the points of each square of side s as channels of one point; nothing is lost",
+        {"s": _SIZE},
+        lambda layer, _: f"Squeeze({layer.arguments['s']})",
+        _squeeze_shape,
+        in_map=False,
+        invertible=True,
     ),
     LayerKind(
         "widen",

@@ -51,6 +51,7 @@ class LossKind:
         metrics: what is measured of a split besides the loss; the first chooses the best epoch.
         of_places: likewise, where every place of a sample has a label of its own; empty if that
             makes no difference.
+        needs_density: whether the net is taken for the density of its input.
         arguments: what it takes, by name, in positional order.
     """
 
@@ -60,6 +61,7 @@ class LossKind:
     labels: LabelKind
     metrics: tuple[str, ...]
     of_places: tuple[str, ...] = ()
+    needs_density: bool = False
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
     def measured(self, places: bool) -> tuple[MetricKind, ...]:
@@ -80,6 +82,7 @@ METRICS = {
         MetricKind(name="r2", words="R²"),
         MetricKind(name="bits_per_byte", words="bits per byte", form="{:.3f}", best="min"),
         MetricKind(name="perplexity", words="perplexity", form="{:.2f}", best="min"),
+        MetricKind(name="bits_per_dim", words="bits per dimension", best="min"),
     )
 }
 
@@ -140,6 +143,14 @@ ROWS = (
         source="odenet.training.language:NextToken",
         labels="tokens",
         metrics=("bits_per_byte", "perplexity"),
+    ),
+    LossKind(
+        name="likelihood",
+        meaning="samples without labels: how improbable an invertible net finds them, in nats",
+        source="odenet.training.likelihood:Likelihood",
+        labels="none",
+        metrics=("bits_per_dim",),
+        needs_density=True,
     ),
 )
 

@@ -95,22 +95,29 @@ def _name(scheme: Scheme, leaf: Node) -> str:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    """The values and right-hand sides that a line adds, without what is inside the latter."""
+    """The values and right-hand sides that a line adds, without what is inside the latter.
+
+    What an exponential reads is not added, only the value that it multiplies.
+    """
     if isinstance(node, expr.Slot | expr.Stage | expr.Rate):
         yield node
-    else:
+    elif not isinstance(node, expr.Stretch):
         for child in node.children():
             yield from _leaves(child)
 
 
 def _sums(scheme: Scheme, owners: Mapping[str, str]) -> Iterator[tuple[Span | None, str, Node]]:
-    """What is added, each with its line and the unknown whose states it is added to."""
+    """What is added, or multiplies by its exponential, with its line and what it is added to."""
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
     lines += [(value.span, slot.name, value) for slot, value in scheme.starts]
     for place, target, value in lines:
         for leaf in _leaves(value):
             if target in owners and _name(scheme, leaf) in owners:
                 yield place, owners[target], leaf
+        for factor in (node for node in value.walk() if isinstance(node, expr.Stretch)):
+            for leaf in _leaves(factor.operand):
+                if target in owners and _name(scheme, leaf) in owners:
+                    yield place, owners[target], leaf
     for owner, argument in _arguments(scheme):
         for leaf in _leaves(argument):
             if _name(scheme, leaf) in owners:

@@ -115,6 +115,8 @@ class Notation:
             case expr.Rate(function, arguments, time):
                 when = [] if time is None else [time]
                 return write.call(self.name(function), [*map(self.show, (*arguments, *when))])
+            case expr.Stretch(operand):
+                return write.call(write.word("exp"), [self.show(operand)])
             case expr.Concat(parts):
                 return write.call(write.word("concat"), [*map(self.show, parts)])
             case expr.Exp(exponent):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Constant, Node, Slot, Stage
+from odenet.model.expressions.expr import Constant, MapCall, Node, Slot, Stage, Stretch
 
 # Schemes whose step torchdiffeq can also choose to a tolerance, and its name for each.
 ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
@@ -104,6 +104,21 @@ class Scheme:
     def slots(self) -> tuple[Slot, ...]:
         """The stored values between two steps, unknown by unknown, oldest first."""
         return tuple(Slot(u, k) for u in self.unknowns for k in self.history(u))
+
+    @property
+    def own(self) -> Node | None:
+        """The first `exp(…)` or map of the file in a line: with one the step is not the equations'.
+
+        What is said of a step as a way to solve them is not said then.
+        """
+        nodes = (node for update in self.updates for node in update.value.walk())
+        return next((node for node in nodes if isinstance(node, Stretch | MapCall)), None)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps of the file that its lines read."""
+        calls = (node for update in self.updates for node in update.value.walk())
+        return tuple(dict.fromkeys(c.function.name for c in calls if isinstance(c, MapCall)))
 
     @property
     def uses_step_size(self) -> bool:

@@ -1,0 +1,54 @@
+"""Networks of invertible layers as densities: what they say of samples, and samples of them.
+
+If z = f(x) is normal with mean 0 and variance 1 in every number, x has the log-density
+log N(f(x); 0, 1) + log|det ∂f/∂x| (Dinh et al. 2015, Eq. 3), and is f⁻¹ of such a z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from odenet.runtime.flow import Flow
+from odenet.runtime.modules import Squeeze
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """The log-density of samples under a network of flows and other invertible layers.
+
+    Args:
+        layers: in their order, such as a generated network.
+        x: ``(batch, …)``.
+
+    Returns:
+        In nats, ``(batch,)``.
+
+    Raises:
+        ValueError: if a layer has no log-determinant.
+    """
+    total = x.new_zeros(len(x))
+    for layer in layers:
+        if isinstance(layer, Flow):
+            x, log_det = layer.forward_with_log_det(x)
+            total = total + log_det
+        else:
+            x = _invertible(layer)(x)
+    z = x.flatten(1)
+    return total - z.square().sum(1) / 2 - LOG_TWO_PI * z.shape[1] / 2
+
+
+def inverse(layers: Iterable[nn.Module], z: Tensor) -> Tensor:
+    """The input of a network that gives an output: a sample, if z is normal."""
+    for layer in reversed(list(layers)):
+        z = layer.inverse(z) if isinstance(layer, Flow) else _invertible(layer).inverse(z)
+    return z
+
+
+def _invertible(layer: nn.Module) -> Squeeze:
+    if isinstance(layer, Squeeze):
+        return layer
+    raise ValueError(f"{type(layer).__name__} has no log-determinant")

@@ -1,0 +1,116 @@
+"""By how much a flow changes volume: the log-determinant of its Jacobian, sample by sample.
+
+A shear multiplies each element of its target by α and by e^E and adds what does not read it, so
+that its log-determinant is the sum of log|α| + E over these elements. What depends on the state is
+summed up as the steps go, and differentiated with them; the rest is the same for all samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odenet.runtime.constants import all_values
+from odenet.runtime.equations import Equations
+from odenet.runtime.protocol import State, Stepwise
+from odenet.runtime.shear import Coefficient, Registers, Term, like
+from odenet.runtime.steps import advance
+
+LOG_DET = "log-determinant"  # among the further results of a call
+PROBE = 1e3  # the size of the numbers that are sent through a flow without its steps
+
+
+def per_sample(values: Tensor, tensor: Tensor) -> Tensor:
+    """One value for each sample, at every element of it."""
+    return values.view(-1, *(1,) * (tensor.ndim - 1)).expand_as(tensor)
+
+
+def _log(scale: Coefficient) -> Coefficient:
+    return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
+
+
+def collecting(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None]:
+    """What adds the log-determinant of a multiplication to what a flow has collected."""
+
+    def stretched(slot: str, exponent: Tensor) -> None:
+        stretching = state.read(slot)
+        everywhere = exponent.to(stretching.dtype).expand_as(stretching)
+        flow.collect({LOG_DET: everywhere.flatten(1).sum(1)})
+
+    return stretched
+
+
+def one_step(flow: Stepwise, state: State, step: int) -> State:
+    """One step as plain tensor code; of a flow that is measured by its shears."""
+    if not flow.measured:
+        return flow.advance(state, step)
+    registers = Registers(flow.slots, tuple(state), in_place=False)
+
+    def own(name: str) -> Any:
+        every = getattr(flow, name)
+        return every[step if name in flow.varying or len(every) > 1 else 0]
+
+    def rate(term: Term, target: str) -> Tensor:
+        return term.rate(*map(registers.read, term.reads), *map(own, term.params))
+
+    shears = flow.shears(*map(own, flow.varying))
+    advance(shears, registers, rate, collecting(flow, registers))
+    registers.rename(flow.relabel)
+    return like(state, registers.tensors())
+
+
+class Volume(Equations):
+    """The part of a flow that knows how it changes volume."""
+
+    channels: int
+    steps: int
+    space: int
+    measured: bool = False  # whether a call collects its log-determinant
+
+    def log_scale(self, state: State) -> Tensor | float:
+        """The log-determinant of all steps at a state, without what depends on its values."""
+        sizes = {slot: t[:1].numel() for slot, t in zip(self.slots, state, strict=True)}
+        columns = [all_values(getattr(self, name), self.steps) for name in self.varying]
+        of_steps = [self.shears(*(column[step] for column in columns))
+                    for step in range(self.steps if columns else 1)]  # fmt: skip
+        total = sum(_log(s.scale) * sizes[s.target] for shears in of_steps for s in shears)
+        return total * (1 if columns else self.steps)
+
+    def require_density(self) -> None:
+        """Refuses a flow that is not an invertible map of its input, or not undone.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        name = type(self).__name__
+        if not self.reversible:
+            raise ValueError(f"{name} has no log-determinant: {self.obstacle}")
+        if not self._rearranges():
+            raise ValueError(
+                f"{name} has no log-determinant: its states ({', '.join(self.slots)}) are not the "
+                "elements of its input, each once, or its output is not all of its states"
+            )
+
+    @torch.no_grad()
+    def _rearranges(self) -> bool:
+        """Whether states are the elements of the input, and the output those of the states.
+
+        A learned initial value would need gradients; numbers of all sizes show the other ones.
+        """
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(1, self.channels, *(2,) * self.space, generator=generator) * PROBE
+        known = next((p for p in self.parameters() if p.is_floating_point()), probe)
+        probe = probe.to(known)
+        with torch.enable_grad():
+            state = self.initial(probe)
+            out = self.readout(state)
+        if out.requires_grad or out.shape != probe.shape or not torch.equal(out, probe):
+            return False
+        held = torch.cat([tensor.flatten() for tensor in state])
+        return held.shape == probe.flatten().shape and torch.equal(
+            held.sort().values, probe.flatten().sort().values
+        )

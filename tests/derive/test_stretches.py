@@ -1,0 +1,109 @@
+"""Values multiplied by the exponential of a field that does not read them."""
+
+import pytest
+import sympy
+
+from odenet.confirm.scheme import confirm_derivation
+from odenet.derive import derive
+from odenet.derive.text import notation
+from odenet.diagnostics import Report, Source
+from odenet.language import parse, tree
+from odenet.model.elaboration.schemes import elaborate_scheme
+
+PAIR = "for Y' = F(Z), Z' = G(Y)"
+
+
+def derived(lines, maps=("s", "t")):
+    """What follows from the lines of a scheme in a file with some maps."""
+    report = Report()
+    (block,) = parse(Source("test", f"scheme own {{\n{lines}\n}}\n"), report).of(tree.Scheme)
+    scheme = elaborate_scheme(block, report, maps)
+    report.check()
+    return derive(scheme)
+
+
+def shown(derivation):
+    return [notation(derivation.scheme).equation(line) for line in derivation.inverse]
+
+
+REVERSIBLE = {
+    "affine coupling (Dinh et al. 2017)": (
+        "Y[n+1] = exp(s(Z[n])) * Y[n] + h F(Z[n])\nZ[n+1] = exp(t(Y[n+1])) * Z[n] + h G(Y[n+1])",
+        [
+            "Z[n] = exp(-t(Y[n+1])) * (Z[n+1] - h G(Y[n+1]))",
+            "Y[n] = exp(-s(Z[n])) * (Y[n+1] - h F(Z[n]))",
+        ],
+        ["s(Z[n])", "t(Y[n+1])"],
+    ),
+    "the factor on the outside (Kingma and Dhariwal 2018)": (
+        "Y[n+1] = exp(s(Z[n])) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
+        ["Z[n] = Z[n+1] - h G(Y[n+1])", "Y[n] = Y1 - h F(Z[n])"],
+        ["s(Z[n])"],
+    ),
+    "a factor after the value, with a number": (
+        "Y[n+1] = 3 Y[n] * exp(2 s(Z[n]) - t(Z[n])) + h F(Z[n])\nZ[n+1] = Z[n] + h G(Y[n+1])",
+        ["Z[n] = Z[n+1] - h G(Y[n+1])"],
+        ["2 s(Z[n]) - t(Z[n])"],
+    ),
+    "a map that is added": (
+        "Y[n+1] = Y[n] + s(Z[n]) + h F(Z[n])\nZ[n+1] = exp(Y[n+1]) * Z[n] + h G(Y[n+1])",
+        ["Z[n] = exp(-Y[n+1]) * (Z[n+1] - h G(Y[n+1]))", "Y[n] = Y[n+1] - s(Z[n]) - h F(Z[n])"],
+        ["Y[n+1]"],
+    ),
+    "two factors of a stage": (
+        "A = exp(s(Z[n])) * Y[n]\nB = exp(t(A)) * Z[n] + h G(A)\n"
+        "Y[n+1] = exp(s(B)) * A + h F(B)\nZ[n+1] = B",
+        [],
+        ["s(Z[n])", "t(A)", "s(Z[n+1])"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "inverse", "exponents"), REVERSIBLE.values(), ids=REVERSIBLE)
+def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
+    found = derived(f"{PAIR}\n{lines}")
+    assert found.reversible, found.obstacle
+    assert set(inverse) <= set(shown(found))
+    assert [notation(found.scheme).show(node) for node in found.exponents] == exponents
+    assert all(line.endswith("= 0") for line in found.proof)
+    confirm_derivation(found)
+
+
+def test_nothing_is_said_of_the_equations():
+    found = derived(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
+    assert found.order is None and "exp(s(Z[n])) is not of the equations" in str(found.accuracy)
+    assert found.stability == "exp(s(Z[n])) is not linear, and not of a test equation"
+    assert found.volume is None and not found.volume_preserving
+    assert found.to_json()["log_volume"] == ["s(Z[n])", "t(Y[n+1])"]
+    assert r"volume times $\exp(\textrm{mean of } s\left(Z_{n}\right)" in found.latex()
+
+
+def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
+    half = "exp(h/2 s(Z[n])) * Y[n]"
+    lines = f"A = {half}\nZ[n+1] = Z[n] + h G(A)\nY[n+1] = exp(h/2 s(Z[n+1])) * A"
+    found = derived(f"{PAIR}\n{lines} + 0 F(Z[n])")
+    assert found.symmetric
+    confirm_derivation(found)
+
+
+def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
+    lines = REVERSIBLE["a factor after the value, with a number"][0]
+    found = derived(f"{PAIR}\n{lines}")
+    assert found.scale == sympy.Integer(3)
+    assert "volume     times 3 exp(mean of 2 s(Z[n]) - t(Z[n])) per value and step" in str(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exp(s(Y[n])) * Y[n] + h F(Z[n])",  # what it reads is what it multiplies
+        "exp(s(Z[n])) * Y[n] + exp(t(Z[n])) * Z[n] + h F(Z[n])",  # one part each
+        "Y[n] + exp(s(Z[n])) * h F(Z[n])",
+        "exp(s(Y[n] + Z[n])) * Y[n] + h F(Z[n])",
+    ],
+)
+def test_what_cannot_be_divided_out_has_no_inverse(line):
+    found = derived(f"{PAIR}\nY[n+1] = {line}\nZ[n+1] = Z[n] + h G(Y[n+1])")
+    assert not found.reversible
+    assert "cannot be divided out of Y[n+1]" in str(found.obstacle)
+    assert found.obstacle.span.text.startswith("exp(")

@@ -1,0 +1,175 @@
+"""Densities: `loss = likelihood`, samples of runs, and pictures whose pixels are spread."""
+
+import math
+
+import pytest
+import torch
+
+import odenet
+from odenet.diagnostics import SpecError
+from odenet.training.data import load_data
+from odenet.training.errors import TrainingError
+from odenet.training.likelihood import Likelihood
+from odenet.training.new_task import new_task
+from odenet.training.samples import Labels
+
+POINTS = """state Y, Z
+param P, Q : dense(in = 16, init = zeros)
+param A, B : dense(out = 16)
+map s = dense(16) -> tanh -> dense(c) -> tanh
+Y' = P tanh(A Z)
+Z' = Q tanh(B Y)
+scheme affine {
+    for Y' = F(Z), Z' = G(Y)
+    Y[n+1] = exp(s(Z[n])) * Y[n] + h F(Z[n])
+    Z[n+1] = exp(s(Y[n+1])) * Z[n] + h G(Y[n+1])
+}
+discretise affine(h = 1)
+net = input(2) -> flow(3)
+train { data = moons(400)
+        loss = likelihood
+        epochs = 3
+        batch = 64
+        optimizer = adam(lr = 1e-2) }
+"""
+
+PICTURES = """state Y, Z
+param K, L : conv(3, init = 0.01)
+Y' = K tanh(Z)
+Z' = L tanh(Y)
+discretise verlet(h = 1)
+net = input(1, 8, 8) -> squeeze(2) -> flow(1)
+train { data = digits
+        loss = likelihood
+        epochs = 1
+        fraction = 0.2 }
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A density of points, trained a little."""
+    folder = tmp_path_factory.mktemp("density")
+    (folder / "points.ode").write_text(POINTS, encoding="utf-8")
+    return odenet.train(folder / "points.ode", out=folder / "run")
+
+
+def by_hand(network, x):
+    """The mean negative log-likelihood in float64, by the Jacobian of plain autograd."""
+    found = []
+    for sample in x.double():
+        jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample)
+        z = network(sample[None])[0]
+        log_det = torch.linalg.slogdet(jacobian)[1]
+        normal = 0.5 * z.square().sum() + len(z) / 2 * math.log(2 * math.pi)
+        found.append((normal - log_det).item())
+    return sum(found) / len(found)
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood_of_a_sample(run):
+    loaded = odenet.load_run(run.folder, weights="last")
+    test = load_data(loaded.program.recipe.data, (2,)).test.inputs
+    wanted = by_hand(loaded.network.double(), test)
+    assert abs(run.test_loss - wanted) < 1e-4
+    assert abs(run.metrics["bits_per_dim"] - wanted / (2 * math.log(2))) < 1e-4
+    assert odenet.evaluate(run.folder, weights="last")["loss"] == pytest.approx(run.test_loss)
+
+
+def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
+    task = new_task(odenet.loads(POINTS), Labels(numbers=2), "test").double()
+    x = torch.randn(4, 2, dtype=torch.double)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in task.network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    network = task.network
+    loss = task.objective.trained(task.objective.answer(network, x), torch.zeros(4))
+    found = torch.autograd.grad(loss, [*network.parameters()])
+    network[0].memory = "stored"
+    z = network(x)
+    rows = [torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample,
+                                               create_graph=True) for sample in x]  # fmt: skip
+    log_det = torch.stack([torch.linalg.slogdet(row)[1] for row in rows])
+    plain = (z.square().sum(1) / 2 + math.log(2 * math.pi) - log_det).mean()
+    assert abs(loss - plain) < 1e-12
+    for one, other in zip(found, torch.autograd.grad(plain, [*network.parameters()]), strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_run_gives_samples_of_its_density(run):
+    loaded = odenet.load_run(run.folder)
+    x = loaded.sample(300, seed=1)
+    assert x.shape == (300, 2) and x.dtype == torch.float32
+    assert torch.equal(x, loaded.sample(300, seed=1))
+    assert loaded.sample(0).shape == (0, 2)
+    z = loaded.network(x)
+    assert z.mean(0).abs().max() < 0.2 and (z.std(0) - 1).abs().max() < 0.2
+    far = torch.randn(300, 2) * 10
+    assert loaded.log_likelihood(x).mean() > loaded.log_likelihood(far).mean()
+    with pytest.raises(TrainingError, match="is a density"):
+        loaded.predict(x)
+
+
+def test_pixels_are_spread_to_the_next_one():
+    labels = Labels(numbers=8, grain=(0.5, 0.25))
+    objective = Likelihood(odenet.loads(PICTURES).recipe, labels)
+    seen = []
+
+    network = torch.nn.Sequential(odenet.runtime.Squeeze(1))
+    network[0].register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    x = torch.zeros(3, 2, 2, 2)
+    objective.eval()
+    answer = objective.answer(network, x)
+    again = objective.answer(network, x)
+    assert torch.equal(answer, again)  # measured with the same noise
+    spread = seen[0].flatten(2)
+    for channel, width in enumerate(labels.grain):
+        values = spread[:, channel]
+        assert values.min() >= 0 and values.max() < width and values.std() > width / 8
+    z = seen[0].flatten(1)
+    density = -0.5 * z.square().sum(1) - 4 * math.log(2 * math.pi)
+    assert torch.allclose(answer, density + 4 * math.log(0.5) + 4 * math.log(0.25))
+    objective.train()
+    assert not torch.equal(objective.answer(network, x), objective.answer(network, x))
+
+
+def test_pictures_have_bits_per_dimension(tmp_path):
+    (tmp_path / "pictures.ode").write_text(PICTURES, encoding="utf-8")
+    result = odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
+    assert 0 < result.metrics["bits_per_dim"] < 12
+    assert result.test_loss == pytest.approx(result.metrics["bits_per_dim"] * 64 * math.log(2))
+    loaded = odenet.load_run(tmp_path / "run")
+    pictures = loaded.sample(3, seed=0)
+    assert pictures.shape == (3, 1, 8, 8) and pictures.dtype == torch.uint8
+    assert loaded.log_likelihood(pictures).shape == (3,)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
+def test_arrays_of_numbers_are_taken_as_they_are(tmp_path, shape):
+    text = POINTS.replace("input(2)", f"input({', '.join(map(str, shape))})")
+    if len(shape) == 3:
+        text = text.replace("dense(in = 16,", "conv(3, in = 16,").replace(
+            "dense(out", "conv(3, out"
+        )
+        text = text.replace("dense(16)", "conv(3, 16)").replace("dense(c)", "conv(3, c)")
+    (tmp_path / "numbers.ode").write_text(text, encoding="utf-8")
+    x = 5 + 0.1 * torch.randn(80, *shape, generator=torch.Generator().manual_seed(0))
+    data = (x, torch.zeros(80)), (x[:20], torch.zeros(20))
+    result = odenet.train(tmp_path / "numbers.ode", out=tmp_path / "run", data=data, epochs=1)
+    loaded = odenet.load_run(tmp_path / "run")
+    assert torch.equal(loaded.preprocess(x), x)
+    assert -loaded.log_likelihood(x[:20]).mean().item() == pytest.approx(result.test_loss, rel=1e-4)
+    assert loaded.sample(2, seed=0).dtype == torch.float32
+
+
+def test_pictures_standardised_one_by_one_are_refused(tmp_path):
+    text = PICTURES.replace("epochs = 1", "augment = [standardise(image)]\n        epochs = 1")
+    (tmp_path / "pictures.ode").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match="pictures that can be told"):
+        odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
+
+
+def test_what_is_set_from_outside_is_refused_as_well(tmp_path):
+    with pytest.raises(SpecError, match=r"keeps Y\[n-1\] as well"):
+        odenet.loads("state Y\nparam K : dense\nY' = K tanh(Y)\ndiscretise midpoint(h = 0.1)\n"
+                     "net = input(2) -> flow(2)\n", set={"loss": "likelihood"})  # fmt: skip
