@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,13 @@ class Flow(Volume, Varying, Bounded):
             ValueError: if step sizes are learned.
         """
         return step * self.h if "h" not in self.varying else begins(self.h, step)
+
+    def view(self) -> Self:
+        """As that of all flows; the times are those of this one's steps, whatever h it is given."""
+        twin = super().view()
+        if self.timed and "h" in self.varying:
+            twin.__dict__["time_before"] = self.time_before
+        return twin
 
     @property
     def times(self) -> Tensor:

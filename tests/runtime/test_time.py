@@ -90,6 +90,19 @@ def test_the_time_is_one_more_state_with_slope_one(scheme):
     torch.testing.assert_close(flow(u), augmented(u), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("memory", ["stored", "checkpoint", 1, 2000])
+def test_every_memory_reads_the_times_of_steps_that_differ(memory):
+    text = TWO.format(scheme="verlet").replace("h = 0.2", "h = [0.3, 0.2, 0.1, 0.4, 0.5]")
+    flow, u = built(text, channels=4)
+    found = []
+    for chosen in ("reversible", memory):
+        flow.memory = chosen
+        out = flow(u)
+        found.append([out, *torch.autograd.grad(out.square().sum(), [*flow.parameters()])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("scheme", PAIRS)
 def test_it_is_one_in_each_group_of_states(scheme):
     flow, u = built(TWO.format(scheme=scheme), channels=4)
