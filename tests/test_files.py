@@ -255,6 +255,8 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/training/checkpoints.py": {"torch.save"},
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
+    "odenet/laws.py": {"moving.move"},  # of a ramp
+    "odenet/training/constants.py": {"moving.move"},
 }
 REGISTERS = ("replace", "rename")  # of the runtime have methods of these names
 

@@ -18,7 +18,7 @@ from tests.language.texts import GOOD, SPECS
 TEXTS = {
     path.stem: path.read_text(encoding="utf-8")
     for path in (*SPECS, *GOOD)
-    if path.stem not in ("strange_names", "user_schemes")
+    if path.stem not in ("strange_names", "user_schemes", "constants_by_step")
 }
 WORDS = [
     "h", "self", "torch", "lambda", "x", "F", "dt", "T", "n", "count", "index", "step", "steps",

@@ -15,6 +15,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.multilevel import refine_network, refine_optimizer
 from odenet.training.optim import build_optimizer, decay_groups
+from odenet.training.samples import Labels
 from odenet.training.stopping import Stopped
 from odenet.training.task import Task
 
@@ -84,7 +85,7 @@ def test_learned_constants_are_trained_and_do_not_decay(spec):
     train(path, "run", epochs=1)
     assert weights("run")["network.1.gamma.raw"].std() > 0
     program = odenet.load(path)
-    task = Task(program.network(), program.recipe, 10)
+    task = Task(program.network(), program.recipe, Labels(10))
     decaying, kept = decay_groups(task.network, program.recipe.optimizer)
     raw = task.network[1].gamma.raw
     assert any(p is raw for p in kept["params"])
@@ -96,7 +97,7 @@ def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(spec):
         "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
         "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}}"  # fmt: skip
     program = odenet.load(spec(text.replace("{{", "{").replace("}}", "}")))
-    task = Task(program.network(), program.recipe, 10)
+    task = Task(program.network(), program.recipe, Labels(10))
     optimizer = build_optimizer(task.network, OPTIMIZERS.default("adam"))
     task(torch.randn(4, 1, 8, 8)).square().mean().backward()
     optimizer.step()
@@ -113,7 +114,7 @@ def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
     assert isinstance(constant, LearnedConstant)
     console = Console(record=True, width=500)
     callback, trainer = Constants(console), type("Trainer", (), {"current_epoch": 4})()
-    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, 10)
+    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, Labels(10))
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()
     with torch.no_grad():
