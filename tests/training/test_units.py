@@ -11,6 +11,7 @@ from odenet.training import run
 from odenet.training.flows import flows
 from odenet.training.multilevel import refine_network, refine_optimizer
 from odenet.training.optim import build_optimizer
+from odenet.training.samples import Labels
 from odenet.training.studies import study_run, without_entry
 from odenet.training.task import Task
 
@@ -36,7 +37,7 @@ def stepped(text):
     """A task and an optimizer that has taken a step."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default("adamw"))
-    task = Task(odenet.loads(text).network(), recipe, 10)
+    task = Task(odenet.loads(text).network(), recipe, Labels(10))
     optimizer = build_optimizer(task.network, recipe.optimizer)
     task(torch.randn(8, 1, 8, 8)).square().mean().backward()
     optimizer.step()

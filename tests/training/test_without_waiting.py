@@ -116,7 +116,7 @@ def test_the_processes_that_decode_stay():
     class Here:
         """Gives the process that reads, for every picture."""
 
-        shape = (1,)
+        shape, dtype = (1,), torch.int64
 
         def __getitem__(self, index):
             return torch.tensor([os.getpid()])
@@ -130,7 +130,7 @@ def test_the_processes_that_decode_stay():
 
 def test_a_reader_reads_what_is_asked_for_after_it_was_left_in_the_middle():
     class Numbers:
-        shape = (1,)
+        shape, dtype = (1,), torch.int64
 
         def __getitem__(self, index):
             return torch.tensor([index])
