@@ -1,4 +1,8 @@
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes takes one core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
 import pytest
 from hypothesis import settings
