@@ -21,7 +21,7 @@ ENGINE = shutil.which("pdflatex") or shutil.which("lualatex") or shutil.which("t
 COMMANDS = """
     alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
     upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-    mathrm mathbb operatorname text frac tfrac sqrt surd left right dot ddot top odot cdot quad
+    mathrm textrm exp mathbb operatorname text frac tfrac sqrt surd left right dot ddot top odot cdot quad
     subset infty le ge ne neq succ preceq lambda begin end tanh sin textbackslash
 """.split()
 
