@@ -56,7 +56,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=2, help="Train so many times, from consecutive seeds; gives the mean."),
+        typer.Option(min=2, help="Train with this many consecutive seeds, and give the mean."),
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")

@@ -51,7 +51,7 @@ def sample(
         float, typer.Option(min=0, help="Scores are divided by it; 0 takes the likeliest token.")
     ] = 1.0,
     top: Annotated[
-        int, typer.Option(min=0, help="Draw from so many of the likeliest tokens; 0 for all.")
+        int, typer.Option(min=0, help="Draw from this many of the likeliest tokens; 0 for all.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     last: Last = False,

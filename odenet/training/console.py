@@ -18,10 +18,12 @@ from rich.console import Console
 
 REFRESH = 0.1  # seconds between two updates of the bar
 MOST_LINES = 20  # when the output is a file
+DRIFT = "drifted by"
+UNIMPORTANT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
 FORMS = {
     "test": "{:.2%}",
     "h·ω/limit": "{:.2f}",
-    "drifted by": "{:.0e}",
+    DRIFT: "{:.0e}",
     "samples/s": "{:.0f}",
     "tokens/s": "{:.0f}",
 }
@@ -36,7 +38,8 @@ EXPECTED = (
 
 def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
-    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in metrics.items()}
+    shown = {n: v for n, v in metrics.items() if n != DRIFT or not v < UNIMPORTANT}  # nan is shown
+    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in shown.items()}
 
 
 class ProgressBar(RichProgressBar):

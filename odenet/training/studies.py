@@ -229,7 +229,7 @@ def _study_flow(
             return _measured(task, *batch)
 
     def thinned(count: int) -> float:
-        """Without so many steps."""
+        """The accuracy without a number of steps, drawn at random."""
         kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
         return float(np.mean([measured(order) for order in kept]))
 

@@ -110,12 +110,19 @@ def _renamed(
     numbers: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
     numbers |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
+    def slot(old: Slot) -> Slot:
+        return Slot(renaming.get(old.name, old.name), old.offset)
+
+    def stage(old: Stage) -> Stage:
+        return Stage(renaming.get(old.name, old.name))
+
+    def target(old: Slot | Stage) -> Slot | Stage:
+        return slot(old) if isinstance(old, Slot) else stage(old)
+
     def named(node: Node) -> Node:
         match node:
-            case Slot():
-                return Slot(renaming.get(node.name, node.name), node.offset)
-            case Stage():
-                return Stage(renaming.get(node.name, node.name))
+            case Slot() | Stage():
+                return target(node)
             case expr.Rate():
                 return expr.Rate(names.get(node.function, node.function), node.arguments)
             case _:
@@ -130,8 +137,8 @@ def _renamed(
         lets=tuple((renaming.get(n, n), put(v)) for n, v in scheme.lets),
         patterns=first.patterns,
         aux=tuple(renaming.get(n, n) for n in scheme.aux),
-        starts=tuple((named(s), put(v)) for s, v in scheme.starts),  # type: ignore[misc]
-        updates=tuple(Update(named(u.target), put(u.value), u.span) for u in scheme.updates),  # type: ignore[arg-type]
+        starts=tuple((slot(s), put(v)) for s, v in scheme.starts),
+        updates=tuple(Update(target(u.target), put(u.value), u.span) for u in scheme.updates),
         spellings={**scheme.spellings, **first.spellings},
         span=scheme.span,
         text=scheme.text,

@@ -40,7 +40,8 @@ class SchemeText:
 
     def fresh(self, name: str) -> str:
         """A name like this one that is not taken: `k1`, `l1`, `m1`; `Y1`, `Y2`, `Y3`."""
-        stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        stem = name.rstrip("0123456789")
+        number = name[len(stem) :]
         letters = [chr(c) for c in range(ord("k"), ord("q"))] if stem == "k" and number else []
         candidates = [name, *(f"{letter}{number}" for letter in letters)]
         candidates += [f"{stem}{n}" for n in range(1, len(self.taken) + 2)]
