@@ -49,6 +49,7 @@ class Result:
         test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of; None
             in results of versions that did not keep it.
         metrics: likewise every metric of the loss, by name; None where it is not defined.
+        pictures: whether `odenet predict` has an answer: the network says something of a picture.
         tokens_per_second: of a text, through training batches; None for other data.
     """
 
@@ -71,6 +72,7 @@ class Result:
     measure: str = "accuracy"
     last: float | None = None
     best: float | None = None
+    pictures: bool = True
     test_loss: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     tokens_per_second: float | None = None
@@ -131,7 +133,10 @@ def show_result(result: Result, console: Console) -> None:
     if result.tokens_per_second is not None:
         table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
     else:
-        table.add_row("next", Text(f"odenet predict {folder} FILES…"))
+        ask = (
+            f"odenet predict {folder} FILES…" if result.pictures else f'odenet.load_run("{folder}")'
+        )
+        table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     console.print(table)
     show_damaged(result.damaged, console)

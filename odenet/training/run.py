@@ -324,6 +324,7 @@ def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Resul
         measure=measure.name,
         last=values[-1],
         best=best,
+        pictures=len(data.transforms.shape) == 3 and not task.objective.kind.needs_density,
     )
     windows = data.train.inputs
     if isinstance(windows, Windows):

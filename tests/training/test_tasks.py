@@ -280,3 +280,15 @@ def test_a_stopped_run_on_numbers_goes_on_to_the_same_end(tmp_path):
         odenet.resume(first.folder, set={"loss": "mae"}, epochs=5, console=Console(quiet=True))
     record = json.loads((tmp_path / "short" / "run.json").read_text())
     assert record["loss"] == "mse" and record["classes"] == []
+
+
+@pytest.mark.parametrize(("pictures", "said"), [(True, "odenet predict"), (False, "load_run(")])
+def test_what_is_offered_next_is_what_the_network_answers(pictures, said):
+    result = Result(
+        folder="runs/a", watched="test", accuracy=0.5, best_accuracy=0.5, best_epoch=1,
+        test_accuracy=0.5, epochs=1, parameters=1, seconds=1.0, samples_per_second=1.0,
+        pictures=pictures,
+    )  # fmt: skip
+    console = Console(record=True, width=100)
+    show_result(result, console)
+    assert said in console.export_text()
