@@ -18,11 +18,15 @@ def texts() -> set[str]:
     return {name for name in linecache.cache if name.startswith("<odenet Many ")}
 
 
-def test_modules_and_their_texts_do_not_pile_up():
+def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(generated, "_files", {})  # as in a process where nothing is loaded yet:
+    monkeypatch.setattr(generated, "_kept", [generated.FEW])  # tests before this one hold modules
     for number in range(5 * generated.FEW):
         generated.load_generated("Many", SOURCE.format(number))
     few = 2 * generated.FEW + 2
     assert len(loaded()) <= few and len(texts()) <= few
+    generated._let_go()
+    assert not loaded() and not texts()
 
 
 def test_a_module_whose_object_is_used_stays_and_can_be_pickled():
