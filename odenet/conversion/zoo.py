@@ -123,7 +123,7 @@ def _make(name: str, pretrained: bool) -> nn.Module:
 
 def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
     try:
-        import timm  # pyright: ignore[reportMissingImports]
+        import timm
     except ImportError:
         near = difflib.get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm is not installed"

@@ -115,7 +115,7 @@ def load_tokenizer(path: str) -> Any:
         TrainingError: there is no such file, or it is something else.
     """
     require("text", "a tokenizer")
-    from tokenizers import Tokenizer  # pyright: ignore[reportMissingImports]
+    from tokenizers import Tokenizer
 
     try:
         return Tokenizer.from_file(path)
