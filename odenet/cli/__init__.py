@@ -97,7 +97,7 @@ def _run() -> None:
         say(error, err=True)
         sys.exit(1)
     except MissingLibraries as error:
-        say(render(Diagnostic(error.message, help=error.help)), err=True)
+        say(render(Diagnostic("missing-library", error.message, help=error.help)), err=True)
         sys.exit(1)
     except BrokenPipeError:
         _abandon_output()

@@ -116,7 +116,9 @@ def _of_source(source: Source, program) -> ChosenScheme:
     (block,) = blocks
     if block.name.id in library():
         message = f"a scheme `{block.name.spelling}` ships with odenet"
-        raise SpecError([Diagnostic(message, block.name.span, help="choose another name")])
+        raise SpecError(
+            [Diagnostic("name-taken", message, block.name.span, help="choose another name")]
+        )
     scheme = elaborate_scheme(block, report)
     report.check()
     assert scheme is not None, "what is wrong with it was reported"

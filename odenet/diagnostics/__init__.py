@@ -1,5 +1,6 @@
 """What is said to the user about a file: spans, diagnostics, the code frame, did-you-mean."""
 
+from odenet.diagnostics.codes import CODES, Code
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.printable import printable, printable_lines
@@ -7,7 +8,17 @@ from odenet.diagnostics.report import Rejected, Report, SpecError, nearest, sugg
 from odenet.diagnostics.source import Source, Span
 
 __all__ = [
-    "Diagnostic", "Rejected", "Report", "Source", "Span", "SpecError", "nearest", "printable",
+    "CODES",
+    "Code",
+    "Diagnostic",
+    "Rejected",
+    "Report",
+    "Source",
+    "Span",
+    "SpecError",
+    "nearest",
+    "printable",
     "printable_lines",
-    "render", "suggest",
-]  # fmt: skip
+    "render",
+    "suggest",
+]

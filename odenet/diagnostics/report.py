@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import NoReturn
 
+from odenet.diagnostics.codes import Code
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
@@ -71,13 +72,17 @@ class Report:
         if self._errors >= MOST_ERRORS:
             self.fail()
 
-    def error(self, message: str, span: Span | None, label: str = "", help: str = "") -> None:
+    def error(
+        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+    ) -> None:
         """Keep an error and go on."""
-        self.add(Diagnostic(message, span, label, help))
+        self.add(Diagnostic(code, message, span, label, help))
 
-    def reject(self, message: str, span: Span | None, label: str = "", help: str = "") -> NoReturn:
+    def reject(
+        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+    ) -> NoReturn:
         """Keep an error and give up the part of the file that has it; raises Rejected."""
-        self.error(message, span, label, help)
+        self.error(code, message, span, label, help)
         raise Rejected
 
     def fail(self) -> NoReturn:

@@ -1,12 +1,16 @@
 """Syntax errors in the language's own words.
 
-Each function gives a message and a help text. `WORDS` names every terminal of grammar.lark, so
-that no name of the parser's ever reaches a user.
+Each function gives a code, a message and a help text. `WORDS` names every terminal of
+grammar.lark, so that no name of the parser's ever reaches a user.
 """
 
 import unicodedata
 
 from lark import Token
+
+from odenet.diagnostics import Code
+
+Said = tuple[Code, str, str]
 
 WORDS = {
     "NAME": "a name",
@@ -73,21 +77,25 @@ def shown(token: Token) -> str:
     return word(token.type) if token.type in ("_END", "$END") else f"`{token}`"
 
 
-def stray(piece: Token) -> tuple[str, str]:
+def stray(piece: Token) -> Said:
     """A piece of text that begins with a character the language does not have."""
     char = piece[0]
     if char == '"':
-        return "this text is never closed", 'close it with `"` on the same line'
+        return "unclosed-bracket", "this text is never closed", 'close it with `"` on the same line'
     if char in "“„«”»":
-        return "a text is written in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
+        return (
+            "unknown-character",
+            "a text is written in straight quotes",
+            f'write `"{piece.strip("“„«”»")}"`',
+        )
     foreign = next((c for c in piece if not _known(c)), char)
     if foreign.isalpha() and foreign not in _INSTEAD:
         return _foreign_letter(str(piece), foreign)
     if char == "_":
-        return f"`{piece}` is not a name: a name begins with a letter", ""
+        return "unknown-character", f"`{piece}` is not a name: a name begins with a letter", ""
     name = unicodedata.name(char, f"character number {ord(char)}").lower()
     shown_ = f"`{piece}`" if char.isprintable() else name
-    return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+    return "unknown-character", f"{shown_} has no meaning here", _INSTEAD.get(char, "")
 
 
 def _known(char: str) -> bool:
@@ -98,41 +106,51 @@ def _known(char: str) -> bool:
     return folded.isdigit() or folded.isascii() or "Α" <= folded <= "ω"
 
 
-def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
+def _foreign_letter(piece: str, letter: str) -> Said:
     name = unicodedata.name(letter, f"character number {ord(letter)}").lower()
     if letter in _LATIN:
         latin = "".join(_LATIN.get(c, c) for c in piece)
         return (
+            "unknown-character",
             f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}",
             f"write `{latin}`",
         )
     return (
+        "unknown-character",
         f"`{letter}` ({name}) cannot be part of a name",
         "names are made of the letters A to Z, Greek letters, digits and `_`",
     )
 
 
-def unclosed(bracket: Token) -> tuple[str, str]:
+def unclosed(bracket: Token) -> Said:
     """A bracket without its partner."""
     closing = {"(": ")", "[": "]", "{": "}"}[str(bracket)]
-    return f"this `{bracket}` is never closed", f"close it with `{closing}`"
+    return "unclosed-bracket", f"this `{bracket}` is never closed", f"close it with `{closing}`"
 
 
-def unopened(bracket: Token) -> tuple[str, str]:
+def unopened(bracket: Token) -> Said:
     """A closing bracket too many."""
-    return f"nothing opens this `{bracket}`", "remove it, or open the bracket before it"
+    return (
+        "unclosed-bracket",
+        f"nothing opens this `{bracket}`",
+        "remove it, or open the bracket before it",
+    )
 
 
-def dangling(token: Token) -> tuple[str, str]:
+def dangling(token: Token) -> Said:
     """A line that ends where it cannot, with the next one meant to go on."""
     if str(token) == "->":
-        return "a line cannot end with `->`", "begin the next line with it"
+        return "line-end", "a line cannot end with `->`", "begin the next line with it"
     help_ = "a formula goes on in the next line only inside brackets"
     if str(token) == ",":
         help_ = "a list of names is written on one line"
-    return f"a line cannot end with `{token}`", help_
+    return "line-end", f"a line cannot end with `{token}`", help_
 
 
-def block_without_brace(keyword: Token) -> tuple[str, str]:
+def block_without_brace(keyword: Token) -> Said:
     """The head of a block at the end of its line."""
-    return "`{` is missing at the end of this line", f"a {keyword} is written in `{{ … }}`"
+    return (
+        "line-end",
+        "`{` is missing at the end of this line",
+        f"a {keyword} is written in `{{ … }}`",
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lark import Token
 
-from odenet.diagnostics import suggest
+from odenet.diagnostics import Code, suggest
 from odenet.language.messages import shown, word
 from odenet.language.statements import INNER, TOP
 
@@ -78,13 +78,13 @@ class Mistake:
         return [token.type for token in self.statement[start : start + count]]
 
 
-def explain(mistake: Mistake) -> Finding:
-    """The token to underline, the message and the help for a mistake."""
-    for rule in _RULES:
+def explain(mistake: Mistake) -> tuple[Code, Finding]:
+    """The code of a mistake, with the token to underline, the message and the help."""
+    for code, rule in _RULES:
         found = rule(mistake)
         if found is not None:
-            return found
-    return _general(mistake)
+            return code, found
+    return "syntax", _general(mistake)
 
 
 def _setting(m: Mistake) -> Finding | None:
@@ -244,18 +244,18 @@ def _form(m: Mistake, intro: str) -> str:
     return f"{intro}`{FORMS[m.first.type]}`"
 
 
-_RULES: tuple[Callable[[Mistake], Finding | None], ...] = (
-    _setting,
-    _at_the_start,
-    _assignment,
-    _unknown_statement,
-    _function,
-    _higher_derivative,
-    _doubled_sign,
-    _reserved,
-    _constants_without_brackets,
-    _type_after_equals,
-    _comma,
-    _quoted,
-    _operand,
+_RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
+    ("bad-setting", _setting),
+    ("unknown-statement", _at_the_start),
+    ("unknown-statement", _assignment),
+    ("unknown-statement", _unknown_statement),
+    ("syntax", _function),
+    ("misplaced-derivative", _higher_derivative),
+    ("unknown-character", _doubled_sign),
+    ("reserved-word", _reserved),
+    ("syntax", _constants_without_brackets),
+    ("syntax", _type_after_equals),
+    ("syntax", _comma),
+    ("syntax", _quoted),
+    ("missing-value", _operand),
 )

@@ -50,6 +50,7 @@ def sorted_out(
     unknown = [name for name in keywords if name not in Keywords.__annotations__]
     if unknown:
         raise TrainingError(
+            "bad-option",
             f"there is no option `{unknown[0]}`",
             f"the options are {', '.join(Keywords.__annotations__)}; other keys of the recipe, and "
             "numbers of the spec, go into set={…}",
@@ -70,5 +71,5 @@ def memory_of(given: str | int | None) -> str | int | None:
     size = parse_size(given)
     if size is None:
         help_ = "reversible, stored, checkpoint, or a size such as 500MB or 2GiB"
-        raise TrainingError(f"memory is {given}", help_)
+        raise TrainingError("bad-option", f"memory is {given}", help_)
     return size

@@ -68,7 +68,9 @@ def restored(
                 for numbers in (before, _numbers(program))
             )
             message = f"{folder.path} was trained with {then}, not with {now}"
-        raise TrainingError(message, "leave out the --set, or start a new run") from error
+        raise TrainingError(
+            "not-resumable", message, "leave out the --set, or start a new run"
+        ) from error
 
 
 def _numbers(program: Program) -> dict[str, Any]:
@@ -100,7 +102,9 @@ def require_resumable(
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
     except Mismatch as error:
-        raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
+        raise TrainingError(
+            "not-resumable", f"{path} cannot be resumed from: {error}", HELP
+        ) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -124,6 +128,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             did = {"standardise": "are standardised", "loss": "are measured"}
             what = did.get(name, "are held out")
             raise TrainingError(
+                "not-resumable",
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",
             )
@@ -134,6 +139,7 @@ def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]
     if len(rows) < epoch:
         raise TrainingError(
+            "not-resumable",
             f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
             "take it from a copy of the run",
         )

@@ -85,6 +85,7 @@ def train(
     """
     if not isinstance(spec, str | Path) and (given := keywords.keys() & recipe_keys().keys()):
         raise TrainingError(
+            "bad-option",
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
@@ -184,7 +185,9 @@ def _go_on(
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
-        raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
+        raise TrainingError(
+            "not-resumable", f"{data_set.name} no longer has the classes the run began with"
+        )
     samples = Data(data_set, program.recipe, shape)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer = _trainer(folder, task, options, console)

@@ -44,14 +44,16 @@ def sample(
     trained = load_run(run, weights)
     program = trained.program
     if program.vocabulary is None or not scores_tokens(program.model):
-        raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
+        raise TrainingError(
+            "not-possible", f"{run} is not a language model", "its net begins with tokens(…)"
+        )
     folder = RunFolder(Path(run)).read_record().spec_folder
     coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
-        raise TrainingError(f"the prompt has {why}", "give another --prompt")
+        raise TrainingError("not-possible", f"the prompt has {why}", "give another --prompt")
     draw = torch.Generator().manual_seed(seed)
     window = trained.shape[0]
     added = continued(trained.network, begun, window, temperature, top, draw)

@@ -182,7 +182,7 @@ class Task(pl.LightningModule):
 
     def _collect_measured(self, split: str) -> dict[str, Tensor]:
         if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
-            raise TrainingError(f"no sample of the {split} split could be read")
+            raise TrainingError("unreadable-data", f"no sample of the {split} split could be read")
         return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:
@@ -292,7 +292,7 @@ class Task(pl.LightningModule):
         if margin is not None and not margin <= 1:
             message += f" (h·ω is {margin:.3g} times its limit of stability)"
             causes.insert(0, "shorten h")
-        return TrainingError(message, "; ".join(causes) + self._way_on())
+        return TrainingError("diverged", message, "; ".join(causes) + self._way_on())
 
     def _way_on(self) -> str:
         """How to go on from the last checkpoint, if there is one."""

@@ -111,14 +111,16 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         if row is None:
             known = [kind.form for kind in CLAIMS.values()]
             help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
-            report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
+            report.error(
+                "unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help=help_
+            )
             continue
         number = _positive_integer(call.args) if row.example and not call.kwargs else None
         bare = not call.args and not call.kwargs
         valid = number is not None if row.example else bare
         if not valid:
             help_ = f"write `require {row.form}`"
-            report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
+            report.error("unknown-claim", f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
@@ -138,7 +140,7 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     pipelines = Pipelines(declared.values, shape, report)
     nets = declared.file.of(tree.Net)
     for extra in nets[1:]:
-        report.error("a file has one net", extra.span, help="remove one")
+        report.error("given-twice", "a file has one net", extra.span, help="remove one")
     net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
     axes = flow_axes(net, input_shape)
     space = DEFAULT_SPACE if axes is None else axes
@@ -168,7 +170,7 @@ def _recipe(
     """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
-        report.error("a file has one `train { … }`", extra.span, help="join them")
+        report.error("given-twice", "a file has one `train { … }`", extra.span, help="join them")
     entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
@@ -198,4 +200,6 @@ def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:
-        report.error(f"levels cannot refine the flows: {why}", entry.value_span, help=cure)
+        report.error(
+            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, help=cure
+        )

@@ -21,6 +21,7 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
     for let in file.of(tree.Let):
         if let.name.id not in scope.used:
             yield Diagnostic(
+                "unused-name",
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
                 help="use it, or remove the line",
@@ -30,6 +31,7 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
     if len(sizes) == 3 and sizes[2] in PICTURE_CHANNELS and min(sizes[:2]) > max(PICTURE_CHANNELS):
         height, width, channels = sizes
         yield Diagnostic(
+            "channels-last",
             f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
             file.of(tree.Net)[0].layers.layers[0].span,
             help=f"channels come first: `input({channels}, {height}, {width})`",

@@ -62,7 +62,9 @@ class Settings:
                 message = f"nothing that can be set is called `{shown}`"
             near = suggest(shown, [*names, *known])
             have = ", ".join([*names, *known])
-            self.report.error(message, setting.key.span, help=near or f"this file has {have}")
+            self.report.error(
+                "bad-setting", message, setting.key.span, help=near or f"this file has {have}"
+            )
 
 
 def data_setting(data: str) -> str | dict[str, list[str]]:

@@ -62,7 +62,11 @@ class Subject:
 
     def refuse(self, kind: "ArgumentKind", label: str) -> None:
         """Report a value that is not of its kind or not in its range."""
-        self.report(Diagnostic(f"{self.name} {self.meaning}: {kind.words()}", self.span, label))
+        self.report(
+            Diagnostic(
+                "wrong-argument", f"{self.name} {self.meaning}: {kind.words()}", self.span, label
+            )
+        )
 
 
 class ArgumentKind(Protocol):
@@ -251,7 +255,7 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = suggest(value.name, self.forms)
-            subject.report(Diagnostic(message, value.word or span, near, known))
+            subject.report(Diagnostic("unknown-choice", message, value.word or span, near, known))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -268,14 +272,14 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     if len(call.args) > len(form):
         takes = f"it takes {', '.join(form)}" if form else "it takes none"
         place = call.place(len(form)) or subject.span
-        report(Diagnostic(f"too many arguments for {name}", place, help=takes))
+        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
     for i, key in enumerate(given):
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            report(Diagnostic(message, call.place(i) or subject.span, help=help_))
+            report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help=help_))
             return None
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
     fine = True
@@ -284,7 +288,15 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(Diagnostic(message, places.get(key, subject.span), suggest(key, form), takes))
+            report(
+                Diagnostic(
+                    "unknown-argument",
+                    message,
+                    places.get(key, subject.span),
+                    suggest(key, form),
+                    takes,
+                )
+            )
             fine = False
         else:
             given[key] = value
