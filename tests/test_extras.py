@@ -127,6 +127,7 @@ COMMANDS = [
     ["check", "digits.ode"],
     ["verify", "digits.certificate.json"],
     ["schemes"],
+    ["explain", "unknown-name"],
     ["fmt", "--check", "digits.ode"],
     ["memory", "digits.ode"],
     ["check", "neural_ode.ode"],

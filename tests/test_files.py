@@ -89,7 +89,9 @@ def test_a_device_stays_a_device(tmp_path):
     full = device(tmp_path / "full", 7)
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
-    assert explained(caught).startswith("error[unwritable-file]: this cannot be written: the disk is full")
+    assert explained(caught).startswith(
+        "error[unwritable-file]: this cannot be written: the disk is full"
+    )
     assert str(full) in explained(caught)
 
 

@@ -14,7 +14,17 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
+from odenet.cli import (
+    benching,
+    checking,
+    compiling,
+    converting,
+    explaining,
+    memory,
+    training,
+    using,
+    verifying,
+)
 from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
@@ -44,6 +54,7 @@ app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
+app.command("explain")(explaining.explain)
 
 
 def _version(wanted: bool) -> None:

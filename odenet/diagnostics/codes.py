@@ -28,7 +28,7 @@ Code = Literal[
     "unknown-claim", "claim-refuted", "claim-open", "unstable-scheme", "inexact-inverse",
     "not-a-density",
     # training
-    "unknown-key", "recipe-conflict", "cannot-refine", "bad-setting", "bad-option", "preset",
+    "unknown-key", "recipe-conflict", "cannot-refine", "bad-setting", "preset", "bad-option",
     "unreadable-data", "data-misfit", "run-folder", "not-resumable", "not-possible", "diverged",
     # the machine
     "plugin", "missing-library", "no-memory", "unwritable-file",
