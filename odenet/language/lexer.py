@@ -42,7 +42,8 @@ def stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "
 _PIECES = (
     re.compile(r'"[^\n]*'),  # a text without its end
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
-    re.compile(r"\w+"),  # a word with a foreign letter in it
+    re.compile(r"\\[A-Za-z]+"),  # a command of LaTeX
+    re.compile(r"\w[\w\u0307]*"),  # a word with a foreign letter in it
     re.compile(r"(.)\1*", re.DOTALL),  # one sign, or more of the same
 )
 

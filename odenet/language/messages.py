@@ -37,8 +37,28 @@ WORDS = {
     "$END": "the end",
 }
 
+_PRODUCT = "write `*` between fields, and `K Y` for an operator that acts on a field"
+_ABSOLUTE = "an absolute value or a norm has no sign"
+
+# What LaTeX has for signs of the language; Greek letters are names.
+_LATEX = {
+    "top": "write `^T`", "intercal": "write `^T`", "dagger": "write `^T`",
+    "cdot": _PRODUCT, "times": _PRODUCT, "odot": _PRODUCT, "circ": _PRODUCT,
+    "dot": "a derivative is written `Y'`", "partial": "a derivative is written `Y'`",
+    "frac": "write `a / b`", "to": "write `->`", "rightarrow": "write `->`",
+}  # fmt: skip
+
 # Signs of other languages and keyboards, and what is meant by them.
 _INSTEAD = {
+    "−": "write `-`",
+    "–": "write `-`",
+    "·": _PRODUCT,
+    "⋅": _PRODUCT,
+    "∘": _PRODUCT,
+    "∇": "nothing is differentiated: write the right-hand side itself",
+    "∂": "a derivative is written `Y'`",
+    "√": "write `^(1/2)` for numbers",
+    "‖": _ABSOLUTE,
     "²": "write `^2`",
     "³": "write `^3`",
     "⁻": "write `^(-1)`",
@@ -49,7 +69,7 @@ _INSTEAD = {
     "÷": "write `/`",
     "→": "write `->`",
     ">": "layers are joined by `->`",
-    "|": "layers are joined by `->`",
+    "|": f"layers are joined by `->`; {_ABSOLUTE}",
     ";": "a statement ends at the end of its line",
     "’": "write a straight `'`",
     "′": "write a straight `'`",
@@ -58,7 +78,7 @@ _INSTEAD = {
     "@": "an operator is applied by writing it before: `K Y`",
     "%": "a comment begins with `#`",
     "!": "a comment begins with `#`",
-    ".": "a transpose is written `K^T`, and a number has no second point",
+    ".": "a transpose is written `K^T`, a function by its name alone, and a number has one point",
     "\\": "a line continues inside brackets, or where the next begins with `->`",
     "\t": "write spaces",
 }
@@ -88,6 +108,11 @@ def stray(piece: Token) -> Said:
             "a text is written in straight quotes",
             f'write `"{piece.strip("“„«”»")}"`',
         )
+    if char == "\\" and len(piece) > 1:
+        help_ = _LATEX.get(piece[1:], f"write the name alone: `{piece[1:]}`")
+        return "unknown-character", f"`{piece}` is LaTeX", help_
+    if "\u0307" in unicodedata.normalize("NFD", str(piece)):
+        return "unknown-character", f"`{piece}` has a dot", "a derivative is written `Y'`"
     foreign = next((c for c in piece if not _known(c)), char)
     if foreign.isalpha() and foreign not in _INSTEAD:
         return _foreign_letter(str(piece), foreign)

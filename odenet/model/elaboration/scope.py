@@ -5,10 +5,11 @@ from fractions import Fraction
 from itertools import islice
 from typing import NoReturn
 
-from odenet.diagnostics import Code, Rejected, Report, Span, nearest
+from odenet.diagnostics import Code, Rejected, Report, Span, strip_digits, suggest
 from odenet.language import Shapes, canonical, tree
 from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
 from odenet.model.elaboration.meaning import Function
+from odenet.model.elaboration.unknown import in_formula, untransposed
 from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
@@ -319,17 +320,26 @@ class SpecScope:
         self.broken.add(node.id)
         known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
         twin = Shapes(known).twin(node.spelling)
+        self.used |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
         if twin:
             self.used.add(canonical(twin))
             help_ = f"it looks like `{twin}` but is another letter"
-        elif near := nearest(node.spelling, known):
-            self.used.add(canonical(near))
-            help_ = f"did you mean `{near}`?"
+        elif transposed := next(filter(self._is_operator, untransposed(node.spelling)), ""):
+            self.used.add(canonical(transposed))
+            help_ = f"the transpose is written `{transposed}^T`"
+        elif help_ := in_formula(node.spelling, [n.spelling for n in self.declared.values()]):
+            pass
+        elif help_ := suggest(node.spelling, known):
+            self.used.add(canonical(help_.split("`")[1]))
         elif self._reading and self._reading[-1] in self.settings:
             help_ = "give a number, as in --set h=0.05"
         else:
             help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
         self._fail("unknown-name", f"unknown name `{node.spelling}`", node.span, help_)
+
+    def _is_operator(self, spelling: str) -> bool:
+        learned = self.parameters.get(canonical(spelling))
+        return learned is not None and learned.is_operator
 
     def _fail(self, code: Code, message: str, span: Span, help_: str) -> NoReturn:
         self.report.reject(code, message, span, help=help_)

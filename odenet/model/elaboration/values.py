@@ -1,5 +1,6 @@
 """From the syntax of an argument to a plain value: numbers, words, calls, lists, texts."""
 
+import re
 from typing import Any, NoReturn
 
 from odenet.diagnostics import Rejected, Report, suggest
@@ -123,6 +124,14 @@ class Values:
         """Formulas of numbers have no operators: returned as it is."""
         return operator
 
+    @staticmethod
+    def _number_or_path(node: tree.Name) -> str:
+        """What to write for a name that is not a number: `folder(my/pictures)` is a path."""
+        before = node.span.source.text[: node.span.start]
+        after = node.span.source.text[node.span.end :]
+        path = re.search(r"\w[/.]$", before) or re.match(r"[/.][^\W\d]", after)
+        return "a path is written in quotes" if path else "name a number with `let`"
+
     def unknown(self, node: tree.Name) -> NoReturn:
         """A name that is not a number, inside arithmetic."""
         known_wrong = node.id in self.scope.broken | self._unknown
@@ -131,7 +140,7 @@ class Values:
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
             message = f"`{node.spelling}` is not a number"
             self.report.error(
-                "not-a-number", message, node.span, help=help_ or "name a number with `let`"
+                "not-a-number", message, node.span, help=help_ or self._number_or_path(node)
             )
             self._unknown.add(node.id)
         raise Rejected

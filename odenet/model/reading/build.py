@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from odenet.diagnostics import Rejected, Report, suggest
+from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.made import Invert
 from odenet.model.fitting.flows import Flows, FlowShape
@@ -17,6 +17,7 @@ from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -110,7 +111,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         row = CLAIMS.get(call.name)
         if row is None:
             known = [kind.form for kind in CLAIMS.values()]
-            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
+            help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
             report.error(
                 "unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help=help_
             )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from odenet.diagnostics import Diagnostic, Rejected, Report, suggest
+from odenet.diagnostics import Diagnostic, Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.made import split_use
@@ -18,6 +18,7 @@ from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import is_step_constant, read_step_constant
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject
 from odenet.model.typed.components import mixed_groups
 from odenet.model.typed.decay import decays_of
@@ -249,7 +250,7 @@ class _Constants:
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"
-                near = suggest(name, self.form)
+                near = meant("argument", name, self.form)
                 self.report.error("scheme-constant", message, place, near, takes + unused)
             elif name in given:
                 self.report.error(

@@ -5,11 +5,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from odenet.diagnostics import Code, Rejected, Report, suggest
+from odenet.diagnostics import Code, Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
 from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, TOKENS
@@ -125,7 +126,7 @@ class Pipelines:
             self._fail("misplaced-layer", node, f"`{call.name}` can only begin a net", "remove it")
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
-            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
+            help_ = meant("layer", call.name, known) or f"known: {', '.join(known)}"
             self.report.reject(
                 "unknown-layer", f"unknown layer `{call.name}`", call.word, help=help_
             )

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from odenet.diagnostics import Rejected, Report, suggest
+from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.made import MAKERS, Invert, Maker
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import SchemeReader, elaborate_scheme
 from odenet.model.elaboration.scope import SpecScope
+from odenet.model.tables.also_called import meant
 from odenet.model.typed.scheme import Scheme
 
 
@@ -83,7 +84,7 @@ class SchemeTable:
             self.report.reject("composition", message, name.span, help=f"write `{MAKERS[name.id]}`")
         if not self.scope.incomplete:
             known = sorted([*library(), *self._known, *self._made])
-            help_ = suggest(name.id, known)
+            help_ = meant("scheme", name.spelling, known)
             help_ = help_ or f"known: {', '.join(known)}; or write `scheme {name.id} {{ … }}`"
             self.report.error(
                 "unknown-scheme", f"unknown scheme `{name.id}`", name.span, help=help_

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from odenet.diagnostics import Rejected, Report, Source, Span, suggest
+from odenet.diagnostics import Rejected, Report, Source, Span
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.recipe import Entry
 
 # A value of a setting; a mapping is a call, by its name.
@@ -60,7 +61,7 @@ class Settings:
                 message = f"`{shown}` is not a number that can be set"
             else:
                 message = f"nothing that can be set is called `{shown}`"
-            near = suggest(shown, [*names, *known])
+            near = meant("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
             self.report.error(
                 "bad-setting", message, setting.key.span, help=near or f"this file has {have}"

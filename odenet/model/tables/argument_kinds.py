@@ -10,7 +10,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol, TypeGuard
 
-from odenet.diagnostics import Diagnostic, suggest
+from odenet.diagnostics import Diagnostic
+from odenet.model.tables.also_called import meant
 
 SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
 MOST = 10**9  # of anything that is counted
@@ -254,7 +255,7 @@ class Choice:
         if form is None:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
-            near = suggest(value.name, self.forms)
+            near = meant(self.what, value.name, self.forms)
             subject.report(Diagnostic("unknown-choice", message, value.word or span, near, known))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
@@ -293,7 +294,7 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
                     "unknown-argument",
                     message,
                     places.get(key, subject.span),
-                    suggest(key, form),
+                    meant("argument", key, form),
                     takes,
                 )
             )

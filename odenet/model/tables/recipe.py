@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
-from odenet.diagnostics import Diagnostic, suggest
+from odenet.diagnostics import Diagnostic
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import (
     ArgumentKind,
     Call,
@@ -245,7 +246,9 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
             problems.append(
-                Diagnostic("unknown-key", message, entry.key_span, suggest(entry.key, keys), known)
+                Diagnostic(
+                    "unknown-key", message, entry.key_span, meant("key", entry.key, keys), known
+                )
             )
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
