@@ -21,6 +21,7 @@ from odenet.cli import (
     converting,
     explaining,
     memory,
+    starting,
     training,
     using,
     verifying,
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("new")(starting.new)
 app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
 app.command("verify")(verifying.verify)

@@ -51,6 +51,11 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     return set_aside(f"table:{path}", *split_of(f"table:{path}", x.astype(np.float32), y))
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of the columns of a table."""
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of the columns, and the rows."""
     if not path.is_file():
