@@ -127,6 +127,7 @@ COMMANDS = [
     ["check", "digits.ode"],
     ["verify", "digits.certificate.json"],
     ["schemes"],
+    ["new", "mine", "--like", "momentum"],
     ["explain", "unknown-name"],
     ["fmt", "--check", "digits.ode"],
     ["memory", "digits.ode"],

@@ -25,6 +25,16 @@ MAKES = {
 }  # fmt: skip
 
 
+def called(node):
+    """`self.report.error`, of what is called."""
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.Attribute(value, name):
+            return f"{called(value)}.{name}"
+    return ""
+
+
 def made():
     """Each call that makes a diagnostic, with its place, and the names of those who pass codes on."""
     for path in sorted((ROOT / "odenet").rglob("*.py")):
@@ -35,7 +45,7 @@ def made():
             and any(a.annotation and ast.unparse(a.annotation) == "Code" for a in node.args.args)
         }  # fmt: skip
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in MAKES | passing:
+            if isinstance(node, ast.Call) and called(node.func) in MAKES | passing:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
 
