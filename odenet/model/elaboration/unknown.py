@@ -18,7 +18,7 @@ def in_formula(spelling: str, declared: Iterable[str]) -> str:
     if kind := _of("type of parameter", spelling, PARAMETERS):
         applied = "N(Y)" if kind.startswith("norm") else "K Y"
         name = applied[0]
-        kind += "(3)" if kind in ("conv", "depthwise") else ""
+        kind += "(3)" if kind in PARAMETERS and "k" in PARAMETERS[kind].arguments else ""
         return f"declare it, as in `param {name} : {kind}`, and write `{applied}`"
     if layer := _of("layer", spelling, LAYERS):
         return f"a layer belongs in a map: `map f = {layer}`, and `f(Y)`"
