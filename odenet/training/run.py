@@ -20,6 +20,7 @@ from odenet.model.tables.recipe import recipe_keys
 from odenet.room import require_room
 from odenet.training.agreement import widened
 from odenet.training.augment import Transforms, scaling
+from odenet.training.augmentations import before_the_middle
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.console import quiet_lightning
 from odenet.training.errors import TrainingError
@@ -97,15 +98,14 @@ def train(
     shape = input_shape(program)
     require_room(program, 1)
     data_set = data_for(program, options, spec_folder(program), data)
-    scaled = scaling(data_set.train, shape)
+    whole = before_the_middle(program.recipe.augment, shape)
+    scaled = scaling(data_set.train, whole, shape)
     if scaled:
         scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
     for note in (scaled, widened(program, data_set), lacking(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
-    if scaled := scaling(data_set.train, shape):
-        console.print(f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that")
     task = new_task(program, samples.labels, samples.watched_name)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     if not first_process():  # it writes nothing; where a path matters to it, it is told

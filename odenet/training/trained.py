@@ -210,6 +210,11 @@ class TrainedRun:
         return self.model.objective.kind
 
     @property
+    def whole(self) -> tuple[int, ...]:
+        """What a sample is scaled to before the network takes its middle; `shape` where all is."""
+        return self.model.transforms.whole
+
+    @property
     def network(self) -> nn.Module:
         """The network alone; it takes what `preprocess` gives."""
         return self.model.network
@@ -294,7 +299,7 @@ class TrainedRun:
         found, good, damaged = [], [], []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
-            read = {path: decode(path, self.shape, self._deep) for path in some}
+            read = {path: decode(path, self.whole, self._deep) for path in some}
             pixels = {path: image for path, image in read.items() if isinstance(image, Tensor)}
             damaged += [line for line in read.values() if isinstance(line, str)]
             good += pixels
@@ -320,9 +325,9 @@ class TrainedRun:
         if isinstance(inputs, Tensor):
             dtype = torch.float32 if self._deep else torch.uint8
             pictures = len(self.shape) == 3 and not self._deep
-            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.shape
+            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.whole
             if not fits or inputs.dtype != dtype:
-                sizes = ", ".join(map(str, self.shape))
+                sizes = ", ".join(map(str, self.whole))
                 wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
                 raise TrainingError(
                     f"a batch for {self.folder.name} is {wanted}, "
@@ -339,8 +344,8 @@ class TrainedRun:
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
-            return pixels_of(picture, self.shape, self._deep)
-        found = decode(str(picture), self.shape, self._deep)
+            return pixels_of(picture, self.whole, self._deep)
+        found = decode(str(picture), self.whole, self._deep)
         if isinstance(found, str):
             raise TrainingError(found)
         return found
