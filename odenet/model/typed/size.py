@@ -86,6 +86,8 @@ def _layer(model: Model, layer: Layer) -> int:
     if layer.name == "residual":
         projected = layer.arguments["shortcut"] == "conv" and needs_shortcut(layer)
         return (before + 2) * after if projected else 0  # a kernel, and a batch norm
+    if layer.name not in LAYERS:
+        return 0  # keep and join
     return _numbers(LAYERS[layer.name].tensors(layer, before, after, axes))
 
 
