@@ -225,6 +225,7 @@ ROWS = (
         numerics.attention_tensors,
         numerics.attention,
         mixes_places=True,
+        remembers=lambda arguments: arguments["causal"] == "yes",
         groups=_heads,
     ),
     LayerKind(
