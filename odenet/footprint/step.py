@@ -200,10 +200,11 @@ class TrainingStep:
             inputs = torch.randint(self._vocabulary, self._shape, device=self._device)
         if self._scores_tokens:
             return self._loss_of_tokens(inputs)
-        labels = torch.zeros(self._shape[0], dtype=torch.long, device=self._device)
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
             outputs = self._network(inputs)
+        places = (len(outputs), *outputs.shape[2:])  # one label each
+        labels = torch.zeros(places, dtype=torch.long, device=self._device)
         return F.cross_entropy(outputs.float() if low else outputs, labels)
 
     def _loss_of_tokens(self, tokens: Tensor) -> Tensor:

@@ -80,10 +80,6 @@ class Equations(nn.Module):
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
                 "evaluations have to be by the same code"
             )
-        if self.stretches:
-            return (
-                f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
-            )
         return "" if self.reversible else self._irreversible()
 
     def _irreversible(self) -> str:

@@ -243,12 +243,14 @@ class TrainedRun:
             found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
         return self._predictions(found)
 
-    def sample(self, n: int, seed: int | None = None) -> Tensor:
+    def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """New samples of the density that the network is.
 
         Args:
             n: how many.
             seed: of the random numbers, the same samples for the same seed; by default torch's own.
+            temperature: the deviation of the normal numbers that samples are made of; below 1 they
+                are likelier and less various (Kingma & Dhariwal 2018, section 6).
 
         Returns:
             As data sets store samples, (n, *shape): float32 points, or uint8 pixels.
@@ -261,7 +263,7 @@ class TrainedRun:
         with torch.no_grad():
             first = next(self.network.parameters(), self.model.mean)
             shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
-            normal = torch.randn(n, *shape, generator=numbers).to(first)
+            normal = temperature * torch.randn(n, *shape, generator=numbers).to(first)
             batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
         values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
         return (self.model.transforms.undone(values) if self.labels.grain else values).cpu()

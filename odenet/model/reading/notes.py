@@ -18,8 +18,9 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
         scope: its names, all formulas read.
         shape: what `input` says, None without a net.
     """
+    read = _read(file, scope)
     for let in file.of(tree.Let):
-        if let.name.id not in scope.used | scope.given:
+        if let.name.id not in read:
             yield Diagnostic(
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
@@ -35,3 +36,16 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
             help=f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
+
+
+def _read(file: tree.File, scope: SpecScope) -> set[str]:
+    """The `let`s that something reads, by themselves or through another."""
+    lets = {let.name.id: let.value for let in file.of(tree.Let)}
+    found: set[str] = set()
+    todo = [*scope.used, *scope.asked]
+    while todo:
+        name = todo.pop()
+        if name in lets and name not in found:
+            found.add(name)
+            todo += [node.id for node in lets[name].walk() if isinstance(node, tree.Name)]
+    return found
