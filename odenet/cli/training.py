@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from odenet.cli.header import announce
-from odenet.cli.output import say
+from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.extras import require
 from odenet.json_text import to_json
@@ -210,7 +210,7 @@ def evaluate(
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
-        say(to_json(scores))
+        write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
         show_damaged(scores["damaged"], Console())
@@ -234,7 +234,7 @@ def compare(
         require_format(out)
     results = read_results(runs)
     if json_:
-        say(to_json([vars(result) for result in results]))
+        write(to_json([vars(result) for result in results]))
     else:
         show_comparison(results, Console())
     if out is not None:
