@@ -18,11 +18,10 @@ from rich.console import Console
 
 REFRESH = 0.1  # seconds between two updates of the bar
 MOST_LINES = 20  # when the output is a file
-DRIFT = "drifted by"
+DRIFT, MARGIN = "drifted by", "h·ω/limit"
 UNIMPORTANT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
 FORMS = {
     "test": "{:.2%}",
-    "h·ω/limit": "{:.2f}",
     DRIFT: "{:.0e}",
     "samples/s": "{:.0f}",
     "tokens/s": "{:.0f}",
@@ -32,6 +31,7 @@ FORMS = {
 EXPECTED = (
     r"(?s).*exists and is not empty",  # a run folder when it is resumed
     r"(?s).*LeafSpec",  # Lightning's own use of torch
+    r"(?s).*even kernel lengths",  # a warning of the compiler says it in odenet's words
     r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
 )
 
@@ -39,7 +39,15 @@ EXPECTED = (
 def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
     shown = {n: v for n, v in metrics.items() if n != DRIFT or not v < UNIMPORTANT}  # nan is shown
-    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in shown.items()}
+    return {
+        name: short(value) if name == MARGIN else FORMS.get(name, "{:.4g}").format(value)
+        for name, value in shown.items()
+    }
+
+
+def short(value: float) -> str:
+    """A share in few columns, however large it is."""
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
 
 
 class ProgressBar(RichProgressBar):
