@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+from textwrap import wrap
 from typing import TextIO
 
 from odenet.diagnostics import printable_lines
@@ -24,10 +25,15 @@ COLOURS = (
 )
 
 
+MESSAGE = re.compile("(error|warning): |\\s*= help: |stopped; |  ")
+
+
 def say(text: object, err: bool = False) -> None:
     """Print lines; what a terminal would act on is shown by a stand-in."""
     stream = sys.stderr if err else sys.stdout
     shown = printable_lines(str(text))
+    if stream.isatty():
+        shown = wrapped(shown, shutil.get_terminal_size().columns)
     if coloured(stream):
         _say_coloured(shown, stream)
     else:
@@ -37,6 +43,20 @@ def say(text: object, err: bool = False) -> None:
 def write(text: object) -> None:
     """Print lines that programs read: without colours, wherever they go."""
     print(printable_lines(str(text)))
+
+
+def wrapped(text: str, width: int) -> str:
+    """A text with its messages and helps broken between words; its other lines are left alone."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        found = MESSAGE.match(line)
+        if found is None or len(line) <= width:
+            lines.append(line)
+            continue
+        hang = " " * len(found[0])
+        lines += wrap(line, width, subsequent_indent=hang, break_long_words=False,
+                      break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines)
 
 
 def coloured(stream: TextIO) -> bool:

@@ -62,9 +62,9 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
         return "undone line by line; no estimate of its rounding error"
     steps = f"{found.steps} step{'s' if found.steps != 1 else ''}"
     single = found.error.estimate
-    where = f"while {found.axis.variable} ≤ {found.reach:.3g}"
+    where = f"({found.axis.variable} ≤ {found.reach:.3g})"
     if not single <= LARGE:
-        return f"{steps} are undone too coarsely to train by in float32 (≈ {single:.0e}) {where}"
+        return f"{steps} are undone too coarsely to train by in float32, ≈ {single:.0e} {where}"
     coarse = found.error.times(EPS["bfloat16"] / EPS["float32"]).estimate
     low = "" if coarse <= LARGE else "; bfloat16 too coarse"
     return f"{steps} undone to ≈ {single:.0e} in float32 {where}{low}"

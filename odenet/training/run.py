@@ -95,7 +95,9 @@ def train(
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = judged(program, unchecked)
     for warning in program.warnings:
-        console.print(Text(render(warning)), highlight=False, soft_wrap=True)
+        said = Text(render(warning))
+        said.highlight_regex("^warning", "yellow")
+        console.print(said, highlight=False, soft_wrap=not console.is_terminal)
     task, samples = prepare(program, options, console, data)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
