@@ -6,6 +6,7 @@ they allocate is what the real ones would, except inside single operations.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -125,7 +126,8 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
     Raises:
         ValueError: if a flow has no such mode.
     """
-    with FakeTensorMode():
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
         return TrainingStep(program, batch, memory, device).footprint()
 
 

@@ -9,6 +9,7 @@ from odenet.sizes import parse_size
 from odenet.training.errors import TrainingError
 from odenet.training.records import Options
 
+SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
 
 
@@ -16,6 +17,8 @@ class Keywords(TypedDict, total=False):
     """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
 
     epochs: int
+    batch: int
+    lr: float
     fraction: float
     seed: int
     precision: str
@@ -30,6 +33,7 @@ class Keywords(TypedDict, total=False):
     exact: bool
     compile: bool
     tensorboard: bool
+    deterministic: bool
 
 
 def sorted_out(
@@ -57,7 +61,7 @@ def sorted_out(
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
-    found = {name: value for name, value in keywords.items() if name not in own}
+    found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
     return {**(settings or {}), **found}, replace(options, **where)

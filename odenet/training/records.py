@@ -35,6 +35,7 @@ class Options:
         exact: reverse in exact arithmetic; False leaves the spec's choice.
         compile: compile a step of each reversible flow, and the whole of the others.
         tensorboard: also log for TensorBoard.
+        deterministic: take only kernels that give the same numbers each time.
     """
 
     data_root: str = "data"
@@ -46,6 +47,7 @@ class Options:
     exact: bool = False
     compile: bool = False
     tensorboard: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:
