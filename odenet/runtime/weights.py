@@ -74,9 +74,22 @@ class FlowWeights:
         return (*self._stacks, *self._modules, *self._numbers)
 
     @property
+    def stacks(self) -> list[nn.Parameter]:
+        """The stacked parameters, those apart that are computed from others."""
+        stored = map(_stored, self._stacks.values())
+        return [stack for stack in stored if isinstance(stack, nn.Parameter)]
+
+    @property
     def stateless(self) -> bool:
         """Whether the modules hold no tensors but parameters and the statistics of norms."""
         return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
+
+    def addresses(self, step: int) -> Iterator[Address]:
+        """Where the tensors are that a step reads."""
+        for stack in self._stacks.values():
+            yield Address(self._places[id(_stored(stack))], _index(stack, step))
+        for name in self._modules:
+            yield from (self._at(name, step).places or {}).values()
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
         """What some attributes hold for a step: slices of stacks, modules as they are, numbers."""
