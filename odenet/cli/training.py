@@ -89,6 +89,21 @@ def train(
         bool,
         typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
     ] = False,
+    update_in_backward: Annotated[
+        bool,
+        typer.Option(
+            "--update-in-backward",
+            help="Move each weight as soon as its gradient is complete: gradients of one step of a "
+            "flow live at a time.",
+        ),
+    ] = False,
+    clip_by: Annotated[
+        str | None,
+        typer.Option(
+            help="How --update-in-backward knows the norm that clip limits: exact, by a second "
+            "backward pass, or last, that of the last step [default: exact]."
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
@@ -134,6 +149,8 @@ def train(
         "exact": exact or None,
         "compile": compile_ or None,
         "tensorboard": tensorboard or None,
+        "update_in_backward": update_in_backward or None,
+        "clip_by": _clip_by(clip_by),
     }
     program = _compiled(str(spec), settings, unchecked) if resume is None else None
     # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
@@ -305,6 +322,12 @@ def _devices(devices: str | None) -> int | str | None:
     if not re.fullmatch("[1-9][0-9]{0,8}", devices):
         raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
     return int(devices)
+
+
+def _clip_by(word: str | None) -> str | None:
+    if word not in (None, "exact", "last"):
+        raise typer.BadParameter("exact or last", param_hint="--clip-by")
+    return word
 
 
 def _memory(memory: str | None) -> int | str | None:

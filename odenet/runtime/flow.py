@@ -24,7 +24,7 @@ from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Registers, like
-from odenet.runtime.slices import Slices, taken_apart
+from odenet.runtime.slices import Slices, put_together, taken_apart
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
@@ -189,9 +189,7 @@ class Flow(Volume, Varying, Bounded):
         call = self.view()
         call.context, call.collected = context, {}
         ends = call
-        if (
-            self.slices is not None and torch.is_grad_enabled()
-        ):  # which may read a step's values too
+        if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too
             ends = call.view()
             ends.__dict__.update(taken_apart(call, self.slices))
         end = call.evolve(ends.begin(u))
@@ -348,6 +346,14 @@ class Flow(Volume, Varying, Bounded):
         """
         state = single_under_autocast(self.begin(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
+
+    def smoothness(self) -> Tensor:
+        """As of every flow; its gradient is by slices where these are moved one by one."""
+        if self.slices is None or not torch.is_grad_enabled():
+            return super().smoothness()
+        call = self.view()
+        call.__dict__.update(put_together(self, self.slices))
+        return super(Flow, call).smoothness()
 
     def note_drift(self, drift: Tensor) -> None:
         """Called by the backward pass, with what ``drift`` reports."""

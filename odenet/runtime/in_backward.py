@@ -1,8 +1,8 @@
 """An optimizer that acts in the backward pass: on each weight as soon as its gradient is complete.
 
 Gradients then live one step of a flow at a time, and what depth costs is weights and the state of
-the optimizer. The optimizer is called on one weight at a time by a hook that torch calls when it has
-added a gradient up (`register_post_accumulate_grad_hook`; Lv et al. 2024, LOMO, section 3.1).
+the optimizer. The optimizer is called on one weight at a time by a hook that torch calls when it
+has added a gradient up (`register_post_accumulate_grad_hook`; Lv et al. 2024, LOMO, section 3.1).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class OptimizerInBackward:
         network: on its device, and in its precision; its flows hand gradients over step by step.
         optimizer: of torch, or made like those, with the state of each parameter apart.
         clip: the largest norm of the whole gradient; 0 for no limit.
-        clip_by: how that norm is known. "exact" goes back twice, first for the norm alone, and needs
-            ``backward(loss)``. "last" takes the norm of the last backward pass, or that of the
-            gradients found in this one by then if it is larger.
+        clip_by: how that norm is known. "exact" goes back twice, first for the norm alone, and
+            needs ``backward(loss)``. "last" takes the norm of the last backward pass, or that of
+            the gradients found in this one by then if it is larger.
 
     Attributes:
         optimizer: the optimizer.
@@ -220,7 +220,8 @@ class OptimizerInBackward:
         raise RuntimeError(
             f"{self._names.get(id(stack), 'a stacked parameter')} is read outside of the steps of "
             "its flow, as by a penalty on weights, and its gradient came as a whole: the optimizer "
-            "acts on each step's values in the backward pass, and would miss it"
+            "acts on each step's values in the backward pass, and would miss it. Take "
+            "flow.smoothness(), or the optimizer's weight decay"
         )
 
 

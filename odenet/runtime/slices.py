@@ -7,9 +7,11 @@ complete is given slices instead.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from odenet.runtime.knots import Knotted
@@ -72,4 +74,17 @@ def taken_apart(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
     for name, module in flow._modules.items():
         if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
             found[name] = _Knots(module, parts)
+    return found
+
+
+def put_together(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
+    """The same for what reads a stack as a whole: made of the slices."""
+    found: dict[str, Any] = {}
+    for name, parameter in flow._parameters.items():
+        if parts := slices.of(parameter):
+            found[name] = torch.stack(parts)
+    for name, module in flow._modules.items():
+        if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
+            twin = found[name] = copy.copy(module)
+            twin.__dict__ |= {"_parameters": {}, "knots": torch.stack(parts)}
     return found

@@ -1,7 +1,7 @@
 """All steps of a flow as one node of autograd's graph for each step.
 
-The passes are those of `chain`. What differs is when gradients of weights are handed over: each with
-the node of the first step that reads the weight, which is the last one that the backward pass
+The passes are those of `chain`. What differs is when gradients of weights are handed over: each
+with the node of the first step that reads the weight, which is the last one that the backward pass
 undoes. That the gradient is then complete, with what layers outside of the flow and other flows add
 to it, is counted by autograd's engine, which knows all uses of a weight; and no step that is still
 to be undone reads it. So an optimizer may change it at once.
@@ -78,15 +78,14 @@ class StepChain:
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:
         """Begins a backward pass."""
         weights = self.passed.weights.tensors
-        watched = sum(map(len, self.parts()))
+        of_pass = saved[: len(saved) - sum(map(len, self.parts()))]
         asked: list[bool] = [False] * len(weights)
         for part, node in self._nodes.items():
             asked[part.place] |= _executed(node)
         asked += map(_executed, self._asked)
         wanted = [a and n for a, n in zip(asked, self._needed, strict=True)]
-        self.back = BackwardPass(
-            self.passed, saved[: len(saved) - watched], gradients, self._needed, wanted, self.apart
-        )
+        needed = self._needed
+        self.back = BackwardPass(self.passed, of_pass, gradients, needed, wanted, self.apart)
 
     def undo(self, step: int) -> tuple[Tensor | None, ...]:
         """One step back: the gradients by the inputs of its node, in their order."""

@@ -10,6 +10,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.records import Options
 
 MODES = ("reversible", "stored", "checkpoint")
+CLIP_BY = ("exact", "last")
 
 
 class Keywords(TypedDict, total=False):
@@ -30,6 +31,8 @@ class Keywords(TypedDict, total=False):
     exact: bool
     compile: bool
     tensorboard: bool
+    update_in_backward: bool
+    clip_by: str
 
 
 def sorted_out(
@@ -57,6 +60,8 @@ def sorted_out(
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
+    if where.get("clip_by", "exact") not in CLIP_BY:
+        raise TrainingError(f"clip_by is {where['clip_by']}", "exact or last")
     found = {name: value for name, value in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
