@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -215,12 +215,20 @@ class ForwardPass:
         """Tensors as the flow's own kind of state."""
         return getattr(self._kind, "_make", tuple)(tensors)
 
-    def saved(self, context: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def saved(self, context: Sequence[Tensor], unread: Collection[int] = ()) -> tuple[Tensor, ...]:
         """What autograd saves for the backward pass, and nobody may change in between.
 
         Weights have the values of now: a parameter may be given others, `p.data = …`, or be frozen.
+
+        Args:
+            context: the further inputs.
+            unread: places of weights that these steps do not read, and that may be changed.
         """
-        return (*self._release(), *map(_alias, self.weights.tensors), *context)
+        weights = (
+            weight.data if place in unread else _alias(weight)
+            for place, weight in enumerate(self.weights.tensors)
+        )
+        return (*self._release(), *weights, *context)
 
     def _release(self) -> list[Tensor]:
         """The tensors of the kept states, for autograd to hold."""

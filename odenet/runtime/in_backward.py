@@ -208,8 +208,8 @@ class OptimizerInBackward:
             self.optimizer.step()
         finally:
             self.optimizer.param_groups = groups
-        for name, value in groups[index].items():
-            if name != "params" and alone[index].get(name) is not value:
+        for name, value in alone[index].items():
+            if name != "params" and groups[index].get(name) is not value:
                 raise RuntimeError(
                     f"{type(self.optimizer).__name__} keeps `{name}` for a whole group of "
                     "parameters and changes it in its step: it cannot act on them one by one"

@@ -40,6 +40,11 @@ class StepChain:
         state: before its steps.
         context: the further inputs.
         slices: of the stacked parameters that are taken apart.
+
+    Attributes:
+        completed: step -> the weights of which it is the first reader, and so the last one undone.
+        unread: places of weights that no step reads.
+        slices: those that are read, to be watched for changes.
     """
 
     def __init__(
@@ -51,18 +56,17 @@ class StepChain:
         self._parts = {place: slices.of(tensor) for place, tensor in enumerate(weights)}
         self.apart = {place for place, parts in self._parts.items() if parts is not None}
         self.completed = self._completed()
+        read = [part for parts in self.completed.values() for part in parts]
+        self.unread = set(range(len(weights))) - {part.place for part in read}
+        self.slices = [self._tensor(part) for part in read if part.slice is not None]
         # Views: the engine is asked by their nodes which gradients are wanted.
-        self._views = {part: _view(self._tensor(part)) for part in self._read()}
+        self._views = {part: _view(self._tensor(part)) for part in read}
         self._needed = [tensor.requires_grad for tensor in (*weights, *context)]
         self._asked = [_node(tensor) for tensor in context]
         given = [w.view_as(w) if w.requires_grad else w for w in weights]
         self.given: Given | None = Given(tuple(t.detach() for t in state), given, context)
         self.back: BackwardPass | None = None
         self._nodes = {part: _node(view) for part, view in self._views.items()}
-
-    def parts(self) -> list[list[Tensor]]:
-        """The slices of the stacks that are taken apart, to be watched for changes."""
-        return [parts for parts in self._parts.values() if parts is not None]
 
     def apply(self) -> tuple[Tensor, ...]:
         """Runs the steps; gives the last state and the sums of further results."""
@@ -78,7 +82,7 @@ class StepChain:
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:
         """Begins a backward pass."""
         weights = self.passed.weights.tensors
-        of_pass = saved[: len(saved) - sum(map(len, self.parts()))]
+        of_pass = saved[: len(saved) - len(self.slices)]
         asked: list[bool] = [False] * len(weights)
         for part, node in self._nodes.items():
             asked[part.place] |= _executed(node)
@@ -98,7 +102,6 @@ class StepChain:
         return (*first, *(back.take(part) for part in self.completed[step]))
 
     def _completed(self) -> dict[int, list[Part]]:
-        """Step -> the weights of which it is the first reader, and so the last one undone."""
         seen: set[Part] = set()
         found: dict[int, list[Part]] = {}
         for step in self.passed.steps:
@@ -110,9 +113,6 @@ class StepChain:
             found[step] = [part for part in read if part not in seen]
             seen.update(read)
         return found
-
-    def _read(self) -> list[Part]:
-        return [part for parts in self.completed.values() for part in parts]
 
     def _tensor(self, part: Part) -> Tensor:
         parts = self._parts[part.place]
@@ -138,8 +138,8 @@ class _StepNode(torch.autograd.Function):
         ctx.chain, ctx.step = chain, step
         ctx.set_materialize_grads(False)
         if step + 1 == chain.passed.steps.stop:
-            own = (part.detach() for parts in chain.parts() for part in parts)
-            ctx.save_for_backward(*chain.passed.saved(chain.context), *own)
+            slices = (tensor.detach() for tensor in chain.slices)
+            ctx.save_for_backward(*chain.passed.saved(chain.context, chain.unread), *slices)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
