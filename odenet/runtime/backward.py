@@ -10,7 +10,7 @@ from torch import Tensor
 
 from odenet.runtime.compiled import CompiledSteps
 from odenet.runtime.forward import ForwardPass
-from odenet.runtime.gradient_sums import GradientSums, Part, storages
+from odenet.runtime.gradient_sums import GradientSums, storages
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import random_states_preserved
 from odenet.runtime.shear import Registers, Term, coefficients, is_number
@@ -18,7 +18,7 @@ from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
 from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
-from odenet.runtime.weights import Address, DetachedValues, OneStep
+from odenet.runtime.weights import Address, DetachedValues, OneStep, Part
 
 
 class BackwardPass:

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from odenet.runtime.knots import Between
-from odenet.runtime.weights import Address
-
-
-class Part(NamedTuple):
-    """A tensor whose gradient is handed over on its own: all of it, or a slice of a stack."""
-
-    place: int
-    slice: int | None
+from odenet.runtime.weights import Address, Part
 
 
 class GradientSums:

@@ -17,11 +17,10 @@ from torch.autograd.graph import get_gradient_edge
 
 from odenet.runtime.backward import BackwardPass
 from odenet.runtime.forward import ForwardPass
-from odenet.runtime.gradient_sums import Part
-from odenet.runtime.knots import Between
 from odenet.runtime.protocol import State
 from odenet.runtime.slices import Slices
 from odenet.runtime.watch import refuse, refuse_transforms
+from odenet.runtime.weights import Part
 
 
 class Given(NamedTuple):
@@ -55,7 +54,7 @@ class StepChain:
         self.state, self.context = state, context
         self._parts = {place: slices.of(tensor) for place, tensor in enumerate(weights)}
         self.apart = {place for place, parts in self._parts.items() if parts is not None}
-        self.completed = self._completed()
+        self.completed = passed.weights.completed(passed.steps, self.apart)
         read = [part for parts in self.completed.values() for part in parts]
         self.unread = set(range(len(weights))) - {part.place for part in read}
         self.slices = [self._tensor(part) for part in read if part.slice is not None]
@@ -101,19 +100,6 @@ class StepChain:
             self.back, first = None, back.finish()
         return (*first, *(back.take(part) for part in self.completed[step]))
 
-    def _completed(self) -> dict[int, list[Part]]:
-        seen: set[Part] = set()
-        found: dict[int, list[Part]] = {}
-        for step in self.passed.steps:
-            read = dict.fromkeys(
-                part
-                for address in self.passed.weights.addresses(step)
-                for part in _parts(address.place, address.index, address.place in self.apart)
-            )
-            found[step] = [part for part in read if part not in seen]
-            seen.update(read)
-        return found
-
     def _tensor(self, part: Part) -> Tensor:
         parts = self._parts[part.place]
         whole = parts is None or part.slice is None
@@ -155,13 +141,6 @@ class _StepNode(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Tensor) -> Any:
         """Refuses forward-mode derivatives."""
         refuse("differentiated in forward mode")
-
-
-def _parts(place: int, index: int | Between | None, apart: bool) -> list[Part]:
-    if index is None or not apart:
-        return [Part(place, None)]
-    own = [one for one, _ in index.parts] if isinstance(index, Between) else [index]
-    return [Part(place, one) for one in own]
 
 
 def _view(tensor: Tensor) -> Tensor:
