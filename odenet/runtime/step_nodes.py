@@ -58,14 +58,12 @@ class StepChain:
         read = [part for parts in self.completed.values() for part in parts]
         self.unread = set(range(len(weights))) - {part.place for part in read}
         self.slices = [self._tensor(part) for part in read if part.slice is not None]
-        # Views: the engine is asked by their nodes which gradients are wanted.
-        self._views = {part: _view(self._tensor(part)) for part in read}
         self._needed = [tensor.requires_grad for tensor in (*weights, *context)]
         self._asked = [_node(tensor) for tensor in context]
         given = [w.view_as(w) if w.requires_grad else w for w in weights]
         self.given: Given | None = Given(tuple(t.detach() for t in state), given, context)
         self.back: BackwardPass | None = None
-        self._nodes = {part: _node(view) for part, view in self._views.items()}
+        self._nodes: dict[Part, Any] = {}
 
     def apply(self) -> tuple[Tensor, ...]:
         """Runs the steps; gives the last state and the sums of further results."""
@@ -73,9 +71,13 @@ class StepChain:
         handed: Any = torch.empty((), device=self.state[0].device, requires_grad=True)
         for step in self.passed.steps:
             first = (*self.state, *self.context) if step == self.passed.steps.start else ()
-            weights = (self._views[part] for part in self.completed[step])
-            handed = _StepNode.apply(self, step, handed, *first, *weights)
-        self._views, self.given = {}, None
+            # Views: the engine is asked by their nodes which gradients are wanted. It goes on with
+            # the youngest node, so that those of a step are made after the node of the one before:
+            # gradients are then added up, and used up, before the next step is undone.
+            views = {part: _view(self._tensor(part)) for part in self.completed[step]}
+            self._nodes |= {part: _node(view) for part, view in views.items()}
+            handed = _StepNode.apply(self, step, handed, *first, *views.values())
+        self.given = None
         return handed
 
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:

@@ -1,7 +1,6 @@
 """An optimizer in the backward pass moves weights as one after it does, one step's at a time."""
 
 import copy
-import weakref
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 import odenet
 from odenet import OptimizerInBackward
+from odenet.footprint.allocator import Peak
 
 PAIR = "state Y, Z\nparam K1, K2 : conv(3)\nparam b : bias\n"
 FIELDS = "Y' = K1^T tanh(K1 Z + b)\nZ' = -K2^T tanh(K2 Y + b)\n"
@@ -215,31 +215,36 @@ def test_further_inputs_and_results_keep_their_gradients():
 # What lives when
 
 
-class Watching(torch.optim.SGD):
-    """Notes how many gradients live at each step, of those that it was ever given."""
-
-    def __init__(self, parameters, of):
-        super().__init__(parameters, 0.1)
-        self.of, self.most, self.moved, self._seen = of, 0, [], weakref.WeakSet()
-
-    def step(self, closure=None):
-        (tensor,) = (p for group in self.param_groups for p in group["params"])
-        self.moved.append(tensor)
-        self._seen.add(tensor.grad)
-        self.most = max(self.most, sum(t.nbytes for t in self._seen))
-        return super().step(closure)
-
-
-def test_gradients_of_one_step_live_at_a_time():
+def peak_of_a_step(steps, in_backward, build):
     torch.manual_seed(0)
-    flow = odenet.reversible([nn.Linear(8, 8) for _ in range(20)], "midpoint", h=0.1)
-    optimizer = Watching(flow.parameters(), flow)
-    OptimizerInBackward(flow, optimizer)
-    flow(torch.randn(2, 8)).sum().backward()
-    assert optimizer.most <= sum(p.nbytes for p in flow.f[0].parameters())
-    order = [next(i for i, m in enumerate(flow.f) if any(p is t for p in m.parameters()))
-             for t in optimizer.moved]  # fmt: skip
-    assert order == sorted(order, reverse=True)
+    flow, x = build(steps)
+    optimizer = torch.optim.SGD(flow.parameters(), 0.1)
+    if in_backward:
+        OptimizerInBackward(flow, optimizer)
+    for _ in range(2):  # the first one makes what is kept
+        with Peak("cpu") as peak:
+            flow(x).sum().backward()
+        optimizer.zero_grad()
+    return peak.highest
+
+
+def stacked(steps):
+    flow = odenet.loads(SPECS["verlet"]).flow(16, steps)
+    return flow, torch.randn(1, 16, 4, 4)
+
+
+def of_modules(steps):
+    flow = odenet.reversible([nn.Linear(64, 64) for _ in range(steps)], "midpoint", h=0.1)
+    return flow, torch.randn(2, 64)
+
+
+@pytest.mark.parametrize("build", [stacked, of_modules])
+def test_gradients_of_one_step_live_at_a_time(build):
+    of_step = sum(p.nbytes for p in build(12)[0].parameters()) // 12
+    ordinary = peak_of_a_step(12, False, build) - peak_of_a_step(4, False, build)
+    early = peak_of_a_step(12, True, build) - peak_of_a_step(4, True, build)
+    assert ordinary >= 8 * of_step
+    assert early <= 0.1 * 8 * of_step
 
 
 @pytest.mark.parametrize(
