@@ -149,7 +149,7 @@ def measure(job: Job) -> Found:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(loss.item())
         seconds.append(time.perf_counter() - before)
 
     for _ in range(job.steps - 1):
