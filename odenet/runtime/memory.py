@@ -19,7 +19,7 @@ from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Coefficient, Shear
-from odenet.runtime.slices import taken_apart
+from odenet.runtime.slices import Slices, taken_apart
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
@@ -143,7 +143,7 @@ class _OneModule:
     stochastic: ClassVar[bool] = True
     compiled = None
     measured = False
-    slices = None  # one step, whose gradients are complete at its end
+    slices: Slices | None = None  # one step, whose gradients are complete at its end
 
     def __init__(self, module: nn.Module):
         self.module = nn.ModuleList([module])

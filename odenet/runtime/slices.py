@@ -35,7 +35,7 @@ class Slices:
         """The slices of a parameter; None if it is not taken apart.
 
         Raises:
-            RuntimeError: if the parameter has other memory than it had.
+            RuntimeError: if the parameter has other memory than it had, or a hook on its gradient.
         """
         if id(stack) not in self._of:
             return None
@@ -44,6 +44,12 @@ class Slices:
             raise RuntimeError(
                 f"a stacked parameter of shape {tuple(stack.shape)} was moved or converted after "
                 "its optimizer was put into the backward pass: move the network first"
+            )
+        if stack._backward_hooks:
+            raise RuntimeError(
+                f"a hook on the gradient of a stacked parameter of shape {tuple(stack.shape)} is "
+                "not called where an optimizer acts on each step's values in the backward pass: "
+                "put it on the slices, which are in the optimizer's param_groups"
             )
         if parts[0].requires_grad != stack.requires_grad:  # frozen since, or no longer
             for part in parts:

@@ -77,7 +77,7 @@ class StepChain:
             views = {part: _view(self._tensor(part)) for part in self.completed[step]}
             self._nodes |= {part: _node(view) for part, view in views.items()}
             handed = _StepNode.apply(self, step, handed, *first, *views.values())
-        self.given = None
+        self.given, self.state, self.context = None, (), ()  # which autograd holds where needed
         return handed
 
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:
@@ -103,9 +103,9 @@ class StepChain:
         return (*first, *(back.take(part) for part in self.completed[step]))
 
     def _tensor(self, part: Part) -> Tensor:
-        parts = self._parts[part.place]
-        whole = parts is None or part.slice is None
-        return self.passed.weights.tensors[part.place] if whole else parts[part.slice]
+        if part.slice is None:
+            return self.passed.weights.tensors[part.place]
+        return (self._parts[part.place] or [])[part.slice]
 
 
 class _StepNode(torch.autograd.Function):

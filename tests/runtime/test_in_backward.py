@@ -454,6 +454,14 @@ def test_a_network_that_is_converted_afterwards_is_refused():
         network(torch.randn(2, 4, 6, 6).double())
 
 
+def test_a_hook_on_the_gradient_of_a_stack_is_refused():
+    network = network_of(SPECS["verlet"])
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    network[1].K1.register_hook(lambda gradient: gradient)
+    with pytest.raises(RuntimeError, match="put it on the slices"):
+        network(torch.randn(2, 4, 6, 6).double())
+
+
 def test_copies_are_without_it():
     network = network_of(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
