@@ -120,7 +120,10 @@ def _made(call: Call, about: Subject) -> StepConstant | None:
 def _ramp(call: Call, about: Subject, written: dict[str, Any]) -> Ramp | None:
     given = call.kwargs
     epochs, steps = given["epochs"] or None, given["steps"] or None
-    if (epochs is None) == (steps is None):
+    if epochs and steps:
+        message = f"the ramp of {about.name} has both epochs and steps: each says how long it takes"
+        return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
+    if not epochs and not steps:
         message = f"the ramp of {about.name} needs epochs or steps: how long it takes"
         return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
     if given["start"] == given["end"]:
