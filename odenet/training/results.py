@@ -132,7 +132,8 @@ def show_result(result: Result, console: Console) -> None:
         margin = short(result.stability)
         table.add_row("stability", f"h·ω is at most {margin} of its limit")
     if result.saved is not None:
-        table.add_row("levels saved", f"{result.saved:.0%} of the training time")
+        share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"
+        table.add_row("levels took", f"{share} time than the last one throughout")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
     folder = printable(result.folder)
