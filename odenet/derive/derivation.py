@@ -82,6 +82,11 @@ class Derivation:
         """Lines `… = 0`: every shear put into its inverse, the difference reduced by sympy."""
         return proof_lines(self._undone, notation(self.scheme))
 
+    @property
+    def latex_proof(self) -> tuple[str, ...]:
+        """The lines of `proof` in LaTeX."""
+        return proof_lines(self._undone, notation(self.scheme, latex=True))
+
     def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
         """The conditions that fail at given values of the constants, and of h.
 

@@ -12,7 +12,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.protocol import State
 from odenet.runtime.shear import like
 
-SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
+SPECTRA = 3  # steps of a flow, since each takes hundreds of Jacobian products
 EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
 
@@ -40,18 +40,19 @@ class Along:
         return [h * rate for h, rate in zip(self.sizes, self.rates, strict=True)]
 
 
-def along(flow: Flow, begun: State) -> Along:
+def along(flow: Flow, begun: State, spectra: int = SPECTRA) -> Along:
     """Take the steps of a flow from a state, and measure at each.
 
     Args:
         flow: in evaluation mode.
         begun: the state before the first step, of some samples.
+        spectra: of how many steps, evenly spaced.
     """
     every, h = range(flow.steps), getattr(flow, "h", 1.0)
     states = flow.trajectory(begun)
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     one = like(begun, [tensor[:1] for tensor in begun])
-    some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
+    some = np.unique(np.linspace(0, flow.steps - 1, spectra).astype(int)).tolist()
     return Along(
         states=[norm(unknowns(flow, state)) for state in states[:-1]],
         rates=[norm(rate) for rate in rates],
