@@ -14,7 +14,17 @@ from typing import Annotated
 import typer
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
+from odenet.cli import (
+    benching,
+    checking,
+    compiling,
+    converting,
+    memory,
+    reporting,
+    training,
+    using,
+    verifying,
+)
 from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
@@ -39,6 +49,8 @@ app.command("sample")(using.sample)
 app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
+app.command("report")(reporting.report)
+app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)

@@ -3,15 +3,22 @@
 import re
 
 from odenet.extras import require
-from odenet.model.typed.dialects import latex_text
+
+# Brackets around a matrix. Letters that grow need a font with mathematics in it, which Linux has
+# only where one is installed.
+_TICK = "linear-gradient(currentColor 0 0)"
+_CORNERS = ("left top", "left bottom", "right top", "right bottom")
+_BRACKETS = (
+    "border-inline: 1.5px solid; margin-inline: .25em; padding-inline: .3em; "
+    f"background: {', '.join(f'{_TICK} {corner} / .35em 1.5px no-repeat' for corner in _CORNERS)}"
+)
 
 
-def mathml(latex: str, display: bool = True) -> str:
-    """A formula as MathML.
+def mathml(latex: str) -> str:
+    """A formula as MathML, in a line of its own.
 
     Args:
         latex: a formula as `Notation` and the proofs print it, without delimiters.
-        display: in a line of its own; else within a text.
 
     Raises:
         MissingLibraries: latex2mathml is not installed.
@@ -20,10 +27,6 @@ def mathml(latex: str, display: bool = True) -> str:
     from latex2mathml.converter import convert
 
     known = latex.replace("{aligned}", "{align*}")  # the same rows, under a name it knows
+    known = known.replace("{bmatrix}", "{matrix}")
     known = re.sub(r"\\mathrm\{([^{}]+)\}", r"\\text{\1}", known)  # a word, not its letters
-    return convert(known, display="block" if display else "inline")
-
-
-def inline(text: str) -> str:
-    """Mathematics in Unicode, as proofs have it, as MathML within a text."""
-    return mathml(latex_text(text), display=False)
+    return convert(known, display="block").replace("<mtable>", f'<mtable style="{_BRACKETS}">')

@@ -16,7 +16,11 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
         MissingLibraries: latex2mathml is not installed.
     """
     model, derivation = facts.model, facts.derived
-    parts = [f"<b>{escape(model.name)}</b>", _line(model.description), _formula(latex.equations(model))]
+    parts = [
+        f"<b>{escape(model.name)}</b>",
+        _line(model.description),
+        _formula(latex.equations(model)),
+    ]
     if model.lets:
         parts.append(_line(f"with {', '.join(notation.where(model))}"))
     if derivation is not None:

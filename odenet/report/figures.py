@@ -53,6 +53,8 @@ def stability_figure(tested: Tested, points: Mapping[str, np.ndarray], whose: st
         drawing = Drawing(name, height=3.6)
         _plane(drawing.axes, tested, extent)
         _dots(drawing.axes, points)
+        if len(points) > 1:
+            drawing.legend(min(len(points), 3))
         title = "" if name == "stability" else f"the same, {reach / extent:.0f} times larger"
         drawing.axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal", title=title,
                          xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
@@ -94,8 +96,6 @@ def _plane(axes: Axes, tested: Tested, extent: float) -> None:
 def _dots(axes: Axes, points: Mapping[str, np.ndarray]) -> None:
     for (name, values), colour in _coloured(points):
         axes.plot(values.real, values.imag, ".", color=colour, label=name)
-    if points:
-        axes.legend(loc="upper right")
 
 
 def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
@@ -112,7 +112,8 @@ def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
         norms.axes.semilogy(places, flow.states, "s--", color=colour, label=f"‖u‖, {name}")
         norms.axes.semilogy(places, flow.changes, "o-", color=colour, label=f"‖hF‖, {name}")
     norms.axes.set(xlabel="step", ylabel="mean norm")
-    _finish(norms.axes)
+    norms.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    norms.legend(2)
     several = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
     panels = [norms.svg(f"‖u‖ and ‖hF‖ at each step of {several}, on a logarithmic axis.")]
     energetic = {name: flow for name, flow in flows.items() if flow.energy}
@@ -140,7 +141,9 @@ def _energies(flows: Mapping[str, Along], starts: Mapping[str, int]) -> Drawing:
             drawing.axes.plot(places, flow.energy, "o-", color=colour, label=name)
     low, high = drawing.axes.get_ylim()
     drawing.axes.set(xlabel="step", ylabel="mean energy E", ylim=(min(0.0, low), max(0.0, high)))
-    _finish(drawing.axes)
+    drawing.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(flows) > 1:
+        drawing.legend(min(len(flows), 3))
     return drawing
 
 
@@ -188,8 +191,9 @@ def _curve(
             continue
         epochs, values = zip(*known, strict=True)
         train = column.startswith("train_")
-        axes.plot(epochs, values, "o--" if train else "o-", markersize=3,
-                  color=COLOURS[1] if train else COLOURS[0], label=column.partition("_")[0])  # fmt: skip
+        style, colour = ("o--", COLOURS[1]) if train else ("o-", COLOURS[0])
+        split = column.partition("_")[0]
+        axes.plot(epochs, values, style, markersize=3, color=colour, label=split)
         said = f"from {values[0]:.4g} to {values[-1]:.4g}"
     if best is not None:
         axes.axvline(best, color=COLOURS[2], linewidth=1)
@@ -198,13 +202,8 @@ def _curve(
     axes.set(xlabel="epoch", ylabel=words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if name not in ("lr", "stability"):
-        axes.legend()
+        drawing.legend(2)
     return drawing.svg(f"{words} by epoch, {said}.")
-
-
-def _finish(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
 
 
 def _coloured(named: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Any], str]]:

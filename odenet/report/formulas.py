@@ -7,8 +7,9 @@ from odenet.analyse.claims import SIGNS, ClaimResult
 from odenet.compiler import Program
 from odenet.derive.describe import properties, why_not_undone
 from odenet.emit import latex, notation
-from odenet.emit.mathml import inline, mathml
+from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
+from odenet.model.typed.dialects import latex_text
 from odenet.report.proof import Step, argument, sentences
 
 
@@ -99,10 +100,13 @@ def verdict(program: Program) -> Verdict:
     reasons = [] if found.proved else [found.reason]
     reasons += [found.tried.removeprefix("; ")] if not found.proved and witness is None else []
     reasons += list(witness.lines()) if witness is not None else []
-    formula = ()
+    formula: tuple[str, ...] = ()
     if energy is not None:
-        rate = inline(f"dE/dt = {energy.rate}{'' if energy.conserved else ' ≤ 0'}")
-        formula = (inline(f"E = {energy.formula}"), rate)
+        rate = f"{latex_text(energy.rate)}{'' if energy.conserved else latex_text(' ≤ 0')}"
+        formula = (
+            mathml(f"E = {latex_text(energy.formula)}"),
+            mathml(rf"\frac{{dE}}{{dt}} = {rate}"),
+        )
     notes = () if energy is None else (*energy.units, *energy.primitives, energy.condition)
     return Verdict(
         word="proved" if found.proved else found.verdict,

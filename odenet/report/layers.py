@@ -65,7 +65,9 @@ def network_of(program: Program) -> Network | None:
         sizes = [_of_layer(number, flows) for flows in held.values()] if steps else []
         text = " ".join(layer.span.text.split()) if layer.span else layer.name
         shown = [size_text(size) for size in sizes]
-        rows.append(LayerRow(text, str(layer.after), str(steps or ""), f"{count:,}" if count else "", shown))
+        rows.append(
+            LayerRow(text, str(layer.after), str(steps or ""), f"{count:,}" if count else "", shown)
+        )
     batch = program.recipe.batch
     return Network(str(model.input_shape), rows, [*held], f"{sum(counts):,}", batch, note)
 

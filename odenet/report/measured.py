@@ -67,10 +67,13 @@ def measured(network: nn.Module, inputs: Tensor, whose: str) -> Measured:
     parts = units_and_flows(network)
     with torch.no_grad():
         entries = flow_inputs(network, inputs)
-        found = {name: _along(part, entries[name]) for name, part in parts.items() if name in entries}
+        found = {
+            name: _along(part, entries[name]) for name, part in parts.items() if name in entries
+        }
     known = {f"layer {name}": flow for name, flow in found.items() if flow is not None}
     if len(known) == 1:
-        known = {"the flow": flow for flow in known.values()}
+        (only,) = known.values()
+        known = {"the flow": only}
     finite = all(np.isfinite([*flow.states, *flow.changes]).all() for flow in known.values())
     if not known or not finite:
         why = "the states are not finite" if known else "its steps are adaptive"
@@ -118,7 +121,7 @@ def _points(model: Model, tested: Tested, found: Measured) -> dict[str, np.ndarr
     """
     patterns = model.scheme.patterns
     decayed = [p.decay for p in patterns if p.decay]
-    if decayed and len(patterns) > 1 or patterns[0].order == 2 and decayed:
+    if decayed and (len(patterns) > 1 or patterns[0].order == 2):
         return {}
     decay = float(model.discretisation.constants[decayed[0]]) if decayed else 0.0
     points: dict[str, np.ndarray] = {}

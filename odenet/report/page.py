@@ -1,19 +1,19 @@
 """The page: what was derived and measured, put into the template."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 
 import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import render
-from odenet.extras import require
 from odenet.highlight import OdeLexer
 from odenet.report.figures import Figure
 from odenet.report.formulas import Formulas, Verdict, formulas, verdict
@@ -105,7 +105,6 @@ def run_report(run: Path, options: Options | None, say: Say) -> str:
     Raises:
         TrainingError: it is not the folder of a run, or a damaged one.
     """
-    require("train", "the report of a run")
     folder = RunFolder(run)
     record = folder.read_record()
     folder.require_plugins()
@@ -143,7 +142,13 @@ def _template(name: str) -> jinja2.Template:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
+    environment.filters["powers"] = _powers
     return environment.get_template(name)
+
+
+def _powers(text: str) -> Markup:
+    """A text with `C^-½` as powers are written."""
+    return Markup(re.sub(r"\^(-?½)", r"<sup>\1</sup>", str(escape(text))))
 
 
 def _text(name: str) -> str:

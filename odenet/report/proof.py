@@ -36,15 +36,12 @@ def _part(part: Part, name: str) -> list[Step]:
     words = [line for line in lines if not line.startswith("  ")]
     if not part.units:
         return [Step(" ".join(words))]
-    before = [*proof_text.arranged(part)]
-    display = mathml(aligned(list(latex.display(part))))
     end = " ".join(proof_text.conclusion(part, name))
-    head = f"{words[0][0].upper()}{words[0][1:]}{':' if units and not words[0].endswith('.') else ''}"
-    if part.decay:  # the units belong to the second sentence
-        head, words = f"{words[0]} {words[1]}:", words[1:]
-    steps = [Step(head, units)]
-    rest = " ".join([*words[1:], *before])
-    return [*steps, Step(rest, (), display), Step(end)]
+    intro = 2 if part.decay else 1  # the units belong to the last sentence of these
+    head = f"{' '.join(words[:intro])}:"
+    rest = " ".join([*words[intro:], *proof_text.arranged(part)])
+    display = mathml(aligned(list(latex.display(part))))
+    return [Step(head, units), Step(rest, (), display), Step(end)]
 
 
 def sentences(text: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 import io
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from odenet.compiler import Program
 from odenet.diagnostics import SpecError
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
@@ -106,12 +105,16 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         task, data, _ = restore(run, options=options)
     except (SpecError, OSError) as error:
         said = error.diagnostics[0].message if isinstance(error, SpecError) else str(error)
-        return replace(part, missing=f"Neither weights nor samples could be looked at: {said}."), Measured({}, "", said)
+        return replace(
+            part, missing=f"Neither weights nor samples could be looked at: {said}."
+        ), Measured({}, "", said)
     task.eval()
     inputs = next(_batches(task, data, SAMPLES))[0]
     found = measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
     if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
-        return replace(part, missing="The task has no one class for a sample, so there is no confusion matrix."), found
+        return replace(
+            part, missing="The task has no one class for a sample, so there is no confusion matrix."
+        ), found
     confusion, samples = _looked_at(task, data, record)
     return replace(part, confusion=confusion, samples=samples), found
 
@@ -126,7 +129,9 @@ def command_of(record: Record) -> str:
         words += ["--set", f"{name}={value}"]
     for name in ("data_root", "devices", "nodes", "strategy", "memory"):
         value = getattr(options, name)
-        words += [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
+        words += (
+            [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
+        )
     words += [f"--{name}" for name in ("exact", "compile", "tensorboard") if getattr(options, name)]
     words += ["--unchecked"] if record.verdicts.get("unchecked") else []
     return shlex.join(words)
@@ -139,10 +144,26 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
         name = result.chosen_by.words
         rows.append((f"{name} ({result.watched} split)", f"{result.show(result.last)} at the end"))
         rows.append(("best epoch", f"{result.best_epoch}, with {result.show(result.best)}"))
-        others = [f"{METRICS[n].words} {METRICS[n].show(v)}" for n, v in result.metrics.items() if v is not None]
-        rows.append(("test split", ", ".join([f"loss {result.test_loss:.4g}" if result.test_loss is not None else "", *others]).strip(", ")))
+        others = [
+            f"{METRICS[n].words} {METRICS[n].show(v)}"
+            for n, v in result.metrics.items()
+            if v is not None
+        ]
+        rows.append(
+            (
+                "test split",
+                ", ".join(
+                    [
+                        f"loss {result.test_loss:.4g}" if result.test_loss is not None else "",
+                        *others,
+                    ]
+                ).strip(", "),
+            )
+        )
         rows.append(("parameters", f"{result.parameters:,}"))
-        rows.append(("training", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"))
+        rows.append(
+            ("training", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s")
+        )
         if result.stability is not None:
             rows.append(("stability", f"h·ω is at most {result.stability:.2f} of its limit"))
     rows.append(("versions", ", ".join(f"{name} {v}" for name, v in record.versions.items())))

@@ -24,8 +24,7 @@ _STYLE = {
     "axes.axisbelow": True,
     "grid.color": _LINES,
     "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
+    "axes.titlesize": 9,
     "lines.markersize": 4,
     **{key: _TEXT for key in ("text.color", "axes.labelcolor", "axes.edgecolor",
                               "xtick.color", "ytick.color")},
@@ -46,6 +45,11 @@ class Drawing:
             self._figure = Figure(figsize=(4.2, height), layout="constrained")
             FigureCanvasAgg(self._figure)
             self.axes: Axes = self._figure.subplots()
+
+    def legend(self, columns: int = 1) -> None:
+        """What the lines are, below the panel, where it hides none of them."""
+        self._figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8,
+                            labelcolor=_TEXT)  # fmt: skip
 
     def svg(self, alt: str) -> str:
         """The figure; `alt` is what is to be seen, for who does not see it."""
