@@ -27,9 +27,9 @@ def report(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write what is known of a specification or a run as one page that needs nothing beside it.
+    """Write what is known of a specification or a run as one page of HTML.
 
-    Equations and scheme, the proofs, stability with the eigenvalues of the weights, the network, and
+    It needs nothing beside it: equations, scheme, proofs, stability, the network, and
     of a run its curves and what it says of test samples.
     """
     require("report", "odenet report")

@@ -291,6 +291,9 @@ class Derivation:
         """Everything as plain values."""
         return describe.as_json(self)
 
+    def __repr__(self) -> str:
+        return f"<derivation of {self.scheme.name}: {' '.join(self.summary())}>"
+
     def __str__(self) -> str:
         return describe.as_text(self)
 

@@ -85,6 +85,10 @@ class Study:
     value: float
     flows: list[FlowStudy]
 
+    def __repr__(self) -> str:
+        found = f"{self.measure.words} {self.measure.show(self.value)}"
+        return f"<study of {self.name}: {found}, {self.depth} steps>"
+
     @property
     def depth(self) -> int:
         """Steps of all flows."""
