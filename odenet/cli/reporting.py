@@ -29,8 +29,8 @@ def report(
 ) -> None:
     """Write what is known of a specification or a run as one page of HTML.
 
-    It needs nothing beside it: equations, scheme, proofs, stability, the network, and
-    of a run its curves and what it says of test samples.
+    It needs nothing beside it: equations, scheme, proofs, stability with the eigenvalues of the
+    weights, the network, and of a run its curves and what it says of test samples.
     """
     require("report", "odenet report")
     if source.is_dir():

@@ -76,6 +76,8 @@ def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
     """What each flow holds, by mode and by the name of its module; and why it is not known."""
     if not program.discretised:
         return {}, "Without a `discretise` line the network has no steps to predict memory of."
+    if program.model.discretisation.tolerance is not None:
+        return {}, "What adaptive steps hold depends on how many are taken."
     if program.model.given:
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
