@@ -114,7 +114,9 @@ def test_a_refuted_verdict_shows_its_counterexample():
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
 def test_a_browser_shows_it_at_400_pixels_without_scrolling_or_complaining(html, tmp_path):
-    say = "addEventListener('load', () => console.log('WIDTH', document.documentElement.scrollWidth))"
+    say = (
+        "addEventListener('load', () => console.log('WIDTH', document.documentElement.scrollWidth))"
+    )
     (tmp_path / "inner.html").write_text(html.replace("</body>", f"<script>{say}</script></body>"))
     frame = '<iframe src="inner.html" style="width:400px;height:6000px;border:0"></iframe>'
     outer = tmp_path / "outer.html"
