@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup, escape
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 
@@ -119,20 +119,18 @@ def run_report(run: Path, options: Options | None, say: Say) -> str:
 
 def as_html(page: Page) -> str:
     """The page as one file that loads nothing."""
-    return _template("page.html").render(page=page, style=Markup(_text("style.css")), script="")
+    return _template("page.html").render(page=page, style=_text("style.css"), script="")
 
 
 def watched_html(page: Page, script: str) -> str:
     """The page with a script that asks for the next one."""
-    return _template("page.html").render(
-        page=page, style=Markup(_text("style.css")), script=Markup(script)
-    )
+    return _template("page.html").render(page=page, style=_text("style.css"), script=script)
 
 
 def error_html(title: str, text: str, script: str) -> str:
     """A page with an error and its frame in place of what there is nothing of."""
     return _template("error.html").render(
-        title=title, text=text, style=Markup(_text("style.css")), script=Markup(script)
+        title=title, text=text, style=_text("style.css"), script=script
     )
 
 
@@ -146,9 +144,9 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _powers(text: str) -> Markup:
-    """A text with `C^-½` as powers are written."""
-    return Markup(re.sub(r"\^(-?½)", r"<sup>\1</sup>", str(escape(text))))
+def _powers(text: str) -> str:
+    """A text as HTML, with `C^-½` as powers are written."""
+    return re.sub(r"\^(-?½)", r"<sup>\1</sup>", escape(text))
 
 
 def _text(name: str) -> str:

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 import odenet
-from odenet.report.page import as_html, page_of
 from odenet.report.measured import measured_new
+from odenet.report.page import as_html, page_of
 
 SPEC = """
 "A small network with everything that a page shows."
