@@ -1,5 +1,6 @@
 """The words and signs of the language by kind, read off grammar.lark, for whatever colours text."""
 
+from collections.abc import Collection
 from functools import cache
 
 from lark.lexer import PatternStr, TerminalDef
@@ -19,5 +20,5 @@ def pattern(terminal: str) -> str:
     return next(t.pattern.to_regexp() for t in _terminals() if t.name == terminal)
 
 
-def _terminals() -> list[TerminalDef]:
+def _terminals() -> Collection[TerminalDef]:
     return parser().terminals

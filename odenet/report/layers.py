@@ -82,7 +82,7 @@ def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
         require_room(program, program.recipe.batch)
-        modes = [mode for mode in modes_of(program, exact=False) if mode != "checkpoint"]
+        modes = modes_of(program, exact=False)[:-1]  # checkpoint holds one state per step
         return {m: held_by_flows(program, program.recipe.batch, m) for m in modes}, ""
     except SpecError as error:
         return {}, f"Memory is not predicted: {error.diagnostics[0].message}."

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from odenet.analyse.scheme_on_dynamics import decisive, stability_of
 from odenet.compiler import Program
-from odenet.derive.stability import Tested
 from odenet.diagnostics import SpecError
 from odenet.model.typed.program import Model
 from odenet.report.figures import Figure, depth_figure, stability_figure
@@ -109,25 +108,26 @@ def stability_of_weights(program: Program, found: Measured) -> Figure | str:
     chosen = model.discretisation
     tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
     drawn = tested or stability.tested[-1]
-    points = _points(model, drawn, found)
+    points = _points(model, found)
     return stability_figure(drawn, points, found.whose)
 
 
-def _points(model: Model, tested: Tested, found: Measured) -> dict[str, np.ndarray]:
+def _points(model: Model, found: Measured) -> dict[str, np.ndarray]:
     """hλ of the steps that were looked at; λ is what the test equation calls so.
 
     Of Y'' = F(Y) these are the roots of F's eigenvalues. Where a scheme takes a decay apart, λ is
     without it, which is known where there is one unknown alone.
     """
-    patterns = model.scheme.patterns
-    decayed = [p.decay for p in patterns if p.decay]
-    if decayed and (len(patterns) > 1 or patterns[0].order == 2):
-        return {}
-    decay = float(model.discretisation.constants[decayed[0]]) if decayed else 0.0
+    first, chosen, decay = model.scheme.patterns[0], model.discretisation, 0.0
+    if model.scheme.decays:
+        several = len(model.scheme.patterns) > 1
+        if several or first.order == 2 or not first.decay or first.decay in chosen.varying:
+            return {}
+        decay = float(chosen.constants[first.decay])
     points: dict[str, np.ndarray] = {}
     for name, flow in found.flows.items():
         values = [
-            flow.sizes[step] * _frequencies(np.array(eigenvalues) + decay, patterns[0].order)
+            flow.sizes[step] * _frequencies(np.array(eigenvalues) + decay, first.order)
             for step, eigenvalues in flow.spectrum.items()
         ]
         points[name] = np.concatenate(values)

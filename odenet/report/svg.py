@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,10 +15,9 @@ from matplotlib.figure import Figure
 _TEXT, _LINES = "#101112", "#c1c2c3"
 COLOURS = ("#2f7fd0", "#d9742a", "#2e9e6b", "#a05fc4")  # legible on white and on black
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -55,7 +55,7 @@ class Drawing:
         """The figure; `alt` is what is to be seen, for who does not see it."""
         text = io.StringIO()
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        style = {**_STYLE, "svg.hashsalt": self._name}
+        style: Any = {**_STYLE, "svg.hashsalt": self._name}
         with matplotlib.rc_context(style), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # the browser has others
             self._figure.savefig(text, format="svg", metadata=unsaid, transparent=True)
