@@ -19,7 +19,7 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
         shape: what `input` says, None without a net.
     """
     for let in file.of(tree.Let):
-        if let.name.id not in scope.used:
+        if let.name.id not in scope.used | scope.arguments:
             yield Diagnostic(
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
