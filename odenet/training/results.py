@@ -98,7 +98,8 @@ class Result:
         return f"<result of {printable(self.folder)}: {name} {best}>"
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=100)
+        plain = {"force_jupyter": False, "force_terminal": False, "color_system": None}
+        console = Console(file=StringIO(), width=100, **plain)  # whatever prints it
         show_result(self, console)
         lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(line.rstrip() for line in lines)
