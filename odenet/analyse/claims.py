@@ -59,6 +59,9 @@ class ClaimResult:
         """The claim and what became of it, in one line with a sign before it."""
         return f"{SIGNS[self.holds]} {self}"
 
+    def __repr__(self) -> str:
+        return f"<claim {self}>"
+
     def failure(self, help: str = "", severity: str = "error") -> Diagnostic:
         """A claim that is not proved, as a diagnostic at its own line.
 

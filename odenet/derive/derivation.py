@@ -83,6 +83,11 @@ class Derivation:
         """Lines `… = 0`: every shear put into its inverse, the difference reduced by sympy."""
         return proof_lines(self._undone, notation(self.scheme))
 
+    @property
+    def latex_proof(self) -> tuple[str, ...]:
+        """The lines of `proof` in LaTeX."""
+        return proof_lines(self._undone, notation(self.scheme, latex=True))
+
     def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
         """The conditions that fail at given values of the constants, and of h.
 
@@ -288,6 +293,9 @@ class Derivation:
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
         return describe.as_json(self)
+
+    def __repr__(self) -> str:
+        return f"<derivation of {self.scheme.name}: {' '.join(self.summary())}>"
 
     def __str__(self) -> str:
         return describe.as_text(self)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,6 +95,18 @@ class Result:
     def show(self, value: float | None) -> str:
         """A value of that metric as it is printed."""
         return "–" if value is None else self.chosen_by.show(value)
+
+    def __repr__(self) -> str:
+        name = f"{self.watched} {self.chosen_by.words}"
+        best = f"{self.show(self.best)} after epoch {self.best_epoch} of {self.epochs}"
+        return f"<result of {printable(self.folder)}: {name} {best}>"
+
+    def __str__(self) -> str:
+        plain = {"force_jupyter": False, "force_terminal": False, "color_system": None}
+        console = Console(file=StringIO(), width=100, **plain)  # whatever prints it
+        show_result(self, console)
+        lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+        return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> str:
         """As the run folder keeps it."""

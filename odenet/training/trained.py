@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
 from odenet.training.samples import Labels
 
+MOST_SHOWN = 20  # lines of predictions
 BATCH = 256  # samples predicted at a time
 HOLDS = 0.5  # the probability above which a class is said to hold
 
@@ -45,6 +46,14 @@ class Predictions:
     values: Tensor
     classes: tuple[str, ...]
     loss: LossKind
+
+    def __repr__(self) -> str:
+        return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
+
+    def __str__(self) -> str:
+        shown = replace(self, values=self.values[:MOST_SHOWN]).in_words()
+        more = len(self.values) - len(shown)
+        return "\n".join([*shown, *([f"and {more} more"] if more else [])])
 
     @property
     def probabilities(self) -> Tensor:
@@ -203,6 +212,11 @@ class TrainedRun:
     shape: tuple[int, ...]
     labels: Labels
     samples: str = "uint8"
+
+    def __repr__(self) -> str:
+        gives = f"{len(self.classes)} classes" if self.classes else self.loss.meaning
+        takes = ", ".join(map(str, self.shape))
+        return f"<run {self.folder}: takes ({takes}), gives {gives}>"
 
     @property
     def loss(self) -> LossKind:
