@@ -39,7 +39,7 @@ def notes(
             help=f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
-    for layer in _inside(layers):
+    for layer in inside(layers):
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
             yield Diagnostic(
@@ -49,12 +49,6 @@ def notes(
                 help=f"take an odd one, {k - 1} or {k + 1}",
                 severity="warning",
             )
-
-
-def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _inside(layer.inner)
 
 
 def _read(file: tree.File, scope: SpecScope) -> set[str]:

@@ -44,7 +44,7 @@ def network_size(model: Model) -> NetworkSize:
 
 def layer_parameters(model: Model, layer: Layer) -> int:
     """The learned numbers of a layer of the `net`, with those of the layers in it."""
-    return sum(_layer(model, one) for one in _inside([layer]))
+    return sum(_layer(model, one) for one in inside([layer]))
 
 
 def _numbers_in(shape: Shape) -> int:
