@@ -6,6 +6,7 @@ from odenet.diagnostics import Diagnostic
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.tables.layer_kinds import Layer, Shape
+from odenet.model.typed.program import inside
 
 PICTURE_CHANNELS = (1, 3, 4)
 
