@@ -1,5 +1,7 @@
 """The flows of a network: which they are, what goes into them, how stable their steps are."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +39,10 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
     found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
-        return lambda _module, arguments: found.setdefault(name, arguments[0])
+        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:  # a value would go in
+            found.setdefault(name, arguments[0])
+
+        return hook
 
     parts = flows(network) | units_and_flows(network)
     hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts.items()]
