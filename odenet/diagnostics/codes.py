@@ -23,7 +23,7 @@ Code = Literal[
     "scheme-for", "scheme-line", "implicit-line", "scheme-start", "not-linear", "composition",
     # the network
     "missing-net", "missing-input", "unknown-layer", "misplaced-layer", "misplaced-unit",
-    "shape-mismatch", "missing-module", "channels-last",
+    "shape-mismatch", "missing-module", "channels-last", "even-kernel",
     # claims
     "unknown-claim", "claim-refuted", "claim-open", "unstable-scheme", "inexact-inverse",
     "not-a-density",
