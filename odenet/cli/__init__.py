@@ -15,7 +15,17 @@ import typer
 import typer.core
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
+from odenet.cli import (
+    benching,
+    checking,
+    compiling,
+    converting,
+    memory,
+    reporting,
+    training,
+    using,
+    verifying,
+)
 from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
@@ -54,6 +64,8 @@ app.command("sample")(using.sample)
 app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
+app.command("report")(reporting.report)
+app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)

@@ -42,7 +42,7 @@ def announce_step(program: "Program", options: "Options") -> None:
     import torch
 
     from odenet.footprint.step import predicted
-    from odenet.footprint.table import size
+    from odenet.footprint.table import size_text
 
     cuda = torch.cuda.is_available()
     threads = torch.get_num_threads()
@@ -57,7 +57,7 @@ def announce_step(program: "Program", options: "Options") -> None:
     mode = cast("Mode", options.memory or ("reversible" if reversible else "stored"))
     batch = program.recipe.batch
     peak = predicted(program, batch, mode, "cuda" if cuda else "cpu").peak
-    say(f"  {where}; a step on {batch} samples needs about {size(peak)} ({mode} flows)")
+    say(f"  {where}; a step on {batch} samples needs about {size_text(peak)} ({mode} flows)")
 
 
 def _data(call: "Call") -> str:

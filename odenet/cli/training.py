@@ -109,6 +109,21 @@ def train(
         bool,
         typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
     ] = False,
+    update_in_backward: Annotated[
+        bool,
+        typer.Option(
+            "--update-in-backward",
+            help="Move each weight as soon as its gradient is complete: gradients of one step of a "
+            "flow live at a time.",
+        ),
+    ] = False,
+    clip_by: Annotated[
+        str | None,
+        typer.Option(
+            help="How --update-in-backward knows the norm that clip limits: exact, by a second "
+            "backward pass, or last, that of the last step [default: exact]."
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
@@ -166,6 +181,8 @@ def train(
         "compile": compile_ or None,
         "tensorboard": tensorboard or None,
         "deterministic": deterministic or None,
+        "update_in_backward": update_in_backward or None,
+        "clip_by": _clip_by(clip_by),
     }
     sweeps = sweep is not None or (resume is not None and is_sweep(resume))
     new = resume is None and not sweeps
@@ -366,6 +383,12 @@ def _devices(devices: str | None) -> int | str | None:
 def _at_once(devices: int | str | None) -> int | None:
     """How many points of a sweep are trained at a time; None for one on each device."""
     return devices if isinstance(devices, int) else None
+
+
+def _clip_by(word: str | None) -> str | None:
+    if word not in (None, "exact", "last"):
+        raise typer.BadParameter("exact or last", param_hint="--clip-by")
+    return word
 
 
 def _memory(memory: str | None) -> int | str | None:

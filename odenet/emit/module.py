@@ -15,9 +15,9 @@ from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
 _RUNTIME = frozenset((
-    "Attention", "Coarsened", "Elementwise", "Embed", "Entry", "Flow", "Geometric", "Head",
-    "Knotted", "Learned", "Mean", "Position", "Ramp", "Residual", "Shear", "Shortcut", "Squeeze",
-    "SwiGLU", "Term", "TiedHead", "Tokens", "Uniform", "Unit", "Widen",
+    "Attention", "Coarsened", "Elementwise", "Embed", "Entry", "Flow", "Geometric", "Head", "Join",
+    "Keep", "Knotted", "Learned", "Mean", "Position", "Ramp", "Residual", "Shear", "Shortcut",
+    "Squeeze", "SwiGLU", "Term", "TiedHead", "Tokens", "Uniform", "Unit", "Widen", "WithSkips",
     "adjoint_conv", "adjoint_dense", "adjoint_kernel", "bias", "conv", "conv_kernel", "dense",
     "dense_matrix", "diag", "diagonal", "exponential", "eye_kernel", "given_layers", "initialised",
     "layers", "norm_layers", "odd_kernel", "per_step", "scalar", "spectral_radius", "split",

@@ -56,15 +56,15 @@ def show_footprints(
     for field in fields(Footprint):
         row = [ROWS[field.name]]
         for mode, footprint in predicted.items():
-            row.append(size(getattr(footprint, field.name)))
+            row.append(size_text(getattr(footprint, field.name)))
             if measured:
                 found = measured.get(mode)
-                row.append("failed" if found is None else size(getattr(found, field.name)))
+                row.append("failed" if found is None else size_text(getattr(found, field.name)))
         table.add_row(*row)
     console.print(table)
 
 
-def size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes in the largest unit that they fill, such as `4.8 MiB`."""
     for unit, name in STEPS:
         if count >= unit:

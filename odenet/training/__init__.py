@@ -6,6 +6,7 @@ result = train("specs/digits.ode", set={"epochs": 5})
 evaluate(result.folder)
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'odenet.training' has no attribute '{name}'")
     require("train", f"odenet.training.{name}")
-    return getattr(import_module(_HOMES[name]), name)
+    with warnings.catch_warnings():
+        # In a notebook tqdm, which Lightning imports and nothing here uses, asks for ipywidgets.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

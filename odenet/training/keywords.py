@@ -11,6 +11,7 @@ from odenet.training.records import Options
 
 SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
+CLIP_BY = ("exact", "last")
 
 
 class Keywords(TypedDict, total=False):
@@ -34,6 +35,8 @@ class Keywords(TypedDict, total=False):
     compile: bool
     tensorboard: bool
     deterministic: bool
+    update_in_backward: bool
+    clip_by: str
 
 
 def sorted_out(
@@ -61,6 +64,8 @@ def sorted_out(
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
+    if where.get("clip_by", "exact") not in CLIP_BY:
+        raise TrainingError(f"clip_by is {where['clip_by']}", "exact or last")
     found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)

@@ -9,6 +9,7 @@ from odenet.compiler import Program
 from odenet.room import require_room
 from odenet.training.agreement import widened
 from odenet.training.augment import scaling
+from odenet.training.augmentations import before_the_middle
 from odenet.training.loader import Data
 from odenet.training.new_task import input_shape, new_task
 from odenet.training.optim import whole_epochs
@@ -35,7 +36,8 @@ def prepare(
     shape = input_shape(program)
     require_room(program, 1)
     data_set = data_for(program, options, spec_folder(program), data)
-    scaled = scaling(data_set.train, shape)
+    whole = before_the_middle(program.recipe.augment, shape)
+    scaled = scaling(data_set.train, whole, shape)
     if scaled:
         scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
     for note in (scaled, widened(program, data_set), lacking(program, data_set)):

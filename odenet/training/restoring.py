@@ -12,6 +12,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
+from odenet.training.augmentations import center_crop
 from odenet.training.checkpoints import (
     HELP,
     read_checkpoint,
@@ -117,11 +118,13 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     then, now = (
         {name: str(getattr(one, name)) for name in splitting}
         | {"standardise": standardised_over(one.augment), "loss": str(one.loss or USUAL)}
+        | {"center_crop": center_crop(one.augment)}
         for one in (before, recipe)
     )
     for name, value in then.items():
         if now[name] != value:
             did = {"standardise": "are standardised", "loss": "are measured"}
+            did["center_crop"] = "are cut"
             what = did.get(name, "are held out")
             raise TrainingError(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",

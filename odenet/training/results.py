@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,6 +96,18 @@ class Result:
         """A value of that metric as it is printed."""
         return "–" if value is None else self.chosen_by.show(value)
 
+    def __repr__(self) -> str:
+        name = f"{self.watched} {self.chosen_by.words}"
+        best = f"{self.show(self.best)} after epoch {self.best_epoch} of {self.epochs}"
+        return f"<result of {printable(self.folder)}: {name} {best}>"
+
+    def __str__(self) -> str:
+        plain = {"force_jupyter": False, "force_terminal": False, "color_system": None}
+        console = Console(file=StringIO(), width=100, **plain)  # whatever prints it
+        show_result(self, console)
+        lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+        return "\n".join(line.rstrip() for line in lines)
+
     def to_json(self) -> str:
         """As the run folder keeps it."""
         return sealed_json(asdict(self))
@@ -132,7 +145,8 @@ def show_result(result: Result, console: Console) -> None:
         margin = short(result.stability)
         table.add_row("stability", f"h·ω is at most {margin} of its limit")
     if result.saved is not None:
-        table.add_row("levels saved", f"{result.saved:.0%} of the training time")
+        share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"
+        table.add_row("levels took", f"{share} time than the last one throughout")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
     folder = printable(result.folder)
@@ -145,6 +159,7 @@ def show_result(result: Result, console: Console) -> None:
         )
         table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
+    table.add_row("", Text(f"odenet report {folder}"))
     console.print(table)
     if result.diverged:
         console.print(

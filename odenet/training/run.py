@@ -23,6 +23,7 @@ from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
 from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
+from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
@@ -320,7 +321,11 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
     apply_options(task.network, options)
     with quiet_lightning():
         measure = task.objective.measures[0]
-        return build_trainer(folder, task.recipe, options, task.watched, console, measure)
+        trainer = build_trainer(folder, task.recipe, options, task.watched, console, measure)
+    if options.update_in_backward:
+        require_in_backward(trainer, task.recipe)
+        task.clips_in_backward_by = options.clip_by
+    return trainer
 
 
 def _fit(

@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric, Metric
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
+from odenet.runtime.in_backward import OptimizerInBackward
 from odenet.training.divergence import fault_of
 from odenet.training.errors import Diverged, TrainingError
 from odenet.training.flows import ROUGH, flows, stability
@@ -115,6 +116,10 @@ class Task(pl.LightningModule):
         labels: what the labels of the data are.
         watched: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
+
+    Attributes:
+        clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
+            pass; None for one that acts after it.
     """
 
     def __init__(
@@ -131,6 +136,7 @@ class Task(pl.LightningModule):
         self.objective = objective_of(recipe, labels)
         self.watched = watched
         self.level = level
+        self.clips_in_backward_by: Any = None
         self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
         self.first_loss: Tensor | None = None  # of the first batch of all
         self.seconds = 0.0  # spent on training batches, validation not counted
@@ -142,6 +148,7 @@ class Task(pl.LightningModule):
         self._speed = 0.0
         self._tokens = 0  # of a sample
         self._random: dict[str, Tensor] = {}
+        self._in_backward: OptimizerInBackward | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The network's answer, (batch, …)."""
@@ -254,11 +261,21 @@ class Task(pl.LightningModule):
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         both = self.recipe.precision == "fp16" and self.recipe.clip > 0
         optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
+        if self.clips_in_backward_by is not None:
+            clip, by = self.recipe.clip, self.clips_in_backward_by
+            self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
         schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Go back from the loss; an optimizer in the backward pass moves the weights on the way."""
+        if self._in_backward is None:
+            super().backward(loss, *args, **kwargs)
+        else:
+            self._in_backward.backward(loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know: refinements, the clock, and the random state."""

@@ -74,7 +74,7 @@ def build_trainer(
             precision=PRECISIONS[recipe.precision],
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
-            gradient_clip_val=recipe.clip or None,
+            gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
             logger=loggers,
             default_root_dir=folder.path,

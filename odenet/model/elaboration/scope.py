@@ -35,7 +35,7 @@ class SpecScope:
     Attributes:
         declared: where each name was first declared.
         used: names that a formula reads.
-        asked: names that arguments read, as `n` in `flow(n)`.
+        asked: names of `let`s that an argument reads, of a layer, a scheme or the recipe.
         broken: names with an error that has been reported; nothing more is said about them.
         incomplete: whether a file that is used could not be read, so that any name may be fine.
     """
@@ -105,8 +105,9 @@ class SpecScope:
 
     def activation(self, node: tree.Name) -> expr.Activation | None:
         """The activation a `let` names, for layers; None for any other name."""
+        if node.id in self.lets:
+            self.asked.add(node.id)
         value = self._let(node) if node.id in self.lets else None
-        self.asked.add(node.id)
         return value if isinstance(value, expr.Activation) else None
 
     def evaluate(self, value: expr.Node) -> Value:

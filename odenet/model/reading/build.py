@@ -10,6 +10,7 @@ from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.made import Invert
 from odenet.model.fitting.flows import Flows, FlowShape
+from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
@@ -63,6 +64,7 @@ def build(
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, discretisation, report)
+    check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
         check_times(discretisation, dynamics, scope.parameters, report)

@@ -6,6 +6,7 @@ from odenet.diagnostics import Diagnostic
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.tables.layer_kinds import Layer, Shape
+from odenet.model.typed.program import inside
 
 PICTURE_CHANNELS = (1, 3, 4)
 
@@ -21,8 +22,9 @@ def notes(
         shape: what `input` says, None without a net.
         layers: of the net and of the maps.
     """
+    read = _read(file, scope)
     for let in file.of(tree.Let):
-        if let.name.id not in scope.used | scope.asked:
+        if let.name.id not in read:
             yield Diagnostic(
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
@@ -38,7 +40,7 @@ def notes(
             help=f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
-    for layer in _inside(layers):
+    for layer in inside(layers):
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
             yield Diagnostic(
@@ -50,7 +52,14 @@ def notes(
             )
 
 
-def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _inside(layer.inner)
+def _read(file: tree.File, scope: SpecScope) -> set[str]:
+    """The `let`s that something reads, by themselves or through another."""
+    lets = {let.name.id: let.value for let in file.of(tree.Let)}
+    found: set[str] = set()
+    todo = [*scope.used, *scope.asked]
+    while todo:
+        name = todo.pop()
+        if name in lets and name not in found:
+            found.add(name)
+            todo += [node.id for node in lets[name].walk() if isinstance(node, tree.Name)]
+    return found

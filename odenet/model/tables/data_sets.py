@@ -47,6 +47,10 @@ _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
 }
+_SHAPES = {
+    "n": Parameter(Number(10, 10**6, whole=True), "is the number of pictures", 1000),
+    "noise": Parameter(Number(0), "is the deviation of the noise, of 1 for white", 0.2),
+}
 _TEST = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
 )
@@ -133,6 +137,7 @@ ROWS = (
     DataSetKind(
         name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
     ),
+    DataSetKind(name="shapes", source="odenet.training.data:shapes", arguments=_SHAPES),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 
