@@ -157,6 +157,8 @@ def order(facts: Judged, claim: Claim) -> Answer:
     """Whether the scheme has an order."""
     order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
     wanted = claim.number or 1
+    if order.underived:
+        return Answer(None, f"no order of {name} is derived: {order.reason}")
     if order.value is None:
         return Answer(False, f"{name} has no order: {order.reason}")
     if wanted > order.value and order.at_least:

@@ -9,9 +9,10 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import odenet
 from odenet.cli import (
@@ -31,11 +32,25 @@ from odenet.extras import MissingLibraries
 from odenet.files import explain
 from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands, each with the whole first sentence of its help, which click would cut off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List them."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        helps = {name: (command.help or "") for name, command in found.items() if command}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(n, " ".join(h.split("\n\n")[0].split())) for n, h in helps.items()]
+            )
+
+
 app = typer.Typer(
     name="odenet",
+    cls=Commands,
     help="Deep networks written as ODEs: compiled, checked and trained.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -65,7 +65,7 @@ def show_footprints(
 
 
 def size_text(count: int) -> str:
-    """A number of bytes as people write it."""
+    """Bytes in the largest unit that they fill, such as `4.8 MiB`."""
     for unit, name in STEPS:
         if count >= unit:
             return f"{count / unit:.1f} {name}"

@@ -37,7 +37,7 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
     found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
-        def hook(_module: nn.Module, arguments: tuple) -> None:  # what it gave would be put in
+        def hook(_module: nn.Module, arguments: tuple) -> None:  # whose result torch would pass on
             found.setdefault(name, arguments[0])
 
         return hook
