@@ -61,6 +61,10 @@ class Equations(nn.Module):
         """Why a step with constants, of those in ``varying``, is not undone; empty if it is."""
         return ""
 
+    def divisors(self, *constants: Coefficient) -> tuple[Coefficient, ...]:
+        """What a step divides by that depends on constants of those in ``varying``."""
+        return ()
+
     def energy(self, state: State, step: int = 0) -> Tensor:
         """The quantity that the certificate proves conserved or decreasing, per sample."""
         raise NotImplementedError(f"no energy is certified for {type(self).__name__}")

@@ -10,6 +10,7 @@ from odenet.compiler import Program
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.training.agreement import agreed
+from odenet.training.augmentations import before_the_middle
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.new_task import data_of, input_shape
@@ -45,9 +46,8 @@ def data_for(
     if given is not None and not isinstance(given, str):
         return agreed(program, read(given))
     call = located(data_of(program), folder)
-    return agreed(
-        program, load_data(call, input_shape(program), options.data_root, options.download)
-    )
+    shape = before_the_middle(program.recipe.augment, input_shape(program))
+    return agreed(program, load_data(call, shape, options.data_root, options.download))
 
 
 def spec_folder(program: Program) -> str:

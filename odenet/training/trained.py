@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
 from odenet.training.samples import Labels
 
+MOST_SHOWN = 20  # lines of predictions
 BATCH = 256  # samples predicted at a time
 HOLDS = 0.5  # the probability above which a class is said to hold
 
@@ -45,6 +46,14 @@ class Predictions:
     values: Tensor
     classes: tuple[str, ...]
     loss: LossKind
+
+    def __repr__(self) -> str:
+        return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
+
+    def __str__(self) -> str:
+        shown = replace(self, values=self.values[:MOST_SHOWN]).in_words()
+        more = len(self.values) - len(shown)
+        return "\n".join([*shown, *([f"and {more} more"] if more else [])])
 
     @property
     def probabilities(self) -> Tensor:
@@ -204,10 +213,20 @@ class TrainedRun:
     labels: Labels
     samples: str = "uint8"
 
+    def __repr__(self) -> str:
+        gives = f"{len(self.classes)} classes" if self.classes else self.loss.meaning
+        takes = ", ".join(map(str, self.shape))
+        return f"<run {self.folder}: takes ({takes}), gives {gives}>"
+
     @property
     def loss(self) -> LossKind:
         """The row of the loss that it was trained by."""
         return self.model.objective.kind
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """What a sample is scaled to before the network takes its middle; `shape` where all is."""
+        return self.model.transforms.whole
 
     @property
     def network(self) -> nn.Module:
@@ -296,7 +315,7 @@ class TrainedRun:
         found, good, damaged = [], [], []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
-            read = {path: decode(path, self.shape, self._deep) for path in some}
+            read = {path: decode(path, self.whole, self._deep) for path in some}
             pixels = {path: image for path, image in read.items() if isinstance(image, Tensor)}
             damaged += [line for line in read.values() if isinstance(line, str)]
             good += pixels
@@ -322,9 +341,9 @@ class TrainedRun:
         if isinstance(inputs, Tensor):
             dtype = torch.float32 if self._deep else torch.uint8
             pictures = len(self.shape) == 3 and not self._deep
-            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.shape
+            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.whole
             if not fits or inputs.dtype != dtype:
-                sizes = ", ".join(map(str, self.shape))
+                sizes = ", ".join(map(str, self.whole))
                 wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
                 raise TrainingError(
                     f"a batch for {self.folder.name} is {wanted}, "
@@ -341,8 +360,8 @@ class TrainedRun:
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
-            return pixels_of(picture, self.shape, self._deep)
-        found = decode(str(picture), self.shape, self._deep)
+            return pixels_of(picture, self.whole, self._deep)
+        found = decode(str(picture), self.whole, self._deep)
         if isinstance(found, str):
             raise TrainingError(found)
         return found

@@ -301,8 +301,11 @@ def test_pictures_need_a_network_that_takes_pictures(tmp_path):
 
 def test_pictures_that_are_scaled_are_said_to_be():
     digits = load_data(Call("digits"), (1, 8, 8)).train
-    assert scaling(digits, (3, 32, 32)) == "pictures of 8 x 8 are scaled to the network's 32 x 32"
-    assert scaling(digits, (3, 8, 8)) == scaling(digits, (64,)) == ""
+    assert (
+        scaling(digits, (3, 32, 32), (3, 32, 32))
+        == "pictures of 8 x 8 are scaled to the network's 32 x 32"
+    )
+    assert scaling(digits, (3, 8, 8), (3, 8, 8)) == scaling(digits, (64,), (64,)) == ""
 
 
 def test_every_data_set_is_on_the_page():

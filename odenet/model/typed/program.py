@@ -236,6 +236,9 @@ class Model:
     lets: tuple[tree.Let, ...]
     notes: tuple[Diagnostic, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<model {self.name}: {', '.join(self.dynamics.states)}>"
+
     def __str__(self) -> str:
         from odenet.model.typed.overview import overview
 

@@ -42,6 +42,11 @@ def network_size(model: Model) -> NetworkSize:
     return NetworkSize(sum(weights), heaviest, max(values), widest)
 
 
+def layer_parameters(model: Model, layer: Layer) -> int:
+    """The learned numbers of a layer of the `net`, with those of the layers in it."""
+    return sum(_layer(model, one) for one in inside([layer]))
+
+
 def _numbers_in(shape: Shape) -> int:
     return prod(shape.space) * (1 if shape.numbers else int(shape.channels.constant))
 
