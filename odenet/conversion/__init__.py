@@ -2,5 +2,6 @@
 
 from odenet.conversion.model import convert
 from odenet.conversion.reversible import reversible
+from odenet.conversion.search import find_blocks
 
-__all__ = ["convert", "reversible"]
+__all__ = ["convert", "find_blocks", "reversible"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
+from odenet.conversion.deferred import Call, Step
 from odenet.runtime import Flow
 from odenet.runtime.context import Context
 from odenet.runtime.generated import find_class, origin
@@ -32,6 +33,8 @@ class ModuleFlow(Flow):
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
         blocks: where the modules are registered, if not by the flow.
         dim: the axis along which pairs of modules share the input; None is not known.
+        gives: of blocks that give a tuple, which of its entries are something; None is not known.
+        by_step: whether the further inputs are one `Call` for each step.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
@@ -40,6 +43,8 @@ class ModuleFlow(Flow):
     residual: bool = False
     blocks: Blocks | None = None
     dim: int | None = None
+    gives: list[bool] | None = None
+    by_step: bool = False
     _made: bool = False  # lazy parameters were looked for
 
     def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
@@ -105,6 +110,19 @@ class ModuleFlow(Flow):
         if not self._made:
             self._make_lazy(u, context)
         return self._called(u, context)
+
+    def with_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
+        """The flow of an input, whose steps have further inputs of their own.
+
+        Args:
+            u: of any shape that the modules keep.
+            calls: what each module is handed, beside the state.
+        """
+        call = self.view()
+        call.by_step = True
+        out = call._called(u, Context((calls,)))
+        self.collected = call.collected
+        return out
 
     def given(self, *args: Any, **kwargs: Any) -> Self:
         """The flow with further inputs in place, for its other methods.
@@ -209,8 +227,12 @@ class ModuleFlow(Flow):
         return rate
 
     def _call(self, module: Any, reads: list[Tensor]) -> Any:
+        args, kwargs = self.context.args, self.context.kwargs
+        if self.by_step:
+            args, kwargs = args[0][module.index_of_step]
+        run = module.value if isinstance(module, Step) else module
         with nullcontext() if torch.compiler.is_compiling() else WITHIN_FLOW:
-            return module(*reads, *self.context.args, **self.context.kwargs)
+            return run(*reads, *args, **kwargs)
 
 
 @cache
