@@ -114,7 +114,7 @@ class Step:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value within a flow; else a placeholder, or the end of the flow."""
         if torch.compiler.is_compiling():
-            run = torch.compiler.disable(type(self).called, recursive=False)
+            run = torch.compiler.disable(type(self).called)  # pyright: ignore[reportCallIssue]
             return run(self, *args, **kwargs)
         return self.called(*args, **kwargs)
 
@@ -258,8 +258,10 @@ def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             raise RuntimeError(value.refusal(kind))
     capturing: Any = sys.modules.get("transformers.utils.output_capturing")
     active = getattr(capturing, "_active_collector", None)
-    if active is not None and active.get():
-        wanted = ", ".join(f"output_{name}" for name in active.get() if not name.startswith("_"))
+    recorded = active.get() if active is not None else None
+    if recorded:
+        wanted = ", ".join(f"output_{name}" for name in recorded if not name.startswith("_"))
+        recorded.clear()  # it would be found by the next call
         raise RuntimeError(
             f"{kind} is a step of a flow, whose steps are taken at once: {wanted} cannot be "
             "recorded; flow.trajectory(x) gives the states"

@@ -103,7 +103,10 @@ def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
         "pixel_values": _drawn(like, 1, getattr(seen, "num_channels", 3), *space),
         "input_values": _drawn(like, 1, 4000),
         "input_features": _drawn(
-            like, 1, getattr(config, "num_mel_bins", 80), 2 * getattr(config, "max_source_positions", 4)
+            like,
+            1,
+            getattr(config, "num_mel_bins", 80),
+            2 * getattr(config, "max_source_positions", 4),
         ),
     }
     name = model.main_input_name

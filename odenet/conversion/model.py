@@ -173,7 +173,9 @@ class _Conversion:
         """A speed for each channel of what a block takes."""
         shape = self.plan.shapes.get(path)
         if shape is None:
-            raise ValueError('v0="learned" takes the width of the blocks from a run: give example=…')
+            raise ValueError(
+                'v0="learned" takes the width of the blocks from a run: give example=…'
+            )
         axis = channel_axis([first]) or (1 if len(shape) > 3 else -1)
         like = next(first.parameters())
         size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))

@@ -89,15 +89,10 @@ def choose(given: GivenScheme) -> ChosenScheme:
 
 def _of_program(program: Program) -> ChosenScheme:
     chosen = program.model.discretisation
-    for name, constant in chosen.varying.items():
-        shown = chosen.scheme.spellings.get(name, name)
-        raise ValueError(
-            f"{shown} = {constant} of {program.name} differs from step to step, and modules become "
-            "steps that are alike: write one number"
-        )
     steps = {"h": chosen.h, "T": chosen.horizon}
     constants = {n: v for n, v in chosen.constants.items() if n not in chosen.scheme.decays}
     constants |= {name: value for name, value in steps.items() if value is not None}
+    constants |= chosen.varying
     block = "" if chosen.scheme.name in library() else chosen.scheme.text
     return ChosenScheme(chosen.scheme, block, constants)
 

@@ -113,16 +113,24 @@ def _containers(model: nn.Module, blocks: str | Iterable[str]) -> list[str]:
     known = dict(model.named_modules(remove_duplicate=False))
     found: list[str] = []
     for pattern in patterns:
-        paths = [path for path in known if fnmatchcase(path, pattern)]
+        paths = [path for path in known if _matches(path, pattern)]
         if not paths:
             raise ValueError(f"{type(model).__name__} has no module at {pattern!r}")
         for path in paths:
             if not _names(known[path]):
                 kind = type(known[path]).__name__
-                raise ValueError(f"{path} is a {kind} without children, and blocks= names what has the blocks")
+                raise ValueError(
+                    f"{path} is a {kind} without children, and blocks= names what has the blocks"
+                )
             if path not in found:
                 found.append(path)
     return found
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a path has a pattern, name by name: a * does not go past a dot."""
+    names, patterns = path.split("."), pattern.split(".")
+    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
 
 def joined(path: str, name: str) -> str:
@@ -347,7 +355,9 @@ def _watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]
                 twin(*one.args, **one.kwargs)
             return twin, watch.seen
         except Exception as error:
-            problems.append(f"{one}: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+            problems.append(
+                f"{one}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            )
         finally:
             watch.remove()
     tried = f" ({problems[0]})" if problems else ""
