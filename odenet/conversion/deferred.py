@@ -102,19 +102,27 @@ class Placeholder(Tensor):
             "are those of flow.trajectory(x), or leave the blocks out of the conversion"
         )
 
-    def __repr__(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __repr__(self) -> str:
         return f"Placeholder(shape={tuple(self.shape)})"
 
 
 class Step:
-    """Comes before the class of a block: outside of flows a call of it is deferred."""
+    """Comes before the class of a block: outside of flows a call of it is deferred.
+
+    Attributes:
+        kind: the class of the block.
+        flow_of_step: the flow that it is a step of.
+        index_of_step: which one.
+    """
 
     kind: type[nn.Module]
+    flow_of_step: ModuleFlow
+    index_of_step: int
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value within a flow; else a placeholder, or the end of the flow."""
         if torch.compiler.is_compiling():
-            run = torch.compiler.disable(type(self).called)  # pyright: ignore[reportCallIssue]
+            run = torch.compiler.disable(type(self).called)
             return run(self, *args, **kwargs)
         return self.called(*args, **kwargs)
 
@@ -173,11 +181,6 @@ def as_step(block: nn.Module) -> nn.Module:
 def assign(block: nn.Module, flow: ModuleFlow, index: int) -> None:
     """Tells a step which one of which flow it is."""
     block.__dict__.update(flow_of_step=flow, index_of_step=index)  # without registering the flow
-
-
-def place(step: nn.Module) -> tuple[ModuleFlow, int]:
-    """Which flow a step belongs to, and which of its steps it is."""
-    return step.__dict__["flow_of_step"], step.__dict__["index_of_step"]
 
 
 def refuse_alone(block: object) -> NoReturn:

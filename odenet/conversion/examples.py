@@ -40,9 +40,8 @@ def examples(model: nn.Module) -> Iterator[Example]:
         yield from _of_transformers(model, config)
         return
     if isinstance(model, nn.Transformer | nn.TransformerDecoder):
-        layers = model.layers if isinstance(model, nn.TransformerDecoder) else model.decoder.layers
-        width: Any = layers[0].self_attn.embed_dim
-        like = next(model.parameters())
+        attention = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
+        like, width = next(model.parameters()), attention.embed_dim
         yield Example((_drawn(like, 3, 3, width), _drawn(like, 3, 3, width)))
         return
     first = next((m for m in model.modules() if isinstance(m, _FIRST)), None)

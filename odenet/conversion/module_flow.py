@@ -107,10 +107,10 @@ class ModuleFlow(Flow):
             return False
         probe = Flow.view(self)
         x, place = 8.0, self.slots.index(self.states[0])
-        state = tuple(x if i == place else 96.0 + 32 * i for i in range(len(self.slots)))
+        state: Any = tuple(x if i == place else 96.0 + 32 * i for i in range(len(self.slots)))
         rates = [name for name in dir(self.generated) if name.startswith("rate_")]
         probe.__dict__.update({name: lambda *_: 512.0 for name in rates})
-        probe.__dict__[self.maps[0]] = [None] * self.steps
+        probe.__dict__.update({name: [None] * self.steps for name in self.maps})
         alike: dict[tuple[float, ...], int] = {}
         for step in range(self.steps):
             alike.setdefault(tuple(constant[step] for constant in constants), step)

@@ -92,7 +92,7 @@ def _of_program(program: Program) -> ChosenScheme:
     steps = {"h": chosen.h, "T": chosen.horizon}
     constants = {n: v for n, v in chosen.constants.items() if n not in chosen.scheme.decays}
     constants |= {name: value for name, value in steps.items() if value is not None}
-    constants |= chosen.varying
+    constants = {**constants, **chosen.varying}
     block = "" if chosen.scheme.name in library() else chosen.scheme.text
     return ChosenScheme(chosen.scheme, block, constants)
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self, cast
 from torch import Tensor, nn
 
 from odenet.conversion.borrowed import Blocks, changed
-from odenet.conversion.deferred import Step, as_step, assign, place
+from odenet.conversion.deferred import Step, as_step, assign
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.runtime.memory import recomputed
 from odenet.runtime.tracing import as_node
@@ -52,7 +52,7 @@ class HoldsFlows(nn.Module):
         old = self.__dict__.get("_modules", {}).get(name)
         if isinstance(old, Step) and isinstance(value, nn.Module):
             value = as_step(value)
-            assign(value, *place(old))
+            assign(value, old.flow_of_step, old.index_of_step)
         super().__setattr__(name, value)
 
     def block_names(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class HoldsList(HoldsFlows):
 
     def __iter__(self) -> Iterator[nn.Module]:
         """The blocks, as of the original."""
-        return (self._modules[name] for name in self.block_names())
+        return (self.get_submodule(name) for name in self.block_names())
 
     def __len__(self) -> int:
         return len(self._modules) - 1
@@ -79,7 +79,7 @@ class HoldsList(HoldsFlows):
 
 
 @cache
-def holder_class(kind: type[nn.Module]) -> type[HoldsFlows]:
+def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
     """A class of modules as that of modules which hold flows."""
     if issubclass(kind, nn.Sequential) and kind.forward is nn.Sequential.forward:
         first: type = ResidualStage
@@ -89,8 +89,9 @@ def holder_class(kind: type[nn.Module]) -> type[HoldsFlows]:
         first = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
     if issubclass(first, kind):
         return first
-    members = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "kind": kind}
-    return type(kind.__name__, (first, kind), members)
+    members: dict[str, Any] = {"__module__": kind.__module__, "kind": kind}
+    made: Any = type(kind.__name__, (first, kind), members)
+    return made
 
 
 def _bare(kind: type[nn.Module]) -> nn.Module:
