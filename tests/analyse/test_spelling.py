@@ -65,7 +65,7 @@ def test_every_spelling_has_the_same_verdict_and_an_energy(name: str):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_rewriting_by_distributivity_sign_and_order_changes_no_verdict(rnd: Random, seed: int):
     program = model(Drawn(rnd).text())
@@ -84,7 +84,7 @@ def test_rewriting_keeps_the_values():
         assert np.allclose(one, two, atol=1e-9 * (1 + abs(one).max()))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(SPELLINGS)), st.integers(0, 2**32 - 1))
 def test_rewriting_coupled_systems_changes_no_verdict(name: str, seed: int):
     verdict, params, spellings = SPELLINGS[name]

@@ -27,8 +27,12 @@ def turned(matrix: np.ndarray, seed: int, spread: float) -> list[list[float]]:
     return (change @ matrix @ np.linalg.inv(change)).tolist()
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), spread=st.floats(0, 3), sizes=st.lists(st.integers(1, 4)))
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    spread=st.floats(0, 3),
+    sizes=st.lists(st.integers(1, 4), max_size=5),
+)
 def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(seed, spread, sizes):
     size = sum(sizes) + 1
     matrix, start = np.zeros((size, size)), 0

@@ -131,7 +131,7 @@ def expected_values(values):
     return [tensor for pair in values.values() for tensor in pair]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(schemes())
 def test_the_generated_retreat_undoes_the_generated_advance(drawn):
     holds_for(*drawn)
