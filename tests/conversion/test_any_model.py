@@ -1,6 +1,7 @@
 """Models of transformers, timm and torch, whose blocks are found by running them."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -328,3 +329,41 @@ def test_a_converted_model_is_not_converted_again():
     converted = convert(unheard()[0], blocks="layers")
     with pytest.raises(ValueError, match="this Unheard is converted already"):
         convert(converted, blocks="layers")
+
+
+class Row(nn.Module):
+    """Children that are called in a row, without a list of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(2))
+
+    def forward(self, x):
+        for child in self.children():
+            x = x + child(x) if isinstance(child, nn.Sequential) else child(x)
+        return x
+
+
+class Rows(Row):
+    """The same, of blocks that add by themselves."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.first, self.second = Row(), Row()
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(again):
+    torch.manual_seed(0)
+    model, x = Rows().double(), torch.randn(3, 6).double()
+    converted = convert(model, gamma=0.7)
+    assert isinstance(converted, Rows) and [n for n, _ in converted.named_children()] == [
+        "first",
+        "second",
+    ]
+    v = 0.3 * (model.first(x) - x)
+    y = x + v
+    expected = y + 0.7 * v + 0.3 * (model.second(y) - y)
+    torch.testing.assert_close(again(converted)(x), expected)
+    converted.float()(x.float()).sum().backward()
+    assert all(p.dtype == torch.float32 and p.grad is not None for p in converted.parameters())
