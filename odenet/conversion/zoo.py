@@ -126,7 +126,7 @@ def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
         import timm
     except ImportError:
         hint = _near(name, known) or "; timm is not installed"
-        raise ZooError(f"torchvision has no model `{name}`{hint}") from None
+        raise ZooError(f"torchvision does not have a model `{name}`{hint}") from None
     if not timm.is_model(name):
         hint = _near(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
