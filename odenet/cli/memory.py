@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from odenet.cli.output import say
+from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
 from odenet.sizes import parse_size
@@ -84,7 +84,7 @@ def memory(
             | ({"measured": _or_failed(found[mode])} if run else {})
             for mode in modes
         }
-        say(to_json({"batch": samples, "device": device, "modes": rows}))
+        write(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())
@@ -119,7 +119,7 @@ def _fit(
 
     found = {mode: largest_batch(peak(mode), limit) for mode in modes_of(program, exact)}
     if json_:
-        say(to_json({"bytes": limit, "device": device, "batch": found}))
+        write(to_json({"bytes": limit, "device": device, "batch": found}))
         return
     say(f"{program.name}: the largest batch of which a training step fits into {size}, {device}")
     for mode, count in found.items():

@@ -6,6 +6,7 @@ they allocate is what the real ones would, except inside single operations.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -69,11 +70,17 @@ class MemoryLedger(TorchDispatchMode):
     def __init__(self, network: nn.Module, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self._network = network
-        self.held = self.highest = self.chain = 0
-        self._in_chain = False
+        self.held = self.highest = 0
+        self.by_flow = dict.fromkeys(flows(network), 0)
+        self._flow = ""
         self._seen = WeakIdKeyDictionary()
         for tensor in (*network.parameters(), *network.buffers(), *known):
             self._seen[tensor.untyped_storage()] = True
+
+    @property
+    def chain(self) -> int:
+        """What flows made, of that which is held."""
+        return sum(self.by_flow.values())
 
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
         """Counts what an operation gives."""
@@ -92,16 +99,16 @@ class MemoryLedger(TorchDispatchMode):
         if storage in self._seen:
             return
         self._seen[storage] = True
-        weakref.finalize(storage, self._change, -storage.nbytes(), self._in_chain)
-        self._change(storage.nbytes(), self._in_chain)
+        weakref.finalize(storage, self._change, -storage.nbytes(), self._flow)
+        self._change(storage.nbytes(), self._flow)
 
     @contextmanager
     def following(self) -> Iterator[None]:
         """Counting, and noting which flow is being called."""
         hooks = []
-        for flow in flows(self._network).values():
-            hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
-            hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
+        for name, flow in flows(self._network).items():
+            hooks.append(flow.register_forward_pre_hook(lambda *_, n=name: self._enter(n)))
+            hooks.append(flow.register_forward_hook(lambda *_: self._enter("")))
         try:
             with self:
                 yield
@@ -109,12 +116,13 @@ class MemoryLedger(TorchDispatchMode):
             for hook in hooks:
                 hook.remove()
 
-    def _enter(self, inside: bool) -> None:
-        self._in_chain = inside
+    def _enter(self, flow: str) -> None:
+        self._flow = flow
 
-    def _change(self, size: int, in_chain: bool) -> None:
+    def _change(self, size: int, flow: str) -> None:
         self.held += size
-        self.chain += size * in_chain
+        if flow:
+            self.by_flow[flow] += size
         self.highest = max(self.highest, self.held)
 
 
@@ -133,8 +141,18 @@ def predicted(
     Raises:
         ValueError: if a flow has no such mode.
     """
-    with FakeTensorMode():
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
         return TrainingStep(program, batch, memory, device, in_backward).footprint()
+
+
+def held_by_flows(program: Program, batch: int, memory: Mode) -> dict[str, int]:
+    """What each flow holds between the forward and the backward pass, in bytes, by its name.
+
+    It is predicted as in `predicted`, on a CPU; the arguments are those, too.
+    """
+    with FakeTensorMode():
+        return TrainingStep(program, batch, memory, "cpu").held_by_flows()
 
 
 def counted(
@@ -205,6 +223,15 @@ class TrainingStep:
             peak=fixed + optimizer + ledger.highest,
         )
 
+    def held_by_flows(self) -> dict[str, int]:
+        """What each flow holds when the forward pass is over, by its name."""
+        ledger = MemoryLedger(self._network)
+        with ledger.following():
+            loss = self._loss()
+            found = dict(ledger.by_flow)
+        del loss
+        return found
+
     def highest(self) -> int:
         """The most that the allocator holds for activations and gradients in one step."""
         with Peak(self._device) as peak:
@@ -233,10 +260,11 @@ class TrainingStep:
             inputs = torch.randint(self._vocabulary, self._shape, device=self._device)
         if self._scores_tokens:
             return self._loss_of_tokens(inputs)
-        labels = torch.zeros(self._shape[0], dtype=torch.long, device=self._device)
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
             outputs = self._network(inputs)
+        places = (len(outputs), *outputs.shape[2:])  # one label each
+        labels = torch.zeros(places, dtype=torch.long, device=self._device)
         return F.cross_entropy(outputs.float() if low else outputs, labels)
 
     def _loss_of_tokens(self, tokens: Tensor) -> Tensor:

@@ -195,7 +195,8 @@ class BackwardPass:
         passed = self._passed
         values, addresses = passed.weights.functional(step, self._weights, self._wanted)
         ends = self._state.tensors(), self._grads.filled(self._state)
-        state, grads, sums = compiled.pull_back(passed.flow, *ends, values)
+        by_volume = self._further.get(LOG_DET)
+        state, grads, sums = compiled.pull_back(passed.flow, *ends, by_volume, values)
         self._state.replace(state)
         self._grads.put_all(grads)
         for key, gradient in sums.items():

@@ -19,7 +19,7 @@ from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
-from odenet.runtime.volume import collecting, one_step
+from odenet.runtime.volume import LOG_DET, collecting, one_step
 from odenet.runtime.watch import warn_of_hooks, watched
 from odenet.runtime.weights import FlowWeights, OneStep
 
@@ -74,7 +74,7 @@ class ForwardPass:
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.
-        eager = flow.exact or flow.stochastic or not undo or bool(flow.context) or flow.measured
+        eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
         self.compiled = (
             flow.compiled if flow.compiled and not eager and self.weights.stateless else None
         )
@@ -117,7 +117,10 @@ class ForwardPass:
         """One step."""
         if self.compiled and step not in self.kept:
             values, _ = self.weights.functional(step, weights, [False] * len(weights))
-            state.replace(self.compiled.advance(self.flow, state.tensors(), values))
+            end, log_det = self.compiled.advance(self.flow, state.tensors(), values)
+            state.replace(end)
+            if log_det is not None:
+                self.flow.collect({LOG_DET: log_det})
         elif self.undo:
             rate = self._rate(state, step, weights)
             stretched = collecting(self.flow, state) if self.flow.measured else None

@@ -5,17 +5,24 @@ the seed and the epoch alone. What happens to a sample therefore does not depend
 number of processes that share the epoch, or where a run was interrupted.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
+from odenet.training.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    Flip,
+    RandomResizedCrop,
+    before_the_middle,
+    changes,
+    middle,
+)
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import COLOUR, GREY, Pictures
 from odenet.training.samples import Split, Stream, generator, shape_of
@@ -30,107 +37,6 @@ SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
 
 
 @dataclass(frozen=True)
-class PadCrop:
-    """A border of `n` black pixels, then a random crop of the old size."""
-
-    n: int
-
-    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """Offsets of the crop, (count, 2)."""
-        return torch.from_numpy(rng.integers(0, 2 * self.n + 1, (count, 2)))
-
-    def __call__(self, images: Tensor, offsets: Tensor) -> Tensor:
-        """Crop every image at its own offset."""
-        height, width = images.shape[-2:]
-        padded = vision.pad(images, [self.n])
-        rows = offsets[:, :1] + torch.arange(height, device=images.device)
-        columns = offsets[:, 1:] + torch.arange(width, device=images.device)
-        places = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
-        flat = places.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-        return padded.flatten(2).gather(2, flat).view_as(images)
-
-
-@dataclass(frozen=True)
-class Flip:
-    """Left and right exchanged in half of the images."""
-
-    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """Whether to flip, (count,)."""
-        return torch.from_numpy(rng.random(count) < 0.5)
-
-    def __call__(self, images: Tensor, chosen: Tensor) -> Tensor:
-        """Flip the chosen images."""
-        return torch.where(chosen[:, None, None, None], vision.horizontal_flip(images), images)
-
-
-@dataclass(frozen=True)
-class Cutout:
-    """A square of `n` by `n` pixels, centred anywhere, blanked out."""
-
-    n: int
-
-    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """Centres as fractions of height and width, (count, 2)."""
-        return torch.from_numpy(rng.random((count, 2), dtype=np.float32))
-
-    def __call__(self, images: Tensor, centres: Tensor) -> Tensor:
-        """Blank a square in every image; squares are cut off at the edges."""
-        height, width = images.shape[-2:]
-        hidden_rows = self._hidden(centres[:, 0], height)
-        hidden_columns = self._hidden(centres[:, 1], width)
-        hidden = hidden_rows[:, None, :, None] & hidden_columns[:, None, None, :]
-        return images.masked_fill(hidden, 0)
-
-    def _hidden(self, centres: Tensor, size: int) -> Tensor:
-        places = torch.arange(size, device=centres.device)
-        first = (centres * size).floor()[:, None] - self.n // 2
-        return (places >= first) & (places < first + self.n)
-
-
-@dataclass(frozen=True)
-class RandomResizedCrop:
-    """A part of each image, scaled to the whole's size (Szegedy et al. 2015, section 6).
-
-    Its area is a share of the whole's, at least `least`, and its sides are up to 4 to 3 as long as
-    one another.
-    """
-
-    least: float
-
-    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """Height and width of the part and where it begins, as shares of the whole, (count, 4)."""
-        area = rng.uniform(self.least, 1, count)
-        longer = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))
-        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([longer, 1 / longer], 1), 1)
-        begins = rng.random((count, 2)) * (1 - sides)
-        return torch.from_numpy(np.concatenate([sides, begins], 1).astype(np.float32))
-
-    def __call__(self, images: Tensor, parts: Tensor) -> Tensor:
-        """Cut the part out of every image and scale it, bilinearly."""
-        sides, begins = parts[:, :2], parts[:, 2:]
-        centres = 2 * begins + sides - 1  # of -1 to 1, as `affine_grid` counts
-        zero = torch.zeros_like(centres[:, 0])
-        rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
-        maps = torch.stack(rows, 1).view(-1, 2, 3)
-        grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
-        pixels = functional.grid_sample(
-            images.to(torch.float32), grid, padding_mode="border", align_corners=False
-        )
-        return pixels.round_().to(images.dtype)
-
-
-AUGMENTATIONS = {
-    "pad_crop": PadCrop,
-    "flip": Flip,
-    "cutout": Cutout,
-    "random_resized_crop": RandomResizedCrop,
-}
-
-
-Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop
-
-
-@dataclass(frozen=True)
 class Transforms:
     """Fits samples to the network, augments them, and standardises them.
 
@@ -140,13 +46,15 @@ class Transforms:
         mean: per channel, of the training split, pixels in 0..1.
         deviation: likewise.
         per_image: standardise every sample by its own mean and deviation instead.
+        whole: what pictures are scaled to before their middle is taken; `shape` where all is.
     """
 
     shape: tuple[int, ...]
     steps: tuple[Augmentation, ...]
     mean: Tensor
     deviation: Tensor
-    per_image: bool = False
+    per_image: bool
+    whole: tuple[int, ...]
 
     @classmethod
     def stored(
@@ -158,7 +66,8 @@ class Transforms:
     ) -> "Transforms":
         """The transforms of a finished training, without its augmentations."""
         per_image = standardised_over(augment) == "image"
-        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image)
+        whole = before_the_middle(augment, shape)
+        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image, whole)
         return plain.standardising_by(mean, deviation)
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
@@ -200,12 +109,15 @@ class Transforms:
 
         Args:
             inputs: (B, …), uint8 or float32.
-            draws: the batch's rows of the epoch's draws; none leaves the images as they are.
+            draws: the batch's rows of the epoch's draws; without any nothing changes at random.
 
         Returns:
             float32, (B, *shape).
         """
-        images = fit(inputs, self.shape)
+        images = fit(inputs, self.whole)
+        parts = bool(draws) and any(isinstance(step, RandomResizedCrop) for step in self.steps)
+        if self.whole != self.shape and not parts:
+            images = middle(images, self.shape[1:])
         for step, drawn in zip(self.steps, draws, strict=False):
             images = step(images, drawn)
         values = images.to(torch.float32)
@@ -244,18 +156,27 @@ def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
     return images if list(images.shape[2:]) == size else vision.resize(images, size)
 
 
-def scaling(split: Split, shape: Sequence[int]) -> str:
+def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
     """What happens to the size of pictures of one size; nothing to say where they fit as they are.
 
     Args:
         split: of samples.
-        shape: (C, H, W) or (D,) the network takes.
+        whole: (C, H, W) that pictures are scaled to, or (D,).
+        shape: what the network takes of it.
     """
     images = split.inputs
     if len(shape) != 3 or not isinstance(images, Tensor) or images.dim() != 4:
         return ""
-    have, takes = (" x ".join(map(str, sizes)) for sizes in (images.shape[2:], shape[1:]))
-    return "" if have == takes else f"pictures of {have} are scaled to the network's {takes}"
+    have, scaled, takes = (_by(sizes) for sizes in (images.shape[2:], whole[1:], shape[1:]))
+    if have == scaled:
+        return ""
+    if scaled == takes:
+        return f"pictures of {have} are scaled to the network's {takes}"
+    return f"pictures of {have} are scaled to {scaled}, whose middle is the network's {takes}"
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
 
 
 def build_transforms(
@@ -273,14 +194,11 @@ def build_transforms(
         TrainingError: one of them cannot be made of such samples.
     """
     over = standardised_over(augment)
-    steps = tuple(
-        AUGMENTATIONS[call.name](**call.kwargs) for call in augment if call.name in AUGMENTATIONS
-    )
-    moving = next((call for call in augment if call.name in AUGMENTATIONS), None)
-    if moving is not None and len(shape_of(split)) != 3:
-        raise TrainingError(f"{moving} changes images, and this data set has points")
-    if moving is not None and split.labels.dim() > 2:
-        other = next((c for c in augment if c.name in AUGMENTATIONS and c.name != "flip"), None)
+    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, "center_crop"}]
+    if spatial and len(shape_of(split)) != 3:
+        raise TrainingError(f"{spatial[0]} changes images, and this data set has points")
+    if spatial and split.labels.dim() > 2:
+        other = next((call for call in spatial if call.name != "flip"), None)
         if other is not None:
             raise TrainingError(
                 f"{other} would move the places of a sample away from their labels",
@@ -292,7 +210,8 @@ def build_transforms(
         mean, deviation = statistics(split, shape)
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-    return Transforms(tuple(shape), steps, mean, deviation, per_image=over == "image")
+    steps, whole = changes(augment, tuple(shape[1:])), before_the_middle(augment, shape)
+    return Transforms(tuple(shape), steps, mean, deviation, over == "image", whole)
 
 
 def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -115,10 +115,10 @@ _FORMATS = {".pt2": _as_pt2, ".onnx": _as_onnx}
 def _samples(run: TrainedRun, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     if run.program.vocabulary is not None:
-        return torch.randint(run.program.vocabulary, (count, *run.shape), generator=generator)
+        return torch.randint(run.program.vocabulary, (count, *run.whole), generator=generator)
     if run.samples == "uint8":
-        return torch.randint(256, (count, *run.shape), dtype=torch.uint8, generator=generator)
-    return torch.randn(count, *run.shape, generator=generator)
+        return torch.randint(256, (count, *run.whole), dtype=torch.uint8, generator=generator)
+    return torch.randn(count, *run.whole, generator=generator)
 
 
 def _kind(sample: Tensor) -> str:

@@ -37,7 +37,10 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
     found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
-        return lambda _module, arguments: found.setdefault(name, arguments[0])
+        def hook(_module: nn.Module, arguments: tuple) -> None:  # whose result torch would pass on
+            found.setdefault(name, arguments[0])
+
+        return hook
 
     parts = flows(network) | units_and_flows(network)
     hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts.items()]

@@ -9,6 +9,7 @@ from odenet.sizes import parse_size
 from odenet.training.errors import TrainingError
 from odenet.training.records import Options
 
+SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
 CLIP_BY = ("exact", "last")
 
@@ -17,6 +18,8 @@ class Keywords(TypedDict, total=False):
     """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
 
     epochs: int
+    batch: int
+    lr: float
     fraction: float
     seed: int
     precision: str
@@ -31,6 +34,7 @@ class Keywords(TypedDict, total=False):
     exact: bool
     compile: bool
     tensorboard: bool
+    deterministic: bool
     update_in_backward: bool
     clip_by: str
 
@@ -62,7 +66,7 @@ def sorted_out(
         where["memory"] = memory_of(where["memory"])
     if where.get("clip_by", "exact") not in CLIP_BY:
         raise TrainingError(f"clip_by is {where['clip_by']}", "exact or last")
-    found = {name: value for name, value in keywords.items() if name not in own}
+    found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
     return {**(settings or {}), **found}, replace(options, **where)

@@ -35,6 +35,7 @@ class Options:
         exact: reverse in exact arithmetic; False leaves the spec's choice.
         compile: compile a step of each reversible flow, and the whole of the others.
         tensorboard: also log for TensorBoard.
+        deterministic: take only kernels that give the same numbers each time.
         update_in_backward: the optimizer acts on each weight as soon as its gradient is complete.
         clip_by: how it then knows the norm that `clip` limits: "exact" or "last".
     """
@@ -48,6 +49,7 @@ class Options:
     exact: bool = False
     compile: bool = False
     tensorboard: bool = False
+    deterministic: bool = False
     update_in_backward: bool = False
     clip_by: str = "exact"
 

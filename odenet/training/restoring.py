@@ -12,6 +12,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
+from odenet.training.augmentations import center_crop
 from odenet.training.checkpoints import (
     HELP,
     read_checkpoint,
@@ -117,16 +118,37 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     then, now = (
         {name: str(getattr(one, name)) for name in splitting}
         | {"standardise": standardised_over(one.augment), "loss": str(one.loss or USUAL)}
+        | {"center_crop": center_crop(one.augment)}
         for one in (before, recipe)
     )
     for name, value in then.items():
         if now[name] != value:
             did = {"standardise": "are standardised", "loss": "are measured"}
+            did["center_crop"] = "are cut"
             what = did.get(name, "are held out")
             raise TrainingError(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",
             )
+
+
+def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse refinements that should have happened, or not, in epochs that are done.
+
+    Raises:
+        TrainingError: says how often the flows are refined, and how often they should be.
+    """
+    begun, level = checkpoint["epoch"], checkpoint["odenet"]["level"]  # epochs count from 0
+    wanted = sum(epoch <= begun for epoch in recipe.levels)
+    if wanted != level:
+        levels = ", ".join(map(str, recipe.levels))
+        times = {0: "not been refined", 1: "been refined once"}
+        did = times.get(level, f"been refined {level} times")
+        raise TrainingError(
+            f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
+            f"{begun + 1}, and its flows have {did}",
+            f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
+        )
 
 
 def rows_before(folder: RunFolder, epoch: int) -> list[Row]:

@@ -6,18 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from odenet.compiler import Program
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.training.agreement import agreed
+from odenet.training.augmentations import before_the_middle
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.new_task import data_of, input_shape
 from odenet.training.python_data import python_data
 from odenet.training.records import Options
-from odenet.training.samples import DataSet
+from odenet.training.samples import DataSet, counted
 
 OUTSIDE = "--set"  # what messages call the source of a value from outside
 
@@ -47,9 +46,8 @@ def data_for(
     if given is not None and not isinstance(given, str):
         return agreed(program, read(given))
     call = located(data_of(program), folder)
-    return agreed(
-        program, load_data(call, input_shape(program), options.data_root, options.download)
-    )
+    shape = before_the_middle(program.recipe.augment, input_shape(program))
+    return agreed(program, load_data(call, shape, options.data_root, options.download))
 
 
 def spec_folder(program: Program) -> str:
@@ -85,8 +83,7 @@ def lacking(program: Program, data: DataSet) -> str:
     if loss_kind(program.recipe.loss).labels != "class":
         return ""
     for name, split in (("training", data.train), ("test", data.test)):
-        labels = split.labels.flatten().long()
-        counts = torch.bincount(labels, minlength=len(data.classes)).tolist()
+        counts = counted(split.labels, len(data.classes))
         absent = [data.classes[i] for i, count in enumerate(counts) if not count]
         if absent:
             which = "the class" if len(absent) == 1 else f"{len(absent)} classes, the first"

@@ -17,7 +17,7 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.averaging import MovingAverage
 from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
-from odenet.training.console import progress_display
+from odenet.training.console import has_bar, progress_display
 from odenet.training.constants import Constants
 from odenet.training.drift_monitor import DriftMonitor
 from odenet.training.errors import TrainingError
@@ -80,7 +80,7 @@ def build_trainer(
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             plugins=[CheckpointFiles()],
-            enable_progress_bar=fits and console.is_terminal,
+            enable_progress_bar=fits and has_bar(console),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 SIZE = ["--data", "digits", "--jobs", "1", "--quick"]
 TINY = [f"--set={one}" for one in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]
-SHALLOW = [*TINY, "--set=n=1", "--set=epochs=1", "--set=repeat=1"]
+SHALLOW = [*TINY, "--set=n=2", "--set=epochs=1", "--set=repeat=1"]
 
 
 @pytest.fixture
@@ -62,21 +62,45 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
     assert script("fashion", "--seeds", 1, *SHALLOW) == found
     assert script.results.read_text("utf-8") == text
     with pytest.raises(SystemExit, match="is another run"):
-        script("fashion", "--seeds", 1, *SHALLOW, "--set=n=2")
+        script("fashion", "--seeds", 1, *SHALLOW, "--set=n=3")
 
 
-def test_shares_of_the_data_are_compared(script):
-    found = script("little_data", *SHALLOW)
-    assert {share for _, share in found} == {0.2, 0.05, 0.01}
-    assert "| 5 % | 2,500 |" in script.results.read_text("utf-8")
+def test_the_networks_for_little_data_are_those_of_the_paper():
+    for spec in (BENCH / "specs" / "little").glob("*.ode"):
+        layers = odenet.load(spec).model.net
+        counts = [int(layer.after.channels.constant) for layer in layers]
+        assert sorted(set(counts)) == [10, 16, 64, 128, 256]
+        blocks = [(x.name, x.arguments["N"]) for x in layers if "N" in x.arguments]
+        assert blocks == [("flow", 4), *[("unit", 4)] * 3]
 
 
-def test_levels_are_compared_with_the_deep_network(script):
-    found = script("multilevel", *TINY)
-    deep, once, twice = (outcomes[0].result for outcomes in found.values())
-    assert deep.parameters == once.parameters == twice.parameters
+def test_shares_of_the_data_are_compared(script, monkeypatch):
+    little_data = importlib.import_module("little_data")
+    monkeypatch.setattr(little_data, "SHARES", (0.2, 0.05))
+    monkeypatch.setattr(little_data, "EPOCHS", 1)
+    found = script("little_data", *SHALLOW, "--set=batch=16")
+    assert {share for _, share in found} == {0.2}
     text = script.results.read_text("utf-8")
-    assert "| one refinement |" in text and "| 25% |" in text and "| 42% |" in text
+    assert "| 20 % | 10,000 |" in text
+
+
+def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeypatch):
+    multilevel = importlib.import_module("multilevel")
+    monkeypatch.setattr(multilevel, "STEPS", 8)
+    monkeypatch.setattr(multilevel, "TRAININGS", {"first network": 0, "last network": 0,
+                                                  "2 interpolations": 2})  # fmt: skip
+    found = script("multilevel", *TINY, "--networks", "resnet", "--epochs", 3)
+    first, last, twice = (outcomes[0].result for outcomes in found.values())
+    assert first.parameters < last.parameters == twice.parameters
+    text = script.results.read_text("utf-8")
+    assert "| 2 interpolations | 2-2 to 8-8 |" in text and "| 42% |" in text
+
+
+def test_equal_cycles_save_what_the_paper_says(script):
+    multilevel = importlib.import_module("multilevel")
+    counted = {steps: float(steps) for steps in (2, 4, 8, 16)}
+    shares = [multilevel.share_of_time(name, 12, counted) for name in multilevel.TRAININGS]
+    assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 
 def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_path):

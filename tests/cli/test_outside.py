@@ -17,7 +17,7 @@ from ..test_files import device
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "specs" / "digits.ode"
-SHORT = ("--set", "n=1", "--epochs", "1", "--fraction", "0.05", "--set", "batch=16")
+SHORT = ("--set", "n=2", "--epochs", "1", "--fraction", "0.05", "--set", "batch=16")
 HOSTILE = "[red]m[`blue] $x_{ a::b \x1b[31m\u202e\n:smile: q'\"q \udcff"
 
 

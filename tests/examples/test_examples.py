@@ -95,6 +95,20 @@ def test_depth_costs_a_momentum_network_no_memory(example):
         assert found[kind][30] < 1.1 * found[kind][3]
 
 
+def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
+    found = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
+    resnet, momentum = found["ResNet"], found["Momentum ResNet"]
+    assert resnet[8] - resnet[4] > 2 * (momentum[8] - momentum[4])  # what a picture costs
+    assert (example.folder / "very_deep.png").exists()
+
+
+def test_networks_of_ode_blocks_are_trained_beside_one_without(example):
+    found = example("ode_blocks", "--blocks", 2, "--steps", 2, "--widths", 2)
+    assert {name for name, _ in found} == {"no ODE blocks", "first order", "second order"}
+    assert all(0 <= accuracy <= 1 for runs in found.values() for accuracy in runs)
+    assert (example.folder / "ode_blocks.png").exists()
+
+
 @pytest.fixture
 def children_import_odenet(monkeypatch):
     """Child processes find the packages that this one runs."""

@@ -91,6 +91,7 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
         ({"holdout": 0.2}, {"seed": 9}, "seed = 0"),
         ({"holdout": 0.2}, {"fraction": 0.5}, "fraction = 0.25"),
         ({}, {"augment": "[standardise(image)]"}, "standardise = data"),
+        ({}, {"augment": "[center_crop(10)]"}, "center_crop = None"),
     ],
 )
 def test_what_says_which_samples_a_run_is_measured_on_does_not_change(

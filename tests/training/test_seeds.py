@@ -10,7 +10,7 @@ from odenet.training.seeds import interval
 from .test_commands import odenet as command
 
 SPEC = Path(__file__).parents[2] / "specs" / "digits.ode"
-SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=1", "--set", "batch=16"]
+SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
 
 
 def test_the_interval_is_students():

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def finished(tmp_path_factory):
     """A short run of the digits' network."""
     folder = tmp_path_factory.mktemp("runs") / "digits-1"
-    given = {"epochs": 3, "fraction": 0.3, "n": 1, "batch": 16}
+    given = {"epochs": 3, "fraction": 0.3, "n": 2, "batch": 16}
     run.train(ROOT / "specs" / "digits.ode", given, out=str(folder), console=Console(quiet=True))
     return folder
 

@@ -10,6 +10,7 @@ from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.made import Invert
 from odenet.model.fitting.flows import Flows, FlowShape
+from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
@@ -63,6 +64,7 @@ def build(
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
     recipe = _recipe(declared, outside, discretisation, report)
+    check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
         check_times(discretisation, dynamics, scope.parameters, report)
@@ -71,6 +73,7 @@ def build(
     if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()
+    in_maps = (layer for definition in maps.values() for layer in definition.layers)
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     source = file.span.source
@@ -89,15 +92,15 @@ def build(
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
-        notes=tuple(notes(file, scope, input_shape)),
+        notes=tuple(notes(file, scope, input_shape, (*net, *in_maps))),
     )
 
 
 def _settable(discretisation: Discretisation | None) -> list[str]:
     if discretisation is None:
-        return list(recipe_keys())
+        return [*recipe_keys(), "lr"]
     steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
-    return [*steps, *discretisation.constants, *recipe_keys()]
+    return [*steps, *discretisation.constants, *recipe_keys(), "lr"]
 
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
@@ -184,6 +187,7 @@ def _recipe(
     if length:
         replaced |= {"epochs", "steps"}
     entries = [e for e in entries if e.key not in replaced] + replacing
+    entries = outside.take_parts(entries, declared.values)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)

@@ -110,6 +110,11 @@ AUGMENTATIONS = Choice(
         "random_resized_crop": {
             "least": Parameter(SHARE, "is the least share of the area that is kept", 0.08)
         },
+        "center_crop": {
+            "resize": Parameter(
+                COUNT, "is the shorter side, in pixels, of a picture before its middle is taken"
+            )
+        },
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
