@@ -255,7 +255,6 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
     "odenet/training/checkpoints.py": {"torch.save"},
-    "odenet/training/sweep_workers.py": {"log.open"},  # what a point of a sweep prints
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp
