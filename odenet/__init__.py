@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         register_map,
         register_parameter,
     )
+    from odenet.runtime.in_backward import OptimizerInBackward
     from odenet.training import evaluate, load_run, resume, train
 
 # Where the public names live; each is imported when it is used, so that `import odenet` loads
 # neither torch nor sympy.
 _HOMES = {
+    "OptimizerInBackward": "odenet.runtime.in_backward",
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",
     "convert": "odenet.conversion",
@@ -45,9 +47,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Program", "SpecError", "convert", "evaluate", "load", "load_plugin", "load_run", "loads",
-    "register_activation", "register_claim", "register_layer", "register_map", "register_parameter",
-    "resume", "reversible", "train",
+    "OptimizerInBackward", "Program", "SpecError", "convert", "evaluate", "load", "load_plugin",
+    "load_run", "loads", "register_activation", "register_claim", "register_layer", "register_map",
+    "register_parameter", "resume", "reversible", "train",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ A derivation and a certificate are handed out once numbers agree with them (oden
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,12 @@ from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.emit import notation
 from odenet.emit.frame import Frame
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
+from odenet.emit.notebook import as_html
+from odenet.emit.printing import as_latex
 from odenet.language import canonical
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
@@ -226,24 +230,34 @@ class Program:
         return load_generated(class_name(self.name), self.source(space))
 
     def flow(
-        self, channels: int, steps: int, *, space: int | None = None, **constants: Any
+        self,
+        channels: int,
+        steps: int,
+        *,
+        h: Any = None,
+        T: Any = None,
+        space: int | None = None,
+        **constants: Any,
     ) -> "Flow":
         """The flow alone, as a torch module: (batch, channels, *space) to the output.
 
         Args:
             channels: of its input.
             steps: how many.
+            h: the step size, in place of the file's; see `constants`.
+            T: the final time in place of a step size, h = T / steps, where the file gives it so.
             space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
-            constants: `h`, `T` and the scheme's constants, in place of those of the file. One that
-                differs from step to step there takes a sequence too, or what `odenet.runtime` has
-                for these: `Uniform`, `Geometric`, `Learned`, `Ramp`. And for each map that is
-                `given` what makes its module for a step, of its channels.
+            constants: the scheme's constants, in place of those of the file. One that differs from
+                step to step there, `h` too, takes a sequence, or what `odenet.runtime` has for
+                these: `Uniform`, `Geometric`, `Learned`, `Ramp`. And for each map that is `given`
+                what makes its module for a step, of its channels.
 
         Raises:
             ValueError: a sequence does not have one value for each step.
             SpecError: nothing is given for a map.
         """
+        constants |= {n: value for n, value in (("h", h), ("T", T)) if value is not None}
         given, constants = self._given(constants)
         kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
         for name, value in constants.items():
@@ -298,6 +312,19 @@ class Program:
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
             raise SpecError([Diagnostic(message, self.model.equations, help=help_)])
+
+    def __repr__(self) -> str:
+        steps = f"; {notation.discretisation(self.model)}" if self.discretised else ""
+        return f"<program {self.name}: {', '.join(notation.equations(self.model))}{steps}>"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows; None, for the LaTeX instead, without the library for MathML."""
+        if find_spec("latex2mathml") is None:
+            return None
+        return as_html(self.facts, self.claims)
+
+    def _repr_latex_(self) -> str:
+        return as_latex(self.facts)
 
     def __str__(self) -> str:
         parts = [self.derivation, self.certificate] if self.discretised else [self.certificate]

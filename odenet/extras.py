@@ -21,6 +21,12 @@ EXTRAS = {
     "adaptive": {"torchdiffeq": "torchdiffeq"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "text": {"tokenizers": "tokenizers"},
+    "report": {
+        "jinja2": "jinja2",
+        "latex2mathml": "latex2mathml",
+        "matplotlib": "matplotlib",
+        "pygments": "pygments",
+    },
     "tensorboard": {"tensorboard": "tensorboard"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},

@@ -1,6 +1,6 @@
 """Spectrum and scheme together: warnings before anything is trained, with what to use instead."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -102,6 +102,24 @@ def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:
         return ""
     limit = f"steps {at} are stable while ω is up to about {reach:.3g}"
     return f"{kept}: with ω = {sector.frequency}, {limit}"
+
+
+def limiting_axes(facts: Facts) -> Sequence[Axis] | str:
+    """The axes on which a step must be stable for the spectrum that was proved; else all tested.
+
+    Returns:
+        A text where there is no statement on stability: why.
+    """
+    model, certificate = facts.model, facts.certificate
+    stability = stability_of(model, facts.derivation)
+    if isinstance(stability, str):
+        return stability
+    groups = model.discretisation.groups
+    tested = decisive(stability, model.scheme, model.dynamics, groups)
+    spectrum = tested_spectrum(model, certificate, model.scheme, groups)
+    if tested is None or not spectrum.proved or spectrum.vanishing:
+        return stability.axes
+    return _needed(tested, spectrum)
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:

@@ -147,6 +147,9 @@ class Certificate:
         """The argument as a chain of lines; empty if nothing is proved."""
         return tuple(proof_text.proof(self.parts, self.verdict)) if self.proved else ()
 
+    def __repr__(self) -> str:
+        return f"<certificate: {self.summary}>"
+
     def __str__(self) -> str:
         lines = [self.summary, *(f"  {line}" for line in self.proof)]
         if len(self.parts) > 1 and self.rate is not None:

@@ -59,6 +59,9 @@ class ClaimResult:
         """The claim and what became of it, in one line with a sign before it."""
         return f"{SIGNS[self.holds]} {self}"
 
+    def __repr__(self) -> str:
+        return f"<claim {self}>"
+
     def failure(self, help: str = "", severity: str = "error") -> Diagnostic:
         """A claim that is not proved, as a diagnostic at its own line.
 
@@ -154,6 +157,8 @@ def order(facts: Judged, claim: Claim) -> Answer:
     """Whether the scheme has an order."""
     order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
     wanted = claim.number or 1
+    if order.underived:
+        return Answer(None, f"no order of {name} is derived: {order.reason}")
     if order.value is None:
         return Answer(False, f"{name} has no order: {order.reason}")
     if wanted > order.value and order.at_least:

@@ -15,7 +15,7 @@ from odenet.model.typed.notation import LATEX
 def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
     """The verdict in words; M, C and the condition of each part as a display."""
     words = latex_prose(f"{summary[0].upper()}{summary[1:]}.")
-    lines = [line for part in parts for line in _part(part)]
+    lines = [line for part in parts for line in display(part)]
     if not parts:
         return words
     where = {"imaginary": "\\subset i\\mathbb{R}", "real": "\\subset (-\\infty, 0]"}
@@ -25,7 +25,8 @@ def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
     return f"{words}\n\\[\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n\\]"
 
 
-def _part(part: Part) -> Iterable[str]:
+def display(part: Part) -> Iterable[str]:
+    """The rows of a part: its decay, M, C and the condition that they meet."""
     if part.decay:
         entries = [
             f"{scalar(number)}\\,I \\text{{ on }} {LATEX.show(state)}"

@@ -32,36 +32,51 @@ ENDS = {
 
 def proof(parts: tuple[Part, ...], verdict: str) -> Iterator[str]:
     """The lines of a proof."""
-    if len(parts) > 1:
-        yield "J is block triangular: its eigenvalues are those of these blocks together."
+    yield from opening(parts)
     for number, part in enumerate(parts, start=1):
         name = str(number) if len(parts) > 1 else ""
-        yield from _part(part, name)
+        yield from setting(part, name)
+        if part.units:
+            yield from _matrix(part)
+            yield from () if part.nilpotent else _condition(part)
+            yield from conclusion(part, name)
+    yield f"({sources(parts)}. Theorems in docs/certificates.md.)"
+
+
+def opening(parts: tuple[Part, ...]) -> Iterator[str]:
+    """What is said before the parts, where they are several."""
+    if len(parts) > 1:
+        yield "J is block triangular: its eigenvalues are those of these blocks together."
+
+
+def sources(parts: tuple[Part, ...]) -> str:
+    """Where the theorems come from."""
     kinds = {part.spectrum for part in parts if not part.nilpotent} or {"imaginary"}
-    sources = [SOURCES[kind] for kind in SOURCES if kind in kinds]
-    sources += [BOUNDED] if any(part.allowance for part in parts) else []
-    cited = "; ".join(sources)
-    yield f"({cited}. Theorems in docs/certificates.md.)"
+    found = [SOURCES[kind] for kind in SOURCES if kind in kinds]
+    found += [BOUNDED] if any(part.allowance for part in parts) else []
+    return "; ".join(found)
 
 
-def _part(part: Part, name: str) -> Iterator[str]:
+def setting(part: Part, name: str) -> Iterator[str]:
+    """What a part is about, up to its matrix M; `name` is empty where there is one part alone."""
     block = f"block {name}: " if name else ""
-    jacobian = f"J{_sub(name)}"
     if part.decay:
-        yield f"{block}{jacobian} = J₀ - Γ with {decay(part)}; the rest is about J₀."
-        jacobian = "J₀"
+        yield f"{block}J{_sub(name)} = J₀ - Γ with {decay(part)}; the rest is about J₀."
     if not part.units:
-        yield f"{block}{jacobian} = 0."
+        yield f"{block}{_jacobian(part, name)} = 0."
         return
     yield f"{block}s' = L φ(R s + b) with the units"
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit, part.units), start=1))
-    for name, one in part.absorbed:
-        yield f"{name} = diag(φ') ≥ 0 of {one.text} is among the linear terms."
-    yield from _matrix(part)
+    for absorbed, one in part.absorbed:
+        yield f"{absorbed} = diag(φ') ≥ 0 of {one.text} is among the linear terms."
+
+
+def conclusion(part: Part, name: str) -> Iterator[str]:
+    """What follows for the eigenvalues from M, C and their condition."""
+    jacobian = _jacobian(part, name)
     if part.nilpotent:
         yield f"No unit reads another in a circle: all eigenvalues of {jacobian} are 0."
         return
-    yield from _condition(part)
     if part.allowance:
         yield from _bounded(part)
         return
@@ -73,17 +88,24 @@ def _part(part: Part, name: str) -> Iterator[str]:
         yield f"of J, {_end(part)}."
 
 
+def _jacobian(part: Part, name: str) -> str:
+    return "J₀" if part.decay else f"J{_sub(name)}"
+
+
 def _matrix(part: Part) -> Iterator[str]:
+    yield from arranged(part)
+    yield from grid("M = R L = " if part.expanded is None else "M = ", part.matrix)
+
+
+def arranged(part: Part) -> Iterator[str]:
+    """How M came about, where a change of variables went before."""
     if part.contracted is not None:
         unit = f"φ{part.contracted + 1}"
         yield f"{unit} takes the place of its state, which the others read only through it."
-    if part.expanded is None:
-        yield from grid("M = R L = ", part.matrix)
-        return
-    v, word = part.expanded
-    q = word_text(word)
-    yield f"φ{v + 1} is moved only through {q}: with {q} w in its place,"
-    yield from grid("M = ", part.matrix)
+    if part.expanded is not None:
+        v, word = part.expanded
+        q = word_text(word)
+        yield f"φ{v + 1} is moved only through {q}: with {q} w in its place,"
 
 
 def _condition(part: Part) -> Iterator[str]:

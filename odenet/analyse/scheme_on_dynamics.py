@@ -175,8 +175,10 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     per_step = h if model.scheme.uses_step_size else 1.0
     if not math.isfinite(reach / per_step):
         return None
+    values = {**each[0], **chosen.constants} if each else chosen.constants
+    frequency = reach / per_step
     found = derivation.roundtrip_error(
-        steps, h, EPS["float32"], reach / per_step, chosen.constants, each
+        steps, h, EPS["float32"], frequency, values, each, axis.where
     )
     return None if found is None else Undone(steps, axis, reach, found)
 
@@ -211,5 +213,6 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
     if model.discretisation.varying and derivation.reversible:
-        help_ = "remove `exact`, or begin elsewhere"
+        counted = "write `n + 1` for `n`, say" if model.scheme.counts else "begin elsewhere"
+        help_ = f"remove `exact`, or {counted}"
     return Diagnostic(message, model.discretisation.span, help=help_)

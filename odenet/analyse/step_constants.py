@@ -12,8 +12,16 @@ from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
 from odenet.model.tables.argument_kinds import show
 from odenet.model.typed.program import Model
-from odenet.model.typed.scheme import Scheme
-from odenet.model.typed.step_constants import AtStep, Learned, Ramp, StepConstant, at_steps, in_use
+from odenet.model.typed.scheme import COUNT, Scheme
+from odenet.model.typed.step_constants import (
+    AtStep,
+    Counted,
+    Learned,
+    Ramp,
+    StepConstant,
+    at_steps,
+    in_use,
+)
 
 MOST = 12  # steps of which each is looked at by itself: some tenths of a second
 DIGITS = 30
@@ -81,7 +89,8 @@ def bits_kept(model: Model, derivation: Derivation) -> float | None:
 def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
     """Values at which a step has no inverse, and learned constants that cannot be kept from them.
 
-    A ramp may begin or end there: its steps are stored while they are not undone.
+    A ramp may begin or end there, and a rule in the number of the step may pass it: such steps are
+    stored.
     """
     if not derivation.reversible:
         return []
@@ -92,7 +101,7 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
         for condition in derivation.violated(at.numbers):
             for name in _in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
-                if constant is not None and not isinstance(constant, Ramp):
+                if constant is not None and not isinstance(constant, Ramp | Counted):
                     found.setdefault(name, _outside(derivation, name, constant, condition, at))
     for name, constant in model.discretisation.varying.items():
         if isinstance(constant, Learned) and name not in found:
@@ -163,7 +172,7 @@ def _roots(
         other = shown.name((moved or unknown)[0])
         message = f"{shown.name(name)} is learned within {written}, and {other} is "
         message += "not known before training" if moved else "not known before the depth is"
-        help_ = f"write {other} as a number"
+        help_ = f"write {shown.name(name) if other == COUNT else other} as a number"
         raise SpecError([Diagnostic(message, constant.span, help=help_)])
     symbol = sympy.Symbol(name)
     for at in steps_in_use(model):

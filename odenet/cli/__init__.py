@@ -9,23 +9,48 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import odenet
-from odenet.cli import benching, checking, compiling, converting, memory, training, using, verifying
+from odenet.cli import (
+    benching,
+    checking,
+    compiling,
+    converting,
+    memory,
+    reporting,
+    training,
+    using,
+    verifying,
+)
 from odenet.cli.output import say
 from odenet.diagnostics import Diagnostic, SpecError, render
 from odenet.extras import MissingLibraries
 from odenet.files import explain
 from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands, each with the whole first sentence of its help, which click would cut off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List them."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        helps = {name: (command.help or "") for name, command in found.items() if command}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(n, " ".join(h.split("\n\n")[0].split())) for n, h in helps.items()]
+            )
+
+
 app = typer.Typer(
     name="odenet",
+    cls=Commands,
     help="Deep networks written as ODEs: compiled, checked and trained.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -39,6 +64,8 @@ app.command("sample")(using.sample)
 app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
+app.command("report")(reporting.report)
+app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)

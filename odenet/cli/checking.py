@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.output import say
-from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.cli.output import say, write
+from odenet.cli.settings import Plugins, Settings, load_spec, read_settings
 from odenet.json_text import to_json
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Specifications.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Specifications; `-` reads the standard input.")
+    ],
     numeric: Annotated[
         bool, typer.Option("--numeric/--no-numeric", help="Also measure the laws on the module.")
     ] = True,
@@ -37,7 +39,7 @@ def check(
     """
     reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
-        say(to_json(reports, indent=2))
+        write(to_json(reports, indent=2))
     if not all(report["holds"] for report in reports):
         raise typer.Exit(1)
 
@@ -48,11 +50,10 @@ def _check(
     """One file: its lines printed unless quiet, and its report as plain values."""
     from odenet.analyse import TRIALS
     from odenet.analyse.claims import SIGNS
-    from odenet.compiler import load
     from odenet.diagnostics import SpecError, render
 
     try:
-        program = load(file, read_settings(set_, file))
+        program = load_spec(file, read_settings(set_, file))
         if program.discretised:
             _ = program.derivation
     except SpecError as error:
@@ -65,7 +66,7 @@ def _check(
     claims = program.judge(certificate, trials, seed)
     laws = _laws(program, seed) if numeric and program.discretised else []
     if not quiet:
-        say(f"{file}: {certificate.summary}")
+        say(f"{program.model.source.name}: {certificate.summary}")
         for claim in claims:
             say(f"  {claim.line}")
         for law in laws:

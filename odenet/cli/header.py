@@ -1,21 +1,23 @@
-"""What `odenet train` says before torch is imported, which takes many times as long."""
+"""What `odenet train` says first, most of it before torch is imported, which takes far longer."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from odenet.cli.output import say
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
+    from odenet.footprint.step import Mode
+    from odenet.model.tables.recipe import Call
+    from odenet.training.records import Options
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number processes
 
 
 def announce(program: "Program") -> None:
     """Print what is about to be trained, in the first of several processes."""
-    if any(os.environ.get(name, "0") != "0" for name in _RANKS):
+    if not _first():
         return
-    from odenet.model.tables.argument_kinds import show
     from odenet.model.typed.program import flows_of
     from odenet.model.typed.size import network_size
 
@@ -23,10 +25,49 @@ def announce(program: "Program") -> None:
     flows = [layer.arguments["N"] for layer in flows_of(model.net)]
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
     say(f"{model.name}: {model.description}" if model.description else model.name)
-    data = "" if program.recipe.data is None else f"data {show(program.recipe.data)}; "
     others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
     size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
-    say(f"  {data}input {model.input_shape}; {depth}; {size}")
+    if program.recipe.data is not None:
+        say(f"  data {_data(program.recipe.data)}")
+    say(f"  input {model.input_shape}; {depth}; {size}")
     say(f"  {program.certificate.summary}")
     if claims:
         say(f"  {'; '.join(f'{claim.name} {claim.verdict}' for claim in claims)}")
+
+
+def announce_step(program: "Program", options: "Options") -> None:
+    """Print where it is trained and what a step takes there; torch is imported."""
+    if not _first():
+        return
+    import torch
+
+    from odenet.footprint.step import predicted
+    from odenet.footprint.table import size_text
+
+    cuda = torch.cuda.is_available()
+    threads = torch.get_num_threads()
+    name = torch.cuda.get_device_name() if cuda else f"CPU, {threads} thread{'s'[: threads > 1]}"
+    where = name if options.devices == 1 else f"{name}; devices: {options.devices}"
+    model = program.model
+    adaptive = program.discretised and model.discretisation.tolerance is not None
+    if adaptive or model.given or isinstance(options.memory, int):  # what is held depends on values
+        say(f"  {where}")
+        return
+    reversible = program.discretised and program.derivation.reversible
+    mode = cast("Mode", options.memory or ("reversible" if reversible else "stored"))
+    batch = program.recipe.batch
+    peak = predicted(program, batch, mode, "cuda" if cuda else "cpu").peak
+    say(f"  {where}; a step on {batch} samples needs about {size_text(peak)} ({mode} flows)")
+
+
+def _data(call: "Call") -> str:
+    """A data set, with its size where that is known without reading it."""
+    from odenet.model.tables.argument_kinds import show
+    from odenet.model.tables.data_sets import DATA_SETS
+
+    holds = DATA_SETS[call.name].holds
+    return f"{show(call)}: {holds}" if holds else show(call)
+
+
+def _first() -> bool:
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from odenet.cli.output import say
+from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
 from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from odenet.compiler import Program
-    from odenet.footprint.step import Footprint
+    from odenet.footprint.step import Footprint, Mode
 
 
 def memory(
@@ -35,6 +37,12 @@ def memory(
             metavar="SIZE", help="Predict the largest batch within a size such as 8GB instead."
         ),
     ] = None,
+    update_in_backward: Annotated[
+        bool,
+        typer.Option(
+            "--update-in-backward", help="The optimizer acts in the backward pass, as in `train`."
+        ),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -53,27 +61,30 @@ def memory(
     samples = batch or program.recipe.batch
     program.require_network()
     if fit is not None:
-        _fit(program, fit, exact, json_, batch is not None or run)
+        _fit(program, fit, exact, json_, batch is not None or run, update_in_backward)
         return
     require_room(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = modes_of(program, exact)
     title = f"{program.name}: a training step on {samples} samples, {device}"
-    expected = {mode: predicted(program, samples, mode, device) for mode in modes}
+    if update_in_backward:
+        title += ", the optimizer in the backward pass"
+    early = update_in_backward
+    expected = {mode: predicted(program, samples, mode, device, early) for mode in modes}
     if not json_:  # at once: running a step of a large network takes a while
         show_footprints(title, expected, {}, Console())
     found = {}
     with Console(stderr=True).status("") as status:
         for mode in modes if run else ():
             status.update(f"running a step in mode {mode}, to measure it")
-            found[mode] = measured(spec, settings, samples, [mode], device).get(mode)
+            found[mode] = measured(spec, settings, samples, [mode], device, early).get(mode)
     if json_:
         rows = {
             mode: {"predicted": asdict(expected[mode])}
             | ({"measured": _or_failed(found[mode])} if run else {})
             for mode in modes
         }
-        say(to_json({"batch": samples, "device": device, "modes": rows}))
+        write(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())
@@ -84,7 +95,9 @@ def _or_failed(footprint: "Footprint | None") -> dict[str, int] | str:
     return "failed" if footprint is None else asdict(footprint)
 
 
-def _fit(program: "Program", size: str, exact: bool, json_: bool, others: bool) -> None:
+def _fit(
+    program: "Program", size: str, exact: bool, json_: bool, others: bool, early: bool
+) -> None:
     """Print the largest batch that fits in each memory mode."""
     import torch
 
@@ -100,12 +113,13 @@ def _fit(program: "Program", size: str, exact: bool, json_: bool, others: bool) 
             "predicts the batch: leave out --batch and --run", param_hint="--fit"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = {
-        mode: largest_batch(lambda n, mode=mode: predicted(program, n, mode, device).peak, limit)
-        for mode in modes_of(program, exact)
-    }
+
+    def peak(mode: "Mode") -> "Callable[[int], int]":
+        return lambda count: predicted(program, count, mode, device, early).peak
+
+    found = {mode: largest_batch(peak(mode), limit) for mode in modes_of(program, exact)}
     if json_:
-        say(to_json({"bytes": limit, "device": device, "batch": found}))
+        write(to_json({"bytes": limit, "device": device, "batch": found}))
         return
     say(f"{program.name}: the largest batch of which a training step fits into {size}, {device}")
     for mode, count in found.items():

@@ -1,9 +1,17 @@
 """Options that several commands share."""
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+    from odenet.diagnostics import Source
+
+STANDARD = Path("-")  # a file's name that means the standard input
 
 Settings = Annotated[
     list[str] | None,
@@ -58,3 +66,24 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
         else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
     return found
+
+
+def load_spec(file: Path, settings: Mapping[str, Any]) -> "Program":
+    """Compile a file, or the standard input where it is called `-`; raises SpecError."""
+    from odenet.compiler import load, loads
+
+    if file != STANDARD:
+        return load(file, settings)
+    source = standard_input()
+    return loads(source.text, settings, source.name)
+
+
+def standard_input() -> "Source":
+    """The text of the standard input; raises SpecError if it is none."""
+    from odenet.diagnostics import Diagnostic, Source, SpecError
+
+    try:
+        return Source("<stdin>", sys.stdin.read())
+    except UnicodeDecodeError:
+        message = "this is not a text in UTF-8"
+        raise SpecError([Diagnostic(message, file="<stdin>", help="save it as UTF-8")]) from None

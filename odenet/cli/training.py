@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.header import announce
-from odenet.cli.output import say
+from odenet.cli.header import announce, announce_step
+from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, try_out
 from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.model.reading.settings import data_setting
@@ -46,18 +47,33 @@ def train(
     data_root: DataRoot = None,
     download: Download = False,
     out: Annotated[
-        str | None, typer.Option(help="Folder of the run [default: runs/NAME-1, -2, …].")
+        str | None,
+        typer.Option(help="Folder of the run [default: runs/NAME-1, or the next that is free]."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples per step, over all devices.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The optimizer's learning rate.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
     seeds: Annotated[
         int | None,
         typer.Option(min=2, help="Train with this many consecutive seeds, and give the mean."),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRID",
+            help='Train at every point of a grid, as in "h=0.05,0.1 lr=1e-3,1e-2"; --devices then '
+            "says how many points at a time.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing."),
+    ] = False,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
     ] = None,
@@ -85,10 +101,29 @@ def train(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile flows by torch.compile.")
     ] = False,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="The same numbers each time, also on a GPU."),
+    ] = False,
     unchecked: Annotated[
         bool,
         typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
     ] = False,
+    update_in_backward: Annotated[
+        bool,
+        typer.Option(
+            "--update-in-backward",
+            help="Move each weight as soon as its gradient is complete: gradients of one step of a "
+            "flow live at a time.",
+        ),
+    ] = False,
+    clip_by: Annotated[
+        str | None,
+        typer.Option(
+            help="How --update-in-backward knows the norm that clip limits: exact, by a second "
+            "backward pass, or last, that of the last step [default: exact]."
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
     ] = False,
@@ -97,7 +132,8 @@ def train(
         int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="How devices share the work: ddp, fsdp, … [default: auto].")
+        str | None,
+        typer.Option(help="How devices share the work, such as ddp or fsdp [default: auto]."),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -109,12 +145,22 @@ def train(
         raise typer.BadParameter("give a specification, or a run with --resume")
     if seeds is not None and (resume is not None or devices or nodes):
         raise typer.BadParameter("starts new runs on one device", param_hint="--seeds")
+    if sweep is not None and (resume is not None or seeds or nodes):
+        raise typer.BadParameter(
+            "starts new runs: leave out --resume, --seeds and --nodes", param_hint="--sweep"
+        )
+    if dry_run and (resume is not None or seeds or sweep):
+        raise typer.BadParameter(
+            "tries a new run: leave out --resume, --seeds and --sweep", param_hint="--dry-run"
+        )
     require("train", "odenet train")
     if tensorboard:
         require("tensorboard", "--tensorboard")
     settings = read_settings(set_, spec)
     short = {
         "epochs": epochs,
+        "batch": batch,
+        "optimizer.lr": lr,
         "fraction": fraction,
         "seed": seed,
         "precision": precision,
@@ -134,13 +180,19 @@ def train(
         "exact": exact or None,
         "compile": compile_ or None,
         "tensorboard": tensorboard or None,
+        "deterministic": deterministic or None,
+        "update_in_backward": update_in_backward or None,
+        "clip_by": _clip_by(clip_by),
     }
-    program = _compiled(str(spec), settings, unchecked) if resume is None else None
+    sweeps = sweep is not None or (resume is not None and is_sweep(resume))
+    new = resume is None and not sweeps
+    program = _compiled(str(spec), settings, unchecked) if new else None
     # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
-    from odenet.training.results import show_result
+    from odenet.training.errors import Diverged
+    from odenet.training.results import show_diverged, show_result
     from odenet.training.run import first_process
     from odenet.training.run import resume as go_on
     from odenet.training.run import train as start
@@ -148,16 +200,32 @@ def train(
     from odenet.training.stopping import Stopped
 
     console = Console(quiet=not first_process())
+    if sweeps:
+        at_once = _at_once(given.pop("devices"))
+        if resume is None:
+            shared = _options(None, given)
+            resume = begin_sweep(Path(str(spec)), str(sweep), settings, shared, out, unchecked)
+        run_sweep(resume, at_once, console)
+        return
+    options = _options(resume, given)
+    if program is not None and seeds is None:
+        announce_step(program, options)
+    if program is not None and dry_run:
+        try_out(program, options, console, unchecked)
+        return
     try:
         if spec is not None and seeds is not None:
-            options = _options(None, given)
             results = train_seeds(spec, seeds, settings, options, out, console, unchecked)
             show_seeds(results, console)
             return
         if program is not None:
-            result = start(program, settings, _options(None, given), out, console, unchecked)
+            result = start(program, settings, options, out, console, unchecked)
         else:
-            result = go_on(str(resume), settings, _options(resume, given), spec, console, unchecked)
+            result = go_on(str(resume), settings, options, spec, console, unchecked)
+    except Diverged as error:
+        say(error, err=True)
+        show_diverged(error, console)
+        raise typer.Exit(1) from None
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         if first_process():
@@ -165,6 +233,8 @@ def train(
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
         show_result(result, console)
+        if result.diverged:
+            raise typer.Exit(1)
 
 
 def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program":
@@ -187,6 +257,7 @@ def evaluate(
     data: DataName = None,
     data_root: DataRoot = None,
     download: Download = False,
+    batch: Annotated[int | None, typer.Option(help="Half of the samples at a time.")] = None,
     last: Annotated[
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
@@ -207,10 +278,12 @@ def evaluate(
     settings = read_settings(set_, None)
     if data is not None:
         settings["data"] = data_setting(data)
+    if batch is not None:
+        settings["batch"] = str(batch)
     weights = "last" if last else "best"
     scores = measure(run, settings, _options(run, given), weights)
     if json_:
-        say(to_json(scores))
+        write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
         show_damaged(scores["damaged"], Console())
@@ -234,7 +307,7 @@ def compare(
         require_format(out)
     results = read_results(runs)
     if json_:
-        say(to_json([vars(result) for result in results]))
+        write(to_json([vars(result) for result in results]))
     else:
         show_comparison(results, Console())
     if out is not None:
@@ -305,6 +378,17 @@ def _devices(devices: str | None) -> int | str | None:
     if not re.fullmatch("[1-9][0-9]{0,8}", devices):
         raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
     return int(devices)
+
+
+def _at_once(devices: int | str | None) -> int | None:
+    """How many points of a sweep are trained at a time; None for one on each device."""
+    return devices if isinstance(devices, int) else None
+
+
+def _clip_by(word: str | None) -> str | None:
+    if word not in (None, "exact", "last"):
+        raise typer.BadParameter("exact or last", param_hint="--clip-by")
+    return word
 
 
 def _memory(memory: str | None) -> int | str | None:

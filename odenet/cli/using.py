@@ -1,13 +1,16 @@
 """`odenet predict`, `sample` and `export`; torch is imported when one of them runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from odenet.cli.output import say
 from odenet.cli.settings import Plugins
 from odenet.extras import require
+
+if TYPE_CHECKING:
+    from odenet.training.trained import TrainedRun
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
@@ -45,23 +48,86 @@ def predict(
 
 def sample(
     run: Run,
-    prompt: Annotated[str, typer.Option(help="How the text begins [default: a line break].")] = "",
-    tokens: Annotated[int, typer.Option(min=1, help="How many to add.")] = 200,
+    prompt: Annotated[
+        str | None, typer.Option(help="How the text begins [default: a line break].")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="How many to add [default: 200].")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many samples of a density [default: 16].")
+    ] = None,
     temperature: Annotated[
-        float, typer.Option(min=0, help="Scores are divided by it; 0 takes the likeliest token.")
+        float,
+        typer.Option(
+            min=0,
+            help="Scores are divided by it, 0 takes the likeliest token; of a density, the "
+            "deviation of the normal numbers that samples are made of.",
+        ),
     ] = 1.0,
     top: Annotated[
-        int, typer.Option(min=0, help="Draw from this many of the likeliest tokens; 0 for all.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Draw from this many of the likeliest tokens [default: all]."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write samples of a density: .csv, of pictures .png."),
+    ] = None,
     last: Last = False,
     plugin: Plugins = None,
 ) -> None:
-    """Let the language model of a run go on with a text."""
+    """Let the language model of a run go on with a text, or draw samples of a density."""
     require("train", "odenet sample")
-    from odenet.training.sampling import sample as written
+    from odenet.training.trained import load_run
 
-    say(written(run, prompt, tokens, temperature, top, seed, "last" if last else "best"))
+    trained = load_run(run, "last" if last else "best")
+    density = trained.loss.needs_density
+    of_text = {"--prompt": prompt, "--tokens": tokens, "--top": top}
+    given = of_text if density else {"--count": count, "--output": out}
+    for option, value in given.items():
+        if value is not None:
+            what = (
+                "is for language models, and this run is a density"
+                if density
+                else ("is for densities, and this run is none")
+            )
+            raise typer.BadParameter(what, param_hint=option)
+    if density:
+        _samples(trained, count or 16, seed, temperature, out)
+    else:
+        _text(trained, prompt or "", tokens or 200, temperature, top or 0, seed)
+
+
+def _samples(
+    trained: "TrainedRun", count: int, seed: int, temperature: float, out: Path | None
+) -> None:
+    """Print points, or write them or pictures."""
+    from odenet.training.drawn import are_pictures, in_rows, write_samples
+
+    if out is None and are_pictures(trained):
+        out = trained.folder / "samples.png"
+    samples = trained.sample(count, seed, temperature)
+    if out is None:
+        for row in in_rows(samples):
+            say(" ".join(row))
+        return
+    write_samples(trained, samples, out)
+    say(f"wrote {out}")
+
+
+def _text(
+    trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
+) -> None:
+    """Print a text; say where each token takes the whole window."""
+    from odenet.training.sampling import written
+    from odenet.training.token_by_token import not_token_by_token
+
+    text = written(trained, prompt, tokens, temperature, top, seed)
+    why = not_token_by_token(trained.program.model)
+    if why:
+        say(f"note: every token took a pass over all of the window, since {why}", err=True)
+    say(text)
 
 
 def export(

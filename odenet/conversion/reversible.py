@@ -60,8 +60,8 @@ def reversible(
     Args:
         blocks: modules that keep the shape of what they are given; pairs of them, f and g, for a
             scheme such as verlet, which splits the channels into halves.
-        scheme: a name of the library, a file that ends in `.ode`, the text of a scheme, or a
-            program, whose scheme is taken with its constants.
+        scheme: a name of the library or `coupled(heun)` and the like, a file that ends in `.ode`,
+            the text of a scheme, or a program, whose scheme is taken with its constants.
         residual: whether they compute x + f(x) rather than f(x).
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.

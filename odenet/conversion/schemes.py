@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from odenet.compiler import Program, load, loads
-from odenet.diagnostics import Diagnostic, Report, Source, SpecError
+from odenet.derive import inverse_lines
+from odenet.diagnostics import Report, Source
 from odenet.language import canonical, tree
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec
 from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.model.elaboration.scope import SpecScope
+from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.typed.scheme import Scheme
+from odenet.model.typed.step_constants import Counted
 
 GivenScheme = str | os.PathLike[str] | Program
 
@@ -41,7 +45,8 @@ class ChosenScheme:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
         """
         scheme, steps = self.scheme, ("h", "T") if self.scheme.uses_step_size else ()
-        known = [name for name, _ in scheme.constants] + [*steps]
+        free = {n: default for n, default in scheme.constants if n not in scheme.implied}
+        known = [*free, *steps]
         found: dict[str, Any] = {}
         for spelling, value in given.items():
             name = canonical(spelling)
@@ -53,7 +58,7 @@ class ChosenScheme:
             found[name] = value
         replaced = {"h", "T"} if {"h", "T"} & found.keys() else set()
         found = {k: v for k, v in self.constants.items() if k not in replaced} | found
-        missing = [n for n, default in scheme.constants if default is None and n not in found]
+        missing = [n for n, default in free.items() if default is None and n not in found]
         if missing:
             needs = " and ".join(missing)
             raise ValueError(f"{scheme.name} needs a value for {needs}: say {missing[0]}=…")
@@ -65,8 +70,9 @@ def choose(given: GivenScheme) -> ChosenScheme:
     """The scheme that is meant.
 
     Args:
-        given: a name of the library; a file that ends in `.ode`, or a text, with one scheme or with
-            a `discretise` line; or a program, whose scheme and constants are taken.
+        given: a name of the library, or what makes a scheme of these, `coupled(heun)`; a file that
+            ends in `.ode`, or a text, with one scheme or with a `discretise` line; or a program,
+            whose scheme and constants are taken.
 
     Raises:
         ValueError: if there is no such scheme, or more than one.
@@ -79,6 +85,8 @@ def choose(given: GivenScheme) -> ChosenScheme:
         return _of_source(read(path), lambda: load(path))
     if "{" in given or "\n" in given:
         return _of_source(Source("scheme.ode", given), lambda: loads(given, name="scheme.ode"))
+    if "(" in given:
+        return _of_source(Source("scheme.ode", f"scheme made = {given}\n"), lambda: loads(given))
     if given not in library():
         raise ValueError(
             f"there is no scheme {given!r}; known: {', '.join(library())}; "
@@ -90,6 +98,8 @@ def choose(given: GivenScheme) -> ChosenScheme:
 def _of_program(program: Program) -> ChosenScheme:
     chosen = program.model.discretisation
     for name, constant in chosen.varying.items():
+        if isinstance(constant, Counted):
+            continue
         shown = chosen.scheme.spellings.get(name, name)
         raise ValueError(
             f"{shown} = {constant} of {program.name} differs from step to step, and modules become "
@@ -98,8 +108,22 @@ def _of_program(program: Program) -> ChosenScheme:
     steps = {"h": chosen.h, "T": chosen.horizon}
     constants = {n: v for n, v in chosen.constants.items() if n not in chosen.scheme.decays}
     constants |= {name: value for name, value in steps.items() if value is not None}
-    block = "" if chosen.scheme.name in library() else chosen.scheme.text
-    return ChosenScheme(chosen.scheme, block, constants)
+    if chosen.scheme.name in library():
+        return ChosenScheme(chosen.scheme, constants=constants)
+    scheme = _by_its_own_name(chosen.scheme)
+    return ChosenScheme(scheme, scheme.text, constants)
+
+
+def _by_its_own_name(scheme: Scheme) -> Scheme:
+    """A scheme by the name in its text; one that is made where it is used gets a name of its own.
+
+    `coupled(heun)` is written as a scheme `coupled_heun`, which may be another one in the library.
+    """
+    (name,) = re.findall(r"^\s*scheme\s+(\w+)", scheme.text)
+    if canonical(name) == scheme.name:
+        return scheme
+    text = re.sub(r"^(\s*scheme\s+)\w+", rf"\1made_{name}", scheme.text)
+    return replace(scheme, name=canonical(f"made_{name}"), text=text)
 
 
 def _of_source(source: Source, program) -> ChosenScheme:
@@ -108,16 +132,12 @@ def _of_source(source: Source, program) -> ChosenScheme:
     report.check()
     if file.of(tree.Discretise):
         return _of_program(program())
-    blocks = file.of(tree.Scheme)
-    if len(blocks) != 1:
-        names = ", ".join(block.name.spelling for block in blocks)
-        what = f"the schemes {names}" if blocks else "no scheme"
-        raise ValueError(f"{source.name} has {what}, and one is wanted: give the text of it")
-    (block,) = blocks
-    if block.name.id in library():
-        message = f"a scheme `{block.name.spelling}` ships with odenet"
-        raise SpecError([Diagnostic(message, block.name.span, help="choose another name")])
-    scheme = elaborate_scheme(block, report)
+    own = SchemeTable([file], SpecScope(report), inverse_lines, report).own()
     report.check()
-    assert scheme is not None, "what is wrong with it was reported"
+    if len(own) != 1:
+        names = ", ".join(scheme.spellings.get(name, name) for name, scheme in own.items())
+        what = f"the schemes {names}" if own else "no scheme"
+        cure = "give the text of it, or a file with a `discretise` line"
+        raise ValueError(f"{source.name} has {what}, and one is wanted: {cure}")
+    (scheme,) = own.values()
     return ChosenScheme(scheme, scheme.text)

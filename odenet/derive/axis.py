@@ -58,6 +58,14 @@ class Axis:
         return f"{self.verdict} {self.place}"
 
     @property
+    def short(self) -> str:
+        """`sentence` with the limit as a number alone."""
+        if not 0 < self.limit < float("inf") or len(self.intervals) > 1:
+            return self.sentence
+        sign = "≤" if self.closed else "<"
+        return f"stable for {self.variable} {sign} {self.limit:.6g} {self.place}"
+
+    @property
     def unstable(self) -> bool:
         """Whether no short step is stable."""
         return self.decided and not self.limit

@@ -166,14 +166,12 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
     """The order, why there is none, what the start lines do to it, and the parasitic eigenvalues.
 
     Args:
-        scheme: as parsed.
+        scheme: as parsed, without unknowns of its own.
         values: of its constants and lets.
 
     Raises:
         NoSeries: a factor is not a power series in h.
     """
-    if scheme.aux:
-        return None, "not derived for a decay with unknowns of the scheme's own", "", ""
     zero = sympy.Integer(0)
     step = one_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
     numbers = step.scalars.numbers({name: v for name, v in values.items() if name != "h"})

@@ -10,12 +10,13 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
+from odenet.derive.axis import Where
 from odenet.derive.coefficients import Scalars, absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order, derive_order
-from odenet.derive.roundtrip import MOST_STEPS, RoundTrip, predict_roundtrip
+from odenet.derive.roundtrip import MOST_DIFFERENT, MOST_STEPS, RoundTrip, predict_roundtrip
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
@@ -81,6 +82,11 @@ class Derivation:
     def proof(self) -> tuple[str, ...]:
         """Lines `… = 0`: every shear put into its inverse, the difference reduced by sympy."""
         return proof_lines(self._undone, notation(self.scheme))
+
+    @property
+    def latex_proof(self) -> tuple[str, ...]:
+        """The lines of `proof` in LaTeX."""
+        return proof_lines(self._undone, notation(self.scheme, latex=True))
 
     def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
         """The conditions that fail at given values of the constants, and of h.
@@ -236,6 +242,7 @@ class Derivation:
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
         each: Sequence[Mapping[str, Number]] = (),
+        where: Where | None = None,
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
 
@@ -246,12 +253,13 @@ class Derivation:
             frequency: bound on the eigenvalues of the right-hand side's Jacobian.
             values: of the scheme's constants.
             each: the values in one step after the other, where they differ, with their h.
+            where: the axis of λ; by default the imaginary one where steps are stable on it.
 
         Returns:
             None where there is no inverse at these values, no test equation for the scheme, or
             more steps than are followed.
         """
-        if steps > MOST_STEPS:
+        if steps > MOST_STEPS or len({tuple(at.values()) for at in each}) > MOST_DIFFERENT:
             return None
         given = {**(values or {}), "h": h}
         found = self.stability_at(given)
@@ -261,12 +269,12 @@ class Derivation:
         if each:
             known = [constants(self.scheme, numbers) for numbers in each]
             return predict_roundtrip(
-                found, self.shears, self.relabel, steps, h, eps, frequency, known
+                found, self.shears, self.relabel, steps, h, eps, frequency, known, where
             )
-        given = (*sorted((values or {}).items()), steps, h, eps, frequency)
+        given = (*sorted((values or {}).items()), steps, h, eps, frequency, where)
         if given not in self._roundtrips:
             self._roundtrips[given] = predict_roundtrip(
-                found, self.shears, self.relabel, steps, h, eps, frequency
+                found, self.shears, self.relabel, steps, h, eps, frequency, where=where
             )
         return self._roundtrips[given]
 
@@ -285,6 +293,9 @@ class Derivation:
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
         return describe.as_json(self)
+
+    def __repr__(self) -> str:
+        return f"<derivation of {self.scheme.name}: {' '.join(self.summary())}>"
 
     def __str__(self) -> str:
         return describe.as_text(self)

@@ -94,13 +94,14 @@ def as_text(derivation: Derivation) -> str:
         assert derivation.inverse is not None
         parts += ["inverse", *_indented(_equations(derivation.inverse, shown))]
         parts += ["proof that it is the inverse", *_indented(derivation.proof)]
-    rows = _rows(derivation, shown)
+    rows = properties(derivation)
     width = max(len(name) for name, _ in rows)
     return "\n".join([*parts, *(f"{name:<{width}}  {value}" for name, value in rows)])
 
 
-def _rows(derivation: Derivation, shown: SchemeNotation) -> list[tuple[str, str]]:
+def properties(derivation: Derivation) -> list[tuple[str, str]]:
     """Order, symmetry, volume and so on: the name of each property and what is known of it."""
+    shown = notation(derivation.scheme)
     accuracy = derivation.accuracy
     note = f"; {accuracy.note}" if accuracy.note else ""
     rows = [("order", f"{accuracy}{note}")]

@@ -14,7 +14,7 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.typed.scheme import Scheme, Update
+from odenet.model.typed.scheme import COUNT, Scheme, Update
 
 
 def derive(
@@ -27,7 +27,7 @@ def derive(
     Args:
         scheme: as parsed.
         values: of its constants and of h where it is used, in place of the defaults.
-        varying: those that differ from step to step.
+        varying: those that differ from step to step; the number of the step is one of them.
 
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
@@ -36,7 +36,8 @@ def derive(
     if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
-    found = replace(found, varying=tuple(varying))
+    own = (COUNT,) if scheme.counts else ()
+    found = replace(found, varying=tuple(dict.fromkeys((*varying, *own))))
     return replace(found, values=dict(values)) if values else found
 
 

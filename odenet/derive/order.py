@@ -56,6 +56,8 @@ class Order:
         parasitic: the eigenvalues on the unit circle other than 1, in words.
         residual: by how much the condition is off that the order fails by; 0 where there is none.
         rounding: by how much those are off that hold to the digits given only.
+        underived: whether there is no value because none is derived for such schemes: there may be
+            an order all the same.
     """
 
     value: int | None
@@ -68,6 +70,7 @@ class Order:
     parasitic: str = ""
     residual: float = 0.0
     rounding: float = 0.0
+    underived: bool = False
 
     @property
     def at_least(self) -> bool:
@@ -113,6 +116,12 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
+    if scheme.counts:
+        reason = "n, the number of the step, is without bound where h is small"
+        return Order(None, reason, underived=True)
+    if scheme.decays and scheme.aux:
+        reason = "not derived for a decay with unknowns of the scheme's own"
+        return Order(None, reason, underived=True)
     if scheme.own is not None:
         return Order(None, f"{notation(scheme).show(scheme.own)} is not of the equations")
     with mpmath.workdps(WORKING_DIGITS):

@@ -25,6 +25,7 @@ from typing import Any
 import mpmath
 import sympy
 
+from odenet.derive.axis import Where
 from odenet.derive.coefficients import H, Value, as_mpf, put_in
 from odenet.derive.intervals import S
 from odenet.derive.linear_forms import Algebra, Form
@@ -34,6 +35,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import Node, Slot
 
 MOST_STEPS = 10_000  # that are followed, one after the other
+MOST_DIFFERENT = 200  # of these, that have numbers of their own: some milliseconds each
 SAMPLES = 9  # equal frequencies that are tried, 0 included
 RUNS = (1, 2, 3, 5)  # lengths of the runs of high and low frequencies that are tried
 LOW = (0.0, 0.35)  # the low ones, as a part of the high
@@ -81,6 +83,7 @@ def predict_roundtrip(
     eps: float,
     frequency: float,
     each: Sequence[Mapping[str, Any]] = (),
+    where: Where | None = None,
 ) -> RoundTrip:
     """The error after a number of steps forward and as many back; infinite where it overflows.
 
@@ -93,16 +96,20 @@ def predict_roundtrip(
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
         each: the values of all constants in one step after the other, where they differ, with h.
+        where: the axis of λ, one for all steps; by default the imaginary one where it is stable on
+            that.
     """
     tested = stability.tested[0]
-    travels = [_Travel(tested, shears, relabel, h)]
+    imaginary = tested.imaginary.limit or tested.real is None
+    axis = where or ("imaginary" if imaginary else "real")
+    travels = [_Travel(tested, shears, relabel, h, axis)]
     if each:
         known: dict[tuple[Any, ...], _Travel] = {}
         for values in each:
             key = tuple(values.values())
             if key not in known:
                 own = replace(tested, values=values)
-                known[key] = _Travel(own, shears, relabel, float(values.get("h", h)))
+                known[key] = _Travel(own, shears, relabel, float(values.get("h", h)), axis)
         travels = [known[tuple(values.values())] for values in each]
     equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
     uneven = [
@@ -145,9 +152,15 @@ class _Travel:
     """The errors of a step on a test equation, on their way back to the beginning."""
 
     def __init__(
-        self, tested: Tested, shears: tuple[Shear, ...], relabel: Mapping[Slot, Slot], h: float
+        self,
+        tested: Tested,
+        shears: tuple[Shear, ...],
+        relabel: Mapping[Slot, Slot],
+        h: float,
+        axis: Where,
     ):
         self.tested, self.h = tested, h
+        self.direction = mpmath.mpc(0, 1) if axis == "imaginary" else -1
         self.values = {
             symbol: as_mpf(value) for symbol, value in tested.step.scalars.numbers(
                 tested.values
@@ -177,11 +190,9 @@ class _Travel:
             return None
 
     def _slope(self, frequency: float) -> Value:
-        """The value of s = hλ on an axis on which the scheme is stable."""
-        tested = self.tested
-        factor = self.h if tested.scheme.uses_step_size else 1.0
-        on_axis = mpmath.mpc(0, 1) if tested.imaginary.limit or tested.real is None else -1
-        return on_axis * mpmath.mpf(frequency) * factor
+        """The value of s = hλ on the axis."""
+        factor = self.h if self.tested.scheme.uses_step_size else 1.0
+        return self.direction * mpmath.mpf(frequency) * factor
 
     def start(self, frequency: float) -> Matrix:
         """Slots by unknowns of the pattern: where the scheme's start lines put each of them."""

@@ -226,6 +226,12 @@ class Stability:
         """
         return self.tested[-1].region(z)
 
+    def __repr__(self) -> str:
+        return f"<stability of {self.scheme.name}: {self}>"
+
+    def __str__(self) -> str:
+        return "; ".join(axis.sentence for axis in self.axes)
+
     def on(self, kind: Coupling) -> "Stability | None":
         """What was tested on equations of one kind; None if nothing was."""
         found = tuple(tested for tested in self.tested if tested.equation.kind == kind)

@@ -96,10 +96,11 @@ def symmetry_order(
         to_the_digits: whether long decimals count as far as they are printed only (`printed.py`).
 
     Returns:
-        None where nothing is said: for schemes with unknowns of their own or `exp(…)`, where there
-        is no series in h, and where there are too many trees to look at. A q of 8 is at least that.
+        None where nothing is said: for schemes with unknowns of their own or `exp(…)`, or that read
+        the number of the step, where there is no series in h, and where there are too many trees to
+        look at. A q of 8 is at least that.
     """
-    if scheme.aux or scheme.own is not None or not scheme.uses_step_size:
+    if scheme.aux or scheme.own is not None or scheme.counts or not scheme.uses_step_size:
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:

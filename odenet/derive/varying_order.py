@@ -24,14 +24,14 @@ def varying_order(
         values: of its constants.
         varying: those that differ, h among them.
     """
-    if not scheme.uses_step_size:
+    if not scheme.uses_step_size or scheme.counts:
         return derive_order(scheme, values)
     if len(scheme.slots) > len(scheme.patterns):
         names = list(map(notation(scheme).name, varying))
         differ = f"{' and '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
         reason = f"{differ} from step to step, and steps read more than {_now(scheme)}"
         other = "; on an uneven grid they may solve other equations" * ("h" in varying)
-        return Order(None, reason + other)
+        return Order(None, reason + other, underived=True)
     return derive_order(scheme, generic(scheme, values, varying))
 
 

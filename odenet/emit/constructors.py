@@ -18,6 +18,7 @@ from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.parameter_kinds import Construction
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.program import MapDefinition
+from odenet.model.typed.scheme import COUNT
 
 
 def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
@@ -75,6 +76,8 @@ def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[lis
         argument = attribute.removeprefix("self.")
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
+    if model.scheme.counts:
+        body.append(f"{frame.constant(COUNT)} = range(steps)")
     for name, value in model.scheme.lets:
         if frame.varies(value):
             continue  # written out where it is read
@@ -99,8 +102,9 @@ def _numbers(frame: Frame) -> Mapping[str, Fraction | float]:
 
 
 def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
-    """Checks of what the inverse divides by: where one fails, the flow stores activations."""
-    lines: list[str] = []
+    """Checks of what the step divides by, and its inverse: without one, activations are stored."""
+    divides = StepConstants(frame, derivation).divisors() is not None
+    lines = ["self.require_numbers()"] * divides
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         if frame.varies(scalar(condition)):
             continue

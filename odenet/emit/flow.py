@@ -64,8 +64,13 @@ class FlowWriter:
             undone = "The same step undone: its shears backwards."
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
         methods += [self._readout(), self._field(), *self._spectrum()]
+        constants = StepConstants(self.frame, self.derivation)
+        divisors = constants.divisors()
+        if divisors is not None:
+            text = "What a step with these constants divides by."
+            methods.append(self._method("divisors", divisors[0], text, divisors[1]))
         if self.derivation.shears is not None:
-            undone = StepConstants(self.frame, self.derivation).no_inverse()
+            undone = constants.no_inverse()
             if undone is not None:
                 text = "Why a step with these constants is not undone; empty where it is."
                 methods.append(self._method("no_inverse", undone[0], text, undone[1]))

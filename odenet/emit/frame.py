@@ -16,6 +16,7 @@ from odenet.model.fitting.fit import reads, reads_input
 from odenet.model.typed.components import owners_of
 from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Model, row_imports
+from odenet.model.typed.scheme import COUNT
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 
@@ -278,6 +279,8 @@ class StepPrinter:
 
     def constant(self, name: str) -> str:
         """A constant that differs from step to step."""
+        if name == COUNT:
+            return self.step
         return f"{self.frame.constant(name)}[{self.step}]"
 
     def param(self, name: str) -> str:

@@ -1,5 +1,7 @@
 """The equations and the step of a program as LaTeX."""
 
+from odenet.derive import Derivation
+from odenet.derive.text import notation
 from odenet.model.typed.notation import LATEX
 from odenet.model.typed.program import Model
 from odenet.model.typed.scheme import Scheme
@@ -14,9 +16,31 @@ def equations(model: Model) -> str:
     return aligned(rows)
 
 
+def initial(model: Model) -> str:
+    """The values at time 0 as they follow from the input u, and the output, aligned."""
+    dynamics, write = model.dynamics, LATEX.dialect
+    rows = [
+        f"{write.derivative(state.name, state.order)}(0) &= {LATEX.show(value)}"
+        for state, value in dynamics.initial.items()
+    ]
+    return aligned([*rows, f"{write.word('output')} &= {LATEX.show(dynamics.output)}"])
+
+
 def rule(scheme: Scheme) -> str:
     """The lines of a step, aligned."""
     return aligned([f"{LATEX.show(u.target)} &= {LATEX.show(u.value)}" for u in scheme.updates])
+
+
+def inverse(derivation: Derivation) -> str:
+    """The lines of the inverse step, aligned; of a derivation that has one."""
+    shown = notation(derivation.scheme, latex=True)
+    lines = derivation.inverse or ()
+    return aligned([f"{shown.show(u.target)} &= {shown.show(u.value)}" for u in lines])
+
+
+def inverse_proof(derivation: Derivation) -> str:
+    """The step put into its inverse, line by line, aligned."""
+    return aligned([line.replace(" = 0", " &= 0") for line in derivation.latex_proof])
 
 
 def aligned(rows: list[str]) -> str:

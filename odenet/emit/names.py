@@ -18,7 +18,7 @@ _CODE = """
     norm_layers scalar split Attention Coarsened Entry Mean Residual Shortcut Squeeze Tokens Unit
     Widen
     AdaptiveFlow Elementwise ValueError int float count index into stride shortcut c_new
-    per_step exponential Geometric Learned Ramp Uniform math
+    per_step range exponential Geometric Learned Ramp Uniform math
 """
 _MODULE = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
@@ -32,14 +32,14 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors begin channels collect collected compiled conditions context drift encode
-    energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
+    advance anchors begin channels collect collected compiled conditions context divisors drift
+    encode energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
     give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory
     moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
-    replica_pools require_density require_inverse require_refinable retreat reversible shared
-    shears slots smoothness space spec spectrum stability stability_limit states step_bytes
-    steps stochastic stretches time_before timed times trajectory undoes unrefinable varying view
-    warns_of_drift width
+    replica_pools require_density require_inverse require_numbers require_refinable retreat
+    reversible shared shears slots smoothness space spec spectrum stability stability_limit
+    states step_bytes steps stochastic stretches time_before timed times trajectory undoes
+    unrefinable varying view warns_of_drift width
 """
 _ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"

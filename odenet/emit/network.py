@@ -1,5 +1,6 @@
 """The class of the network around the flows."""
 
+import json
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -25,7 +26,8 @@ def network(model: Model, name: str, stem: str) -> list[str]:
     classes = ends_in_classes(model)
     width = str(last.after.channels)
     head = f"{model.input_shape} -> {last.after}"
-    lines = [f"class {name}(nn.Sequential):", *docstring([f"{head}."], 4), ""]
+    base = "WithSkips" if any(layer.name == "keep" for layer in model.net) else "nn.Sequential"
+    lines = [f"class {name}({base}):", *docstring([f"{head}."], 4), ""]
     given = _given(model)
     takes = [f"classes={width}"] * classes + ["*"] * bool(given) + given
     lines.append(f"    def __init__({', '.join(['self', *takes])}):")
@@ -59,6 +61,8 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
         return _unit(model, layer, stem)
     if layer.name == "residual":
         return _residual(model, layer, stem)
+    if layer.name in ("keep", "join"):
+        return _skip(layer)
     return layer_code(layer, width_code)
 
 
@@ -97,6 +101,14 @@ def _unit(model: Model, layer: Layer, stem: str) -> str:
         entry = f"{stem}Entry({', '.join([str(channels), str(new), *options])}{size})"
     rest = _flow(model, layer, stem, new * parts, arguments["N"] - 1)
     return f"Unit({entry}, {rest})"
+
+
+def _skip(layer: Layer) -> str:
+    """One end of a skip."""
+    add = ", add=True" if layer.arguments.get("add") == "yes" else ""
+    return (
+        f"{layer.name.capitalize()}({json.dumps(layer.arguments['name'], ensure_ascii=False)}{add})"
+    )
 
 
 def _residual(model: Model, layer: Layer, stem: str) -> str:

@@ -18,14 +18,14 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
     exactly = numbers_only(model)
     lines += [] if exactly is None else [str(exactly)]
-    lines += _steps_that_differ(model) if lines else []
+    lines += steps_that_differ(model) if lines else []
     if model.discretisation.exact:
-        return [*lines, _kept(model, derivation)]
+        return [*lines, kept(model, derivation)]
     found = undone(model, derivation, depth(model))
     return lines if found is None else [*lines, *found.lines()]
 
 
-def _steps_that_differ(model: Model) -> list[str]:
+def steps_that_differ(model: Model) -> list[str]:
     """What the lines on stability leave open."""
     chosen = model.discretisation
     if not chosen.varying:
@@ -39,7 +39,7 @@ def _steps_that_differ(model: Model) -> list[str]:
     return [f"{found}; products of stable steps that differ can grow"]
 
 
-def _kept(model: Model, derivation: Derivation) -> str:
+def kept(model: Model, derivation: Derivation) -> str:
     """What exact arithmetic costs."""
     bits = bits_kept(model, derivation)
     always = "every step is undone bit for bit, in fixed point"

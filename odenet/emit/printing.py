@@ -5,6 +5,7 @@ are shown all the same, and then the schemes that fit.
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from odenet.analyse import Certificate, ClaimResult, fitting_schemes
@@ -13,10 +14,40 @@ from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
 from odenet.emit.numerics import numerics
+from odenet.emit.summary import summary_rows
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.fitting.fit import takes
 from odenet.model.typed.dialects import latex_prose
 from odenet.model.typed.program import Model
+
+
+def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = None) -> str:
+    """What follows from a program in a line for each, its proofs left to `as_text`.
+
+    A file without a `discretise` line shows its equations too, and the schemes that fit.
+
+    Args:
+        facts: what the file says, and what follows from it.
+        claims: what became of each `require`.
+        width: of a terminal, to break longer lines; None leaves them whole.
+    """
+    model = facts.model
+    parts = [model.description or model.name]
+    if facts.derived is None:
+        parts += ["", *_indented(notation.equations(model)), ""]
+    rows = summary_rows(facts, claims)
+    label = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        lead = f"  {name:<{label}}  "
+        hang = " " * len(lead)
+        whole = f"{lead}{text}"
+        broken = width and wrap(
+            whole, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+        )
+        parts += broken or [whole]
+    if facts.derived is None:
+        parts += ["", *_choices(model, facts.certificate)]
+    return "\n".join(parts)
 
 
 def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:

@@ -9,6 +9,8 @@ from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import quoted
+from odenet.model.expressions import expr
+from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
     Geometric,
     Given,
@@ -65,6 +67,23 @@ class StepConstants:
         parts += [f"high={number(high)}"] if math.isfinite(high) else []
         return f"Learned({', '.join(parts)})"
 
+    def divisors(self) -> tuple[str, list[str]] | None:
+        """The arguments and the lines of `divisors`; None where no divisor differs by step."""
+        scheme = self.frame.model.scheme
+        values = [*(update.value for update in scheme.updates), *(v for _, v in scheme.lets)]
+        nodes = [node for value in values for node in value.walk()]
+        found = [node.denominator for node in nodes if isinstance(node, expr.Quotient)]
+        found += [node.base for node in nodes if isinstance(node, expr.Power) and _below(node)]
+        codes = [
+            self.frame.scalar(d, self.frame.argument).text for d in found if self.frame.varies(d)
+        ]
+        listed = ", ".join(dict.fromkeys(codes))
+        return (self._arguments, [f"return ({listed},)"]) if codes else None
+
+    @property
+    def _arguments(self) -> str:
+        return ", ".join(map(self.frame.argument, self.frame.varying))
+
     def no_inverse(self) -> tuple[str, list[str]] | None:
         """The arguments and the lines of `no_inverse`; None where no condition differs by step."""
         lines: list[str] = []
@@ -75,5 +94,12 @@ class StepConstants:
                 why = f"{self.frame.model.scheme.name} has an inverse only where {text}"
                 code = self.frame.scalar(formula, self.frame.argument).text
                 lines += [f"if {code} == 0:", f"    return {quoted(why)}"]
-        arguments = ", ".join(map(self.frame.argument, self.frame.varying))
-        return (arguments, [*lines, 'return ""']) if lines else None
+        return (self._arguments, [*lines, 'return ""']) if lines else None
+
+
+def _below(power: expr.Power) -> bool:
+    """Whether a power divides by its base, as one with a number above it shows."""
+    try:
+        return evaluate(power.exponent, {}) < 0
+    except NotANumber:
+        return False

@@ -23,7 +23,12 @@ from odenet.plugins import load_plugin, loaded
 
 
 def measured(
-    spec: str | Path, settings: Mapping[str, Any], batch: int, modes: Sequence[str], device: str
+    spec: str | Path,
+    settings: Mapping[str, Any],
+    batch: int,
+    modes: Sequence[str],
+    device: str,
+    in_backward: bool = False,
 ) -> dict[str, Footprint]:
     """What a training step of a specification takes, mode by mode; a mode that fails is left out.
 
@@ -33,11 +38,12 @@ def measured(
         batch: samples.
         modes: memory modes of flows.
         device: "cpu" or "cuda".
+        in_backward: whether the optimizer acts in the backward pass.
     """
     found = {}
     plugins = [str(plugin.path) for plugin in loaded()]
     for mode in modes:
-        job = json.dumps([str(spec), dict(settings), batch, mode, device, plugins])
+        job = json.dumps([str(spec), dict(settings), batch, mode, device, in_backward, plugins])
         child = subprocess.run(
             [sys.executable, "-m", "odenet.footprint.measure"],
             input=job,
@@ -51,8 +57,8 @@ def measured(
 
 
 if __name__ == "__main__":
-    spec, settings, batch, mode, device, plugins = json.load(sys.stdin)
+    spec, settings, batch, mode, device, in_backward, plugins = json.load(sys.stdin)
     for plugin in plugins:
         load_plugin(plugin)
-    footprint = counted(load(spec, set=settings), batch, mode, device)
+    footprint = counted(load(spec, set=settings), batch, mode, device, in_backward)
     print(to_json(asdict(footprint)))

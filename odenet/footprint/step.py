@@ -6,8 +6,9 @@ they allocate is what the real ones would, except inside single operations.
 
 from __future__ import annotations
 
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,7 +24,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
 from odenet.model.typed.program import scores_tokens
+from odenet.runtime.flow import Flow
 from odenet.runtime.head import before_head, next_token_loss
+from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.runtime.weights import FlowWeights
 from odenet.training.flows import flows
 from odenet.training.optim import build_optimizer
 
@@ -36,7 +40,8 @@ class Footprint:
 
     Attributes:
         parameters: weights and buffers.
-        gradients: of the weights.
+        gradients: of the weights; the most that live at a time where the optimizer acts in the
+            backward pass.
         optimizer: its state.
         chain: what flows hold between the forward and the backward pass.
         outside: what everything else holds between them, and the batch.
@@ -59,16 +64,23 @@ class MemoryLedger(TorchDispatchMode):
     Args:
         network: its weights and buffers, and views of them, are not counted; what its flows make
             while they are called is counted as theirs.
+        known: further tensors that are not counted.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self._network = network
-        self.held = self.highest = self.chain = 0
-        self._in_chain = False
+        self.held = self.highest = 0
+        self.by_flow = dict.fromkeys(flows(network), 0)
+        self._flow = ""
         self._seen = WeakIdKeyDictionary()
-        for tensor in (*network.parameters(), *network.buffers()):
+        for tensor in (*network.parameters(), *network.buffers(), *known):
             self._seen[tensor.untyped_storage()] = True
+
+    @property
+    def chain(self) -> int:
+        """What flows made, of that which is held."""
+        return sum(self.by_flow.values())
 
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
         """Counts what an operation gives."""
@@ -87,16 +99,16 @@ class MemoryLedger(TorchDispatchMode):
         if storage in self._seen:
             return
         self._seen[storage] = True
-        weakref.finalize(storage, self._change, -storage.nbytes(), self._in_chain)
-        self._change(storage.nbytes(), self._in_chain)
+        weakref.finalize(storage, self._change, -storage.nbytes(), self._flow)
+        self._change(storage.nbytes(), self._flow)
 
     @contextmanager
     def following(self) -> Iterator[None]:
         """Counting, and noting which flow is being called."""
         hooks = []
-        for flow in flows(self._network).values():
-            hooks.append(flow.register_forward_pre_hook(lambda *_: self._enter(True)))
-            hooks.append(flow.register_forward_hook(lambda *_: self._enter(False)))
+        for name, flow in flows(self._network).items():
+            hooks.append(flow.register_forward_pre_hook(lambda *_, n=name: self._enter(n)))
+            hooks.append(flow.register_forward_hook(lambda *_: self._enter("")))
         try:
             with self:
                 yield
@@ -104,16 +116,19 @@ class MemoryLedger(TorchDispatchMode):
             for hook in hooks:
                 hook.remove()
 
-    def _enter(self, inside: bool) -> None:
-        self._in_chain = inside
+    def _enter(self, flow: str) -> None:
+        self._flow = flow
 
-    def _change(self, size: int, in_chain: bool) -> None:
+    def _change(self, size: int, flow: str) -> None:
         self.held += size
-        self.chain += size * in_chain
+        if flow:
+            self.by_flow[flow] += size
         self.highest = max(self.highest, self.held)
 
 
-def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
+def predicted(
+    program: Program, batch: int, memory: Mode, device: str, in_backward: bool = False
+) -> Footprint:
     """The footprint of a training step, from a walk through it without any values.
 
     Args:
@@ -121,17 +136,30 @@ def predicted(program: Program, batch: int, memory: Mode, device: str) -> Footpr
         batch: samples.
         memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: "cpu" or "cuda".
+        in_backward: whether the optimizer acts in the backward pass.
 
     Raises:
         ValueError: if a flow has no such mode.
     """
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
+        return TrainingStep(program, batch, memory, device, in_backward).footprint()
+
+
+def held_by_flows(program: Program, batch: int, memory: Mode) -> dict[str, int]:
+    """What each flow holds between the forward and the backward pass, in bytes, by its name.
+
+    It is predicted as in `predicted`, on a CPU; the arguments are those, too.
+    """
     with FakeTensorMode():
-        return TrainingStep(program, batch, memory, device).footprint()
+        return TrainingStep(program, batch, memory, "cpu").held_by_flows()
 
 
-def counted(program: Program, batch: int, memory: Mode, device: str) -> Footprint:
+def counted(
+    program: Program, batch: int, memory: Mode, device: str, in_backward: bool = False
+) -> Footprint:
     """The footprint of a training step that is run, with the peak that the allocator saw."""
-    training = TrainingStep(program, batch, memory, device)
+    training = TrainingStep(program, batch, memory, device, in_backward)
     found = training.footprint()
     highest = training.highest()
     fixed = found.parameters + found.optimizer
@@ -147,9 +175,12 @@ class TrainingStep:
         batch: samples.
         memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
         device: where it is.
+        in_backward: whether the optimizer acts in the backward pass.
     """
 
-    def __init__(self, program: Program, batch: int, memory: Mode, device: str):
+    def __init__(
+        self, program: Program, batch: int, memory: Mode, device: str, in_backward: bool = False
+    ):
         recipe = program.recipe
         self._dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self._low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
@@ -164,10 +195,15 @@ class TrainingStep:
             if memory == "exact":
                 flow.exact = True
         self._optimizer = build_optimizer(self._network, recipe.optimizer)
+        if in_backward:
+            OptimizerInBackward(self._network, self._optimizer)
+        self._in_backward = in_backward
 
     def footprint(self) -> Footprint:
         """One step, counted tensor by tensor."""
-        ledger = MemoryLedger(self._network)
+        if self._in_backward:  # a first step makes the optimizer's state
+            self._loss().backward()
+        ledger = MemoryLedger(self._network, self._state())
         with ledger.following():
             loss = self._loss()
             chain, outside = ledger.chain, ledger.held - ledger.chain
@@ -175,12 +211,11 @@ class TrainingStep:
         self._optimizer.step()
         parameters = list(self._network.parameters())
         fixed = sum(t.nbytes for t in (*parameters, *self._network.buffers()))
-        states = (t for state in self._optimizer.state.values() for t in state.values())
-        optimizer = sum(t.nbytes for t in states if isinstance(t, Tensor))
+        optimizer = sum(t.nbytes for t in self._state())
         self._optimizer.zero_grad()
         return Footprint(
             parameters=fixed,
-            gradients=sum(p.nbytes for p in parameters if p.requires_grad),
+            gradients=self._gradients(),
             optimizer=optimizer,
             chain=chain,
             outside=outside,
@@ -188,11 +223,36 @@ class TrainingStep:
             peak=fixed + optimizer + ledger.highest,
         )
 
+    def held_by_flows(self) -> dict[str, int]:
+        """What each flow holds when the forward pass is over, by its name."""
+        ledger = MemoryLedger(self._network)
+        with ledger.following():
+            loss = self._loss()
+            found = dict(ledger.by_flow)
+        del loss
+        return found
+
     def highest(self) -> int:
         """The most that the allocator holds for activations and gradients in one step."""
         with Peak(self._device) as peak:
             self._loss().backward()
         return peak.highest
+
+    def _state(self) -> list[Tensor]:
+        states = (t for state in self._optimizer.state.values() for t in state.values())
+        return [t for t in states if isinstance(t, Tensor)]
+
+    def _gradients(self) -> int:
+        """The bytes of all gradients, or of the most that a step of a flow or a layer completes."""
+        apart = {id(p): p.nbytes for p in self._network.parameters() if p.requires_grad}
+        if not self._in_backward:
+            return sum(apart.values())
+        together: list[int] = []
+        for flow in flows(self._network).values():
+            together += _completed_bytes(flow)
+            for tensor in FlowWeights(flow, flow.learned()).tensors:
+                apart.pop(id(tensor), None)
+        return max(*together, *apart.values())
 
     def _loss(self) -> Tensor:
         inputs = torch.randn(self._shape, dtype=self._dtype, device=self._device)
@@ -200,10 +260,11 @@ class TrainingStep:
             inputs = torch.randint(self._vocabulary, self._shape, device=self._device)
         if self._scores_tokens:
             return self._loss_of_tokens(inputs)
-        labels = torch.zeros(self._shape[0], dtype=torch.long, device=self._device)
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
             outputs = self._network(inputs)
+        places = (len(outputs), *outputs.shape[2:])  # one label each
+        labels = torch.zeros(places, dtype=torch.long, device=self._device)
         return F.cross_entropy(outputs.float() if low else outputs, labels)
 
     def _loss_of_tokens(self, tokens: Tensor) -> Tensor:
@@ -211,6 +272,21 @@ class TrainingStep:
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
             return next_token_loss(*before_head(self._network, tokens), tokens.flatten())
+
+
+def _completed_bytes(flow: Flow) -> list[int]:
+    """The bytes of the gradients that each step of a flow completes."""
+    weights = FlowWeights(flow, flow.learned())
+    slices = [flow.slices and flow.slices.of(tensor) for tensor in weights.tensors]
+    apart = [place for place, parts in enumerate(slices) if parts]
+    return [
+        sum(
+            weights.tensors[place].nbytes // len(slices[place] or [0])
+            for place, _ in parts
+            if weights.tensors[place].requires_grad
+        )
+        for parts in weights.completed(range(flow.steps), apart).values()
+    ]
 
 
 def _built(program: Program, device: str, dtype: torch.dtype) -> nn.Module:

@@ -56,15 +56,16 @@ def show_footprints(
     for field in fields(Footprint):
         row = [ROWS[field.name]]
         for mode, footprint in predicted.items():
-            row.append(_size(getattr(footprint, field.name)))
+            row.append(size_text(getattr(footprint, field.name)))
             if measured:
                 found = measured.get(mode)
-                row.append("failed" if found is None else _size(getattr(found, field.name)))
+                row.append("failed" if found is None else size_text(getattr(found, field.name)))
         table.add_row(*row)
     console.print(table)
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Bytes in the largest unit that they fill, such as `4.8 MiB`."""
     for unit, name in STEPS:
         if count >= unit:
             return f"{count / unit:.1f} {name}"

@@ -30,6 +30,7 @@ from odenet.runtime.parameters import (
     scalar,
 )
 from odenet.runtime.shear import Shear, Term
+from odenet.runtime.skips import Join, Keep, WithSkips
 from odenet.runtime.spectra import spectral_radius
 from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
 from odenet.runtime.unit import Coarsened, Entry, Unit
@@ -43,6 +44,8 @@ __all__ = [
     "Flow",
     "Geometric",
     "Head",
+    "Join",
+    "Keep",
     "Knotted",
     "Learned",
     "Mean",
@@ -59,6 +62,7 @@ __all__ = [
     "Uniform",
     "Unit",
     "Widen",
+    "WithSkips",
     "adjoint_conv",
     "adjoint_dense",
     "adjoint_kernel",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.steps import Rate, retreat
 from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
-from odenet.runtime.weights import Address, DetachedValues, OneStep
+from odenet.runtime.weights import Address, DetachedValues, OneStep, Part
 
 
 class BackwardPass:
@@ -30,6 +30,7 @@ class BackwardPass:
         gradients: by the last state, then by the further results; None is zero.
         needed: which of the weights and of the context needed a gradient in the forward pass.
         wanted: which of them to differentiate by.
+        apart: places of stacked weights whose slices are handed over one by one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class BackwardPass:
         gradients: Sequence[Tensor | None],
         needed: Sequence[bool],
         wanted: Sequence[bool],
+        apart: Collection[int] = (),
     ):
         tensors = iter(saved)
         self._passed = passed
@@ -46,7 +48,7 @@ class BackwardPass:
         rest, count = list(tensors), len(passed.weights.tensors)
         self._weights, self._context = [passed.order(w) for w in rest[:count]], rest[count:]
         self._needed, self._wanted = needed, wanted
-        self._sums = GradientSums(rest, gradients)
+        self._sums = GradientSums(rest, gradients, apart)
         slots = passed.flow.slots
         ends = gradients[: len(slots)]
         if passed.undo:
@@ -59,14 +61,36 @@ class BackwardPass:
 
     def run(self) -> tuple[Tensor | None, ...]:
         """The gradients by the first state, then by the weights, then by the context."""
+        with self._surrounded():
+            for step in reversed(self._passed.steps):
+                self._step(step)
+        self._tell_drift()
+        return (*self._grads.found(), *self._sums.values)
+
+    def undo(self, step: int) -> None:
+        """One step alone; the last one first."""
+        with self._surrounded():
+            self._step(step)
+
+    def take(self, part: Part) -> Tensor | None:
+        """The gradient by a weight of which all readers have been undone."""
+        return self._sums.take(part)
+
+    def finish(self) -> tuple[Tensor | None, ...]:
+        """To be called after the first step: the gradients by the first state and the context."""
+        self._tell_drift()
+        return (*self._grads.found(), *self._sums.values[len(self._weights) :])
+
+    @contextmanager
+    def _surrounded(self) -> Iterator[None]:
         passed, device = self._passed, self._passed.recorder.device
         drawn = any(e.random is not None for e in passed.recorder.evaluations)
         with random_states_preserved(device) if drawn else nullcontext(), passed.as_it_was():
-            for step in reversed(passed.steps):
-                self._step(step)
+            yield
+
+    def _tell_drift(self) -> None:
         if self._drifts:
-            passed.source.note_drift(torch.stack(self._drifts).amax())
-        return (*self._grads.found(), *self._sums.values)
+            self._passed.source.note_drift(torch.stack(self._drifts).amax())
 
     def _step(self, step: int) -> None:
         passed, start = self._passed, self._kept.get(step)
@@ -171,7 +195,8 @@ class BackwardPass:
         passed = self._passed
         values, addresses = passed.weights.functional(step, self._weights, self._wanted)
         ends = self._state.tensors(), self._grads.filled(self._state)
-        state, grads, sums = compiled.pull_back(passed.flow, *ends, values)
+        by_volume = self._further.get(LOG_DET)
+        state, grads, sums = compiled.pull_back(passed.flow, *ends, by_volume, values)
         self._state.replace(state)
         self._grads.put_all(grads)
         for key, gradient in sums.items():

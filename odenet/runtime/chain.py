@@ -21,6 +21,7 @@ from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import RandomStates, random_states_preserved
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Registers
+from odenet.runtime.step_nodes import StepChain
 from odenet.runtime.steps import retreat
 from odenet.runtime.torch_settings import same_bits
 from odenet.runtime.watch import refuse, refuse_transforms, refuse_types
@@ -53,6 +54,9 @@ def _chain(
     refuse_transforms()
     refuse_types(flow, state)
     forward = ForwardPass(flow, steps, state, undo, saved)
+    if flow.slices is not None and not forward.weights.units:
+        chain = StepChain(forward, state, flow.context.tensors, flow.slices)
+        return _ended(flow, forward, chain.apply())
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
     weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
@@ -62,7 +66,11 @@ def _chain(
         tensors = (*state, *weights, *flow.context.tensors)
     if forward.weights.units:
         _refuse_overlap(forward)
-    end = RecomputedSteps.apply(forward, *tensors)
+    return _ended(flow, forward, RecomputedSteps.apply(forward, *tensors))
+
+
+def _ended(flow: Stepwise, forward: ForwardPass, end: tuple[Tensor, ...]) -> State:
+    """The last state of what a pass gave; the flow is told of the sums of further results."""
     slots = len(flow.slots)
     flow.collect(dict(zip(forward.further, end[slots:], strict=True)))
     return end[:slots]
@@ -148,9 +156,7 @@ class RecomputedSteps(torch.autograd.Function):
         ctx.passed = passed = inputs[0]
         ctx.set_materialize_grads(False)
         before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
-        # The values of now: a parameter may be given others, `p.data = …`, or be frozen.
-        weights = map(_alias, passed.weights.tensors)
-        ctx.save_for_backward(*passed.release(), *weights, *inputs[before:])
+        ctx.save_for_backward(*passed.saved(inputs[before:]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -172,12 +178,6 @@ class RecomputedSteps(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
         """Refuses forward-mode derivatives."""
         refuse("differentiated in forward mode")
-
-
-def _alias(weight: Tensor) -> Tensor:
-    """The same values; a parameter remains one, for hooks on saved tensors to tell."""
-    own = weight.detach()
-    return nn.Parameter(own, requires_grad=False) if isinstance(weight, nn.Parameter) else own
 
 
 def _executed(node: Any) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.shear import Registers, Term, coefficients
 from odenet.runtime.steps import advance, retreat
+from odenet.runtime.volume import log_of_stretch, per_sample
 from odenet.runtime.weights import Key, StepWeights
 
 if TYPE_CHECKING:
@@ -83,15 +84,31 @@ class CompiledSteps:
         """Copies, here or in another process, compile for themselves."""
         return CompiledSteps, (self._options,)
 
-    def advance(self, flow: Stepwise, state: State, weights: StepWeights) -> State:
-        """One step forward: the state after it."""
+    def advance(
+        self, flow: Stepwise, state: State, weights: StepWeights
+    ) -> tuple[State, Tensor | None]:
+        """One step forward: the state after it, and its log-determinant where that is measured."""
         return self._call("_advance", flow, state, _with_buffers(flow, weights))
 
     def pull_back(
-        self, flow: Stepwise, state: State, gradients: State, weights: StepWeights
+        self,
+        flow: Stepwise,
+        state: State,
+        gradients: State,
+        by_volume: Tensor | None,
+        weights: StepWeights,
     ) -> tuple[State, State, dict[Key, Tensor]]:
-        """One step back: the state and the gradients before it, and those by its weights."""
-        return self._call("_pull_back", flow, state, gradients, _with_buffers(flow, weights))
+        """One step back: the state and the gradients before it, and those by its weights.
+
+        Args:
+            flow: whose step it is.
+            state: after the step.
+            gradients: by that state.
+            by_volume: by the log-determinant of each sample, where that is measured.
+            weights: of the step.
+        """
+        weights = _with_buffers(flow, weights)
+        return self._call("_pull_back", flow, state, gradients, by_volume, weights)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         # Imported by torch.compile anyway, and as slowly as the rest of torch.
@@ -149,19 +166,28 @@ def _modes(module: nn.Module) -> list[bool]:
     return [m.training for m in module.modules()]
 
 
-def _advance(flow: Stepwise, state: State, weights: StepWeights) -> State:
+def _advance(flow: Stepwise, state: State, weights: StepWeights) -> tuple[State, Tensor | None]:
     registers = Registers(flow.slots, state)
+    logs: list[Tensor] = []
+
+    def stretched(slot: str, exponent: Tensor) -> None:
+        logs.append(log_of_stretch(registers.read(slot), exponent))
 
     def rate(term: Term, target: str) -> Tensor:
         return term.rate(*map(registers.read, term.reads), *weights.arguments(term, {}))
 
-    advance(flow.shears(*weights.constants(flow.varying)), registers, rate)
+    shears = flow.shears(*weights.constants(flow.varying))
+    advance(shears, registers, rate, stretched if flow.measured else None)
     registers.rename(flow.relabel)
-    return registers.tensors()
+    return registers.tensors(), sum(logs[1:], logs[0]) if logs else None
 
 
 def _pull_back(
-    flow: Stepwise, state: State, gradients: State, weights: StepWeights
+    flow: Stepwise,
+    state: State,
+    gradients: State,
+    by_volume: Tensor | None,
+    weights: StepWeights,
 ) -> tuple[State, State, dict[Key, Tensor]]:
     undone = {new: old for old, new in flow.relabel.items()}
     registers, grads = Registers(flow.slots, state), Registers(flow.slots, gradients)
@@ -170,6 +196,16 @@ def _pull_back(
     sums: dict[Key, Tensor] = {}
 
     def rate(term: Term, target: str) -> Tensor:
+        return pulled_back(term, grads.read(target) * term.factor)
+
+    def exponent(term: Term, target: str) -> Tensor:  # as BackwardPass has it
+        stretched = registers.read(target)
+        cotangent = grads.read(target) * stretched
+        if by_volume is not None:
+            cotangent = cotangent + per_sample(by_volume, stretched)
+        return pulled_back(term, cotangent)
+
+    def pulled_back(term: Term, cotangent: Tensor) -> Tensor:
         keys = weights.keys(term)
         inputs = [*map(registers.read, term.reads), *(weights.tensors[key] for key in keys)]
 
@@ -181,7 +217,6 @@ def _pull_back(
             return term.rate(*reads, *learned)
 
         value, pull, *_ = torch.func.vjp(evaluate, *inputs)
-        cotangent = grads.read(target) * term.factor
         pulled = pull(cotangent.sum_to_size(value.shape).to(value.dtype))
         for slot, gradient in zip(term.reads, pulled, strict=False):
             grads.increase(slot, gradient, 1.0)
@@ -192,7 +227,7 @@ def _pull_back(
     constants = weights.constants(flow.varying)
     learned = [name for name in flow.varying if (name, "") in weights.wanted]
     pulled: list[Tensor | None] | None = [] if learned else None
-    retreat(flow.shears(*constants), registers, rate, grads, pulled=pulled)
+    retreat(flow.shears(*constants), registers, rate, grads, pulled=pulled, exponent=exponent)
     if pulled is not None:
 
         def found(*given: Tensor) -> tuple[Tensor, ...]:

@@ -162,6 +162,8 @@ def begins(h: Any, step: int) -> float:
 def halved(constant: Any, factor: float) -> Any:
     """A constant of twice the steps, each pair of which takes after the one it replaces.
 
+    The numbers of the steps are those of the steps that are new.
+
     Args:
         constant: of a flow.
         factor: what becomes of its values: ½ for a step size, else 1.
@@ -170,6 +172,8 @@ def halved(constant: Any, factor: float) -> Any:
         ValueError: if it is a step size that is learned.
     """
     match constant:
+        case range():  # the numbers of the steps
+            return range(2 * len(constant))
         case Drawn():
             return Drawn(halved(constant.numbers, factor))
         case Moving():

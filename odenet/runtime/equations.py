@@ -61,6 +61,10 @@ class Equations(nn.Module):
         """Why a step with constants, of those in ``varying``, is not undone; empty if it is."""
         return ""
 
+    def divisors(self, *constants: Coefficient) -> tuple[Coefficient, ...]:
+        """What a step divides by that depends on constants of those in ``varying``."""
+        return ()
+
     def energy(self, state: State, step: int = 0) -> Tensor:
         """The quantity that the certificate proves conserved or decreasing, per sample."""
         raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
@@ -79,10 +83,6 @@ class Equations(nn.Module):
             return (
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
                 "evaluations have to be by the same code"
-            )
-        if self.stretches:
-            return (
-                f"{type(self).__name__} multiplies by exponentials of fields, which is not compiled"
             )
         return "" if self.reversible else self._irreversible()
 

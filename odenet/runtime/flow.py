@@ -24,6 +24,7 @@ from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Registers, like
+from odenet.runtime.slices import Slices, put_together, taken_apart
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
@@ -50,12 +51,14 @@ class Flow(Volume, Varying, Bounded):
         compiled: one step forward and one back, compiled.
         step_bytes: what autograd stores of a step, by kind of input.
         replica_pools: replicas of its modules, kept from one pass to the next.
+        slices: set by an optimizer that acts in the backward pass, see `in_backward`.
 
     Raises:
         ValueError: if a count is out of range.
     """
 
     exact: bool = False  # reverse in exact arithmetic
+    slices: Slices | None = None
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -185,8 +188,12 @@ class Flow(Volume, Varying, Bounded):
         """The flow of an input and its context, on a view of the flow that is this call's own."""
         call = self.view()
         call.context, call.collected = context, {}
-        end = call.evolve(call.begin(u))
-        out = call.readout(end)
+        ends = call
+        if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too
+            ends = call.view()
+            ends.__dict__.update(taken_apart(call, self.slices))
+        end = call.evolve(ends.begin(u))
+        out = ends.readout(end)
         if any(out is tensor for tensor in end) and out.requires_grad:
             # The backward begins from the last state, which no layer after this one may change.
             out = out.clone()
@@ -340,13 +347,21 @@ class Flow(Volume, Varying, Bounded):
         state = single_under_autocast(self.begin(u))
         return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
 
+    def smoothness(self) -> Tensor:
+        """As of every flow; its gradient is by slices where these are moved one by one."""
+        if self.slices is None or not torch.is_grad_enabled():
+            return super().smoothness()
+        call = self.view()
+        call.__dict__.update(put_together(self, self.slices))
+        return super(Flow, call).smoothness()
+
     def note_drift(self, drift: Tensor) -> None:
         """Called by the backward pass, with what ``drift`` reports."""
         self._drift.write(drift)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""
-        left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools()}
+        left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools(), "slices": None}
         return {**self.__dict__, **left, "_drift": LastDrift()}
 
     # What the passes ask of a flow (odenet/runtime/protocol.py).

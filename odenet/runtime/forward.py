@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odenet.runtime.exact import Fixed
 from odenet.runtime.memory_format import kernel_order
@@ -19,7 +19,7 @@ from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
-from odenet.runtime.volume import collecting, one_step
+from odenet.runtime.volume import LOG_DET, collecting, one_step
 from odenet.runtime.watch import warn_of_hooks, watched
 from odenet.runtime.weights import FlowWeights, OneStep
 
@@ -74,7 +74,7 @@ class ForwardPass:
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the very same code, and
         # a compiled step takes no snapshots.
-        eager = flow.exact or flow.stochastic or not undo or bool(flow.context) or flow.measured
+        eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
         self.compiled = (
             flow.compiled if flow.compiled and not eager and self.weights.stateless else None
         )
@@ -117,7 +117,10 @@ class ForwardPass:
         """One step."""
         if self.compiled and step not in self.kept:
             values, _ = self.weights.functional(step, weights, [False] * len(weights))
-            state.replace(self.compiled.advance(self.flow, state.tensors(), values))
+            end, log_det = self.compiled.advance(self.flow, state.tensors(), values)
+            state.replace(end)
+            if log_det is not None:
+                self.flow.collect({LOG_DET: log_det})
         elif self.undo:
             rate = self._rate(state, step, weights)
             stretched = collecting(self.flow, state) if self.flow.measured else None
@@ -215,8 +218,29 @@ class ForwardPass:
         """Tensors as the flow's own kind of state."""
         return getattr(self._kind, "_make", tuple)(tensors)
 
-    def release(self) -> list[Tensor]:
+    def saved(self, context: Sequence[Tensor], unread: Collection[int] = ()) -> tuple[Tensor, ...]:
+        """What autograd saves for the backward pass, and nobody may change in between.
+
+        Weights have the values of now: a parameter may be given others, `p.data = …`, or be frozen.
+
+        Args:
+            context: the further inputs.
+            unread: places of weights that these steps do not read, and that may be changed.
+        """
+        weights = (
+            weight.data if place in unread else _alias(weight)
+            for place, weight in enumerate(self.weights.tensors)
+        )
+        return (*self._release(), *weights, *context)
+
+    def _release(self) -> list[Tensor]:
         """The tensors of the kept states, for autograd to hold."""
         tensors = [tensor for packed in self.kept.values() for tensor in packed.tensors]
         self.kept = {done: packed.emptied() for done, packed in self.kept.items()}
         return tensors
+
+
+def _alias(weight: Tensor) -> Tensor:
+    """The same values; a parameter remains one, for hooks on saved tensors to tell."""
+    own = weight.detach()
+    return nn.Parameter(own, requires_grad=False) if isinstance(weight, nn.Parameter) else own

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.knots import Between
-from odenet.runtime.weights import Address
+from odenet.runtime.weights import Address, Part
 
 
 class GradientSums:
@@ -17,10 +17,18 @@ class GradientSums:
     Args:
         tensors: those of ``FlowWeights``, then those of the context.
         cotangents: of the whole pass. No value shares its memory with these, nor with the tensors.
+        apart: places of stacks of which each slice has a sum of its own.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], cotangents: Iterable[Tensor | None]):
+    def __init__(
+        self,
+        tensors: Sequence[Tensor],
+        cotangents: Iterable[Tensor | None],
+        apart: Collection[int] = (),
+    ):
         self.tensors = tensors
+        self._apart = apart
+        self._slices: dict[Part, Tensor] = {}
         self.values: list[Tensor | None] = [None] * len(tensors)
         self._storages = storages((*tensors, *cotangents))  # and those of values
 
@@ -35,15 +43,40 @@ class GradientSums:
         place, index = address
         total = self.values[place]
         if index is not None:
+            parts = index.parts if isinstance(index, Between) else ((index, 1),)
+            if place in self._apart:
+                for own, factor in parts:
+                    self._add_slice(Part(place, own), gradient, factor, others)
+                return
             if total is None:
                 total = self.values[place] = torch.zeros_like(self.tensors[place])
-            parts = index.parts if isinstance(index, Between) else ((index, 1),)
             for own, factor in parts:
                 total[own].add_(gradient, alpha=factor)
         elif total is None:
             self.values[place] = self._own(gradient, others)
         else:
             total.add_(gradient)
+
+    def take(self, part: Part) -> Tensor | None:
+        """The sum of a tensor or a slice, which is not kept any longer."""
+        if part.slice is not None:
+            found = self._slices.pop(part, None)
+        else:
+            found, self.values[part.place] = self.values[part.place], None
+        if found is not None:  # its address may come to be that of another tensor
+            self._storages.discard(found.untyped_storage()._cdata)
+        return found
+
+    def _add_slice(
+        self, part: Part, gradient: Tensor, factor: float, others: Collection[int]
+    ) -> None:
+        total = self._slices.get(part)
+        if total is not None:
+            total.add_(gradient, alpha=factor)
+        elif factor == 1:
+            self._slices[part] = self._own(gradient, others)
+        else:
+            self._slices[part] = gradient * factor
 
     def _own(self, gradient: Tensor, others: Collection[int]) -> Tensor:
         """A gradient to add to and to hand out.

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from odenet.runtime.skips import through
+
 LEAST_SCORES = 2**18  # at a time, where a batch is small: 1 MiB in single precision
 
 
@@ -62,9 +64,7 @@ def before_head(network: nn.Module, numbers: Tensor) -> tuple[Tensor, Tensor]:
         numbers: tokens, ``(batch, tokens)``.
     """
     *body, head = network.children()
-    x = numbers
-    for layer in body:
-        x = layer(x)
+    x = through(body, numbers)
     return x.mT.flatten(0, 1), head.weight  # pyright: ignore[reportReturnType]
 
 

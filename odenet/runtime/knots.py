@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ class Between(NamedTuple):
 
     parts: tuple[tuple[int, float], ...]
 
-    def of(self, knots: Tensor) -> Tensor:
+    def of(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
         """The value."""
         (i, before), (j, after) = self.parts
         return before * knots[i] + after * knots[j]

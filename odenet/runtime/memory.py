@@ -19,6 +19,7 @@ from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Coefficient, Shear
+from odenet.runtime.slices import Slices, taken_apart
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
@@ -67,12 +68,16 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
     would cost N^2; ``unbind`` gathers the slices once.
     """
     view = flow
-    if not torch.compiler.is_compiling():
+    if flow.slices is not None and torch.is_grad_enabled():
+        view = flow.view()
+        view.__dict__.update(taken_apart(flow, flow.slices))
+    elif not torch.compiler.is_compiling():
         view, order = flow.view(), kernel_order(state[0])
         for name, parameter in flow.named_parameters():
             if "." not in name:
                 stack = order(parameter)
                 view.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
+    if view is not flow:
         for name in flow.varying:
             view.__dict__[name] = all_values(getattr(flow, name), flow.steps)
     for step in steps:
@@ -138,6 +143,7 @@ class _OneModule:
     stochastic: ClassVar[bool] = True
     compiled = None
     measured = False
+    slices: Slices | None = None  # one step, whose gradients are complete at its end
 
     def __init__(self, module: nn.Module):
         self.module = nn.ModuleList([module])

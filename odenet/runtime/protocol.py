@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from odenet.runtime.context import Context
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Coefficient, Shear
+from odenet.runtime.slices import Slices
 
 State = tuple[Tensor, ...]
 
@@ -30,6 +31,8 @@ class Stepwise(Protocol):
         collected: further results of right-hand sides, summed by name.
         compiled: one step, compiled, to use for all.
         replica_pools: replicas of its modules, kept from one pass to the next.
+        slices: of stacked parameters; where there are any, even none, each step's gradients are
+            handed over as soon as they are complete.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -44,6 +47,7 @@ class Stepwise(Protocol):
     collected: dict[str, Tensor]
     compiled: Any
     replica_pools: ReplicaPools
+    slices: Slices | None
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
         """One step as shears, if it can be undone; takes the step's own of what is varying."""

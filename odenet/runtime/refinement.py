@@ -37,6 +37,10 @@ def refined(flow: Flow, entered: bool = False) -> Flow:
     else:
         finer = with_half_the_step(flow, (flow.channels, 1))
     finer.steps = 2 * flow.steps + entered
+    try:
+        finer.require_numbers()
+    except ValueError as error:
+        raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
     finer._memory = flow._memory  # a share of a budget goes on to be one
     for name, stack in flow.named_parameters(recurse=False):
         if name not in flow.shared:

@@ -7,9 +7,14 @@ views and copies nothing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from odenet.runtime.past import Past
 
 INITIAL = 0.02  # deviation of what tokens and places begin with
 
@@ -48,7 +53,13 @@ class Attention(nn.Module):
         causal: whether a token sees itself and those before it only.
         rope: whether queries and keys are turned by their place (Su et al. 2021), so that a token
             sees how far away another is.
+
+    Attributes:
+        past: has the keys and values of the tokens before those that it is given, if it is given
+            them one at a time.
     """
+
+    past: Past | None = None
 
     def __init__(self, c: int, heads: int, causal: bool = False, rope: bool = False):
         super().__init__()
@@ -64,13 +75,16 @@ class Attention(nn.Module):
         # has to reorder what it gets.
         parts = (part.unflatten(2, (self.heads, -1)) for part in self.project(x).chunk(3, 2))
         queries, keys, values = parts  # (batch, tokens, heads, c / heads) each
+        first = self.past.count if self.past else 0
         if self.rope:
-            queries, keys = turned(queries, keys)
+            queries, keys = turned(queries, keys, first=first)
+        if self.past:
+            keys, values = self.past.with_earlier(keys, values)
         seen = F.scaled_dot_product_attention(
             queries.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
-            is_causal=self.causal,
+            is_causal=self.causal and not first,  # a single token sees all before it
         )
         return self.join(seen.transpose(1, 2).flatten(2))
 
@@ -79,17 +93,18 @@ class Attention(nn.Module):
         return f"heads={self.heads}, causal={self.causal}, rope={self.rope}"
 
 
-def turned(*sequences: Tensor) -> tuple[Tensor, ...]:
+def turned(*sequences: Tensor, first: int = 0) -> tuple[Tensor, ...]:
     """Rotary positions (Su et al. 2021, Eq. 34), channel i paired with i + d/2.
 
     Args:
         sequences: ``(batch, tokens, heads, d)``, all of one shape, d even.
+        first: the place of their first token.
     """
     _, tokens, _, d = sequences[0].shape
     exact = {"dtype": torch.promote_types(sequences[0].dtype, torch.float32),
              "device": sequences[0].device}  # fmt: skip
     rates = 1e4 ** (torch.arange(d // 2, **exact) * (-2 / d))
-    angles = torch.arange(tokens, **exact)[:, None, None] * rates
+    angles = torch.arange(first, first + tokens, **exact)[:, None, None] * rates
     cosine, sine = (f(angles).to(sequences[0].dtype) for f in (torch.cos, torch.sin))
     halves = (x.chunk(2, -1) for x in sequences)
     return tuple(torch.cat((a * cosine - b * sine, b * cosine + a * sine), -1) for a, b in halves)
@@ -140,7 +155,12 @@ class Position(nn.Module):
     Args:
         c: channels.
         tokens: the longest sequence.
+
+    Attributes:
+        past: counts the tokens before those that it is given, if it is given them one at a time.
     """
+
+    past: Past | None = None
 
     def __init__(self, c: int, tokens: int):
         super().__init__()
@@ -148,4 +168,5 @@ class Position(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, c, tokens)`` to the same shape; a shorter sequence takes the first places."""
-        return x + self.weight[: x.shape[2]].mT
+        first = self.past.count if self.past else 0
+        return x + self.weight[first : first + x.shape[2]].mT

@@ -28,6 +28,23 @@ class Varying(Equations):
         found = (getattr(self, name) for name in self.varying)
         return [constant for constant in found if isinstance(constant, Moving)]
 
+    def require_numbers(self) -> None:
+        """Called while being built, or refined.
+
+        Raises:
+            ValueError: if a step divides by zero.
+        """
+        for step in range(self.steps if self.varying else 0):
+            numbers = self._numbers(step)
+            try:
+                defined = all(self.divisors(*numbers))
+            except ZeroDivisionError:  # in what it divides by
+                defined = False
+            if not defined:
+                pairs = zip(self.varying, numbers, strict=True)
+                shown = ", ".join(f"{name} = {number:g}" for name, number in pairs)
+                raise ValueError(f"step {step} of {self.steps} divides by zero, with {shown}")
+
     def not_undone(self) -> str:
         """Why some step has no inverse with the constants that it has now; empty if all have.
 

@@ -29,6 +29,11 @@ def per_sample(values: Tensor, tensor: Tensor) -> Tensor:
     return values.view(-1, *(1,) * (tensor.ndim - 1)).expand_as(tensor)
 
 
+def log_of_stretch(stretched: Tensor, exponent: Tensor) -> Tensor:
+    """The log-determinant, by sample, of multiplying a value by the exponential of a field."""
+    return exponent.to(stretched.dtype).expand_as(stretched).flatten(1).sum(1)
+
+
 def _log(scale: Coefficient) -> Coefficient:
     return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
 
@@ -37,9 +42,7 @@ def collecting(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None
     """What adds the log-determinant of a multiplication to what a flow has collected."""
 
     def stretched(slot: str, exponent: Tensor) -> None:
-        stretching = state.read(slot)
-        everywhere = exponent.to(stretching.dtype).expand_as(stretching)
-        flow.collect({LOG_DET: everywhere.flatten(1).sum(1)})
+        flow.collect({LOG_DET: log_of_stretch(state.read(slot), exponent)})
 
     return stretched
 

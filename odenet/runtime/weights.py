@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -27,6 +27,13 @@ class Address(NamedTuple):
 
     place: int
     index: int | Between | None
+
+
+class Part(NamedTuple):
+    """A tensor whose gradient is handed over on its own: all of it, or a slice of a stack."""
+
+    place: int
+    slice: int | None
 
 
 class FlowWeights:
@@ -74,9 +81,36 @@ class FlowWeights:
         return (*self._stacks, *self._modules, *self._numbers)
 
     @property
+    def stacks(self) -> list[nn.Parameter]:
+        """The stacked parameters, those apart that are computed from others."""
+        stored = map(_stored, self._stacks.values())
+        return [stack for stack in stored if isinstance(stack, nn.Parameter)]
+
+    @property
     def stateless(self) -> bool:
         """Whether the modules hold no tensors but parameters and the statistics of norms."""
         return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
+
+    def completed(self, steps: range, apart: Collection[int]) -> dict[int, list[Part]]:
+        """Step -> the weights of which it is the first reader, and so the last one undone.
+
+        Args:
+            steps: which steps are taken.
+            apart: places of stacks whose slices count each on its own.
+        """
+        seen: set[Part] = set()
+        found: dict[int, list[Part]] = {}
+        for step in steps:
+            read = dict.fromkeys(part for at in self._read(step) for part in _parts(at, apart))
+            found[step] = [part for part in read if part not in seen]
+            seen.update(read)
+        return found
+
+    def _read(self, step: int) -> Iterator[Address]:
+        for stack in self._stacks.values():
+            yield Address(self._places[id(_stored(stack))], _index(stack, step))
+        for name in self._modules:
+            yield from (self._at(name, step).places or {}).values()
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
         """What some attributes hold for a step: slices of stacks, modules as they are, numbers."""
@@ -272,6 +306,14 @@ class StepWeights:
             else:
                 values.append(tensors[name, ""])
         return values
+
+
+def _parts(address: Address, apart: Collection[int]) -> list[Part]:
+    place, index = address
+    if index is None or place not in apart:
+        return [Part(place, None)]
+    own = [one for one, _ in index.parts] if isinstance(index, Between) else [index]
+    return [Part(place, one) for one in own]
 
 
 def _stored(stack: Tensor | Knotted) -> Tensor:

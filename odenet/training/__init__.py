@@ -6,13 +6,15 @@ result = train("specs/digits.ode", set={"epochs": 5})
 evaluate(result.folder)
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from odenet.extras import require
 
 if TYPE_CHECKING:
-    from odenet.training.errors import TrainingError
+    from odenet.training.dry_run import DryRun, dry_run
+    from odenet.training.errors import Diverged, TrainingError
     from odenet.training.exporting import export_run
     from odenet.training.records import Options, RunFolder
     from odenet.training.results import Result
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Where the public names live; each is imported when it is used, so that Lightning waits.
 _HOMES = {
+    "Diverged": "odenet.training.errors",
+    "DryRun": "odenet.training.dry_run",
     "Options": "odenet.training.records",
     "Result": "odenet.training.results",
     "RunFolder": "odenet.training.records",
@@ -31,6 +35,7 @@ _HOMES = {
     "Study": "odenet.training.studies",
     "TrainingError": "odenet.training.errors",
     "TrainedRun": "odenet.training.trained",
+    "dry_run": "odenet.training.dry_run",
     "evaluate": "odenet.training.run",
     "export_run": "odenet.training.exporting",
     "load_run": "odenet.training.trained",
@@ -42,8 +47,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Options", "Result", "RunFolder", "Stopped", "Study", "TrainedRun", "TrainingError", "evaluate",
-    "export_run", "load_run", "restore", "resume", "study_run", "train", "train_seeds",
+    "Diverged", "DryRun", "Options", "Result", "RunFolder", "Stopped", "Study", "TrainedRun",
+    "TrainingError", "dry_run", "evaluate", "export_run", "load_run", "restore", "resume",
+    "study_run", "train", "train_seeds",
 ]  # fmt: skip
 
 
@@ -51,7 +57,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'odenet.training' has no attribute '{name}'")
     require("train", f"odenet.training.{name}")
-    return getattr(import_module(_HOMES[name]), name)
+    with warnings.catch_warnings():
+        # In a notebook tqdm, which Lightning imports and nothing here uses, asks for ipywidgets.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit, standardised_over
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
+from odenet.training.stored import CHUNK
 from odenet.training.text_agreement import require_text
 
 NUMBERS = "`loss = mse` (or mae, huber)"
@@ -96,8 +97,8 @@ def _classes(program: Program, data: DataSet) -> DataSet:
 
 def _ranked(data: DataSet) -> DataSet:
     """Classes for the values that occur in the training split, in order."""
-    values = data.train.labels.unique().tolist()
-    unknown = sorted({*data.test.labels.unique().tolist()} - {*values})
+    values = _values(data.train.labels)
+    unknown = sorted({*_values(data.test.labels)} - {*values})
     if unknown:
         raise TrainingError(
             f"the class maps of {data.name} have the value {unknown[0]} in the test split only",
@@ -105,8 +106,21 @@ def _ranked(data: DataSet) -> DataSet:
         )
     ranks = torch.zeros(values[-1] + 1, dtype=torch.uint8 if len(values) < 256 else torch.int64)
     ranks[values] = torch.arange(len(values), dtype=ranks.dtype)
-    train, test = (replace(s, labels=ranks[s.labels.long()]) for s in (data.train, data.test))
+    train, test = (replace(s, labels=_ranks(s.labels, ranks)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))
+
+
+def _values(labels: Tensor) -> list[int]:
+    """The values that occur, in order."""
+    return sorted({value for part in labels.split(CHUNK) for value in part.unique().tolist()})
+
+
+def _ranks(labels: Tensor, ranks: Tensor) -> Tensor:
+    """Class maps with the rank of each value in its place; whole numbers take eight bytes each."""
+    found = torch.empty(labels.shape, dtype=ranks.dtype)
+    for part, target in zip(labels.split(CHUNK), found.split(CHUNK), strict=True):
+        target.copy_(ranks[part.long()])
+    return found
 
 
 def _require_range(program: Program, name: str, split: str, labels: Tensor, width: int) -> None:

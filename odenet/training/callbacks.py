@@ -53,4 +53,5 @@ def require_whole_weights(trainer: pl.Trainer, option: str, otherwise: str) -> N
 
 def warn(console: Console, text: str) -> None:
     """Print a warning."""
-    console.print(Text.assemble(("warning:", "yellow"), f" {printable(text)}"))
+    shown = Text.assemble(("warning:", "yellow"), f" {printable(text)}")
+    console.print(shown, soft_wrap=not console.is_terminal)

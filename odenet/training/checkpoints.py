@@ -30,12 +30,14 @@ class OdenetState:
     Args:
         level: how often the flows have been refined.
         seconds: spent on training batches.
+        first_loss: of the first batch of all; None in those of versions that did not keep it.
         random: the states of the random streams, by device.
     """
 
     level: int
     seconds: float
     random: Mapping[str, Tensor]
+    first_loss: float | None = None
 
 
 @dataclass(frozen=True)

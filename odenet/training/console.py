@@ -9,20 +9,19 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import (
-    BatchesProcessedColumn,
-    ProcessingSpeedColumn,
-    RichProgressBarTheme,
-)
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 REFRESH = 0.1  # seconds between two updates of the bar
 MOST_LINES = 20  # when the output is a file
-DRIFT = "drifted by"
+DRIFT, MARGIN = "drifted by", "h·ω/limit"
+BAR = 16  # columns
+LEFT_OUT = ("v_num", "samples/s", "tokens/s", "MiB")  # of the bar; lines and metrics.csv have them
 UNIMPORTANT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
 FORMS = {
     "test": "{:.2%}",
-    "h·ω/limit": "{:.2f}",
     DRIFT: "{:.0e}",
     "samples/s": "{:.0f}",
     "tokens/s": "{:.0f}",
@@ -32,6 +31,7 @@ FORMS = {
 EXPECTED = (
     r"(?s).*exists and is not empty",  # a run folder when it is resumed
     r"(?s).*LeafSpec",  # Lightning's own use of torch
+    r"(?s).*even kernel lengths",  # a warning of the compiler says it in odenet's words
     r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
 )
 
@@ -39,7 +39,15 @@ EXPECTED = (
 def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
     shown = {n: v for n, v in metrics.items() if n != DRIFT or not v < UNIMPORTANT}  # nan is shown
-    return {name: FORMS.get(name, "{:.4g}").format(value) for name, value in shown.items()}
+    return {
+        name: short(value) if name == MARGIN else FORMS.get(name, "{:.4g}").format(value)
+        for name, value in shown.items()
+    }
+
+
+def short(value: float) -> str:
+    """A share in few columns, however large it is."""
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
 
 
 class ProgressBar(RichProgressBar):
@@ -71,14 +79,24 @@ class ProgressBar(RichProgressBar):
         """Validation is short; it has no bar."""
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
-        """Lightning's columns without the count and speed of batches: a terminal is narrow."""
-        left_out = (BatchesProcessedColumn, ProcessingSpeedColumn)
-        return [c for c in super().configure_columns(trainer) if not isinstance(c, left_out)]
+        """What is done, a bar and the time that is left: a terminal is narrow."""
+        theme = self.theme
+        bar = BarColumn(
+            BAR, complete_style=theme.progress_bar, finished_style=theme.progress_bar_finished
+        )
+        left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+        return [TextColumn("{task.description}"), bar, left]
+
+    def _init_progress(self, trainer: pl.Trainer) -> None:
+        super()._init_progress(trainer)
+        if self._metric_component is not None:  # on one line, however narrow the terminal
+            self._metric_component._table_column = Column(no_wrap=True, overflow="ellipsis")
 
     def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
-        """What is shown of an epoch, without Lightning's version number."""
+        """What is shown of an epoch."""
         metrics = dict(super().get_metrics(*args, **kwargs))
-        metrics.pop("v_num", None)
+        for name in LEFT_OUT:
+            metrics.pop(name, None)
         return in_words(metrics)
 
     def _get_train_description(self, current_epoch: int) -> str:
@@ -107,8 +125,13 @@ class ProgressLines(Checkpoint):
 
 
 def progress_display(console: Console) -> Callback:
-    """A bar on a terminal, lines elsewhere."""
-    return ProgressBar() if console.is_terminal else ProgressLines(console)
+    """A bar on a terminal that can go back on its line, lines elsewhere."""
+    return ProgressBar() if has_bar(console) else ProgressLines(console)
+
+
+def has_bar(console: Console) -> bool:
+    """Whether progress is shown as a bar."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import nn
 
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.training.averaging import MovingAverage
+from odenet.training.callbacks import warn
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.task import Task
@@ -61,10 +62,11 @@ class Constants(pl.Callback):
         found = [(c.name, *at) for c in _found(pl_module, LearnedConstant) for at in c.at_border()]
         for name, step, end in found[:1]:
             self._said = True
-            self.console.print(
-                f"[yellow]warning:[/yellow] in epoch {trainer.current_epoch + 1} training has "
-                f"pushed {name} of step {step} to its border {end:g}, and there it stays; lower "
-                "the optimizer's lr, begin elsewhere, or write a number"
+            warn(
+                self.console,
+                f"in epoch {trainer.current_epoch + 1} training has pushed {name} of step {step} "
+                f"to its border {end:g}, and there it stays; lower the optimizer's lr, "
+                "begin elsewhere, or write a number",
             )
 
 

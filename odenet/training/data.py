@@ -13,13 +13,15 @@ from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
 from odenet.training.arrays import load_arrays
+from odenet.training.errors import TrainingError
 from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
 from odenet.training.samples import DataSet, Split, Stream, generator, stratified
 from odenet.training.tables import load_table
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth
-POINTS_TEST = 0.2
+MADE_TEST = 0.2  # of what is drawn here
+LEAST_SIDE = 8
 
 
 def load_data(
@@ -74,6 +76,38 @@ def masks(data: Call, shape: Sequence[int]) -> DataSet:
     return load_masks(data["path"], shape)
 
 
+def shapes(data: Call, shape: Sequence[int]) -> DataSet:
+    """Pictures of a light disc and a dark square in noise, with the class of every pixel."""
+    if len(shape) != 3 or min(shape[1:]) < LEAST_SIDE:
+        raise TrainingError(
+            f"shapes are drawn on pictures of at least {LEAST_SIDE} x {LEAST_SIDE}, and the "
+            f"network takes {tuple(shape)}",
+            "start it with input(1, 32, 32)",
+        )
+    rng, (channels, *sides) = np.random.default_rng(0), shape
+    drawn = [_shapes(rng, sides, data["noise"]) for _ in range(data["n"])]
+    pictures, maps = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
+    whole = Split(pictures[:, None].repeat(1, channels, 1, 1), maps)
+    test, train = stratified(whole.labels, round(MADE_TEST * data["n"]), generator(Stream.SPLIT))
+    return DataSet("shapes", whole.pick(train), whole.pick(test), ("ground", "disc", "square"))
+
+
+def _shapes(
+    rng: np.random.Generator, sides: Sequence[int], noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, (H, W) bytes, and its class map; what is drawn last covers the other."""
+    places = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"))
+    light, classes = np.full(sides, ground := rng.uniform(0.4, 0.6)), np.zeros(sides, np.uint8)
+    for number in rng.permutation((1, 2)):
+        middle, radius = rng.uniform(0, sides), rng.uniform(0.12, 0.3) * min(sides)
+        away = np.abs(places - middle[:, None, None])
+        inside = (np.hypot(*away) if number == 1 else away.max(0)) < radius
+        light[inside] = ground + (1 if number == 1 else -1) * rng.uniform(0.15, 0.4)
+        classes[inside] = number
+    light = light + rng.normal(scale=noise, size=sides)
+    return np.rint(255 * light.clip(0, 1)).astype(np.uint8), classes
+
+
 def rings(data: Call, shape: Sequence[int]) -> DataSet:
     """Circles within one another, whose classes alternate; the outermost has radius 1."""
     n, noise, count = data["n"], data["noise"], data["rings"]
@@ -102,6 +136,6 @@ def _points(data: Call, made: Any) -> DataSet:
     """Two classes of points in the plane, from their coordinates and labels."""
     xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
-    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
+    test, train = stratified(whole.labels, round(MADE_TEST * len(xy)), generator(Stream.SPLIT))
     names = ("outer", "inner")
     return DataSet(data.name, whole.pick(train), whole.pick(test), names, scaled=False)

@@ -15,3 +15,21 @@ class TrainingError(SpecError):
         self.message = message
         self.help = help
         super().__init__([Diagnostic(message, help=help)])
+
+
+class Diverged(TrainingError):
+    """Numbers went wrong: training cannot go on with these weights.
+
+    Args:
+        message: what went wrong, when and where.
+        help: what to do about it.
+        epoch: in which it did, counted from 1; 0 outside of training.
+        rate: the optimizer's learning rate.
+        run: the run's folder, where it can go on from a checkpoint; else None.
+    """
+
+    def __init__(self, message: str, help: str, epoch: int, rate: float, run: str | None):
+        self.run = run
+        self.epoch = epoch
+        self.rate = rate
+        super().__init__(f"training diverged: {message}" if epoch else message, help)

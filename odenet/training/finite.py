@@ -87,7 +87,9 @@ class FiniteCheck(pl.Callback):
         precision = trainer.precision_plugin
         scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
         # A scaler of losses finds the largest scale by gradients that are not finite.
-        bad_gradient = torch.zeros_like(self._loss) if scaled else _bad(gradients)
+        # In the backward pass an optimizer has used its gradients up; the weights are looked at.
+        none = scaled or not gradients
+        bad_gradient = torch.zeros_like(self._loss) if none else _bad(gradients)
         self._bad = _agreed(torch.stack([(~self._loss.isfinite()).float(), bad_gradient.float()]))
         any_bad = self._bad.amax() > 0
         if self.policy != "skip":

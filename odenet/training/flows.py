@@ -1,7 +1,5 @@
 """The flows of a network: which they are, what goes into them, how stable their steps are."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +37,7 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
     found: dict[str, Tensor | State] = {}
 
     def keep(name: str):
-        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:  # a value would go in
+        def hook(_module: nn.Module, arguments: tuple) -> None:  # whose result torch would pass on
             found.setdefault(name, arguments[0])
 
         return hook

@@ -9,13 +9,17 @@ from odenet.sizes import parse_size
 from odenet.training.errors import TrainingError
 from odenet.training.records import Options
 
+SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
+CLIP_BY = ("exact", "last")
 
 
 class Keywords(TypedDict, total=False):
     """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
 
     epochs: int
+    batch: int
+    lr: float
     fraction: float
     seed: int
     precision: str
@@ -30,6 +34,9 @@ class Keywords(TypedDict, total=False):
     exact: bool
     compile: bool
     tensorboard: bool
+    deterministic: bool
+    update_in_backward: bool
+    clip_by: str
 
 
 def sorted_out(
@@ -57,7 +64,9 @@ def sorted_out(
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
-    found = {name: value for name, value in keywords.items() if name not in own}
+    if where.get("clip_by", "exact") not in CLIP_BY:
+        raise TrainingError(f"clip_by is {where['clip_by']}", "exact or last")
+    found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
     return {**(settings or {}), **found}, replace(options, **where)

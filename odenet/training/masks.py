@@ -15,6 +15,7 @@ from odenet.training.pictures import COLOUR, FORMATS, GREY, decode, is_deep
 from odenet.training.samples import DataSet, Split
 
 PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
+BYTE = 256  # values that one has
 SUFFIXES = ("_mask", "-mask", ".mask")
 LAYOUT = (
     "put pictures in DIR/images/ and maps of the same names in DIR/masks/, or NAME_mask.png beside "
@@ -86,20 +87,23 @@ def _key(path: Path, root: Path) -> str:
 def _read(
     pairs: Sequence[tuple[Path, Path]], shape: Sequence[int], deep: bool, damaged: list[str]
 ) -> Split:
-    """The pictures and maps that can be read; fills `damaged`."""
-    images: list[Tensor] = []
-    maps: list[Tensor] = []
+    """The pictures and maps that can be read, each once in memory; fills `damaged`."""
+    images = torch.empty(len(pairs), *shape, dtype=torch.float32 if deep else torch.uint8)
+    labels = torch.empty(len(pairs), *shape[1:], dtype=torch.uint8)
+    read = 0
     for picture, beside in pairs:
         image = decode(str(picture), shape, deep)
         if isinstance(image, str):
             damaged.append(image)
             continue
-        images.append(image)
-        maps.append(_class_map(beside, picture, shape))
-    if not images:
+        places = _class_map(beside, picture, shape)
+        if labels.dtype == torch.uint8 and not 0 <= places.min() <= places.max() < BYTE:
+            labels = labels.to(torch.int32)
+        images[read], labels[read] = image, places
+        read += 1
+    if not read:
         raise TrainingError(f"no picture beside {pairs[0][0]} can be read", "; ".join(damaged[:3]))
-    labels = torch.stack(maps)
-    return Split(torch.stack(images), labels.to(torch.uint8) if labels.max() < 256 else labels)
+    return Split(images[:read], labels[:read])
 
 
 def _class_map(path: Path, picture: Path, shape: Sequence[int]) -> Tensor:

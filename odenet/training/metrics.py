@@ -63,7 +63,7 @@ def has_rows(checkpoint: Mapping[str, Any]) -> bool:
     return Metrics.__qualname__ in checkpoint.get("callbacks", {})
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a table; what a row does not have is left empty."""
     names = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()

@@ -35,6 +35,9 @@ class Options:
         exact: reverse in exact arithmetic; False leaves the spec's choice.
         compile: compile a step of each reversible flow, and the whole of the others.
         tensorboard: also log for TensorBoard.
+        deterministic: take only kernels that give the same numbers each time.
+        update_in_backward: the optimizer acts on each weight as soon as its gradient is complete.
+        clip_by: how it then knows the norm that `clip` limits: "exact" or "last".
     """
 
     data_root: str = "data"
@@ -46,12 +49,17 @@ class Options:
     exact: bool = False
     compile: bool = False
     tensorboard: bool = False
+    deterministic: bool = False
+    update_in_backward: bool = False
+    clip_by: str = "exact"
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:
             raise Mismatch(f"`nodes` is {self.nodes}, not a number from 1 to {MOST_NODES}")
         if isinstance(self.memory, int) and self.memory < 0:
             raise Mismatch(f"`memory` is {self.memory} bytes")
+        if self.clip_by not in ("exact", "last"):
+            raise Mismatch(f"`clip_by` is {self.clip_by!r}, not exact or last")
 
 
 @dataclass(frozen=True)

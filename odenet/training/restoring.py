@@ -132,6 +132,25 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             )
 
 
+def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse refinements that should have happened, or not, in epochs that are done.
+
+    Raises:
+        TrainingError: says how often the flows are refined, and how often they should be.
+    """
+    begun, level = checkpoint["epoch"], checkpoint["odenet"]["level"]  # epochs count from 0
+    wanted = sum(epoch <= begun for epoch in recipe.levels)
+    if wanted != level:
+        levels = ", ".join(map(str, recipe.levels))
+        times = {0: "not been refined", 1: "been refined once"}
+        did = times.get(level, f"been refined {level} times")
+        raise TrainingError(
+            f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
+            f"{begun + 1}, and its flows have {did}",
+            f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
+        )
+
+
 def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     """The rows of the epochs up to one that is done or under way."""
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from odenet.diagnostics import printable
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import read_sealed_json, sealed_json
+from odenet.training.console import short
+from odenet.training.errors import Diverged
 from odenet.training.figures import label, save_figure
 from odenet.training.records import Row
 
@@ -51,6 +54,7 @@ class Result:
         metrics: likewise every metric of the loss, by name; None where it is not defined.
         pictures: whether `odenet predict` has an answer: the network says something of a picture.
         tokens_per_second: of a text, through training batches; None for other data.
+        diverged: how the loss has grown where training ended far above where it began; else empty.
     """
 
     folder: str
@@ -76,6 +80,7 @@ class Result:
     test_loss: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     tokens_per_second: float | None = None
+    diverged: str = ""
 
     def __post_init__(self) -> None:
         if self.last is None:  # of a version that knew accuracies only
@@ -90,6 +95,23 @@ class Result:
     def show(self, value: float | None) -> str:
         """A value of that metric as it is printed."""
         return "–" if value is None else self.chosen_by.show(value)
+
+    def __repr__(self) -> str:
+        name = f"{self.watched} {self.chosen_by.words}"
+        best = f"{self.show(self.best)} after epoch {self.best_epoch} of {self.epochs}"
+        return f"<result of {printable(self.folder)}: {name} {best}>"
+
+    def __str__(self) -> str:
+        console = Console(  # of plain text, whatever prints it
+            file=StringIO(),
+            width=100,
+            color_system=None,
+            force_jupyter=False,
+            force_terminal=False,
+        )
+        show_result(self, console)
+        lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+        return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> str:
         """As the run folder keeps it."""
@@ -106,6 +128,8 @@ def show_result(result: Result, console: Console) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(no_wrap=True)
+    if result.diverged:
+        table.add_row("outcome", Text("diverged", "bold red"))
     split, name = {"test": "test", "val": "held-out"}[result.watched], result.chosen_by.words
     last, best = result.show(result.last), result.show(result.best)
     table.add_row(f"{split} {name}", f"[bold]{last}[/bold] after epoch {result.epochs}")
@@ -123,9 +147,11 @@ def show_result(result: Result, console: Console) -> None:
         speed = f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s"
     table.add_row("training", speed)
     if result.stability is not None:
-        table.add_row("stability", f"h·ω is at most {result.stability:.2f} of its limit")
+        margin = short(result.stability)
+        table.add_row("stability", f"h·ω is at most {margin} of its limit")
     if result.saved is not None:
-        table.add_row("levels saved", f"{result.saved:.0%} of the training time")
+        share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"
+        table.add_row("levels took", f"{share} time than the last one throughout")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
     folder = printable(result.folder)
@@ -139,7 +165,25 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     console.print(table)
+    if result.diverged:
+        console.print(
+            Text(f"diverged: {result.diverged}", "red"), soft_wrap=not console.is_terminal
+        )
     show_damaged(result.damaged, console)
+
+
+def show_diverged(error: Diverged, console: Console) -> None:
+    """Print the closing table of a run whose numbers went wrong."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True)
+    epoch = f" in epoch {error.epoch}" if error.epoch else ""
+    table.add_row("outcome", Text(f"diverged{epoch}", "bold red"))
+    if error.run is not None:
+        table.add_row("run", Text(printable(error.run)))
+        lower = f"odenet train --resume {printable(error.run)} --set lr={error.rate / 10:g}"
+        table.add_row("next", Text(lower))
+    console.print(table)
 
 
 def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> None:

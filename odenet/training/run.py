@@ -1,6 +1,5 @@
 """Runs: train a spec, go on with a run, measure a run."""
 
-import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -8,48 +7,50 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
-from odenet.diagnostics import render
+from odenet.diagnostics import printable, render
+from odenet.language.tree import Let
+from odenet.model.reading.settings import without_parts
 from odenet.model.tables.recipe import recipe_keys
-from odenet.room import require_room
-from odenet.training.agreement import widened
-from odenet.training.augment import Transforms, scaling
-from odenet.training.augmentations import before_the_middle
+from odenet.training.augment import Transforms
 from odenet.training.checkpoints import read_checkpoint, write_weights
+from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
+from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
-from odenet.training.flows import stability
-from odenet.training.guard import EXACT
-from odenet.training.keywords import Keywords, sorted_out
+from odenet.training.in_backward import require_in_backward
+from odenet.training.keywords import SHORT, Keywords, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
 from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
 from odenet.training.optim import whole_epochs
+from odenet.training.preparation import prepare
 from odenet.training.python_data import NEEDS, python_test
-from odenet.training.records import Options, Row, RunFolder
+from odenet.training.records import Options, Record, RunFolder
 from odenet.training.restoring import (
     require_resumable,
+    require_same_levels,
     require_same_samples,
     restored,
     rows_before,
     weights_of,
 )
-from odenet.training.results import Result, draw_curves, time_saved
+from odenet.training.results import Result, draw_curves
 from odenet.training.run_inputs import require_same, statistics_of, write_inputs
 from odenet.training.run_lock import locked, new_run
-from odenet.training.sources import data_for, lacking, require_data, spec_folder
+from odenet.training.sources import data_for, require_data
 from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
 from odenet.training.verdicts import judged
-from odenet.training.windows import Windows
+
+MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on
 
 
 def train(
@@ -84,7 +85,8 @@ def train(
         TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    if not isinstance(spec, str | Path) and (given := keywords.keys() & recipe_keys().keys()):
+    of_recipe = {*recipe_keys(), *SHORT}
+    if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
         raise TrainingError(
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
@@ -94,28 +96,19 @@ def train(
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = judged(program, unchecked)
     for warning in program.warnings:
-        console.print(Text(render(warning)), highlight=False, soft_wrap=True)
-    shape = input_shape(program)
-    require_room(program, 1)
-    data_set = data_for(program, options, spec_folder(program), data)
-    whole = before_the_middle(program.recipe.augment, shape)
-    scaled = scaling(data_set.train, whole, shape)
-    if scaled:
-        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
-    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
-        if note:
-            console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
-    samples = Data(data_set, program.recipe, shape)
-    task = new_task(program, samples.labels, samples.watched_name)
-    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+        said = Text(render(warning))
+        said.highlight_regex("^warning", "yellow")
+        console.print(said, highlight=False, soft_wrap=not console.is_terminal)
+    task, samples = prepare(program, options, console, data)
     if not first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
-        return _fit(_trainer(folder, task, options, console), folder, task, samples)
+        return _fit(_trainer(folder, task, options, console), folder, task, samples, options)
     with new_run(program.name, None if out is None else str(out), console) as folder:
+        console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
         needs = "" if data is None or isinstance(data, str) else NEEDS
         write_inputs(folder, program, settings, options, samples, verdicts, needs)
-        return _fit(trainer, folder, task, samples)
+        return _fit(trainer, folder, task, samples, options)
 
 
 def resume(
@@ -169,8 +162,18 @@ def _go_on(
     require_data(record.data_from_python, data or changes.get("data"))
     if spec is not None:
         require_same(Path(spec), folder)
-    settings = {**record.settings, **changes}
     folder.require_plugins()
+    if folder.result.is_file() and not changes:
+        result = Result.read(folder.result)
+        console.print(
+            Text(
+                f"finished: {folder.path} has trained for {result.epochs} epochs; to train on:\n"
+                f"  odenet train --resume {folder.path} --epochs {2 * result.epochs}"
+            ),
+            soft_wrap=True,
+        )
+        return replace(result, folder=str(folder.path))
+    settings = _changed(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
     path, watched = folder.begun(), watched_split(program.recipe)
@@ -181,12 +184,14 @@ def _go_on(
     else:
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)
+        require_same_levels(program.recipe, checkpoint, folder)
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     samples = Data(data_set, program.recipe, shape)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+    _require_more(folder, task.recipe.epochs)
     trainer = _trainer(folder, task, options, console)
     if path is not None and checkpoint is not None:
         require_resumable(trainer, task, path, checkpoint)
@@ -199,7 +204,26 @@ def _go_on(
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record)
-    return _fit(trainer, folder, task, samples, path)
+    return _fit(trainer, folder, task, samples, options, path)
+
+
+def _changed(folder: RunFolder, record: Record, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run with later ones over them."""
+    own: set[str] = set()
+    if changes:
+        tree = odenet.load(folder.spec, set=dict(record.settings)).tree
+        own = {let.name.id for let in tree.of(Let)}
+    return without_parts(record.settings, changes, own)
+
+
+def _require_more(folder: RunFolder, epochs: int) -> None:
+    """Refuse to go on with a finished run that has done as many epochs as are wanted."""
+    done = len(folder.rows()) if folder.result.is_file() else 0
+    if done >= epochs:
+        raise TrainingError(
+            f"{folder.path} has done {done} epochs of {epochs}: nothing is left to train",
+            f"ask for more, as in --epochs {2 * done}, or start a new run",
+        )
 
 
 def evaluate(
@@ -229,7 +253,8 @@ def evaluate(
     set, options = sorted_out(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
-    with quiet_lightning(), matmul_precision(task.recipe.precision):
+    repeatable = deterministic(options.deterministic)
+    with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     named = {name.removeprefix("test_"): value for name, value in scores.items()}
@@ -249,7 +274,9 @@ def restore(
     options = options or record.options
     folder.require_plugins()
     require_data(record.data_from_python, data or (set or {}).get("data"))
-    program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
+    program = odenet.load(folder.spec, set=_changed(folder, record, set or {}))
+    if set:
+        _require_measured(odenet.load(folder.spec, set=dict(record.settings)), program)
     path, content = weights_of(folder, weights)
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
@@ -257,6 +284,17 @@ def restore(
     data_set = in_classes(data_set, record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     return task, Data(data_set, program.recipe, shape, transforms), options
+
+
+def _require_measured(before: Program, now: Program) -> None:
+    """Refuse settings that change training alone."""
+    for name in recipe_keys():
+        if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
+            known = ", ".join(MEASURED)
+            raise TrainingError(
+                f"`{name}` is about training, and changes nothing that is measured",
+                f"of the recipe set {known}; also numbers of the steps, such as h",
+            )
 
 
 def first_process() -> bool:
@@ -269,15 +307,25 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
     apply_options(task.network, options)
     with quiet_lightning():
         measure = task.objective.measures[0]
-        return build_trainer(folder, task.recipe, options, task.watched, console, measure)
+        trainer = build_trainer(folder, task.recipe, options, task.watched, console, measure)
+    if options.update_in_backward:
+        require_in_backward(trainer, task.recipe)
+        task.clips_in_backward_by = options.clip_by
+    return trainer
 
 
 def _fit(
-    trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data, checkpoint: Path | None = None
+    trainer: pl.Trainer,
+    folder: RunFolder,
+    task: Task,
+    data: Data,
+    options: Options,
+    checkpoint: Path | None = None,
 ) -> Result | None:
     """Train, and write what came of it."""
     with resumable(folder):
-        with quiet_lightning(), matmul_precision(task.recipe.precision):
+        repeatable = deterministic(options.deterministic)
+        with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
@@ -288,60 +336,11 @@ def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Re
     metrics.write()
     if task.recipe.ema:  # where nothing was left to train, the average was not put in
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
-    result = _result(folder, task, data, metrics.rows)
+    result = closing_result(folder, task, data, metrics.rows)
     if task.watched != "test":
-        result = _tested(result, task, evaluate(folder.path, data=data.whole))
+        result = tested(result, task, evaluate(folder.path, data=data.whole))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
     draw_curves({folder.path.resolve().name: metrics.rows}, folder.curves)
     return result
-
-
-def _result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
-    measure = task.objective.measures[0]
-    values = [row[f"{task.watched}_{measure.name}"] for row in rows]
-    best = (max if measure.best == "max" else min)(values)
-    accurate = measure.name == "accuracy"
-    seconds = rows[-1]["seconds"]
-    cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
-    result = Result(
-        folder=str(folder.path),
-        watched=task.watched,
-        accuracy=values[-1] if accurate else None,
-        best_accuracy=best if accurate else None,
-        best_epoch=values.index(best) + 1,
-        test_accuracy=None,
-        epochs=len(rows),
-        parameters=sum(p.numel() for p in task.network.parameters()),
-        seconds=seconds,
-        samples_per_second=data.samples_per_epoch * len(rows) / seconds,
-        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
-        memory=torch.cuda.max_memory_allocated() if cuda else None,
-        saved=time_saved(rows, task.recipe),
-        damaged=tuple(data.damaged),
-        loss=task.objective.kind.name,
-        measure=measure.name,
-        last=values[-1],
-        best=best,
-        pictures=len(data.transforms.shape) == 3 and not task.objective.kind.needs_density,
-    )
-    windows = data.train.inputs
-    if isinstance(windows, Windows):
-        each = windows.size * result.samples_per_second
-        result = replace(result, tokens_per_second=each)
-    split = f"{task.watched}_"
-    last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
-    return _tested(result, task, last)
-
-
-def _tested(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
-    """The result with what was measured on the test split, by name."""
-    metrics = {m.name: scores[m.name] for m in task.objective.measures}
-    defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    return replace(
-        result,
-        test_accuracy=defined.get("accuracy"),
-        test_loss=scores["loss"],
-        metrics=defined,
-    )

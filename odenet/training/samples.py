@@ -12,7 +12,7 @@ from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.pictures import Pictures
 from odenet.training.statistics import moments, standardised_over
-from odenet.training.stored import Stored
+from odenet.training.stored import CHUNK, Stored
 from odenet.training.windows import Windows
 
 
@@ -119,12 +119,24 @@ class DataSet:
         count, shape = len(self.classes), tuple(train.labels.shape[1:])
         kind = loss_kind(recipe.loss).labels
         if kind == "class":
-            counts = torch.bincount(train.labels.flatten().long(), minlength=count)
-            return Labels(count, shape, counts.tolist())
+            return Labels(count, shape, counted(train.labels, count))
         if kind == "numbers" and standardised_over(recipe.augment) != "none":
             mean, deviation = moments([train.labels])
             return Labels(count, shape, (), mean.tolist(), deviation.tolist())
         return Labels(count, shape)
+
+
+def counted(labels: Tensor, count: int) -> list[int]:
+    """How many samples, or places, each class has.
+
+    Args:
+        labels: (N, …), in bytes perhaps; the numbers that are counted take eight each.
+        count: of the classes.
+    """
+    total = torch.zeros(count, dtype=torch.int64)
+    for part in labels.split(CHUNK):
+        total += torch.bincount(part.flatten().long(), minlength=count)
+    return total.tolist()
 
 
 def shape_of(split: Split) -> tuple[int, ...]:

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from odenet.model.typed.program import scores_tokens
+from odenet.runtime.past import Past
 from odenet.training.errors import TrainingError
 from odenet.training.new_task import data_of
 from odenet.training.records import RunFolder
 from odenet.training.sources import located
 from odenet.training.text import load_tokenizer
-from odenet.training.trained import load_run
+from odenet.training.token_by_token import not_token_by_token
+from odenet.training.trained import TrainedRun, load_run
 
 
 def sample(
@@ -41,11 +43,24 @@ def sample(
     Raises:
         TrainingError: the run is not one of a language model, or does not know the prompt's tokens.
     """
-    trained = load_run(run, weights)
+    return written(load_run(run, weights), prompt, tokens, temperature, top, seed)
+
+
+def written(
+    trained: TrainedRun,
+    prompt: str = "",
+    tokens: int = 200,
+    temperature: float = 1.0,
+    top: int = 0,
+    seed: int = 0,
+) -> str:
+    """What the language model of a run writes after a prompt; see `sample`."""
     program = trained.program
     if program.vocabulary is None or not scores_tokens(program.model):
-        raise TrainingError(f"{run} is not a language model", "its net begins with tokens(…)")
-    folder = RunFolder(Path(run)).read_record().spec_folder
+        raise TrainingError(
+            f"{trained.folder} is not a language model", "its net begins with tokens(…)"
+        )
+    folder = RunFolder(trained.folder).read_record().spec_folder
     coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
@@ -53,8 +68,10 @@ def sample(
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
         raise TrainingError(f"the prompt has {why}", "give another --prompt")
     draw = torch.Generator().manual_seed(seed)
-    window = trained.shape[0]
-    added = continued(trained.network, begun, window, temperature, top, draw)
+    remembers = not not_token_by_token(program.model)
+    added = continued(
+        trained.network, begun, trained.shape[0], temperature, top, draw, remembers=remembers
+    )
     return coding.decode([*begun, *(next(added) for _ in range(tokens))])
 
 
@@ -66,26 +83,35 @@ def continued(
     temperature: float,
     top: int,
     draw: torch.Generator,
+    remembers: bool = True,
 ) -> Iterator[int]:
     """The tokens that follow some, without end.
+
+    Places are counted from the beginning of what the network sees: when that moves, all is computed
+    anew. So it moves by half a window, once that is full.
 
     Args:
         network: a language model in evaluation mode.
         begun: at least one.
-        window: how many the network sees at most.
+        window: how many the network sees at most, and at least half of them where there are more.
         temperature: see `sample`.
         top: see `sample`.
         draw: where random numbers come from.
+        remembers: whether each token goes through the network once, with what attention keeps of
+            those before; else all that are seen go through for each.
     """
     *body, head = network.children()
-    seen = torch.tensor([begun], dtype=torch.long)
+    seen = new = torch.tensor([begun[-window:]], dtype=torch.long)
+    past = Past(body)
     while True:
-        x = seen = seen[:, -window:]
-        for layer in body:
-            x = layer(x)
+        x = past.follow(new)
         number = chosen(head(x[..., -1:])[0, :, 0], temperature, top, draw)
         yield int(number)
-        seen = torch.cat((seen, number.view(1, 1)), 1)
+        seen = torch.cat((seen, new := number.view(1, 1)), 1)
+        if full := seen.shape[1] > window:
+            seen = seen[:, -max(1, window // 2) :]
+        if full or not remembers:
+            past, new = Past(body), seen
 
 
 def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) -> Tensor:

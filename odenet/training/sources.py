@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from odenet.compiler import Program
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
@@ -18,7 +16,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.new_task import data_of, input_shape
 from odenet.training.python_data import python_data
 from odenet.training.records import Options
-from odenet.training.samples import DataSet
+from odenet.training.samples import DataSet, counted
 
 OUTSIDE = "--set"  # what messages call the source of a value from outside
 
@@ -85,8 +83,7 @@ def lacking(program: Program, data: DataSet) -> str:
     if loss_kind(program.recipe.loss).labels != "class":
         return ""
     for name, split in (("training", data.train), ("test", data.test)):
-        labels = split.labels.flatten().long()
-        counts = torch.bincount(labels, minlength=len(data.classes)).tolist()
+        counts = counted(split.labels, len(data.classes))
         absent = [data.classes[i] for i, count in enumerate(counts) if not count]
         if absent:
             which = "the class" if len(absent) == 1 else f"{len(absent)} classes, the first"

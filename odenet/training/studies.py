@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from odenet.model.tables.losses import MetricKind
-from odenet.runtime.constants import as_numbers
 from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.stretch import largest_stretch
 from odenet.runtime.unit import Coarsened, Unit
+from odenet.training.along import along, energy, norm, unknowns
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
@@ -32,8 +32,6 @@ from odenet.training.task import Task
 
 DRAWS = 5  # of the steps that are left out or change places
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
-SPECTRA = 3  # steps of a flow, evenly spaced, since each takes hundreds of Jacobian products
-EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,10 @@ class Study:
     measure: MetricKind
     value: float
     flows: list[FlowStudy]
+
+    def __repr__(self) -> str:
+        found = f"{self.measure.words} {self.measure.show(self.value)}"
+        return f"<study of {self.name}: {found}, {self.depth} steps>"
 
     @property
     def depth(self) -> int:
@@ -188,17 +190,17 @@ def _study_part(
     with without_entry(part):
         dropped = _measured(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
-    change = _norm(_unknowns(part.flow, added))
+    change = norm(unknowns(part.flow, added))
     first = entry.flow if isinstance(entry, Coarsened) else None
     return FlowStudy(
         name=name,
         dropped=[dropped, *rest.dropped],
         thinned=rest.thinned,
         shuffled=rest.shuffled,
-        states=[_norm(_unknowns(part.flow, begun)), *rest.states],
+        states=[norm(unknowns(part.flow, begun)), *rest.states],
         rates=[change / getattr(part.flow, "h", 1.0), *rest.rates],
         changes=[change, *rest.changes],
-        energy=[*(_energy(first, [begun]) if first and rest.energy else []), *rest.energy],
+        energy=[*(energy(first, [begun]) if first and rest.energy else []), *rest.energy],
         spectrum={step + 1: values for step, values in rest.spectrum.items()},
         lyapunov=rest.lyapunov,
     )
@@ -233,24 +235,20 @@ def _study_flow(
         kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
         return float(np.mean([measured(order) for order in kept]))
 
-    states = flow.trajectory(begun)
-    h = getattr(flow, "h", 1.0)
-    orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
-    sizes = as_numbers(h, flow.steps) if "h" in flow.varying else [h] * flow.steps
-    rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     one = like(begun, [tensor[:1] for tensor in begun])
-    some = np.unique(np.linspace(0, flow.steps - 1, SPECTRA).astype(int)).tolist()
+    orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
+    found = along(flow, begun)
     return FlowStudy(
         name=name,
         dropped=[measured([s for s in every if s != left_out]) for left_out in every],
         thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
         shuffled=sorted((disorder(order), measured(order)) for order in orders),
-        states=[_norm(_unknowns(flow, state)) for state in states[:-1]],
-        rates=[_norm(rate) for rate in rates],
-        changes=[h * _norm(rate) for h, rate in zip(sizes, rates, strict=True)],
-        energy=_energy(flow, states),
-        spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
-        lyapunov=float(np.log(largest_stretch(flow, one)) / sum(sizes)),
+        states=found.states,
+        rates=found.rates,
+        changes=found.changes,
+        energy=found.energy,
+        spectrum=found.spectrum,
+        lyapunov=float(np.log(largest_stretch(flow, one)) / sum(found.sizes)),
     )
 
 
@@ -276,23 +274,3 @@ def _shuffled(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
         a, b = rng.choice(steps, 2, replace=False)
         order[a], order[b] = order[b], order[a]
     return order
-
-
-def _unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
-    """The unknowns of the dynamics among the values of a state."""
-    return [state[flow.slots.index(name)] for name in flow.states]
-
-
-def _norm(values: Sequence[Tensor]) -> float:
-    """The mean over samples of the norm of several fields together."""
-    together = torch.cat([value.flatten(1) for value in values], dim=1)
-    return together.norm(dim=1).mean().item()
-
-
-def _energy(flow: Flow, states: Sequence[tuple[Tensor, ...]]) -> list[float]:
-    """The mean energy along the trajectory, each state with the weights of the step it enters."""
-    try:
-        last = flow.steps - 1
-        return [flow.energy(s, min(i, last)).mean().item() for i, s in enumerate(states)]
-    except NotImplementedError:
-        return []

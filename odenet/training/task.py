@@ -13,8 +13,9 @@ from torchmetrics import MeanMetric, Metric
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
+from odenet.runtime.in_backward import OptimizerInBackward
 from odenet.training.divergence import fault_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import Diverged, TrainingError
 from odenet.training.flows import ROUGH, flows, stability
 from odenet.training.loader import Batch
 from odenet.training.losses import Objective, objective_of
@@ -115,6 +116,10 @@ class Task(pl.LightningModule):
         labels: what the labels of the data are.
         watched: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
+
+    Attributes:
+        clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
+            pass; None for one that acts after it.
     """
 
     def __init__(
@@ -131,7 +136,9 @@ class Task(pl.LightningModule):
         self.objective = objective_of(recipe, labels)
         self.watched = watched
         self.level = level
+        self.clips_in_backward_by: Any = None
         self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
+        self.first_loss: Tensor | None = None  # of the first batch of all
         self.seconds = 0.0  # spent on training batches, validation not counted
         self.train_scores = Scores(self.objective)
         self.test_scores = Scores(self.objective)
@@ -141,6 +148,7 @@ class Task(pl.LightningModule):
         self._speed = 0.0
         self._tokens = 0  # of a sample
         self._random: dict[str, Tensor] = {}
+        self._in_backward: OptimizerInBackward | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The network's answer, (batch, …)."""
@@ -153,7 +161,10 @@ class Task(pl.LightningModule):
         objective = self.objective
         loss = objective.trained(answer, labels)
         compared = objective.compared(answer, labels)
-        self.train_scores.update(objective.reported(loss), len(inputs), compared, finite_only=True)
+        reported = objective.reported(loss)
+        if self.first_loss is None and self.global_step == self.current_epoch == 0:
+            self.first_loss = reported.detach()
+        self.train_scores.update(reported, len(inputs), compared, finite_only=True)
         self._seen += len(inputs)
         self._tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
         return loss + self.penalty() if self.recipe.smooth else loss
@@ -250,18 +261,34 @@ class Task(pl.LightningModule):
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         both = self.recipe.precision == "fp16" and self.recipe.clip > 0
         optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
+        if self.clips_in_backward_by is not None:
+            clip, by = self.recipe.clip, self.clips_in_backward_by
+            self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
         schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Go back from the loss; an optimizer in the backward pass moves the weights on the way."""
+        if self._in_backward is None:
+            super().backward(loss, *args, **kwargs)
+        else:
+            self._in_backward.backward(loss)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know: refinements, the clock, and the random state."""
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["odenet"] = {"level": self.level, "seconds": self.seconds, "random": random}
+        first = None if self.first_loss is None else self.first_loss.item()
+        checkpoint["odenet"] = {
+            "level": self.level,
+            "seconds": self.seconds,
+            "random": random,
+            "first_loss": first,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what `on_save_checkpoint` added, the refinements apart.
@@ -273,9 +300,11 @@ class Task(pl.LightningModule):
                 if states in checkpoint and is_score(name):
                     checkpoint[states].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
+        first = checkpoint["odenet"].get("first_loss")
+        self.first_loss = None if first is None else torch.tensor(first)
         self._random = checkpoint["odenet"]["random"]
 
-    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> TrainingError:
+    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> Diverged:
         """What training says when it cannot go on because numbers went wrong.
 
         Args:
@@ -288,20 +317,25 @@ class Task(pl.LightningModule):
             where = "" if inputs is None else fault_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what
-        causes = ["lower the optimizer's lr, add a warmup to the schedule, or set clip = 1"]
+        rate = self.recipe.optimizer["lr"]
+        causes = [
+            f"lower the rate, as in --set lr={rate / 10:g}, add a warmup to the schedule, or set "
+            "clip = 1"
+        ]
         if margin is not None and not margin <= 1:
             message += f" (h·ω is {margin:.3g} times its limit of stability)"
             causes.insert(0, "shorten h")
-        return TrainingError(message, "; ".join(causes) + self._way_on())
-
-    def _way_on(self) -> str:
-        """How to go on from the last checkpoint, if there is one."""
-        if self._trainer is None or self.trainer.state.fn != "fit":
-            return ""
-        folder = self.trainer.default_root_dir
-        if not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
-            return "; no epoch was complete, so start again"
-        return f"; from the last checkpoint on: odenet train --resume {folder} --set NAME=VALUE"
+        fits = self._trainer is not None and self.trainer.state.fn == "fit"
+        epoch, run, way_on = self.current_epoch + 1 if fits else 0, None, ""
+        if fits:
+            folder = self.trainer.default_root_dir
+            way_on = "; no epoch was complete, so start again"
+            if (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+                run = str(folder)
+                way_on = (
+                    f"; from the last checkpoint on: odenet train --resume {run} --set NAME=VALUE"
+                )
+        return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
 
     def _answer(self, inputs: Tensor) -> Any:
         """What the loss takes of a batch."""

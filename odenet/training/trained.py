@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
 from odenet.training.samples import Labels
 
+MOST_SHOWN = 20  # lines of predictions
 BATCH = 256  # samples predicted at a time
 HOLDS = 0.5  # the probability above which a class is said to hold
 
@@ -45,6 +46,14 @@ class Predictions:
     values: Tensor
     classes: tuple[str, ...]
     loss: LossKind
+
+    def __repr__(self) -> str:
+        return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
+
+    def __str__(self) -> str:
+        shown = replace(self, values=self.values[:MOST_SHOWN]).in_words()
+        more = len(self.values) - len(shown)
+        return "\n".join([*shown, *([f"and {more} more"] if more else [])])
 
     @property
     def probabilities(self) -> Tensor:
@@ -204,6 +213,11 @@ class TrainedRun:
     labels: Labels
     samples: str = "uint8"
 
+    def __repr__(self) -> str:
+        gives = f"{len(self.classes)} classes" if self.classes else self.loss.meaning
+        takes = ", ".join(map(str, self.shape))
+        return f"<run {self.folder}: takes ({takes}), gives {gives}>"
+
     @property
     def loss(self) -> LossKind:
         """The row of the loss that it was trained by."""
@@ -243,12 +257,14 @@ class TrainedRun:
             found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
         return self._predictions(found)
 
-    def sample(self, n: int, seed: int | None = None) -> Tensor:
+    def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """New samples of the density that the network is.
 
         Args:
             n: how many.
             seed: of the random numbers, the same samples for the same seed; by default torch's own.
+            temperature: the deviation of the normal numbers that samples are made of; below 1 they
+                are likelier and less various (Kingma & Dhariwal 2018, section 6).
 
         Returns:
             As data sets store samples, (n, *shape): float32 points, or uint8 pixels.
@@ -261,7 +277,7 @@ class TrainedRun:
         with torch.no_grad():
             first = next(self.network.parameters(), self.model.mean)
             shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
-            normal = torch.randn(n, *shape, generator=numbers).to(first)
+            normal = temperature * torch.randn(n, *shape, generator=numbers).to(first)
             batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
         values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
         return (self.model.transforms.undone(values) if self.labels.grain else values).cpu()

@@ -17,7 +17,7 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.averaging import MovingAverage
 from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
-from odenet.training.console import progress_display
+from odenet.training.console import has_bar, progress_display
 from odenet.training.constants import Constants
 from odenet.training.drift_monitor import DriftMonitor
 from odenet.training.errors import TrainingError
@@ -74,13 +74,13 @@ def build_trainer(
             precision=PRECISIONS[recipe.precision],
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
-            gradient_clip_val=recipe.clip or None,
+            gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
             logger=loggers,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             plugins=[CheckpointFiles()],
-            enable_progress_bar=fits and console.is_terminal,
+            enable_progress_bar=fits and has_bar(console),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

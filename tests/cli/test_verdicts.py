@@ -43,10 +43,12 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_what_compile_says_is_what_was_recorded(run, golden, name):
-    code, out, err = run(TEXTS[name], "compile")
+@pytest.mark.parametrize("options", [[], ["--proof"]], ids=["short", "proof"])
+def test_what_compile_says_is_what_was_recorded(run, golden, name, options):
+    code, out, err = run(TEXTS[name], "compile", *options)
     assert code == 0
-    golden(f"compile/{name}.txt", f"{out}--- errors ---\n{err}")
+    form = "compile/proof" if options else "compile"
+    golden(f"{form}/{name}.txt", f"{out}--- errors ---\n{err}")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,8 @@ def test_every_way_to_ask_gives_the_same_word(run, word, text):
     assert program.certificate.verdict == word
     summary = program.certificate.summary
     assert word in summary and str(program.certificate).startswith(summary)
-    assert summary in run(text, "compile")[1]
+    assert summary in run(text, "compile", "--proof")[1]
+    assert f"  spectrum    {summary.removeprefix('spectrum ')}\n" in run(text, "compile")[1]
     assert summary in run(text, "check", "--no-numeric")[1]
     assert run(text, "compile", "--emit", "certificate")[1].startswith(summary)
     latex = run(text, "compile", "--emit", "latex")[1]
@@ -98,10 +101,11 @@ def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
     assert code == 1 and "spectrum open: " in out and "? stable: open: " in out
 
 
-def test_the_readme_shows_what_compile_says_line_for_line(run):
+@pytest.mark.parametrize(("words", "options"), [("and says:", []), ("is the whole", ["--proof"])])
+def test_the_readme_shows_what_compile_says_line_for_line(run, words, options):
     readme = (SPECS.parent / "README.md").read_text(encoding="utf-8")
-    shown = readme[readme.index("says all of this:\n\n```\n") :].split("```\n")[1]
-    out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile")[1]
+    shown = readme[readme.index(words) :].split("```\n")[1]
+    out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile", *options)[1]
     assert shown == out.replace(" spec.", " hamiltonian.")
 
 
@@ -111,7 +115,7 @@ def test_the_readme_shows_what_compile_says_line_for_line(run):
 def test_without_steps_there_is_a_certificate_and_no_module(run):
     code, out, _ = run(DIFFUSION, "compile")
     assert code == 0 and [path.name for path in Path().iterdir()] == ["spec.ode"]
-    assert "spectrum real and at most 0 (proved)" in out
+    assert "  spectrum  real and at most 0 (proved)" in out
     assert run(DIFFUSION, "check")[0] == 0
     program = odenet.loads(DIFFUSION)
     assert not program.discretised and program.warnings == [] and "proved" in str(program)

@@ -138,3 +138,42 @@ def test_a_text_with_an_error_is_shown_with_its_place(text, message):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(SpecError, match=r"nowhere\.ode"):
         odenet.reversible(blocks(), "nowhere.ode")
+
+
+MADE = "state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise coupled(heun)(h = 0.5, λ = 0.9)\n"
+
+
+@pytest.mark.parametrize(
+    "scheme, constants",
+    [
+        ("coupled(heun)", {"h": 0.5, "λ": 0.9}),
+        ("scheme mine(λ = 0.9) = coupled(heun)\n", {"h": 0.5}),
+        (MADE, {}),
+        (odenet.loads(MADE), {}),
+    ],
+    ids=["in place", "text", "file", "program"],
+)
+def test_schemes_that_are_made_in_place(scheme, constants):
+    """A scheme of the library has the name that `coupled(heun)` is written by."""
+    x = torch.randn(2, 3, dtype=torch.float64)
+    expected = odenet.reversible(blocks(), "coupled_heun", h=0.5, λ=0.9)(x)
+    torch.testing.assert_close(odenet.reversible(blocks(), scheme, **constants)(x), expected)
+
+
+def test_modules_are_steps_of_a_scheme_that_reads_their_number():
+    text = """scheme friction {
+    for Y' = F(Y)
+    aux V
+    start V[0] = 0
+    V[n+1] = (n + 1)/(n + 4) V[n] + h F(Y[n])
+    Y[n+1] = Y[n] + h V[n+1]
+}"""
+    flow = odenet.reversible(blocks(), text, h=0.5)
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    Y, V = x, torch.zeros_like(x)
+    for n, block in enumerate(blocks()):
+        V = (n + 1) / (n + 4) * V + 0.5 * block(Y)
+        Y = Y + 0.5 * V
+    torch.testing.assert_close(flow(x), Y, rtol=1e-12, atol=1e-12)
+    found, wanted = (torch.autograd.grad((out**3).sum(), x) for out in (flow(x), Y))
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)

@@ -84,6 +84,8 @@ ROWS = {
     "heavy_ball_of_polyak": Published(0, R, real=3),
     "averaged_velocity": Published(1, R),
     "nesterov": Published(0, real=3 / 2),
+    "nesterov_1983": Published(None),
+    "vanishing_friction": Published(None, R),
     "rescaled": Published(0, R),
     "lm_resnet": Published(0, R),
     "bdia": Published(1, R),

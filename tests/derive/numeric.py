@@ -13,9 +13,10 @@ from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
-from odenet.model.typed.scheme import Scheme, Update
+from odenet.model.typed.scheme import COUNT, Scheme, Update
 
 DECAY = 0.4  # of the schemes that take one out of the equation
+NUMBER = 3  # of the step, where a scheme reads it
 Rates = Mapping[str, Callable[..., np.ndarray]]
 State = dict[Slot, np.ndarray]
 
@@ -187,6 +188,8 @@ def numbers_of(scheme: Scheme, h: float, **constants: float) -> dict[str, float]
     for name, node in (*scheme.constants, *scheme.lets):
         if name in scheme.decays:
             known.setdefault(name, DECAY)
+        elif name == COUNT:
+            known.setdefault(name, NUMBER)
         elif name not in known:
             known[name] = value(node, {}, {}, known)
     return known

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "pool": "(2)",
     "maxpool": "(2)",
     "squeeze": "(2)",
+    "upsample": "(2)",
     "widen": "(7)",
     "dropout": "(0.5)",
     "leaky_relu": "(0.1)",

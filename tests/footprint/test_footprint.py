@@ -149,3 +149,23 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "failed" in out  # what gave nothing is not left out
     assert out.startswith("\ndigits: a training step on 2 samples")
+
+
+def test_an_optimizer_in_the_backward_pass_is_predicted():
+    text = (
+        "state Y, Z\nparam K1 : conv(3)\nmap f = conv(3) -> bn -> tanh\nY' = K1^T tanh(K1 Z)\n"
+        "Z' = f(Y)\ndiscretise verlet(h = 0.1)\nnet = input(16, 6, 6) -> flow(12) -> mean -> dense(3)"
+        "\ntrain {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
+    )
+    program = odenet.loads(text)
+    after = predicted(program, 2, "reversible", "cpu")
+    expected, found = (f(program, 2, "reversible", "cpu", True) for f in (predicted, counted))
+    assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+    for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
+        assert getattr(expected, part) == getattr(found, part), part
+    of_step = 4 * (
+        8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8
+    )  # K1; the convolution of f, its bias, the norm
+    assert expected.gradients in (of_step, of_step - 4 * 8)
+    assert expected.optimizer == after.optimizer
+    assert after.peak - expected.peak > 0.8 * (after.gradients - expected.gradients)

@@ -1,6 +1,7 @@
 """A program as the compiler gives it, small and fast, with everything a trainer can trip over."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -86,6 +87,11 @@ class Program:
     certificate: Certificate = OPEN
     claims: tuple[ClaimResult, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    discretised: bool = True
+
+    @property
+    def derivation(self):
+        return SimpleNamespace(reversible=False)
 
     def require_network(self):
         pass

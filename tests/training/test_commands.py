@@ -41,12 +41,17 @@ def odenet(*arguments, code=0):
 def test_training_prints_lines_and_a_closing_table(stub_spec):
     output = odenet("train", stub_spec, "--epochs", 2)
     header, *lines = output.splitlines()
-    assert header == "stub" and "1 flow" in lines[0] and "data digits" in lines[0]
+    assert header == "stub" and lines[0].startswith("  data digits: 1,437 training and 360 test")
+    assert "1 flow" in lines[1] and "parameters" in lines[1]
+    assert re.match(r"  .+; a step on 64 samples needs about \S+ [KM]iB \(stored flows\)", lines[3])
+    assert lines[4] == "  359 training samples in 5 steps an epoch, 360 to test on, 10 classes"
+    assert lines[5] == "  run runs/stub-1"
+    assert "\x1b" not in output and "\r" not in output
     assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 2", output)
     assert re.search(r"run +runs/stub-1", output)
     assert "odenet predict runs/stub-1" in output
-    assert len(lines) <= 12
+    assert len(lines) <= 17 and all(len(line.rstrip()) <= 80 for line in lines)
 
 
 def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):
@@ -76,6 +81,83 @@ def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):
         output = odenet("train", stub_spec, code=128 + signal.SIGTERM)
     assert output.endswith("stopped; go on with: odenet train --resume runs/stub-1\n")
     assert "after epoch 3" in odenet("train", stub_spec, "--resume", "runs/stub-1")
+
+
+def test_a_finished_run_says_that_it_is(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    before = Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
+    output = odenet("train", "--resume", "run")
+    assert output.startswith("finished: run has trained for 1 epochs; to train on:\n")
+    assert "odenet train --resume run --epochs 2" in output
+    assert re.search(r"test accuracy +\d+\.\d\d% after epoch 1", output)
+    with pytest.raises(SpecError, match="has done 1 epochs of 1: nothing is left to train"):
+        odenet("train", "--resume", "run", "--set", "batch=32")
+    assert before == (
+        Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
+    )  # fmt: skip
+
+
+def test_levels_of_epochs_that_are_done_are_refused(stub_spec):
+    odenet("train", stub_spec, "--epochs", 2, "--out", "run")
+    with pytest.raises(SpecError, match=r"levels = \[1\] changes epochs that are done"):
+        odenet("train", "--resume", "run", "--epochs", 3, "--set", "levels=[1]")
+    assert "after epoch 3" in odenet(
+        "train", "--resume", "run", "--epochs", 3, "--set", "levels=[2]"
+    )
+
+
+def test_a_dry_run_estimates_and_writes_nothing(stub_spec):
+    before = sorted(Path().iterdir())
+    output = odenet("train", stub_spec, "--dry-run")
+    assert re.search(r"dry run: first loss \d\S*, \S+ m?s for a step\n", output)
+    assert re.search(r"takes about \S+ \S+ here; nothing was written\n$", output)
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_loss_that_grew_is_called_diverged(stub_spec):
+    output = odenet("train", stub_spec, "--epochs", 1, "--lr", "1e4", "--out", "run", code=1)
+    assert re.search(r"outcome +diverged", output)
+    assert re.search(r"diverged: the training loss grew from \S+ to \S+; .*--lr 1000", output)
+    assert RunFolder(Path("run")).result.exists()
+
+
+def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch):
+    taken = Task.training_step
+
+    def training_step(task, batch, index):
+        loss = taken(task, batch, index)
+        return loss * float("nan") if task.current_epoch == 1 else loss
+
+    monkeypatch.setattr(Task, "training_step", training_step)
+    output = odenet("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
+    assert "error: training diverged: the loss is not finite in epoch 2, step 1" in output
+    assert re.search(r"outcome +diverged in epoch 2", output)
+    assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
+
+
+def test_a_part_of_the_recipe_counts_over_the_whole_and_a_later_whole_over_it(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--lr", 0.5, "--batch", 32, "--out", "run")
+    record = RunFolder(Path("run")).read_record()
+    assert record.settings == {"epochs": "1", "optimizer.lr": "0.5", "batch": "32"}
+    odenet("train", "--resume", "run", "--epochs", 2, "--set", "optimizer=adam(1e-4)")
+    record = RunFolder(Path("run")).read_record()
+    assert record.settings == {"batch": "32", "epochs": "2", "optimizer": "adam(1e-4)"}
+    odenet("train", "--resume", "run", "--epochs", 3, "--set", "lr=1e-3")
+    assert RunFolder(Path("run")).rows()[-1]["lr"] <= 1e-3
+
+
+def test_what_measuring_does_not_depend_on_is_refused(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    for setting in ("lr=0.5", "epochs=9"):
+        with pytest.raises(SpecError, match="is about training, and changes nothing that is"):
+            odenet("eval", "run", "--set", setting)
+    assert odenet("eval", "run", "--batch", 7) == odenet("eval", "run")
+
+
+def test_deterministic_runs_leave_torch_as_it_was(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--deterministic", "--out", "run")
+    assert RunFolder(Path("run")).read_record().options.deterministic
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_run_is_not_resumed_with_another_spec(stub_spec):

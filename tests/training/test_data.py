@@ -315,3 +315,18 @@ def test_every_data_set_is_on_the_page():
         "data",
         *DATA_SETS,
     }
+
+
+def test_shapes_are_lighter_and_darker_than_the_ground_in_maps_of_the_size_of_the_network():
+    data = load_data(Call("shapes", (), {"n": 20, "noise": 0.0}), (3, 12, 16))
+    for split, count in ((data.train, 16), (data.test, 4)):
+        assert split.inputs.shape == (count, 3, 12, 16)
+        assert split.labels.shape == (count, 12, 16)
+        for picture, places in zip(split.inputs[:, 0], split.labels, strict=True):
+            ground = picture[places == 0].unique()
+            assert len(ground) == 1
+            assert (picture[places == 1] > ground).all()
+            assert (picture[places == 2] < ground).all()
+    assert data.classes == ("ground", "disc", "square")
+    with pytest.raises(TrainingError, match="8 x 8"):
+        load_data(Call("shapes", (), {"n": 20, "noise": 0.0}), (2,))

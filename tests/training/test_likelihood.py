@@ -2,10 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
 import odenet
+from odenet.cli import app
 from odenet.diagnostics import SpecError
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
@@ -110,6 +114,29 @@ def test_a_run_gives_samples_of_its_density(run):
         loaded.predict(x)
 
 
+def test_the_temperature_is_the_deviation_of_what_samples_are_made_of(run):
+    loaded = odenet.load_run(run.folder)
+    with torch.no_grad():
+        z = loaded.network(loaded.sample(300, seed=1))
+        cold = loaded.network(loaded.sample(300, seed=1, temperature=0.3))
+    torch.testing.assert_close(cold, 0.3 * z, rtol=1e-3, atol=1e-4)
+
+
+def test_points_are_printed_or_written_from_the_command_line(run, tmp_path):
+    command = ["sample", str(run.folder), "--count", "5", "--seed", "1", "--temperature", "0.5"]
+    printed = CliRunner().invoke(app, command).output
+    expected = odenet.load_run(run.folder).sample(5, seed=1, temperature=0.5)
+    found = np.array([line.split() for line in printed.splitlines()], float)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    table = tmp_path / "points.csv"
+    assert CliRunner().invoke(app, [*command, "-o", str(table)]).exit_code == 0
+    assert np.array_equal(np.loadtxt(table, delimiter=",", skiprows=1), found)
+    wrong = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "points.png")])
+    assert wrong.exit_code == 1 and not (tmp_path / "points.png").exists()
+    refused = CliRunner().invoke(app, [*command, "--prompt", "a"])
+    assert refused.exit_code == 2 and "this run is a density" in refused.output
+
+
 def test_pixels_are_spread_to_the_next_one():
     labels = Labels(numbers=8, grain=(0.5, 0.25))
     objective = Likelihood(odenet.loads(PICTURES).recipe, labels)
@@ -142,6 +169,13 @@ def test_pictures_have_bits_per_dimension(tmp_path):
     pictures = loaded.sample(3, seed=0)
     assert pictures.shape == (3, 1, 8, 8) and pictures.dtype == torch.uint8
     assert loaded.log_likelihood(pictures).shape == (3,)
+    said = CliRunner().invoke(app, ["sample", str(tmp_path / "run"), "--count", "3"])
+    assert said.output == f"wrote {tmp_path / 'run' / 'samples.png'}\n"
+    page = np.asarray(Image.open(tmp_path / "run" / "samples.png"))[::8, ::8]  # enlarged 8 times
+    assert page.shape == (17, 17)
+    rows = page[:8, :8], page[:8, 9:], page[9:, :8], page[9:, 9:]
+    for shown, picture in zip(rows, [*pictures[:, 0], torch.full((8, 8), 255)], strict=True):
+        assert np.array_equal(shown, picture)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])

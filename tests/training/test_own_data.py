@@ -190,6 +190,16 @@ def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
     assert RunFolder(tmp_path / "run").read_record().classes == ("0", "255")
 
 
+def test_class_maps_take_a_byte_for_each_pixel_unless_a_value_needs_more(tmp_path):
+    for i in range(6):
+        picture_and_map(tmp_path / "m", f"p{i}")
+    assert load_masks(str(tmp_path / "m"), (1, 8, 8)).train.labels.dtype == torch.uint8
+    Image.new("I;16", (8, 8), 999).save(tmp_path / "m" / "masks" / "p5.png")
+    data = load_masks(str(tmp_path / "m"), (1, 8, 8))
+    values = {int(v) for split in (data.train, data.test) for v in split.labels.unique()}
+    assert values == {0, 255, 999}
+
+
 def test_what_is_wrong_with_class_maps_is_named(tmp_path):
     spec = specs.write(tmp_path, specs.MAPS.format(2), 'data = masks("m")')
     picture_and_map(tmp_path / "m", "a")

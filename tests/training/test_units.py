@@ -8,7 +8,7 @@ import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.runtime import Unit
 from odenet.training import run
-from odenet.training.flows import flows
+from odenet.training.flows import flow_inputs, flows, units_and_flows
 from odenet.training.multilevel import refine_network, refine_optimizer
 from odenet.training.optim import build_optimizer
 from odenet.training.samples import Labels
@@ -85,3 +85,14 @@ def test_without_its_entry_a_unit_begins_at_the_shortcuts():
     assert not torch.equal(found, unit(u))
     unit.entry.f_in[0][2].weight.zero_()
     torch.testing.assert_close(found, unit(u))
+
+
+def test_the_inputs_of_units_with_two_states_are_found_and_not_changed():
+    spec = "state Y, Z\nparam K : conv(3)\nY' = tanh(K Z)\nZ' = -tanh(K Y)\ndiscretise verlet(h = 0.1)\n"
+    net = "net = input(4, 8, 8) -> unit(3, 8, stride = 2) -> mean -> dense(2)\n"
+    network = odenet.loads(spec + net).network().eval()
+    x = torch.randn(2, 4, 8, 8)
+    (name,) = units_and_flows(network)
+    found = flow_inputs(network, x)
+    torch.testing.assert_close(found[name], x)
+    torch.testing.assert_close(network[0](found[name]), network[0](x))

@@ -148,7 +148,7 @@ def _renamed(
 def _add_constants(text: SchemeText, part: Part, whole: Mapping[str, Node | None]) -> None:
     """The constants of a part that are left open are those of the whole."""
     for name, default in part.scheme.constants:
-        if name in {*part.values, *part.scheme.decays, *whole}:
+        if name in {*part.values, *part.scheme.implied, *whole}:
             continue
         if text.constants.get(name, default) != default:
             shown = part.scheme.spellings.get(name, name)
@@ -203,7 +203,7 @@ def adjoint(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
         if scheme.history(unknown) != (0,):
             raise NotComposed(f"{scheme.name} has an unknown of its own that looks back")
     text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.decays}
+    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied}
     text.aux = list(scheme.aux)
     odd: set[str] = set()
     for key, value in scheme.lets:

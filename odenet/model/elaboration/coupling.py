@@ -39,7 +39,7 @@ def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     """
     _require_one_step(scheme)
     text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.decays}
+    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied}
     if LAMBDA in {*text.constants, *dict(scheme.lets), *scheme.decays}:
         raise NotComposed(f"{scheme.name} has a number λ of its own")
     text.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")

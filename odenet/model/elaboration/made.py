@@ -147,7 +147,7 @@ class Maker:
         """A scheme with a step size and constants of its own."""
         step: Node = H
         values: dict[str, Node] = {}
-        known = [name for name, _ in scheme.constants if name not in scheme.decays]
+        known = [name for name, _ in scheme.constants if name not in scheme.implied]
         for index, argument in enumerate(group.arguments):
             value = self.scope.elaborator.scalar(argument.value)
             if argument.name is None or argument.name.id == "h":

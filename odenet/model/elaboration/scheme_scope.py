@@ -8,7 +8,7 @@ from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function
 from odenet.model.expressions import expr
-from odenet.model.typed.scheme import Pattern
+from odenet.model.typed.scheme import COUNT, Pattern
 
 RESERVED = {
     "h": "the step size",
@@ -33,6 +33,7 @@ class SchemeScope:
         inside_start: whether a start line is being read.
         current: what the line being read computes.
         maps: of the file, which lines may read.
+        counts: whether a line has read the number of the step.
     """
 
     def __init__(self, block: tree.Scheme, report: Report, maps: Collection[str] = ()):
@@ -51,6 +52,7 @@ class SchemeScope:
         self.stages: set[str] = set()
         self.computed: set[str] = set()
         self.inside_start = False
+        self.counts = False
         self.current: tree.Name | None = None
 
     def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
@@ -80,6 +82,9 @@ class SchemeScope:
             return None
         if node.id in self.maps:
             return expr.Map(node.id, span=node.span)
+        if node.id == COUNT and not self.inside_start:
+            self.counts = True
+            return expr.Constant(COUNT, span=node.span)
         if node.id != "exp":
             return None
         return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
@@ -166,9 +171,9 @@ class SchemeScope:
         if later:
             self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
                         "lines run top to bottom")  # fmt: skip
-        elif node.id == "n":
-            help_ = "make it a constant: `scheme NAME(a) { … }`"
-            self._error("`n` counts the steps and is not a number in one", node.span, help_)
+        elif node.id == COUNT:
+            help_ = "the first step has n = 0"
+            self._error("`n` is the number of a step, and no step is taken yet", node.span, help_)
         elif node.id in self.unknowns:
             name = node.spelling
             help_ = (

@@ -7,7 +7,7 @@ from odenet.language import tree
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
-from odenet.model.typed.scheme import Pattern, Scheme, Update
+from odenet.model.typed.scheme import COUNT, Pattern, Scheme, Update
 
 
 def elaborate_scheme(
@@ -52,6 +52,8 @@ class SchemeReader(SchemeScope):
         constants += tuple((name, None) for name in decays)
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
+        if self.counts:
+            constants += ((COUNT, None),)
         scheme = Scheme(
             name=self.block.name.id,
             constants=constants,

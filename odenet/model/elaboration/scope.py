@@ -35,7 +35,7 @@ class SpecScope:
     Attributes:
         declared: where each name was first declared.
         used: names that a formula reads.
-        given: names of `let`s that are an argument, or in one, of a layer, a scheme or a recipe.
+        asked: names of `let`s that an argument reads, of a layer, a scheme or the recipe.
         broken: names with an error that has been reported; nothing more is said about them.
         incomplete: whether a file that is used could not be read, so that any name may be fine.
     """
@@ -50,7 +50,7 @@ class SpecScope:
         self.settings: dict[str, tree.Value] = {}
         self.declared: dict[str, tree.Name] = {}
         self.used: set[str] = set()
-        self.given: set[str] = set()
+        self.asked: set[str] = set()
         self.broken: set[str] = set()
         self.incomplete = False
         self._fixed = fixed_names()
@@ -97,7 +97,7 @@ class SpecScope:
         """The value of a `let` number; None for any other name."""
         if node.id not in self.lets:
             return None
-        self.given.add(node.id)
+        self.asked.add(node.id)
         value = self._let(node)
         if value.kind is not expr.Kind.SCALAR:
             return None
@@ -105,10 +105,9 @@ class SpecScope:
 
     def activation(self, node: tree.Name) -> expr.Activation | None:
         """The activation a `let` names, for layers; None for any other name."""
-        if node.id not in self.lets:
-            return None
-        self.given.add(node.id)
-        value = self._let(node)
+        if node.id in self.lets:
+            self.asked.add(node.id)
+        value = self._let(node) if node.id in self.lets else None
         return value if isinstance(value, expr.Activation) else None
 
     def evaluate(self, value: expr.Node) -> Value:

@@ -73,6 +73,7 @@ def build(
     if discretisation is not None or not report.errors:
         outside.report_rest(scope, _settable(discretisation))
     report.check()
+    in_maps = (layer for definition in maps.values() for layer in definition.layers)
     description = " ".join(line.text for line in file.of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     source = file.span.source
@@ -91,15 +92,15 @@ def build(
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
-        notes=tuple(notes(file, scope, input_shape)),
+        notes=tuple(notes(file, scope, input_shape, (*net, *in_maps))),
     )
 
 
 def _settable(discretisation: Discretisation | None) -> list[str]:
     if discretisation is None:
-        return list(recipe_keys())
+        return [*recipe_keys(), "lr"]
     steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
-    return [*steps, *discretisation.constants, *recipe_keys()]
+    return [*steps, *discretisation.constants, *recipe_keys(), "lr"]
 
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
@@ -186,6 +187,7 @@ def _recipe(
     if length:
         replaced |= {"epochs", "steps"}
     entries = [e for e in entries if e.key not in replaced] + replacing
+    entries = outside.take_parts(entries, declared.values)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)

@@ -110,9 +110,12 @@ class Declarations:
                 self.scope.parameters[name.id] = learned
 
     def _type(self, statement: tree.Param) -> Call:
-        call = self.values.checked(
-            self.values.call(statement.type, "a type of parameter"), TYPES, ""
-        )
+        call = self.values.call(statement.type, "a type of parameter")
+        kind = PARAMETERS.get(call.name)
+        if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
+            message = f"a {call.name} has no knots: every step has one of its own"
+            self.report.reject(message, call.place("knots"), help="leave out `knots`")
+        call = self.values.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject(problem, statement.type.span, help=help_)

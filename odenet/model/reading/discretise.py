@@ -12,18 +12,22 @@ from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import cost
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import NotANumber, closed, evaluate
+from odenet.model.expressions.numbers import evaluate
 from odenet.model.fitting.fit import fit, shape
 from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.settings import Settings
-from odenet.model.reading.step_constants import is_step_constant, read_step_constant
+from odenet.model.reading.step_constants import (
+    is_step_constant,
+    not_a_number,
+    read_step_constant,
+)
 from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject
 from odenet.model.typed.components import mixed_groups
 from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Discretisation, Dynamics
-from odenet.model.typed.scheme import ADAPTIVE, Scheme
-from odenet.model.typed.step_constants import StepConstant, in_use
+from odenet.model.typed.scheme import ADAPTIVE, COUNT, Scheme
+from odenet.model.typed.step_constants import AtStep, Counted, StepConstant, in_use
 
 STEP = Parameter(Number(0, open_low=True, double=True), "is the step size", 0.0)
 HORIZON = Parameter(
@@ -137,7 +141,7 @@ class _Constants:
         self.scheme = scheme
         self.report = report
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
-        free = [name for name, _ in scheme.constants if name not in scheme.decays]
+        free = [name for name, _ in scheme.constants if name not in scheme.implied]
         self.form = {**dict.fromkeys(free, CONSTANT), **self.steps}
         if scheme.name in ADAPTIVE:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
@@ -185,8 +189,14 @@ class _Constants:
             self.report.error(message, constant.span, help="remove rtol, or write one number")
         if self.failed:
             raise Rejected
-        for at in in_use(found, self.varying, self._lengths()):
-            self._check_numbers(at.numbers, at.where if self.varying else "")
+        if self.scheme.counts:
+            self.varying[COUNT] = Counted(text=COUNT, span=self.call.span)
+        numbers = {name: value for name, value in found.items() if value is not None}
+        every = in_use(numbers, self.varying, self._lengths()) if self.varying else ()
+        wrong = not_a_number(self.scheme, every or [AtStep("", numbers)])
+        if wrong:
+            counted = "n is 0 in the first step, and counts up to the last" * self.scheme.counts
+            self.report.reject(wrong, self.call.span, help=counted)
         return found
 
     def _value(self, name: str, value: Any, about: Subject) -> Any:
@@ -203,28 +213,8 @@ class _Constants:
 
     def _lengths(self) -> list[int]:
         """How many steps to look at: those that lists have, else one."""
-        lengths = {constant.length or 1 for constant in self.varying.values()}
+        lengths = [constant.length for constant in self.varying.values() if constant.length]
         return [min(lengths, default=1)]
-
-    def _check_numbers(self, values: Mapping[str, Any], step: str) -> None:
-        """Evaluate the numbers of the scheme, as far as they are known without the step size."""
-        known = {name: value for name, value in values.items() if value is not None}
-
-        def unknown(node: expr.Node) -> bool:
-            return isinstance(node, expr.Constant) and node.name not in known
-
-        try:
-            for name, value in self.scheme.lets:
-                if not any(unknown(node) for node in value.walk()):
-                    known[name] = evaluate(value, known)
-            for update in self.scheme.updates:
-                for number in closed(update.value, unknown):
-                    evaluate(number, known)
-        except NotANumber as error:
-            given = ", ".join(f"{self.shown[n]} = {v}" for n, v in values.items() if v is not None)
-            where = f"in {self.scheme.name} with {given}: {error}" if given else str(error)
-            where = f"{step}: {where}" if step else where
-            self.report.reject(where, self.call.span)
 
     def _given(self) -> dict[str, tuple[Any, Any]]:
         """The arguments by name, each with its place."""

@@ -1,25 +1,30 @@
 """Warnings about what is written: it is right, and perhaps not what is meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.tables.layer_kinds import Shape
+from odenet.model.tables.layer_kinds import Layer, Shape
+from odenet.model.typed.program import inside
 
 PICTURE_CHANNELS = (1, 3, 4)
 
 
-def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Diagnostic]:
+def notes(
+    file: tree.File, scope: SpecScope, shape: Shape | None, layers: Iterable[Layer]
+) -> Iterator[Diagnostic]:
     """What a file should be asked about.
 
     Args:
         file: its tree.
         scope: its names, all formulas read.
         shape: what `input` says, None without a net.
+        layers: of the net and of the maps.
     """
+    read = _read(file, scope)
     for let in file.of(tree.Let):
-        if let.name.id not in scope.used | scope.given:
+        if let.name.id not in read:
             yield Diagnostic(
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
@@ -35,3 +40,26 @@ def notes(file: tree.File, scope: SpecScope, shape: Shape | None) -> Iterator[Di
             help=f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
+    for layer in inside(layers):
+        k = layer.arguments.get("k") if layer.name == "conv" else None
+        if k is not None and k % 2 == 0:
+            yield Diagnostic(
+                f"a kernel of {k} has no middle: what this layer gives lies half a place aside, "
+                "and torch pads a copy of its input in every pass",
+                layer.span,
+                help=f"take an odd one, {k - 1} or {k + 1}",
+                severity="warning",
+            )
+
+
+def _read(file: tree.File, scope: SpecScope) -> set[str]:
+    """The `let`s that something reads, by themselves or through another."""
+    lets = {let.name.id: let.value for let in file.of(tree.Let)}
+    found: set[str] = set()
+    todo = [*scope.used, *scope.asked]
+    while todo:
+        name = todo.pop()
+        if name in lets and name not in found:
+            found.add(name)
+            todo += [node.id for node in lets[name].walk() if isinstance(node, tree.Name)]
+    return found

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
+from odenet.model.reading.skips import Skips
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
-from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, TOKENS
+from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, STRUCTURAL, TOKENS
+
+Where = Literal["net", "residual", "map"]
 
 
 class Pipelines:
@@ -28,26 +31,32 @@ class Pipelines:
         self.values = values
         self.flow_shape = flow_shape
         self.report = report
+        self._skips = Skips(report)
 
     def net(self, pipeline: tree.Pipeline) -> tuple[tuple[Layer, ...], Shape | None]:
         """The layers after `input`, and the shape it says."""
         first, *rest = pipeline.layers
         shape = None
+        before = self.report.errors
+        self._skips = Skips(self.report)
         try:
             shape = self._input(first)
         except Rejected:
             rest = rest if self._is_input(first) else pipeline.layers
         try:
-            layers = self._layers(rest, shape, in_map=False)
+            layers = self._layers(rest, shape, "net")
             self._tied(layers)
             return layers, shape
         except Rejected:
             return (), shape
+        finally:
+            if self.report.errors == before:
+                self._skips.check()
 
     def map(self, pipeline: tree.Pipeline, name: tree.Name, space: int) -> tuple[Layer, ...]:
         """The layers of a map; they keep the shape of the states."""
         shape = Shape(C, (0,) * space)
-        layers = self._layers(pipeline.layers, shape, in_map=True)
+        layers = self._layers(pipeline.layers, shape, "map")
         if layers and layers[-1].after != shape:
             after = layers[-1].after
             self.report.error(
@@ -81,20 +90,20 @@ class Pipelines:
         return Shape(fixed(numbers[0]), tuple(int(n) for n in numbers[1:]))
 
     def _layers(
-        self, nodes: Sequence[tree.Expr], shape: Shape | None, in_map: bool
+        self, nodes: Sequence[tree.Expr], shape: Shape | None, where: Where
     ) -> tuple[Layer, ...]:
         """The layers; an error in one hides no error in the arguments of the others.
 
         Args:
             nodes: the layers as written.
             shape: before the first; None when an error has made it unknown.
-            in_map: whether they are in a `map`.
+            where: what they are part of.
         """
         found: list[Layer] = []
         broken = shape is None
         for node in nodes:
             try:
-                layer = self._layer(node, None if broken else shape, in_map)
+                layer = self._layer(node, None if broken else shape, where)
                 if layer is not None:
                     shape = layer.after
                     found.append(layer)
@@ -104,11 +113,12 @@ class Pipelines:
             raise Rejected
         return tuple(found)
 
-    def _layer(self, node: tree.Expr, shape: Shape | None, in_map: bool) -> Layer | None:
+    def _layer(self, node: tree.Expr, shape: Shape | None, where: Where) -> Layer | None:
         call = self.values.call(node, "a layer")
+        in_map = where == "map"
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
-        if in_map and call.name in (*BEGINNINGS, "flow", "unit", "residual"):
+        if in_map and call.name in (*BEGINNINGS, *STRUCTURAL, "residual"):
             self._fail(node, f"`{call.name}` cannot be used in a map", "it belongs in `net = …`")
         if call.name in BEGINNINGS:
             self._fail(node, f"`{call.name}` can only begin a net", "remove it")
@@ -123,6 +133,11 @@ class Pipelines:
             if what:
                 help_ = "a map keeps the shape of the states"
                 self._fail(node, f"{what} cannot be used in a map", help_)
+        if call.name in ("keep", "join"):
+            if where == "residual":
+                help_ = "keep before it and join after it"
+                self._fail(node, f"`{call.name}` cannot be used inside residual", help_)
+            self._skips.note(call, shape)
         if shape is None:
             return None
         try:
@@ -157,6 +172,10 @@ class Pipelines:
             return self.flow_shape.after_flow(shape)
         if call.name == "unit":
             return self.flow_shape.after_unit(call.kwargs, shape)
+        if call.name == "keep":
+            return shape
+        if call.name == "join":
+            return self._skips.joined(call, shape)
         return LAYERS[call.name].shape(call.kwargs, shape)
 
     def _residual(self, call: Call, node: tree.Expr, shape: Shape | None) -> Layer | None:
@@ -169,7 +188,7 @@ class Pipelines:
         inside = node.factors[1][1].arguments[0].value
         single: Any = inside
         nodes = inside.layers if isinstance(inside, tree.Pipeline) else (single,)
-        inner = self._layers(nodes, shape, in_map=False)
+        inner = self._layers(nodes, shape, "residual")
         assert shape is not None
         after = inner[-1].after
         narrower = after.channels.constant < shape.channels.constant

@@ -1,6 +1,8 @@
 """Values from outside the file, as `--set` gives them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -8,14 +10,20 @@ from odenet.diagnostics import Rejected, Report, Source, Span, suggest
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
-from odenet.model.tables.recipe import Entry
+from odenet.model.tables.argument_kinds import Call, Choice
+from odenet.model.tables.recipe import OPTIMIZERS, Entry, Recipe, recipe_keys
 
 # A value of a setting; a mapping is a call, by its name.
 Given: TypeAlias = "str | float | Fraction | Sequence[Given] | Mapping[str, Sequence[Any]]"
 
 
+OPTIMIZER = "optimizer"  # whose arguments may be set by their names alone
+
+
 class Settings:
     """Numbers of `let`, constants of the scheme and keys of the recipe, taken as they are found.
+
+    `optimizer.lr` is one argument of what a key of the recipe is; `lr` alone is short for it.
 
     Args:
         given: the values by name; a text is read as it would be in the file. A mapping is a call
@@ -26,12 +34,17 @@ class Settings:
     def __init__(self, given: Mapping[str, Given], report: Report):
         self.report = report
         self._left: dict[str, tree.Setting] = {}
+        self._parts: list[tuple[str, tree.Setting]] = []  # each with the key that it is a part of
         for name, value in given.items():
+            key, dot, argument = name.partition(".")
             if isinstance(value, Mapping):
                 setting = _call(name, value)
             else:
-                setting = parse_setting(Source("--set", f"{name}={_literal(value)}"), report)
-            if setting is not None:
+                shown = argument if dot else name
+                setting = parse_setting(Source("--set", f"{shown}={_literal(value)}"), report)
+            if setting is not None and dot:
+                self._parts.append((canonical(key), setting))
+            elif setting is not None:
                 self._left[setting.key.id] = setting
 
     def apply_to_lets(self, scope: SpecScope) -> None:
@@ -51,9 +64,55 @@ class Settings:
             found.append(Entry(name, value, setting.key.span, setting.value.span))
         return found
 
+    def take_parts(self, entries: list[Entry], values: Values) -> list[Entry]:
+        """The entries of a recipe with single arguments of theirs replaced.
+
+        Args:
+            entries: what the recipe says.
+            values: reads what is set.
+        """
+        recipe = {e.key: e for e in entries}  # of two for a key, which is reported, the last
+        optimizer = _whole(OPTIMIZER, recipe).value
+        for name in [n for n in self._left if n in _form(OPTIMIZER, optimizer)]:
+            self._parts.append((OPTIMIZER, self._left.pop(name)))
+        for key, setting in self._parts:
+            if key not in recipe_keys():
+                known = suggest(key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
+                message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
+                self.report.error(message, setting.key.span, help=known)
+                continue
+            with suppress(Rejected):
+                entry = _whole(key, recipe)
+                recipe[key] = self._with_part(entry, setting, values.value(setting.value))
+                entries = [e for e in entries if e is not entry] + [recipe[key]]
+        self._parts = []
+        return entries
+
+    def _with_part(self, entry: Entry, setting: tree.Setting, value: Any) -> Entry:
+        """An entry whose value is a call with one of its arguments replaced; raises Rejected."""
+        name, place = setting.key.id, setting.value.span
+        call = Call(entry.value) if isinstance(entry.value, str) else entry.value
+        if not isinstance(call, Call) or not isinstance(recipe_keys()[entry.key].kind, Choice):
+            message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
+            self.report.reject(message, setting.key.span, help=f"set it whole: {entry.key}=…")
+        order = list(_form(entry.key, call))
+        at = order.index(name) if name in order else len(call.args)
+        args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.places)
+        if at < len(args):
+            args[at], places[at] = value, place
+        else:
+            kwargs[name], places[name] = value, place
+        call = replace(call, args=tuple(args), kwargs=kwargs, places=places)
+        call = call if call.span is not None else replace(call, span=setting.key.span)
+        return Entry(entry.key, call, entry.key_span or setting.key.span, entry.value_span or place)
+
     def report_rest(self, scope: SpecScope, known: Iterable[str]) -> None:
         """Report the settings that nothing took."""
         names = [let.name.spelling for let in scope.lets.values()]
+        for name, value in scope.settings.items():
+            if name not in scope.used | scope.asked:
+                message = f"nothing uses `{name}`, so setting it changes nothing"
+                self.report.error(message, value.span, help="leave it out")
         for name, setting in self._left.items():
             shown = setting.key.spelling
             if name in scope.declared:
@@ -63,6 +122,43 @@ class Settings:
             near = suggest(shown, [*names, *known])
             have = ", ".join([*names, *known])
             self.report.error(message, setting.key.span, help=near or f"this file has {have}")
+
+
+def _form(key: str, value: Any) -> Mapping[str, Any]:
+    """The arguments of a call that is the value of a key; empty for what takes none."""
+    kind = recipe_keys()[key].kind
+    name = value.name if isinstance(value, Call) else value
+    return kind.forms.get(name, {}) if isinstance(kind, Choice) and isinstance(name, str) else {}
+
+
+def _whole(key: str, recipe: Mapping[str, Entry]) -> Entry:
+    """What a recipe says of a key, or its default."""
+    return recipe[key] if key in recipe else Entry(key, getattr(Recipe(), key))
+
+
+def without_parts(
+    before: Mapping[str, Given], changes: Mapping[str, Given], own: Collection[str]
+) -> dict[str, Given]:
+    """Settings under later ones, which replace their parts too.
+
+    Args:
+        before: the earlier ones.
+        changes: the later ones: `optimizer` replaces `optimizer.lr` and `lr`, and these each other.
+        own: names that the spec itself declares: there `lr` is another number.
+    """
+    forms = OPTIMIZERS.forms.values()
+    short = {argument for form in forms for argument in form if argument not in own}
+
+    def full(name: str) -> str:
+        return f"{OPTIMIZER}.{name}" if name in short else name
+
+    later = set(map(full, changes))
+    kept = {
+        name: value
+        for name, value in before.items()
+        if full(name) not in later and full(name).partition(".")[0] not in later
+    }
+    return {**kept, **changes}
 
 
 def data_setting(data: str) -> str | dict[str, list[str]]:

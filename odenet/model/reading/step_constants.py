@@ -1,12 +1,13 @@
 """Reads what a constant of a scheme may be in place of a number, and checks it against the net."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from odenet.diagnostics import Diagnostic, Report
-from odenet.model.expressions.expr import Time
+from odenet.model.expressions.expr import Constant, Node, Time
+from odenet.model.expressions.numbers import NotANumber, closed, evaluate
 from odenet.model.tables.argument_kinds import (
     Call,
     Choice,
@@ -21,15 +22,20 @@ from odenet.model.tables.layers import Layer
 from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.program import Discretisation, Dynamics, flows_of
+from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import (
+    AtStep,
+    Counted,
     Geometric,
     Given,
     Learned,
     Ramp,
     StepConstant,
     Uniform,
+    in_use,
 )
 
+MOST_STEPS = 1000  # of a flow whose constants differ: each is looked at, some milliseconds long
 _ANY = Number(float("-inf"), double=True)
 _LENGTH = Number(0, open_low=True, double=True)
 FORMS = {
@@ -114,7 +120,10 @@ def _made(call: Call, about: Subject) -> StepConstant | None:
 def _ramp(call: Call, about: Subject, written: dict[str, Any]) -> Ramp | None:
     given = call.kwargs
     epochs, steps = given["epochs"] or None, given["steps"] or None
-    if (epochs is None) == (steps is None):
+    if epochs and steps:
+        message = f"the ramp of {about.name} has both epochs and steps: each says how long it takes"
+        return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
+    if not epochs and not steps:
         message = f"the ramp of {about.name} needs epochs or steps: how long it takes"
         return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
     if given["start"] == given["end"]:
@@ -145,9 +154,35 @@ def _numbers(constant: StepConstant) -> tuple[Any, ...]:
             return (constant.number,)
 
 
+def not_a_number(scheme: Scheme, steps: Iterable[AtStep]) -> str:
+    """Which number of a scheme has no value in some step; empty where all have.
+
+    Numbers are evaluated as far as they are known without the step size.
+    """
+    lines = [update.value for update in scheme.updates]
+    for at in steps:
+        known = dict(at.numbers)
+
+        def unknown(node: Node, known: Mapping[str, Any] = known) -> bool:
+            return isinstance(node, Constant) and node.name not in known
+
+        try:
+            for name, value in scheme.lets:
+                if not any(unknown(node) for node in value.walk()):
+                    known[name] = evaluate(value, known)
+            for number in (number for line in lines for number in closed(line, unknown)):
+                evaluate(number, known)
+        except NotANumber as error:
+            shown = [f"{scheme.spellings.get(n, n)} = {v}" for n, v in at.numbers.items()]
+            where = f"in {scheme.name} with {', '.join(shown)}: {error}" if shown else str(error)
+            return f"{at.where}: {where}" if at.where else where
+    return ""
+
+
 def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) -> None:
     """Report constants that do not fit the numbers of steps of the net's flows, or one another."""
     given = {name: c for name, c in chosen.varying.items() if isinstance(c, Given)}
+    before = report.errors
     flows = [(int(f.arguments["N"]), f.span, bool(f.arguments["h"])) for f in flows_of(net)]
     for name, constant in given.items():
         shown = chosen.scheme.spellings.get(name, name)
@@ -174,11 +209,21 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
     for name, constant in chosen.varying.items() if units else ():
         message = f"{chosen.scheme.spellings.get(name, name)} differs from step to step, and the "
         message += "first step of a unit is built with one number for all"
-        report.error(
-            message,
-            constant.span,
-            help="write a number, or a layer and flow(…) in place of the unit",
-        )
+        help_ = "write a layer and flow(…) in place of the unit"
+        if not isinstance(constant, Counted):
+            help_ = "write a number, or a layer and flow(…) in place of the unit"
+        report.error(message, constant.span, help=help_)
+    if not chosen.varying or report.errors > before:
+        return
+    depths = dict.fromkeys(steps for steps, *_ in flows)
+    if max(depths, default=0) > MOST_STEPS:
+        message = f"a flow has {max(depths)} steps, and where constants differ from step to step"
+        help_ = f"write at most {MOST_STEPS} steps, or numbers that are the same in all of them"
+        return report.error(f"{message} each is looked at", chosen.span, help=help_)
+    wrong = not_a_number(chosen.scheme, in_use(chosen.numbers, chosen.varying, depths))
+    if wrong:
+        counted = "n is 0 in the first step, and counts up to the last" * chosen.scheme.counts
+        report.error(wrong, chosen.span, help=counted)
 
 
 def check_times(

@@ -34,16 +34,22 @@ class DataSetKind:
         source: what torchvision has, or "module:function" that loads it, given the checked call and
             the shape that the network takes.
         arguments: what it takes, by name, in positional order.
+        holds: how much is in it, in words, where that is always the same.
     """
 
     name: str
     source: Published | str
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
+    holds: str = ""
 
 
 _POINTS = {
     "n": Parameter(Number(10, 10**7, whole=True), "is the number of points", 2000),
     "noise": Parameter(Number(0), "is the deviation of the noise on the points", 0.05),
+}
+_SHAPES = {
+    "n": Parameter(Number(10, 10**6, whole=True), "is the number of pictures", 1000),
+    "noise": Parameter(Number(0), "is the deviation of the noise, of 1 for white", 0.2),
 }
 _TEST = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
@@ -61,7 +67,11 @@ def _path(meaning: str) -> dict[str, Parameter]:
 
 
 ROWS = (
-    DataSetKind(name="digits", source="odenet.training.data:digits"),
+    DataSetKind(
+        name="digits",
+        source="odenet.training.data:digits",
+        holds="1,437 training and 360 test pictures, 10 classes",
+    ),
     DataSetKind(
         name="cifar10",
         source=Published(
@@ -70,6 +80,7 @@ ROWS = (
             channels_last=True,
             sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         ),
+        holds="50,000 training and 10,000 test pictures, 10 classes",
     ),
     DataSetKind(
         name="cifar100",
@@ -79,9 +90,18 @@ ROWS = (
             channels_last=True,
             sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
         ),
+        holds="50,000 training and 10,000 test pictures, 100 classes",
     ),
-    DataSetKind(name="stl10", source=Published(kind="STL10", size="2.6 GB", split="split")),
-    DataSetKind(name="fashion_mnist", source=Published(kind="FashionMNIST", size="31 MB")),
+    DataSetKind(
+        name="stl10",
+        source=Published(kind="STL10", size="2.6 GB", split="split"),
+        holds="5,000 training and 8,000 test pictures, 10 classes",
+    ),
+    DataSetKind(
+        name="fashion_mnist",
+        source=Published(kind="FashionMNIST", size="31 MB"),
+        holds="60,000 training and 10,000 test pictures, 10 classes",
+    ),
     DataSetKind(
         name="folder",
         source="odenet.training.data:folder",
@@ -117,6 +137,7 @@ ROWS = (
     DataSetKind(
         name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
     ),
+    DataSetKind(name="shapes", source="odenet.training.data:shapes", arguments=_SHAPES),
     DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
 )
 

@@ -110,6 +110,7 @@ class LayerKind:
     not_in_map: Callable[[Arguments], str] = lambda arguments: ""
     random: bool = False
     mixes_places: bool = False
+    remembers: Callable[[Arguments], bool] = lambda arguments: False
     groups: Callable[[Arguments], int] = lambda arguments: 1
     classes: bool = False
     reads_numbers: bool = False

@@ -12,6 +12,7 @@ from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number, Parameter
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
+from odenet.model.tables.size_layers import SIZE_LAYERS, with_space
 from odenet.model.tables.token_layers import TOKEN_LAYERS
 
 __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
@@ -19,15 +20,8 @@ __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 SAME = fixed(-1)  # "as many as come in"
 
 
-def _with_space(name: str, shape: Shape) -> None:
-    if not shape.space:
-        raise LayerError(
-            f"{name} needs an image, but {shape} is a plain vector", "use dense for plain vectors"
-        )
-
-
 def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
-    _with_space("conv", shape)
+    with_space("conv", shape)
     stride, kernel = arguments["stride"], arguments["k"]
     if stride > 1 and kernel % 2 == 0:
         raise LayerError("a stride needs an odd kernel", "write conv(3, …)")
@@ -78,25 +72,6 @@ def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
     return rule
 
 
-def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
-    def rule(arguments: Arguments, shape: Shape) -> Shape:
-        _with_space(name, shape)
-        if min(shape.space) < arguments["s"]:
-            raise LayerError(f"{name}({arguments['s']}) leaves nothing of {shape}")
-        return replace(shape, space=tuple(n // arguments["s"] for n in shape.space))
-
-    return rule
-
-
-def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:
-    _with_space("squeeze", shape)
-    side = arguments["s"]
-    if any(n % side for n in shape.space):
-        raise LayerError(f"squeeze({side}) does not divide {shape} into whole squares")
-    squares = tuple(n // side for n in shape.space)
-    return Shape(shape.channels * side ** len(shape.space), squares)
-
-
 def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
     wanted = arguments["C"]
     if wanted.multiple or shape.channels.constant > wanted.constant:
@@ -108,7 +83,7 @@ def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 
 def _mean_shape(_: Arguments, shape: Shape) -> Shape:
-    _with_space("mean", shape)
+    with_space("mean", shape)
     return replace(shape, space=())
 
 
@@ -155,10 +130,6 @@ def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
     return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
 
 
-def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str]:
-    return lambda layer, _: f"nn.{torch_name}{len(layer.before.space)}d({layer.arguments['s']})"
-
-
 def _activation(row: ActivationKind) -> LayerKind:
     return LayerKind(
         row.name,
@@ -175,7 +146,6 @@ def _strided(arguments: Arguments) -> str:
 
 
 _CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME)
-_SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
 _BIAS = "says whether a bias is added"
 
 ROWS = (
@@ -255,6 +225,7 @@ ROWS = (
         numerics.attention_tensors,
         numerics.attention,
         mixes_places=True,
+        remembers=lambda arguments: arguments["causal"] == "yes",
         groups=_heads,
     ),
     LayerKind(
@@ -266,31 +237,7 @@ ROWS = (
         numeric=numerics.mlp,
     ),
     *TOKEN_LAYERS,
-    LayerKind(
-        "pool",
-        "average over squares of side s",
-        {"s": _SIZE},
-        _pool_code("AvgPool"),
-        _pool_shape("pool"),
-        in_map=False,
-    ),
-    LayerKind(
-        "maxpool",
-        "maximum over squares of side s",
-        {"s": _SIZE},
-        _pool_code("MaxPool"),
-        _pool_shape("maxpool"),
-        in_map=False,
-    ),
-    LayerKind(
-        "squeeze",
-        "the points of each square of side s as channels of one point; nothing is lost",
-        {"s": _SIZE},
-        lambda layer, _: f"Squeeze({layer.arguments['s']})",
-        _squeeze_shape,
-        in_map=False,
-        invertible=True,
-    ),
+    *SIZE_LAYERS,
     LayerKind(
         "widen",
         "adds zero channels up to C",

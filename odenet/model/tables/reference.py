@@ -10,12 +10,14 @@ from odenet.model.tables.arguments import RULES
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
-from odenet.model.tables.structure import NAMES, RESIDUAL
+from odenet.model.tables.structure import NAMES, RESIDUAL, STRUCTURAL
 
 _STRUCTURE = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
     "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
     "coarser map, see below",
+    "keep": "hands on what it is given, and keeps it for the `join` of that name, see below",
+    "join": "the kept channels after those that it is given; with `add` their sum",
     "residual": "the result of the layers plus their input, then an activation; where the layers "
     "shrink the image or change the channels, the shortcut takes every stride-th value, or "
     "averages, and adds zero channels (He et al. 2016, option A), or is a convolution with one "
@@ -66,7 +68,7 @@ def layers() -> list[str]:
         (f"`{signature(n, NAMES.forms[n])}`", _yes(LAYERS[n].in_map), LAYERS[n].meaning)
         for n in own
     ]
-    for name in ("flow", "unit"):
+    for name in STRUCTURAL:
         rows.append((f"`{signature(name, NAMES.forms[name])}`", "no", _STRUCTURE[name]))
     options = signature("residual", RESIDUAL.forms["residual"])
     rows.append(

@@ -1,4 +1,4 @@
-"""What is in pipelines besides rows of layers: flows, units and residual blocks.
+"""What is in pipelines besides rows of layers: flows, units, residual blocks and skips.
 
 They are more than a row of code (odenet/model/reading/pipelines.py), and so is `input`.
 """
@@ -6,8 +6,8 @@ They are more than a row of code (odenet/model/reading/pipelines.py), and so is 
 from collections.abc import Mapping
 
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Word
-from odenet.model.tables.arguments import COUNT, ChannelCount, Forms
+from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Text, Word
+from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
 from odenet.model.tables.layers import LAYERS
 
 _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
@@ -23,6 +23,11 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
         "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),
         "shortcut": _SHORTCUT,
         "h": _STEP_SIZE,
+    },
+    "keep": {"name": Parameter(Text(), "is what a `join` calls it by")},
+    "join": {
+        "name": Parameter(Text(), "is that of a `keep` before it"),
+        "add": Parameter(YES, "says whether it is added, not put beside", "no", True),
     },
 }
 

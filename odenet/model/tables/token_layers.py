@@ -108,6 +108,7 @@ TOKEN_LAYERS = (
         _position_tensors,
         in_map=False,
         mixes_places=True,
+        remembers=lambda arguments: True,
     ),
     LayerKind(
         "head",

@@ -163,7 +163,7 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
     """The flows and units of a pipeline, those inside other layers too."""
-    return (layer for layer in _inside(layers) if layer.name in ("flow", "unit"))
+    return (layer for layer in inside(layers) if layer.name in ("flow", "unit"))
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
@@ -175,20 +175,21 @@ def row_imports(model: "Model") -> tuple[str, ...]:
     rows = [
         *(ACTIVATIONS[name] for name in activations),
         *(learned.kind for learned in model.parameters.values()),
-        *(LAYERS[layer.name] for layer in _inside(layers) if layer.name in LAYERS),
+        *(LAYERS[layer.name] for layer in inside(layers) if layer.name in LAYERS),
         *(
             LAYERS[layer.arguments["after"].name]
-            for layer in _inside(layers)
+            for layer in inside(layers)
             if layer.name == "residual"
         ),
     ]
     return tuple(sorted({line for row in rows for line in row.imports}))
 
 
-def _inside(layers: Iterable[Layer]) -> Iterator[Layer]:
+def inside(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The layers of a pipeline, those inside other layers too."""
     for layer in layers:
         yield layer
-        yield from _inside(layer.inner)
+        yield from inside(layer.inner)
 
 
 def ends_in_classes(model: "Model") -> bool:
@@ -234,6 +235,9 @@ class Model:
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
     notes: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<model {self.name}: {', '.join(self.dynamics.states)}>"
 
     def __str__(self) -> str:
         from odenet.model.typed.overview import overview

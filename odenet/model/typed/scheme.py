@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from odenet.diagnostics import Span
 from odenet.model.expressions.expr import Constant, MapCall, Node, Slot, Stage, Stretch
 
+COUNT = "n"  # the number of a step, 0 for the first, as a constant of the scheme
+
 # Schemes whose step torchdiffeq can also choose to a tolerance, and its name for each.
 ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
 
@@ -47,7 +49,7 @@ class Scheme:
     Args:
         name: canonical name.
         constants: names and default values (None: must be given), in order, without `h` and `T`;
-            those of decays last, which the equations give.
+            those that no file gives last: decays, which the equations give, and the step's number.
         lets: local names for numbers, in order; their values read constants and earlier lets.
         patterns: the dynamics it takes, one per right-hand side; the summands of an equation
             follow one another.
@@ -73,6 +75,16 @@ class Scheme:
     def decays(self) -> tuple[str, ...]:
         """The constants that are read off the equations: the decays of the `for` line."""
         return tuple(dict.fromkeys(p.decay for p in self.patterns if p.decay is not None))
+
+    @property
+    def counts(self) -> bool:
+        """Whether its numbers depend on that of the step, `n`."""
+        return COUNT in dict(self.constants)
+
+    @property
+    def implied(self) -> tuple[str, ...]:
+        """The constants that no file gives."""
+        return (*self.decays, COUNT) if self.counts else self.decays
 
     @property
     def equations(self) -> dict[str, tuple[Pattern, ...]]:

@@ -1,6 +1,5 @@
 """How many numbers a network holds, before anything is allocated."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -14,7 +13,7 @@ from odenet.model.typed.entry import (
     renewed,
     unit_channels,
 )
-from odenet.model.typed.program import Model
+from odenet.model.typed.program import Model, inside
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,16 @@ class NetworkSize:
 
 def network_size(model: Model) -> NetworkSize:
     """The size of the `net` of a model."""
-    layers = list(_inside(model.net))
+    layers = list(inside(model.net))
     weights = [_layer(model, layer) for layer in layers]
     values = [_numbers_in(layer.before) + _numbers_in(layer.after) for layer in layers]
     heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
     return NetworkSize(sum(weights), heaviest, max(values), widest)
+
+
+def layer_parameters(model: Model, layer: Layer) -> int:
+    """The learned numbers of a layer of the `net`, with those of the layers in it."""
+    return sum(_layer(model, one) for one in inside([layer]))
 
 
 def _numbers_in(shape: Shape) -> int:
@@ -86,6 +90,8 @@ def _layer(model: Model, layer: Layer) -> int:
     if layer.name == "residual":
         projected = layer.arguments["shortcut"] == "conv" and needs_shortcut(layer)
         return (before + 2) * after if projected else 0  # a kernel, and a batch norm
+    if layer.name not in LAYERS:
+        return 0  # keep and join
     return _numbers(LAYERS[layer.name].tensors(layer, before, after, axes))
 
 
@@ -99,18 +105,12 @@ def _unit(model: Model, layer: Layer, axes: int) -> int:
     for name, enters in maps_used(model) if entering else ():
         assert entering is not None
         own = entering[name].layers if enters else map(renewed, model.maps[name].layers)
-        for inside in own:
-            widths = (inside.before.channels, inside.after.channels)
+        for part in own:
+            widths = (part.before.channels, part.after.channels)
             before, after = (int(w.at(new if w.new else old)) for w in widths)
-            first += _numbers(LAYERS[inside.name].tensors(inside, before, after, axes))
+            first += _numbers(LAYERS[part.name].tensors(part, before, after, axes))
     shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
     return first + shortcut + flow_size(model, new * dynamics.parts, steps - 1, axes)
-
-
-def _inside(layers: Iterable[Layer]) -> Iterable[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _inside(layer.inner)
 
 
 def _numbers(tensors: Tensors) -> int:

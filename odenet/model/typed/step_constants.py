@@ -107,6 +107,15 @@ class Ramp(StepConstant):
         return (self.end,) * steps
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted(StepConstant):
+    """`n` in the lines of a scheme: the number of the step."""
+
+    def at(self, steps: int) -> tuple[Number, ...]:
+        """0, 1, 2 and so on."""
+        return tuple(map(Fraction, range(steps)))
+
+
 @dataclass(frozen=True)
 class AtStep:
     """The numbers of a scheme in some step.

@@ -122,3 +122,11 @@ def test_epochs_and_steps_from_outside_replace_each_other():
     assert (model_of(in_file, epochs=7).recipe.steps, model_of(in_file).recipe.steps) == (0, 500)
     assert model_of(TEXT, steps=500, epochs=7).recipe.steps == 0
     assert model_of(TEXT, epochs=7, steps=500).recipe.steps == 500
+
+
+def test_only_a_let_that_nothing_reads_is_asked_about():
+    """What layers, the recipe or another `let` read is used, as what formulas read is."""
+    lets = "let n = 2\nlet σ = relu\nlet a = 3\nlet b = a + 1\nlet idle = 5\nlet τ = tanh"
+    net = "net = input(1, 8, 8) -> conv(3, 4) -> τ -> flow(n)\ntrain {\n batch = b\n}"
+    text = one_state("σ(K Y)", f"param K : conv(3)\n{lets}", net)
+    assert [note.span.text for note in model_of(text).notes] == ["idle"]

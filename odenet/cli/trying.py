@@ -1,0 +1,58 @@
+"""What `odenet train` does other than train once: a dry run, seeds, a sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from odenet.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from odenet.compiler import Program
+    from odenet.training.records import Options
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep and not of a run."""
+    return (folder / "sweep.json").is_file()
+
+
+def try_out(program: "Program", options: "Options", console: "Console", unchecked: bool) -> None:
+    """Run a few batches and print what the whole training would take."""
+    from odenet.training.dry_run import dry_run
+
+    say(dry_run(program, options, console, unchecked))
+
+
+def begin_sweep(
+    spec: Path,
+    axes: str,
+    settings: dict[str, Any],
+    options: "Options",
+    out: str | None,
+    unchecked: bool,
+) -> Path:
+    """The folder of a new sweep."""
+    from odenet.training.sweeps import new_sweep, read_axes
+
+    folder = new_sweep(spec, read_axes(axes), settings, options, out, unchecked)
+    say(f"sweep {folder}")
+    return folder
+
+
+def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
+    """Train the points that are left, and print the table of all; the exit code if stopped."""
+    from odenet.training.stopping import Stopped
+    from odenet.training.sweep_figures import draw_sweep, show_sweep
+    from odenet.training.sweep_workers import train_sweep
+
+    try:
+        found = train_sweep(folder, console, at_once)
+    except Stopped as stopped:
+        say(f"stopped; go on with: odenet train --resume {folder}")
+        raise typer.Exit(128 + stopped.number) from None
+    show_sweep(found, console)
+    draw_sweep(found, folder / "sweep.png")
+    say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")

@@ -1,0 +1,43 @@
+"""A program as a notebook shows it: equations, scheme and verdict, with formulas in MathML."""
+
+from html import escape
+
+from odenet.analyse.claims import SIGNS, ClaimResult
+from odenet.analyse.facts import Facts
+from odenet.derive.describe import why_not_undone
+from odenet.emit import latex, notation
+from odenet.emit.mathml import mathml
+
+
+def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
+    """The fragment; it has no script, no style but its own margins, and loads nothing.
+
+    Raises:
+        MissingLibraries: latex2mathml is not installed.
+    """
+    model, derivation = facts.model, facts.derived
+    parts = [
+        f"<b>{escape(model.name)}</b>",
+        _line(model.description),
+        _formula(latex.equations(model)),
+    ]
+    if model.lets:
+        parts.append(_line(f"with {', '.join(notation.where(model))}"))
+    if derivation is not None:
+        parts.append(_line(f"Discretised by {notation.discretisation(model)}:"))
+        parts.append(_formula(latex.rule(model.scheme)))
+        why = why_not_undone(derivation)
+        parts.append(_line(f"Not reversible: {why}." if why else "Undone line by line:"))
+        parts += [] if why else [_formula(latex.inverse(derivation))]
+        parts += [_line(fact) for fact in derivation.summary() if not fact.startswith("Not rev")]
+    parts.append(_line(f"{facts.certificate.summary[0].upper()}{facts.certificate.summary[1:]}."))
+    parts += [_line(f"{SIGNS[claim.holds]} require {claim.name}") for claim in claims]
+    return f'<div class="odenet">{"".join(parts)}</div>'
+
+
+def _line(text: str) -> str:
+    return f"<div>{escape(text)}</div>" if text else ""
+
+
+def _formula(text: str) -> str:
+    return f'<div style="overflow-x:auto;margin:.5em 0">{mathml(text)}</div>'

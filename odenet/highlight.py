@@ -1,0 +1,50 @@
+"""A pygments lexer of the language, from its grammar and the tables of what has a name in it.
+
+Installed, pygments finds it as `ode`, in a fenced block of Markdown for example.
+"""
+
+import re
+from collections.abc import Iterator
+
+from pygments.lexer import RegexLexer, words
+from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
+
+from odenet.language.words import keywords, pattern
+from odenet.model.elaboration.library import library
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.claims import CLAIMS
+from odenet.model.tables.layers import LAYERS
+from odenet.model.tables.parameters import PARAMETERS
+from odenet.model.tables.structure import NAMES
+
+
+def builtins() -> frozenset[str]:
+    """Names that mean something without being declared: those of the tables and the schemes."""
+    tables = (ACTIVATIONS, LAYERS, PARAMETERS, CLAIMS, NAMES.forms)
+    return frozenset(name for table in tables for name in table) | frozenset(library())
+
+
+def _name(_lexer: RegexLexer, match: re.Match[str]) -> Iterator[tuple[int, object, str]]:
+    name = match.group()
+    yield match.start(), Name.Builtin if name in builtins() else Name, name
+
+
+class OdeLexer(RegexLexer):
+    """Specifications: keywords, names of the tables, numbers, texts, comments and signs."""
+
+    name = "odenet"
+    aliases = ("ode",)
+    filenames = ("*.ode",)
+    url = ""
+    tokens = {  # noqa: RUF012  # pygments' own way to say it
+        "root": [
+            (pattern("COMMENT"), Comment.Single),
+            (pattern("STRING"), String),
+            (words(keywords(), prefix=r"\b", suffix=r"\b"), Keyword),
+            (pattern("NAME"), _name),
+            (pattern("NUMBER"), Number),
+            (r"\s+", Whitespace),
+            (r"->|''?|ᵀ|\^|[-+−*·/=]", Operator),
+            (r"[()\[\]{},:]", Punctuation),
+        ]
+    }

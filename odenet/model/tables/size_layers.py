@@ -1,0 +1,107 @@
+"""The layers that change sizes: rows of `odenet.model.tables.layers`, which has all the others."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.argument_kinds import Parameter, Word
+from odenet.model.tables.arguments import COUNT
+from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
+
+# Torch's names, by the number of axes.
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
+
+
+def with_space(name: str, shape: Shape) -> None:
+    """Refuse a plain vector where a layer needs an image."""
+    if not shape.space:
+        raise LayerError(
+            f"{name} needs an image, but {shape} is a plain vector", "use dense for plain vectors"
+        )
+
+
+def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
+    def rule(arguments: Arguments, shape: Shape) -> Shape:
+        with_space(name, shape)
+        if min(shape.space) < arguments["s"]:
+            raise LayerError(f"{name}({arguments['s']}) leaves nothing of {shape}")
+        return replace(shape, space=tuple(n // arguments["s"] for n in shape.space))
+
+    return rule
+
+
+def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str]:
+    return lambda layer, _: f"nn.{torch_name}{len(layer.before.space)}d({layer.arguments['s']})"
+
+
+def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:
+    with_space("squeeze", shape)
+    side = arguments["s"]
+    if any(n % side for n in shape.space):
+        raise LayerError(f"squeeze({side}) does not divide {shape} into whole squares")
+    squares = tuple(n // side for n in shape.space)
+    return Shape(shape.channels * side ** len(shape.space), squares)
+
+
+def _upsample_shape(arguments: Arguments, shape: Shape) -> Shape:
+    with_space("upsample", shape)
+    mode, fits = arguments["mode"], _LINEAR[len(shape.space)]
+    if mode not in ("nearest", fits):
+        raise LayerError(
+            f"upsample has no mode {mode} on {shape}: its axes are {len(shape.space)}",
+            f"write `mode = {fits}`",
+        )
+    return replace(shape, space=tuple(n * arguments["s"] for n in shape.space))
+
+
+def _upsample_code(layer: Layer, width: Callable[[Width], str]) -> str:
+    mode = layer.arguments["mode"]
+    option = "" if mode == "nearest" else f', mode="{mode}"'
+    return f"nn.Upsample(scale_factor={layer.arguments['s']}{option})"
+
+
+SIZE_LAYERS = (
+    LayerKind(
+        "pool",
+        "average over squares of side s",
+        {"s": _SIZE},
+        _pool_code("AvgPool"),
+        _pool_shape("pool"),
+        in_map=False,
+    ),
+    LayerKind(
+        "maxpool",
+        "maximum over squares of side s",
+        {"s": _SIZE},
+        _pool_code("MaxPool"),
+        _pool_shape("maxpool"),
+        in_map=False,
+    ),
+    LayerKind(
+        "upsample",
+        "every point becomes a square of side s of equal points; with `mode = linear` on series, "
+        "`bilinear` on images, `trilinear` on volumes, of points between it and its neighbours",
+        {
+            "s": Parameter(COUNT, "is the side of the square that a point becomes"),
+            "mode": Parameter(
+                Word(("nearest", *_LINEAR.values())),
+                "says what the new points are taken from",
+                "nearest",
+                True,
+            ),
+        },
+        _upsample_code,
+        _upsample_shape,
+        in_map=False,
+    ),
+    LayerKind(
+        "squeeze",
+        "the points of each square of side s as channels of one point; nothing is lost",
+        {"s": _SIZE},
+        lambda layer, _: f"Squeeze({layer.arguments['s']})",
+        _squeeze_shape,
+        in_map=False,
+        invertible=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""A specification or a run as one page of HTML that needs nothing beside it."""

@@ -1,0 +1,215 @@
+"""What a page says of a run: what was done, how it went, and what the network says of samples."""
+
+import base64
+import io
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from odenet.diagnostics import SpecError
+from odenet.model.tables.losses import METRICS
+from odenet.report.figures import Figure, curves_figure
+from odenet.report.measured import SAMPLES, Measured, measured
+from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.records import Options, Record, RunFolder
+from odenet.training.results import Result
+from odenet.training.run import restore
+from odenet.training.task import Task
+
+MOST_CLASSES = 30  # of a confusion matrix
+SHOWN = 12  # samples
+MOST_PIXELS = 64  # of a sample's picture, in each direction
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of the test split.
+
+    Args:
+        picture: as a `data:` address.
+        truth: its class.
+        said: what the network takes it for, and how sure it is.
+        right: whether that is so.
+    """
+
+    picture: str
+    truth: str
+    said: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often which class was taken for which.
+
+    Args:
+        classes: their names.
+        counts: a row for each true class.
+        shares: of its row, for the shade.
+    """
+
+    classes: Sequence[str]
+    counts: Sequence[Sequence[int]]
+    shares: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """What a run adds to the page of its specification.
+
+    Args:
+        facts: rows of a table, name and value.
+        command: the line that trains it so.
+        curves: of its epochs; None before the first is over.
+        confusion: on the test split; None where the task has no classes of samples.
+        samples: some of that split.
+        missing: why the last two are not there; else empty.
+    """
+
+    facts: Sequence[tuple[str, str]]
+    command: str
+    curves: Figure | None
+    confusion: Confusion | None
+    samples: Sequence[Sample]
+    missing: str
+
+
+def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
+    """A run, and its network measured on its test samples.
+
+    Args:
+        run: the folder.
+        options: where the data lies; as the training if None.
+
+    Raises:
+        TrainingError: it is not the folder of a run, or a damaged one.
+    """
+    folder = RunFolder(run)
+    record, rows = folder.read_record(), folder.rows()
+    result = Result.read(folder.result) if folder.result.is_file() else None
+    watched = next((s for s in ("val", "test") if rows and f"{s}_loss" in rows[0]), "test")
+    part = RunPart(
+        facts=_facts(record, result, len(rows)),
+        command=command_of(record),
+        curves=curves_figure(rows, watched, result and result.best_epoch) if rows else None,
+        confusion=None,
+        samples=(),
+        missing="",
+    )
+    try:
+        task, data, _ = restore(run, options=options)
+    except (SpecError, OSError) as error:
+        said = error.diagnostics[0].message if isinstance(error, SpecError) else str(error)
+        return replace(
+            part, missing=f"Neither weights nor samples could be looked at: {said}."
+        ), Measured({}, "", said)
+    task.eval()
+    inputs = next(_batches(task, data, SAMPLES))[0]
+    found = measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
+    if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
+        return replace(
+            part, missing="The task has no one class for a sample, so there is no confusion matrix."
+        ), found
+    confusion, samples = _looked_at(task, data, record)
+    return replace(part, confusion=confusion, samples=samples), found
+
+
+def command_of(record: Record) -> str:
+    """The line that trains as a run was trained, from the folder of its specification."""
+    options, usual = record.options, Options()
+    if record.data_from_python:
+        return f"# its data came from a program: {record.data_from_python}"
+    words = ["odenet", "train", f"{record.name}.ode"]
+    for name, value in record.settings.items():
+        words += ["--set", f"{name}={value}"]
+    for name in ("data_root", "devices", "nodes", "strategy", "memory"):
+        value = getattr(options, name)
+        words += (
+            [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
+        )
+    words += [f"--{name}" for name in ("exact", "compile", "tensorboard") if getattr(options, name)]
+    words += ["--unchecked"] if record.verdicts.get("unchecked") else []
+    return shlex.join(words)
+
+
+def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str, str]]:
+    """What a table says of a run."""
+    rows = [("epochs", f"{epochs} done" + ("" if result else "; the run is not finished"))]
+    if result is not None:
+        name = result.chosen_by.words
+        rows.append((f"{name} ({result.watched} split)", f"{result.show(result.last)} at the end"))
+        rows.append(("best epoch", f"{result.best_epoch}, with {result.show(result.best)}"))
+        others = [
+            f"{METRICS[n].words} {METRICS[n].show(v)}"
+            for n, v in result.metrics.items()
+            if v is not None
+        ]
+        rows.append(
+            (
+                "test split",
+                ", ".join(
+                    [
+                        f"loss {result.test_loss:.4g}" if result.test_loss is not None else "",
+                        *others,
+                    ]
+                ).strip(", "),
+            )
+        )
+        rows.append(("parameters", f"{result.parameters:,}"))
+        rows.append(
+            ("training", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s")
+        )
+        if result.stability is not None:
+            rows.append(("stability", f"h·ω is at most {result.stability:.2f} of its limit"))
+    rows.append(("versions", ", ".join(f"{name} {v}" for name, v in record.versions.items())))
+    return rows
+
+
+def _batches(task: Task, data: Data, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    plan = BatchPlan(len(data.test), min(size, len(data.test)))
+    return iter(Batches(data.test, data.transforms, plan, task.device))
+
+
+def _looked_at(task: Task, data: Data, record: Record) -> tuple[Confusion | None, list[Sample]]:
+    """The confusion matrix of the test split, and some samples of it: mistakes and others."""
+    count = len(record.classes)
+    table = torch.zeros(count * count, dtype=torch.int64)
+    right: list[tuple[Tensor, int, int, float]] = []
+    wrong: list[tuple[Tensor, int, int, float]] = []
+    for inputs, labels in _batches(task, data, 256):
+        with torch.no_grad():
+            found = task.objective.prediction(task.objective.answer(task.network, inputs))
+        sure, best = found.max(1)
+        table += torch.bincount(labels * count + best, minlength=count * count)
+        for kept, chosen in ((right, best == labels), (wrong, best != labels)):
+            for i in chosen.nonzero().flatten()[: SHOWN - len(kept)].tolist():
+                kept.append((inputs[i], int(labels[i]), int(best[i]), float(sure[i])))
+    counts = table.view(count, count)
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    confusion = Confusion(record.classes, counts.tolist(), shares.tolist())
+    half = max(SHOWN // 2, SHOWN - len(wrong))
+    shown = [*right[:half], *wrong[: SHOWN - len(right[:half])]]
+    pictures = [_picture(data, kept[0]) for kept in shown]
+    samples = [
+        Sample(picture, record.classes[truth], f"{record.classes[best]} {sure:.0%}", truth == best)
+        for picture, (_, truth, best, sure) in zip(pictures, shown, strict=True)
+        if picture
+    ]
+    return (confusion if count <= MOST_CLASSES else None), samples
+
+
+def _picture(data: Data, values: Tensor) -> str:
+    """A sample as a PNG within the page; empty where it is no picture."""
+    if values.dim() != 3 or len(values) not in (1, 3):
+        return ""
+    pixels = data.transforms.undone(values[None])[0].cpu()
+    image = Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
+    image.thumbnail((MOST_PIXELS, MOST_PIXELS))
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,96 @@
+"""The steps' slices of stacked parameters, as leaves of their own.
+
+A stacked parameter holds the values of all steps, and its gradient is whole only when the first
+step has been undone. An optimizer that acts on each step's values as soon as their gradient is
+complete is given slices instead.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odenet.runtime.knots import Knotted
+
+
+class Slices:
+    """Slices by the parameters that they are of, whose memory they share.
+
+    Args:
+        stacks: the parameters to take apart, ``(steps or knots, …)``.
+    """
+
+    def __init__(self, stacks: list[nn.Parameter]):
+        self._of: dict[int, tuple[nn.Parameter, list[Tensor]]] = {}
+        for stack in stacks:
+            # Each counts its own changes, so that others stay valid when one is changed in place.
+            parts = [stack.data[place] for place in range(len(stack))]
+            self._of[id(stack)] = stack, [p.requires_grad_(stack.requires_grad) for p in parts]
+
+    def of(self, stack: Any) -> list[Tensor] | None:
+        """The slices of a parameter; None if it is not taken apart.
+
+        Raises:
+            RuntimeError: if the parameter has other memory than it had, or a hook on its gradient.
+        """
+        if id(stack) not in self._of:
+            return None
+        stack, parts = self._of[id(stack)]
+        if stack.untyped_storage()._cdata != parts[0].untyped_storage()._cdata:
+            raise RuntimeError(
+                f"a stacked parameter of shape {tuple(stack.shape)} was moved or converted after "
+                "its optimizer was put into the backward pass: move the network first"
+            )
+        if stack._backward_hooks:
+            raise RuntimeError(
+                f"a hook on the gradient of a stacked parameter of shape {tuple(stack.shape)} is "
+                "not called where an optimizer acts on each step's values in the backward pass: "
+                "put it on the slices, which are in the optimizer's param_groups"
+            )
+        if parts[0].requires_grad != stack.requires_grad:  # frozen since, or no longer
+            for part in parts:
+                part.requires_grad_(stack.requires_grad)
+        return parts
+
+
+class _Knots:
+    """`Knotted` over slices: ``[step]`` is a step's value."""
+
+    def __init__(self, knotted: Knotted, knots: list[Tensor]):
+        self._knotted = knotted
+        self._knots = knots
+
+    def __len__(self) -> int:
+        return len(self._knotted)
+
+    def __getitem__(self, step: int) -> Tensor:
+        return self._knotted.at(step).of(self._knots)
+
+
+def taken_apart(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
+    """What to read in place of a flow's attributes, for gradients to arrive at slices."""
+    found: dict[str, Any] = {}
+    for name, parameter in flow._parameters.items():
+        if parts := slices.of(parameter):
+            found[name] = parts
+    for name, module in flow._modules.items():
+        if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
+            found[name] = _Knots(module, parts)
+    return found
+
+
+def put_together(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
+    """The same for what reads a stack as a whole: made of the slices."""
+    found: dict[str, Any] = {}
+    for name, parameter in flow._parameters.items():
+        if parts := slices.of(parameter):
+            found[name] = torch.stack(parts)
+    for name, module in flow._modules.items():
+        if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
+            twin = found[name] = copy.copy(module)
+            twin.__dict__ |= {"_parameters": {}, "knots": torch.stack(parts)}
+    return found

@@ -1,0 +1,148 @@
+"""Where the output goes: a terminal, a dumb one, a pipe; input from a pipe; help; completion."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from odenet.cli import app, output
+
+from .test_compiling import BAD, SPECS, odenet  # noqa: F401, a fixture
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def terminal(monkeypatch, **environment):
+    """What is printed from here on goes to a terminal of 80 columns."""
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    monkeypatch.setattr(sys, "stderr", stream)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", **environment}.items():
+        monkeypatch.setenv(name, value)
+    return stream
+
+
+SAID = (
+    "error: `K` is " + "very " * 20 + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
+)
+
+
+def test_a_terminal_has_colours_and_whole_words(monkeypatch):
+    stream = terminal(monkeypatch)
+    output.say(SAID, err=True)
+    shown = stream.getvalue()
+    assert "\x1b[1;31merror\x1b[0m: `K`" in shown and "\x1b[36m  = help\x1b[0m: leave" in shown
+    assert [line.split()[-1] for line in shown.splitlines()[:2]] == ["very", "wrong"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_who_wants_no_colours_gets_none(monkeypatch, name, value):
+    stream = terminal(monkeypatch, **{name: value})
+    output.say(SAID)
+    assert "\x1b" not in stream.getvalue() and "error: `K`" in stream.getvalue()
+
+
+def test_what_programs_read_has_no_colours(monkeypatch):
+    stream = terminal(monkeypatch)
+    output.write("warning: {}")
+    assert stream.getvalue() == "warning: {}\n"
+
+
+def test_a_pipe_has_lines_as_they_are(capsys):
+    output.say(SAID)
+    assert capsys.readouterr().out == SAID + "\n"
+
+
+def test_a_dash_reads_the_standard_input(odenet, monkeypatch, tmp_path):  # noqa: F811
+    text = (SPECS / "digits.ode").read_text(encoding="utf-8")
+    for arguments in (["compile", "-"], ["compile", "-", "-o", "net.py"], ["check", "-"]):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        code, out, _ = odenet(*arguments)
+        assert code == 0 and "imaginary (proved)" in out
+    assert "class StdinFlow(Flow):" in (tmp_path / "net.py").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"net.py", "net.certificate.json"}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(BAD))
+    code, _, err = odenet("compile", "-")
+    assert code == 1 and "<stdin>:2:6" in err
+
+
+def test_every_help_is_whole_at_80_columns(odenet, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = odenet("--help")
+    listed = " ".join(out.split())
+    assert code == 0
+    for command in app.registered_commands:
+        first = " ".join(command.callback.__doc__.split("\n\n")[0].split())
+        assert f"{command.name} {first}" in listed
+        _, shown, _ = odenet(command.name, "--help")
+        assert "…" not in shown and max(map(len, shown.splitlines())) <= 80
+
+
+def test_shells_complete_commands_and_options():
+    script = "import sys; sys.argv = ['odenet']; from odenet.cli import main; main()"
+    asked = {"_ODENET_COMPLETE": "complete_bash", "COMP_WORDS": "odenet train --dry"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **asked, "COMP_CWORD": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["--dry-run"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["lr=0.5"], "sgd(lr = 0.5, momentum = 0.9"),
+        (
+            ["optimizer.nesterov=yes", "momentum=0.5"],
+            "momentum = 0.5, decay = 0.0002, nesterov = yes",
+        ),
+        (["optimizer=adam(1e-3)", "lr=2"], "adam(lr = 2, decay = 0"),
+        (["schedule.warmup=3"], "cosine(to = 0.001, warmup = 3"),
+    ],
+)
+def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, words):  # noqa: F811
+    given = [part for setting in settings for part in ("--set", setting)]
+    code, out, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", *given)
+    assert code == 0 and words in out, err
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimizer.foo=3", "argument `foo` of sgd is unknown"),
+        ("batch.x=1", "`batch` has no arguments"),
+        ("foo.x=1", "the recipe has no key `foo`"),
+        ("lr=-1", "lr in sgd is the learning rate: above 0"),
+        ("lrr=1", "did you mean `lr`?"),
+    ],
+)
+def test_a_part_that_is_none_is_refused_by_name(odenet, setting, words):  # noqa: F811
+    code, _, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", "--set", setting)
+    assert code == 1 and words in err
+
+
+ASIDE = """state Y
+param K : conv(3)
+let a = 2
+let n = 3
+Y' = -K^T relu(K Y)
+discretise rk4(h = 0.1)
+net = input(1, 8, 8) -> conv(4, 8) -> flow(n) -> mean -> dense(10)
+"""
+
+
+def test_what_nothing_uses_is_said_and_not_to_be_set(odenet, tmp_path):  # noqa: F811
+    (tmp_path / "aside.ode").write_text(ASIDE)
+    code, _, err = odenet("compile", "aside.ode")
+    assert code == 0 and "nothing uses `a`" in err and "`n`" not in err
+    assert "a kernel of 4 has no middle" in err and "take an odd one, 3 or 5" in err
+    code, _, err = odenet("compile", "aside.ode", "--set", "a=3", "--emit", "json")
+    assert code == 1 and "nothing uses `a`, so setting it changes nothing" in err

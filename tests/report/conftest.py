@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+import odenet
+from odenet.report.measured import measured_new
+from odenet.report.page import as_html, page_of
+
+SPEC = """
+"A small network with everything that a page shows."
+state Y, Z
+param K1, K2 : conv(3)
+param b1, b2 : bias
+let σ = tanh
+Y' = K1^T σ(K1 Z + b1)
+Z' = -K2^T σ(K2 Y + b2)
+discretise verlet(h = 1/8)
+require reversible
+require imaginary
+net = input(1, 8, 8) -> conv(3, 4) -> flow(3) -> mean -> dense(10)
+train {
+    data      = digits
+    batch     = 16
+    epochs    = 2
+    fraction  = 0.1
+    optimizer = sgd(lr = 0.05)
+}
+"""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def program():
+    return odenet.loads(SPEC, name="small.ode")
+
+
+@pytest.fixture(scope="session")
+def page(program):
+    return page_of(program, measured_new(program))
+
+
+@pytest.fixture(scope="session")
+def html(page):
+    return as_html(page)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A short run of the network."""
+    from rich.console import Console
+
+    folder = tmp_path_factory.mktemp("runs")
+    spec = folder / "small.ode"
+    spec.write_text(SPEC)
+    odenet.train(spec, out=str(folder / "small-1"), console=Console(quiet=True))
+    return folder / "small-1"

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from pygments.token import Error, Keyword, Name
+
+from odenet.highlight import OdeLexer, builtins
+from odenet.language.lexer import grammar_text
+from odenet.language.words import keywords
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_keywords_are_the_words_of_the_grammar():
+    assert {"state", "param", "discretise", "scheme", "shared", "exact"} <= set(keywords())
+    assert all(f'"{word}"' in grammar_text() for word in keywords())
+
+
+def test_every_specification_is_coloured_whole():
+    for spec in (ROOT / "specs").glob("*.ode"):
+        text = spec.read_text()
+        found = list(OdeLexer(stripnl=False, ensurenl=False).get_tokens(text))
+        assert "".join(piece for _, piece in found) == text
+        assert not [piece for kind, piece in found if kind is Error], spec.name
+
+
+def test_names_of_the_tables_are_told_from_the_authors():
+    found = dict(map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n")))
+    assert found["param"] is Keyword and found["mine"] is Name
+    assert found["conv"] is found["tanh"] is Name.Builtin
+    assert {"verlet", "relu", "flow", "reversible"} <= builtins()

@@ -1,0 +1,68 @@
+import inspect
+
+import pytest
+
+import odenet
+from odenet.training.results import Result
+
+from .pages import check
+
+
+def test_a_program_is_a_fragment_with_formulas(program):
+    html = program._repr_html_()
+    check(html)
+    assert html.count("<math") == 3 and "Spectrum imaginary (proved)." in html
+    assert "✓ require reversible" in html
+
+
+def test_without_the_library_a_notebook_gets_latex(program, monkeypatch):
+    monkeypatch.setattr("odenet.compiler.find_spec", lambda _: None)
+    assert program._repr_html_() is None
+    assert r"\dot{Y} &= K_{1}^{\top}" in program._repr_latex_()
+
+
+def test_records_print_as_a_line_what_they_are(program):
+    steps = "Y' = K1ᵀ σ(K1 Z + b1), Z' = -K2ᵀ σ(K2 Y + b2); verlet, h = 0.125"
+    assert repr(program) == f"<program small: {steps}>"
+    assert repr(program.certificate) == "<certificate: spectrum imaginary (proved)>"
+    words = "Reversible; order 1; volume preserving."
+    assert repr(program.derivation) == f"<derivation of verlet: {words}>"
+    assert repr(program.derivation.stability).startswith("<stability of verlet: stable for hω < 2")
+    assert repr(program.claims[0]).startswith("<claim reversible: proved: ")
+    assert repr(program.model) == "<model small: Y, Z>"
+
+
+def test_what_a_run_gives_prints_as_what_it_is(run):
+    result = Result.read(run / "result.json")
+    assert repr(result).startswith(f"<result of {run}: test accuracy ")
+    assert str(result).startswith("test accuracy") and "parameters" in str(result)
+    trained = odenet.load_run(run)
+    assert repr(trained) == f"<run {run}: takes (1, 8, 8), gives 10 classes>"
+    said = trained.predict(trained.model._preprocess.mean.new_zeros(22, 1, 8, 8).byte())
+    assert repr(said) == "<predictions of 22 samples by cross_entropy>"
+    assert str(said).splitlines()[-1] == "and 2 more" and len(str(said).splitlines()) == 21
+
+
+def test_help_shows_the_parameters(program):
+    names = ["self", "channels", "steps", "h", "T", "space", "constants"]
+    assert list(inspect.signature(odenet.Program.flow).parameters) == names
+    assert program.flow(4, 2, h=0.5).h == 0.5
+    assert "v0" in inspect.signature(odenet.convert).parameters
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_and_shows_the_program(tmp_path, monkeypatch):
+    client = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    from .conftest import SPEC
+
+    (tmp_path / "small.ode").write_text(SPEC)
+    cells = ['import odenet\nodenet.load("small.ode")', 'odenet.load("small.ode").certificate']
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    client.NotebookClient(notebook, timeout=300, kernel_name="python3",
+                          resources={"metadata": {"path": tmp_path}}).execute()  # fmt: skip
+    program, certificate = (cell.outputs[-1]["data"] for cell in notebook.cells)
+    assert "<math" in program["text/html"] and program["text/plain"].startswith("<program small")
+    assert "operatorname{spec} J" in certificate["text/latex"]
+    assert all(out.output_type != "error" for cell in notebook.cells for out in cell.outputs)

@@ -1,0 +1,132 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import odenet
+from odenet.report.formulas import verdict
+from odenet.report.measured import measured_new, stability_of_weights
+from odenet.report.page import as_html, page_of
+
+from .pages import check
+
+ROOT = Path(__file__).parents[2]
+KINDS = ["dissipative", "lista", "neural_ode", "transformer", "moons_density"]
+
+
+def text_of(html):
+    return re.sub(r"<[^>]+>", " ", html)
+
+
+def test_a_page_is_whole_and_needs_nothing(html):
+    check(html)
+    assert "<script" not in html
+
+
+def test_a_page_says_what_the_compiler_says(html, program):
+    said = text_of(html)
+    for line in (*program.certificate.conditions, *(c.reason for c in program.claims)):
+        assert line in said
+    assert "Spectrum imaginary (proved)." in said
+    assert html.count("<math") == 8  # equations, start, step, inverse, proof, M and C, E, dE/dt
+    assert "conv(3, 4)" in said and "held, reversible" in said
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_specification_has_a_page(name):
+    page = page_of(odenet.load(ROOT / "specs" / f"{name}.ode"))
+    check(as_html(page))
+
+
+def test_a_file_without_steps_has_a_page():
+    program = odenet.loads("state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n", name="flow.ode")
+    html = as_html(page_of(program))
+    check(html)
+    assert "no `discretise` line" in html and "real and at most 0" in html
+
+
+def test_what_a_file_says_is_text_and_not_html():
+    spec = '"<script>alert(1)</script> & more"\nstate Y\nparam K : dense\nY\' = tanh(K Y)\n'
+    html = as_html(page_of(odenet.loads(spec, name="<b>.ode")))
+    check(html)
+    assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
+
+
+def test_the_same_specification_gives_the_same_page(program, html):
+    assert as_html(page_of(program, measured_new(program))) == html
+
+
+def test_measuring_leaves_the_random_numbers_alone(program):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    measured_new(program)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch):
+    drawn = {}
+
+    def keep(tested, points, whose):
+        drawn.update(points)
+
+    monkeypatch.setattr("odenet.report.measured.stability_figure", keep)
+    stability_of_weights(program, measured_new(program))
+    torch.manual_seed(0)
+    network = program.network().eval()
+    u = network[0](torch.randn(8, 1, 8, 8))[:1]
+    flow = network[1]
+    (y, z), expected = u.double().split(2, 1), []
+    K1, K2 = flow.K1.double(), flow.K2.double()
+    for step in (0, 1, 2):
+
+        def rates(flat, step=step):
+            y, z = flat.view(2, 1, 2, 8, 8)
+            inner = torch.nn.functional.conv2d, torch.nn.functional.conv_transpose2d
+            forward, back = inner
+            first = back(torch.tanh(forward(z, K1[step], padding=1)), K1[step], padding=1)
+            second = back(torch.tanh(forward(y, K2[step], padding=1)), K2[step], padding=1)
+            return torch.cat([first.flatten(), -second.flatten()])
+
+        flat = torch.cat([y.flatten(), z.flatten()])
+        if step != 1:
+            jacobian = torch.autograd.functional.jacobian(rates, flat)
+            expected.append(np.linalg.eigvals(jacobian.numpy()) / 8)
+        y, z = flat.view(2, 1, 2, 8, 8)
+        y = y + rates(flat)[:128].view_as(y) / 8
+        z = z + rates(torch.cat([y.flatten(), z.flatten()]))[128:].view_as(z) / 8
+    expected = np.sort(np.abs(np.concatenate(expected)))
+    found = np.sort(np.abs(drawn["the flow"]))
+    assert len(found) == len(expected) == 512
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_refuted_verdict_shows_its_counterexample():
+    spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise euler(h = 0.1)\n"
+    found = verdict(odenet.loads(spec))
+    assert (found.word, found.steps) == ("refuted", [])
+    assert any("search_witness" in reason for reason in found.reasons)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+def test_a_browser_shows_it_at_400_pixels_without_scrolling_or_complaining(html, tmp_path):
+    say = (
+        "addEventListener('load', () => console.log('WIDTH', document.documentElement.scrollWidth))"
+    )
+    (tmp_path / "inner.html").write_text(html.replace("</body>", f"<script>{say}</script></body>"))
+    frame = '<iframe src="inner.html" style="width:400px;height:6000px;border:0"></iframe>'
+    outer = tmp_path / "outer.html"
+    outer.write_text(f"<!doctype html><body>{frame}")
+    shown = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+         f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
+         "--window-size=600,6000", outer.as_uri()],
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    said = re.findall(r'CONSOLE:\d+\] "(.*?)", source', shown.stderr)
+    assert said == ["WIDTH 400"]
+    assert (tmp_path / "page.png").stat().st_size > 20_000

@@ -1,0 +1,66 @@
+import re
+
+import pytest
+import torch
+
+import odenet
+from odenet.report.page import run_report
+from odenet.report.runs import command_of, run_part
+from odenet.training.errors import TrainingError
+from odenet.training.records import RunFolder
+
+from .pages import check
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return run_part(run, None)
+
+
+def test_the_page_of_a_run_is_whole(run, found, monkeypatch):
+    monkeypatch.setattr("odenet.report.page.run_part", lambda *_: found)
+    html = run_report(run, None, lambda _: None)
+    page = check(html)
+    assert "<h1>small-1</h1>" in html and "Run of small" in html
+    assert sum(tag == "img" for tag, _ in page.seen) == len(found[0].samples) == 12
+    assert sum(tag == "svg" for tag, _ in page.seen) >= 7
+
+
+def test_the_confusion_matrix_counts_every_test_sample(run, found):
+    matrix = torch.tensor(found[0].confusion.counts)
+    scores = odenet.evaluate(run)
+    assert matrix.diagonal().sum() / matrix.sum() == pytest.approx(scores["accuracy"])
+    assert matrix.sum(1).min() > 10  # 360 test samples of ten classes
+
+
+def test_the_samples_say_what_the_network_says(run, found):
+    for one in found[0].samples:
+        assert one.right == one.said.startswith(f"{one.truth} ")
+    rights = [one.right for one in found[0].samples]
+    assert rights == sorted(rights, reverse=True)
+
+
+def test_the_command_is_the_one_that_trains_it(run):
+    record = RunFolder(run).read_record()
+    assert command_of(record) == "odenet train small.ode"
+
+
+def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypatch):
+    def gone(*_, **__):
+        raise TrainingError("there are no samples")
+
+    monkeypatch.setattr("odenet.report.runs.restore", gone)
+    html = run_report(run, None, lambda _: None)
+    check(html)
+    assert "could be looked at: there are no samples." in html
+    assert "<img" not in html and "best epoch" in html
+
+
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="is not the folder of a run"):
+        run_report(tmp_path, None, lambda _: None)
+
+
+def test_curves_mark_the_best_epoch(run, found):
+    best = re.search(r"best epoch, (\d)", found[0].curves.caption).group(1)
+    assert best in "12" and len(found[0].curves.panels) == 4

@@ -1,0 +1,90 @@
+import json
+import os
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+
+from odenet.diagnostics import SpecError
+from odenet.report.watch import HOST, Watch, serving
+
+SPEC = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "small.ode"
+    path.write_text(SPEC)
+    return path
+
+
+def save(path, text):
+    path.write_text(text)
+    os.utime(path, ns=(1, hash(text) % 10**15))
+
+
+def ask(address, host=None):
+    request = urllib.request.Request(address, headers={"Host": host} if host else {})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def test_a_save_makes_another_page_and_an_error_is_shown_with_its_frame(spec):
+    watch = Watch(spec, {})
+    assert watch.refresh() and not watch.refresh()
+    first = watch.built
+    assert "<math" in first.html and first.outcome == "spectrum imaginary (proved)"
+    save(spec, SPEC.replace("midpoint", "midpiont"))
+    assert watch.refresh()
+    assert "unknown scheme `midpiont`" in watch.built.html and "^^^^^^^^" in watch.built.html
+    assert watch.built.outcome == "1 error" and watch.built.version != first.version
+    save(spec, SPEC)
+    assert watch.refresh() and "<math" in watch.built.html
+
+
+def test_a_file_that_vanishes_for_a_moment_is_not_mentioned(spec):
+    watch = Watch(spec, {})
+    watch.refresh()
+    spec.unlink()
+    assert not watch.refresh()
+    save(spec, SPEC + "# saved by renaming\n")
+    assert watch.refresh() and "<math" in watch.built.html
+    spec.unlink()
+    assert not watch.refresh() and watch.refresh()
+    assert "there is no such file" in watch.built.html
+    assert not watch.refresh()
+    save(spec, "")
+    assert watch.refresh() and "this file is empty" in watch.built.html
+
+
+def test_a_file_that_is_used_is_followed_too(tmp_path):
+    (tmp_path / "part.ode").write_text("let γ = 0.5\n")
+    spec = tmp_path / "whole.ode"
+    spec.write_text('use "part.ode"\n' + SPEC.replace("Y'", "Y'").replace(") Y)", ") Y) - γ Y"))
+    watch = Watch(spec, {})
+    watch.refresh()
+    assert [path.name for path in watch.built.files] == ["whole.ode", "part.ode"]
+    save(tmp_path / "part.ode", "let γ = 0.25\n")
+    assert watch.refresh()
+    assert "γ = 0.25" in watch.built.html
+
+
+def test_the_server_gives_the_page_to_this_machine_alone(spec):
+    watch = Watch(spec, {})
+    watch.refresh()
+    with serving(watch, 0) as address:
+        assert address.startswith(f"http://{HOST}:")
+        assert ask(address) == watch.built.html
+        assert json.loads(ask(f"{address}version")) == watch.built.version
+        for path, host in (("", "evil.example"), ("../etc/passwd", None)):
+            with pytest.raises(urllib.error.HTTPError):
+                ask(address + path, host)
+
+
+def test_a_port_that_is_taken_is_named(spec):
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SpecError, match=f"port {port}: address already in use"):
+            with serving(Watch(spec, {}), port):
+                pass

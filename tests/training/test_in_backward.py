@@ -1,0 +1,117 @@
+"""`--update-in-backward`: the same runs, with gradients that live one step at a time."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from odenet.training import run
+from odenet.training.checkpoints import read_checkpoint
+from odenet.training.errors import TrainingError
+from odenet.training.records import Options, RunFolder
+from odenet.training.stopping import Stopped
+from odenet.training.task import Task
+
+from .runs import assert_same_run, train, weights
+from .test_commands import odenet
+from .test_finite import nan_gradient, poison
+
+QUIET = Console(quiet=True)
+EARLY = Options(update_in_backward=True)
+SETTINGS = {"epochs": 2, "ema": 0.9, "smooth": 1e-3, "optimizer": "adamw(1e-2, decay = 0.1)"}
+
+
+def early(spec, out="early", options=EARLY, **settings):
+    return run.train(spec, settings, options, out, QUIET)
+
+
+def states(out):
+    (found,) = read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["optimizer_states"]
+    return found
+
+
+def test_a_run_is_the_ordinary_one_bit_for_bit_with_its_checkpoint(stub_spec):
+    train(stub_spec, "ordinary", **SETTINGS)
+    early(stub_spec, **SETTINGS)
+    assert_same_run("early", "ordinary")
+    ours, theirs = states("early"), states("ordinary")
+    assert ours["param_groups"] == theirs["param_groups"]
+    for place, entry in theirs["state"].items():
+        assert all(torch.equal(value, ours["state"][place][k]) for k, value in entry.items())
+
+
+def test_it_resumes_bit_for_bit_also_in_the_other_way(stub_spec, monkeypatch):
+    train(stub_spec, "whole", **SETTINGS)
+    taken = Task.training_step
+
+    def training_step(task, batch, index):
+        if task.global_step == 6:  # in the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return taken(task, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "training_step", training_step)
+        for out in ("early", "changed"):
+            with pytest.raises(Stopped):
+                early(stub_spec, out, **SETTINGS)
+    assert RunFolder(Path("early")).read_record().options.update_in_backward
+    run.resume("early", console=QUIET)
+    run.resume("changed", options=Options(), console=QUIET)
+    assert_same_run("early", "whole")
+    assert_same_run("changed", "whole")
+
+
+def test_exact_clipping_is_the_trainers_to_rounding(stub_spec):
+    settings = {"epochs": 1, "clip": 0.1, "precision": "float64", "optimizer": "sgd(0.1)"}
+    train(stub_spec, "ordinary", **settings)
+    early(stub_spec, **settings)
+    early(stub_spec, "last", Options(update_in_backward=True, clip_by="last"), **settings)
+    ours, theirs, last = weights("early"), weights("ordinary"), weights("last")
+    for name, value in theirs.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-12)
+    name = "network.head.weight"
+    assert (last[name] - theirs[name]).norm() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"accumulate": 2}, "this `accumulate`: gradients of all weights wait"),
+        ({"precision": "fp16"}, "this `precision`"),
+        ({"levels": "[1]"}, "this `levels`"),
+        ({"on_nan": "skip"}, "this `on_nan`: weights have moved"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You passed")
+def test_what_needs_all_gradients_is_refused_by_name(stub_spec, settings, said):
+    with pytest.raises(TrainingError, match=said) as caught:
+        early(stub_spec, **settings)
+    assert next(iter(settings)) in caught.value.help
+    assert not Path("early").exists()
+
+
+def test_several_devices_are_refused(stub_spec):
+    with pytest.raises(TrainingError, match="is for one device"):
+        early(stub_spec, options=Options(update_in_backward=True, devices=2, strategy="ddp"))
+
+
+def test_numbers_that_go_wrong_are_seen_in_the_weights(stub_spec, monkeypatch):
+    early(stub_spec, "good", epochs=1, schedule="constant")
+    poison(monkeypatch, "training_step", nan_gradient, lambda call: call == 8)
+    with pytest.raises(TrainingError, match="weights after the step are not finite in epoch 2"):
+        early(stub_spec, epochs=2, schedule="constant")
+    kept, good = weights("early"), weights("good")
+    assert all(torch.equal(kept[name], good[name]) for name in good)
+    early(stub_spec, "back", epochs=2, schedule="constant", on_nan="rollback")
+
+
+def test_the_command_has_it(stub_spec):
+    odenet("train", stub_spec, "--epochs", 1, "--update-in-backward", "--clip-by", "last",
+           "--set", "clip=1", "--out", "run")  # fmt: skip
+    options = RunFolder(Path("run")).read_record().options
+    assert (options.update_in_backward, options.clip_by) == (True, "last")
+    assert "exact or last" in odenet("train", stub_spec, "--clip-by", "never", code=2)

@@ -1,0 +1,136 @@
+"""A grid of settings, each point a run."""
+
+import csv
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from odenet.training import sweep_workers, sweeps
+from odenet.training.errors import TrainingError
+from odenet.training.records import RunFolder
+from odenet.training.task import Task
+
+from .runs import assert_same_run
+from .test_commands import odenet as command
+
+GRID = "batch=32,64 lr=1e-3,1e-2"
+TWO = "lr=1e-3,1e-2"
+SHORT = ["--epochs", 1, "--fraction", 0.1, "--out", "sw"]
+
+
+@pytest.mark.parametrize(
+    ("text", "axes"),
+    [
+        ("h=0.05,0.1  lr=1e-3", {"h": ["0.05", "0.1"], "lr": ["1e-3"]}),
+        (
+            "optimizer=sgd(0.1, momentum = 0),adamw",
+            {"optimizer": ["sgd(0.1, momentum = 0)", "adamw"]},
+        ),
+        ("levels=[1, 2],[]", {"levels": ["[1, 2]", "[]"]}),
+        ("h=1,1,2", {"h": ["1", "2"]}),
+        ('data=folder("a b"),digits', {"data": ['folder("a b")', "digits"]}),
+    ],
+)
+def test_a_grid_is_names_with_values(text, axes):
+    assert sweeps.read_axes(text) == axes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h", "h=", "=1", "h=1 h=2", "h = 1", "n=" + ",".join(map(str, range(2000)))]
+)
+def test_what_is_no_grid_is_refused_by_name(text):
+    with pytest.raises(TrainingError, match="--sweep"):
+        sweeps.read_axes(text)
+
+
+def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
+    output = command("train", stub_spec, "--sweep", GRID, *SHORT)
+    points = [line for line in output.splitlines() if line.startswith("point ")]
+    assert points[1] == "point 2 of 4: batch = 32, lr = 1e-2" and len(points) == 4
+    assert re.search(r"^ +32 +1e-2 +\d+\.\d\d% +\d+\.\d\d% +1 +\d+\.\d", output, re.MULTILINE)
+    rows = list(csv.DictReader(Path("sw/results.csv").read_text().splitlines()))
+    assert [row["lr"] for row in rows] == ["1e-3", "1e-2"] * 2
+    assert [row["outcome"] for row in json.loads(Path("sw/results.json").read_text())] == [
+        "finished"
+    ] * 4
+    for row in rows:
+        run = RunFolder(Path("sw") / row["run"])
+        settings = run.read_record().settings
+        assert (settings["batch"], settings["lr"]) == (row["batch"], row["lr"])
+        assert float(row["last"]) == run.rows()[-1]["test_accuracy"]
+    assert Path("sw/sweep.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sweep_goes_on_where_it_was_stopped_and_does_nothing_twice(stub_spec, monkeypatch):
+    command("train", stub_spec, "--sweep", TWO, *SHORT[:-1], "whole")
+    taken, steps = Task.training_step, []
+
+    def training_step(task, batch, index):
+        steps.append(index)
+        if len(steps) == 3:  # in the second point
+            os.kill(os.getpid(), signal.SIGTERM)
+        return taken(task, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "training_step", training_step)
+        output = command("train", stub_spec, "--sweep", TWO, *SHORT, code=128 + signal.SIGTERM)
+    assert output.endswith("stopped; go on with: odenet train --resume sw\n")
+    before = len(steps)
+    output = command("train", "--resume", "sw")
+    assert "point 1 of 2" not in output and "point 2 of 2" in output
+    for whole in sorted(Path("whole").glob("[12]-*")):
+        assert_same_run(Path("sw") / whole.name, whole)
+    monkeypatch.setattr(sweeps, "train", None)
+    assert "point" not in command("train", "--resume", "sw") and before == 3
+
+
+def test_a_point_that_diverges_does_not_end_the_sweep(stub_spec):
+    output = command("train", stub_spec, "--sweep", "lr=1e30,1e-3", *SHORT)
+    assert re.search(r"1e30 +diverged", output) and re.search(r"1e-3 +\d+\.\d\d%", output)
+    assert "point" not in command("train", "--resume", "sw")
+
+
+def test_a_grid_with_a_point_that_cannot_be_compiled_begins_nothing(stub_spec):
+    with pytest.raises(Exception, match="lr in adamw is the learning rate: above 0"):
+        command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT)
+    with pytest.raises(TrainingError, match="lr is swept, and set too"):
+        command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT)
+    assert not Path("sw").exists()
+
+
+def test_another_spec_or_grid_is_not_gone_on_with(stub_spec):
+    command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT)
+    with pytest.raises(TrainingError, match="holds another sweep"):
+        command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT)
+    stub_spec.write_text(stub_spec.read_text().replace("0.5", "0.25"))
+    with pytest.raises(TrainingError, match="was changed since the sweep began"):
+        command("train", "--resume", "sw")
+
+
+def test_several_points_at_a_time_have_a_device_each(stub_spec, monkeypatch):
+    started = []
+
+    class Process:
+        returncode = 0
+
+        def poll(self):
+            return 0
+
+    def start(folder, number, device, log):
+        started.append((number, device))
+        return Process()
+
+    monkeypatch.setattr(sweep_workers, "_start", start)
+    monkeypatch.setattr(sweep_workers.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    monkeypatch.setattr(sweep_workers, "LOOK", 0)
+    command("train", stub_spec, "--sweep", GRID, *SHORT, "--devices", 2)
+    assert sorted(number for number, _ in started) == [0, 1, 2, 3]
+    assert [device for _, device in started[:2]] == ["4", "6"]
+    assert {device for _, device in started} == {"4", "6"}
+    with pytest.raises(TrainingError, match="this machine has 3 GPUs"):
+        command("train", "--resume", "sw", "--devices", 4)
