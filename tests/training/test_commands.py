@@ -237,7 +237,7 @@ def test_an_unfinished_run_is_not_compared(stub_spec):
 def test_errors_print_as_diagnostics(stub_spec):
     with pytest.raises(SpecError) as caught:
         odenet("train", stub_spec, "--data", "cifar10", "--data-root", "nowhere")
-    assert str(caught.value).splitlines()[0] == "error: cifar10 is not in nowhere"
+    assert str(caught.value).splitlines()[0] == "error[unreadable-data]: cifar10 is not in nowhere"
     assert "--download --data-root nowhere" in str(caught.value)
 
 
