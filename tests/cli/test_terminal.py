@@ -146,5 +146,7 @@ def test_what_nothing_uses_is_said_and_not_to_be_set(odenet, tmp_path):  # noqa:
     code, _, err = odenet("compile", "aside.ode")
     assert code == 0 and "nothing uses `a`" in err and "`n`" not in err
     assert "a kernel of 4 has no middle" in err and "take an odd one, 3 or 5" in err
+    (tmp_path / "through.ode").write_text(f"{ASIDE}let w = 2 a\ntrain {{ epochs = w }}\n")
+    assert odenet("compile", "through.ode", "--set", "a=3", "--emit", "json")[0] == 0
     code, _, err = odenet("compile", "aside.ode", "--set", "a=3", "--emit", "json")
     assert code == 1 and "nothing uses `a`, so setting it changes nothing" in err

@@ -133,6 +133,18 @@ class SpecScope:
                     self._let(let.name)
         self.used = used
 
+    def read_lets(self) -> set[str]:
+        """The `let`s that something reads, by themselves or through another."""
+        found: set[str] = set()
+        todo = [*self.used, *self.asked]
+        while todo:
+            name = todo.pop()
+            if name in self.lets and name not in found:
+                found.add(name)
+                value = self.lets[name].value
+                todo += [node.id for node in value.walk() if isinstance(node, tree.Name)]
+        return found
+
     # the scope of formulas
 
     def name(self, node: tree.Name) -> expr.Node | Function | None:

@@ -22,7 +22,7 @@ def notes(
         shape: what `input` says, None without a net.
         layers: of the net and of the maps.
     """
-    read = _read(file, scope)
+    read = scope.read_lets()
     for let in file.of(tree.Let):
         if let.name.id not in read:
             yield Diagnostic(
@@ -53,16 +53,3 @@ def notes(
                 help=f"take an odd one, {k - 1} or {k + 1}",
                 severity="warning",
             )
-
-
-def _read(file: tree.File, scope: SpecScope) -> set[str]:
-    """The `let`s that something reads, by themselves or through another."""
-    lets = {let.name.id: let.value for let in file.of(tree.Let)}
-    found: set[str] = set()
-    todo = [*scope.used, *scope.asked]
-    while todo:
-        name = todo.pop()
-        if name in lets and name not in found:
-            found.add(name)
-            todo += [node.id for node in lets[name].walk() if isinstance(node, tree.Name)]
-    return found

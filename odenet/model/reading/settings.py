@@ -114,8 +114,9 @@ class Settings:
     def report_rest(self, scope: SpecScope, known: Iterable[str]) -> None:
         """Report the settings that nothing took."""
         names = [let.name.spelling for let in scope.lets.values()]
+        read = scope.read_lets()
         for name, value in scope.settings.items():
-            if name not in scope.used | scope.asked:
+            if name not in read:
                 message = f"nothing uses `{name}`, so setting it changes nothing"
                 self.report.error("bad-setting", message, value.span, help="leave it out")
         for name, setting in self._left.items():
