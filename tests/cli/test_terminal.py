@@ -29,7 +29,9 @@ def terminal(monkeypatch, **environment):
 
 
 SAID = (
-    "error: `K` is " + "very " * 20 + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
+    "error[unknown-name]: `K` is "
+    + "very " * 20
+    + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
 )
 
 
@@ -37,7 +39,7 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
     stream = terminal(monkeypatch)
     output.say(SAID, err=True)
     shown = stream.getvalue()
-    assert "\x1b[1;31merror\x1b[0m: `K`" in shown and "\x1b[36m  = help\x1b[0m: leave" in shown
+    assert "\x1b[1;31merror[unknown-name]\x1b[0m: `K`" in shown and "\x1b[36m  = help\x1b[0m: leave" in shown
     assert [line.split()[-1] for line in shown.splitlines()[:2]] == ["very", "wrong"]
 
 
@@ -45,7 +47,7 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
 def test_who_wants_no_colours_gets_none(monkeypatch, name, value):
     stream = terminal(monkeypatch, **{name: value})
     output.say(SAID)
-    assert "\x1b" not in stream.getvalue() and "error: `K`" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue() and "error[unknown-name]: `K`" in stream.getvalue()
 
 
 def test_what_programs_read_has_no_colours(monkeypatch):

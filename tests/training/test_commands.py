@@ -130,7 +130,7 @@ def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch)
 
     monkeypatch.setattr(Task, "training_step", training_step)
     output = odenet("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
-    assert "error: training diverged: the loss is not finite in epoch 2, step 1" in output
+    assert "error[diverged]: training diverged: the loss is not finite in epoch 2, step 1" in output
     assert re.search(r"outcome +diverged in epoch 2", output)
     assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
 
