@@ -5,7 +5,7 @@ from odenet.emit import notation
 from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer, number
 from odenet.emit.frame import Frame, StepPrinter
-from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
+from odenet.emit.layout import docstring, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import Stage, StepWriter, unpack
 from odenet.emit.step_constants import StepConstants
@@ -38,7 +38,7 @@ class FlowWriter:
         self.step = StepWriter(self.frame, self.derivation)
 
     def write(self) -> list[str]:
-        """The lines of the state's class and the flow's."""
+        """The lines below the imports: defaults, the state's class and the flow's."""
         fields = [f"    {slot}: Tensor" for slot in self.frame.slots]
         state = [
             "class State(NamedTuple):",
@@ -78,7 +78,9 @@ class FlowWriter:
             methods += [self._stage(stage) for stage in self.step.stages] + [shears]
         for method in methods:
             lines += [*method, ""]
-        return [*state, "", "", *lines[:-1]]
+        defaults = [part for line in constants.defaults() for part in lay_out(line, 0)]
+        above = [*defaults, ""] if defaults else []
+        return [*above, "", *state, "", "", *lines[:-1]]
 
     @property
     def _adaptive(self) -> bool:
@@ -137,11 +139,8 @@ class FlowWriter:
     # methods
 
     def _method(self, name: str, arguments: str, text: str, body: list[str]) -> list[str]:
-        lines = [
-            f"    def {name}(self{', ' if arguments else ''}{arguments}):",
-            f'        """{escaped(text)}"""',
-        ]
-        return lines + [part for line in body for part in lay_out(line, 8)]
+        head = f"    def {name}(self{', ' if arguments else ''}{arguments}):"
+        return [head, *docstring([text], 8)] + [part for line in body for part in lay_out(line, 8)]
 
     def _rates(self) -> list[list[str]]:
         found: list[list[str]] = []
@@ -277,7 +276,7 @@ class FlowWriter:
         if self.model.time is None:
             return self._method("field", "state, step=0", text, unpack(frame.slots, body))
         body.insert(0, f"{frame.time} = {frame.time_of('step').text} + since")
-        text = text.removesuffix(".") + ", so long after the step began."
+        text = text.removesuffix(".") + ", at `since` after the step began."
         return self._method("field", "state, step=0, since=0.0", text, unpack(frame.slots, body))
 
     def _call(self, state: State, function: str) -> str:

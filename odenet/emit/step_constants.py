@@ -36,7 +36,22 @@ class StepConstants:
     def keyword(self, name: str) -> str:
         """The argument with its default."""
         constant = self.frame.model.discretisation.varying[name]
-        return f"{self.frame.argument(name)}={self._default(name, constant)}"
+        is_tuple = isinstance(constant, Given)
+        default = self._default(name, constant) if is_tuple else self._default_name(name)
+        return f"{self.frame.argument(name)}={default}"
+
+    def defaults(self) -> list[str]:
+        """The lines before the class that make the defaults which are objects."""
+        varying = self.frame.model.discretisation.varying
+        return [
+            f"{self._default_name(name)} = {self._default(name, constant)}"
+            for name, constant in varying.items()
+            if not isinstance(constant, Given)
+        ]
+
+    def _default_name(self, name: str) -> str:
+        wanted = f"DEFAULT_{self.frame.argument(name).upper()}"
+        return self.frame.names("default", name, wanted)
 
     def attribute(self, name: str) -> str:
         """The line that makes the argument something with a value for each step."""
