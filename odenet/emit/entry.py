@@ -12,8 +12,9 @@ from dataclasses import replace
 from odenet.derive import Derivation
 from odenet.emit.constructors import constants, layer_code, let_numbers, parameter_code, width_code
 from odenet.emit.expressions import Code
-from odenet.emit.frame import Frame, StepPrinter
+from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out, strings
+from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.tables.layers import Layer
 from odenet.model.typed.entry import EntryMap, entry_maps, is_new, maps_used, renewed

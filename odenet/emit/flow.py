@@ -4,11 +4,12 @@ from odenet.analyse.facts import Facts
 from odenet.emit import notation
 from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer, number
-from odenet.emit.frame import Frame, StepPrinter
+from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out, quoted, strings
 from odenet.emit.spectrum import SpectrumWriter, stability_limit
 from odenet.emit.step import Stage, StepWriter, unpack
 from odenet.emit.step_constants import StepConstants
+from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input

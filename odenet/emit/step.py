@@ -6,8 +6,9 @@ from typing import NamedTuple
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
-from odenet.emit.frame import Frame, Register, StepPrinter
+from odenet.emit.frame import Frame, Register
 from odenet.emit.reads import names_read
+from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Update

@@ -15,7 +15,7 @@ from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Subject
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.tables.declared import DeclaredParameter
 
 FIXED = {
     "I": "the identity operator",
