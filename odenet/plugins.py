@@ -21,7 +21,7 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.language import canonical
 from odenet.language.statements import INNER, TOP
-from odenet.model.elaboration.scope import FIXED
+from odenet.model.elaboration.own_names import FIXED
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
 from odenet.model.tables.argument_kinds import Number, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init

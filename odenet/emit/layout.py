@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Iterable
 
 from odenet.diagnostics import printable
 
@@ -164,10 +165,15 @@ def docstring(lines: list[str], indent: int) -> list[str]:
     return [f'{pad}"""{first}', *body, f'{pad}"""'] if rest else [f'{pad}"""{first}"""']
 
 
-def strings(names: tuple[str, ...]) -> str:
+def tuple_of(items: Iterable[str]) -> str:
+    """A tuple of pieces of code."""
+    listed = list(items)
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def strings(names: Iterable[str]) -> str:
     """A tuple of strings."""
-    listed = ", ".join(f'"{name}"' for name in names)
-    return f"({listed}{',' if len(names) == 1 else ''})"
+    return tuple_of(f'"{name}"' for name in names)
 
 
 def quoted(text: str) -> str:

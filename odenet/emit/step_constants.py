@@ -8,7 +8,7 @@ from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
-from odenet.emit.layout import quoted
+from odenet.emit.layout import quoted, tuple_of
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
@@ -62,7 +62,7 @@ class StepConstants:
     def _default(self, name: str, constant: StepConstant) -> str:
         match constant:
             case Given(values=values):
-                return f"({', '.join(map(number, values))}{',' * (len(values) == 1)})"
+                return tuple_of(map(number, values))
             case Uniform(low=low, high=high, seed=seed):
                 return f"Uniform({number(low)}, {number(high)}, seed={seed})"
             case Geometric(first=first, ratio=ratio):

@@ -1,10 +1,14 @@
 """The lines of a scheme as code, for one component of its unknowns."""
 
+from collections.abc import Iterator
+
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.frame import Frame
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.typed.scheme import COUNT
+
+Value = tuple[str, int, int]  # an unknown or stage, its offset, its component
 
 
 class StepPrinter:
@@ -78,3 +82,27 @@ class StepPrinter:
             if read in groups[unknown]:
                 return self(value, groups[unknown].index(read))
         raise AssertionError(read)
+
+
+def values_read(frame: Frame, node: expr.Node, component: int) -> Iterator[Value]:
+    """The values a formula reads, for one of its components."""
+    match node:
+        case expr.Slot():
+            yield node.name, node.offset, component
+        case expr.Stage():
+            yield node.name, 0, component
+        case expr.Rate():
+            yield from _rate_reads(frame, node, component)
+        case _:
+            for child in node.children():
+                yield from values_read(frame, child, component)
+
+
+def _rate_reads(frame: Frame, node: expr.Rate, component: int) -> Iterator[Value]:
+    groups = frame.model.discretisation.groups
+    pattern = frame.pattern[node.function]
+    state = groups[pattern.variable][component]
+    for read in frame.rate_reads(state, node.function):
+        for unknown, value in zip(pattern.reads, node.arguments, strict=True):
+            if read in groups[unknown]:
+                yield from values_read(frame, value, groups[unknown].index(read))
