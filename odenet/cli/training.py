@@ -261,6 +261,12 @@ def evaluate(
     last: Annotated[
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for tables and pictures of the classes and the worst samples."
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -272,6 +278,7 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
+    from odenet.training.details_shown import in_lines
     from odenet.training.results import show_damaged
     from odenet.training.run import evaluate as measure
 
@@ -281,11 +288,14 @@ def evaluate(
     if batch is not None:
         settings["batch"] = str(batch)
     weights = "last" if last else "best"
-    scores = measure(run, settings, _options(run, given), weights)
+    scores = measure(run, settings, _options(run, given), weights, out=out)
     if json_:
         write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
+        say("\n".join(in_lines(scores)))
+        if out is not None:
+            say(f"wrote {out}")
         show_damaged(scores["damaged"], Console())
 
 

@@ -48,6 +48,10 @@ class Objective(nn.Module):
     def loss(self, answer: Any, labels: Tensor) -> Tensor:
         """The mean loss of a batch, as it is reported of every split but the training one."""
 
+    def each(self, answer: Tensor, labels: Tensor) -> Tensor:
+        """The loss of every sample of a batch, (B,)."""
+        return torch.vmap(lambda a, y: self.loss(a[None], y[None]))(answer, labels)
+
     def trained(self, answer: Any, labels: Tensor) -> Tensor:
         """What gradients are taken of; of a batch."""
         return self.loss(answer, labels)

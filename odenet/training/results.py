@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -95,6 +96,12 @@ class Result:
     def show(self, value: float | None) -> str:
         """A value of that metric as it is printed."""
         return "–" if value is None else self.chosen_by.show(value)
+
+    def evaluate(self, **given: Any) -> dict[str, Any]:
+        """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
+        from odenet.training.run import evaluate  # which makes results
+
+        return evaluate(self.folder, **given)
 
     def __repr__(self) -> str:
         name = f"{self.watched} {self.chosen_by.words}"
