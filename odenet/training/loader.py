@@ -234,7 +234,9 @@ class Data(pl.LightningDataModule):
         self.classes = data.classes
         self.recipe = recipe
         self.labels = data.labels_of(train, recipe)
-        self.transforms = transforms or build_transforms(train, shape, recipe.augment, data.scaled)
+        self.transforms = transforms or build_transforms(
+            train, shape, recipe.augment, data.scaled, len(data.classes)
+        )
         if loss_kind(recipe.loss).needs_density:
             real = self.stored_as != "uint8"
             if real:  # the likelihood is that of the numbers as they are

@@ -115,6 +115,20 @@ AUGMENTATIONS = Choice(
                 COUNT, "is the shorter side, in pixels, of a picture before its middle is taken"
             )
         },
+        "color_jitter": {
+            "brightness": Parameter(AMOUNT, "is the most that brightness changes by", 0.4),
+            "contrast": Parameter(AMOUNT, "is the most that contrast changes by", 0.4),
+            "saturation": Parameter(AMOUNT, "is the most that saturation changes by", 0.4),
+            "hue": Parameter(
+                Number(0, 0.5), "is the most that the hue turns by, as a share of a circle", 0.1
+            ),
+        },
+        "randaugment": {
+            "n": Parameter(COUNT, "counts the changes made to each picture", 2),
+            "m": Parameter(Number(0, 30, whole=True), "is their magnitude, of 30", 9),
+        },
+        "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
+        "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -124,6 +138,8 @@ AUGMENTATIONS = Choice(
         },
     },
 )
+
+MIXED = ("mixup", "cutmix")  # those that give a sample several classes
 
 LOSS = Choice("loss", {name: row.arguments for name, row in LOSSES.items()})
 DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})
@@ -289,6 +305,14 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
             spans["label_smoothing"],
             help="leave it out, or take loss = cross_entropy",
         )
+    for call in recipe.augment:
+        if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
+            loss = loss_kind(recipe.loss).name
+            yield Diagnostic(
+                f"{call.name} mixes classes, and loss = {loss} has none to mix",
+                spans["augment"],
+                help="leave it out, or take loss = cross_entropy",
+            )
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
         yield Diagnostic(message, spans["schedule"], help="remove one of them")
