@@ -214,11 +214,14 @@ def build_transforms(
     over = standardised_over(augment)
     spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
     if spatial and len(shape_of(split)) != 3:
-        raise TrainingError(f"{spatial[0]} changes images, and this data set has points")
+        raise TrainingError(
+            "data-misfit", f"{spatial[0]} changes images, and this data set has points"
+        )
     if spatial and split.labels.dim() > 2:
         other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
             raise TrainingError(
+                "data-misfit",
                 f"{other} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
@@ -226,7 +229,9 @@ def build_transforms(
         if call.name in OF_BYTES:
             _require_bytes(split, call)
     if (large := _too_large(split, shape, augment)) is not None:
-        raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")
+        raise TrainingError(
+            "data-misfit", f"{large}: its n is larger than the images", "make it smaller"
+        )
     if over == "data" and (scaled or len(shape_of(split)) == 3):
         mean, deviation = statistics(split, shape)
     else:
@@ -248,6 +253,7 @@ def _require_bytes(split: Split, call: Call) -> None:
     if dtype != torch.uint8 or channels not in (GREY, COLOUR):
         found = "of real numbers" if dtype != torch.uint8 else f"with {channels} channels"
         raise TrainingError(
+            "data-misfit",
             f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
             f"{found}",
             "leave it out",

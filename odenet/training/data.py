@@ -20,7 +20,8 @@ from odenet.training.samples import DataSet, Split, Stream, generator, stratifie
 from odenet.training.tables import load_table
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth
-MADE_TEST = 0.2  # of what is drawn here
+SHAPES_TEST = 0.2
+POINTS_TEST = 0.2
 LEAST_SIDE = 8
 
 
@@ -80,6 +81,7 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     """Pictures of a light disc and a dark square in noise, with the class of every pixel."""
     if len(shape) != 3 or min(shape[1:]) < LEAST_SIDE:
         raise TrainingError(
+            "data-misfit",
             f"shapes are drawn on pictures of at least {LEAST_SIDE} x {LEAST_SIDE}, and the "
             f"network takes {tuple(shape)}",
             "start it with input(1, 32, 32)",
@@ -88,7 +90,7 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     drawn = [_shapes(rng, sides, data["noise"]) for _ in range(data["n"])]
     pictures, maps = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
     whole = Split(pictures[:, None].repeat(1, channels, 1, 1), maps)
-    test, train = stratified(whole.labels, round(MADE_TEST * data["n"]), generator(Stream.SPLIT))
+    test, train = stratified(whole.labels, round(SHAPES_TEST * data["n"]), generator(Stream.SPLIT))
     return DataSet("shapes", whole.pick(train), whole.pick(test), ("ground", "disc", "square"))
 
 
@@ -136,6 +138,6 @@ def _points(data: Call, made: Any) -> DataSet:
     """Two classes of points in the plane, from their coordinates and labels."""
     xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
-    test, train = stratified(whole.labels, round(MADE_TEST * len(xy)), generator(Stream.SPLIT))
+    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
     names = ("outer", "inner")
     return DataSet(data.name, whole.pick(train), whole.pick(test), names, scaled=False)

@@ -109,8 +109,13 @@ class Result:
         return f"<result of {printable(self.folder)}: {name} {best}>"
 
     def __str__(self) -> str:
-        plain = {"force_jupyter": False, "force_terminal": False, "color_system": None}
-        console = Console(file=StringIO(), width=100, **plain)  # whatever prints it
+        console = Console(  # of plain text, whatever prints it
+            file=StringIO(),
+            width=100,
+            color_system=None,
+            force_jupyter=False,
+            force_terminal=False,
+        )
         show_result(self, console)
         lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
         return "\n".join(line.rstrip() for line in lines)
@@ -166,6 +171,7 @@ def show_result(result: Result, console: Console) -> None:
         )
         table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
+    table.add_row("", Text(f"odenet report {folder}"))
     console.print(table)
     if result.diverged:
         console.print(
