@@ -10,7 +10,7 @@ import typer
 from odenet.cli.header import announce, announce_step
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
-from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, try_out
+from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, search_rate, try_out
 from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.model.reading.settings import data_setting
@@ -73,6 +73,14 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing."),
+    ] = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Raise the learning rate over 100 steps, and suggest one; write only a figure, "
+            "NAME-lr.png or --out.",
+        ),
     ] = False,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
@@ -153,6 +161,11 @@ def train(
         raise typer.BadParameter(
             "tries a new run: leave out --resume, --seeds and --sweep", param_hint="--dry-run"
         )
+    if find_lr and (resume is not None or seeds or sweep or dry_run):
+        raise typer.BadParameter(
+            "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
+            param_hint="--find-lr",
+        )
     require("train", "odenet train")
     if tensorboard:
         require("tensorboard", "--tensorboard")
@@ -212,6 +225,9 @@ def train(
         announce_step(program, options)
     if program is not None and dry_run:
         try_out(program, options, console, unchecked)
+        return
+    if program is not None and find_lr:
+        search_rate(program, options, console, unchecked, out)
         return
     try:
         if spec is not None and seeds is not None:
