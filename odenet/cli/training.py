@@ -132,9 +132,12 @@ def train(
             "backward pass, or last, that of the last step [default: exact]."
         ),
     ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
-    ] = False,
+    logger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Also log each epoch to tensorboard, wandb (W&B) or mlflow."
+        ),
+    ] = None,
     devices: Devices = None,
     nodes: Annotated[
         int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")
@@ -167,8 +170,10 @@ def train(
             param_hint="--find-lr",
         )
     require("train", "odenet train")
-    if tensorboard:
-        require("tensorboard", "--tensorboard")
+    if logger is not None:
+        if logger not in ("tensorboard", "wandb", "mlflow"):
+            raise typer.BadParameter("tensorboard, wandb or mlflow", param_hint="--logger")
+        require(logger, f"--logger {logger}")
     settings = read_settings(set_, spec)
     short = {
         "epochs": epochs,
@@ -192,7 +197,7 @@ def train(
         "memory": _memory(memory),
         "exact": exact or None,
         "compile": compile_ or None,
-        "tensorboard": tensorboard or None,
+        "logger": logger,
         "deterministic": deterministic or None,
         "update_in_backward": update_in_backward or None,
         "clip_by": _clip_by(clip_by),

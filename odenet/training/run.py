@@ -28,6 +28,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, sorted_out
 from odenet.training.loader import Data, watched_split
+from odenet.training.loggers import logging_to
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
 from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
@@ -357,7 +358,8 @@ def _fit(
     with resumable(folder):
         repeatable = deterministic(options.deterministic)
         with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
-            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            with logging_to(trainer.loggers, task.recipe):
+                trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
 
