@@ -134,6 +134,7 @@ COMMANDS = [
     ["fmt", "--check", "digits.ode"],
     ["memory", "digits.ode"],
     ["report", "digits.ode"],
+    ["plot", "stability", "rk4"],
     ["watch", "digits.ode"],
     ["check", "neural_ode.ode"],
     ["train", "digits.ode"],
@@ -147,7 +148,7 @@ COMMANDS = [
     ["convert", "resnet18", "--weights", "none"],
     ["bench"],
 ]
-NEEDED = {"check neural_ode.ode": "adaptive", "train digits.ode": "train",
+NEEDED = {"plot stability rk4": "report", "check neural_ode.ode": "adaptive", "train digits.ode": "train",
           "report digits.ode": "report", "watch digits.ode": "report",
           "train --resume runs/digits-1": "train", "eval runs/digits-1": "train",
           "compare runs/digits-1 runs/digits-2": "train", "study runs/digits-1": "train",

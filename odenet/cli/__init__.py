@@ -21,6 +21,7 @@ from odenet.cli import (
     compiling,
     converting,
     memory,
+    plotting,
     reporting,
     training,
     using,
@@ -64,6 +65,7 @@ app.command("sample")(using.sample)
 app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
+app.command("plot")(plotting.plot)
 app.command("report")(reporting.report)
 app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
