@@ -27,6 +27,7 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "pygments": "pygments",
     },
+    "editor": {"lsprotocol": "lsprotocol", "pygls": "pygls"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},

@@ -20,6 +20,7 @@ from odenet.cli import (
     checking,
     compiling,
     converting,
+    editing,
     explaining,
     memory,
     plotting,
@@ -74,6 +75,7 @@ app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)
+app.command("lsp")(editing.lsp)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
 app.command("explain")(explaining.explain)

@@ -72,5 +72,9 @@ def _require_free(target: Path, chosen: bool) -> None:
     if not chosen and target.is_file() and SIGNED not in target.read_bytes()[:1000]:
         message = "this file exists and was not written by odenet"
         raise SpecError(
-            [Diagnostic(message, file=str(target), help="name another with -o FILE.png")]
+            [
+                Diagnostic(
+                    "bad-option", message, file=str(target), help="name another with -o FILE.png"
+                )
+            ]
         )

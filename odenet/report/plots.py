@@ -228,4 +228,6 @@ def _sentence(found: Measured) -> str:
 
 def _nothing(source: Source, why: str, help_: str = "") -> SpecError:
     file = str(source.run or source.name)
-    return SpecError([Diagnostic(f"there is no such figure: {why}", file=file, help=help_)])
+    return SpecError(
+        [Diagnostic("bad-option", f"there is no such figure: {why}", file=file, help=help_)]
+    )
