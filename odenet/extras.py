@@ -27,6 +27,7 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "pygments": "pygments",
     },
+    "editor": {"lsprotocol": "lsprotocol", "pygls": "pygls"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "wandb": {"wandb": "wandb"},
     "mlflow": {"mlflow": "mlflow-skinny"},
