@@ -60,5 +60,6 @@ def _with_constants(scheme: str) -> str:
         raise typer.BadParameter(
             f'{scheme} needs a value, as in "{scheme}({missing[0]} = 0.5)"', param_hint="--convert"
         )
-    written = ", ".join(f"{name} = {float(value or 0):g}" for name, value in (values | steps).items())
+    numbers = {name: float(value or 0) for name, value in (values | steps).items()}
+    written = ", ".join(f"{name} = {value:g}" for name, value in numbers.items())
     return f"{scheme}({written})" if written else scheme
