@@ -251,6 +251,7 @@ WRITES = {
 ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
     "odenet/training/run_lock.py": {"os.open"},  # of the lock
+    "odenet/training/sweep_workers.py": {"log.open"},  # which other processes write
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
     "odenet/training/checkpoints.py": {"torch.save"},

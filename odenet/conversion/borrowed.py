@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -59,35 +58,9 @@ class _WithinFlow:
 WITHIN_FLOW = _WithinFlow()
 
 
-def only_within_flow(block: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """A forward pre-hook of a block that is a step: called in any other way, it is refused.
-
-    One block after the other would be the original network, whereas the converted one carries
-    more from block to block than the blocks take and give.
-
-    Raises:
-        RuntimeError: if no flow evaluates it.
-    """
-    if torch.compiler.is_compiling() or getattr(_running, "flows", 0):
-        return
-    if torch._C._current_graph_task_id() != -1:
-        return  # a checkpoint around the block evaluates it again in the backward pass
-    raise RuntimeError(
-        f"this {type(block).__name__} is a step of a flow now, and on its own it would compute "
-        "the original network: call the stage that it belongs to, or convert the model with "
-        "the part left out; the block of the original model can be called"
-    )
-
-
-def guarded(block: nn.Module) -> nn.Module:
-    """A block around the same parameters, buffers and parts, which only its flow may call."""
-    twin = twin_of(block, type(block))
-    hooks = twin.__dict__["_forward_pre_hooks"] = block._forward_pre_hooks.copy()
-    for name in ("_forward_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs"):
-        twin.__dict__[name] = getattr(block, name).copy()
-    if only_within_flow not in hooks.values():
-        twin.register_forward_pre_hook(only_within_flow, prepend=True)
-    return twin
+def within_flow() -> bool:
+    """Whether a flow evaluates a block in this thread."""
+    return bool(getattr(_running, "flows", 0))
 
 
 def twin_of(module: nn.Module, kind: type, children: dict[str, nn.Module] | None = None) -> Any:

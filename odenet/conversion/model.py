@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from odenet.conversion.borrowed import Blocks, guarded, twin_of
+from odenet.conversion.axes import channel_axis
+from odenet.conversion.borrowed import Blocks, twin_of
+from odenet.conversion.deferred import as_step, assign
 from odenet.conversion.module_flow import ModuleFlow
-from odenet.conversion.residual import find_row, keeps_shape
 from odenet.conversion.reversible import (
     ConversionSettings,
     MakeSpeed,
@@ -19,17 +23,20 @@ from odenet.conversion.reversible import (
     warn_of_stored,
 )
 from odenet.conversion.schemes import GivenScheme, choose
-from odenet.conversion.stages import Encoder, ResidualStage
+from odenet.conversion.search import Plan, find_blocks
+from odenet.conversion.stages import Encoder, ResidualStage, holder_class
 
 
 def convert(
     model: nn.Module,
     scheme: GivenScheme = "momentum",
     *,
+    blocks: str | Iterable[str] | None = None,
+    example: Any = None,
     v0: Speed | MakeSpeed = None,
     exact: bool = False,
     checkpoint: bool = False,
-    **constants: float,
+    **constants: Any,
 ) -> nn.Module:
     """A residual network whose shape-preserving blocks are the steps of reversible flows.
 
@@ -39,25 +46,31 @@ def convert(
     and ``state_dict`` are those of the original, which goes on to work.
 
     Args:
-        model: with residual blocks that are known (ResNet, Wide ResNet, ResNeXt of torchvision and
-            timm; MobileNetV2, EfficientNet, ConvNeXt, ViT and Swin of torchvision;
-            ``nn.TransformerEncoder``), in ``nn.Sequential``s or encoders.
+        model: any whose blocks are in ``nn.Sequential``s or ``nn.ModuleList``s and are called one
+            after the other. Which of them are residual and keep the shape is found by running a
+            copy on an example; `find_blocks` says what is found, and why others are not.
         scheme: of the library, of a file, as a text or of a program; see `reversible`.
+        blocks: where to look: a path, such as ``"model.layers"``, a pattern of paths, such as
+            ``"stages.*.blocks"``, or several; blocks there need not be residual.
+        example: an input of the model: a tensor, a tuple of arguments, or a dictionary of keywords;
+            by default one is made up.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
             function that makes a module of x0 for a flow, given its first block; a module itself
             where there is a single flow. By default 0; a scheme that starts from an earlier value
             has the speed f(x0).
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
-        checkpoint: store of blocks that change the shape their input only, and evaluate them again
-            in the backward pass.
-        **constants: of the scheme: gamma, by default 0.9, or h, by default 1.
+        checkpoint: for blocks of an ``nn.Sequential`` that change the shape, save the input only,
+            and evaluate them again in the backward pass.
+        **constants: of the scheme: gamma, by default 0.9, or h, by default 1: a number, one for
+            each step, or of `odenet.runtime` a ``Ramp``, ``Learned``, ``Uniform``, ``Geometric``.
 
     Returns:
         The converted model.
 
     Warns:
         UserWarning: if the steps of a flow are not undone in float32 well enough to train by, or
-            have no inverse at all (euler, heun, rk4; momentum with γ = 0).
+            have no inverse at all (euler, heun, rk4; momentum with γ = 0); if a cache of keys and
+            values is turned off, which steps that are taken again cannot fill.
 
     Raises:
         ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
@@ -65,13 +78,20 @@ def convert(
     """
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError("convert the model before it is wrapped for several devices")
-    options = ConversionSettings(choose(scheme), True, v0, constants, exact, checkpoint)
-    converted = _converted(model, options, {})
-    if converted is model:
+    if any(type(module).__name__ == "OptimizedModule" for module in (model, *model.children())):
+        raise ValueError("convert the model first, and give torch.compile the converted one")
+    if any(isinstance(module, ModuleFlow) for module in model.modules()):
+        raise ValueError(f"this {type(model).__name__} is converted already: convert the original")
+    plan = find_blocks(model, example, blocks)
+    if not plan.runs:
+        why = "".join(f"\n  {line}" for line in str(plan).splitlines()[:5])
         raise ValueError(
-            f"{type(model).__name__} has no residual blocks that are known here; "
-            "odenet.reversible makes a flow of any modules that keep the shape"
+            f"{type(model).__name__} has no residual blocks that keep the shape; "
+            f"odenet.reversible makes a flow of any modules that do{why}"
         )
+    options = ConversionSettings(choose(scheme), True, v0, constants, exact, checkpoint)
+    conversion = _Conversion(model, plan, options)
+    converted = conversion.of(model)
     flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
     if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
         raise ValueError(
@@ -79,54 +99,103 @@ def convert(
             "makes one for each, v0=lambda block: …, which is called with a flow's first block"
         )
     warn_of_stored(flows[0], "the converted model")
+    if conversion.uncached:
+        warnings.warn(
+            f"use_cache is turned off in the config of the converted {type(model).__name__}: the "
+            "steps of a flow take no cache of keys and values",
+            stacklevel=2,
+        )
     return converted
 
 
-def _converted(
-    module: nn.Module, options: ConversionSettings, done: dict[nn.Module, nn.Module]
-) -> nn.Module:
-    """The module, or a twin of it in which something below is converted."""
-    if module in done:
-        return done[module]
-    if type(module) is nn.Sequential and any(map(keeps_shape, module)):
-        result: nn.Module = _stage(module, options)
-    elif type(module) is nn.TransformerEncoder and all(map(keeps_shape, module.layers)):
-        result = _encoder(module, options)
-    else:
-        children = {name: _converted(m, options, done) for name, m in module.named_children()}
-        changed = any(m is not module._modules[name] for name, m in children.items())
-        if changed and type(module).__name__ == "OptimizedModule":
-            raise ValueError("convert the model first, and give torch.compile the converted one")
-        result = twin_of(module, type(module), children) if changed else module
-    done[module] = result
-    return result
+class _Conversion:
+    """One call of `convert`.
+
+    Attributes:
+        uncached: copies of configurations that asked for a cache, by the `id` of these.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, options: ConversionSettings):
+        self.plan = plan
+        self.options = options
+        self.paths = {module: path for path, module in model.named_modules()}
+        self.done: dict[nn.Module, nn.Module] = {}
+        self.uncached: dict[int, Any] = {}
+
+    def of(self, module: nn.Module) -> nn.Module:
+        """The module, or a twin of it in which something below is converted."""
+        if module not in self.done:
+            self.done[module] = self._converted(module)
+        return self.done[module]
+
+    def _converted(self, module: nn.Module) -> nn.Module:
+        runs = self.plan.runs.get(self.paths[module], ())
+        stepped = {name for run in runs for name in run}
+        children = {
+            name: as_step(child) if name in stepped else self.of(child)
+            for name, child in module.named_children()
+        }
+        if runs:
+            holder = twin_of(module, holder_class(type(module)), children)
+            self._turn_off_caches(holder)
+            return self._holder(module, holder, runs)
+        if all(child is module._modules[name] for name, child in children.items()):
+            return module
+        if type(module) is nn.TransformerEncoder:
+            return twin_of(module, Encoder, children)
+        twin = twin_of(module, type(module), children)
+        self._turn_off_caches(twin)
+        return twin
+
+    def _holder(self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]) -> Any:
+        path = self.paths[original]
+        flows = [self._flow(Blocks(holder, names), path) for names in runs]
+        holder.flows = _in_mode(nn.ModuleList(flows), original.training)
+        for flow, names in zip(flows, runs, strict=True):
+            for index, name in enumerate(names):
+                assign(holder._modules[name], flow, index)
+        if isinstance(holder, ResidualStage):
+            holder.checkpoint = self.options.checkpoint
+            holder.plan = tuple(_planned(holder.block_names(), runs))
+        return holder
+
+    def _flow(self, blocks: Blocks, path: str) -> ModuleFlow:
+        first = blocks.read()[0]
+        options = self.options
+        if options.v0 == "learned":
+            first_path = f"{path}{'.' if path else ''}{blocks.names[0]}"
+            options = replace(options, v0=self._speed(first, first_path))
+        elif callable(options.v0) and not isinstance(options.v0, nn.Module):
+            options = replace(options, v0=options.v0(first))
+        return new_flow(len(blocks.names), options).borrow(blocks)
+
+    def _speed(self, first: nn.Module, path: str) -> InitialSpeed:
+        """A speed for each channel of what a block takes."""
+        shape = self.plan.shapes.get(path)
+        if shape is None:
+            raise ValueError(
+                'v0="learned" takes the width of the blocks from a run: give example=…'
+            )
+        axis = channel_axis([first]) or (1 if len(shape) > 3 else -1)
+        like = next(first.parameters())
+        size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))
+        return InitialSpeed(torch.zeros(size, device=like.device, dtype=like.dtype))
+
+    def _turn_off_caches(self, twin: nn.Module) -> None:
+        """Has a model of transformers hand no cache of keys and values to its layers."""
+        config = twin.__dict__.get("config")
+        if getattr(config, "use_cache", False):
+            if id(config) not in self.uncached:
+                self.uncached[id(config)] = copy.copy(config)
+                self.uncached[id(config)].use_cache = False
+            twin.__dict__["config"] = self.uncached[id(config)]
 
 
-def _stage(original: nn.Sequential, options: ConversionSettings) -> ResidualStage:
-    twins = {block: guarded(block) for block in original if keeps_shape(block)}
-    blocks = {name: twins.get(block, block) for name, block in original.named_children()}
-    stage: ResidualStage = twin_of(original, ResidualStage, blocks)
-    flows, plan = [], []
-    for kept, run in groupby(blocks, lambda name: keeps_shape(blocks[name])):
-        names = tuple(run)
-        if kept:
-            plan.append(f"flows.{len(flows)}")
-            flows.append(_flow(Blocks(stage, names), options))
-        else:
-            plan += names
-    stage.plan = tuple(plan)
-    stage.checkpoint = options.checkpoint
-    stage.flows = _in_mode(nn.ModuleList(flows), original.training)
-    return stage
-
-
-def _encoder(original: nn.TransformerEncoder, options: ConversionSettings) -> Encoder:
-    names = tuple(f"layers.{name}" for name, _ in original.layers.named_children())
-    layers = {name: guarded(layer) for name, layer in original.layers.named_children()}
-    twin = twin_of(original.layers, nn.ModuleList, layers)
-    encoder: Encoder = twin_of(original, Encoder, {"layers": twin})
-    encoder.flow = _in_mode(_flow(Blocks(encoder, names), options), original.training)
-    return encoder
+def _planned(names: tuple[str, ...], runs: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    """The names of blocks, and of a flow in the place of each run of them."""
+    flows = {run[0]: f"flows.{number}" for number, run in enumerate(runs)}
+    later = {name for run in runs for name in run[1:]}
+    return (flows.get(name, name) for name in names if name not in later)
 
 
 def _in_mode(module, training: bool):
@@ -134,19 +203,6 @@ def _in_mode(module, training: bool):
     for part in (module, *module.children()):
         part.training = training
     return module
-
-
-def _flow(blocks: Blocks, options: ConversionSettings) -> ModuleFlow:
-    first = blocks.read()[0]
-    if options.v0 == "learned":
-        row = find_row(first)
-        assert row is not None
-        like = next(first.parameters())
-        speed = InitialSpeed(torch.zeros(row.speed(first), device=like.device))
-        options = replace(options, v0=speed.to(like.dtype))
-    elif callable(options.v0) and not isinstance(options.v0, nn.Module):
-        options = replace(options, v0=options.v0(first))
-    return new_flow(len(blocks.names), options).borrow(blocks)
 
 
 class InitialSpeed(nn.Module):

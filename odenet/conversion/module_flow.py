@@ -12,13 +12,25 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
+from odenet.conversion.deferred import Call, Step
 from odenet.runtime import Flow
-from odenet.runtime.context import Context
+from odenet.runtime.constants import LearnedConstant, Moving
+from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.generated import find_class, origin
 from odenet.runtime.protocol import State
 from odenet.runtime.replay import evaluating
 from odenet.runtime.shear import like
 from odenet.runtime.tracing import as_node
+
+
+class UnsavedMoving(Moving):
+    """A constant that training moves, of which the ``state_dict`` has nothing.
+
+    That of a converted model has the names of the original; `Ramps` saves where it is.
+    """
+
+    get_extra_state = nn.Module.get_extra_state
+    set_extra_state = nn.Module.set_extra_state
 
 
 class ModuleFlow(Flow):
@@ -32,6 +44,9 @@ class ModuleFlow(Flow):
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
         blocks: where the modules are registered, if not by the flow.
         dim: the axis along which pairs of modules share the input; None is not known.
+        gives: of blocks that give a tuple, which of its entries are something; None is not known.
+        settings: how the modules became the flow (`ConversionSettings`).
+        by_step: whether the further inputs are one `Call` for each step.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
@@ -40,6 +55,9 @@ class ModuleFlow(Flow):
     residual: bool = False
     blocks: Blocks | None = None
     dim: int | None = None
+    gives: list[bool] | None = None
+    settings: Any = None
+    by_step: bool = False
     _made: bool = False  # lazy parameters were looked for
 
     def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
@@ -52,6 +70,9 @@ class ModuleFlow(Flow):
         """Looks up a module per step of its one map, at every call, where they are registered."""
         self._modules.pop(self.maps[0], None)
         self.__dict__["blocks"] = blocks
+        for name in self.varying:
+            if isinstance(constant := getattr(self, name), Moving):
+                setattr(self, name, UnsavedMoving(constant.ramp, constant.name))
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -73,6 +94,43 @@ class ModuleFlow(Flow):
             name = self.maps[0]
             twin.__dict__["_modules"] = {**self._modules, name: getattr(self, name)}
         return twin
+
+    def is_original(self) -> bool:
+        """Whether a step makes x + f(x) of x, whatever else its state holds: a residual network's.
+
+        Found by steps on numbers: those here are small whole ones, which no rounding touches.
+        """
+        if not self.residual or len(self.maps) > 1:
+            return False
+        constants = [getattr(self, name) for name in self.varying]
+        if any(isinstance(constant, LearnedConstant) for constant in constants):
+            return False
+        probe = Flow.view(self)
+        x, place = 8.0, self.slots.index(self.states[0])
+        state: Any = tuple(x if i == place else 96.0 + 32 * i for i in range(len(self.slots)))
+        rates = [name for name in dir(self.generated) if name.startswith("rate_")]
+        probe.__dict__.update({name: lambda *_: 512.0 for name in rates})
+        probe.__dict__.update({name: [None] * self.steps for name in self.maps})
+        alike: dict[tuple[float, ...], int] = {}
+        for step in range(self.steps):
+            alike.setdefault(tuple(constant[step] for constant in constants), step)
+        try:
+            ends = [probe.advance(state, step) for step in alike.values()]
+        except TypeError:  # a step that computes more than sums of numbers
+            return False
+        return all(end[place] == x + 512.0 for end in ends)
+
+    def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
+        """As every flow's; while steps are those of the original, it is that to the last bit."""
+        if isinstance(u, tuple) or self._memory == "checkpoint" or not self.is_original():
+            return super()._called(u, context)
+        call = self.view()
+        call.context, call.collected = context, {}
+        x = u
+        for module in getattr(call, self.maps[0]):
+            x = call.value_of(module, [x])
+        self.collected = call.collected
+        return x
 
     def evolve(self, state: State) -> State:
         """As every flow's, with the modules looked up once."""
@@ -105,6 +163,19 @@ class ModuleFlow(Flow):
         if not self._made:
             self._make_lazy(u, context)
         return self._called(u, context)
+
+    def with_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
+        """The flow of an input, whose steps have further inputs of their own.
+
+        Args:
+            u: of any shape that the modules keep.
+            calls: what each module is handed, beside the state.
+        """
+        call = self.view()
+        call.by_step = True
+        out = call._called(u, Context((calls,)))
+        self.collected = call.collected
+        return out
 
     def given(self, *args: Any, **kwargs: Any) -> Self:
         """The flow with further inputs in place, for its other methods.
@@ -184,6 +255,15 @@ class ModuleFlow(Flow):
     def evaluate(self, *values: Any) -> Tensor:
         """The right-hand side: what it reads, then this step's module."""
         *reads, module = values
+        rate = self.value_of(module, reads)
+        return rate - reads[0] if self.residual else rate
+
+    def value_of(self, module: Any, reads: list[Tensor]) -> Tensor:
+        """What a module gives.
+
+        Raises:
+            ValueError: if that has another shape, or the module changes its input in place.
+        """
         versions = _versions(reads)
         rate = self._rate_of(module, reads)
         if _versions(reads) != versions:
@@ -197,7 +277,7 @@ class ModuleFlow(Flow):
                 f"{_name(module)} makes {got} of {tuple(reads[0].shape)}; "
                 "the steps of a flow keep the shape"
             )
-        return rate - reads[0] if self.residual else rate
+        return rate
 
     def _rate_of(self, module: Any, reads: list[Tensor]) -> Any:
         """What a module gives; of several results the first, beside named scalars to collect."""
@@ -209,8 +289,12 @@ class ModuleFlow(Flow):
         return rate
 
     def _call(self, module: Any, reads: list[Tensor]) -> Any:
+        args, kwargs = self.context.args, self.context.kwargs
+        if self.by_step:
+            args, kwargs = args[0][module.index_of_step]
+        run = module.value if isinstance(module, Step) else module
         with nullcontext() if torch.compiler.is_compiling() else WITHIN_FLOW:
-            return module(*reads, *self.context.args, **self.context.kwargs)
+            return run(*reads, *args, **kwargs)
 
 
 @cache

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -17,7 +18,7 @@ from odenet.conversion.schemes import ChosenScheme, GivenScheme, choose
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
-from odenet.runtime import Flow
+from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
 Block = nn.Module | tuple[nn.Module, ...]
 Speed = float | str | nn.Module | None
@@ -40,7 +41,7 @@ class ConversionSettings:
     scheme: ChosenScheme
     residual: bool = False
     v0: Speed | MakeSpeed = None
-    constants: Mapping[str, float] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False
     checkpoint: bool = False
 
@@ -53,7 +54,7 @@ def reversible(
     v0: Speed = None,
     exact: bool = False,
     dim: int | None = None,
-    **constants: float,
+    **constants: Any,
 ) -> ModuleFlow:
     """A flow whose step n evaluates the n-th of given modules.
 
@@ -69,7 +70,8 @@ def reversible(
         dim: the axis that pairs share: 1 for maps (batch, channels, …), -1 for tokens (batch,
             tokens, channels). By default that of their layers, where these agree.
         **constants: of the scheme, such as gamma, h or T, in place of its defaults and those of a
-            program; where nothing gives h or T, h is 1.
+            program; where nothing gives h or T, h is 1. Each is a number, one for each step, or of
+            `odenet.runtime` a ``Ramp``, ``Learned``, ``Uniform`` or ``Geometric``.
 
     Warns:
         UserWarning: if that many steps are not undone in float32 well enough to train by, or have
@@ -100,14 +102,26 @@ def reversible(
 def new_flow(steps: int, options: ConversionSettings) -> ModuleFlow:
     """A flow of a scheme that has yet to be given its modules."""
     scheme = options.scheme.scheme
-    groups = len(scheme.patterns)
-    program, generated = _compiled(scheme.name, spec_text(options), groups)
+    program, generated = compiled(options, steps)
     _warn_of_drift(program, steps)
-    flow = module_flow_class(generated, opaque_maps(scheme))(groups, steps)
+    flow = module_flow_class(generated, opaque_maps(scheme))(len(scheme.patterns), steps)
     flow.residual = options.residual
+    flow.settings = options if not callable(options.v0) else replace(options, v0=None)
     if isinstance(options.v0, nn.Module):
         flow.speed = nn.ModuleList([options.v0])
     return flow
+
+
+def compiled(options: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
+    """The spec of a flow, and its generated class.
+
+    Args:
+        options: how modules become the flow.
+        steps: how many of them.
+    """
+    scheme, text = options.scheme.scheme, spec_text(options)
+    listed = "= [" in text  # values for that many steps
+    return _compiled(scheme.name, text, len(scheme.patterns), steps if listed else 1)
 
 
 def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
@@ -136,7 +150,7 @@ def spec_text(options: ConversionSettings) -> str:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
     constants = options.scheme.with_constants(options.constants)
-    given = ", ".join(f"{name} = {value}" for name, value in constants.items())
+    given = ", ".join(f"{name} = {written(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(options.v0, nn.Module) else []
@@ -147,6 +161,23 @@ def spec_text(options: ConversionSettings) -> str:
     lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)} {exact}")
     lines.append(options.scheme.block)
     return "\n".join(lines)
+
+
+def written(value: Any) -> str:
+    """A constant as a specification has it."""
+    match value:
+        case Ramp():
+            long = f"epochs = {value.epochs}" if value.steps is None else f"steps = {value.steps}"
+            return f"ramp({value.start}, {value.end}, {long})"
+        case Learned():
+            return f"learned({value.value}, shared = {'yes' if value.shared else 'no'})"
+        case Uniform():
+            return f"uniform({value.low}, {value.high}, seed = {value.seed})"
+        case Geometric():
+            return f"geometric({value.first}, ratio = {value.ratio})"
+        case list() | tuple():
+            return f"[{', '.join(map(str, value))}]"
+    return str(value)
 
 
 def _start(scheme: Scheme, v0: Speed | MakeSpeed) -> str:
@@ -179,10 +210,10 @@ def _starts_from_a_speed(scheme: Scheme) -> bool:
 
 
 @cache
-def _compiled(name: str, text: str, channels: int) -> tuple[Program, type[Flow]]:
+def _compiled(name: str, text: str, channels: int, steps: int) -> tuple[Program, type[Flow]]:
     """The spec of a flow, and its generated class."""
     program = loads(text, name=f"{name}.ode")
-    return program, type(program.flow(channels, 1))
+    return program, type(program.flow(channels, steps))
 
 
 def warn_of_stored(flow: Flow, what: str) -> None:

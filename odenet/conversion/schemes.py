@@ -97,17 +97,11 @@ def choose(given: GivenScheme) -> ChosenScheme:
 
 def _of_program(program: Program) -> ChosenScheme:
     chosen = program.model.discretisation
-    for name, constant in chosen.varying.items():
-        if isinstance(constant, Counted):
-            continue
-        shown = chosen.scheme.spellings.get(name, name)
-        raise ValueError(
-            f"{shown} = {constant} of {program.name} differs from step to step, and modules become "
-            "steps that are alike: write one number"
-        )
     steps = {"h": chosen.h, "T": chosen.horizon}
     constants = {n: v for n, v in chosen.constants.items() if n not in chosen.scheme.decays}
     constants |= {name: value for name, value in steps.items() if value is not None}
+    own = {n: c for n, c in chosen.varying.items() if not isinstance(c, Counted)}  # in its text
+    constants = {**constants, **own}
     if chosen.scheme.name in library():
         return ChosenScheme(chosen.scheme, constants=constants)
     scheme = _by_its_own_name(chosen.scheme)

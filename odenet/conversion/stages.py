@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn, cast
+from functools import cache
+from typing import Any, NoReturn, Self, cast
 
 from torch import Tensor, nn
 
 from odenet.conversion.borrowed import Blocks, changed
+from odenet.conversion.deferred import Step, as_step, assign
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.runtime.memory import recomputed
 from odenet.runtime.tracing import as_node
@@ -18,21 +20,111 @@ def _refused(stage: nn.Module, *_: Any) -> NoReturn:
     raise RuntimeError(changed(stage))
 
 
-class ResidualStage(nn.Sequential):
-    """A sequence of blocks of which some are run as the steps of flows.
+class HoldsFlows(nn.Module):
+    """Comes before the class of what has blocks, and has the flows that they are steps of.
 
-    Blocks are read, replaced and given other parts as in the original. Those that are steps can
-    only be called by their flow: what it carries from block to block is more than they take.
+    Blocks are read, and given other parts, as in the original.
 
     Attributes:
-        flows: one per run of blocks that keep the shape; the blocks are children of the stage.
+        kind: the class of the original.
+        flows: one per run of blocks.
+    """
+
+    kind: type[nn.Module]
+    flows: nn.ModuleList
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """The blocks: whoever runs one child after the other runs these."""
+        return ((name, module) for name, module in super().named_children() if name != "flows")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        if recurse:
+            self.flows._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module's; the flows change their mode too."""
+        self.flows.train(mode)
+        return super().train(mode)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A module that is put in the place of a step becomes the step."""
+        old = self.__dict__.get("_modules", {}).get(name)
+        if isinstance(old, Step) and isinstance(value, nn.Module):
+            value = as_step(value)
+            assign(value, old.flow_of_step, old.index_of_step)
+        super().__setattr__(name, value)
+
+    def block_names(self) -> tuple[str, ...]:
+        """The names of the blocks, in their order."""
+        return tuple(name for name in self._modules if name != "flows")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For pickle and copies: its class is made again."""
+        return _bare, (self.kind,), self.__dict__
+
+
+class HoldsList(HoldsFlows):
+    """Comes before a container."""
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """The blocks, as of the original."""
+        return (self.get_submodule(name) for name in self.block_names())
+
+    def __len__(self) -> int:
+        return len(self._modules) - 1
+
+    append = extend = insert = pop = cast(Any, _refused)
+    __delitem__ = __add__ = __iadd__ = __mul__ = __imul__ = __rmul__ = cast(Any, _refused)
+
+
+@cache
+def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """A class of modules as that of modules which hold flows."""
+    if issubclass(kind, nn.Sequential) and kind.forward is nn.Sequential.forward:
+        first: type = ResidualStage
+    elif issubclass(kind, nn.ModuleList):
+        first = Layers
+    else:
+        first = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
+    if issubclass(first, kind):
+        return first
+    members: dict[str, Any] = {"__module__": kind.__module__, "kind": kind}
+    made: Any = type(kind.__name__, (first, kind), members)
+    return made
+
+
+def _bare(kind: type[nn.Module]) -> nn.Module:
+    return object.__new__(holder_class(kind))
+
+
+class Layers(HoldsList, nn.ModuleList):
+    """A list of blocks that some model calls one after the other, as the steps of flows."""
+
+    kind = nn.ModuleList
+
+    def __getitem__(self, idx: Any) -> Any:
+        """A block, or the list of those of a slice."""
+        if not isinstance(idx, slice):
+            return super().__getitem__(idx)
+        return nn.ModuleList(list(self)[idx])
+
+
+class ResidualStage(HoldsList, nn.Sequential):
+    """A sequence of blocks of which some are run as the steps of flows.
+
+    Attributes:
         plan: names of blocks, and of flows as "flows.0", in the order of the calls.
         checkpoint: whether the other blocks are evaluated again in the backward pass.
     """
 
-    flows: nn.ModuleList
+    kind = nn.Sequential
     plan: tuple[str, ...]
     checkpoint: bool
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A module that is put in the place of a step is called by the flow, as it is."""
+        nn.Module.__setattr__(self, name, value)
 
     def forward(self, input: Tensor) -> Tensor:
         """The blocks and flows one after the other.
@@ -42,20 +134,13 @@ class ResidualStage(nn.Sequential):
         """
         if not isinstance(input, Tensor):
             return as_node(self, input)
-        if self._block_names() != self._planned():
+        if self.block_names() != self._planned():
             raise RuntimeError(changed(self))
         for name in self.plan:
             module = self.get_submodule(name)
             again = self.checkpoint and not isinstance(module, ModuleFlow)
             input = recomputed(module, input) if again else module(input)
         return input
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        """The blocks, as of the original."""
-        return (self._modules[name] for name in self._block_names())
-
-    def __len__(self) -> int:
-        return len(self._modules) - 1
 
     def __getitem__(self, idx: Any) -> Any:
         """A block, or the stage of a slice.
@@ -65,7 +150,7 @@ class ResidualStage(nn.Sequential):
         """
         if not isinstance(idx, slice):
             return super().__getitem__(idx)
-        names = self._block_names()[idx]
+        names = self.block_names()[idx]
         if idx.step not in (None, 1):
             raise ValueError("a converted stage is sliced in the order of its blocks, step 1")
         return self._part(names)
@@ -94,12 +179,6 @@ class ResidualStage(nn.Sequential):
         part.flows.training = self.training
         return part
 
-    append = extend = insert = pop = cast(Any, _refused)
-    __delitem__ = __add__ = __iadd__ = __mul__ = __imul__ = __rmul__ = cast(Any, _refused)
-
-    def _block_names(self) -> tuple[str, ...]:
-        return tuple(name for name in self._modules if name != "flows")
-
     def _planned(self) -> tuple[str, ...]:
         return tuple(name for piece in self.plan for name in self._steps(piece))
 
@@ -113,9 +192,12 @@ class ResidualStage(nn.Sequential):
 
 
 class Encoder(nn.TransformerEncoder):
-    """A transformer encoder whose layers are the steps of a flow."""
+    """A transformer encoder whose layers are the steps of flows."""
 
-    flow: ModuleFlow
+    @property
+    def flow(self) -> ModuleFlow:
+        """That of the layers."""
+        return cast(ModuleFlow, cast(Layers, self.layers).flows[0])
 
     def forward(
         self,
@@ -124,13 +206,7 @@ class Encoder(nn.TransformerEncoder):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        """As torch's; the masks go to every layer.
-
-        Raises:
-            RuntimeError: if layers were added or removed.
-        """
-        if len(self.layers) != self.flow.steps:
-            raise RuntimeError(changed(self))
+        """As torch's, without nested tensors; the masks go to every layer."""
         if not isinstance(src, Tensor):
             return as_node(self, src, (mask, src_key_padding_mask, is_causal))
         given: dict[str, Any] = {
@@ -139,5 +215,7 @@ class Encoder(nn.TransformerEncoder):
             "is_causal": bool(is_causal),
         }
         kept = {key: value for key, value in given.items() if value is not None}
-        output = self.flow(src, **kept)
+        output = src
+        for layer in self.layers:
+            output = layer(output, **kept)
         return output if self.norm is None else self.norm(output)

@@ -125,15 +125,20 @@ def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
     try:
         import timm
     except ImportError:
-        near = difflib.get_close_matches(name, known, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm is not installed"
-        raise ZooError(f"torchvision has no model `{name}`; {hint}") from None
+        hint = _near(name, known) or "; timm is not installed"
+        raise ZooError(f"torchvision does not have a model `{name}`{hint}") from None
     if not timm.is_model(name):
-        raise ZooError(f"neither torchvision nor timm has a model `{name}`")
+        hint = _near(name, known)
+        raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
     try:
         return timm.create_model(name, pretrained=pretrained)
     except Exception as error:
         raise _no_weights(name, "timm", error) from None
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _no_weights(name: str, library: str, error: Exception) -> ZooError:

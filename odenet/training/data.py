@@ -20,7 +20,8 @@ from odenet.training.samples import DataSet, Split, Stream, generator, stratifie
 from odenet.training.tables import load_table
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth
-MADE_TEST = 0.2  # of what is drawn here
+SHAPES_TEST = 0.2
+POINTS_TEST = 0.2
 LEAST_SIDE = 8
 
 
@@ -88,7 +89,7 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     drawn = [_shapes(rng, sides, data["noise"]) for _ in range(data["n"])]
     pictures, maps = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
     whole = Split(pictures[:, None].repeat(1, channels, 1, 1), maps)
-    test, train = stratified(whole.labels, round(MADE_TEST * data["n"]), generator(Stream.SPLIT))
+    test, train = stratified(whole.labels, round(SHAPES_TEST * data["n"]), generator(Stream.SPLIT))
     return DataSet("shapes", whole.pick(train), whole.pick(test), ("ground", "disc", "square"))
 
 
@@ -136,6 +137,6 @@ def _points(data: Call, made: Any) -> DataSet:
     """Two classes of points in the plane, from their coordinates and labels."""
     xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
-    test, train = stratified(whole.labels, round(MADE_TEST * len(xy)), generator(Stream.SPLIT))
+    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
     names = ("outer", "inner")
     return DataSet(data.name, whole.pick(train), whole.pick(test), names, scaled=False)

@@ -164,6 +164,7 @@ def show_result(result: Result, console: Console) -> None:
         )
         table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
+    table.add_row("", Text(f"odenet report {folder}"))
     console.print(table)
     if result.diverged:
         console.print(

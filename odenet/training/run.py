@@ -163,16 +163,10 @@ def _go_on(
     if spec is not None:
         require_same(Path(spec), folder)
     folder.require_plugins()
-    if folder.result.is_file() and not changes:
-        result = Result.read(folder.result)
-        console.print(
-            Text(
-                f"finished: {folder.path} has trained for {result.epochs} epochs; to train on:\n"
-                f"  odenet train --resume {folder.path} --epochs {2 * result.epochs}"
-            ),
-            soft_wrap=True,
-        )
-        return replace(result, folder=str(folder.path))
+    finished = None if changes else _finished(folder)
+    if finished is not None:
+        _say_finished(finished, console)
+        return finished
     settings = _changed(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
@@ -191,10 +185,10 @@ def _go_on(
         raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
     samples = Data(data_set, program.recipe, shape)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
-    _require_more(folder, task.recipe.epochs)
     trainer = _trainer(folder, task, options, console)
     if path is not None and checkpoint is not None:
         require_resumable(trainer, task, path, checkpoint)
+        _require_more(folder, task.recipe.epochs)
         if not has_rows(checkpoint):
             metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
     if path is None:
@@ -216,10 +210,30 @@ def _changed(folder: RunFolder, record: Record, changes: Mapping[str, Any]) -> d
     return without_parts(record.settings, changes, own)
 
 
+def _finished(folder: RunFolder) -> Result | None:
+    """The result of a run that has nothing left to do; its files are looked at."""
+    if not folder.result.is_file():
+        return None
+    result = Result.read(folder.result)
+    if folder.last.exists():
+        read_checkpoint(folder.last)
+    whole = len(folder.rows()) == result.epochs  # else it is written again
+    return replace(result, folder=str(folder.path)) if whole else None
+
+
+def _say_finished(result: Result, console: Console) -> None:
+    folder = printable(result.folder)
+    said = (
+        f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
+        f"  odenet train --resume {folder} --epochs {2 * result.epochs}"
+    )
+    console.print(Text(said), soft_wrap=True)
+
+
 def _require_more(folder: RunFolder, epochs: int) -> None:
     """Refuse to go on with a finished run that has done as many epochs as are wanted."""
     done = len(folder.rows()) if folder.result.is_file() else 0
-    if done >= epochs:
+    if done and done >= epochs:
         raise TrainingError(
             f"{folder.path} has done {done} epochs of {epochs}: nothing is left to train",
             f"ask for more, as in --epochs {2 * done}, or start a new run",

@@ -204,9 +204,10 @@ main()
 
 def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
     done = subprocess.run([sys.executable, "-c", HEADER, DIGITS], capture_output=True, text=True)
-    first, second, verdict, claims = done.stdout.splitlines()
+    first, data, net, verdict, claims = done.stdout.splitlines()
     assert done.returncode == 7 and first.startswith("digits: ")
-    assert "data digits; input (1, 8, 8); " in second and " parameters" in second
+    assert "data digits: 1,437 training and 360 test pictures, 10 classes" in data
+    assert "input (1, 8, 8); " in net and " parameters" in net
     assert verdict.endswith("spectrum imaginary (proved)") and "reversible proved" in claims
 
 

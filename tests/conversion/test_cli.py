@@ -68,7 +68,7 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["resnet19", "--weights", "none"], "no model `resnet19`; did you mean resnet"),
+        (["resnet19", "--weights", "none"], "a model `resnet19`; did you mean resnet18"),
         (["alexnet", "--weights", "none"], "AlexNet has no residual blocks"),
         (["resnet18", "--weights", "none", "--scheme", "verlet"], "verlet takes no blocks"),
         (["resnet18", "--weights", "none", "--h", "0.1"], "momentum has no constant h"),

@@ -1,15 +1,128 @@
-"""Programs whose constants differ from step to step are not taken for one number."""
+"""Constants that differ from step to step, of programs and by keyword, for modules."""
+
+import copy
 
 import pytest
+import torch
 from torch import nn
 
 import odenet
+from odenet.conversion import Ramps, convert
+from odenet.runtime import Learned, Ramp
+
+DAMPED = """
+scheme damped(a) {
+    for Y' = F(Y)
+    start Y[-1] = Y[0]
+    Y[n+1] = (1 - a) Y[n] + a Y[n-1] + h F(Y[n])
+}
+"""
 
 
-@pytest.mark.parametrize("γ", ["[0.5, 0.6]", "learned(0.9)"])
-def test_a_program_with_constants_for_each_step_is_refused(γ: str):
-    program = odenet.loads(
-        f"state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise momentum(γ = {γ})\n"
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(5, 5)
+
+    def forward(self, x):
+        return x + 0.3 * torch.tanh(self.map(x))
+
+
+def layers(count=4):
+    torch.manual_seed(0)
+    return nn.Sequential(*(Block() for _ in range(count)))
+
+
+def inputs():
+    return torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("how", ["program", "keyword", "convert"])
+def test_each_step_has_its_constant(how):
+    model, x = layers(3).double(), inputs().double()
+    values = [0.5, 0.6, 0.75]
+    if how == "program":
+        text = f"state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise momentum(γ = {values})\n"
+        flow = odenet.reversible(list(model), odenet.loads(text), residual=True)
+    elif how == "keyword":
+        flow = odenet.reversible(list(model), residual=True, gamma=values)
+    else:
+        flow = convert(model, **{"γ": values})
+    y, v = x, 0
+    for gamma, block in zip(values, model, strict=True):
+        v = gamma * v + (1 - gamma) * (block(y) - y)
+        y = y + v
+    torch.testing.assert_close(flow(x), y)
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(flow(x).square().sum(), parameters)
+    for a, b in zip(found, torch.autograd.grad(y.square().sum(), parameters), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_values_for_another_number_of_steps_are_refused():
+    with pytest.raises(ValueError, match="γ has 2 values, and the flow has 4 steps"):
+        convert(layers(), gamma=[0.5, 0.6])
+
+
+def test_a_constant_of_a_converted_model_is_learned():
+    converted = convert(layers(), gamma=Learned(0.9))
+    converted(inputs()).square().sum().backward()
+    assert converted.flows[0].gamma.raw.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("scheme", "given", "name"),
+    [
+        ("momentum", {"gamma": Ramp(0, 0.9, steps=8)}, "gamma"),
+        (DAMPED, {"a": Ramp(0, 0.5, steps=8)}, "a"),
+    ],
+)
+def test_a_ramp_begins_as_the_original_to_the_last_bit_and_ends_reversible(scheme, given, name):
+    model, x = layers(), inputs()
+    converted = convert(model, scheme, **given)
+    flow, ramps = converted.flows[0], Ramps(converted)
+    assert list(converted.state_dict()) == list(model.state_dict())
+    expected = model(x)
+    assert torch.equal(converted(x), expected)
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(converted(x).square().sum(), parameters)
+    for a, b in zip(found, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
+        assert torch.equal(a, b)
+    assert flow.drift is None
+    for _ in range(9):
+        converted(x).square().sum().backward()
+        ramps.step()
+    assert getattr(flow, name)[0] == given[name].end
+    assert flow.drift < 1e-4  # rebuilt by now
+    fixed = convert(model, scheme, **{name: given[name].end})
+    assert torch.equal(converted(x), fixed(x))
+
+
+def test_the_way_of_a_ramp_is_predicted_and_saved():
+    converted = convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100))
+    ramps = Ramps(converted)
+    told = str(ramps).splitlines()
+    assert told[0] == "  0% of the way, a = 0: the original network, activations stored"
+    assert told[1] == (
+        " 25% of the way, a = 0.125: activations stored, since undoing would be too coarse"
     )
-    with pytest.raises(ValueError, match="differs from step to step"):
-        odenet.reversible([nn.Identity(), nn.Identity()], program)
+    for way in ramps.predicted()[2:]:  # against what is measured
+        ramps.at(int(100 * way.way))
+        converted(inputs()).square().sum().backward()
+        assert converted.flows[0].drift < 3 * way.error
+    ramps.at(30)
+    saved, other = ramps.state_dict(), Ramps(copy.deepcopy(converted))
+    assert other.count == 0
+    other.load_state_dict(saved)
+    assert other.count == 30
+
+
+def test_ramps_that_are_not_there_or_have_no_length_are_refused():
+    with pytest.raises(ValueError, match="Sequential has no constant that moves"):
+        Ramps(layers())
+    converted = convert(layers(), gamma=Ramp(0, 0.9, epochs=2))
+    with pytest.raises(ValueError, match="a ramp takes 2 epochs: say Ramps"):
+        Ramps(converted)
+    ramps = Ramps(converted, steps_per_epoch=10)
+    ramps.at(10)
+    assert converted.flows[0].gamma[0] == 0.45

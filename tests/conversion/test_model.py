@@ -140,7 +140,8 @@ def test_names_and_order_of_parameters_are_those_of_the_original(network):
     names = [name for name, _ in original.named_parameters()]
     assert [name for name, _ in converted.named_parameters()] == names
     assert len(converted.layer1) == len(original.layer1)
-    assert [type(b) for b in converted.layer1] == [type(b) for b in original.layer1]
+    for a, b in zip(converted.layer1, original.layer1, strict=True):
+        assert isinstance(a, type(b)) and type(a).__name__ == type(b).__name__
 
 
 def test_the_state_dict_goes_both_ways_without_loss(network):

@@ -128,22 +128,47 @@ def test_replaced_norms_count_each_batch_once_in_every_mode(model):
 REFUSED = "is a step of a flow now, and on its own it would compute the original network"
 
 
+def in_turn(blocks, x):
+    for block in blocks:
+        x = block(x)
+    return x
+
+
 @pytest.mark.parametrize(
     "run",
     [
-        lambda stage, x: [x := block(x) for block in stage],
-        lambda stage, x: [x := stage[i](x) for i in range(len(stage))],
-        lambda stage, x: [x := child(x) for child in stage.children()],
+        in_turn,
+        lambda stage, x: in_turn([stage[i] for i in range(len(stage))], x),
+        lambda stage, x: in_turn(stage.children(), x),
         lambda stage, x: nn.Sequential(*stage)(x),
-        lambda stage, x: nn.Sequential(*(Wrapped(block) for block in stage))(x),
         lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=False),
-        lambda stage, x: stage.get_submodule("1")(x),
+        lambda stage, x: checkpoint(in_turn, stage, x, use_reentrant=False),
     ],
 )
-def test_running_the_blocks_one_by_one_is_refused(model, run):
-    with pytest.raises(RuntimeError, match=REFUSED):
-        run(convert(model).layer1, maps())
-    run(model.layer1, maps())  # the original's
+def test_blocks_that_are_run_one_after_the_other_are_the_flow(model, run):
+    stage = convert(model.eval()).layer1
+    x = maps()
+    expected = momentum(list(model.layer1), x)
+    torch.testing.assert_close(run(stage, x), expected)
+    parameters = list(stage.parameters())
+    found = torch.autograd.grad(run(stage, x).square().sum(), parameters)
+    for a, b in zip(found, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (lambda stage, x: stage.get_submodule("1")(x), REFUSED),
+        (lambda stage, x: in_turn([stage[0], stage[2]], x), REFUSED),
+        (lambda stage, x: stage[0](x) + 1, "add reads the value after block 1 of 3"),
+        (lambda stage, x: nn.Sequential(*map(Wrapped, stage))(x), "add reads the value after"),
+        (lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=True), "use_reentrant"),
+    ],
+)
+def test_running_some_of_the_blocks_is_refused(model, run, words):
+    with pytest.raises(RuntimeError, match=words):
+        run(convert(model).layer1, maps().requires_grad_())
 
 
 def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
@@ -191,7 +216,7 @@ def test_layers_of_an_encoder_are_replaced_and_not_run_alone():
     converted = convert(original)
     x = torch.randn(2, 5, 8).double()
     with pytest.raises(RuntimeError, match=REFUSED):
-        converted.layers[0](x)
+        converted.layers[1](x)
     converted.layers[1] = original.layers[2]
 
     def given(number):
@@ -199,8 +224,8 @@ def test_layers_of_an_encoder_are_replaced_and_not_run_alone():
 
     torch.testing.assert_close(converted(x), momentum([given(0), given(2), given(2)], x))
     converted.layers = converted.layers[:2]
-    with pytest.raises(RuntimeError, match="were added to or removed from this Encoder"):
-        converted(x)
+    with pytest.raises(RuntimeError, match="reads the value after block 2 of 3"):
+        converted(x) + 1
 
 
 def test_the_mode_of_a_flow_reaches_its_blocks_and_frozen_norms_stay_frozen(model):

@@ -80,3 +80,24 @@ def test_no_limit_is_claimed_on_an_axis():
     program = odenet.loads(SPEC.format(rate="-K^T tanh(K Y) + tanh(A Y)", let="") + SCHEMES)
     assert "divided" in program.derivation.stability
     assert "hω" not in str(program.derivation)
+
+
+def test_a_unit_of_a_splitting_has_no_weights_that_nothing_reads():
+    """The first step of Lie's splitting enters by F alone; G works at the new shape."""
+    text = """state Y
+map f = conv(3) -> tanh
+map g = conv(3) -> tanh
+Y' = f(Y) + g(Y)
+discretise lie(h = 0.5)
+scheme lie {
+    for Y' = F(Y) + G(Y)
+    Y1     = Y[n] + h F(Y[n])
+    Y[n+1] = Y1 + h G(Y1)
+}
+net = input(3, 8, 8) -> conv(3, 4) -> unit(2, 6, stride = 2) -> mean -> dense(2)
+"""
+    network = odenet.loads(text).network().double()
+    network(torch.randn(2, 3, 8, 8, dtype=torch.float64)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    entry = network[1].entry
+    assert {name.split(".")[0] for name, _ in entry.named_parameters()} == {"f_in", "g"}

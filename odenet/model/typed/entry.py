@@ -109,7 +109,7 @@ def maps_used(model: Model) -> list[tuple[str, bool]]:
         for rate in (node for node in update.value.walk() if isinstance(node, expr.Rate)):
             enters = not any(is_new(argument, new) for argument in rate.arguments)
             for state in model.discretisation.groups[pattern[rate.function].variable]:
-                for node in model.system[state].walk():
+                for node in model.rates[state, rate.function].walk():
                     if isinstance(node, expr.MapCall):
                         found[node.function.name, enters] = None
         if is_new(update.value, new):

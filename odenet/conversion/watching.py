@@ -1,0 +1,122 @@
+"""What calls what in a model: a run of a copy of it on an example, watched."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from odenet.conversion.deferred import READABLE
+from odenet.conversion.examples import Example, examples
+
+
+@dataclass
+class Seen:
+    """The calls of a block.
+
+    Attributes:
+        x: what it was handed first.
+        args: what else, with the keywords.
+        y: what it gave, or first in a tuple.
+        beside: tensors that it gave beside that.
+        read_in: the blocks during whose calls an operation read y.
+        times: how often it was called.
+    """
+
+    x: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    y: Any
+    beside: list[Tensor]
+    read_in: set[str] = field(default_factory=set)
+    times: int = 1
+
+
+class NotRun(ValueError):
+    """A model could not be run on an input, which would have shown its blocks."""
+
+
+class Watch(TorchFunctionMode):
+    """Notes the calls of all parts of a model, and what is read between them."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.seen: dict[str, Seen] = {}
+        self._given: dict[int, list[Seen]] = {}  # by the `id` of what blocks gave
+        self._running = [""]
+        self._handles: list[Any] = []
+        for path, module in model.named_modules():
+            before, after = partial(self._begin, path), partial(self._end, path)
+            self._handles.append(module.register_forward_pre_hook(before, prepend=True))
+            self._handles.append(module.register_forward_hook(after, with_kwargs=True))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in READABLE and self._given:
+            for value in pytree.tree_leaves((args, kwargs)):
+                if isinstance(value, Tensor) and id(value) in self._given:
+                    for seen in self._given[id(value)]:
+                        seen.read_in.add(self._running[-1])
+        return func(*args, **kwargs or {})
+
+    def _begin(self, path: str, block: nn.Module, args: tuple) -> None:
+        self._running.append(path)
+
+    def _end(
+        self, path: str, block: nn.Module, args: tuple, kwargs: dict[str, Any], result: Any
+    ) -> None:
+        self._running.pop()
+        if path in self.seen:
+            self.seen[path].times += 1
+            return
+        if not args and kwargs:
+            name = next(iter(kwargs))
+            args, kwargs = (kwargs[name],), {k: v for k, v in kwargs.items() if k != name}
+        several = isinstance(result, tuple | list) and bool(result)
+        y, rest = (result[0], list(result[1:])) if several else (result, [])
+        beside = [leaf for leaf in pytree.tree_leaves(rest) if isinstance(leaf, Tensor)]
+        seen = self.seen[path] = Seen(args[0] if args else None, args[1:], dict(kwargs), y, beside)
+        self._given.setdefault(id(y), []).append(seen)  # a stage gives what its last block gives
+
+    def remove(self) -> None:
+        """Leaves the model alone."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
+    """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    try:
+        twin = copy.deepcopy(model, shared).eval()
+    except Exception as error:
+        raise NotRun(f"{type(model).__name__} cannot be copied: {error}") from error
+    for module in twin.modules():
+        module._forward_hooks.clear()
+    problems: list[str] = []
+    for one in [Example.of(example)] if example is not None else examples(twin):
+        watch = Watch(twin)
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
+                twin(*one.args, **one.kwargs)
+            return twin, watch.seen
+        except Exception as error:
+            problems.append(
+                f"{one}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            )
+        finally:
+            watch.remove()
+    tried = f" ({problems[0]})" if problems else ""
+    what = "the example" if example is not None else "an input that could be made up"
+    raise NotRun(
+        f"{type(model).__name__} does not run on {what}{tried}: give one, "
+        "odenet.convert(model, example=…), or say where the blocks are, "
+        'blocks="model.layers"'
+    )

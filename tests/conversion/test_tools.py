@@ -1,0 +1,106 @@
+"""Converted models in other people's tools: LoRA, frozen layers, trainers."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from odenet.conversion import Ramps, convert
+from odenet.runtime import Flow, Ramp
+from tests.conversion.small import IDS, in_double, output, transformers_model, with_momentum
+
+
+def test_lora_trains_within_the_blocks_and_the_rest_is_frozen():
+    peft = pytest.importorskip("peft")
+    pytest.importorskip("transformers")
+    model, given = in_double(*transformers_model("llama"))
+    converted = convert(copy.deepcopy(model), gamma=0.7)
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries about each other
+        adapted = peft.get_peft_model(converted, settings)
+        plain = peft.get_peft_model(copy.deepcopy(model), settings)
+    for (name, a), b in zip(adapted.named_parameters(), plain.parameters(), strict=True):
+        assert a.requires_grad == ("lora" in name)
+        b.data.copy_(a.data.uniform_(-0.3, 0.3) if "lora" in name else a.data)
+    output(adapted, given).square().mean().backward()
+    with_momentum(plain.base_model.model, 0.7)
+    output(plain, given).square().mean().backward()
+    for a, b in zip(adapted.parameters(), plain.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None) == (not a.requires_grad)
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad)
+    assert all(m.drift is not None for m in adapted.modules() if isinstance(m, Flow))
+
+
+def test_frozen_layers_get_no_gradient_and_pass_it_on():
+    pytest.importorskip("transformers")
+    model, given = in_double(*transformers_model("gpt2"))
+    model.transformer.h[1].requires_grad_(False)
+    converted = convert(model, gamma=0.7)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(output(converted, given).square().mean(), parameters)
+    with_momentum(model, 0.7)
+    expected = torch.autograd.grad(output(model, given).square().mean(), parameters)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
+    pytest.importorskip("accelerate")
+    hf = pytest.importorskip("transformers")
+    model, _ = transformers_model("llama")
+    converted = convert(model.train(), gamma=Ramp(0, 0.9, steps=4))
+    ramps = Ramps(converted)
+
+    class Move(hf.TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            ramps.at(state.global_step)
+
+    rows = [{"input_ids": row, "labels": row} for row in IDS.repeat(3, 1)]
+    before = [p.detach().clone() for p in converted.parameters()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings = hf.TrainingArguments(
+            str(tmp_path), max_steps=6, per_device_train_batch_size=2, report_to=[], use_cpu=True,
+            save_strategy="no", disable_tqdm=True, gradient_checkpointing=True,
+            logging_strategy="no",
+        )  # fmt: skip
+        hf.Trainer(converted, settings, train_dataset=rows, callbacks=[Move()]).train()
+    flow = converted.model.layers.flows[0]
+    assert flow.gamma[0] == 0.9 and flow.drift < 1e-4
+    assert any(not torch.equal(a, b) for a, b in zip(before, converted.parameters(), strict=True))
+
+
+def test_lightning_trains_a_ramp():
+    pl = pytest.importorskip("lightning.pytorch")
+    from odenet.training.ramps import MoveRamps
+
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+
+    class Regression(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = convert(encoder, gamma=Ramp(0, 0.9, epochs=1))
+
+        def training_step(self, batch, _):
+            return self.net(batch[0]).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    task = Regression()
+    data = DataLoader(TensorDataset(torch.randn(8, 4, 8)), batch_size=2)
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[MoveRamps()],
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(task, data)
+    assert task.net.flow.gamma[0] == 0.9 and task.net.flow.drift < 1e-4
