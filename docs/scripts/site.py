@@ -27,7 +27,8 @@ LANGUAGES = {".ode": "ode", ".py": "python", ".toml": "toml"}
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add README, the change log, and what pages link to outside of `docs/`."""
-    to_read = ["README.md", "CHANGELOG.md", *(_source(f.src_uri) for f in files.documentation_pages())]
+    pages = [_source(file.src_uri) for file in files.documentation_pages()]
+    to_read = ["README.md", "CHANGELOG.md", *pages]
     seen = set()
     while to_read:
         path = to_read.pop()
@@ -38,7 +39,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(_file(path, config))
         if path.endswith(".md"):
             text = (ROOT / path).read_text(encoding="utf-8")
-            to_read += [target for _, url, _ in LINK.findall(text) if (target := _target(path, url))]
+            targets = [_target(path, url) for _, url, _ in LINK.findall(text)]
+            to_read += [target for target in targets if target]
     return files
 
 

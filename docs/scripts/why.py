@@ -11,7 +11,8 @@ STYLE = """
   text { font: 16px system-ui, sans-serif; fill: #1f2328; text-anchor: middle; }
   .title { font-weight: 600; text-anchor: start; }
   .arrow { stroke: #59636e; stroke-width: 2; fill: none; marker-end: url(#tip); }
-  .back { stroke: #0969da; stroke-width: 2; fill: none; stroke-dasharray: 5 4; marker-end: url(#btip); }
+  .back { stroke: #0969da; stroke-width: 2; fill: none; stroke-dasharray: 5 4;
+          marker-end: url(#btip); }
   .kept { fill: #f0b72f; stroke: #9a6700; stroke-width: 1.5; }
   .gone { fill: none; stroke: #818b98; stroke-width: 1.5; stroke-dasharray: 3 3; }
   .kept + text { fill: #1f2328; }
@@ -28,6 +29,11 @@ DESCRIPTION = (
 )
 
 
+def title(top: int, text: str) -> str:
+    """A line above a network."""
+    return f'<text class="title" x="14" y="{top}">{text}</text>'
+
+
 def states(top: int, kept: set[int]) -> list[str]:
     """The states of a network from left to right, with arrows between them."""
     parts = []
@@ -35,7 +41,8 @@ def states(top: int, kept: set[int]) -> list[str]:
         x = LEFT + k * APART
         look = "kept" if k in kept else "gone"
         parts.append(f'<rect class="{look}" x="{x - 22}" y="{top}" width="44" height="36" rx="5"/>')
-        parts.append(f'<text x="{x}" y="{top + 24}">x<tspan dy="4" font-size="12">{k}</tspan></text>')
+        index = f'<tspan dy="4" font-size="12">{k}</tspan>'
+        parts.append(f'<text x="{x}" y="{top + 24}">x{index}</text>')
         if k:
             parts.append(f'<path class="arrow" d="M{x - APART + 26} {top + 18}H{x - 30}"/>')
     return parts
@@ -58,12 +65,12 @@ def picture() -> str:
         for name in ("tip", "btip")
     )
     body = [
-        '<text class="title" x="14" y="26">Backpropagation keeps every state</text>',
+        title(26, "Backpropagation keeps every state"),
         *states(44, set(range(STATES))),
-        '<text class="title" x="14" y="128">A reversible network keeps two, and rebuilds the rest</text>',
+        title(128, "A reversible network keeps two, and rebuilds the rest"),
         *states(146, {0, STATES - 1}),
         *way_back(146),
-        f'<text class="blue" x="{WIDTH / 2}" y="228">on the way back: the inverse of each step</text>',
+        f'<text class="blue" x="{WIDTH / 2}" y="228">back: the inverse of each step</text>',
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 244" width="{WIDTH}" '
