@@ -115,7 +115,11 @@ def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, t
 def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, arguments):
     (tmp_path / "file").write_text("")
     code, text = odenet(*arguments)
-    assert code == 1 and "error: this cannot be written: " in text and "file/below" in text
+    assert (
+        code == 1
+        and "error[unwritable-file]: this cannot be written: " in text
+        and "file/below" in text
+    )
     assert "Traceback" not in text
 
 
@@ -129,7 +133,7 @@ def test_an_output_that_is_full_is_said(tmp_path):
         done = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
         _, errors = done.communicate()
     assert done.returncode == 1
-    assert errors == b"error: the output cannot be written: the disk is full\n"
+    assert errors == b"error[unwritable-file]: the output cannot be written: the disk is full\n"
 
 
 def odenet_process(*arguments, **given):
