@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +90,8 @@ class ModuleFlow(Flow):
 
     def view(self) -> Self:
         """As every flow's, with the modules that there are now, which are its own children."""
+        if hasattr(self, "get_base"):  # torch.export's stand-in for a module, which has no copies
+            return cast(Any, self).get_base().view()
         twin = super().view()
         if self.blocks is not None:
             name = self.maps[0]
