@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Self
 
 import torch
 
@@ -27,6 +29,20 @@ class Varying(Equations):
         """The constants that training moves."""
         found = (getattr(self, name) for name in self.varying)
         return [constant for constant in found if isinstance(constant, Moving)]
+
+    def standing(self) -> Self:
+        """Itself, or with constants that move one whose constants stay as they are now.
+
+        The backward pass of a call reads them again, and training may have moved them by then.
+        """
+        if not self.moving():
+            return self
+        twin = self.view()
+        moving = [name for name in self.varying if isinstance(getattr(self, name), Moving)]
+        kept = {name: copy.copy(getattr(self, name)) for name in moving}
+        twin.__dict__["_modules"] = {**twin._modules, **kept}
+        twin.__dict__.pop("time_before", None)  # that of `self`, whose h moves
+        return twin
 
     def require_numbers(self) -> None:
         """Called while being built, or refined.
