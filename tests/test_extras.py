@@ -117,7 +117,7 @@ def test_what_is_missing_is_named_in_one_line(monkeypatch):
     monkeypatch.setitem(EXTRAS, "train", {"no_such_a": "a", "json": "json", "no_such_b": "b"})
     with pytest.raises(MissingLibraries) as caught:
         require("train", "odenet fly")
-    line = "odenet fly needs a and b, which are not installed: pip install 'odenet[train]'"
+    line = "odenet fly needs a and b, which are not installed: pip install '.[train]' in a clone of odenet"
     assert str(caught.value) == line
     require("train", "odenet fly", "json")
     with pytest.raises(ImportError, match="needs a, which is not installed"):
@@ -263,7 +263,7 @@ def test_a_command_names_what_it_needs_and_the_line_that_installs_it(done, comma
     assert (code, output) == (1, "")
     message, help_ = errors.strip().split("\n")
     assert message.startswith("error[missing-library]: ") and message.endswith("not installed")
-    assert help_ == f"  = help: pip install 'odenet[{NEEDED[command]}]'"
+    assert help_ == f"  = help: pip install '.[{NEEDED[command]}]' in a clone of odenet"
 
 
 def test_every_command_is_tried_without_the_extras():
@@ -278,7 +278,7 @@ def test_every_command_is_tried_without_the_extras():
 def test_functions_name_what_they_need_and_the_line_that_installs_it(done):
     training, testing = done[2]
     assert training.startswith("odenet.training.train needs lightning, matplotlib, pillow, ")
-    assert training.endswith("which are not installed: pip install 'odenet[train]'")
+    assert training.endswith("which are not installed: pip install '.[train]' in a clone of odenet")
     assert testing.startswith("odenet.testing needs hypothesis, which is not installed: ")
 
 

@@ -10,7 +10,8 @@ from odenet.language import tree
 from odenet.language.words import keywords
 from odenet.model.elaboration.library import library
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.argument_kinds import Choice, Word
+from odenet.model.tables.argument_kinds import Word
+from odenet.model.tables.choices import Choice
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.recipe import recipe_keys

@@ -149,12 +149,12 @@ def command_of(record: Record) -> str:
     words = ["odenet", "train", f"{record.name}.ode"]
     for name, value in record.settings.items():
         words += ["--set", f"{name}={value}"]
-    for name in ("data_root", "devices", "nodes", "strategy", "memory"):
+    for name in ("data_root", "devices", "nodes", "strategy", "memory", "logger"):
         value = getattr(options, name)
         words += (
             [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
         )
-    words += [f"--{name}" for name in ("exact", "compile", "tensorboard") if getattr(options, name)]
+    words += [f"--{name}" for name in ("exact", "compile") if getattr(options, name)]
     words += ["--unchecked"] if record.verdicts.get("unchecked") else []
     return shlex.join(words)
 

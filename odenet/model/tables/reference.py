@@ -5,8 +5,9 @@ from typing import Any
 
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.argument_kinds import Call, Parameter
+from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.arguments import RULES
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
