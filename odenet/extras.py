@@ -27,6 +27,7 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "pygments": "pygments",
     },
+    "editor": {"lsprotocol": "lsprotocol", "pygls": "pygls"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "wandb": {"wandb": "wandb"},
     "mlflow": {"mlflow": "mlflow-skinny"},
@@ -65,4 +66,6 @@ def require(extra: str, user: str, *modules: str) -> None:
     if missing:
         several = f"{', '.join(missing[:-1])} and {missing[-1]}, which are not"
         which = several if len(missing) > 1 else f"{missing[0]}, which is not"
-        raise MissingLibraries(f"{user} needs {which} installed", f"pip install 'odenet[{extra}]'")
+        raise MissingLibraries(
+            f"{user} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet"
+        )

@@ -37,6 +37,7 @@ class Keywords(TypedDict, total=False):
     deterministic: bool
     update_in_backward: bool
     clip_by: str
+    weights: str | None
 
 
 def sorted_out(

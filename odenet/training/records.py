@@ -39,6 +39,7 @@ class Options:
         deterministic: take only kernels that give the same numbers each time.
         update_in_backward: the optimizer acts on each weight as soon as its gradient is complete.
         clip_by: how it then knows the norm that `clip` limits: "exact" or "last".
+        weights: what a network of a library begins with: "default" for the library's, or a file.
     """
 
     data_root: str = "data"
@@ -53,6 +54,7 @@ class Options:
     deterministic: bool = False
     update_in_backward: bool = False
     clip_by: str = "exact"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -243,9 +244,12 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                 if f"{split}_{quantity}" in rows[0]:
                     values = [row[f"{split}_{quantity}"] for row in rows]
                     axes.plot(
-                        epochs, values, style, color=f"C{number}", label=label(f"{name} {split}")
-                    )
+                        epochs, values, f"o{style}", markersize=3.5, color=f"C{number % 10}",
+                        markerfacecolor="none" if split == "train" else None,
+                        label=label(f"{name} {split}"),
+                    )  # fmt: skip
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")

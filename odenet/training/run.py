@@ -18,6 +18,7 @@ from odenet.language.tree import Let
 from odenet.model.reading.settings import without_parts
 from odenet.model.tables.recipe import recipe_keys
 from odenet.training.augment import Transforms
+from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
@@ -179,6 +180,7 @@ def _go_on(
         require_same_samples(folder, record, program.recipe)
     if path is None:
         task, checkpoint = new_task(program, record.described, watched), None
+        begin_with(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)

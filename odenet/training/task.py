@@ -173,7 +173,7 @@ class Task(pl.LightningModule):
         return loss + self.penalty() if self.recipe.smooth else loss
 
     def penalty(self) -> Tensor | float:
-        """The weighted roughness of the weights in time (Chang et al. 2018, Eq. 22)."""
+        """The weighted roughness of the weights in time (Chang et al. 2018, AAAI, Eq. 22)."""
         return self.recipe.smooth * sum(flow.smoothness() for flow in flows(self.network).values())
 
     def validation_step(self, batch: Batch, _index: int) -> None:
