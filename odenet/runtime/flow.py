@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from odenet.runtime.slices import Slices, put_together, taken_apart
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
-from odenet.runtime.tracing import as_node
+from odenet.runtime.tracing import as_node, refuse_script
 from odenet.runtime.varying import Varying
 from odenet.runtime.volume import LOG_DET, Volume
 
@@ -137,6 +137,10 @@ class Flow(Volume, Varying, Bounded):
                 f"{type(self).__name__} multiplies by exponentials of fields"
             )
         super().__setattr__(name, value)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Called by torch.jit.script, also for a network that the flow is in."""
+        refuse_script(self)
 
     # The passes over all steps.
 
