@@ -99,10 +99,17 @@ def explain(error: OSError) -> Diagnostic:
     if isinstance(error, WriteError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         help_ = "make room, or write elsewhere" if full else ""
-        return Diagnostic(f"this cannot be written: {why}", help=help_, file=str(error.filename))
+        return Diagnostic(
+            "unwritable-file",
+            f"this cannot be written: {why}",
+            help=help_,
+            file=str(error.filename),
+        )
     if error.filename is not None:
-        return Diagnostic(f"this cannot be opened: {why}", file=os.fsdecode(error.filename))
-    return Diagnostic(f"the output cannot be written: {why}")
+        return Diagnostic(
+            "unreadable-file", f"this cannot be opened: {why}", file=os.fsdecode(error.filename)
+        )
+    return Diagnostic("unwritable-file", f"the output cannot be written: {why}")
 
 
 @contextmanager

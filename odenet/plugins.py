@@ -236,4 +236,4 @@ def _place(error: BaseException, path: Path) -> str:
 
 
 def _refused(path: Path, message: str, help_: str = "") -> SpecError:
-    return SpecError([Diagnostic(message, file=str(path), help=help_)])
+    return SpecError([Diagnostic("plugin", message, file=str(path), help=help_)])

@@ -131,6 +131,8 @@ COMMANDS = [
     ["check", "digits.ode"],
     ["verify", "digits.certificate.json"],
     ["schemes"],
+    ["new", "mine", "--like", "momentum"],
+    ["explain", "unknown-name"],
     ["fmt", "--check", "digits.ode"],
     ["memory", "digits.ode"],
     ["report", "digits.ode"],
@@ -256,7 +258,7 @@ def test_a_command_names_what_it_needs_and_the_line_that_installs_it(done, comma
     code, output, errors = done[0][command]
     assert (code, output) == (1, "")
     message, help_ = errors.strip().split("\n")
-    assert message.startswith("error: ") and message.endswith("not installed")
+    assert message.startswith("error[missing-library]: ") and message.endswith("not installed")
     assert help_ == f"  = help: pip install 'odenet[{NEEDED[command]}]'"
 
 

@@ -89,7 +89,9 @@ def test_a_device_stays_a_device(tmp_path):
     full = device(tmp_path / "full", 7)
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
-    assert explained(caught).startswith("error: this cannot be written: the disk is full")
+    assert explained(caught).startswith(
+        "error[unwritable-file]: this cannot be written: the disk is full"
+    )
     assert str(full) in explained(caught)
 
 
@@ -219,7 +221,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
     (tmp_path / "file").write_text("")
     with pytest.raises(files.WriteError) as caught:
         files.write_text(tmp_path / path, "text")
-    assert explained(caught).startswith(f"error: this cannot be written: {why}\n")
+    assert explained(caught).startswith(f"error[unwritable-file]: this cannot be written: {why}\n")
     assert str(tmp_path / path) in explained(caught)
 
 
@@ -255,7 +257,6 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
     "odenet/training/checkpoints.py": {"torch.save"},
-    "odenet/training/sweep_workers.py": {"log.open"},  # what a point of a sweep prints
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp

@@ -1,4 +1,4 @@
-"""The grammar and the schemes are found from a wheel, an sdist and a checkout alike."""
+"""The grammar, the schemes and the page of errors are found from a wheel, an sdist and a checkout alike."""
 
 import subprocess
 import sys
@@ -47,6 +47,7 @@ def test_a_wheel_compiles_specifications(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(wheel).extractall(folder)
     assert (folder / "odenet" / "grammar.lark").is_file()
+    assert (folder / "odenet" / "errors.md").is_file()
     assert compiles_from(folder)
 
 

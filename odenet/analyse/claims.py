@@ -11,7 +11,7 @@ from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.analyse.step_constants import bits_kept, steps_in_use
 from odenet.derive.text import notation
-from odenet.diagnostics import Diagnostic, Span
+from odenet.diagnostics import Code, Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
 from odenet.model.typed.program import Claim
 
@@ -21,6 +21,7 @@ IMPLIED_BY = {
     "real": ("real",),
 }
 WORDS = {True: "proved", False: "refuted", None: "open"}
+CODES: dict[bool | None, Code] = {False: "claim-refuted", None: "claim-open"}
 SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -73,7 +74,7 @@ class ClaimResult:
         place = self.cause or self.span
         see = f"see line {place.line}: {place.text}" if place != self.span else ""
         advice = "; ".join(part for part in (see, help) if part)
-        return Diagnostic(message, self.span, "claimed here", advice, severity)
+        return Diagnostic(CODES[self.holds], message, self.span, "claimed here", advice, severity)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.reason}"

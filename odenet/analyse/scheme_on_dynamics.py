@@ -190,7 +190,9 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
         return None
     message = f"{found}; gradients by rebuilt states are as wrong"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
-    return Diagnostic(message, model.discretisation.span, help=help_, severity="warning")
+    return Diagnostic(
+        "inexact-inverse", message, model.discretisation.span, help=help_, severity="warning"
+    )
 
 
 def irreversible(model: Model, derivation: Derivation) -> str | None:
@@ -206,7 +208,7 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         factor = notation(model.scheme).show(own)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
-        return Diagnostic(message, model.discretisation.span, help=help_)
+        return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)
     why = irreversible(model, derivation) if model.discretisation.exact else None
     if why is None:
         return None
@@ -215,4 +217,4 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     if model.discretisation.varying and derivation.reversible:
         counted = "write `n + 1` for `n`, say" if model.scheme.counts else "begin elsewhere"
         help_ = f"remove `exact`, or {counted}"
-    return Diagnostic(message, model.discretisation.span, help=help_)
+    return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)

@@ -20,8 +20,10 @@ from odenet.cli import (
     checking,
     compiling,
     converting,
+    explaining,
     memory,
     reporting,
+    starting,
     training,
     using,
     verifying,
@@ -54,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("new")(starting.new)
 app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
 app.command("verify")(verifying.verify)
@@ -71,6 +74,7 @@ app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
+app.command("explain")(explaining.explain)
 
 
 def _version(wanted: bool) -> None:
@@ -124,7 +128,7 @@ def _run() -> None:
         say(error, err=True)
         sys.exit(1)
     except MissingLibraries as error:
-        say(render(Diagnostic(error.message, help=error.help)), err=True)
+        say(render(Diagnostic("missing-library", error.message, help=error.help)), err=True)
         sys.exit(1)
     except BrokenPipeError:
         _abandon_output()

@@ -11,8 +11,8 @@ from odenet.diagnostics import printable_lines
 
 # The parts of a line that have a colour, each with rich's name of a style.
 COLOURS = (
-    (r"^error(?=:)", "bold red"),
-    (r"^warning(?=:)", "bold yellow"),
+    (r"^error(?:\[[a-z-]+\])?(?=:)", "bold red"),
+    (r"^warning(?:\[[a-z-]+\])?(?=:)", "bold yellow"),
     (r"^\s*= help(?=:)", "cyan"),
     (r"^\s*┌─ .*|^\s*\d* ?│", "blue"),
     (r"(?<=│ )\s*\^+", "bold red"),
@@ -25,7 +25,7 @@ COLOURS = (
 )
 
 
-MESSAGE = re.compile("(error|warning): |\\s*= help: |stopped; |  ")
+MESSAGE = re.compile("(error|warning)(\\[[a-z-]+\\])?: |\\s*= help: |stopped; |  ")
 
 
 def say(text: object, err: bool = False) -> None:

@@ -113,4 +113,4 @@ def _require_free(target: Path, source: Path, chosen: bool) -> None:
         message = "this file exists and was not written by odenet"
     if message:
         help_ = "name another with -o FILE.html"
-        raise SpecError([Diagnostic(message, file=str(target), help=help_)])
+        raise SpecError([Diagnostic("bad-option", message, file=str(target), help=help_)])

@@ -86,4 +86,6 @@ def standard_input() -> "Source":
         return Source("<stdin>", sys.stdin.read())
     except UnicodeDecodeError:
         message = "this is not a text in UTF-8"
-        raise SpecError([Diagnostic(message, file="<stdin>", help="save it as UTF-8")]) from None
+        raise SpecError(
+            [Diagnostic("bad-setting", message, file="<stdin>", help="save it as UTF-8")]
+        ) from None

@@ -30,7 +30,9 @@ class _Linear(Algebra):
         """Σ coefficient * argument."""
         if isinstance(rate, MapCall):
             help_ = "such a step is not one on linear equations"
-            raise SpecError([Diagnostic("a map is not linear", rate.span, help=help_)])
+            raise SpecError(
+                [Diagnostic("not-linear", "a map is not linear", rate.span, help=help_)]
+            )
         total: Form = {}
         for factor, argument in zip(self.rates[rate.function], arguments, strict=True):
             total = add(total, scale(argument, factor))

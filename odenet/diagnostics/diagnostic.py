@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from odenet.diagnostics.codes import Code
 from odenet.diagnostics.source import Span
 
 
@@ -10,6 +11,7 @@ class Diagnostic:
     """One thing that is wrong, or worth knowing, about a file.
 
     Args:
+        code: its kind, which docs/errors.md explains.
         message: what is wrong, in the language's own words.
         span: where; None when it is about the file as a whole.
         label: a few words under the underlined piece.
@@ -18,6 +20,7 @@ class Diagnostic:
         file: the file's name, for diagnostics without a span.
     """
 
+    code: Code
     message: str
     span: Span | None = None
     label: str = ""
@@ -35,5 +38,5 @@ class Diagnostic:
                 "column": self.span.column,
                 "text": self.span.text,
             }
-        words = {"severity": self.severity, "message": self.message}
+        words = {"severity": self.severity, "code": self.code, "message": self.message}
         return {**words, "label": self.label, "help": self.help, **place}

@@ -11,14 +11,14 @@ def render(diagnostic: Diagnostic) -> str:
 
     Example:
         ```
-        error: verlet needs Y' to read only Z, but it reads Y
+        error[scheme-misfit]: verlet needs Y' to read only Z, but it reads Y
           ┌─ specs/bad.ode:8:18
         8 │ Y' = K1^T σ(K1 Y + b1)
           │                ^ Y is read here
           = help: midpoint takes Y' = F(Y)
         ```
     """
-    lines = [f"{diagnostic.severity}: {diagnostic.message}"]
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     margin = " "
     if diagnostic.span is not None:
         span = diagnostic.span

@@ -1,10 +1,12 @@
 """Diagnostics collected and raised together."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 from typing import NoReturn
 
+from odenet.diagnostics.codes import Code
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
@@ -71,13 +73,17 @@ class Report:
         if self._errors >= MOST_ERRORS:
             self.fail()
 
-    def error(self, message: str, span: Span | None, label: str = "", help: str = "") -> None:
+    def error(
+        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+    ) -> None:
         """Keep an error and go on."""
-        self.add(Diagnostic(message, span, label, help))
+        self.add(Diagnostic(code, message, span, label, help))
 
-    def reject(self, message: str, span: Span | None, label: str = "", help: str = "") -> NoReturn:
+    def reject(
+        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+    ) -> NoReturn:
         """Keep an error and give up the part of the file that has it; raises Rejected."""
-        self.error(message, span, label, help)
+        self.error(code, message, span, label, help)
         raise Rejected
 
     def fail(self) -> NoReturn:
@@ -90,15 +96,19 @@ class Report:
             self.fail()
 
 
+def strip_digits(name: str) -> str:
+    """A name without its digits: `K2` is not `K1` misspelled, but another name."""
+    return re.sub("[0-9₀-₉]", "", name)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that is most like another, or the empty string when none is near."""
     known = list(islice(known, MOST_COMPARED))
-    cutoff = 0.5 if len(name) < 4 else 0.6  # `K2` for `K1` is near as well
-    near = get_close_matches(name, sorted(known), n=1, cutoff=cutoff) if len(name) > 1 else ()
+    near = get_close_matches(name, sorted(known), n=1) if len(name) > 1 else ()
     return near[0] if near else ""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """A "did you mean" for a name, or the empty string when nothing is near."""
-    near = nearest(name, known)
+    near = nearest(name, [n for n in known if strip_digits(n) != strip_digits(name)])
     return f"did you mean `{near}`?" if near else ""

@@ -36,7 +36,9 @@ def modes_of(program: Program, exact: bool) -> tuple[Mode, ...]:
     if all(flow.reversible for flow in flows(program.network()).values()):
         return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
     if exact:
-        raise TrainingError("exact arithmetic undoes steps, and these cannot be undone")
+        raise TrainingError(
+            "not-possible", "exact arithmetic undoes steps, and these cannot be undone"
+        )
     return ("stored", "checkpoint")
 
 

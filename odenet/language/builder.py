@@ -174,7 +174,10 @@ class Builder:
         offset = 0 if number is None else int(number.value)
         if number is not None and number.value != offset:
             self.report.error(
-                "an index counts whole steps", number.span, help="write n+1, n, n-1 …"
+                "misplaced-index",
+                "an index counts whole steps",
+                number.span,
+                help="write n+1, n, n-1 …",
             )
             offset = 0
         return base, -offset if sign is not None and sign.type == "MINUS" else offset

@@ -32,6 +32,7 @@ def recognise(source: Source) -> Diagnostic | None:
         found = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
         if found:
             return Diagnostic(
+                "not-a-spec",
                 f"this looks like a file of {program}" + _SHARED.get(program, ""),
                 Span(source, found.start(1), found.end(1)),
                 f"this is how {program} writes it",

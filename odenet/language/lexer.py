@@ -9,7 +9,7 @@ from typing import NoReturn
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
 
-from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
+from odenet.diagnostics import Code, Diagnostic, Report, Source, Span, SpecError
 from odenet.language import messages, tables
 
 MOST_STRAYS = 50
@@ -20,19 +20,21 @@ class Stray(Token):
     """A piece of text that is not a token of the language, or a bracket without its partner.
 
     Attributes:
+        code: the kind of mistake.
         message: what is wrong with it; empty when that is said elsewhere.
         help: what to write instead.
     """
 
+    code: Code
     message: str
     help: str
 
 
-def stray(piece: Token, message: str = "", help_: str = "") -> Stray:
+def stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> Stray:
     """A piece of text that has no place, with what to say of it."""
     token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
     assert isinstance(token, Stray)
-    token.message, token.help = message, help_
+    token.code, token.message, token.help = code, message, help_
     return token
 
 
@@ -40,7 +42,8 @@ def stray(piece: Token, message: str = "", help_: str = "") -> Stray:
 _PIECES = (
     re.compile(r'"[^\n]*'),  # a text without its end
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
-    re.compile(r"\w+"),  # a word with a foreign letter in it
+    re.compile(r"\\[A-Za-z]+"),  # a command of LaTeX
+    re.compile(r"\w[\w\u0307]*"),  # a word with a foreign letter in it
     re.compile(r"(.)\1*", re.DOTALL),  # one sign, or more of the same
 )
 
@@ -96,15 +99,15 @@ def span_of(token: Token, source: Source) -> Span:
 def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     report = Report()
     for token in strays:
-        report.error(token.message, span_of(token, source), help=token.help)
+        report.error(token.code, token.message, span_of(token, source), help=token.help)
     last = span_of(strays[-1], source)
-    report.error("the file is not read any further", last, help="is it a spec?")
+    report.error("not-a-spec", "the file is not read any further", last, help="is it a spec?")
     report.fail()
 
 
 def _too_long(token: Token, source: Source) -> NoReturn:
     message = f"a file has at most {MOST_TOKENS:,} words and signs, and here it has that many"
-    raise SpecError([Diagnostic(message, span_of(token, source))])
+    raise SpecError([Diagnostic("too-large", message, span_of(token, source))])
 
 
 def _moved(token: Token, by: int) -> Token:
@@ -130,4 +133,4 @@ def _in_range(token: Token) -> Token:
     if float(token) < float("inf") and not vanishes and len(token) <= 100:
         return token
     wrong = "small" if vanishes else "long" if len(token) > 100 else "large"
-    return stray(token, f"this number is too {wrong}")
+    return stray(token, "too-large", f"this number is too {wrong}")

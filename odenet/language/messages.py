@@ -1,12 +1,16 @@
 """Syntax errors in the language's own words.
 
-Each function gives a message and a help text. `WORDS` names every terminal of grammar.lark, so
-that no name of the parser's ever reaches a user.
+Each function gives a code, a message and a help text. `WORDS` names every terminal of
+grammar.lark, so that no name of the parser's ever reaches a user.
 """
 
 import unicodedata
 
 from lark import Token
+
+from odenet.diagnostics import Code
+
+Said = tuple[Code, str, str]
 
 WORDS = {
     "NAME": "a name",
@@ -33,8 +37,28 @@ WORDS = {
     "$END": "the end",
 }
 
+_PRODUCT = "write `*` between fields, and `K Y` for an operator that acts on a field"
+_ABSOLUTE = "an absolute value or a norm has no sign"
+
+# What LaTeX has for signs of the language; Greek letters are names.
+_LATEX = {
+    "top": "write `^T`", "intercal": "write `^T`", "dagger": "write `^T`",
+    "cdot": _PRODUCT, "times": _PRODUCT, "odot": _PRODUCT, "circ": _PRODUCT,
+    "dot": "a derivative is written `Y'`", "partial": "a derivative is written `Y'`",
+    "frac": "write `a / b`", "to": "write `->`", "rightarrow": "write `->`",
+}  # fmt: skip
+
 # Signs of other languages and keyboards, and what is meant by them.
 _INSTEAD = {
+    "−": "write `-`",
+    "–": "write `-`",
+    "·": _PRODUCT,
+    "⋅": _PRODUCT,
+    "∘": _PRODUCT,
+    "∇": "nothing is differentiated: write the right-hand side itself",
+    "∂": "a derivative is written `Y'`",
+    "√": "write `^(1/2)` for numbers",
+    "‖": _ABSOLUTE,
     "²": "write `^2`",
     "³": "write `^3`",
     "⁻": "write `^(-1)`",
@@ -45,7 +69,7 @@ _INSTEAD = {
     "÷": "write `/`",
     "→": "write `->`",
     ">": "layers are joined by `->`",
-    "|": "layers are joined by `->`",
+    "|": f"layers are joined by `->`; {_ABSOLUTE}",
     ";": "a statement ends at the end of its line",
     "’": "write a straight `'`",
     "′": "write a straight `'`",
@@ -54,7 +78,7 @@ _INSTEAD = {
     "@": "an operator is applied by writing it before: `K Y`",
     "%": "a comment begins with `#`",
     "!": "a comment begins with `#`",
-    ".": "a transpose is written `K^T`, and a number has no second point",
+    ".": "a transpose is written `K^T`, a function by its name alone, and a number has one point",
     "\\": "a line continues inside brackets, or where the next begins with `->`",
     "\t": "write spaces",
 }
@@ -73,21 +97,30 @@ def shown(token: Token) -> str:
     return word(token.type) if token.type in ("_END", "$END") else f"`{token}`"
 
 
-def stray(piece: Token) -> tuple[str, str]:
+def stray(piece: Token) -> Said:
     """A piece of text that begins with a character the language does not have."""
     char = piece[0]
     if char == '"':
-        return "this text is never closed", 'close it with `"` on the same line'
+        return "unclosed-bracket", "this text is never closed", 'close it with `"` on the same line'
     if char in "“„«”»":
-        return "a text is written in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
+        return (
+            "unknown-character",
+            "a text is written in straight quotes",
+            f'write `"{piece.strip("“„«”»")}"`',
+        )
+    if char == "\\" and len(piece) > 1:
+        help_ = _LATEX.get(piece[1:], f"write the name alone: `{piece[1:]}`")
+        return "unknown-character", f"`{piece}` is LaTeX", help_
+    if "\u0307" in unicodedata.normalize("NFD", str(piece)):
+        return "unknown-character", f"`{piece}` has a dot", "a derivative is written `Y'`"
     foreign = next((c for c in piece if not _known(c)), char)
     if foreign.isalpha() and foreign not in _INSTEAD:
         return _foreign_letter(str(piece), foreign)
     if char == "_":
-        return f"`{piece}` is not a name: a name begins with a letter", ""
+        return "unknown-character", f"`{piece}` is not a name: a name begins with a letter", ""
     name = unicodedata.name(char, f"character number {ord(char)}").lower()
     shown_ = f"`{piece}`" if char.isprintable() else name
-    return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+    return "unknown-character", f"{shown_} has no meaning here", _INSTEAD.get(char, "")
 
 
 def _known(char: str) -> bool:
@@ -98,41 +131,51 @@ def _known(char: str) -> bool:
     return folded.isdigit() or folded.isascii() or "Α" <= folded <= "ω"
 
 
-def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
+def _foreign_letter(piece: str, letter: str) -> Said:
     name = unicodedata.name(letter, f"character number {ord(letter)}").lower()
     if letter in _LATIN:
         latin = "".join(_LATIN.get(c, c) for c in piece)
         return (
+            "unknown-character",
             f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}",
             f"write `{latin}`",
         )
     return (
+        "unknown-character",
         f"`{letter}` ({name}) cannot be part of a name",
         "names are made of the letters A to Z, Greek letters, digits and `_`",
     )
 
 
-def unclosed(bracket: Token) -> tuple[str, str]:
+def unclosed(bracket: Token) -> Said:
     """A bracket without its partner."""
     closing = {"(": ")", "[": "]", "{": "}"}[str(bracket)]
-    return f"this `{bracket}` is never closed", f"close it with `{closing}`"
+    return "unclosed-bracket", f"this `{bracket}` is never closed", f"close it with `{closing}`"
 
 
-def unopened(bracket: Token) -> tuple[str, str]:
+def unopened(bracket: Token) -> Said:
     """A closing bracket too many."""
-    return f"nothing opens this `{bracket}`", "remove it, or open the bracket before it"
+    return (
+        "unclosed-bracket",
+        f"nothing opens this `{bracket}`",
+        "remove it, or open the bracket before it",
+    )
 
 
-def dangling(token: Token) -> tuple[str, str]:
+def dangling(token: Token) -> Said:
     """A line that ends where it cannot, with the next one meant to go on."""
     if str(token) == "->":
-        return "a line cannot end with `->`", "begin the next line with it"
+        return "line-end", "a line cannot end with `->`", "begin the next line with it"
     help_ = "a formula goes on in the next line only inside brackets"
     if str(token) == ",":
         help_ = "a list of names is written on one line"
-    return f"a line cannot end with `{token}`", help_
+    return "line-end", f"a line cannot end with `{token}`", help_
 
 
-def block_without_brace(keyword: Token) -> tuple[str, str]:
+def block_without_brace(keyword: Token) -> Said:
     """The head of a block at the end of its line."""
-    return "`{` is missing at the end of this line", f"a {keyword} is written in `{{ … }}`"
+    return (
+        "line-end",
+        "`{` is missing at the end of this line",
+        f"a {keyword} is written in `{{ … }}`",
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lark import Token
 
-from odenet.diagnostics import suggest
+from odenet.diagnostics import Code, suggest
 from odenet.language.messages import shown, word
 from odenet.language.statements import INNER, TOP
 
@@ -33,6 +33,20 @@ FORMS = {
     "NET": "net = input(1, 8, 8) -> conv(3, 16) -> flow(6) -> mean -> dense(10)",
     "TRAIN": "train { epochs = 30 }",
     "SCHEME": "scheme NAME { … }",
+}
+
+# What statements are called elsewhere.
+_ALSO = dict.fromkeys((word.lower() for word in FORMS), "") | {
+    "state": "states variable variables unknown unknowns",
+    "param": "params parameter parameters weight weights",
+    "let": "var const val set define",
+    "map": "def fn func function module",
+    "use": "import include from",
+    "discretise": "solve solver integrate integrator method discretization",
+    "require": "assert ensure prove claim",
+    "net": "network model",
+    "train": "training fit recipe",
+    "output": "return outputs",
 }
 _STATEMENTS = (
     "a statement is an equation such as `Y' = …`, or begins with state, param, map, let, "
@@ -78,13 +92,13 @@ class Mistake:
         return [token.type for token in self.statement[start : start + count]]
 
 
-def explain(mistake: Mistake) -> Finding:
-    """The token to underline, the message and the help for a mistake."""
-    for rule in _RULES:
+def explain(mistake: Mistake) -> tuple[Code, Finding]:
+    """The code of a mistake, with the token to underline, the message and the help."""
+    for code, rule in _RULES:
         found = rule(mistake)
         if found is not None:
-            return found
-    return _general(mistake)
+            return code, found
+    return "syntax", _general(mistake)
 
 
 def _setting(m: Mistake) -> Finding | None:
@@ -109,11 +123,22 @@ def _assignment(m: Mistake) -> Finding | None:
     if m.kinds(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
         return None
     name = m.first
-    help_ = (
+    help_ = _word_of(name) or (
         f"write `let {name} = …` to name a value, `{name}' = …` for an equation;\n"
         f"a key of the recipe belongs inside `train {{ … }}`"
     )
     return name, f"`{name} = …` is not a statement", help_
+
+
+def _rate_at_a_time(m: Mistake) -> Finding | None:
+    """`Y'(t) = …`."""
+    kinds = m.kinds(0, m.index)
+    if kinds not in (["NAME", "PRIME", "LPAR"], ["NAME", "LPAR"]) or m.token.type != "NAME":
+        return None
+    if m.kinds(m.index + 1, 2) != ["RPAR", "EQUAL"]:
+        return None
+    help_ = f"write `{m.first}' = …`; an initial value is `{m.first}(0) = …`"
+    return m.token, "an equation holds at every time, and does not name it", help_
 
 
 def _unknown_statement(m: Mistake) -> Finding | None:
@@ -132,9 +157,22 @@ def _unknown_statement(m: Mistake) -> Finding | None:
         message = f"only an initial value, `{m.first}(0) = …`, begins like this"
         return m.token, message, "name a formula with `let`, layers with `map`"
     if m.index == 1:
-        near = suggest(str(m.first), [w.lower() for w in FORMS])
-        return m.first, f"no statement begins with `{m.first}`", near or _STATEMENTS
+        return m.first, f"no statement begins with `{m.first}`", _word_meant(m.first)
     return None
+
+
+def _word_meant(first: str) -> str:
+    """What a statement of another language would be here; else what is spelled like it."""
+    return _word_of(first) or suggest(first, [w.lower() for w in FORMS]) or _STATEMENTS
+
+
+def _word_of(first: str) -> str:
+    """The word that begins such a statement here, or how it is written; empty for another."""
+    plain = first.lower()
+    for begins, names in _ALSO.items():
+        if plain in (begins, *names.split()):
+            return f"write `{begins if plain == begins else FORMS[begins.upper()]}`"
+    return ""
 
 
 def _function(m: Mistake) -> Finding | None:
@@ -150,13 +188,26 @@ def _higher_derivative(m: Mistake) -> Finding | None:
     return m.token, "equations are of first or second order", "introduce a state for the derivative"
 
 
+_PAIRS = {
+    "**": "a power is written `^`",
+    "//": "a comment begins with `#`",
+    ":=": "write `=`",
+    "==": "write `=`",
+    "+=": "write `Y' = …`: an equation says how fast a state changes",
+    "-=": "write `Y' = -…`: an equation says how fast a state changes",
+    "*=": "write `Y' = …`: an equation says how fast a state changes",
+    "/=": "write `Y' = …`: an equation says how fast a state changes",
+    "^{": "write `^T` for the transpose, `^2` or `^(1/2)` for a power",
+}
+
+
 def _doubled_sign(m: Mistake) -> Finding | None:
     after = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
     for first, last in ((m.before, m.token), (m.token, after)):
         pair = f"{first}{last}"
-        if pair in ("**", "//") and first is not last:
-            help_ = "a power is written `^`" if pair == "**" else "a comment begins with `#`"
-            return _joined(first, last), f"`{pair}` has no meaning here", help_
+        close = first.end_pos == last.start_pos or pair in ("**", "//")
+        if pair in _PAIRS and first is not last and close:
+            return _joined(first, last), f"`{pair}` has no meaning here", _PAIRS[pair]
     return None
 
 
@@ -244,18 +295,19 @@ def _form(m: Mistake, intro: str) -> str:
     return f"{intro}`{FORMS[m.first.type]}`"
 
 
-_RULES: tuple[Callable[[Mistake], Finding | None], ...] = (
-    _setting,
-    _at_the_start,
-    _assignment,
-    _unknown_statement,
-    _function,
-    _higher_derivative,
-    _doubled_sign,
-    _reserved,
-    _constants_without_brackets,
-    _type_after_equals,
-    _comma,
-    _quoted,
-    _operand,
+_RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
+    ("bad-setting", _setting),
+    ("unknown-statement", _at_the_start),
+    ("unknown-character", _doubled_sign),
+    ("unknown-statement", _assignment),
+    ("syntax", _rate_at_a_time),
+    ("unknown-statement", _unknown_statement),
+    ("syntax", _function),
+    ("misplaced-derivative", _higher_derivative),
+    ("reserved-word", _reserved),
+    ("syntax", _constants_without_brackets),
+    ("syntax", _type_after_equals),
+    ("syntax", _comma),
+    ("syntax", _quoted),
+    ("missing-value", _operand),
 )

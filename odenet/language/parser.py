@@ -37,7 +37,9 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     lines = list(statements(source))
     line = [token for tokens in lines for token in tokens if token.type != "_END"]
     if comment := _comment(line, source):
-        report.error("a value from outside has no comment", comment, help="leave it out")
+        report.error(
+            "bad-setting", "a value from outside has no comment", comment, help="leave it out"
+        )
         return None
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
     parsed = _feed([*line, end], "setting")
@@ -96,12 +98,12 @@ def _feed(line: list[Token], start: str) -> Tree | Mistake:
 def _report(mistake: Mistake, source: Source, report: Report) -> None:
     """Say what is wrong: with the token, or with all strays of its statement when it is one."""
     if not isinstance(mistake.token, Stray):
-        token, message, help_ = explain(mistake)
-        report.error(message, span_of(token, source), help=help_)
+        code, (token, message, help_) = explain(mistake)
+        report.error(code, message, span_of(token, source), help=help_)
         return
     for token in mistake.statement:
         if isinstance(token, Stray) and token.message:
-            report.error(token.message, span_of(token, source), help=token.help)
+            report.error(token.code, token.message, span_of(token, source), help=token.help)
 
 
 def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:

@@ -85,7 +85,7 @@ def _decoded(path: Path, data: bytes) -> str:
 
 
 def _unreadable(path: Path, message: str, help_: str) -> SpecError:
-    return SpecError([Diagnostic(message, help=help_, file=str(path))])
+    return SpecError([Diagnostic("unreadable-file", message, help=help_, file=str(path))])
 
 
 def _near(path: Path) -> str:

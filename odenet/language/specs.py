@@ -20,14 +20,14 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         SpecError: it is not a text, has nothing but comments, or is of another program or version.
     """
     if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
-        raise SpecError([Diagnostic("this is not a text", file=source.name)])
+        raise SpecError([Diagnostic("not-a-spec", "this is not a text", file=source.name)])
     if foreign := recognise(source):
         raise SpecError([foreign])
     file = _parsed(source, report)
     if not file.statements:
         message, help_ = "this file has only comments", "a model begins with `state Y`"
         place = Span(source, 0, max(1, len(source.text)))
-        raise SpecError([Diagnostic(message, place, help=help_)])
+        raise SpecError([Diagnostic("not-a-spec", message, place, help=help_)])
     return file
 
 
@@ -38,7 +38,7 @@ def _parsed(source: Source, report: Report) -> tree.File:
         if line.number.value != VERSION:
             message = f"this odenet reads version {VERSION} of the language"
             help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
-            raise SpecError([Diagnostic(message, line.number.span, help=help_)])
+            raise SpecError([Diagnostic("wrong-version", message, line.number.span, help=help_)])
     return file
 
 
@@ -81,7 +81,7 @@ class _Uses:
             above = [identity(p) for p in chain]
             if known is not None and known in above:
                 cycle = " > ".join(p.name for p in (*chain[above.index(known) :], path))
-                self.report.error(f"these files use each other: {cycle}", use.span,
+                self.report.error("use-refused", f"these files use each other: {cycle}", use.span,
                                   help="move what both need to a third file")  # fmt: skip
             elif known is None or known not in self.seen:
                 self.seen |= {known} if known else set()
@@ -93,7 +93,9 @@ class _Uses:
             source = read(path)
         except SpecError as error:
             for found in error.diagnostics:
-                self.report.error(f"{use.path}: {found.message}", use.span, help=found.help)
+                self.report.error(
+                    found.code, f"{use.path}: {found.message}", use.span, help=found.help
+                )
             yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
         file = _parsed(source, self.report)
@@ -104,6 +106,8 @@ class _Uses:
         """Refuse a file outside of the folder of the spec, and more files than anybody writes."""
         if not Path(os.path.realpath(path)).is_relative_to(self.folder):
             message = "this file is not in the folder of the spec"
-            raise SpecError([Diagnostic(message, help="copy it there, or into a folder below")])
+            raise SpecError(
+                [Diagnostic("use-refused", message, help="copy it there, or into a folder below")]
+            )
         if len(self.seen) > MOST_FILES:
-            raise SpecError([Diagnostic(f"a spec uses at most {MOST_FILES} files")])
+            raise SpecError([Diagnostic("use-refused", f"a spec uses at most {MOST_FILES} files")])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lark import Token
 
-from odenet.diagnostics import Diagnostic, Source, SpecError
+from odenet.diagnostics import Code, Diagnostic, Source, SpecError
 from odenet.language import messages
 from odenet.language.lexer import span_of, stray, tokens
 
@@ -66,7 +66,7 @@ class _Joiner:
             if len(self.brackets) > MOST_NESTED:
                 message = f"brackets are nested deeper than {MOST_NESTED}"
                 place, help_ = span_of(token, self.source), "name a part with let"
-                raise SpecError([Diagnostic(message, place, help=help_)])
+                raise SpecError([Diagnostic("too-large", message, place, help=help_)])
         elif token.type in _CLOSES.values():
             self._close(token)
         else:
@@ -138,12 +138,12 @@ class _Joiner:
         begins = not kinds or kinds[0] in TOP | INNER or kinds[1:2] in (["PRIME"], ["EQUAL"])
         return self.found[-1].type in _JOINS and not begins and kinds[0] != "RBRACE"
 
-    def _stray(self, token: Token, message: str, help_: str) -> Token:
+    def _stray(self, token: Token, code: Code, message: str, help_: str) -> Token:
         """A token without a place; one bracket says what is wrong with the others of its line."""
         line = span_of(token, self.source).line
         first = line != self._stray_line
         self._stray_line = line
-        return stray(token, message, help_) if first else stray(token)
+        return stray(token, code, message, help_) if first else stray(token)
 
 
 def _defined(line: list[Token]) -> bool:

@@ -178,7 +178,7 @@ def serving(watch: Watch, port: int) -> Iterator[str]:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         help_ = "name another with --port, or 0 for one that is free"
-        raise SpecError([Diagnostic(f"port {port}: {why}", help=help_)]) from None
+        raise SpecError([Diagnostic("bad-option", f"port {port}: {why}", help=help_)]) from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

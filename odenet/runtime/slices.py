@@ -71,7 +71,7 @@ class _Knots:
         return self._knotted.at(step).of(self._knots)
 
 
-def taken_apart(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
+def taken_apart(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """What to read in place of a flow's attributes, for gradients to arrive at slices."""
     found: dict[str, Any] = {}
     for name, parameter in flow._parameters.items():
@@ -83,7 +83,7 @@ def taken_apart(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
     return found
 
 
-def put_together(flow: nn.Module, slices: Slices) -> Mapping[str, Any]:
+def put_together(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """The same for what reads a stack as a whole: made of the slices."""
     found: dict[str, Any] = {}
     for name, parameter in flow._parameters.items():

@@ -51,7 +51,8 @@ class StepChain:
     ):
         weights = passed.weights.tensors
         self.passed = passed
-        self.state, self.context = state, context
+        self.state: State = state
+        self.context = context
         self._parts = {place: slices.of(tensor) for place, tensor in enumerate(weights)}
         self.apart = {place for place, parts in self._parts.items() if parts is not None}
         self.completed = passed.weights.completed(passed.steps, self.apart)

@@ -60,7 +60,7 @@ def _require_whole(program: Program) -> None:
                 f"{program.recipe.loss} needs pictures that can be told from what the net gets"
             )
             help_ = "write `standardise(data)`, or leave it out"
-            raise SpecError([Diagnostic(message, call.span, help=help_)])
+            raise SpecError([Diagnostic("data-misfit", message, call.span, help=help_)])
 
 
 def widened(program: Program, data: DataSet) -> str:
@@ -101,6 +101,7 @@ def _ranked(data: DataSet) -> DataSet:
     unknown = sorted({*_values(data.test.labels)} - {*values})
     if unknown:
         raise TrainingError(
+            "data-misfit",
             f"the class maps of {data.name} have the value {unknown[0]} in the test split only",
             f"the training split has {_listed(values)}",
         )
@@ -140,7 +141,7 @@ def _require_range(program: Program, name: str, split: str, labels: Tensor, widt
         f"{labels.numel()} in the {split} split are out of range for a network of {width} "
         f"{'class' if width == 1 else 'classes'}"
     )
-    raise SpecError([Diagnostic(message, _last(program), f"gives {scores}", help_)])
+    raise SpecError([Diagnostic("data-misfit", message, _last(program), f"gives {scores}", help_)])
 
 
 def _several(program: Program, data: DataSet) -> DataSet:
@@ -156,6 +157,7 @@ def _several(program: Program, data: DataSet) -> DataSet:
         if wrong.any():
             place = tuple(wrong.nonzero()[0].tolist())
             raise TrainingError(
+                "data-misfit",
                 f"label {split.labels[place].item():g} of {data.name}, in the {name} split at "
                 f"{list(place)}, is neither 0 nor 1",
                 "bce takes 1 for a class that holds and 0 for one that does not",
@@ -194,6 +196,7 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what
     raise SpecError(
         [
             Diagnostic(
+                "data-misfit",
                 f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
                 f"and the network gives {_shown(gives)}",
                 _last(program),
@@ -218,7 +221,11 @@ def _require_input(program: Program, data: DataSet) -> None:
         order = "; channels come first: move the last axis of the data to the front"
         help_ = f"write `input({_listed(has)})`, or take other data"
         raise SpecError(
-            [Diagnostic(message, first.span, "", help_ + (order if channels_last else ""))]
+            [
+                Diagnostic(
+                    "data-misfit", message, first.span, "", help_ + (order if channels_last else "")
+                )
+            ]
         )
 
 
@@ -247,7 +254,7 @@ def _written(program: Program, width: int) -> str:
 def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:
     loss = program.recipe.loss
     help_ = f"write {write}" if loss is not None else f"write {write} in `train {{ … }}`"
-    raise SpecError([Diagnostic(message, loss.span if loss else None, help=help_)])
+    raise SpecError([Diagnostic("data-misfit", message, loss.span if loss else None, help=help_)])
 
 
 def _shown(sizes: Sequence[int]) -> str:

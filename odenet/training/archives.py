@@ -35,7 +35,9 @@ def load_archive(name: str, archive: Published, root: Path, download: bool) -> D
         raise
     except URLError as error:
         raise TrainingError(
-            f"{name} could not be fetched: {error.reason}", f"put it into {root} by other means"
+            "unreadable-data",
+            f"{name} could not be fetched: {error.reason}",
+            f"put it into {root} by other means",
         ) from error
     except Exception as error:  # unpickling and reshaping damaged bytes raise nearly anything
         raise _explain(name, archive, root, error) from error
@@ -59,7 +61,9 @@ def _require_published(archive: Published, root: Path, download: bool) -> None:
     if download and not unpacked and not packed.exists():
         download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
     if packed.is_file() and digest_of(packed) != archive.sha256:
-        raise TrainingError(f"{packed} is not the published file", "delete it and fetch it again")
+        raise TrainingError(
+            "unreadable-data", f"{packed} is not the published file", "delete it and fetch it again"
+        )
 
 
 def _split(data: Any, archive: Published) -> Split:
@@ -80,14 +84,17 @@ def _explain(name: str, archive: Published, root: Path, error: Exception) -> Tra
     if len(absent) == len(files):
         place = files[0][0].parent
         return TrainingError(
+            "unreadable-data",
             f"{name} is not in {root}",
             f"{fetch}\nor point --data-root at the folder that has {place.relative_to(root)}",
         )
     damaged = [path for path, whole in files if path.is_file() and not whole(path)]
     if absent or damaged:
         what = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
-        return TrainingError(f"{name} cannot be read: {what}", f"delete it and {fetch}")
-    return TrainingError(f"{name} in {root} cannot be read: {error}", fetch)
+        return TrainingError(
+            "unreadable-data", f"{name} cannot be read: {what}", f"delete it and {fetch}"
+        )
+    return TrainingError("unreadable-data", f"{name} in {root} cannot be read: {error}", fetch)
 
 
 def _files(kind: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:

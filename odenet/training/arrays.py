@@ -45,10 +45,14 @@ def load_arrays(path: str) -> DataSet:
         if needed not in found:
             near = suggest(needed, found) or "save it by np.savez(PATH, x=…, y=…)"
             have = ", ".join(found) or "none"
-            raise TrainingError(f"{path} has no array `{needed}`; it has {have}", near)
+            raise TrainingError(
+                "unreadable-data", f"{path} has no array `{needed}`; it has {have}", near
+            )
     if ("x_test" in found) != ("y_test" in found):
         missing = "y_test" if "x_test" in found else "x_test"
-        raise TrainingError(f"{path} has no array `{missing}`, only the other of the two")
+        raise TrainingError(
+            "unreadable-data", f"{path} has no array `{missing}`, only the other of the two"
+        )
     train = split_of(name, found["x"], found["y"])
     if "x_test" not in found:
         return set_aside(name, *train)
@@ -70,13 +74,17 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
         if not words and not _numeric(array):
             raise TrainingError(
+                "unreadable-data",
                 f"{which} of {name} holds {array.dtype}, not numbers",
                 "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
             )
         if array.ndim == 0 or not len(array):
-            raise TrainingError(f"{which} of {name} has no samples: its shape is {array.shape}")
+            raise TrainingError(
+                "unreadable-data", f"{which} of {name} has no samples: its shape is {array.shape}"
+            )
     if len(inputs) != len(labels):
         raise TrainingError(
+            "unreadable-data",
             f"x{suffix} of {name} has {len(inputs)} samples, and y{suffix} {len(labels)} labels",
             "give a label for each sample, along the first axis",
         )
@@ -96,7 +104,11 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
 def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
     """A data set of which a fifth is for testing, of each class where there are classes."""
     if len(whole) < 2:
-        raise TrainingError(f"{name} has one sample", "it needs one to train and one to test with")
+        raise TrainingError(
+            "unreadable-data",
+            f"{name} has one sample",
+            "it needs one to train and one to test with",
+        )
     size = max(1, round(TEST_SHARE * len(whole)))
     test, train = stratified(whole.labels, size, generator(Stream.SPLIT))
     return DataSet(name, whole.pick(train), whole.pick(test), classes)
@@ -117,13 +129,16 @@ def joined(
     ):
         if tuple(one) != tuple(other):
             raise TrainingError(
+                "data-misfit",
                 f"{what} of {name} has the shape {tuple(one)} in the training split and "
-                f"{tuple(other)} in the test split"
+                f"{tuple(other)} in the test split",
             )
     unknown = sorted(set(names) - set(classes))
     if unknown or bool(names) != bool(classes):
         what = unknown[0] if unknown else "a number"
-        raise TrainingError(f"the test split of {name} has a class, {what}, that training lacks")
+        raise TrainingError(
+            "unreadable-data", f"the test split of {name} has a class, {what}, that training lacks"
+        )
     if classes:
         testing = relabelled(testing, names, classes)
     return DataSet(name, training, testing, classes)
@@ -154,6 +169,7 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
         if count:
             where = ", ".join(map(str, first))
             raise TrainingError(
+                "unreadable-data",
                 f"{which} of {name} has {count} {'values' if count > 1 else 'value'} that "
                 f"{'are' if count > 1 else 'is'} NaN or infinite, the first at [{where}]",
                 "leave such samples out, or fill the values in",
@@ -170,7 +186,9 @@ def _read(path: Path) -> dict[str, Any]:
     """The arrays of a file by name; large ones mapped where they are not compressed."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise TrainingError(f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)")
+        raise TrainingError(
+            "unreadable-data", f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)"
+        )
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             return {
@@ -183,7 +201,9 @@ def _read(path: Path) -> dict[str, Any]:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(
-            f"{path} cannot be read: {error}", "save it by np.savez(PATH, x=…, y=…)"
+            "unreadable-data",
+            f"{path} cannot be read: {error}",
+            "save it by np.savez(PATH, x=…, y=…)",
         ) from error
 
 

@@ -196,16 +196,21 @@ def build_transforms(
     over = standardised_over(augment)
     spatial = [call for call in augment if call.name in {*AUGMENTATIONS, "center_crop"}]
     if spatial and len(shape_of(split)) != 3:
-        raise TrainingError(f"{spatial[0]} changes images, and this data set has points")
+        raise TrainingError(
+            "data-misfit", f"{spatial[0]} changes images, and this data set has points"
+        )
     if spatial and split.labels.dim() > 2:
         other = next((call for call in spatial if call.name != "flip"), None)
         if other is not None:
             raise TrainingError(
+                "data-misfit",
                 f"{other} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
     if (large := _too_large(split, shape, augment)) is not None:
-        raise TrainingError(f"{large}: its n is larger than the images", "make it smaller")
+        raise TrainingError(
+            "data-misfit", f"{large}: its n is larger than the images", "make it smaller"
+        )
     if over == "data" and (scaled or len(shape_of(split)) == 3):
         mean, deviation = statistics(split, shape)
     else:

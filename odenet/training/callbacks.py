@@ -45,6 +45,7 @@ def require_whole_weights(trainer: pl.Trainer, option: str, otherwise: str) -> N
     """
     if not has_whole_weights(trainer):
         raise TrainingError(
+            "bad-option",
             f"{option} needs whole weights, and {type(trainer.strategy).__name__} has cut them "
             "into pieces",
             f"use --strategy ddp, or {otherwise}",

@@ -105,6 +105,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
         bad = not_finite(checkpoint.get(name, {}))
         if bad:
             raise TrainingError(
+                "diverged",
                 f"{path} is not written: {bad[0].removeprefix(NETWORK)} is not finite",
                 "what was kept before is still there",
             )
@@ -128,12 +129,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         names = CheckpointContent.__dataclass_fields__
         read_as(CheckpointContent, {name: content[name] for name in names if name in content})
     except (OSError, Mismatch) as error:
-        raise TrainingError(f"{path} cannot be used: {error}", HELP) from error
+        raise TrainingError("run-folder", f"{path} cannot be used: {error}", HELP) from error
     except Exception as error:  # pickle and torch have many; theirs advise to run what is in it
-        raise TrainingError(f"{path} cannot be used: it is not a checkpoint", HELP) from error
+        raise TrainingError(
+            "run-folder", f"{path} cannot be used: it is not a checkpoint", HELP
+        ) from error
     bad = not_finite(content["state_dict"])
     if bad:
         raise TrainingError(
+            "run-folder",
             f"{path} cannot be used: {bad[0].removeprefix(NETWORK)} holds inf or nan",
             "the run had diverged when it was written; train again with a lower lr or a shorter h",
         )
@@ -178,7 +182,7 @@ def read_weights(path: Path, digest: str) -> dict[str, Any]:
             state = {NETWORK + name: file.get_tensor(name) for name in file.keys()}
             level = int((file.metadata() or {}).get("level", "0"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise TrainingError(f"{path} cannot be used: {error}", HELP) from error
+        raise TrainingError("run-folder", f"{path} cannot be used: {error}", HELP) from error
     return {"state_dict": state, "odenet": {"level": level}}
 
 

@@ -48,6 +48,7 @@ def read_sealed_json(path: Path, kind: type[T]) -> T:
         return read_as(kind, found)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
         raise TrainingError(
+            "run-folder",
             f"{path} cannot be used: {error}",
             "it was damaged or changed since odenet wrote it; take it from a copy of the run",
         ) from error

@@ -26,7 +26,9 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder = RunFolder(run)
         folder.read_record()
         if not folder.result.is_file():
-            raise TrainingError(f"{run} is not finished", f"odenet train --resume {run}")
+            raise TrainingError(
+                "run-folder", f"{run} is not finished", f"odenet train --resume {run}"
+            )
         results.append(replace(Result.read(folder.result), folder=str(run)))  # it may have moved
     return results
 
@@ -65,7 +67,7 @@ def draw_comparison(runs: Sequence[Path], path: Path) -> None:
     for run, place in zip(runs, places_of(runs), strict=True):
         rows[str(place)] = found = RunFolder(run).rows()
         if not found:
-            raise TrainingError(f"{RunFolder(run).metrics} has no rows to draw")
+            raise TrainingError("run-folder", f"{RunFolder(run).metrics} has no rows to draw")
     draw_curves(rows, path)
 
 

@@ -40,7 +40,9 @@ class Constants(pl.Callback):
             if long > per_epoch * epochs:
                 has = f"{epochs} epochs, {per_epoch * epochs} steps"
                 message = f"the ramp of {moving.name} takes {long:g} steps, and training has {has}"
-                raise TrainingError(message, "write a shorter ramp, or train for longer")
+                raise TrainingError(
+                    "recipe-conflict", message, "write a shorter ramp, or train for longer"
+                )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int

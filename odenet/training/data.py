@@ -81,6 +81,7 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     """Pictures of a light disc and a dark square in noise, with the class of every pixel."""
     if len(shape) != 3 or min(shape[1:]) < LEAST_SIDE:
         raise TrainingError(
+            "data-misfit",
             f"shapes are drawn on pictures of at least {LEAST_SIDE} x {LEAST_SIDE}, and the "
             f"network takes {tuple(shape)}",
             "start it with input(1, 32, 32)",

@@ -33,7 +33,9 @@ def deterministic(wanted: bool) -> Iterator[None]:
         if "deterministic" not in text:
             raise
         message = f"--deterministic: {text.partition('. ')[0]}"
-        raise TrainingError(message, "leave --deterministic out, or train on a CPU") from error
+        raise TrainingError(
+            "bad-option", message, "leave --deterministic out, or train on a CPU"
+        ) from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         cudnn.benchmark = before[1]

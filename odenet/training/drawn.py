@@ -47,7 +47,9 @@ def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
         write_bytes(path, image.getvalue())
     else:
         which = ".png or .csv" if are_pictures(trained) else ".csv"
-        raise TrainingError(f"samples of {trained.folder} go into a {which} file, not {path.name}")
+        raise TrainingError(
+            "bad-option", f"samples of {trained.folder} go into a {which} file, not {path.name}"
+        )
 
 
 def in_rows(samples: Tensor) -> list[list[str]]:

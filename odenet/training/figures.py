@@ -36,7 +36,9 @@ def require_format(path: Path) -> None:
     known = Figure().canvas.get_supported_filetypes()
     if _format(path) not in known:
         raise TrainingError(
-            f"{path}: pictures of this ending cannot be written", "end it in .png, .svg or .pdf"
+            "bad-option",
+            f"{path}: pictures of this ending cannot be written",
+            "end it in .png, .svg or .pdf",
         )
 
 

@@ -45,6 +45,7 @@ class Guard(EpochWatcher):
             require_whole_weights(trainer, "--guard rescale", "--guard warn")
         if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
             raise TrainingError(
+                "bad-option",
                 "--guard rescale: no stability limit is known for a flow of this network",
                 "`odenet check` says why; use --guard warn",
             )

@@ -17,6 +17,7 @@ def require_in_backward(trainer: pl.Trainer, recipe: Recipe) -> None:
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
         raise TrainingError(
+            "bad-option",
             f"{OPTION} is for one device: several average gradients when the backward pass is over",
             "leave one of --devices, --strategy and it out",
         )
@@ -38,6 +39,7 @@ def require_in_backward(trainer: pl.Trainer, recipe: Recipe) -> None:
     for key, reason in reasons.items():
         if reason:
             raise TrainingError(
+                "bad-option",
                 f"{OPTION} does not go with this `{key}`: {reason}",
                 f"--set {instead[key]}, or leave {OPTION} out",
             )

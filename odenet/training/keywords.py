@@ -58,6 +58,7 @@ def sorted_out(
     unknown = [name for name in keywords if name not in Keywords.__annotations__]
     if unknown:
         raise TrainingError(
+            "bad-option",
             f"there is no option `{unknown[0]}`",
             f"the options are {', '.join(Keywords.__annotations__)}; other keys of the recipe, and "
             "numbers of the spec, go into set={…}",
@@ -66,7 +67,7 @@ def sorted_out(
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
     if where.get("clip_by", "exact") not in CLIP_BY:
-        raise TrainingError(f"clip_by is {where['clip_by']}", "exact or last")
+        raise TrainingError("bad-option", f"clip_by is {where['clip_by']}", "exact or last")
     found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
@@ -80,5 +81,5 @@ def memory_of(given: str | int | None) -> str | int | None:
     size = parse_size(given)
     if size is None:
         help_ = "reversible, stored, checkpoint, or a size such as 500MB or 2GiB"
-        raise TrainingError(f"memory is {given}", help_)
+        raise TrainingError("bad-option", f"memory is {given}", help_)
     return size

@@ -215,11 +215,13 @@ class Data(pl.LightningDataModule):
             train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
             if not len(train):
                 raise TrainingError(
+                    "recipe-conflict",
                     f"holdout = {recipe.holdout} leaves no sample of {data.name} to train on",
                     "choose a smaller share, as in --set holdout=0.1",
                 )
         if not len(data.test):
             raise TrainingError(
+                "unreadable-data",
                 f"the test split of {data.name} has no sample that can be read",
                 "; ".join(data.damaged[:3]),
             )
@@ -290,6 +292,7 @@ class Data(pl.LightningDataModule):
             raise RuntimeError("loaders belong to a Trainer")
         if plan.batch % trainer.world_size:
             raise TrainingError(
+                "recipe-conflict",
                 f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
                 f"choose a multiple of {trainer.world_size}, as in --set batch="
                 f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
@@ -308,6 +311,7 @@ def _require_room(samples: int, recipe: Recipe) -> None:
     places = samples * recipe.repeat
     if memory is not None and ORDER_BYTES * places > memory:
         raise TrainingError(
+            "recipe-conflict",
             f"repeat = {recipe.repeat} makes an epoch of {places:,} samples, whose order alone "
             "this machine cannot hold",
             "repeat less often, for more epochs",

@@ -36,12 +36,13 @@ def load_masks(path: str, shape: Sequence[int]) -> DataSet:
     root = Path(path)
     if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
         raise TrainingError(
+            "data-misfit",
             f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
             "start it with input(3, H, W) or input(1, H, W)",
         )
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise TrainingError(f"{path} {what}", LAYOUT.replace("DIR", path))
+        raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("DIR", path))
     test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
     damaged: list[str] = []
     if (root / "train").is_dir() and test_root is not None:
@@ -70,9 +71,11 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
         found = {_key(p, root): p for p in files if not p.stem.endswith(SUFFIXES)}
     for key, picture in found.items():
         if key not in beside:
-            raise TrainingError(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
+            raise TrainingError(
+                "unreadable-data", f"{picture} has no class map", LAYOUT.replace("DIR", str(root))
+            )
     if not found:
-        raise TrainingError(f"{root} has class maps and no pictures", LAYOUT)
+        raise TrainingError("unreadable-data", f"{root} has class maps and no pictures", LAYOUT)
     return [(picture, beside[key]) for key, picture in found.items()]
 
 
@@ -102,7 +105,11 @@ def _read(
         images[read], labels[read] = image, places
         read += 1
     if not read:
-        raise TrainingError(f"no picture beside {pairs[0][0]} can be read", "; ".join(damaged[:3]))
+        raise TrainingError(
+            "unreadable-data",
+            f"no picture beside {pairs[0][0]} can be read",
+            "; ".join(damaged[:3]),
+        )
     return Split(images[:read], labels[:read])
 
 
@@ -114,15 +121,17 @@ def _class_map(path: Path, picture: Path, shape: Sequence[int]) -> Tensor:
             if image.size != turned:
                 sizes = [f"{width} x {height}" for width, height in (image.size, turned)]
                 raise TrainingError(
-                    f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}"
+                    "unreadable-data",
+                    f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}",
                 )
             values = np.asarray(image)
     except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error
+        raise TrainingError("unreadable-data", f"{path} cannot be read: {error}") from error
     if values.ndim == 3 and (values[..., :1] == values[..., :3]).all():
         values = values[..., 0]  # a grey map kept as a coloured one
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise TrainingError(
+            "unreadable-data",
             f"{path} is not a class map: it has colours, or numbers that are not whole",
             "a class map has one channel, whose values are the classes",
         )

@@ -66,7 +66,9 @@ def refine_network(task: nn.Module) -> Origins:
         try:
             finer = module.refine()
         except ValueError as error:
-            raise TrainingError(f"levels cannot be refined: {error}", "--set levels=[]") from error
+            raise TrainingError(
+                "cannot-refine", f"levels cannot be refined: {error}", "--set levels=[]"
+            ) from error
         origins.update(_origins(module, finer))
         task.set_submodule(path, finer)
     return origins

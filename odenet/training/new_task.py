@@ -33,6 +33,7 @@ def data_of(program: Program) -> Call:
     """What the recipe trains on; raises TrainingError if it does not say."""
     if program.recipe.data is None:
         raise TrainingError(
+            "bad-option",
             f"{program.name} does not say what to train on",
             "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
         )
@@ -99,10 +100,11 @@ def apply_options(network: nn.Module, options: Options) -> None:
             try:
                 flow.memory = cast(Memory, memory)
             except ValueError as error:
-                raise TrainingError(f"--memory {options.memory}: {error}") from error
+                raise TrainingError("bad-option", f"--memory {options.memory}: {error}") from error
         reversed_ = flow.memory not in ("stored", "checkpoint")
         if options.exact and not reversed_:
             raise TrainingError(
+                "bad-option",
                 f"--exact is about reversing, and {type(flow).__name__} does not reverse",
                 flow.obstacle or "leave --memory out, or take --memory reversible",
             )
@@ -121,6 +123,7 @@ def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise TrainingError(
+            "data-misfit",
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )

@@ -94,6 +94,7 @@ def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
     epochs = -(-recipe.steps // steps)
     if recipe.levels and recipe.levels[-1] >= epochs:
         raise TrainingError(
+            "cannot-refine",
             f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
             "epochs of this data",
             "refine earlier, or take more steps",

@@ -34,7 +34,9 @@ def python_data(given: Any) -> DataSet:
         split, classes = _split(given)
         return set_aside(NAME, split, classes)
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise TrainingError(f"data is {_called(given)}, which training cannot use", HELP)
+        raise TrainingError(
+            "unreadable-data", f"data is {_called(given)}, which training cannot use", HELP
+        )
     train, test = (_split(part, suffix) for part, suffix in zip(given, ("", "_test"), strict=True))
     return joined(NAME, train, test)
 
@@ -64,12 +66,14 @@ def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
         given = given.tensors
     if isinstance(given, tuple | list):
         if len(given) != 2:
-            raise TrainingError(f"a split of {len(given)} parts is not a pair (x, y)", HELP)
+            raise TrainingError(
+                "unreadable-data", f"a split of {len(given)} parts is not a pair (x, y)", HELP
+            )
         x, y = given
         return split_of(NAME, x, y, suffix)
     if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         what = "has no length" if hasattr(given, "__iter__") else "is not a data set"
-        raise TrainingError(f"{_called(given)} {what}", HELP)
+        raise TrainingError("unreadable-data", f"{_called(given)} {what}", HELP)
     return _items(given, suffix), ()
 
 
@@ -77,35 +81,39 @@ def _items(dataset: Any, suffix: str) -> Split:
     """A split of a data set, whose items are looked at once: all labels have to be known."""
     count = len(dataset)
     if not count:
-        raise TrainingError(f"x{suffix} of {NAME} has no samples")
+        raise TrainingError("unreadable-data", f"x{suffix} of {NAME} has no samples")
     labels: list[Any] = []
     shape: tuple[int, ...] | None = None
     for place in range(count):
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) != 2:
             message = f"item {place} of {_called(dataset)} is not a pair (input, label)"
-            raise TrainingError(message, HELP)
+            raise TrainingError("unreadable-data", message, HELP)
         try:
             sample = as_samples(item[0])
         except (TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
+                "unreadable-data",
                 f"input {place} of {_called(dataset)} is a {type(item[0]).__name__}, not a tensor",
                 "give the data set a transform, such as torchvision's ToTensor()",
             ) from error
         shape = tuple(sample.shape) if shape is None else shape
         if tuple(sample.shape) != shape:
             raise TrainingError(
+                "unreadable-data",
                 f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
-                f"those before it {shape}"
+                f"those before it {shape}",
             )
         labels.append(item[1])
     try:
         together = np.stack([np.asarray(label) for label in labels])
     except ValueError as error:
-        raise TrainingError(f"the labels of {_called(dataset)} differ in shape") from error
+        raise TrainingError(
+            "unreadable-data", f"the labels of {_called(dataset)} differ in shape"
+        ) from error
     if together.dtype.kind not in "biuf":
         message = f"the labels of {_called(dataset)} are {together.dtype}, not numbers"
-        raise TrainingError(message, HELP)
+        raise TrainingError("unreadable-data", message, HELP)
     split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split

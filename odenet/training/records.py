@@ -173,7 +173,9 @@ class RunFolder:
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
-            raise TrainingError(f"{self.path} has no checkpoint {path.name}", _whats_there(self))
+            raise TrainingError(
+                "run-folder", f"{self.path} has no checkpoint {path.name}", _whats_there(self)
+            )
         return path
 
     def write(self, path: Path, text: str) -> None:
@@ -195,6 +197,7 @@ class RunFolder:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
             raise TrainingError(
+                "run-folder",
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 "name a folder that `odenet train` has written, as in runs/digits-1",
             ) from error
@@ -202,7 +205,9 @@ class RunFolder:
             path = self.path / name
             if not path.is_file() or digest_of(path) != digest:
                 what = "was changed since the run began" if path.is_file() else "is missing"
-                raise TrainingError(f"{path} {what}", "put it back, or start a new run")
+                raise TrainingError(
+                    "run-folder", f"{path} {what}", "put it back, or start a new run"
+                )
         # whether to fetch is asked of who calls, not of whoever wrote the file
         return replace(record, options=replace(record.options, download=False))
 
@@ -216,6 +221,7 @@ class RunFolder:
         for copy in sorted(self.plugins.glob("*.py")):
             if sha256(copy.read_bytes()).hexdigest() not in known:
                 raise TrainingError(
+                    "run-folder",
                     f"{self.path} was trained with the plugin {copy.name}",
                     f"give --plugin {copy}, which runs it as Python, if you trust it",
                 )
@@ -241,6 +247,7 @@ class RunFolder:
                         raise ValueError(what)
         except (ValueError, TypeError, csv.Error) as error:
             raise TrainingError(
+                "run-folder",
                 f"{self.metrics} cannot be used: in the row of epoch {max(len(found), 1)}: {error}",
                 "take it from a copy of the run",
             ) from error

@@ -69,7 +69,9 @@ def restored(
                 for numbers in (before, _numbers(program))
             )
             message = f"{folder.path} was trained with {then}, not with {now}"
-        raise TrainingError(message, "leave out the --set, or start a new run") from error
+        raise TrainingError(
+            "not-resumable", message, "leave out the --set, or start a new run"
+        ) from error
 
 
 def _numbers(program: Program) -> dict[str, Any]:
@@ -101,7 +103,9 @@ def require_resumable(
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
     except Mismatch as error:
-        raise TrainingError(f"{path} cannot be resumed from: {error}", HELP) from error
+        raise TrainingError(
+            "not-resumable", f"{path} cannot be resumed from: {error}", HELP
+        ) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -127,6 +131,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             did["center_crop"] = "are cut"
             what = did.get(name, "are held out")
             raise TrainingError(
+                "not-resumable",
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",
             )
@@ -145,6 +150,7 @@ def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: R
         times = {0: "not been refined", 1: "been refined once"}
         did = times.get(level, f"been refined {level} times")
         raise TrainingError(
+            "not-resumable",
             f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
             f"{begun + 1}, and its flows have {did}",
             f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
@@ -156,6 +162,7 @@ def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]
     if len(rows) < epoch:
         raise TrainingError(
+            "not-resumable",
             f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
             "take it from a copy of the run",
         )

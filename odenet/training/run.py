@@ -89,6 +89,7 @@ def train(
     of_recipe = {*recipe_keys(), *SHORT}
     if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
         raise TrainingError(
+            "bad-option",
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
@@ -184,7 +185,9 @@ def _go_on(
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
-        raise TrainingError(f"{data_set.name} no longer has the classes the run began with")
+        raise TrainingError(
+            "not-resumable", f"{data_set.name} no longer has the classes the run began with"
+        )
     samples = Data(data_set, program.recipe, shape)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer = _trainer(folder, task, options, console)
@@ -237,6 +240,7 @@ def _require_more(folder: RunFolder, epochs: int) -> None:
     done = len(folder.rows()) if folder.result.is_file() else 0
     if done and done >= epochs:
         raise TrainingError(
+            "not-resumable",
             f"{folder.path} has done {done} epochs of {epochs}: nothing is left to train",
             f"ask for more, as in --epochs {2 * done}, or start a new run",
         )
@@ -308,6 +312,7 @@ def _require_measured(before: Program, now: Program) -> None:
         if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
             known = ", ".join(MEASURED)
             raise TrainingError(
+                "bad-option",
                 f"`{name}` is about training, and changes nothing that is measured",
                 f"of the recipe set {known}; also numbers of the steps, such as h",
             )

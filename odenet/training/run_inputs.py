@@ -103,6 +103,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             raise TrainingError(
+                "not-resumable",
                 f"{spec} is not what the run began with, {folder.spec}",
                 "leave it out to go on with the run, or start a new run",
             )

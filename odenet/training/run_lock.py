@@ -106,6 +106,7 @@ def _locked(folder: RunFolder, console: Console) -> int:
             if error.errno not in _TAKEN:
                 raise WriteError(error.errno, error.strerror, str(path)) from error
             raise TrainingError(
+                "run-folder",
                 f"{folder.path} is in use: {owner or 'another process'} trains there",
                 "wait until it ends, or choose another folder",
             ) from None
@@ -133,6 +134,7 @@ def _require_free(folder: RunFolder) -> None:
     interrupted = (folder.path / LOCK).exists() and set(content) <= set(folder.inputs)
     if content and not interrupted:
         raise TrainingError(
+            "run-folder",
             f"{folder.path} is not empty",
             f"choose another --out, or go on with it: --resume {folder.path}",
         )

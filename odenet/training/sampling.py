@@ -58,7 +58,9 @@ def written(
     program = trained.program
     if program.vocabulary is None or not scores_tokens(program.model):
         raise TrainingError(
-            f"{trained.folder} is not a language model", "its net begins with tokens(…)"
+            "not-possible",
+            f"{trained.folder} is not a language model",
+            "its net begins with tokens(…)",
         )
     folder = RunFolder(trained.folder).read_record().spec_folder
     coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
@@ -66,7 +68,7 @@ def written(
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
-        raise TrainingError(f"the prompt has {why}", "give another --prompt")
+        raise TrainingError("not-possible", f"the prompt has {why}", "give another --prompt")
     draw = torch.Generator().manual_seed(seed)
     remembers = not not_token_by_token(program.model)
     added = continued(

@@ -99,4 +99,4 @@ def require_data(needs: str, given: Any) -> None:
         given: the data.
     """
     if needs and given is None:
-        raise TrainingError(f"this run cannot find its data: {needs}")
+        raise TrainingError("unreadable-data", f"this run cannot find its data: {needs}")

@@ -122,7 +122,9 @@ def study_run(
     """
     task, loaded, _ = restore(run, options=options, data=data)
     if task.objective.kind.labels == "tokens":
-        raise TrainingError(f"{run} is a language model, and studies are not made of those")
+        raise TrainingError(
+            "not-possible", f"{run} is a language model, and studies are not made of those"
+        )
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)

@@ -102,15 +102,17 @@ def read_axes(text: str) -> dict[str, list[str]]:
         found = list(dict.fromkeys(_split(values, ",")))
         if not (equals and name.strip() and found):
             help_ = 'write --sweep "h=0.05,0.1 lr=1e-3,1e-2", without spaces around = and commas'
-            raise TrainingError(f"--sweep: {item} is not a name with values", help_)
+            raise TrainingError("bad-option", f"--sweep: {item} is not a name with values", help_)
         if name in axes:
-            raise TrainingError(f"--sweep names {name} twice", "write all its values in one list")
+            raise TrainingError(
+                "bad-option", f"--sweep names {name} twice", "write all its values in one list"
+            )
         axes[name] = found
     points = prod(map(len, axes.values()))
     if not axes or points > MOST_POINTS:
         what = f"has {points:,} points" if axes else "is empty"
         raise TrainingError(
-            f"--sweep {what}", f"give 1 to {MOST_POINTS:,}, as in --sweep h=0.1,0.2"
+            "bad-option", f"--sweep {what}", f"give 1 to {MOST_POINTS:,}, as in --sweep h=0.1,0.2"
         )
     return axes
 
@@ -151,7 +153,9 @@ def new_sweep(
         TrainingError: a name is swept and set, or the folder holds something else.
     """
     if both := axes.keys() & settings.keys():
-        raise TrainingError(f"{min(both)} is swept, and set too", "leave one of them out")
+        raise TrainingError(
+            "bad-option", f"{min(both)} is swept, and set too", "leave one of them out"
+        )
     program = odenet.load(spec, set=settings)
     where = str(spec.resolve())
     sweep = Sweep(program.name, where, _digest(program), axes, settings, options, unchecked)
@@ -163,9 +167,9 @@ def new_sweep(
     if record.is_file():
         if record.read_text(encoding="utf-8") != sealed_json(asdict(sweep)):
             help_ = f"choose another --out, or go on with it: odenet train --resume {folder}"
-            raise TrainingError(f"{folder} holds another sweep", help_)
+            raise TrainingError("run-folder", f"{folder} holds another sweep", help_)
     elif any(folder.iterdir()):
-        raise TrainingError(f"{folder} is not empty", "choose another --out")
+        raise TrainingError("run-folder", f"{folder} is not empty", "choose another --out")
     write_text(record, sealed_json(asdict(sweep)))
     return folder
 
@@ -179,7 +183,7 @@ def require_same_spec(sweep: Sweep) -> None:
     """Refuse to go on with another spec; raises TrainingError."""
     if _digest(odenet.load(sweep.spec, set=sweep.settings)) != sweep.digest:
         message = f"{sweep.spec} was changed since the sweep began"
-        raise TrainingError(message, "put it back, or start a new sweep")
+        raise TrainingError("run-folder", message, "put it back, or start a new sweep")
 
 
 def outcomes(folder: Path) -> list[Outcome]:

@@ -29,16 +29,20 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     for wanted in (*target, *without):
         if wanted not in names:
             help_ = suggest(wanted, names) or f"it has {', '.join(names)}"
-            raise TrainingError(f"{path} has no column `{wanted}`", help_)
+            raise TrainingError("unreadable-data", f"{path} has no column `{wanted}`", help_)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     features = [name for name in names if name not in (*target, *without)]
     if not features:
-        raise TrainingError(f"{path} has no columns to predict {', '.join(target)} from")
+        raise TrainingError(
+            "unreadable-data", f"{path} has no columns to predict {', '.join(target)} from"
+        )
     x = np.stack([_numbers(path, name, columns[name]) for name in features], axis=1)
     if len(target) == 1 and not _is_number(columns[target[0]][0]):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:
-            raise TrainingError(_cells(path, target[0], len(empty), "empty", empty[0]))
+            raise TrainingError(
+                "unreadable-data", _cells(path, target[0], len(empty), "empty", empty[0])
+            )
     else:
         y = np.stack([_numbers(path, name, columns[name]) for name in target], axis=1)
         if (y == np.rint(y)).all():
@@ -47,34 +51,46 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     return set_aside(f"table:{path}", *split_of(f"table:{path}", x.astype(np.float32), y))
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of the columns of a table."""
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of the columns, and the rows."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise TrainingError(
-            f"{path} {what}", "give a table with the columns' names in its first row"
+            "unreadable-data",
+            f"{path} {what}",
+            "give a table with the columns' names in its first row",
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}", "save it as UTF-8") from error
+        raise TrainingError(
+            "unreadable-data", f"{path} cannot be read: {error}", "save it as UTF-8"
+        ) from error
     first = text.partition("\n")[0]
     separator = max(SEPARATORS, key=first.count)
     try:
         found = [row for row in csv.reader(text.splitlines(), delimiter=separator) if row]
     except csv.Error as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error
+        raise TrainingError("unreadable-data", f"{path} cannot be read: {error}") from error
     if len(found) < 2:
-        raise TrainingError(f"{path} has no rows below the names of its columns")
+        raise TrainingError("unreadable-data", f"{path} has no rows below the names of its columns")
     names, *rows = [[cell.strip() for cell in row] for row in found]
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise TrainingError(
-                f"row {number + 1} of {path} has {len(row)} cells, and it has {len(names)} columns"
+                "unreadable-data",
+                f"row {number + 1} of {path} has {len(row)} cells, and it has {len(names)} columns",
             )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise TrainingError(f"{path} has two columns `{twice}`", "rename one of them")
+        raise TrainingError(
+            "unreadable-data", f"{path} has two columns `{twice}`", "rename one of them"
+        )
     return names, rows
 
 
@@ -84,12 +100,16 @@ def _numbers(path: str, name: str, cells: list[str]) -> np.ndarray:
     if wrong:
         shown = f'"{cells[wrong[0]]}"' if cells[wrong[0]] else "empty"
         message = _cells(path, name, len(wrong), "not a number", wrong[0])
-        raise TrainingError(f"{message}: {shown}", f'give numbers, or without = ["{name}"]')
+        raise TrainingError(
+            "unreadable-data", f"{message}: {shown}", f'give numbers, or without = ["{name}"]'
+        )
     values = np.array([float(cell) for cell in cells])
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         message = _cells(path, name, len(bad), "NaN or infinite", int(bad[0]))
-        raise TrainingError(message, "leave such rows out, or fill the values in")
+        raise TrainingError(
+            "unreadable-data", message, "leave such rows out, or fill the values in"
+        )
     return values
 
 

@@ -193,7 +193,7 @@ class Task(pl.LightningModule):
 
     def _collect_measured(self, split: str) -> dict[str, Tensor]:
         if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
-            raise TrainingError(f"no sample of the {split} split could be read")
+            raise TrainingError("unreadable-data", f"no sample of the {split} split could be read")
         return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:

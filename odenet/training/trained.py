@@ -87,7 +87,9 @@ class Predictions:
         """
         self._require("class", "several")
         if self.values.dim() > 2:
-            raise TrainingError("a class map has a class for every place", "take `labels`")
+            raise TrainingError(
+                "not-possible", "a class map has a class for every place", "take `labels`"
+            )
         values, places = self.probabilities.topk(min(count, len(self.classes)), dim=1)
         return [
             [(self.classes[i], p) for i, p in zip(row, ps, strict=True)]
@@ -128,7 +130,9 @@ class Predictions:
     def _require(self, *kinds: str) -> None:
         if self.loss.labels not in kinds:
             raise TrainingError(
-                f"a network trained by {self.loss.name} gives numbers, not classes", "take `values`"
+                "not-possible",
+                f"a network trained by {self.loss.name} gives numbers, not classes",
+                "take `values`",
             )
 
 
@@ -249,6 +253,7 @@ class TrainedRun:
         """
         if self.loss.needs_density:
             raise TrainingError(
+                "not-possible",
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
@@ -301,6 +306,7 @@ class TrainedRun:
     def _require_density(self) -> None:
         if not self.loss.needs_density:
             raise TrainingError(
+                "not-possible",
                 f"the network of {self.folder} is not a density",
                 "train it with a line `loss = likelihood`",
             )
@@ -333,7 +339,9 @@ class TrainedRun:
 
     def _in_batches(self, inputs: Any) -> Iterator[Any]:
         if isinstance(inputs, str | Path | Image.Image):
-            raise TrainingError("this is one picture, not several", f"predict([{inputs!r}])")
+            raise TrainingError(
+                "not-possible", "this is one picture, not several", f"predict([{inputs!r}])"
+            )
         return (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
 
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
@@ -346,8 +354,9 @@ class TrainedRun:
                 sizes = ", ".join(map(str, self.whole))
                 wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
                 raise TrainingError(
+                    "not-possible",
                     f"a batch for {self.folder.name} is {wanted}, "
-                    f"not {tuple(inputs.shape)} of {inputs.dtype}"
+                    f"not {tuple(inputs.shape)} of {inputs.dtype}",
                 )
             return inputs
         self._require_pictures()
@@ -356,14 +365,16 @@ class TrainedRun:
     def _require_pictures(self) -> None:
         if len(self.shape) != 3:
             shape = ", ".join(map(str, self.shape))
-            raise TrainingError(f"the network of {self.folder} takes ({shape}), not pictures")
+            raise TrainingError(
+                "not-possible", f"the network of {self.folder} takes ({shape}), not pictures"
+            )
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
             return pixels_of(picture, self.whole, self._deep)
         found = decode(str(picture), self.whole, self._deep)
         if isinstance(found, str):
-            raise TrainingError(found)
+            raise TrainingError("not-possible", found)
         return found
 
 

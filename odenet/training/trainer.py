@@ -62,7 +62,7 @@ def build_trainer(
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
-        raise TrainingError(f"there is no strategy {options.strategy}", near)
+        raise TrainingError("bad-option", f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
     loggers = _loggers(folder, options) if fits else False
     try:
@@ -88,7 +88,9 @@ def build_trainer(
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TrainingError(str(error), "see --devices, --nodes, --strategy") from error
+        raise TrainingError(
+            "bad-option", str(error), "see --devices, --nodes, --strategy"
+        ) from error
 
 
 def _fits(strategy: str) -> bool:
@@ -104,6 +106,7 @@ def _require_processors(devices: int | str) -> None:
     most = 4 * (os.cpu_count() or 1)
     if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
         raise TrainingError(
+            "bad-option",
             f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
             f"give at most {most}: each device is a process of its own",
         )

@@ -115,7 +115,11 @@ def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, t
 def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, arguments):
     (tmp_path / "file").write_text("")
     code, text = odenet(*arguments)
-    assert code == 1 and "error: this cannot be written: " in text and "file/below" in text
+    assert (
+        code == 1
+        and "error[unwritable-file]: this cannot be written: " in text
+        and "file/below" in text
+    )
     assert "Traceback" not in text
 
 
@@ -129,7 +133,7 @@ def test_an_output_that_is_full_is_said(tmp_path):
         done = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
         _, errors = done.communicate()
     assert done.returncode == 1
-    assert errors == b"error: the output cannot be written: the disk is full\n"
+    assert errors == b"error[unwritable-file]: the output cannot be written: the disk is full\n"
 
 
 def odenet_process(*arguments, **given):
@@ -204,9 +208,10 @@ main()
 
 def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
     done = subprocess.run([sys.executable, "-c", HEADER, DIGITS], capture_output=True, text=True)
-    first, second, verdict, claims = done.stdout.splitlines()
+    first, data, net, verdict, claims = done.stdout.splitlines()
     assert done.returncode == 7 and first.startswith("digits: ")
-    assert "data digits; input (1, 8, 8); " in second and " parameters" in second
+    assert "data digits: 1,437 training and 360 test pictures, 10 classes" in data
+    assert "input (1, 8, 8); " in net and " parameters" in net
     assert verdict.endswith("spectrum imaginary (proved)") and "reversible proved" in claims
 
 

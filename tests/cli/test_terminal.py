@@ -29,7 +29,9 @@ def terminal(monkeypatch, **environment):
 
 
 SAID = (
-    "error: `K` is " + "very " * 20 + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
+    "error[unknown-name]: `K` is "
+    + "very " * 20
+    + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
 )
 
 
@@ -37,7 +39,7 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
     stream = terminal(monkeypatch)
     output.say(SAID, err=True)
     shown = stream.getvalue()
-    assert "\x1b[1;31merror\x1b[0m: `K`" in shown and "\x1b[36m  = help\x1b[0m: leave" in shown
+    assert "\x1b[1;31merror[unknown-name]\x1b[0m: `K`" in shown and "\x1b[36m  = help\x1b[0m: leave" in shown
     assert [line.split()[-1] for line in shown.splitlines()[:2]] == ["very", "wrong"]
 
 
@@ -45,7 +47,7 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
 def test_who_wants_no_colours_gets_none(monkeypatch, name, value):
     stream = terminal(monkeypatch, **{name: value})
     output.say(SAID)
-    assert "\x1b" not in stream.getvalue() and "error: `K`" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue() and "error[unknown-name]: `K`" in stream.getvalue()
 
 
 def test_what_programs_read_has_no_colours(monkeypatch):
@@ -144,5 +146,7 @@ def test_what_nothing_uses_is_said_and_not_to_be_set(odenet, tmp_path):  # noqa:
     code, _, err = odenet("compile", "aside.ode")
     assert code == 0 and "nothing uses `a`" in err and "`n`" not in err
     assert "a kernel of 4 has no middle" in err and "take an odd one, 3 or 5" in err
+    (tmp_path / "through.ode").write_text(f"{ASIDE}let w = 2 a\ntrain {{ epochs = w }}\n")
+    assert odenet("compile", "through.ode", "--set", "a=3", "--emit", "json")[0] == 0
     code, _, err = odenet("compile", "aside.ode", "--set", "a=3", "--emit", "json")
     assert code == 1 and "nothing uses `a`, so setting it changes nothing" in err

@@ -92,7 +92,7 @@ def test_compile_and_check_judge_claims_alike_and_only_check_fails(run):
     assert (code, failed) == (0, 1)
     assert compiled["claims"] == checked["claims"]
     assert [claim["verdict"] for claim in checked["claims"]] == ["proved", "refuted", "refuted"]
-    assert err.count("warning: `require") == 2 and "spec.ode:6:1" in err
+    assert err.count("warning[claim-") == 2 and "spec.ode:6:1" in err
 
 
 def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):

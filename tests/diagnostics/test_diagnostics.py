@@ -5,13 +5,13 @@ from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, rend
 
 def frame_of(text, start, end, **words):
     return render(
-        Diagnostic("wrong", Span(Source("a.ode", text), start, end), **words)
+        Diagnostic("syntax", "wrong", Span(Source("a.ode", text), start, end), **words)
     ).splitlines()
 
 
 def test_a_frame_underlines_the_piece_and_shows_the_help():
     assert frame_of("state Y\nY' = K Y\n", 13, 14, label="here", help="one\ntwo") == [
-        "error: wrong",
+        "error[syntax]: wrong",
         "  ┌─ a.ode:2:6",
         "2 │ Y' = K Y",
         "  │      ^ here",
@@ -22,8 +22,8 @@ def test_a_frame_underlines_the_piece_and_shows_the_help():
 
 def test_a_frame_without_a_place_names_the_file():
     assert (
-        render(Diagnostic("wrong", file="a.ode", help="x"))
-        == "error: wrong\n  ┌─ a.ode\n  = help: x"
+        render(Diagnostic("syntax", "wrong", file="a.ode", help="x"))
+        == "error[syntax]: wrong\n  ┌─ a.ode\n  = help: x"
     )
 
 
@@ -56,19 +56,19 @@ def test_windows_line_ends_are_not_shown():
 def test_diagnostics_stand_in_the_order_of_the_text_each_once():
     one, other = Source("a.ode", "abcd"), Source("b.ode", "abcd")
     report = Report()
-    report.error("third", Span(one, 3, 4))
-    report.error("fourth", Span(other, 0, 1))
-    report.error("second", Span(one, 1, 2))
-    report.error("second", Span(one, 1, 2))
-    report.error("first", None)
+    report.error("syntax", "third", Span(one, 3, 4))
+    report.error("syntax", "fourth", Span(other, 0, 1))
+    report.error("syntax", "second", Span(one, 1, 2))
+    report.error("syntax", "second", Span(one, 1, 2))
+    report.error("syntax", "first", None)
     assert [d.message for d in report.diagnostics] == ["first", "second", "third", "fourth"]
 
 
 def test_warnings_do_not_fail():
     report = Report()
-    report.add(Diagnostic("odd", severity="warning"))
+    report.add(Diagnostic("unused-name", "odd", severity="warning"))
     report.check()
-    report.error("wrong", None)
+    report.error("syntax", "wrong", None)
     with pytest.raises(SpecError) as caught:
         report.check()
     assert len(caught.value.diagnostics) == 2
@@ -76,15 +76,15 @@ def test_warnings_do_not_fail():
 
 def test_a_diagnostic_as_json_says_where_and_what():
     span = Span(Source("a.ode", "state Y\nZ"), 8, 9)
-    assert Diagnostic("wrong", span, "here", "fix").to_json() == {
-        "severity": "error", "message": "wrong", "label": "here", "help": "fix",
+    assert Diagnostic("syntax", "wrong", span, "here", "fix").to_json() == {
+        "severity": "error", "code": "syntax", "message": "wrong", "label": "here", "help": "fix",
         "file": "a.ode", "line": 2, "column": 1, "text": "Z",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("verlte", "verlet"), ("K2", "K1"), ("wholly", ""), ("Q", ""), ("", "")],
+    [("verlte", "verlet"), ("K2", ""), ("wholly", ""), ("Q", ""), ("", "")],
 )
 def test_a_near_name_is_suggested_and_no_other(name, near):
     assert suggest(name, ["verlet", "midpoint", "K1"]) == (

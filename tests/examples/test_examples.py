@@ -98,7 +98,7 @@ def test_depth_costs_a_momentum_network_no_memory(example):
 def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
     found = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
     resnet, momentum = found["ResNet"], found["Momentum ResNet"]
-    assert resnet[8] - resnet[4] > 2 * (momentum[8] - momentum[4])  # what a picture costs
+    assert resnet[8] - resnet[4] > 1.3 * (momentum[8] - momentum[4])  # what a picture costs
     assert (example.folder / "very_deep.png").exists()
 
 

@@ -130,7 +130,7 @@ def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch)
 
     monkeypatch.setattr(Task, "training_step", training_step)
     output = odenet("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
-    assert "error: training diverged: the loss is not finite in epoch 2, step 1" in output
+    assert "error[diverged]: training diverged: the loss is not finite in epoch 2, step 1" in output
     assert re.search(r"outcome +diverged in epoch 2", output)
     assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
 
@@ -237,7 +237,7 @@ def test_an_unfinished_run_is_not_compared(stub_spec):
 def test_errors_print_as_diagnostics(stub_spec):
     with pytest.raises(SpecError) as caught:
         odenet("train", stub_spec, "--data", "cifar10", "--data-root", "nowhere")
-    assert str(caught.value).splitlines()[0] == "error: cifar10 is not in nowhere"
+    assert str(caught.value).splitlines()[0] == "error[unreadable-data]: cifar10 is not in nowhere"
     assert "--download --data-root nowhere" in str(caught.value)
 
 

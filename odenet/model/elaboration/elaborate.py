@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NoReturn, TypeGuard
 
-from odenet.diagnostics import Rejected, Report, Span
+from odenet.diagnostics import Code, Rejected, Report, Span
 from odenet.language import confusable, tree
 from odenet.model.elaboration.meaning import Function, Scope, a
 from odenet.model.elaboration.products import Products
@@ -39,6 +39,7 @@ class Elaborator:
         if value.kind is not Kind.FIELD:
             help_ = "apply the operator to a state, as in `K Y`"
             self._reject(
+                "wrong-kind",
                 node,
                 f"a field is wanted here, but this is {a(value.kind)}",
                 help_=help_ if value.kind is Kind.OPERATOR else "",
@@ -49,14 +50,21 @@ class Elaborator:
         """A formula for a number."""
         value = self.value(node)
         if value.kind is not Kind.SCALAR:
-            self._reject(node, f"a number is wanted here, but this is {a(value.kind)}")
+            self._reject(
+                "wrong-kind", node, f"a number is wanted here, but this is {a(value.kind)}"
+            )
         return value
 
     def value(self, node: tree.Value) -> expr.Node:
         """A formula of any kind."""
         found = self._read(node)
         if isinstance(found, Function):
-            self._reject(node, f"`{found.name}` needs arguments", help_=f"write `{found.takes}`")
+            self._reject(
+                "missing-argument",
+                node,
+                f"`{found.name}` needs arguments",
+                help_=f"write `{found.takes}`",
+            )
         if not self._inside:
             self._check_size(found, node)
         return found
@@ -78,14 +86,16 @@ class Elaborator:
         if _deeper(value, DEEPEST):
             self._reject_depth(node)
         if next(islice(value.walk(), MOST_NODES, None), None) is not None:
-            self._reject(node, "this formula is too long, with its lets written out")
+            self._reject("too-large", node, "this formula is too long, with its lets written out")
 
     def _reject_depth(self, node: tree.Value) -> NoReturn:
         help_ = f"at most {DEEPEST} levels: a factor is one, and what a let names is written out"
-        self._reject(node, "this formula is nested too deeply", help_=help_)
+        self._reject("too-large", node, "this formula is nested too deeply", help_=help_)
 
-    def _reject(self, node: tree.Node, message: str, label: str = "", help_: str = "") -> NoReturn:
-        self.report.reject(message, node.span, label, help_)
+    def _reject(
+        self, code: Code, node: tree.Node, message: str, label: str = "", help_: str = ""
+    ) -> NoReturn:
+        self.report.reject(code, message, node.span, label, help_)
 
     def _expr(self, node: tree.Value) -> expr.Node | Function:
         match node:
@@ -107,17 +117,17 @@ class Elaborator:
             case tree.Power():
                 return self._power(node)
             case _:
-                self._reject(node, "a formula is wanted here")
+                self._reject("wrong-kind", node, "a formula is wanted here")
 
     def _brackets(self, node: tree.Group) -> expr.Node | Function:
         if not node.arguments:
-            self._reject(node, "these brackets are empty")
+            self._reject("missing-value", node, "these brackets are empty")
         if len(node.arguments) > 1:
             help_ = "fields are stacked by `concat(Y, Z)`"
-            self._reject(node, "a list can only follow a function", help_=help_)
+            self._reject("wrong-kind", node, "a list can only follow a function", help_=help_)
         argument = next(iter(node.arguments))
         if argument.name is not None:
-            self._reject(node, f"`{argument.name.spelling} = …` belongs in a call")
+            self._reject("wrong-kind", node, f"`{argument.name.spelling} = …` belongs in a call")
         return self._expr(argument.value)
 
     def _all(self, nodes: Iterable[tree.Value]) -> list[expr.Node]:
@@ -139,7 +149,7 @@ class Elaborator:
             if self._callable(value):
                 name = written.span.text
                 message = f"`{name}` is {a(value.kind)}: it is applied, not added"
-                self._reject(written, message, help_=f"write `{name}(…)`")
+                self._reject("missing-argument", written, message, help_=f"write `{name}(…)`")
             if value.kind is not values[0].kind:
                 self._reject_sum(node, values[0], value, written)
         terms = tuple((sign, v) for (sign, _), v in zip(node.terms, values, strict=True))
@@ -159,7 +169,7 @@ class Elaborator:
         elif kinds == {Kind.FIELD, Kind.OPERATOR}:
             help_ = "apply the operator to a field, as in `K Y`"
         message = f"{a(first.kind)} and {a(other.kind)} cannot be added"
-        self._reject(written, message, f"this is {a(other.kind)}", help_)
+        self._reject("wrong-kind", written, message, f"this is {a(other.kind)}", help_)
 
     def _term(self, node: tree.Term) -> expr.Node:
         """A chain of factors."""
@@ -207,7 +217,7 @@ class Elaborator:
         assert isinstance(group, tree.Group)
         for argument in group.arguments:
             if argument.name is not None:
-                self._reject(argument, "arguments have no names here")
+                self._reject("wrong-argument", argument, "arguments have no names here")
         span = written.span.to(group.span)
         arguments = tuple(self._all(argument.value for argument in group.arguments))
         if isinstance(function, Function):
@@ -217,13 +227,18 @@ class Elaborator:
                     f"`{function.name}` does not take this",
                     f"write `{function.takes}`",
                 )
-                self.report.reject(message, span, help=help_)
+                self.report.reject("wrong-argument", message, span, help=help_)
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
             name = written.span.text
             what = f"{len(arguments)} arguments" if len(arguments) != 1 else a(arguments[0].kind)
             message = f"`{name}` acts on one field, but here is {what}"
-            self._reject(group, message, help_=f"put a formula for a field inside: `{name}(K Y)`")
+            self._reject(
+                "wrong-kind",
+                group,
+                message,
+                help_=f"put a formula for a field inside: `{name}(K Y)`",
+            )
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
@@ -235,10 +250,15 @@ class Elaborator:
         """A function without brackets; `rest` is the span of the last factor after it."""
         name = written.span.text
         if isinstance(value, Function):
-            self._reject(written, f"`{name}` needs arguments", help_=f"write `{value.takes}`")
+            self._reject(
+                "missing-argument",
+                written,
+                f"`{name}` needs arguments",
+                help_=f"write `{value.takes}`",
+            )
         text = written.span.to(rest).text[len(name) :].strip() if rest else "…"
         message = f"`{name}` is {a(value.kind)}: it is applied to a field"
-        self._reject(written, message, help_=f"write `{name}({text})`")
+        self._reject("missing-argument", written, message, help_=f"write `{name}({text})`")
 
     def _power(self, node: tree.Power) -> expr.Node:
         base = self._expr(node.base)
@@ -246,21 +266,33 @@ class Elaborator:
         transpose = exponent is not None and exponent.id == "T"
         if exponent is not None and confusable(exponent.spelling, "T"):
             message = f"this is the Greek letter {exponent.id}, not the `T` of a transpose"
-            self._reject(exponent, message, help_="write the Latin letter")
+            self._reject("not-a-transpose", exponent, message, help_="write the Latin letter")
         if isinstance(base, Function) or self._callable(base):
             name, what = node.base.span.text, "transpose" if transpose else "power"
             help_ = "only operators (`param … : conv`, dense, diag) have an adjoint"
-            self._reject(node, f"`{name}` is not linear, so it has no {what}", help_=help_)
+            self._reject(
+                "not-a-transpose", node, f"`{name}` is not linear, so it has no {what}", help_=help_
+            )
         if base.kind is Kind.OPERATOR:
             if not transpose:
-                self._reject(node, "an operator has no powers", help_="write `K K`, or `K^T`")
+                self._reject(
+                    "not-a-product",
+                    node,
+                    "an operator has no powers",
+                    help_="write `K K`, or `K^T`",
+                )
             return replace(self.scope.adjoint(base), span=node.span)
         if base.kind is Kind.FIELD:
             what = "a field has no transpose" if transpose else "a field has no powers"
             help_ = "only operators have an adjoint" if transpose else "write `Y * Y`"
-            self._reject(node, what, help_=help_)
+            self._reject("not-a-product", node, what, help_=help_)
         if transpose and exponent is not None and self.scope.name(exponent) is None:
-            self._reject(node, "a number has no transpose", help_="only operators have an adjoint")
+            self._reject(
+                "not-a-transpose",
+                node,
+                "a number has no transpose",
+                help_="only operators have an adjoint",
+            )
         return expr.Power(base, self.scalar(node.exponent), span=node.span)
 
 

@@ -81,7 +81,7 @@ class Maker:
             else:
                 text = self._of_one(title, maker, arguments[0], constants or {})
         except NotComposed as error:
-            self.report.reject(str(error), node.span)
+            self.report.reject("composition", str(error), node.span)
         return self._read(node, shown, text, name)
 
     def _maker(self, node: tree.Value) -> tuple[str, tuple[tree.Argument, ...]]:
@@ -90,10 +90,12 @@ class Maker:
                 if name.id in MAKERS:
                     named = [a for a in group.arguments if a.name is not None]
                     for argument in named:
-                        self.report.reject("the parts of a scheme have no names", argument.span)
+                        self.report.reject(
+                            "composition", "the parts of a scheme have no names", argument.span
+                        )
                     one = name.id != "compose"
                     if not group.arguments or (one and len(group.arguments) != 1):
-                        self.report.reject(
+                        self.report.reject("composition",
                             f"`{name.id}` takes {'one scheme' if one else 'schemes'}", group.span,
                             help=f"write `{MAKERS[name.id]}`",
                         )  # fmt: skip
@@ -102,7 +104,7 @@ class Maker:
                 help_ = near or f"a part stands in `compose({name.spelling}(…), …)`"
             case _:
                 help_ = f"write {', '.join(MAKERS.values())}"
-        self.report.reject("a scheme is wanted here", node.span, help=help_)
+        self.report.reject("composition", "a scheme is wanted here", node.span, help=help_)
 
     def _of_one(
         self,
@@ -153,7 +155,9 @@ class Maker:
             if argument.name is None or argument.name.id == "h":
                 if index:
                     help_ = f"write `{scheme.name}(h/2, …)`"
-                    self.report.reject("the step size stands first", argument.span, help=help_)
+                    self.report.reject(
+                        "composition", "the step size stands first", argument.span, help=help_
+                    )
                 step = value
             elif argument.name.id in known:
                 values[argument.name.id] = value
@@ -161,10 +165,12 @@ class Maker:
                 message = f"{scheme.name} has no constant `{argument.name.spelling}`"
                 shown = [scheme.spellings.get(name, name) for name in known]
                 help_ = f"it has {', '.join(shown)}" if shown else "it has none"
-                self.report.reject(message, argument.name.span, help=help_)
+                self.report.reject("composition", message, argument.name.span, help=help_)
         if not any(n == H for n in step.walk()) and scheme.uses_step_size:
             message = "the step size of a part is a share of h"
-            self.report.reject(message, group.span, help=f"write `{scheme.name}(h/2)`")
+            self.report.reject(
+                "composition", message, group.span, help=f"write `{scheme.name}(h/2)`"
+            )
         return Part(scheme, step, values)
 
     def _read(self, node: tree.Value, shown: str, text: str, name: str) -> Scheme:
@@ -174,5 +180,7 @@ class Maker:
         scheme = elaborate_scheme(block, report, self.scope.maps)
         if scheme is None:
             wrong = report.diagnostics[0].message
-            self.report.reject(f"these schemes do not go together: {wrong}", node.span)
+            self.report.reject(
+                "composition", f"these schemes do not go together: {wrong}", node.span
+            )
         return scheme if name else replace(scheme, name=shown)

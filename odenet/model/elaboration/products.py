@@ -73,6 +73,8 @@ class Products:
                 continue
             if result is None:
                 help_ = f"write the number first: `{written.span.text} {place.span.text}`"
+                if isinstance(value, expr.Time):
+                    help_ = f"write `{place.span.text}`: a state is read at the time of the step"
                 self._reject(written, f"{a(factor.kind)} comes before a number", help_=help_)
             result = self._juxtapose(factor, _scaled(scalars, result), written)
             scalars, written = [], place
@@ -111,7 +113,7 @@ class Products:
         return expr.Quotient(left, right, span=_between(left, right))
 
     def _reject(self, node: tree.Node, message: str, help_: str = "") -> NoReturn:
-        self.report.reject(message, node.span, help=help_)
+        self.report.reject("not-a-product", message, node.span, help=help_)
 
 
 def _scaled(scalars: list[expr.Node], value: expr.Node | None) -> expr.Node:

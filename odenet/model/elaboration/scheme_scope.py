@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import NoReturn
 
-from odenet.diagnostics import Rejected, Report, Span, suggest
+from odenet.diagnostics import Code, Rejected, Report, Span, suggest
 from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function
@@ -96,7 +96,9 @@ class SchemeScope:
         if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
             return None
         if self.has_exponential(arguments[0]):
-            self._error("an exponent has no exponential in it", span, "write it without one")
+            self._error(
+                "scheme-line", "an exponent has no exponential in it", span, "write it without one"
+            )
             raise Rejected
         return expr.Exp(arguments[0], span=span)
 
@@ -126,16 +128,26 @@ class SchemeScope:
             self.unknown(node.name)
         if self.inside_start:
             if node.base is not None or node.offset > 0:
-                self._error("a start line gives values at step 0 or before", node.span,
-                            f"write `{name}[0]` or `{name}[-1]`")  # fmt: skip
+                self._error(
+                    "scheme-start",
+                    "a start line gives values at step 0 or before",
+                    node.span,
+                    f"write `{name}[0]` or `{name}[-1]`",
+                )
                 raise Rejected
         elif node.base is None or node.base.id != "n" or node.offset > 1:
-            self._error("the index of a step is n+1, n, n-1 and so on", node.span,
-                        f"write `{name}[n]`")  # fmt: skip
+            self._error(
+                "misplaced-index",
+                "the index of a step is n+1, n, n-1 and so on",
+                node.span,
+                f"write `{name}[n]`",
+            )
             raise Rejected
         elif node.offset < -MOST_HISTORY:
             message = f"a scheme looks back at most {MOST_HISTORY} steps"
-            self._error(message, node.span, "every value looked back to is stored")
+            self._error(
+                "misplaced-index", message, node.span, "every value looked back to is stored"
+            )
             raise Rejected
         elif node.offset == 1 and node.name.id not in self.computed:
             self._reject_early(node)
@@ -144,17 +156,29 @@ class SchemeScope:
     def _reject_early(self, node: tree.Indexed) -> NoReturn:
         shown = node.span.text
         if self.current is not None and self.current.id == node.name.id:
-            self._error(f"this line is implicit: `{shown}` appears in its own right-hand side",
-                        node.span, "an explicit scheme computes it from values above")  # fmt: skip
+            self._error(
+                "implicit-line",
+                f"this line is implicit: `{shown}` appears in its own right-hand side",
+                node.span,
+                "an explicit scheme computes it from values above",
+            )
         else:
-            self._error(f"`{shown}` is used before the line that computes it", node.span,
-                        f"move its line up, or use `{node.name.spelling}[n]`")  # fmt: skip
+            self._error(
+                "implicit-line",
+                f"`{shown}` is used before the line that computes it",
+                node.span,
+                f"move its line up, or use `{node.name.spelling}[n]`",
+            )
         raise Rejected
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """A scheme names right-hand sides by their function."""
-        self._error("a scheme uses the right-hand side by its name, not a derivative", node.span,
-                    f"write {' or '.join(self.functions)}")  # fmt: skip
+        self._error(
+            "scheme-line",
+            "a scheme uses the right-hand side by its name, not a derivative",
+            node.span,
+            f"write {' or '.join(self.functions)}",
+        )
         raise Rejected
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
@@ -169,11 +193,20 @@ class SchemeScope:
             if isinstance(rule, tree.Update) and rule.target == node
         ]
         if later:
-            self._error(f"`{node.spelling}` is used before the line that computes it", node.span,
-                        "lines run top to bottom")  # fmt: skip
+            self._error(
+                "implicit-line",
+                f"`{node.spelling}` is used before the line that computes it",
+                node.span,
+                "lines run top to bottom",
+            )
         elif node.id == COUNT:
             help_ = "the first step has n = 0"
-            self._error("`n` is the number of a step, and no step is taken yet", node.span, help_)
+            self._error(
+                "scheme-line",
+                "`n` is the number of a step, and no step is taken yet",
+                node.span,
+                help_,
+            )
         elif node.id in self.unknowns:
             name = node.spelling
             help_ = (
@@ -181,13 +214,13 @@ class SchemeScope:
                 if not self.inside_start
                 else f"write `{name}[0]`"
             )
-            self._error(f"which value of `{name}`?", node.span, help_)
+            self._error("misplaced-index", f"which value of `{name}`?", node.span, help_)
         else:
             self.broken.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
             known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
             near = suggest(node.spelling, known)
-            self._error(message, node.span, near or f"it has {', '.join(known)}")
+            self._error("unknown-name", message, node.span, near or f"it has {', '.join(known)}")
         raise Rejected
 
     def _known(self) -> tuple[Collection[str], ...]:
@@ -197,13 +230,22 @@ class SchemeScope:
     def _declare(self, name: tree.Name) -> None:
         twin = self._shapes.twin(name.spelling)
         if name.id in RESERVED:
-            self._error(f"`{name.spelling}` is {RESERVED[name.id]} and cannot be a name",
-                        name.span, "choose another name")  # fmt: skip
+            self._error(
+                "name-taken",
+                f"`{name.spelling}` is {RESERVED[name.id]} and cannot be a name",
+                name.span,
+                "choose another name",
+            )
         elif any(name.id in names for names in self._known()):
-            self._error(f"`{name.spelling}` is defined twice", name.span, "choose another name")
+            self._error(
+                "name-taken",
+                f"`{name.spelling}` is defined twice",
+                name.span,
+                "choose another name",
+            )
         elif twin:
             message = f"`{name.spelling}` cannot be told from `{twin}` by eye"
-            self._error(message, name.span, "choose another name")
+            self._error("confusable-name", message, name.span, "choose another name")
         self._spell(name)
 
     def _spell(self, name: tree.Name) -> None:
@@ -212,5 +254,5 @@ class SchemeScope:
             self.spellings[name.id] = name.spelling
             self._shapes.add(name.spelling)
 
-    def _error(self, message: str, span: Span, help_: str) -> None:
-        self.report.error(message, span, help=help_)
+    def _error(self, code: Code, message: str, span: Span, help_: str) -> None:
+        self.report.error(code, message, span, help=help_)

@@ -37,7 +37,7 @@ class SchemeReader(SchemeScope):
         constants = self.read_constants()
         patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
         if not patterns:
-            self._error("a scheme says which dynamics it takes", self.block.name.span,
+            self._error("scheme-for", "a scheme says which dynamics it takes", self.block.name.span,
                         "add a line such as `for Y' = F(Y)`")  # fmt: skip
             return None
         for pattern in patterns:
@@ -76,7 +76,10 @@ class SchemeReader(SchemeScope):
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
                 self._error(
-                    "a scheme's constant is a name", argument.span, "write `γ = 0.9`, or `γ`"
+                    "scheme-for",
+                    "a scheme's constant is a name",
+                    argument.span,
+                    "write `γ = 0.9`, or `γ`",
                 )
                 continue
             self._declare(name)
@@ -96,7 +99,7 @@ class SchemeReader(SchemeScope):
         except NotANumber as error:
             named = any(isinstance(node, expr.Constant) for node in default.walk())
             wrong = "a default value is a plain number" if named else str(error)
-            self._error(wrong, error.node.span or value.span, "write `γ = 0.9`")
+            self._error("scheme-for", wrong, error.node.span or value.span, "write `γ = 0.9`")
             return None
         return default
 
@@ -104,11 +107,14 @@ class SchemeReader(SchemeScope):
         """The right-hand sides of an equation: one, or the summands."""
         if pattern.order > 2:
             self._error(
-                "dynamics are of first or second order", pattern.span, "write `Y'`, or `Y''`"
+                "scheme-for",
+                "dynamics are of first or second order",
+                pattern.span,
+                "write `Y'`, or `Y''`",
             )
         count = len(pattern.summands)
         if count > 1 and pattern.damped is not None:
-            self._error("a right-hand side is a sum, or has a decay, not both",
+            self._error("scheme-for", "a right-hand side is a sum, or has a decay, not both",
                         pattern.damped.span, "make the decay part of a summand")  # fmt: skip
         reads = [self._reads(right) for right in pattern.summands]
         decay = self._decay(pattern)
@@ -128,8 +134,12 @@ class SchemeReader(SchemeScope):
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:
                 known = ", ".join(self.unknowns)
-                self._error("a right-hand side reads the scheme's unknowns", argument.span,
-                            f"the unknowns are {known}")  # fmt: skip
+                self._error(
+                    "scheme-for",
+                    "a right-hand side reads the scheme's unknowns",
+                    argument.span,
+                    f"the unknowns are {known}",
+                )
                 continue
             reads.append(name.id)
         return tuple(reads)
@@ -143,8 +153,12 @@ class SchemeReader(SchemeScope):
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
             own = expr.derivative(pattern.name.spelling, pattern.order - 1)
-            self._error("a decay is one of the equation's own unknown", pattern.damped.span,
-                        f"write `- {pattern.decay.spelling} {own}`")  # fmt: skip
+            self._error(
+                "scheme-for",
+                "a decay is one of the equation's own unknown",
+                pattern.damped.span,
+                f"write `- {pattern.decay.spelling} {own}`",
+            )
         if pattern.decay.id not in self.numbers:
             self._declare(pattern.decay)
             self.numbers.add(pattern.decay.id)
@@ -177,7 +191,7 @@ class SchemeReader(SchemeScope):
             try:
                 evaluate(number, {})
             except NotANumber as error:
-                self._error(str(error), error.node.span or self.block.span, "")
+                self._error("undefined-number", str(error), error.node.span or self.block.span, "")
                 raise Rejected from None
 
     def _update(self, rule: tree.Update) -> Update:
@@ -200,7 +214,7 @@ class SchemeReader(SchemeScope):
         """The exponential of a field is a factor of something else; raises Rejected."""
         for node in (value, *value.children()):
             if isinstance(node, expr.Stretch) and not isinstance(value, expr.Hadamard):
-                self._error("the exponential of a field multiplies a value",
+                self._error("not-linear", "the exponential of a field multiplies a value",
                             node.span or self.block.span,
                             "write what it multiplies: `exp(s(Z[n])) * Y[n]`")  # fmt: skip
                 raise Rejected
@@ -215,11 +229,11 @@ class SchemeReader(SchemeScope):
             self.unknown(target.name)
         if target.base is None or target.base.id != "n" or target.offset != 1:
             message = f"a line computes `{name}[n+1]` or a stage"
-            self._error(message, target.span, "the step leads from n to n+1")
+            self._error("scheme-line", message, target.span, "the step leads from n to n+1")
             raise Rejected
         if target.name.id in self.computed - self.broken:
             help_ = "give the first value a name without an index: a stage"
-            self._error(f"`{name}[n+1]` is computed twice", target.span, help_)
+            self._error("scheme-line", f"`{name}[n+1]` is computed twice", target.span, help_)
 
     def _mark(self, rule: tree.Update | tree.Let) -> None:
         """Take a line with an error as computed, so that it is reported once."""
@@ -238,15 +252,19 @@ class SchemeReader(SchemeScope):
         for unknown in self.unknowns:
             if unknown not in self.computed:
                 name = self.spellings[unknown]
-                self._error(f"no line computes `{name}[n+1]`", self.block.name.span,
+                self._error("scheme-line", f"no line computes `{name}[n+1]`", self.block.name.span,
                             f"add a line `{name}[n+1] = …`")  # fmt: skip
         started = {(slot.name, slot.offset) for slot, _ in scheme.starts}
         for slot in scheme.slots:
             missing = slot.offset < 0 or slot.name in scheme.aux
             if missing and (slot.name, slot.offset) not in started:
                 name = f"{self.spellings[slot.name]}[{slot.offset}]"
-                self._error(f"`{name}` has no value before the first step", self.block.name.span,
-                            f"add a line `start {name} = 0`")  # fmt: skip
+                self._error(
+                    "scheme-start",
+                    f"`{name}` has no value before the first step",
+                    self.block.name.span,
+                    f"add a line `start {name} = 0`",
+                )
 
 
 def cost(scheme: Scheme) -> tuple[int, int, str]:

@@ -5,10 +5,11 @@ from fractions import Fraction
 from itertools import islice
 from typing import NoReturn
 
-from odenet.diagnostics import Rejected, Report, Span, nearest
+from odenet.diagnostics import Code, Rejected, Report, Span, strip_digits, suggest
 from odenet.language import Shapes, canonical, tree
 from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
 from odenet.model.elaboration.meaning import Function
+from odenet.model.elaboration.unknown import in_formula, untransposed
 from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
@@ -63,16 +64,18 @@ class SpecScope:
         """Note a name, or report that it is taken or cannot be told from another."""
         if twin := self._twin(name):
             message = f"`{name.spelling}` cannot be told from {twin} by eye"
-            self.report.error(message, name.span, help="choose another name")
+            self.report.error("confusable-name", message, name.span, help="choose another name")
         elif name.id in self.declared:
             first = self.declared[name.id]
             alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
             message = f"`{name.spelling}` is defined twice"
             where = f"first defined{alias} in {_line_of(first, name)}"
-            self.report.error(message, name.span, where, "remove one, or choose another name")
+            self.report.error(
+                "name-taken", message, name.span, where, "remove one, or choose another name"
+            )
         elif name.id in self._fixed:
             message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
-            self.report.error(message, name.span, help="choose another name")
+            self.report.error("name-taken", message, name.span, help="choose another name")
         else:
             self.declared[name.id] = name
             self._shapes.add(name.spelling)
@@ -115,7 +118,7 @@ class SpecScope:
         try:
             return evaluate(value, self._numbers | {"c": C})
         except NotANumber as error:
-            self.report.reject(str(error), error.node.span or value.span)
+            self.report.reject("undefined-number", str(error), error.node.span or value.span)
 
     def constants(self) -> dict[str, Fraction | float]:
         """The values of the `let`s that formulas use, in the order of use."""
@@ -129,6 +132,18 @@ class SpecScope:
                 with suppress(Rejected):
                     self._let(let.name)
         self.used = used
+
+    def read_lets(self) -> set[str]:
+        """The `let`s that something reads, by themselves or through another."""
+        found: set[str] = set()
+        todo = [*self.used, *self.asked]
+        while todo:
+            name = todo.pop()
+            if name in self.lets and name not in found:
+                found.add(name)
+                value = self.lets[name].value
+                todo += [node.id for node in value.walk() if isinstance(node, tree.Name)]
+        return found
 
     # the scope of formulas
 
@@ -191,10 +206,19 @@ class SpecScope:
             if len(arguments) != len(row.constants) or not scalars:
                 return None
             if any(isinstance(n, expr.Time) for a in arguments for n in a.walk()):
-                self._fail(f"the constant of `{row.name}` cannot move in time", span,
-                           "give a number")  # fmt: skip
+                self._fail(
+                    "fixed-constant",
+                    f"the constant of `{row.name}` cannot move in time",
+                    span,
+                    "give a number",
+                )
             if any(isinstance(n, expr.LearnedScalar) for a in arguments for n in a.walk()):
-                self._fail(f"the constant of `{row.name}` cannot be learned", span, "give a number")
+                self._fail(
+                    "fixed-constant",
+                    f"the constant of `{row.name}` cannot be learned",
+                    span,
+                    "give a number",
+                )
             self._check_constants(row, arguments)
             return expr.Activation(row.name, arguments, span=span)
 
@@ -227,7 +251,12 @@ class SpecScope:
             raise Rejected
         if node.id in self._reading:
             chain = " > ".join([*self._reading[self._reading.index(node.id) :], node.id])
-            self._fail(f"`{node.spelling}` is defined by itself: {chain}", node.span, "")
+            self._fail(
+                "circular-definition",
+                f"`{node.spelling}` is defined by itself: {chain}",
+                node.span,
+                "",
+            )
         written = self.settings.get(node.id, self.lets[node.id].value)
         self._reading.append(node.id)
         try:
@@ -249,14 +278,18 @@ class SpecScope:
     def _check_size(self, value: expr.Node, written: tree.Value) -> None:
         """Stop formulas that double with every `let` before they fill the memory."""
         if next(islice(value.walk(), MOST_NODES, None), None) is not None:
-            self._fail("this formula is too long, with its lets written out", written.span, "")
+            self._fail(
+                "too-large", "this formula is too long, with its lets written out", written.span, ""
+            )
 
     def _check_widths(self, value: expr.Node) -> None:
         """Refuse channel counts in what is not a plain number."""
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and cannot be used in a formula"
-                self.report.reject(message, node.span, help="it is for widths such as `out = 2c`")
+                self.report.reject(
+                    "channel-count", message, node.span, help="it is for widths such as `out = 2c`"
+                )
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """`Y'` on a right-hand side, for states with a second-order equation."""
@@ -269,19 +302,29 @@ class SpecScope:
                 return expr.State(name.id, 1, span=node.span)
             shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
             message = f"`{shown}` cannot be used on the right: `{equation}` has the equation"
-            self._fail(message, node.span, f"write the right-hand side of `{equation}` instead")
+            self._fail(
+                "misplaced-derivative",
+                message,
+                node.span,
+                f"write the right-hand side of `{equation}` instead",
+            )
         if name.id in self.parameters:
             message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
-            self._fail(message, node.span, f"the transpose is written `{name.spelling}^T`")
+            self._fail(
+                "misplaced-derivative",
+                message,
+                node.span,
+                f"the transpose is written `{name.spelling}^T`",
+            )
         if self.name(name) is None:
             self.unknown(name)
         message = f"`'` is the time derivative of a state, and `{name.spelling}` is not a state"
-        self._fail(message, node.span, "")
+        self._fail("misplaced-derivative", message, node.span, "")
 
     def indexed(self, node: tree.Indexed) -> NoReturn:
         """Indices count steps, and occur only in schemes."""
         message = "an index counts steps, and belongs only inside `scheme { … }`"
-        self._fail(message, node.span, f"write `{node.name.spelling}`")
+        self._fail("misplaced-index", message, node.span, f"write `{node.name.spelling}`")
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
         """The adjoint, moved inwards to the parameters."""
@@ -294,20 +337,29 @@ class SpecScope:
         self.broken.add(node.id)
         known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
         twin = Shapes(known).twin(node.spelling)
+        self.used |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
         if twin:
             self.used.add(canonical(twin))
             help_ = f"it looks like `{twin}` but is another letter"
-        elif near := nearest(node.spelling, known):
-            self.used.add(canonical(near))
-            help_ = f"did you mean `{near}`?"
+        elif transposed := next(filter(self._is_operator, untransposed(node.spelling)), ""):
+            self.used.add(canonical(transposed))
+            help_ = f"the transpose is written `{transposed}^T`"
+        elif help_ := in_formula(node.spelling, [n.spelling for n in self.declared.values()]):
+            pass
+        elif help_ := suggest(node.spelling, known):
+            self.used.add(canonical(help_.split("`")[1]))
         elif self._reading and self._reading[-1] in self.settings:
             help_ = "give a number, as in --set h=0.05"
         else:
             help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
-        self._fail(f"unknown name `{node.spelling}`", node.span, help_)
+        self._fail("unknown-name", f"unknown name `{node.spelling}`", node.span, help_)
 
-    def _fail(self, message: str, span: Span, help_: str) -> NoReturn:
-        self.report.reject(message, span, help=help_)
+    def _is_operator(self, spelling: str) -> bool:
+        learned = self.parameters.get(canonical(spelling))
+        return learned is not None and learned.is_operator
+
+    def _fail(self, code: Code, message: str, span: Span, help_: str) -> NoReturn:
+        self.report.reject(code, message, span, help=help_)
 
 
 def _line_of(name: tree.Name, seen_from: tree.Name) -> str:

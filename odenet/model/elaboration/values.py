@@ -1,5 +1,6 @@
 """From the syntax of an argument to a plain value: numbers, words, calls, lists, texts."""
 
+import re
 from typing import Any, NoReturn
 
 from odenet.diagnostics import Rejected, Report, suggest
@@ -56,19 +57,21 @@ class Values:
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
                 span = node.factors[2][1].span.to(node.factors[-1][1].span)
                 shown = name.span.to(group.span).text
-                self.report.reject(f"this cannot follow `{shown}`", span)
+                self.report.reject("syntax", f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.reject("arguments are written in brackets", argument.span, help=help_)
+                self.report.reject(
+                    "syntax", "arguments are written in brackets", argument.span, help=help_
+                )
             case _:
-                self.report.reject(f"{wanted} is wanted here", node.span)
+                self.report.reject("wrong-argument", f"{wanted} is wanted here", node.span)
 
     def number(self, node: tree.Value) -> Value:
         """The value of a formula for a number; raises Rejected."""
         try:
             return evaluate(self._elaborator.scalar(node), self._values)
         except NotANumber as error:
-            self.report.reject(str(error), error.node.span or node.span)
+            self.report.reject("undefined-number", str(error), error.node.span or node.span)
 
     def checked(self, call: Call, choice: Choice, name: str) -> Call:
         """A call checked against a table; raises Rejected."""
@@ -86,12 +89,12 @@ class Values:
             if argument.name is None:
                 if named:
                     message = "values by position come before those by name"
-                    self.report.reject(message, argument.span)
+                    self.report.reject("wrong-argument", message, argument.span)
                 places[len(positional)] = argument.span
                 positional.append(value)
             elif argument.name.id in named:
                 message = f"`{argument.name.spelling}` is given twice"
-                self.report.reject(message, argument.span, help="remove one")
+                self.report.reject("given-twice", message, argument.span, help="remove one")
             else:
                 places[argument.name.id] = argument.span
                 named[argument.name.id] = value
@@ -121,6 +124,14 @@ class Values:
         """Formulas of numbers have no operators: returned as it is."""
         return operator
 
+    @staticmethod
+    def _number_or_path(node: tree.Name) -> str:
+        """What to write for a name that is not a number: `folder(my/pictures)` is a path."""
+        before = node.span.source.text[: node.span.start]
+        after = node.span.source.text[node.span.end :]
+        path = re.search(r"\w[/.]$", before) or re.match(r"[/.][^\W\d]", after)
+        return "a path is written in quotes" if path else "name a number with `let`"
+
     def unknown(self, node: tree.Name) -> NoReturn:
         """A name that is not a number, inside arithmetic."""
         known_wrong = node.id in self.scope.broken | self._unknown
@@ -128,6 +139,8 @@ class Values:
             known = [name.spelling for name in self.scope.declared.values()]
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
             message = f"`{node.spelling}` is not a number"
-            self.report.error(message, node.span, help=help_ or "name a number with `let`")
+            self.report.error(
+                "not-a-number", message, node.span, help=help_ or self._number_or_path(node)
+            )
             self._unknown.add(node.id)
         raise Rejected

@@ -45,7 +45,7 @@ def arithmetic(
         case expr.Power():
             return read(node.base) ** read(node.exponent)
         case _:
-            raise SpecError([Diagnostic("a number is wanted here", node.span)])
+            raise SpecError([Diagnostic("not-a-number", "a number is wanted here", node.span)])
 
 
 def combination(

@@ -27,7 +27,7 @@ def fit(
     if order == 2 and any(own == 1 for own in dynamics.states.values()):
         name = next(name for name, own in dynamics.states.items() if own == 1)
         rate = dynamics.rates[name]
-        return Diagnostic(
+        return Diagnostic("scheme-misfit",
             f"{scheme.name} needs second-order equations {takes(scheme)}",
             rate.span, f"this is {name}', of first order",
         )  # fmt: skip
@@ -108,7 +108,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     states = list(system)
     variables = list(scheme.equations)
     if len(states) < len(variables):
-        return Diagnostic(
+        return Diagnostic("scheme-misfit",
             f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
             span, f"takes {takes(scheme)}",
         )  # fmt: skip
@@ -118,7 +118,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
         state, _, pattern = violations[0]
         return _undivided(scheme, system[state], state, pattern)
     if not violations or len(states) > len(variables) or scheme.decays:
-        return Diagnostic(
+        return Diagnostic("scheme-misfit",
             f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
             span,
         )  # fmt: skip
@@ -126,7 +126,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     allowed = [s for s in states if chosen[s] in pattern.reads]
     wrong = next(iter(reads(place)))
     swap = [s for s in allowed if s != wrong and s.order == wrong.order]
-    return Diagnostic(
+    return Diagnostic("scheme-misfit",
         f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
         f"{' and '.join(s.written for s in allowed)}, but it reads {wrong.written}",
         place.span, f"{wrong.written} is read here",
@@ -147,6 +147,7 @@ def _undivided(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Di
     terms = "not a sum" if given == 1 else f"a sum of {given} terms"
     names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
     return Diagnostic(
+        "scheme-misfit",
         f"{scheme.name} takes {takes(scheme)}, and "
         f"{derivative(state.written, pattern.order)} is {terms}",
         rate.span,

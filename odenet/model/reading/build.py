@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from odenet.diagnostics import Rejected, Report, suggest
+from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.made import Invert
 from odenet.model.fitting.flows import Flows, FlowShape
@@ -18,6 +18,7 @@ from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
 from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
@@ -113,15 +114,17 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         row = CLAIMS.get(call.name)
         if row is None:
             known = [kind.form for kind in CLAIMS.values()]
-            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
-            report.error(f"unknown claim `{call.name}`", line.claim.span, help=help_)
+            help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
+            report.error(
+                "unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help=help_
+            )
             continue
         number = _positive_integer(call.args) if row.example and not call.kwargs else None
         bare = not call.args and not call.kwargs
         valid = number is not None if row.example else bare
         if not valid:
             help_ = f"write `require {row.form}`"
-            report.error(f"`{call}` is not a claim", line.claim.span, help=help_)
+            report.error("unknown-claim", f"`{call}` is not a claim", line.claim.span, help=help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
@@ -141,7 +144,7 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     pipelines = Pipelines(declared.values, shape, report)
     nets = declared.file.of(tree.Net)
     for extra in nets[1:]:
-        report.error("a file has one net", extra.span, help="remove one")
+        report.error("given-twice", "a file has one net", extra.span, help="remove one")
     net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
     axes = flow_axes(net, input_shape)
     space = DEFAULT_SPACE if axes is None else axes
@@ -171,7 +174,7 @@ def _recipe(
     """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
-        report.error("a file has one `train { … }`", extra.span, help="join them")
+        report.error("given-twice", "a file has one `train { … }`", extra.span, help="join them")
     entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
@@ -202,4 +205,6 @@ def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:
-        report.error(f"levels cannot refine the flows: {why}", entry.value_span, help=cure)
+        report.error(
+            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, help=cure
+        )

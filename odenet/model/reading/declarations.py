@@ -64,7 +64,7 @@ class Declarations:
             match statement:
                 case tree.Let(name) if name.id == "c":
                     message = "`c` is the states' channel count and cannot be redefined"
-                    self.report.error(message, name.span, help="choose another name")
+                    self.report.error("name-taken", message, name.span, help="choose another name")
                 case tree.State(names) | tree.Param(_, names, _):
                     for name in names:
                         self.scope.declare(name)
@@ -89,7 +89,7 @@ class Declarations:
                 if name.id not in equations and name.id not in mentioned:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
-                    self.report.error(message, name.span, help=help_)
+                    self.report.error("missing-equation", message, name.span, help=help_)
 
     def _maps(self) -> None:
         for statement in self.file.of(tree.Map):
@@ -114,17 +114,24 @@ class Declarations:
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
-            self.report.reject(message, call.place("knots"), help="leave out `knots`")
+            self.report.reject(
+                "unknown-argument", message, call.place("knots"), help="leave out `knots`"
+            )
         call = self.values.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
-            self.report.reject(problem, statement.type.span, help=help_)
+            self.report.reject("wrong-argument", problem, statement.type.span, help=help_)
         return call
 
     def _check_knots(self, call: Call, statement: tree.Param) -> None:
         if statement.shared and call.kwargs.get("knots"):
             message = "what is shared by all steps has one value, and no knots in time"
-            self.report.reject(message, statement.type.span, help="leave out `shared`, or `knots`")
+            self.report.reject(
+                "wrong-argument",
+                message,
+                statement.type.span,
+                help="leave out `shared`, or `knots`",
+            )
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads."""
@@ -135,4 +142,4 @@ class Declarations:
                 what = "parameter" if name.id in self.scope.parameters else "map"
                 message = f"the {what} `{name.spelling}` is never used"
                 help_ = "remove it, or use it in an equation"
-                self.report.error(message, name.span, help=help_)
+                self.report.error("unused-name", message, name.span, help=help_)

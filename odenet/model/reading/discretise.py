@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from odenet.diagnostics import Diagnostic, Rejected, Report, suggest
+from odenet.diagnostics import Diagnostic, Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.made import split_use
@@ -22,6 +22,7 @@ from odenet.model.reading.step_constants import (
     not_a_number,
     read_step_constant,
 )
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject
 from odenet.model.typed.components import mixed_groups
 from odenet.model.typed.decay import decays_of
@@ -107,7 +108,9 @@ def _decays(
     for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
         if any(isinstance(node, expr.VARYING) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
-            report.reject(message, decay.span, help="write it as a number, or `let γ = 0.1`")
+            report.reject(
+                "not-a-number", message, decay.span, help="write it as a number, or `let γ = 0.1`"
+            )
         found[name] = declared.scope.evaluate(decay)
     return found
 
@@ -116,7 +119,9 @@ def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
     """The one `discretise` line; None without one, or after reporting that there are more."""
     lines = declared.file.of(tree.Discretise)
     for extra in lines[1:]:
-        report.error("a file has one `discretise` line", extra.span, help="remove one")
+        report.error(
+            "given-twice", "a file has one `discretise` line", extra.span, help="remove one"
+        )
     return lines[0] if len(lines) == 1 else None
 
 
@@ -179,14 +184,18 @@ class _Constants:
                 else f"{self.scheme.name} needs a step size"
             )
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
-            self.report.error(wrong, self.call.span, help=help_)
+            self.report.error("step-size", wrong, self.call.span, help=help_)
         if "atol" in given and "rtol" not in given:
             help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
-            self.report.error("an error is allowed by `rtol`", given["atol"][1], help=help_)
+            self.report.error(
+                "tolerance", "an error is allowed by `rtol`", given["atol"][1], help=help_
+            )
         if self.varying and "rtol" in given:
             constant = next(iter(self.varying.values()))
             message = "steps to a tolerance take numbers that are the same in all of them"
-            self.report.error(message, constant.span, help="remove rtol, or write one number")
+            self.report.error(
+                "tolerance", message, constant.span, help="remove rtol, or write one number"
+            )
         if self.failed:
             raise Rejected
         if self.scheme.counts:
@@ -196,7 +205,7 @@ class _Constants:
         wrong = not_a_number(self.scheme, every or [AtStep("", numbers)])
         if wrong:
             counted = "n is 0 in the first step, and counts up to the last" * self.scheme.counts
-            self.report.reject(wrong, self.call.span, help=counted)
+            self.report.reject("undefined-number", wrong, self.call.span, help=counted)
         return found
 
     def _value(self, name: str, value: Any, about: Subject) -> Any:
@@ -223,16 +232,20 @@ class _Constants:
         given = {name: (value, self.call.place(i)) for name, (i, value) in by_position.items()}
         if len(self.call.args) > len(self.form):
             message = f"too many constants for {self.scheme.name}"
-            self.report.error(message, self.call.place(len(self.form)), help=takes)
+            self.report.error(
+                "scheme-constant", message, self.call.place(len(self.form)), help=takes
+            )
         for name, value in self.call.kwargs.items():
             place = self.call.place(name)
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"
-                near = suggest(name, self.form)
-                self.report.error(message, place, near, takes + unused)
+                near = meant("argument", name, self.form)
+                self.report.error("scheme-constant", message, place, near, takes + unused)
             elif name in given:
-                self.report.error(f"`{self.shown[name]}` is given twice", place, help="remove one")
+                self.report.error(
+                    "given-twice", f"`{self.shown[name]}` is given twice", place, help="remove one"
+                )
             else:
                 given[name] = value, place
         return given
@@ -242,7 +255,7 @@ class _Constants:
             return evaluate(default, {})
         message = f"{self.scheme.name} needs a value for `{self.shown[name]}`"
         help_ = f"write {self.scheme.name}({self.shown[name]} = …)"
-        self.report.error(message, self.call.span, help=help_)
+        self.report.error("scheme-constant", message, self.call.span, help=help_)
         return None
 
 
@@ -272,7 +285,9 @@ class StartScope(SchemeScope):
         if node.id in self.file_scope.declared or node.id == "u":
             message = f"a start value reads the unknowns of the scheme, not `{node.spelling}`"
             known = [f"{self.spellings.get(n, n)}[0]" for n in self.unknowns]
-            self.report.reject(message, node.span, help=f"write {' or '.join(known)}")
+            self.report.reject(
+                "scheme-start", message, node.span, help=f"write {' or '.join(known)}"
+            )
         return None
 
 
@@ -285,7 +300,7 @@ def _starts(line: tree.Discretise, scheme: Scheme, declared: Declarations, repor
         if slot not in starts:
             known = [f"{scheme.spellings[s.name]}[{s.offset}]" for s in starts]
             help_ = f"it starts from {', '.join(known)}" if known else "it starts from the states"
-            report.error(f"{scheme.name} has no such start", slot.span, help=help_)
+            report.error("scheme-start", f"{scheme.name} has no such start", slot.span, help=help_)
             failed = True
         starts[slot] = value
     if failed:
@@ -308,4 +323,4 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
         verb = "takes" if len(names) == 1 else "take"
         lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
     text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
-    return Diagnostic(misfit.message, misfit.span, misfit.label, text)
+    return Diagnostic(misfit.code, misfit.message, misfit.span, misfit.label, text)

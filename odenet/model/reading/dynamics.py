@@ -24,7 +24,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     if not file.of(tree.State) and not lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
         first = next(iter((*file.of(tree.Equation), *file.statements)), file)
-        report.error("this file has no state", first.span, help=help_)
+        report.error("missing-state", "this file has no state", first.span, help=help_)
     rates = _rates(file, scope, report)
     initial = _initial(file, scope, report)
     output = _output(file, scope, report)
@@ -53,7 +53,9 @@ def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, ex
     for equation in file.of(tree.Equation):
         name = equation.name
         if name.id in found:
-            report.error(f"`{name.spelling}` has two equations", name.span, help="remove one")
+            report.error(
+                "given-twice", f"`{name.spelling}` has two equations", name.span, help="remove one"
+            )
         elif name.id not in scope.states:
             _undeclared(name, scope, lost, report)
         rate = _field(equation.value, scope)
@@ -93,11 +95,15 @@ def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -
     scope.broken.add(name.id)
     if name.id in scope.declared:
         first = scope.declared[name.id].span
-        report.error(f"`{name.spelling}` has an equation but is not a state", name.span,
-                     help=f"it is declared in line {first.line}")  # fmt: skip
+        report.error(
+            "not-a-state",
+            f"`{name.spelling}` has an equation but is not a state",
+            name.span,
+            help=f"it is declared in line {first.line}",
+        )
         return
     near = suggest(name.spelling, scope.states)
-    report.error(f"`{name.spelling}` has an equation but is not declared", name.span,
+    report.error("not-a-state", f"`{name.spelling}` has an equation but is not declared", name.span,
                  help=near or f"add `state {name.spelling}`")  # fmt: skip
 
 
@@ -107,7 +113,7 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
     for line in file.of(tree.Initial):
         name, state = line.name, State(line.name.id, line.order)
         if line.time.value != 0:
-            report.error("initial values are given at time 0", line.time.span,
+            report.error("initial-value", "initial values are given at time 0", line.time.span,
                          help=f"write `{name.spelling}(0) = …`")  # fmt: skip
         elif scope.states.get(name.id, 0) <= line.order:
             if name.id in scope.broken:
@@ -116,10 +122,15 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
             help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
             if name.id in scope.states:
                 help_ = f"the equation of `{name.spelling}` is of first order"
-            report.error(f"`{what}` is not an unknown of these equations", name.span, help=help_)
+            report.error(
+                "initial-value",
+                f"`{what}` is not an unknown of these equations",
+                name.span,
+                help=help_,
+            )
         elif state in found:
             shown = f"{name.spelling}{chr(39) * line.order}(0)"
-            report.error(f"`{shown}` is given twice", line.span, help="remove one")
+            report.error("given-twice", f"`{shown}` is given twice", line.span, help="remove one")
         else:
             found[state] = _field(line.value, scope)
             _check_initial(found[state], report)
@@ -134,7 +145,9 @@ def _check_initial(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, State):
             message = "an initial value reads the input `u`, not the states"
-            report.error(message, node.span, help="at time 0 no state is known yet")
+            report.error(
+                "initial-value", message, node.span, help="at time 0 no state is known yet"
+            )
             return
     _check_no_time(value, "an initial value is that at time 0", report)
     if not isinstance(value, expr.Split):
@@ -148,8 +161,12 @@ def _check_beginning(rate: expr.Node, scope: SpecScope, report: Report) -> None:
             try:
                 evaluate(_begun(number), scope.constants())
             except NotANumber as error:
-                report.error(f"at t = 0, where the first step begins, {error}", number.span,
-                             help="shift the time, as in 1 / (1 + t)")  # fmt: skip
+                report.error(
+                    "undefined-number",
+                    f"at t = 0, where the first step begins, {error}",
+                    number.span,
+                    help="shift the time, as in 1 / (1 + t)",
+                )
 
 
 def _begun(node: expr.Node) -> expr.Node:
@@ -164,7 +181,9 @@ def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, expr.Time):
             message = f"`t` is the time in an equation, and {when}"
-            report.error(message, node.span, help="write a number, or a `param … : scalar`")
+            report.error(
+                "no-time", message, node.span, help="write a number, or a `param … : scalar`"
+            )
             return
 
 
@@ -172,7 +191,12 @@ def _check_no_split(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, expr.Split):
             message = "`split(u)` must be the whole of an initial value"
-            report.error(message, node.span, help="write `Y(0) = split(u)`, or read `u` whole")
+            report.error(
+                "initial-value",
+                message,
+                node.span,
+                help="write `Y(0) = split(u)`, or read `u` whole",
+            )
 
 
 def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
@@ -182,7 +206,9 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
     if not lines:
         return default
     for extra in lines[1:]:
-        report.error("a file has one output", extra.span, help="write `output concat(Y, Z)`")
+        report.error(
+            "given-twice", "a file has one output", extra.span, help="write `output concat(Y, Z)`"
+        )
     output = _field(lines[0].value, scope)
     _check_no_split(output, report)
     _check_no_time(output, "an output is taken after the last step", report)

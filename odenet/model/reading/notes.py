@@ -22,10 +22,11 @@ def notes(
         shape: what `input` says, None without a net.
         layers: of the net and of the maps.
     """
-    read = _read(file, scope)
+    read = scope.read_lets()
     for let in file.of(tree.Let):
         if let.name.id not in read:
             yield Diagnostic(
+                "unused-name",
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
                 help="use it, or remove the line",
@@ -35,6 +36,7 @@ def notes(
     if len(sizes) == 3 and sizes[2] in PICTURE_CHANNELS and min(sizes[:2]) > max(PICTURE_CHANNELS):
         height, width, channels = sizes
         yield Diagnostic(
+            "channels-last",
             f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
             file.of(tree.Net)[0].layers.layers[0].span,
             help=f"channels come first: `input({channels}, {height}, {width})`",
@@ -44,22 +46,10 @@ def notes(
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
             yield Diagnostic(
+                "even-kernel",
                 f"a kernel of {k} has no middle: what this layer gives lies half a place aside, "
                 "and torch pads a copy of its input in every pass",
                 layer.span,
                 help=f"take an odd one, {k - 1} or {k + 1}",
                 severity="warning",
             )
-
-
-def _read(file: tree.File, scope: SpecScope) -> set[str]:
-    """The `let`s that something reads, by themselves or through another."""
-    lets = {let.name.id: let.value for let in file.of(tree.Let)}
-    found: set[str] = set()
-    todo = [*scope.used, *scope.asked]
-    while todo:
-        name = todo.pop()
-        if name in lets and name not in found:
-            found.add(name)
-            todo += [node.id for node in lets[name].walk() if isinstance(node, tree.Name)]
-    return found

@@ -5,12 +5,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, NoReturn
 
-from odenet.diagnostics import Rejected, Report, suggest
+from odenet.diagnostics import Code, Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.values import Values
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
 from odenet.model.reading.skips import Skips
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
 from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, STRUCTURAL, TOKENS
@@ -60,6 +61,7 @@ class Pipelines:
         if layers and layers[-1].after != shape:
             after = layers[-1].after
             self.report.error(
+                "shape-mismatch",
                 f"a map keeps the shape of the states {shape}, "
                 f"but `{name.spelling}` ends at {after}",
                 layers[-1].span,
@@ -77,7 +79,7 @@ class Pipelines:
             "`tokens(T, vocabulary = V)` for text"
         )
         if not self._is_input(node):
-            self._fail(node, "a net begins with the shape of one sample", help_)
+            self._fail("missing-input", node, "a net begins with the shape of one sample", help_)
         call = self.values.call(node, "a layer")
         if call.name in TOKENS.forms:
             sizes = self.values.checked(call, TOKENS, call.name)
@@ -86,7 +88,12 @@ class Pipelines:
         sizes = call.args
         numbers = [s for s in sizes if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
         if call.kwargs or len(numbers) != len(sizes) or not 1 <= len(sizes) <= 4:
-            self._fail(node, "input lists 1 to 4 sizes, each a whole number, at least 1", help_)
+            self._fail(
+                "missing-input",
+                node,
+                "input lists 1 to 4 sizes, each a whole number, at least 1",
+                help_,
+            )
         return Shape(fixed(numbers[0]), tuple(int(n) for n in numbers[1:]))
 
     def _layers(
@@ -119,34 +126,46 @@ class Pipelines:
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
         if in_map and call.name in (*BEGINNINGS, *STRUCTURAL, "residual"):
-            self._fail(node, f"`{call.name}` cannot be used in a map", "it belongs in `net = …`")
+            self._fail(
+                "misplaced-layer",
+                node,
+                f"`{call.name}` cannot be used in a map",
+                "it belongs in `net = …`",
+            )
         if call.name in BEGINNINGS:
-            self._fail(node, f"`{call.name}` can only begin a net", "remove it")
+            self._fail("misplaced-layer", node, f"`{call.name}` can only begin a net", "remove it")
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
-            help_ = suggest(call.name, known) or f"known: {', '.join(known)}"
-            self.report.reject(f"unknown layer `{call.name}`", call.word, help=help_)
+            help_ = meant("layer", call.name, known) or f"known: {', '.join(known)}"
+            self.report.reject(
+                "unknown-layer", f"unknown layer `{call.name}`", call.word, help=help_
+            )
         call = self.values.checked(call, NAMES, call.name)
         if in_map:
             row = LAYERS[call.name]
             what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"
             if what:
                 help_ = "a map keeps the shape of the states"
-                self._fail(node, f"{what} cannot be used in a map", help_)
+                self._fail("misplaced-layer", node, f"{what} cannot be used in a map", help_)
         if call.name in ("keep", "join"):
             if where == "residual":
                 help_ = "keep before it and join after it"
-                self._fail(node, f"`{call.name}` cannot be used inside residual", help_)
+                self._fail(
+                    "misplaced-layer", node, f"`{call.name}` cannot be used inside residual", help_
+                )
             self._skips.note(call, shape)
         if shape is None:
             return None
         try:
             after = self._shape_after(call, shape)
         except LayerError as error:
-            self._fail(node, str(error), error.help)
+            self._fail("shape-mismatch", node, str(error), error.help)
         if after.channels.multiple and not in_map:
             self._fail(
-                node, "`c` counts the channels of a state, so a net cannot use it", "write a number"
+                "channel-count",
+                node,
+                "`c` counts the channels of a state, so a net cannot use it",
+                "write a number",
             )
         groups = LAYERS[call.name].groups(call.kwargs) if call.name in LAYERS else 1
         return Layer(
@@ -181,7 +200,12 @@ class Pipelines:
     def _residual(self, call: Call, node: tree.Expr, shape: Shape | None) -> Layer | None:
         """`residual(LAYERS)`: the layers' result plus the input, which the shortcut makes fit."""
         if len(call.args) != 1:
-            self._fail(node, "residual takes a pipeline", "write `residual(bn -> relu -> conv(3))`")
+            self._fail(
+                "wrong-argument",
+                node,
+                "residual takes a pipeline",
+                "write `residual(bn -> relu -> conv(3))`",
+            )
         options = replace(call, args=(), places={k: call.places[k] for k in call.kwargs})
         options = self.values.checked(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
@@ -199,7 +223,9 @@ class Pipelines:
         if not fits or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
             help_ += "; `shortcut = conv` may reduce them" if narrower else ""
-            self._fail(node, f"the input {shape} cannot be added to {after}", help_)
+            self._fail(
+                "shape-mismatch", node, f"the input {shape} cannot be added to {after}", help_
+            )
         return Layer(
             name="residual",
             arguments={"stride": max(strides, default=1), **options},
@@ -216,15 +242,21 @@ class Pipelines:
             if layer.name not in LAYERS or not LAYERS[layer.name].tied(layer.arguments):
                 continue
             if layer is not layers[-1]:
-                self.report.reject("a tied head ends a net", layer.span, help="move it to the end")
+                self.report.reject(
+                    "misplaced-layer",
+                    "a tied head ends a net",
+                    layer.span,
+                    help="move it to the end",
+                )
             assert first is not None  # with a vocabulary, it reads the tokens' numbers
             if first.after.channels != layer.before.channels:
                 self.report.reject(
+                    "shape-mismatch",
                     f"a tied head takes as many channels as a token is given, "
                     f"{first.after.channels}, and here are {layer.before.channels}",
                     layer.span,
                     help=f"write `conv(1, {first.after.channels})` before it, or `tied = no`",
                 )
 
-    def _fail(self, node: tree.Node, message: str, help_: str) -> NoReturn:
-        self.report.reject(message, node.span, help=help_)
+    def _fail(self, code: Code, node: tree.Node, message: str, help_: str) -> NoReturn:
+        self.report.reject(code, message, node.span, help=help_)

@@ -67,4 +67,4 @@ def preset(spec: Path, name: str) -> dict[str, Toml]:
 
 
 def _error(message: str, file: Path | None, help_: str = "") -> SpecError:
-    return SpecError([Diagnostic(message, file=str(file) if file else "", help=help_)])
+    return SpecError([Diagnostic("preset", message, file=str(file) if file else "", help=help_)])

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from odenet.diagnostics import Rejected, Report, suggest
+from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.made import MAKERS, Invert, Maker
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import SchemeReader, elaborate_scheme
 from odenet.model.elaboration.scope import SpecScope
+from odenet.model.tables.also_called import meant
 from odenet.model.typed.scheme import Scheme
 
 
@@ -61,7 +62,7 @@ class SchemeTable:
             message = f"a scheme `{name.spelling}` is defined already"
         else:
             return
-        self.report.error(message, name.span, help="choose another name")
+        self.report.error("name-taken", message, name.span, help="choose another name")
 
     def own(self) -> dict[str, Scheme]:
         """The schemes of the files, but for those with an error."""
@@ -80,12 +81,14 @@ class SchemeTable:
             return library_scheme(name.id)
         if name.id in MAKERS:
             message = f"`{name.id}` makes a scheme of others"
-            self.report.reject(message, name.span, help=f"write `{MAKERS[name.id]}`")
+            self.report.reject("composition", message, name.span, help=f"write `{MAKERS[name.id]}`")
         if not self.scope.incomplete:
             known = sorted([*library(), *self._known, *self._made])
-            help_ = suggest(name.id, known)
+            help_ = meant("scheme", name.spelling, known)
             help_ = help_ or f"known: {', '.join(known)}; or write `scheme {name.id} {{ … }}`"
-            self.report.error(f"unknown scheme `{name.id}`", name.span, help=help_)
+            self.report.error(
+                "unknown-scheme", f"unknown scheme `{name.id}`", name.span, help=help_
+            )
         raise Rejected
 
     def made(self, node: tree.Value) -> Scheme:
@@ -100,7 +103,9 @@ class SchemeTable:
         name = statement.name
         if name.id in self._being_made:
             message = f"the scheme `{name.spelling}` is made of itself"
-            self.report.reject(message, name.span, help="name another scheme in it")
+            self.report.reject(
+                "circular-definition", message, name.span, help="name another scheme in it"
+            )
         self._being_made.append(name.id)
         scope = SchemeReader(statement.block, self.report, self.maps)
         before = self.report.errors

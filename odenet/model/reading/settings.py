@@ -6,10 +6,11 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from odenet.diagnostics import Rejected, Report, Source, Span, suggest
+from odenet.diagnostics import Rejected, Report, Source, Span
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.elaboration.values import Values
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call, Choice
 from odenet.model.tables.recipe import OPTIMIZERS, Entry, Recipe, recipe_keys
 
@@ -77,9 +78,11 @@ class Settings:
             self._parts.append((OPTIMIZER, self._left.pop(name)))
         for key, setting in self._parts:
             if key not in recipe_keys():
-                known = suggest(key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
+                known = (
+                    meant("key", key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
+                )
                 message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
-                self.report.error(message, setting.key.span, help=known)
+                self.report.error("bad-setting", message, setting.key.span, help=known)
                 continue
             with suppress(Rejected):
                 entry = _whole(key, recipe)
@@ -94,7 +97,9 @@ class Settings:
         call = Call(entry.value) if isinstance(entry.value, str) else entry.value
         if not isinstance(call, Call) or not isinstance(recipe_keys()[entry.key].kind, Choice):
             message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
-            self.report.reject(message, setting.key.span, help=f"set it whole: {entry.key}=…")
+            self.report.reject(
+                "bad-setting", message, setting.key.span, help=f"set it whole: {entry.key}=…"
+            )
         order = list(_form(entry.key, call))
         at = order.index(name) if name in order else len(call.args)
         args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.places)
@@ -109,19 +114,22 @@ class Settings:
     def report_rest(self, scope: SpecScope, known: Iterable[str]) -> None:
         """Report the settings that nothing took."""
         names = [let.name.spelling for let in scope.lets.values()]
+        read = scope.read_lets()
         for name, value in scope.settings.items():
-            if name not in scope.used | scope.asked:
+            if name not in read:
                 message = f"nothing uses `{name}`, so setting it changes nothing"
-                self.report.error(message, value.span, help="leave it out")
+                self.report.error("bad-setting", message, value.span, help="leave it out")
         for name, setting in self._left.items():
             shown = setting.key.spelling
             if name in scope.declared:
                 message = f"`{shown}` is not a number that can be set"
             else:
                 message = f"nothing that can be set is called `{shown}`"
-            near = suggest(shown, [*names, *known])
+            near = meant("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
-            self.report.error(message, setting.key.span, help=near or f"this file has {have}")
+            self.report.error(
+                "bad-setting", message, setting.key.span, help=near or f"this file has {have}"
+            )
 
 
 def _form(key: str, value: Any) -> Mapping[str, Any]:

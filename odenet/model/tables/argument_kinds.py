@@ -10,7 +10,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol, TypeGuard
 
-from odenet.diagnostics import Diagnostic, suggest
+from odenet.diagnostics import Diagnostic
+from odenet.model.tables.also_called import meant
 
 SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
 MOST = 10**9  # of anything that is counted
@@ -62,7 +63,11 @@ class Subject:
 
     def refuse(self, kind: "ArgumentKind", label: str) -> None:
         """Report a value that is not of its kind or not in its range."""
-        self.report(Diagnostic(f"{self.name} {self.meaning}: {kind.words()}", self.span, label))
+        self.report(
+            Diagnostic(
+                "wrong-argument", f"{self.name} {self.meaning}: {kind.words()}", self.span, label
+            )
+        )
 
 
 class ArgumentKind(Protocol):
@@ -250,8 +255,8 @@ class Choice:
         if form is None:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
-            near = suggest(value.name, self.forms)
-            subject.report(Diagnostic(message, value.word or span, near, known))
+            near = meant(self.what, value.name, self.forms)
+            subject.report(Diagnostic("unknown-choice", message, value.word or span, near, known))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -268,14 +273,14 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     if len(call.args) > len(form):
         takes = f"it takes {', '.join(form)}" if form else "it takes none"
         place = call.place(len(form)) or subject.span
-        report(Diagnostic(f"too many arguments for {name}", place, help=takes))
+        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, help=takes))
         return None
     given = dict(zip(form, call.args, strict=False))
     for i, key in enumerate(given):
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            report(Diagnostic(message, call.place(i) or subject.span, help=help_))
+            report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help=help_))
             return None
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
     fine = True
@@ -284,7 +289,15 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(Diagnostic(message, places.get(key, subject.span), suggest(key, form), takes))
+            report(
+                Diagnostic(
+                    "unknown-argument",
+                    message,
+                    places.get(key, subject.span),
+                    meant("argument", key, form),
+                    takes,
+                )
+            )
             fine = False
         else:
             given[key] = value

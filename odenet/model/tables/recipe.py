@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
-from odenet.diagnostics import Diagnostic, suggest
+from odenet.diagnostics import Diagnostic
+from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import (
     ArgumentKind,
     Call,
@@ -249,10 +250,14 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
         if entry.key not in keys:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
-            problems.append(Diagnostic(message, entry.key_span, suggest(entry.key, keys), known))
+            problems.append(
+                Diagnostic(
+                    "unknown-key", message, entry.key_span, meant("key", entry.key, keys), known
+                )
+            )
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
-            problems.append(Diagnostic(message, entry.key_span, "the second time"))
+            problems.append(Diagnostic("given-twice", message, entry.key_span, "the second time"))
         else:
             key = keys[entry.key]
             spans[entry.key] = entry.value_span
@@ -268,9 +273,10 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
     """Values that are fine by themselves and not beside each other."""
     if "steps" in spans and "epochs" in spans and recipe.steps:
         message = "steps and epochs both say how long training takes"
-        yield Diagnostic(message, spans["steps"], help="remove one of them")
+        yield Diagnostic("recipe-conflict", message, spans["steps"], help="remove one of them")
     if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
         yield Diagnostic(
+            "cannot-refine",
             f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
             spans["levels"],
             "not before the last epoch",
@@ -278,21 +284,32 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         )
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
-        yield Diagnostic(doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times")
+        yield Diagnostic(
+            "cannot-refine", doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times"
+        )
     if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
         yield Diagnostic(
-            "target is the value at which to stop, a share: at most 1", spans["target"], "too large"
+            "wrong-argument",
+            "target is the value at which to stop, a share: at most 1",
+            spans["target"],
+            "too large",
         )
     if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
         yield Diagnostic(
+            "recipe-conflict",
             f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
             spans["label_smoothing"],
             help="leave it out, or take loss = cross_entropy",
         )
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
-        yield Diagnostic(message, spans["schedule"], help="remove one of them")
+        yield Diagnostic("recipe-conflict", message, spans["schedule"], help="remove one of them")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"
-        yield Diagnostic(message, spans["optimizer"], help="give a momentum, as in momentum = 0.9")
+        yield Diagnostic(
+            "recipe-conflict",
+            message,
+            spans["optimizer"],
+            help="give a momentum, as in momentum = 0.9",
+        )

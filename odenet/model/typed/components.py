@@ -29,7 +29,7 @@ def mixed_groups(
         if len(first) != len(other):
             message = f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
             help_ = "a scheme that mixes its unknowns takes groups of equally many states"
-            return Diagnostic(message, node.span or place or span, help=help_)
+            return Diagnostic("scheme-misfit", message, node.span or place or span, help=help_)
     return None
 
 
@@ -80,7 +80,7 @@ def _arguments(scheme: Scheme) -> Iterator[tuple[str, Node]]:
 def _unattached(scheme: Scheme, unknown: str, span: Span) -> Diagnostic:
     spelled = scheme.spellings.get(unknown, unknown)
     line = next(u for u in scheme.updates if u.target.name == unknown)
-    return Diagnostic(
+    return Diagnostic("scheme-misfit",
         f"nothing in {scheme.name} connects `{spelled}` with a state", line.span or span,
         help=f"read `{spelled}` in the line of an unknown, or remove it",
     )  # fmt: skip

@@ -1,0 +1,126 @@
+"""`odenet new`: each template, and each kind of data, gives a spec that is formatted, proved and trains."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from odenet import cli, load
+from odenet.cli.starting import Like
+from odenet.diagnostics import SpecError
+from odenet.language.format import format_source
+
+RANDOM = np.random.default_rng(0)
+CLAIMS = {Like.HAMILTONIAN: 2, Like.DAMPED: 2, Like.MOMENTUM: 1, Like.LANGUAGE_MODEL: 1}
+
+
+@pytest.fixture
+def odenet(monkeypatch, tmp_path, capsys):
+    """Runs a command in an empty folder: its exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["odenet", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def pictures(folder):
+    for name, count in (("cats", 6), ("dogs", 6), ("eels", 6)):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = RANDOM.integers(0, 256, (40, 70, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def arrays(file):
+    np.savez(file, x=RANDOM.normal(size=(30, 2, 24)), y=RANDOM.integers(0, 4, 30))
+    return file
+
+
+def numbers(file):
+    with open(file, "w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["a", "b", "c", "rate"])
+        rows.writerows(RANDOM.normal(size=(30, 4)).tolist())
+    return file
+
+
+def writing(file):
+    file.write_text("The quick brown fox jumps over the lazy dog. " * 200)
+    return file
+
+
+def judged(path):
+    """The program of a spec that is formatted, warns of nothing and proves what it claims."""
+    program = load(path)
+    assert format_source(program.tree.span.source) == path.read_text(encoding="utf-8")
+    assert not program.warnings and all(claim.holds for claim in program.claims)
+    return program
+
+
+@pytest.mark.parametrize("like", Like)
+def test_a_template_is_written_and_names_what_to_do_next(odenet, tmp_path, like):
+    code, output, errors = odenet("new", "mine", "--like", like)
+    assert code == 0 and not errors
+    assert len(judged(tmp_path / "mine.ode").claims) == CLAIMS[like]
+    assert odenet("fmt", "--check", "mine.ode")[0] == 0
+    commands = [line.split()[1:3] for line in output.splitlines() if line.startswith("  odenet")]
+    assert commands == [["compile", "mine.ode"], ["train", "mine.ode"], ["train", "mine.ode"]]
+
+
+def test_what_is_there_is_never_replaced(odenet, tmp_path):
+    (tmp_path / "mine.ode").write_text("mine")
+    code, _, errors = odenet("new", "mine")
+    assert code == 1 and "error[unwritable-file]" in errors
+    assert (tmp_path / "mine.ode").read_text() == "mine"
+    assert odenet("new", "no name")[0] == 2
+
+
+@pytest.mark.parametrize("like", [like for like in Like if like != Like.LANGUAGE_MODEL])
+def test_a_template_takes_a_step(odenet, tmp_path, like):
+    odenet("new", "mine", "--like", like)
+    code, _, errors = odenet("train", "mine.ode", "--set", "steps=1", "--fraction", "0.1")
+    assert code == 0, errors
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "net"),
+    [
+        (pictures, "pets", "net = input(3, 40, 70) -> conv(3, 32, stride = 2) -> bn -> relu -> conv(3, 32, "
+         "stride = 2) -> bn -> relu -> conv(3, 32) -> flow(n) -> bn -> relu -> mean -> dense(3)"),
+        (arrays, "waves.npz", "net = input(2, 24) -> conv(3, 32) -> flow(n) -> bn -> relu -> mean "
+         "-> dense(4)"),
+        (numbers, "rates.csv", "net = input(3) -> dense(32) -> flow(n) -> dense(1)"),
+        (writing, "book.txt", "net = tokens(128, vocabulary = 256) -> embed(w) -> flow(n) -> "
+         "rmsnorm -> head(tied = yes)"),
+    ],
+)  # fmt: skip
+def test_sizes_and_classes_are_those_of_the_data(odenet, tmp_path, make, name, net):
+    make(tmp_path / name)
+    code, _, errors = odenet("new", "mine", "--data", name)
+    assert code == 0, errors
+    assert net in (tmp_path / "mine.ode").read_text(encoding="utf-8")
+    judged(tmp_path / "mine.ode")
+    small = ["--set", "batch=2", "--set", "steps=1", "--set", "accumulate=1"]
+    code, _, errors = odenet("train", "mine.ode", *small)
+    assert code == 0, errors
+
+
+def test_data_that_are_not_there_and_data_that_do_not_fit_are_refused(odenet, tmp_path):
+    assert "error[unreadable-data]" in odenet("new", "mine", "--data", "nowhere")[2]
+    writing(tmp_path / "book.txt")
+    code, _, errors = odenet("new", "mine", "--data", "book.txt", "--like", "damped")
+    assert code == 1 and "error[data-misfit]" in errors
+    assert not (tmp_path / "mine.ode").exists()
+    with pytest.raises(SpecError):
+        load(tmp_path / "mine.ode")
