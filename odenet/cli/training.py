@@ -11,7 +11,7 @@ from odenet.cli.existing import existing_program
 from odenet.cli.header import announce, announce_step
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
-from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, try_out
+from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, search_rate, try_out
 from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.model.reading.settings import data_setting
@@ -78,6 +78,14 @@ def train(
         bool,
         typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing."),
     ] = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Raise the learning rate over 100 steps, and suggest one; write only a figure, "
+            "NAME-lr.png or --out.",
+        ),
+    ] = False,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
     ] = None,
@@ -128,6 +136,12 @@ def train(
             "backward pass, or last, that of the last step [default: exact]."
         ),
     ] = None,
+    logger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Also log each epoch to tensorboard, wandb (W&B) or mlflow."
+        ),
+    ] = None,
     convert: Annotated[
         str | None,
         typer.Option(
@@ -149,9 +163,6 @@ def train(
             help="The largest batch of which a step is predicted to fit into 8GB, say.",
         ),
     ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
-    ] = False,
     devices: Devices = None,
     nodes: Annotated[
         int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")
@@ -178,6 +189,11 @@ def train(
         raise typer.BadParameter(
             "tries a new run: leave out --resume, --seeds and --sweep", param_hint="--dry-run"
         )
+    if find_lr and (resume is not None or seeds or sweep or dry_run):
+        raise typer.BadParameter(
+            "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
+            param_hint="--find-lr",
+        )
     limit = _limit(fit, batch)
     new_alone = resume is None and not seeds and not sweep
     if not new_alone and (convert or fit):
@@ -186,8 +202,10 @@ def train(
             "starts one new run: leave out --resume, --seeds and --sweep", param_hint=name
         )
     require("train", "odenet train")
-    if tensorboard:
-        require("tensorboard", "--tensorboard")
+    if logger is not None:
+        if logger not in ("tensorboard", "wandb", "mlflow"):
+            raise typer.BadParameter("tensorboard, wandb or mlflow", param_hint="--logger")
+        require(logger, f"--logger {logger}")
     settings = read_settings(set_, None if convert else spec)
     short = {
         "epochs": epochs,
@@ -211,7 +229,7 @@ def train(
         "memory": _memory(memory),
         "exact": exact or None,
         "compile": compile_ or None,
-        "tensorboard": tensorboard or None,
+        "logger": logger,
         "deterministic": deterministic or None,
         "update_in_backward": update_in_backward or None,
         "clip_by": _clip_by(clip_by),
@@ -248,6 +266,9 @@ def train(
         announce_step(program, options)
     if program is not None and dry_run:
         try_out(program, options, console, unchecked)
+        return
+    if program is not None and find_lr:
+        search_rate(program, options, console, unchecked, out)
         return
     try:
         if spec is not None and seeds is not None:
@@ -324,6 +345,12 @@ def evaluate(
     last: Annotated[
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for tables and pictures of the classes and the worst samples."
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -335,6 +362,7 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
+    from odenet.training.details_shown import in_lines
     from odenet.training.results import show_damaged
     from odenet.training.run import evaluate as measure
 
@@ -344,11 +372,14 @@ def evaluate(
     if batch is not None:
         settings["batch"] = str(batch)
     weights = "last" if last else "best"
-    scores = measure(run, settings, _options(run, given), weights)
+    scores = measure(run, settings, _options(run, given), weights, out=out)
     if json_:
         write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
+        say("\n".join(in_lines(scores)))
+        if out is not None:
+            say(f"wrote {out}")
         show_damaged(scores["damaged"], Console())
 
 

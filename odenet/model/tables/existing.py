@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 
 from odenet.model.expressions.numbers import Width
-from odenet.model.tables.argument_kinds import Parameter, Text
+from odenet.model.tables.argument_kinds import Text
 from odenet.model.tables.arguments import ChannelCount
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 
 

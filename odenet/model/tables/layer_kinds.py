@@ -6,7 +6,7 @@ from typing import Any
 
 from odenet.diagnostics import Span
 from odenet.model.expressions.numbers import Width
-from odenet.model.tables.argument_kinds import Parameter
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.tensors import Array, Dual, Space, Tensors
 
 Arguments = Mapping[str, Any]
