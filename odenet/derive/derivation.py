@@ -230,7 +230,7 @@ class Derivation:
             h: step size, symbolic if not given.
 
         Example:
-            RevNet (Chang et al. 2018, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
+            RevNet (Chang et al. 2018, AAAI, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
             `characteristic({"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1))`.
         """
         return characteristic(self.scheme, rates, h)

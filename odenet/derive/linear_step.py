@@ -89,7 +89,7 @@ def characteristic(scheme: Scheme, rates: Rates, h: sympy.Expr | None = None) ->
     """The characteristic polynomial in ξ of a step on given linear equations.
 
     Example:
-        RevNet (Chang et al. 2018, Eq. 21): `verlet` with F = β z, G = α y and h = 1 gives
+        RevNet (Chang et al. 2018, AAAI, Eq. 21): `verlet` with F = β z, G = α y and h = 1 gives
         ξ² - (2 + αβ) ξ + 1.
     """
     found = one_step(scheme, rates).polynomial()

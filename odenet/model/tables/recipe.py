@@ -108,6 +108,20 @@ AUGMENTATIONS = Choice(
                 COUNT, "is the shorter side, in pixels, of a picture before its middle is taken"
             )
         },
+        "color_jitter": {
+            "brightness": Parameter(AMOUNT, "is the most that brightness changes by", 0.4),
+            "contrast": Parameter(AMOUNT, "is the most that contrast changes by", 0.4),
+            "saturation": Parameter(AMOUNT, "is the most that saturation changes by", 0.4),
+            "hue": Parameter(
+                Number(0, 0.5), "is the most that the hue turns by, as a share of a circle", 0.1
+            ),
+        },
+        "randaugment": {
+            "n": Parameter(COUNT, "counts the changes made to each picture", 2),
+            "m": Parameter(Number(0, 30, whole=True), "is their magnitude, of 30", 9),
+        },
+        "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
+        "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -117,6 +131,8 @@ AUGMENTATIONS = Choice(
         },
     },
 )
+
+MIXED = ("mixup", "cutmix")  # those that give a sample several classes
 
 LOSS = Choice("loss", {name: row.arguments for name, row in LOSSES.items()})
 DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})

@@ -6,11 +6,9 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic
 from odenet.model.tables.also_called import meant
-from odenet.model.tables.argument_kinds import (
-    Subject,
-)
+from odenet.model.tables.argument_kinds import Subject
 from odenet.model.tables.losses import loss_kind
-from odenet.model.tables.recipe import Recipe, recipe_keys
+from odenet.model.tables.recipe import MIXED, Recipe, recipe_keys
 
 MOST_LEVELS = 16
 
@@ -93,6 +91,15 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
             spans["label_smoothing"],
             help="leave it out, or take loss = cross_entropy",
         )
+    for call in recipe.augment:
+        if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
+            loss = loss_kind(recipe.loss).name
+            yield Diagnostic(
+                "recipe-conflict",
+                f"{call.name} mixes classes, and loss = {loss} has none to mix",
+                spans["augment"],
+                help="leave it out, or take loss = cross_entropy",
+            )
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
         yield Diagnostic("recipe-conflict", message, spans["schedule"], help="remove one of them")
