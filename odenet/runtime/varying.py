@@ -10,8 +10,7 @@ import torch
 
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.runtime.equations import Equations
-
-LARGE = 1e-2  # a relative error of rebuilt states at which gradients are visibly others
+from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class Varying(Equations):
@@ -83,7 +82,7 @@ class Varying(Equations):
         for step in range(0 if self.exact else self.steps):
             scales = (abs(float(shear.scale)) for shear in self.shears(*self._numbers(step)))
             lost *= math.prod(1 / scale for scale in scales if scale < 1)
-        return lost * torch.finfo(dtype).eps <= LARGE
+        return lost * torch.finfo(dtype).eps <= VISIBLE_DRIFT
 
     def _numbers(self, step: int) -> list[float]:
         constants = [getattr(self, name) for name in self.varying]

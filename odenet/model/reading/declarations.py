@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
+from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.elaboration.made import Invert
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.elaboration.values import Values
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
@@ -26,14 +26,14 @@ class Declarations:
         self,
         file: tree.File,
         used: Sequence[tree.File],
-        outside: Settings,
+        overrides: Settings,
         invert: Invert,
         report: Report,
     ):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
-        self.values = Values(self.scope, report)
+        self.arguments = ArgumentReader(self.scope, report)
         self.lost: tuple[tree.Lost, ...] = ()
         for other in [*used, file]:
             self._note_lost(other)
@@ -43,7 +43,7 @@ class Declarations:
         self._declare(file)
         for other in [*used, file]:
             self._lets(other)
-        outside.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
+        overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
@@ -111,14 +111,14 @@ class Declarations:
                 self.scope.parameters[name.id] = learned
 
     def _type(self, statement: tree.Param) -> Call:
-        call = self.values.call(statement.type, "a type of parameter")
+        call = self.arguments.call(statement.type, "a type of parameter")
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
             self.report.reject(
                 "unknown-argument", message, call.place("knots"), help="leave out `knots`"
             )
-        call = self.values.checked(call, TYPES, "")
+        call = self.arguments.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject("wrong-argument", problem, statement.type.span, help=help_)

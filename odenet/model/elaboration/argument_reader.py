@@ -13,7 +13,7 @@ from odenet.model.tables.argument_kinds import Call, Subject
 from odenet.model.tables.choices import Choice
 
 
-class Values:
+class ArgumentReader:
     """Reads arguments; names of numbers are looked up, all other names are words.
 
     Args:
