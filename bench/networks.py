@@ -37,7 +37,7 @@ discretise momentum(γ = {GAMMA})
 
 
 class Half(nn.Module):
-    """factor * K^T relu(K x + b), one half of a Hamiltonian step (Chang et al. 2018, Eq. 7)."""
+    """factor * K^T relu(K x + b), half a Hamiltonian step (Chang et al. 2018, AAAI, Eq. 7)."""
 
     def __init__(self, channels: int, factor: float):
         super().__init__()

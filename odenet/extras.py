@@ -27,7 +27,10 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "pygments": "pygments",
     },
+    "editor": {"lsprotocol": "lsprotocol", "pygls": "pygls"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "wandb": {"wandb": "wandb"},
+    "mlflow": {"mlflow": "mlflow-skinny"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},
 }
@@ -63,4 +66,6 @@ def require(extra: str, user: str, *modules: str) -> None:
     if missing:
         several = f"{', '.join(missing[:-1])} and {missing[-1]}, which are not"
         which = several if len(missing) > 1 else f"{missing[0]}, which is not"
-        raise MissingLibraries(f"{user} needs {which} installed", f"pip install 'odenet[{extra}]'")
+        raise MissingLibraries(
+            f"{user} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet"
+        )

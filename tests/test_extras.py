@@ -27,6 +27,7 @@ USERS = {
     "lark": {"language/"},
     "latex2mathml": {"emit/"},
     "lightning": {"training/"},
+    "lsprotocol": {"editor/"},
     "onnxruntime": {"training/"},
     "matplotlib": {"training/", "report/"},
     "mpmath": {"analyse/", "derive/"},
@@ -34,6 +35,7 @@ USERS = {
               "verify.py"},
     "PIL": {"training/", "report/"},
     "pygments": {"highlight.py", "report/"},
+    "pygls": {"editor/"},
     "rich": {"cli/", "footprint/", "training/"},
     "safetensors": {"training/"},
     "scipy": {"training/"},
@@ -115,7 +117,7 @@ def test_what_is_missing_is_named_in_one_line(monkeypatch):
     monkeypatch.setitem(EXTRAS, "train", {"no_such_a": "a", "json": "json", "no_such_b": "b"})
     with pytest.raises(MissingLibraries) as caught:
         require("train", "odenet fly")
-    line = "odenet fly needs a and b, which are not installed: pip install 'odenet[train]'"
+    line = "odenet fly needs a and b, which are not installed: pip install '.[train]' in a clone of odenet"
     assert str(caught.value) == line
     require("train", "odenet fly", "json")
     with pytest.raises(ImportError, match="needs a, which is not installed"):
@@ -136,6 +138,8 @@ COMMANDS = [
     ["fmt", "--check", "digits.ode"],
     ["memory", "digits.ode"],
     ["report", "digits.ode"],
+    ["plot", "stability", "rk4"],
+    ["lsp"],
     ["watch", "digits.ode"],
     ["check", "neural_ode.ode"],
     ["train", "digits.ode"],
@@ -149,7 +153,7 @@ COMMANDS = [
     ["convert", "resnet18", "--weights", "none"],
     ["bench"],
 ]
-NEEDED = {"check neural_ode.ode": "adaptive", "train digits.ode": "train",
+NEEDED = {"lsp": "editor", "plot stability rk4": "report", "check neural_ode.ode": "adaptive", "train digits.ode": "train",
           "report digits.ode": "report", "watch digits.ode": "report",
           "train --resume runs/digits-1": "train", "eval runs/digits-1": "train",
           "compare runs/digits-1 runs/digits-2": "train", "study runs/digits-1": "train",
@@ -259,7 +263,7 @@ def test_a_command_names_what_it_needs_and_the_line_that_installs_it(done, comma
     assert (code, output) == (1, "")
     message, help_ = errors.strip().split("\n")
     assert message.startswith("error[missing-library]: ") and message.endswith("not installed")
-    assert help_ == f"  = help: pip install 'odenet[{NEEDED[command]}]'"
+    assert help_ == f"  = help: pip install '.[{NEEDED[command]}]' in a clone of odenet"
 
 
 def test_every_command_is_tried_without_the_extras():
@@ -274,7 +278,7 @@ def test_every_command_is_tried_without_the_extras():
 def test_functions_name_what_they_need_and_the_line_that_installs_it(done):
     training, testing = done[2]
     assert training.startswith("odenet.training.train needs lightning, matplotlib, pillow, ")
-    assert training.endswith("which are not installed: pip install 'odenet[train]'")
+    assert training.endswith("which are not installed: pip install '.[train]' in a clone of odenet")
     assert testing.startswith("odenet.testing needs hypothesis, which is not installed: ")
 
 

@@ -1,8 +1,8 @@
 """Linear equations with numbers only: whether a scheme is stable on them, decided and not bounded.
 
-RevNet's growth (Chang et al. 2018, Eq. 21) is the case Y' = β Z, Z' = α Y under `verlet`: the step
-has the characteristic polynomial ξ² - (2 + αβ h²) ξ + 1, and no eigenvalue exceeds 1 exactly if
--4 ≤ αβ h² ≤ 0.
+RevNet's growth (Chang et al. 2018, AAAI, Eq. 21) is the case Y' = β Z, Z' = α Y under `verlet`: the
+step has the characteristic polynomial ξ² - (2 + αβ h²) ξ + 1, and no eigenvalue exceeds 1 exactly
+if -4 ≤ αβ h² ≤ 0.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
-from odenet.derive.coefficients import DIGITS, as_mpf, constants
+from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions import expr

@@ -13,7 +13,8 @@ from odenet.analyse.units import Unit
 from odenet.model.expressions.expr import derivative
 
 SOURCES = {
-    "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units",
+    "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, AAAI, appendix, is C = I with two "
+    "units",
     "real": "parabolic networks, Ruthotto & Haber 2020",
     "stable": "dissipation, Chang et al. 2019; port-Hamiltonian form, Galimberti et al. 2023",
 }

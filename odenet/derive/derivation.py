@@ -11,7 +11,8 @@ import sympy
 
 from odenet.derive import describe
 from odenet.derive.axis import Where
-from odenet.derive.coefficients import Scalars, absolute, as_sympy, constants, put_in
+from odenet.derive.coefficients import Scalars
+from odenet.derive.exact_numbers import absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
@@ -229,7 +230,7 @@ class Derivation:
             h: step size, symbolic if not given.
 
         Example:
-            RevNet (Chang et al. 2018, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
+            RevNet (Chang et al. 2018, AAAI, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
             `characteristic({"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1))`.
         """
         return characteristic(self.scheme, rates, h)

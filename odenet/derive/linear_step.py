@@ -9,7 +9,8 @@ import sympy
 from sympy.polys.fields import FracElement
 from sympy.polys.matrices import DomainMatrix
 
-from odenet.derive.coefficients import H, Scalars, Value, as_mpf, put_in
+from odenet.derive.coefficients import H, Scalars
+from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
 from odenet.diagnostics import Diagnostic, SpecError
@@ -88,7 +89,7 @@ def characteristic(scheme: Scheme, rates: Rates, h: sympy.Expr | None = None) ->
     """The characteristic polynomial in ξ of a step on given linear equations.
 
     Example:
-        RevNet (Chang et al. 2018, Eq. 21): `verlet` with F = β z, G = α y and h = 1 gives
+        RevNet (Chang et al. 2018, AAAI, Eq. 21): `verlet` with F = β z, G = α y and h = 1 gives
         ξ² - (2 + αβ) ξ + 1.
     """
     found = one_step(scheme, rates).polynomial()

@@ -37,7 +37,7 @@ class Bounded(Equations):
         return twin
 
     def smoothness(self) -> Tensor:
-        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, Eq. 22).
+        """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, AAAI, Eq. 22).
 
         It is ∫ ||K'||² dt, which for operators with knots is exact.
         """

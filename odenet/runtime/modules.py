@@ -14,7 +14,7 @@ _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Widen(nn.Module):
-    """Appends zero channels up to a given number (Chang et al. 2018, between units).
+    """Appends zero channels up to a given number (Chang et al. 2018, AAAI, between units).
 
     Args:
         channels: number of channels of the result.

@@ -1,4 +1,4 @@
-"""Depth is time: the same flow with steps of half the size (Chang et al. 2018, multi-level)."""
+"""Depth is time: the same flow with steps of half the size (Chang et al. 2018, ICLR)."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
 def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
     """What the learning rate is multiplied by at a step.
 
-    A refinement starts the schedule anew (Chang et al. 2018, multi-level, section 4), unless the
+    A refinement starts the schedule anew (Chang et al. 2018, ICLR, section 4), unless the
     schedule has restarts of its own; without the warm-up.
 
     Args:

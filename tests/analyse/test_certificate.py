@@ -73,7 +73,7 @@ spectrum imaginary (proved)
   J = L D R with D = diag(φ') ≥ 0 since relu is nondecreasing.
   Its nonzero eigenvalues are those of D^½ M D^½, which the similarity C^½ · C^-½ makes
   antisymmetric: all are imaginary.
-  (Haber & Ruthotto 2017; Chang et al. 2018, appendix, is C = I with two units. \
+  (Haber & Ruthotto 2017; Chang et al. 2018, AAAI, appendix, is C = I with two units. \
 Theorems in docs/certificates.md.)
   energy: E = 1ᵀΨ(K1 Z + b1) + 1ᵀΨ(K2 Y + b2),  dE/dt = 0
   assuming: the weights are constant within a step"""

@@ -19,7 +19,7 @@ def eq21(alpha, beta, h, scheme="verlet"):
 
 @pytest.mark.parametrize("product", ["-4", "-3.999999999999", "-2", "-1/1000000", "0"])
 def test_equation_21_is_stable_from_minus_four_to_zero(product):
-    # Chang et al. 2018, Eq. 21: -4 ≤ αβ h² ≤ 0
+    # Chang et al. 2018 (AAAI), Eq. 21: -4 ≤ αβ h² ≤ 0
     assert eq21(product, "1", "1").stable
 
 

@@ -15,7 +15,7 @@ def test_exact_arithmetic_is_as_good_as_stored_activations_at_any_depth():
 
 
 def test_shallow_networks_are_those_of_momentumnet():
-    pytest.importorskip("momentumnet", reason="pip install 'odenet[bench]' for it")
+    pytest.importorskip("momentumnet", reason="pip install '.[bench]' for it")
     torch.manual_seed(0)
     functions, x = momentum.blocks(5), torch.randn(4, momentum.WIDTH)
     ours, theirs = (build(functions, 0.99)(x) for build in (momentum.rounded, momentum.momentumnet))

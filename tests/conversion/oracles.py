@@ -14,7 +14,7 @@ def momentum(blocks, x, gamma=0.9, v=None):
 
 
 def midpoint(blocks, x, h=1.0):
-    """Chang et al. 2018, Eq. 15, from the value that one Euler step back gives."""
+    """Chang et al. 2018 (AAAI), Eq. 15, from the value that one Euler step back gives."""
     previous = x - h * (blocks[0](x) - x)
     for block in blocks:
         previous, x = x, previous + 2 * h * (block(x) - x)
@@ -22,7 +22,7 @@ def midpoint(blocks, x, h=1.0):
 
 
 def leapfrog(blocks, x, h=1.0):
-    """Chang et al. 2018, Eq. 17, from rest."""
+    """Chang et al. 2018 (AAAI), Eq. 17, from rest."""
     previous = x
     for block in blocks:
         previous, x = x, 2 * x - previous + h**2 * (block(x) - x)

@@ -108,7 +108,7 @@ def test_the_limit_of_momentum_moves_with_its_constant():
 
 
 def test_the_growth_of_revnet_is_the_same_computation():
-    # Chang et al. 2018, Eq. 21
+    # Chang et al. 2018 (AAAI), Eq. 21
     alpha, beta = sympy.symbols("alpha beta")
     found = derive(SCHEMES["verlet"]).characteristic(
         {"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1)

@@ -1,0 +1,134 @@
+"""README and the pages of docs/: every snippet runs as it can be pasted.
+
+Python: the snippets of a page one after the other, as a reader would. Specifications: whole ones are
+compiled, pieces are parsed. Lines of the shell: all of odenet's have to be lines that odenet
+takes, and the quick ones are run. What cannot run here is listed by name. The samples of
+docs/language.md and docs/errors.md have tests of their own as well.
+"""
+
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+import typer
+
+import odenet
+import odenet.runtime
+import odenet.training
+from odenet.cli import app, main
+from tests.language.texts import ROOT, tree_of
+
+PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+PAGES.remove("docs/errors.md")  # tests/diagnostics compiles each example both ways
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PIECE = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+
+# What is shown and does not run here, by a line of it, with what it takes.
+NOT_RUN = {
+    "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
+    "flow = torch.cuda.make_graphed_callables(": "a GPU",
+    'run = odenet.load_run("runs/moons_density-1")': "a run; tests/training/test_likelihood.py",
+    'run = odenet.load_run("runs/digits-1")': "a run; tests/training/test_trained.py",
+    'result = odenet.train("specs/digits.ode"': "a training; tests/training/test_run.py",
+    'torch.export.load("oscillator.pt2")': "a trained network; tests/training/test_trained.py",
+}
+DOWNLOADS = {'weights="DEFAULT"': "weights=None"}  # the same network without its trained weights
+# Commands that answer in a second; of the others it is checked that they take what is shown.
+QUICK = {"compile", "explain", "fmt", "new", "schemes", "verify"}
+# The files that a page tells its reader to save; elsewhere they are mine.ode.
+SAVED = {"docs/mathematics.md": "example.ode", "docs/writing.md": "ruth.ode"}
+SPEC = (ROOT / "specs" / "digits.ode").read_text(encoding="utf-8")
+
+
+def blocks(page, *languages):
+    return [text for language, text in FENCE.findall(TEXTS[page]) if language in languages]
+
+
+def specifications(page):
+    return [text for text in blocks(page, "", "ode") if PIECE.search(text)]
+
+
+def lines(page):
+    """The lines of odenet on a page, as lists of words."""
+    found = []
+    for text in blocks(page, "sh", ""):
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True) if line.startswith("odenet ") else []
+            if words[1:2] in ([], ["1"]):  # the first line of a specification
+                continue
+            text = " ".join(map(shlex.quote, words)).replace("'&&'", "&&")
+            found += [shlex.split(command)[1:] for command in text.split(" && ")]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder with the specifications that come with odenet."""
+    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if specifications(page)])
+def test_specifications_are_compiled_and_pieces_of_them_parsed(page):
+    for text in specifications(page):
+        tree_of(text)
+        if "state " in text:
+            odenet.loads(text)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+@pytest.mark.filterwarnings("ignore")  # warnings are what such a page tells of
+def test_snippets_run_one_after_the_other(page, folder):
+    for text in specifications(page):
+        if "map f = given" in text:  # the file that the snippet after it loads
+            (folder / "mine.ode").write_text(text, encoding="utf-8")
+    names = {"__name__": "page"}
+    for text in blocks(page, "python"):
+        for shown, instead in DOWNLOADS.items():
+            text = text.replace(shown, instead)
+        code = compile(text, page, "exec")
+        if not any(line in text for line in NOT_RUN):
+            exec(code, names)
+
+
+def test_what_is_not_run_is_still_shown():
+    shown = "".join(text for page in PAGES for text in blocks(page, "python"))
+    assert all(line in shown for line in NOT_RUN)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if lines(page)])
+def test_lines_of_the_shell_are_taken_and_the_quick_ones_run(page, folder, monkeypatch):
+    texts = [text for text in specifications(page) if "discretise " in text]
+    for name in {SAVED.get(page, "mine.ode"), "oscillator.ode"}:
+        (folder / name).write_text(texts[0] if texts else SPEC, encoding="utf-8")
+    commands = typer.main.get_command(app)
+    for command, *words in lines(page):
+        if "<" not in words:
+            context = commands.make_context("odenet", [command], resilient_parsing=True)
+            commands.get_command(context, command).make_context(command, list(words))
+        if command in QUICK and "<" not in words:
+            if command == "new":
+                (folder / f"{words[0]}.ode").unlink(missing_ok=True)
+            monkeypatch.setattr(sys, "argv", ["odenet", command, *words])
+            with pytest.raises(SystemExit) as end:
+                main()
+                sys.exit(0)
+            assert not end.value.code, (page, command, words)
+
+
+@pytest.mark.parametrize(
+    "module", [odenet, odenet.training, odenet.runtime], ids=lambda m: m.__name__
+)
+def test_every_public_name_is_on_the_page_of_the_api(module):
+    listed = re.findall(r"^::: ([\w.]+)$", TEXTS["docs/api.md"], re.MULTILINE)
+    for name in module.__all__:
+        assert f"odenet.{name}" in listed or f"{module.__name__}.{name}" in listed
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    assert all(f" {page.removeprefix('docs/')}\n" in navigation for page in PAGES[1:])
