@@ -20,6 +20,7 @@ class Declarations:
     Attributes:
         schemes: the schemes that these files define, and the library.
         lost: statements that could not be parsed.
+        equation_lost: whether one may be an equation, of a state that cannot be read off it.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Declarations:
         self._states()
         self._maps()
         self._parameters()
+        begun = {lost.mentions[0] for lost in self.lost if lost.kind == "name" and lost.mentions}
+        self.scope.broken |= begun - self.scope.declared.keys()  # as of `n = 4`, without its `let`
 
     def _note_lost(self, file: tree.File) -> None:
         """What a statement with a syntax error would have said is not missed elsewhere."""
@@ -82,12 +85,17 @@ class Declarations:
     def _states(self) -> None:
         equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
         mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
+        self.equation_lost = any(
+            lost.kind == "stray"
+            or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
+            for lost in self.lost
+        )
         for statement in self.file.of(tree.State):
             for name in statement.names:
                 if not self.scope.declares(name):
                     continue
                 self.scope.states[name.id] = equations.get(name.id, 1)
-                if name.id not in equations and name.id not in mentioned:
+                if name.id not in equations and name.id not in mentioned and not self.equation_lost:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
                     self.report.error("missing-equation", message, name.span, help=help_)
@@ -137,7 +145,7 @@ class Declarations:
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads."""
         for name in self.scope.declared.values():
-            if name.id in self.scope.used or name.id in self.scope.broken:
+            if name.id in self.scope.used or name.id in self.scope.broken or self.equation_lost:
                 continue
             if name.id in self.scope.parameters or name.id in self.scope.maps:
                 what = "parameter" if name.id in self.scope.parameters else "map"
