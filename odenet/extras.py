@@ -63,4 +63,5 @@ def require(extra: str, user: str, *modules: str) -> None:
     if missing:
         several = f"{', '.join(missing[:-1])} and {missing[-1]}, which are not"
         which = several if len(missing) > 1 else f"{missing[0]}, which is not"
-        raise MissingLibraries(f"{user} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet")
+        line = f"pip install '.[{extra}]' in a clone of odenet"
+        raise MissingLibraries(f"{user} needs {which} installed", line)
