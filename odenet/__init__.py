@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from odenet.compiler import Program, load, loads
     from odenet.conversion import convert, reversible
     from odenet.diagnostics import SpecError
+    from odenet.footprint.advice import advise
     from odenet.plugins import (
         load_plugin,
         register_activation,
@@ -30,6 +31,7 @@ _HOMES = {
     "OptimizerInBackward": "odenet.runtime.in_backward",
     "Program": "odenet.compiler",
     "SpecError": "odenet.diagnostics",
+    "advise": "odenet.footprint.advice",
     "convert": "odenet.conversion",
     "load": "odenet.compiler",
     "loads": "odenet.compiler",
@@ -47,9 +49,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "OptimizerInBackward", "Program", "SpecError", "convert", "evaluate", "load", "load_plugin",
-    "load_run", "loads", "register_activation", "register_claim", "register_layer", "register_map",
-    "register_parameter", "resume", "reversible", "train",
+    "OptimizerInBackward", "Program", "SpecError", "advise", "convert", "evaluate", "load",
+    "load_plugin", "load_run", "loads", "register_activation", "register_claim", "register_layer",
+    "register_map", "register_parameter", "resume", "reversible", "train",
 ]  # fmt: skip
 
 

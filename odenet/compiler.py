@@ -36,14 +36,15 @@ from odenet.emit.printing import as_latex
 from odenet.language import canonical
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
-from odenet.language.tree import File
+from odenet.language.tree import Discretise, File
 from odenet.model.reading.build import DEFAULT_SPACE, build
 from odenet.model.tables.given import GIVEN, MakeModule
+from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.axes import on_axes
 from odenet.model.typed.frozen import frozen
-from odenet.model.typed.program import Model, ends_in_classes
+from odenet.model.typed.program import Model, ends_in_classes, flows_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -277,13 +278,22 @@ class Program:
             SpecError: the file has no `net`, or nothing is given for a map.
         """
         self.require_network()
-        given, others = self._given(modules)
+        self._require_own_starts()
+        given, others = self._given(modules) if any(flows_of(self.model.net)) else ({}, modules)
         if others:
             message = f"{self.name} has no map `{next(iter(others))}` that is given"
             raise SpecError([Diagnostic("missing-module", message, self.model.equations)])
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         sized = {} if classes is None or self.classes is None else {"classes": classes}
         return network(**sized, **given)
+
+    def _require_own_starts(self) -> None:
+        """Refuse what a network of others does not do: to start otherwise than its scheme."""
+        lines = [start for line in self.tree.of(Discretise) for start in line.starts]
+        if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
+            message = "the flows of `existing` start as their scheme says"
+            help_ = "leave this out, or convert the network in Python, odenet.convert(…, v0=…)"
+            raise SpecError([Diagnostic(message, lines[0].span, help=help_)])
 
     def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What makes the modules of given maps, by their names in the module, and what is left."""

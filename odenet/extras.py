@@ -27,7 +27,10 @@ EXTRAS = {
         "matplotlib": "matplotlib",
         "pygments": "pygments",
     },
+    "editor": {"lsprotocol": "lsprotocol", "pygls": "pygls"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "wandb": {"wandb": "wandb"},
+    "mlflow": {"mlflow": "mlflow-skinny"},
     "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
     "test": {"hypothesis": "hypothesis"},
 }

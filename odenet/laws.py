@@ -16,8 +16,8 @@ from odenet import runtime
 from odenet.compiler import Program
 from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
 from odenet.model.reading.build import DEFAULT_SPACE
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.given import GIVEN
-from odenet.model.tables.parameters import DeclaredParameter
 from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 

@@ -21,10 +21,11 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.language import canonical
 from odenet.language.statements import INNER, TOP
-from odenet.model.elaboration.scope import FIXED
+from odenet.model.elaboration.own_names import FIXED
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
-from odenet.model.tables.argument_kinds import Number, Parameter, Word
+from odenet.model.tables.argument_kinds import Number, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS, ClaimKind
 from odenet.model.tables.given import GIVEN, MakeModule
 from odenet.model.tables.layers import LAYERS, OWN_LAYERS, LayerKind

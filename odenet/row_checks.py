@@ -19,8 +19,9 @@ from odenet import runtime
 from odenet.analyse.dual_numbers import Jet, unknown
 from odenet.model.expressions.numbers import C, Width, fixed
 from odenet.model.tables.activations import ActivationKind
-from odenet.model.tables.argument_kinds import Call, Number, Parameter, Subject, Word
+from odenet.model.tables.argument_kinds import Call, Number, Subject, Word
 from odenet.model.tables.arguments import ChannelCount
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layers import Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.parameter_kinds import Construction, ParameterKind
 from odenet.model.tables.tensors import Tensors

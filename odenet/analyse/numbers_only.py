@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
-from odenet.derive.coefficients import DIGITS, as_mpf, constants
+from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions import expr

@@ -7,7 +7,7 @@ from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.expressions.numbers import NotANumber, evaluate
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.typed.program import Model
 
 

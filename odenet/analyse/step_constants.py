@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import sympy
 
 from odenet.derive import Derivation
-from odenet.derive.coefficients import as_sympy, put_in
+from odenet.derive.exact_numbers import as_sympy, put_in
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr

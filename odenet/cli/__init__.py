@@ -20,8 +20,10 @@ from odenet.cli import (
     checking,
     compiling,
     converting,
+    editing,
     explaining,
     memory,
+    plotting,
     reporting,
     starting,
     training,
@@ -67,11 +69,13 @@ app.command("sample")(using.sample)
 app.command("export")(using.export)
 app.command("compare")(training.compare)
 app.command("study")(training.study)
+app.command("plot")(plotting.plot)
 app.command("report")(reporting.report)
 app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)
+app.command("lsp")(editing.lsp)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
 app.command("explain")(explaining.explain)

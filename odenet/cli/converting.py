@@ -1,12 +1,13 @@
 """`odenet convert`."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from odenet.cli.output import say
+from odenet.cli.output import say, write
 from odenet.extras import require
 
 
@@ -35,14 +36,36 @@ def convert(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write the converted network.")
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Predict what a training step on so many pictures takes, and say "
+            "which way to save memory suits; converts nothing without -o.",
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="Pixels of a side of these pictures.")] = 224,
+    json_: Annotated[
+        bool, typer.Option("--json", help="The prediction for programs, in bytes.")
+    ] = False,
 ) -> None:
-    """Make a residual network reversible, with its weights reused unchanged."""
+    """Make a residual network reversible, with its weights reused unchanged.
+
+    With --batch first of all: what it would save beside checkpoints, or that it saves nothing.
+    """
     require("train", "odenet convert", "torchvision")
     from odenet.conversion.zoo import Conversion, ZooError, build, save
 
     constants = {"gamma": gamma, "h": h}
     given = {key: value for key, value in constants.items() if value is not None}
+    if json_ and batch is None:
+        raise typer.BadParameter("is about a prediction: give --batch", param_hint="--json")
     try:
+        if batch is not None:
+            start = 0 if v0 == "0" else v0
+            _advise(name, batch, size, json_, scheme=scheme, v0=start, exact=exact, **given)
+            if output is None:
+                return
         conversion = Conversion.by(name, scheme, 0 if v0 == "0" else v0, given, exact)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -55,6 +78,24 @@ def convert(
     if output is not None:
         save(model, conversion, output)
         say(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
+
+
+def _advise(name: str, batch: int, size: int, json_: bool, **conversion: Any) -> None:
+    """Print what a step of a network takes in every way; its weights are random."""
+    import torch
+
+    from odenet.conversion.examples import channels_of
+    from odenet.conversion.zoo import build
+    from odenet.footprint.advice import advise
+
+    model = build(name, None)
+    pictures = torch.empty(batch, channels_of(model), size, size, device="meta")
+    advice = advise(model, pictures, **conversion)
+    advice = replace(advice, network=f"{name}, pictures of {size}x{size}")
+    if json_:
+        write(advice.to_json())
+    else:
+        say(advice)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -75,8 +116,16 @@ def _summary(model, conversion) -> str:
         f"flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
+    single = [name for name, flow in flows.items() if flow.steps == 1]
+    if single:
+        lines.append(
+            f"{', '.join(single)}: one step holds two states, where a checkpoint holds one"
+        )
     if first.reversible:
-        lines.append("reversible: trained without stored activations")
+        lines.append(
+            "reversible: flows rebuild their activations; whether that saves anything for a batch, "
+            f"`odenet convert {conversion.name} --batch N` predicts"
+        )
     else:
         lines.append(f"not reversible: {first.obstacle}")
     return "\n".join(lines)

@@ -1,13 +1,12 @@
 """What `odenet train` says first, most of it before torch is imported, which takes far longer."""
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from odenet.cli.output import say
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
-    from odenet.footprint.step import Mode
     from odenet.model.tables.recipe import Call
     from odenet.training.records import Options
 
@@ -24,12 +23,14 @@ def announce(program: "Program") -> None:
     model, claims = program.model, program.claims
     flows = [layer.arguments["N"] for layer in flows_of(model.net)]
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
+    names = [layer.arguments["name"] for layer in model.net if layer.name == "existing"]
     say(f"{model.name}: {model.description}" if model.description else model.name)
     others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
     size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
     if program.recipe.data is not None:
         say(f"  data {_data(program.recipe.data)}")
-    say(f"  input {model.input_shape}; {depth}; {size}")
+    inside = f"{', '.join(names)} as its library makes it" if names else f"{depth}; {size}"
+    say(f"  input {model.input_shape}; {inside}")
     say(f"  {program.certificate.summary}")
     if claims:
         say(f"  {'; '.join(f'{claim.name} {claim.verdict}' for claim in claims)}")
@@ -41,8 +42,10 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     import torch
 
+    from odenet.footprint.fitting import mode_of
     from odenet.footprint.step import predicted
     from odenet.footprint.table import size_text
+    from odenet.model.typed.program import flows_of
 
     cuda = torch.cuda.is_available()
     threads = torch.get_num_threads()
@@ -50,11 +53,11 @@ def announce_step(program: "Program", options: "Options") -> None:
     where = name if options.devices == 1 else f"{name}; devices: {options.devices}"
     model = program.model
     adaptive = program.discretised and model.discretisation.tolerance is not None
-    if adaptive or model.given or isinstance(options.memory, int):  # what is held depends on values
+    given = bool(model.given) and any(flows_of(model.net))
+    if adaptive or given or isinstance(options.memory, int):  # what is held depends on values
         say(f"  {where}")
         return
-    reversible = program.discretised and program.derivation.reversible
-    mode = cast("Mode", options.memory or ("reversible" if reversible else "stored"))
+    mode = mode_of(program, options)
     batch = program.recipe.batch
     peak = predicted(program, batch, mode, "cuda" if cuda else "cpu").peak
     say(f"  {where}; a step on {batch} samples needs about {size_text(peak)} ({mode} flows)")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odenet.cli.existing import existing_program
 from odenet.cli.header import announce, announce_step
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
-from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, try_out
+from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, search_rate, try_out
 from odenet.extras import require
 from odenet.json_text import to_json
 from odenet.model.reading.settings import data_setting
@@ -41,7 +42,10 @@ Devices = Annotated[
 
 
 def train(
-    spec: Annotated[Path | None, typer.Argument(help="The specification.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Argument(help="The specification; with --convert a model of torchvision or timm."),
+    ] = None,
     set_: Settings = None,
     data: DataName = None,
     data_root: DataRoot = None,
@@ -73,6 +77,14 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing."),
+    ] = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Raise the learning rate over 100 steps, and suggest one; write only a figure, "
+            "NAME-lr.png or --out.",
+        ),
     ] = False,
     precision: Annotated[
         str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")
@@ -124,9 +136,33 @@ def train(
             "backward pass, or last, that of the last step [default: exact]."
         ),
     ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
-    ] = False,
+    logger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Also log each epoch to tensorboard, wandb (W&B) or mlflow."
+        ),
+    ] = None,
+    convert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEME",
+            help="Train a model of torchvision or timm, its residual blocks as steps of a scheme, "
+            "such as momentum or midpoint(h = 0.5).",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A state_dict that such a model begins with, or `default`."
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="The largest batch of which a step is predicted to fit into 8GB, say.",
+        ),
+    ] = None,
     devices: Devices = None,
     nodes: Annotated[
         int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")
@@ -153,10 +189,24 @@ def train(
         raise typer.BadParameter(
             "tries a new run: leave out --resume, --seeds and --sweep", param_hint="--dry-run"
         )
+    if find_lr and (resume is not None or seeds or sweep or dry_run):
+        raise typer.BadParameter(
+            "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
+            param_hint="--find-lr",
+        )
+    limit = _limit(fit, batch)
+    new_alone = resume is None and not seeds and not sweep
+    if not new_alone and (convert or fit):
+        name = "--convert" if convert else "--fit"
+        raise typer.BadParameter(
+            "starts one new run: leave out --resume, --seeds and --sweep", param_hint=name
+        )
     require("train", "odenet train")
-    if tensorboard:
-        require("tensorboard", "--tensorboard")
-    settings = read_settings(set_, spec)
+    if logger is not None:
+        if logger not in ("tensorboard", "wandb", "mlflow"):
+            raise typer.BadParameter("tensorboard, wandb or mlflow", param_hint="--logger")
+        require(logger, f"--logger {logger}")
+    settings = read_settings(set_, None if convert else spec)
     short = {
         "epochs": epochs,
         "batch": batch,
@@ -179,14 +229,15 @@ def train(
         "memory": _memory(memory),
         "exact": exact or None,
         "compile": compile_ or None,
-        "tensorboard": tensorboard or None,
+        "logger": logger,
         "deterministic": deterministic or None,
         "update_in_backward": update_in_backward or None,
         "clip_by": _clip_by(clip_by),
+        "weights": weights,
     }
     sweeps = sweep is not None or (resume is not None and is_sweep(resume))
     new = resume is None and not sweeps
-    program = _compiled(str(spec), settings, unchecked) if new else None
+    program = _compiled(str(spec), settings, unchecked, convert) if new else None
     # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
@@ -208,10 +259,16 @@ def train(
         run_sweep(resume, at_once, console)
         return
     options = _options(resume, given)
+    if program is not None and limit is not None:
+        settings["batch"] = str(_batch_within(program, options, limit))
+        program = _read(str(spec), settings, convert)
     if program is not None and seeds is None:
         announce_step(program, options)
     if program is not None and dry_run:
         try_out(program, options, console, unchecked)
+        return
+    if program is not None and find_lr:
+        search_rate(program, options, console, unchecked, out)
         return
     try:
         if spec is not None and seeds is not None:
@@ -237,12 +294,37 @@ def train(
             raise typer.Exit(1)
 
 
-def _compiled(spec: str, settings: dict[str, Any], unchecked: bool) -> "Program":
-    """The program to train, announced; refused here and now if it claims what does not hold."""
+def _read(spec: str, settings: dict[str, Any], convert: str | None) -> "Program":
+    """The program of a file, or of a converted network."""
     import odenet
+
+    if convert is None:
+        return odenet.load(spec, set=settings)
+    return existing_program(spec, convert, settings)
+
+
+def _batch_within(program: "Program", options: "Options", limit: int) -> int:
+    """The largest batch that fits, said."""
+    import torch
+
+    from odenet.footprint.fitting import batch_within
+    from odenet.training.errors import TrainingError
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch = batch_within(program, options, limit, device)
+    if batch is None:
+        raise TrainingError("--fit: not even a step on 2 samples fits", "allow for more")
+    say(f"  the largest batch that is predicted to fit has {batch:,} samples")
+    return batch
+
+
+def _compiled(
+    spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
+) -> "Program":
+    """The program to train, announced; refused here and now if it claims what does not hold."""
     from odenet.training.verdicts import judged
 
-    program = odenet.load(spec, set=settings)
+    program = _read(spec, settings, convert)
     program.require_network()
     if program.model.discretisation.tolerance is not None:
         require("adaptive", "a flow with adaptive steps")
@@ -261,6 +343,12 @@ def evaluate(
     last: Annotated[
         bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for tables and pictures of the classes and the worst samples."
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -272,6 +360,7 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
+    from odenet.training.details_shown import in_lines
     from odenet.training.results import show_damaged
     from odenet.training.run import evaluate as measure
 
@@ -281,11 +370,14 @@ def evaluate(
     if batch is not None:
         settings["batch"] = str(batch)
     weights = "last" if last else "best"
-    scores = measure(run, settings, _options(run, given), weights)
+    scores = measure(run, settings, _options(run, given), weights, out=out)
     if json_:
         write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
+        say("\n".join(in_lines(scores)))
+        if out is not None:
+            say(f"wrote {out}")
         show_damaged(scores["damaged"], Console())
 
 
@@ -383,6 +475,18 @@ def _devices(devices: str | None) -> int | str | None:
 def _at_once(devices: int | str | None) -> int | None:
     """How many points of a sweep are trained at a time; None for one on each device."""
     return devices if isinstance(devices, int) else None
+
+
+def _limit(size: str | None, batch: int | None) -> int | None:
+    """A limit of --fit in bytes."""
+    if size is None:
+        return None
+    if batch is not None:
+        raise typer.BadParameter("says the batch: leave --batch out", param_hint="--fit")
+    limit = parse_size(size)
+    if limit is None:
+        raise typer.BadParameter("a size such as 500MB or 8GB", param_hint="--fit")
+    return limit
 
 
 def _clip_by(word: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What `odenet train` does other than train once: a dry run, seeds, a sweep."""
+"""What `odenet train` does other than train once: a dry run, a search for the rate, a sweep."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,21 @@ def try_out(program: "Program", options: "Options", console: "Console", unchecke
     from odenet.training.dry_running import dry_run
 
     say(dry_run(program, options, console, unchecked))
+
+
+def search_rate(
+    program: "Program", options: "Options", console: "Console", unchecked: bool, out: str | None
+) -> None:
+    """Raise the learning rate from step to step; print the suggestion, and draw the loss."""
+    from odenet.training.figures import require_format
+    from odenet.training.rate_finder import find_rate
+
+    picture = Path(out or f"{program.name}-lr.png")
+    require_format(picture)
+    found = find_rate(program, options, console, unchecked)
+    say(found)
+    found.draw(picture)
+    say(f"wrote {picture}")
 
 
 def begin_sweep(

@@ -44,6 +44,34 @@ class Deferred:
     differentiable: bool
 
 
+@dataclass(frozen=True)
+class Result:
+    """In what a block gives its value.
+
+    Attributes:
+        container: a list, or a kind of tuples; None for a tensor alone.
+        beside: which of the entries after the first are something.
+    """
+
+    container: type | None = None
+    beside: tuple[bool, ...] = ()
+
+    @staticmethod
+    def of(value: Any) -> Result:
+        """As this one is."""
+        if not isinstance(value, tuple | list):
+            return Result()
+        return Result(type(value), tuple(entry is not None for entry in value[1:]))
+
+    def around(self, value: Tensor) -> Any:
+        """A value as the block gives it, with placeholders beside it."""
+        if self.container is None:
+            return value
+        others = (Placeholder.of(None, value) if there else None for there in self.beside)
+        make: Any = getattr(self.container, "_make", self.container)  # of named tuples
+        return make((value, *others))
+
+
 # What may be asked of a value that is not there yet.
 READABLE = {
     *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "layout", "ndim")),
@@ -188,7 +216,16 @@ def refuse_alone(block: object) -> NoReturn:
     raise RuntimeError(
         f"this {type(block).__name__} is a step of a flow now, and on its own it would compute "
         "the original network: call the stage that it belongs to, or convert the model with "
-        "the part left out; the block of the original model can be called"
+        "the part left out; the block of the original model can be called. Layers that are left "
+        "out at random while training (layerdrop) are so no more with config.layerdrop = 0"
+    )
+
+
+def _refuse_left_out(step: Any, done: int) -> NoReturn:
+    raise RuntimeError(
+        f"block {step.index_of_step + 1} of a flow is called after block {done}, and those between "
+        "them are not: the steps of a flow are all taken, in their order. Turn off what leaves "
+        "layers out at random (config.layerdrop = 0), or leave these blocks out of the conversion"
     )
 
 
@@ -199,22 +236,24 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if index == 0:
         if not isinstance(x, Tensor):
             refuse_alone(step)
-        _learn_result(step, flow, x, args, kwargs)
         before = Deferred(flow, x, (), torch.is_grad_enabled())
     else:
         before = x.steps if isinstance(x, Placeholder) else None
-        if before is None or before.flow is not flow or len(before.calls) != index:
+        if before is None or before.flow is not flow:
             refuse_alone(step)
+        if len(before.calls) != index:
+            _refuse_left_out(step, len(before.calls))
+    result = _learn_result(step, flow, before.start, args, kwargs)
     calls = (*before.calls, (args, kwargs))
     if len(calls) < flow.steps:
         steps = Deferred(flow, before.start, calls, before.differentiable)
-        return _as_block_gives(flow, Placeholder.of(steps, before.start))
+        return result.around(Placeholder.of(steps, before.start))
     if before.differentiable != torch.is_grad_enabled():
         raise RuntimeError(
             "gradients were on where the first block of a flow was called, and are off at the "
             "last: checkpoints around its blocks need use_reentrant=False"
         )
-    return _as_block_gives(flow, _run(flow, before.start, calls))
+    return result.around(_run(flow, before.start, calls))
 
 
 def _run(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tensor:
@@ -271,19 +310,12 @@ def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
 
 
-def _learn_result(step: Any, flow: ModuleFlow, x: Tensor, args: tuple, kwargs: dict) -> None:
-    """Finds out, by one evaluation that counts nothing, whether blocks give a tensor or a tuple."""
-    if flow.gives is not None:
-        return
-    cuda = [x.device] if x.is_cuda else []
-    with torch.random.fork_rng(cuda), torch.no_grad(), evaluating(step), WITHIN_FLOW:
-        result = step(x, *args, **kwargs)
-    flow.gives = [value is not None for value in result] if isinstance(result, tuple) else []
-
-
-def _as_block_gives(flow: ModuleFlow, value: Tensor) -> Any:
-    """A value as blocks give it: alone, or first in a tuple."""
-    if not flow.gives:
-        return value
-    others = (Placeholder.of(None, value) if there else None for there in flow.gives[1:])
-    return (value, *others)
+def _learn_result(step: Any, flow: ModuleFlow, x: Tensor, args: tuple, kwargs: dict) -> Result:
+    """What such a block gives in such a call: found once, by an evaluation that counts nothing."""
+    flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
+    call = (step.kind, *kwargs, *flags)
+    if call not in flow.gives:
+        cuda = [x.device] if x.is_cuda else []
+        with torch.random.fork_rng(cuda), torch.no_grad(), evaluating(step), WITHIN_FLOW:
+            flow.gives[call] = Result.of(step(x, *args, **kwargs))
+    return flow.gives[call]

@@ -60,6 +60,12 @@ def examples(model: nn.Module) -> Iterator[Example]:
             yield Example((_drawn(like, 2, *space, width),))
 
 
+def channels_of(model: nn.Module) -> int:
+    """The channels of the pictures that a model takes; 3 where it has no convolution."""
+    first = next((m for m in model.modules() if isinstance(m, _ConvNd)), None)
+    return 3 if first is None else first.in_channels
+
+
 _FIRST = (nn.Embedding, nn.Linear, nn.LayerNorm, nn.MultiheadAttention, _ConvNd)
 
 

@@ -31,7 +31,7 @@ def convert(
     model: nn.Module,
     scheme: GivenScheme = "momentum",
     *,
-    blocks: str | Iterable[str] | None = None,
+    blocks: str | Iterable[str] | Plan | None = None,
     example: Any = None,
     v0: Speed | MakeSpeed = None,
     exact: bool = False,
@@ -51,7 +51,8 @@ def convert(
             copy on an example; `find_blocks` says what is found, and why others are not.
         scheme: of the library, of a file, as a text or of a program; see `reversible`.
         blocks: where to look: a path, such as ``"model.layers"``, a pattern of paths, such as
-            ``"stages.*.blocks"``, or several; blocks there need not be residual.
+            ``"stages.*.blocks"``, or several; blocks there need not be residual. Or what
+            `find_blocks` found in a model of the same layers.
         example: an input of the model: a tensor, a tuple of arguments, or a dictionary of keywords;
             by default one is made up.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
@@ -82,7 +83,7 @@ def convert(
         raise ValueError("convert the model first, and give torch.compile the converted one")
     if any(isinstance(module, ModuleFlow) for module in model.modules()):
         raise ValueError(f"this {type(model).__name__} is converted already: convert the original")
-    plan = find_blocks(model, example, blocks)
+    plan = blocks if isinstance(blocks, Plan) else find_blocks(model, example, blocks)
     if not plan.runs:
         why = "".join(f"\n  {line}" for line in str(plan).splitlines()[:5])
         raise ValueError(

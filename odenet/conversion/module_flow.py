@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
-from odenet.conversion.deferred import Call, Step
+from odenet.conversion.deferred import Call, Result, Step
 from odenet.runtime import Flow
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.runtime.context import NOTHING, Context
@@ -44,7 +44,7 @@ class ModuleFlow(Flow):
         residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
         blocks: where the modules are registered, if not by the flow.
         dim: the axis along which pairs of modules share the input; None is not known.
-        gives: of blocks that give a tuple, which of its entries are something; None is not known.
+        gives: what blocks give, by the form of their call.
         settings: how the modules became the flow (`ConversionSettings`).
         by_step: whether the further inputs are one `Call` for each step.
     """
@@ -55,9 +55,9 @@ class ModuleFlow(Flow):
     residual: bool = False
     blocks: Blocks | None = None
     dim: int | None = None
-    gives: list[bool] | None = None
     settings: Any = None
     by_step: bool = False
+    gives: dict[Hashable, Result]
     _made: bool = False  # lazy parameters were looked for
 
     def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
@@ -70,6 +70,7 @@ class ModuleFlow(Flow):
         """Looks up a module per step of its one map, at every call, where they are registered."""
         self._modules.pop(self.maps[0], None)
         self.__dict__["blocks"] = blocks
+        self.__dict__["gives"] = {}
         for name in self.varying:
             if isinstance(constant := getattr(self, name), Moving):
                 setattr(self, name, UnsavedMoving(constant.ramp, constant.name))
@@ -89,6 +90,8 @@ class ModuleFlow(Flow):
 
     def view(self) -> Self:
         """As every flow's, with the modules that there are now, which are its own children."""
+        if hasattr(self, "get_base"):  # torch.export's stand-in for a module, which has no copies
+            return cast(Any, self).get_base().view()
         twin = super().view()
         if self.blocks is not None:
             name = self.maps[0]

@@ -245,7 +245,9 @@ def _passes_on(block: nn.Module, seen: Seen, scale: float, size: float) -> bool:
             y = torch.func.functional_call(block, tensors, (x, *seen.args), seen.kwargs)
     except Exception:  # of any kind: the code is not ours
         return False
-    y = y[0] if isinstance(y, tuple) else y
+    y = y[0] if isinstance(y, tuple | list) else y
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        return False
     if y.is_meta:
         return True
     near = (y - x).abs() <= 0.02 * (1 + x.abs())

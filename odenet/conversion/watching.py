@@ -100,6 +100,8 @@ def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]
         raise NotRun(f"{type(model).__name__} cannot be copied: {error}") from error
     for module in twin.modules():
         module._forward_hooks.clear()
+        # Models of transformers have recorders among them, and put them on again without this.
+        module.__dict__.pop("_output_capturing_hooks_installed", None)
     problems: list[str] = []
     for one in [Example.of(example)] if example is not None else examples(twin):
         watch = Watch(twin)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from odenet.conversion.model import convert
 from odenet.conversion.schemes import choose
@@ -57,24 +58,49 @@ class Conversion:
         return convert(model, self.scheme, v0=self.v0, exact=self.exact, **self.constants)
 
 
-def build(name: str, weights: str | Path | None = "default") -> nn.Module:
+def build(
+    name: str, weights: str | Path | None = "default", outputs: int | None = None
+) -> nn.Module:
     """A network of torchvision, or of timm where that is installed.
 
     Args:
         name: such as resnet101, wide_resnet50_2 or resnext50_32x4d.
         weights: "default" for the library's best, a file with a state_dict, or None for random.
+        outputs: numbers that the last layer gives; by default as many as the library's.
 
     Raises:
         ZooError: if there is no such network, or no such weights.
     """
     if weights is None or weights == "default":
-        return _make(name, pretrained=weights == "default")
-    model = _make(name, pretrained=False)
+        return _make(name, weights == "default", outputs)
+    model = _make(name, False, outputs)
     try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        model.load_state_dict(_read(weights))
     except Exception as error:
         raise ZooError(f"{weights} does not hold weights of {name}: {_first_line(error)}") from None
     return model
+
+
+def stored_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
+    """The weights of a network, "default" for the library's best, or those in a file.
+
+    Raises:
+        ZooError: if there are none.
+    """
+    if weights == "default":
+        return build(name).state_dict()
+    try:
+        found = _read(weights)
+        return {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    except Exception as error:
+        raise ZooError(f"{weights} does not hold weights of {name}: {_first_line(error)}") from None
+
+
+def _read(weights: str | Path) -> dict[str, Any]:
+    """The state_dict in a file of torch or of safetensors."""
+    if Path(weights).suffix == ".safetensors":
+        return load_file(weights)
+    return torch.load(weights, map_location="cpu", weights_only=True)
 
 
 def save(model: nn.Module, conversion: Conversion, file: str | Path) -> None:
@@ -106,22 +132,23 @@ def restore(file: str | Path) -> nn.Module:
     return model
 
 
-def _make(name: str, pretrained: bool) -> nn.Module:
+def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
     require("train", f"the network `{name}`", "torchvision")
     from torchvision import models
 
     known = models.list_models()
     if name not in known:
-        return _make_timm(name, pretrained, known)
+        return _make_timm(name, pretrained, known, outputs)
+    sized = {} if outputs is None else {"num_classes": outputs}
     try:
-        return models.get_model(name, weights="DEFAULT" if pretrained else None)
+        return models.get_model(name, weights="DEFAULT" if pretrained else None, **sized)
     except Exception as error:
         if not pretrained:
             raise
         raise _no_weights(name, "torchvision", error) from None
 
 
-def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
+def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | None) -> nn.Module:
     try:
         import timm
     except ImportError:
@@ -131,7 +158,7 @@ def _make_timm(name: str, pretrained: bool, known: list[str]) -> nn.Module:
         hint = _near(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
     try:
-        return timm.create_model(name, pretrained=pretrained)
+        return timm.create_model(name, pretrained=pretrained, num_classes=outputs)
     except Exception as error:
         raise _no_weights(name, "timm", error) from None
 

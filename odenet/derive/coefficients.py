@@ -16,20 +16,25 @@ from functools import cached_property
 from math import comb
 from typing import Any
 
-import mpmath
 import sympy
 from sympy.polys.fields import FracElement
 
+from odenet.derive.exact_numbers import (
+    Value,
+    as_sympy,
+    as_value,
+    factored,
+    put_in,
+    to_sympy,
+)
 from odenet.derive.exponentials import Generator, generators, power_product
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.typed.scheme import Scheme
 
-Value = Fraction | Any  # or a number of mpmath, which has no types
 H = sympy.Symbol("h")
 MOST_TERMS = 2000  # of a number of a scheme
-DIGITS = 100  # of irrational numbers
 
 
 class UnknownPower(Exception):
@@ -150,7 +155,7 @@ class Scalars:
 
     def show(self, element: FracElement) -> sympy.Expr:
         """The element as a sympy expression in factored form, powers written out."""
-        return self.written_out(_factored(element))
+        return self.written_out(factored(element))
 
     def written_out(self, value: sympy.Expr) -> sympy.Expr:
         """The expression with irrational powers and exponentials in place of their symbols."""
@@ -222,14 +227,6 @@ class Scalars:
         return {name: to_sympy(value) for name, value in self.scheme.lets}
 
 
-def absolute(value: sympy.Expr) -> sympy.Expr:
-    """The absolute value; exponentials of real numbers are positive."""
-    factors = sympy.Mul.make_args(value)
-    positive = [factor for factor in factors if isinstance(factor, sympy.exp)]
-    others = [factor for factor in factors if not isinstance(factor, sympy.exp)]
-    return sympy.Mul(sympy.Abs(sympy.Mul(*others)), *positive)
-
-
 def _whole(exponent: expr.Node) -> int:
     found = to_sympy(exponent)
     if not found.is_Integer:
@@ -280,95 +277,5 @@ def _at(polynomial: Any, values: list[Any], number: Callable[[Value], Any]) -> A
     return total
 
 
-def as_mpf(value: Value) -> Any:
-    """The value in the precision at work."""
-    if isinstance(value, Fraction):
-        return mpmath.mpf(value.numerator) / value.denominator
-    return value
-
-
-def _factored(element: FracElement) -> sympy.Expr:
-    """The element as one product of powers of irreducible polynomials."""
-    number: sympy.Expr = sympy.Integer(1)
-    shown: list[sympy.Expr] = []
-    for polynomial, sign in ((element.numer, 1), (element.denom, -1)):
-        content, factors = polynomial.factor_list()
-        number *= sympy.Rational(int(content.numerator), int(content.denominator)) ** sign
-        for factor, times in factors:
-            # 1 - γ reads better than -(γ - 1)
-            flip = factor.coeff(1) < 0
-            number *= (-1) ** times if flip else 1
-            shown.append((-factor if flip else factor).as_expr() ** (sign * times))
-    return sympy.Mul(number, *shown)
-
-
-def put_in(value: sympy.Expr, known: Mapping[sympy.Symbol, sympy.Expr]) -> sympy.Expr:
-    """An expression with other ones in place of symbols, all at once."""
-    found = value.xreplace(known)
-    assert isinstance(found, sympy.Expr)
-    return found
-
-
-def tidy(value: sympy.Expr) -> sympy.Expr:
-    """A rational function with numerator and denominator factored."""
-    symbols = sorted(value.free_symbols, key=str)
-    if not symbols:
-        return value
-    return _factored(sympy.QQ.frac_field(*symbols).from_sympy(value))
-
-
 def _rational(value: Fraction):
     return sympy.QQ(value.numerator, value.denominator)
-
-
-def to_sympy(node: expr.Node) -> sympy.Expr:
-    """A scalar expression as sympy has it, built from plain symbols."""
-    match node:
-        case expr.Number():
-            return sympy.Rational(node.value.numerator, node.value.denominator)
-        case expr.Constant():
-            return sympy.Symbol(node.name)
-        case expr.Exp():
-            return sympy.exp(to_sympy(node.exponent))
-        case _:
-            return arithmetic(node, to_sympy)
-
-
-def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:
-    """The values of a scheme's constants and `let`s, exact or to 50 digits.
-
-    Args:
-        scheme: gives the default values and the lets.
-        values: of constants that are set where the scheme is used, and possibly of `h`.
-
-    Returns:
-        Constants first, then lets; a let that reads something without a value is left out.
-    """
-    found: dict[str, Value] = {name: as_value(value) for name, value in values.items()}
-    for name, value in (*scheme.constants, *scheme.lets):
-        if name in found or value is None:
-            continue
-        known = {sympy.Symbol(n): as_sympy(v) for n, v in found.items()}
-        number = put_in(to_sympy(value), known)
-        if not number.free_symbols:
-            found[name] = as_value(number)
-    return found
-
-
-def as_value(number: Any) -> Value:
-    """A Fraction if the number is rational, else its first digits; a float as it is written."""
-    if isinstance(number, sympy.Rational):
-        return Fraction(int(number.p), int(number.q))
-    if isinstance(number, sympy.Expr):
-        digits: Any = number.evalf(DIGITS)
-        return mpmath.mp.make_mpf(digits._mpf_)
-    if isinstance(number, float):
-        return Fraction(repr(float(number)))  # 0.1 is a tenth: 1 - 10 h is zero there
-    return number if isinstance(number, mpmath.mpf) else Fraction(number)
-
-
-def as_sympy(value: Value) -> sympy.Expr:
-    """The value as sympy has it."""
-    if isinstance(value, Fraction):
-        return sympy.Rational(value.numerator, value.denominator)
-    return sympy.Float(value, DIGITS)

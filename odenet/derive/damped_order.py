@@ -16,7 +16,8 @@ from typing import Any
 
 import sympy
 
-from odenet.derive.coefficients import Scalars, Value, as_mpf
+from odenet.derive.coefficients import Scalars
+from odenet.derive.exact_numbers import Value, as_mpf
 from odenet.derive.h_series import NoSeries, Powers, SeriesWriter, add, multiply
 from odenet.derive.linear_step import one_step
 from odenet.derive.parasitic import parasitic

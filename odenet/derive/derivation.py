@@ -11,7 +11,8 @@ import sympy
 
 from odenet.derive import describe
 from odenet.derive.axis import Where
-from odenet.derive.coefficients import Scalars, absolute, as_sympy, constants, put_in
+from odenet.derive.coefficients import Scalars
+from odenet.derive.exact_numbers import absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from odenet.derive.coefficients import absolute
+from odenet.derive.exact_numbers import absolute
 from odenet.derive.text import SchemeNotation, notation
 from odenet.model.typed.dialects import latex_prose
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import H, Scalars, put_in
+from odenet.derive.coefficients import H, Scalars
 from odenet.derive.derivation import Derivation, Number
+from odenet.derive.exact_numbers import put_in
 from odenet.derive.inverse import derive_inverse, verified
 from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle

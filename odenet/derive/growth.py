@@ -9,7 +9,7 @@ from typing import Any
 
 import mpmath
 
-from odenet.derive.coefficients import DIGITS, as_mpf
+from odenet.derive.exact_numbers import DIGITS, as_mpf
 from odenet.derive.h_series import Number
 from odenet.derive.power_bounded import NEAR, distinct, eigenvalues
 from odenet.derive.printed import Printed

@@ -9,7 +9,8 @@ import mpmath
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import H, Scalars, as_mpf
+from odenet.derive.coefficients import H, Scalars
+from odenet.derive.exact_numbers import as_mpf
 from odenet.derive.printed import Printed
 from odenet.model.expressions import expr
 

@@ -18,7 +18,7 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.coefficients import as_mpf, put_in, tidy
+from odenet.derive.exact_numbers import as_mpf, put_in, tidy
 
 XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
 ROOT_TOLERANCE = mpmath.mpf(10) ** -25  # half of the digits that are worked with

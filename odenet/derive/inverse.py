@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import sympy
 
 from odenet.derive import to_expr
-from odenet.derive.coefficients import Scalars, UnknownPower, to_sympy
+from odenet.derive.coefficients import Scalars, UnknownPower
+from odenet.derive.exact_numbers import to_sympy
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.shears import Shear
 from odenet.derive.text import SchemeNotation

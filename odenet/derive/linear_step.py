@@ -9,7 +9,8 @@ import sympy
 from sympy.polys.fields import FracElement
 from sympy.polys.matrices import DomainMatrix
 
-from odenet.derive.coefficients import H, Scalars, Value, as_mpf, put_in
+from odenet.derive.coefficients import H, Scalars
+from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
 from odenet.diagnostics import Diagnostic, SpecError

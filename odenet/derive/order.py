@@ -13,16 +13,10 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.coefficients import (
-    Scalars,
-    Value,
-    as_sympy,
-    as_value,
-    constants,
-    put_in,
-)
+from odenet.derive.coefficients import Scalars
 from odenet.derive.consistency import consistency_factors, solved_equations
 from odenet.derive.damped_order import DAMPED_HIGHEST, damped_order
+from odenet.derive.exact_numbers import Value, as_sympy, as_value, constants, put_in
 from odenet.derive.h_series import WORKING_DIGITS, NoSeries, Number
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.parasitic import parasitic

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import mpmath
 
-from odenet.derive.coefficients import DIGITS
+from odenet.derive.exact_numbers import DIGITS
 from odenet.derive.growth import Matrix, plain, spectrum
 from odenet.derive.power_bounded import NEAR, Number, distinct
 from odenet.model.expressions.expr import Slot

@@ -9,7 +9,7 @@ from typing import Any
 
 import mpmath
 
-from odenet.derive.coefficients import DIGITS, as_mpf
+from odenet.derive.exact_numbers import DIGITS, as_mpf
 
 # Fractions and mpmath numbers, the latter without types of their own.
 Number = Any

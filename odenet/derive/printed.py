@@ -16,7 +16,7 @@ from typing import Any
 
 import mpmath
 
-from odenet.derive.coefficients import as_mpf
+from odenet.derive.exact_numbers import as_mpf
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import rebuilt
 from odenet.model.typed.scheme import Scheme

@@ -26,7 +26,8 @@ import mpmath
 import sympy
 
 from odenet.derive.axis import Where
-from odenet.derive.coefficients import H, Value, as_mpf, put_in
+from odenet.derive.coefficients import H
+from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import S
 from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.shears import Shear

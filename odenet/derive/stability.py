@@ -14,7 +14,8 @@ import mpmath
 import sympy
 
 from odenet.derive.axis import Axis, Where
-from odenet.derive.coefficients import DIGITS, H, as_mpf, constants
+from odenet.derive.coefficients import H
+from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.intervals import (
     XI,
     Interval,

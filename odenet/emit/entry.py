@@ -12,13 +12,12 @@ from dataclasses import replace
 from odenet.derive import Derivation
 from odenet.emit.constructors import constants, layer_code, let_numbers, parameter_code, width_code
 from odenet.emit.expressions import Code
-from odenet.emit.frame import Frame, StepPrinter
+from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out, strings
+from odenet.emit.step_printer import StepPrinter, Value
 from odenet.model.expressions import expr
 from odenet.model.tables.layers import Layer
 from odenet.model.typed.entry import EntryMap, entry_maps, is_new, maps_used, renewed
-
-Value = tuple[str, int, int]  # an unknown or stage, its offset, its component
 
 
 class EntryWriter:

@@ -8,7 +8,7 @@ from typing import Any
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.tables.declared import DeclaredParameter
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
 

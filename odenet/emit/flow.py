@@ -2,18 +2,19 @@
 
 from odenet.analyse.facts import Facts
 from odenet.emit import notation
+from odenet.emit.attributes import class_attributes
 from odenet.emit.constructors import initialiser
-from odenet.emit.expressions import Code, Printer, number
-from odenet.emit.frame import Frame, StepPrinter
-from odenet.emit.layout import docstring, escaped, lay_out, quoted, strings
-from odenet.emit.spectrum import SpectrumWriter, stability_limit
-from odenet.emit.step import Stage, StepWriter, unpack
+from odenet.emit.expressions import Code, Printer
+from odenet.emit.frame import Frame
+from odenet.emit.layout import docstring, lay_out, tuple_of
+from odenet.emit.shears import ShearWriter, Stage
+from odenet.emit.spectrum import SpectrumWriter
+from odenet.emit.step import StepWriter, unpack
 from odenet.emit.step_constants import StepConstants
+from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads, reads_input
-from odenet.model.tables.layers import LAYERS
-from odenet.model.typed.scheme import ADAPTIVE
 
 
 class FlowWriter:
@@ -36,9 +37,10 @@ class FlowWriter:
         self.summary = summary
         self.frame = Frame(self.model)
         self.step = StepWriter(self.frame, self.derivation)
+        self.shears = ShearWriter(self.frame, self.derivation)
 
     def write(self) -> list[str]:
-        """The lines of the state's class and the flow's."""
+        """The lines below the imports: defaults, the state's class and the flow's."""
         fields = [f"    {slot}: Tensor" for slot in self.frame.slots]
         state = [
             "class State(NamedTuple):",
@@ -50,7 +52,7 @@ class FlowWriter:
             f"class {self.name}({'AdaptiveFlow' if self._adaptive else 'Flow'}):",
             *docstring(self.summary, 4),
             "",
-            *self._attributes(),
+            *class_attributes(self.facts, self.frame),
             "",
         ]
         methods = [
@@ -75,73 +77,22 @@ class FlowWriter:
                 text = "Why a step with these constants is not undone; empty where it is."
                 methods.append(self._method("no_inverse", undone[0], text, undone[1]))
             shears = self._shears()
-            methods += [self._stage(stage) for stage in self.step.stages] + [shears]
+            methods += [self._stage(stage) for stage in self.shears.stages] + [shears]
         for method in methods:
             lines += [*method, ""]
-        return [*state, "", "", *lines[:-1]]
+        defaults = [part for line in constants.defaults() for part in lay_out(line, 0)]
+        above = [*defaults, ""] if defaults else []
+        return [*above, "", *state, "", "", *lines[:-1]]
 
     @property
     def _adaptive(self) -> bool:
         return self.model.discretisation.tolerance is not None
 
-    def _attributes(self) -> list[str]:
-        learned = self.model.parameters.values()
-        operators = [self.frame.names("spec", p.name) for p in learned if p.is_operator]
-        states = [self.frame.state(state) for state in self.model.system]
-        both = (*learned, *self.model.maps.values())
-        shared = [self.frame.names("spec", p.name) for p in both if p.shared]
-        found = {"slots": self.frame.slots, "states": tuple(states)}
-        found |= {"operators": tuple(operators)} if operators else {}
-        found |= {"shared": tuple(shared)} if shared else {}
-        given = tuple(self.frame.names("spec", m.name) for m in self.model.given)
-        found |= {"given": given} if given else {}
-        varying = tuple(map(self.frame.argument, self.frame.varying))
-        found |= {"varying": varying} if varying else {}
-        lines = [f"{key} = {strings(names)}" for key, names in found.items()]
-        if self.derivation.shears is None:
-            assert self.derivation.obstacle is not None
-            lines += [
-                "reversible = False",
-                f"obstacle = {quoted(self.derivation.obstacle.message)}",
-            ]
-        if self._adaptive:
-            lines.append(f'method = "{ADAPTIVE[self.model.scheme.name]}"')
-        relabel = self._relabel()
-        if relabel:
-            lines.append(f"relabel = {{{relabel}}}")
-        layers = [layer for m in self.model.maps.values() for layer in m.layers]
-        if self.model.given or any(LAYERS[layer.name].random for layer in layers):
-            lines.append("stochastic = True")
-        if self.model.time is not None:
-            lines.append("timed = True")
-        if self.derivation.exponents:
-            lines.append("stretches = True")
-        if self.model.discretisation.exact:
-            lines.append("exact = True")
-        why, cure = self.model.discretisation.unrefinable
-        if why:
-            lines.append(f"unrefinable = {quoted(f'{why}; {cure}')}")
-        limit = stability_limit(self.facts)
-        if limit is not None and not self._adaptive:
-            lines.append(f"stability_limit = {number(limit)}")
-        return [part for line in lines for part in lay_out(line, 4)]
-
-    def _relabel(self) -> str:
-        pairs = [
-            (self.frame.value(r.name, r.offset, i), self.frame.value(s.name, s.offset, i))
-            for r, s in self.derivation.relabel.items()
-            for i in range(len(self.frame.components(r.name)))
-        ]
-        return ", ".join(f'"{a}": "{b}"' for a, b in pairs if a != b)
-
     # methods
 
     def _method(self, name: str, arguments: str, text: str, body: list[str]) -> list[str]:
-        lines = [
-            f"    def {name}(self{', ' if arguments else ''}{arguments}):",
-            f'        """{escaped(text)}"""',
-        ]
-        return lines + [part for line in body for part in lay_out(line, 8)]
+        head = f"    def {name}(self{', ' if arguments else ''}{arguments}):"
+        return [head, *docstring([text], 8)] + [part for line in body for part in lay_out(line, 8)]
 
     def _rates(self) -> list[list[str]]:
         found: list[list[str]] = []
@@ -273,11 +224,11 @@ class FlowWriter:
             rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
         left_out = "" if first or not self.model.scheme.decays else " without their decay"
         text = f"The right-hand sides of the equations{left_out}, one tensor each."
-        body = [f"return ({', '.join(rates)}{',' if len(rates) == 1 else ''})"]
+        body = [f"return {tuple_of(rates)}"]
         if self.model.time is None:
             return self._method("field", "state, step=0", text, unpack(frame.slots, body))
         body.insert(0, f"{frame.time} = {frame.time_of('step').text} + since")
-        text = text.removesuffix(".") + ", so long after the step began."
+        text = text.removesuffix(".") + ", at `since` after the step began."
         return self._method("field", "state, step=0, since=0.0", text, unpack(frame.slots, body))
 
     def _call(self, state: State, function: str) -> str:
@@ -316,13 +267,12 @@ class FlowWriter:
         return self._method(stage.name, stage.arguments, stage.text, stage.lines)
 
     def _shears(self) -> list[str]:
-        shears = self.step.shears()
-        body = f"return ({', '.join(shears)}{',' if len(shears) == 1 else ''})"
+        shears = self.shears.shears()
         constants = ", ".join(map(self.frame.argument, self.frame.varying))
         text = "The step as shears, by which it is undone."
         if constants:
             text = "A step with these constants as shears, by which it is undone."
-        return self._method("shears", constants, text, [body])
+        return self._method("shears", constants, text, [f"return {tuple_of(shears)}"])
 
 
 def _is_constant(value: expr.Node) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Iterable
 
 from odenet.diagnostics import printable
 
@@ -21,17 +22,39 @@ def lay_out(line: str, indent: int) -> list[str]:
     if indent + len(line) <= WIDTH:
         return [" " * indent + line]
     head, value = _value(line)
-    if head and len(_split_operators(value)) > 1 and not _closes_with_group(line, indent):
+    if head and value.startswith('"'):
+        return [f"{' ' * indent}{head}(", *_operands(value, indent + 4), f"{' ' * indent})"]
+    operators = len(_split_operators(value)) - 1 if head else 0
+    if operators and (operators > 1 or not _closes_with_group(line, indent)):
         inside, rest = _opening_group(value)
         if not inside or indent + len(rest) >= WIDTH:
             inside, rest = value, ""
         return [f"{' ' * indent}{head}(", *_body(inside, indent + 4), f"{' ' * indent}){rest}"]
+    return _break_last_group(line, indent)
+
+
+def _break_last_group(line: str, indent: int) -> list[str]:
+    """A line whose last brackets hold lines of their own."""
     found = _last_group(line)
     if not found:
         return [" " * indent + line]
     start, end = found
     inside = _body(line[start + 1 : end], indent + 4)
     return [" " * indent + line[: start + 1], *inside, " " * indent + line[end:]]
+
+
+def _shorter_strings(literal: str, indent: int) -> list[str]:
+    """A string literal as adjacent ones that fit, broken after spaces."""
+    room = WIDTH - indent
+    if len(literal) <= room:
+        return [literal]
+    words = re.findall(r"[^ ]* ?", literal[1:-1])
+    parts = [""]
+    for word in words:
+        if len(parts[-1]) + len(word) > room - 2:
+            parts.append("")
+        parts[-1] += word
+    return [f'"{part}"' for part in parts]
 
 
 def _value(line: str) -> tuple[str, str]:
@@ -62,10 +85,20 @@ def _body(body: str, indent: int) -> list[str]:
     if indent + len(body) <= WIDTH and not body.endswith(","):
         return [" " * indent + body]
     items = _split(body, ",")
-    if len(items) > 1:
-        return [line for item in items for line in lay_out(f"{item.strip()},", indent)]
-    pieces = _split_operators(body)
-    return [line for piece in pieces for line in lay_out(piece, indent)]
+    parts = [f"{item.strip()}," for item in items] if len(items) > 1 else [body]
+    return [line for part in parts for line in _operands(part, indent)]
+
+
+def _operands(text: str, indent: int) -> list[str]:
+    """An expression in brackets: an operand a line where it does not fit, sums before products."""
+    if indent + len(text) <= WIDTH:
+        return [" " * indent + text]
+    if text[0] == text[-1] == '"':
+        return [" " * indent + part for part in _shorter_strings(text, indent)]
+    pieces = _split_operators(text)
+    if len(pieces) == 1:
+        return _break_last_group(text, indent)
+    return [line for piece in pieces for line in _operands(piece, indent)]
 
 
 def _last_group(line: str) -> tuple[int, int] | None:
@@ -123,18 +156,24 @@ def _code(text: str):
 
 
 def docstring(lines: list[str], indent: int) -> list[str]:
-    """A docstring of several lines."""
+    """The lines of a docstring, wrapped."""
     pad = " " * indent
-    wrapped = [part for line in lines for part in textwrap.wrap(line, WIDTH - indent - 3) or [""]]
+    room = WIDTH - indent - (3 if len(lines) > 1 else 6)
+    wrapped = [part for line in lines for part in textwrap.wrap(line, room) or [""]]
     first, *rest = [escaped(line) for line in wrapped]
     body = [f"{pad}{line}".rstrip() for line in rest]
     return [f'{pad}"""{first}', *body, f'{pad}"""'] if rest else [f'{pad}"""{first}"""']
 
 
-def strings(names: tuple[str, ...]) -> str:
+def tuple_of(items: Iterable[str]) -> str:
+    """A tuple of pieces of code."""
+    listed = list(items)
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def strings(names: Iterable[str]) -> str:
     """A tuple of strings."""
-    listed = ", ".join(f'"{name}"' for name in names)
-    return f"({listed}{',' if len(names) == 1 else ''})"
+    return tuple_of(f'"{name}"' for name in names)
 
 
 def quoted(text: str) -> str:

@@ -49,7 +49,7 @@ def module_source(facts: Facts, version: str, space: int) -> str:
         body += ["", "", *network(model, f"{stem}Network", stem)]
     text = "\n".join(body)
     return "\n".join(
-        [*_header(model, version), "", *_imports(text, row_imports(model)), "", "", text, ""]
+        [*_header(model, version), "", *_imports(text, row_imports(model)), "", text, ""]
     )
 
 
@@ -91,15 +91,17 @@ def properties(facts: Facts) -> list[str]:
 
 
 def _imports(text: str, more: Iterable[str]) -> list[str]:
-    """Exactly what the body uses, sorted as ruff sorts it, and what rows ask for."""
+    """What the body uses and what rows ask for, sorted as isort sorts it in a user's project."""
     used = names_read(text)
     standard = [*(["import math"] if "math" in used else []), "from typing import NamedTuple"]
     torch = ["import torch"] if "torch" in used else []
-    torch.append(f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}")
-    torch += ["from torch.nn import functional"] if "functional" in used else []
+    others = [f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}"]
+    others += ["from torch.nn import functional"] if "functional" in used else []
     ours = _runtime(sorted(used & _RUNTIME))
     ours += ["from odenet.runtime.adaptive import AdaptiveFlow"] if "AdaptiveFlow" in used else []
-    return [*standard, "", *torch, "", *ours, *more]
+    given, named = ([line for line in more if line.startswith(kind)] for kind in ("import", "from"))
+    modules = sorted([*others, *named, *ours], key=lambda line: line.split()[1])
+    return [*standard, "", *sorted([*torch, *given]), *modules]
 
 
 def _runtime(names: list[str]) -> list[str]:
@@ -107,4 +109,4 @@ def _runtime(names: list[str]) -> list[str]:
     line = f"from odenet.runtime import {', '.join(names)}"
     if not names or len(line) <= WIDTH:
         return [line] if names else []
-    return ["from odenet.runtime import (", *(f"    {name}," for name in names), ")"]
+    return ["\n".join(["from odenet.runtime import (", *(f"    {name}," for name in names), ")"])]

@@ -8,6 +8,7 @@ from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out
+from odenet.model.elaboration.library import library
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.typed.entry import EntryMap, entry_maps, needs_shortcut, unit_channels
@@ -63,7 +64,23 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
         return _residual(model, layer, stem)
     if layer.name in ("keep", "join"):
         return _skip(layer)
+    if LAYERS[layer.name].stepped:
+        return _stepped(model, layer)
     return layer_code(layer, width_code)
+
+
+def _stepped(model: Model, layer: Layer) -> str:
+    """A network of others, told the scheme: as `discretise` has it, and its text."""
+    chosen = model.discretisation
+    values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
+    written = {name: number(value) for name, value in values.items() if value is not None}
+    written |= {name: str(value) for name, value in chosen.varying.items()}
+    given = ", ".join(f"{name} = {value}" for name, value in written.items())
+    how = [f"{chosen.scheme.name}({given})"]
+    how += [] if chosen.scheme.name in library() else [chosen.scheme.text]
+    code = layer_code(layer, width_code).removesuffix(")")
+    words = [json.dumps(one, ensure_ascii=False) for one in how]
+    return ", ".join([code, *words, *(["exact=True"] if chosen.exact else [])]) + ")"
 
 
 def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
@@ -73,7 +90,9 @@ def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> s
 
 
 def _given(model: Model) -> list[str]:
-    """The arguments for maps whose modules come from Python."""
+    """The arguments for maps whose modules come from Python; none where no flow has them."""
+    if not any(flows_of(model.net)):
+        return []
     return [Frame(model).names("spec", definition.name) for definition in model.given]
 
 

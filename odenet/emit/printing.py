@@ -13,6 +13,7 @@ from odenet.analyse.facts import Facts
 from odenet.derive import Derivation, derive
 from odenet.derive.describe import conditions
 from odenet.emit import latex, notation
+from odenet.emit.bibliography import citations
 from odenet.emit.numerics import numerics
 from odenet.emit.summary import summary_rows
 from odenet.model.elaboration.library import library, library_scheme
@@ -93,6 +94,36 @@ def as_latex(facts: Facts) -> str:
         parts += [f"discretised by {scheme}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
         parts.append(derivation.latex())
     return "\n\n".join([*parts, facts.certificate.latex()])
+
+
+def as_document(facts: Facts, bibliography: str) -> str:
+    """What `as_latex` gives as a document with the description, and with what the file cites.
+
+    Args:
+        facts: what the file says, and what follows from it.
+        bibliography: the name of the file that `as_bibtex` is written to, without `.bib`.
+    """
+    model, cited = facts.model, citations(facts.model)
+    begin = [
+        r"\documentclass{article}",
+        r"\usepackage[utf8]{inputenc}",
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage{amsmath,amssymb}",
+        rf"\title{{{latex_prose(model.name)}}}",
+        r"\author{}",
+        r"\date{}",
+        r"\begin{document}",
+        r"\maketitle",
+    ]
+    names = rf"~\cite{{{','.join(cited)}}}" if cited else ""
+    text = latex_prose(model.description) + names
+    end = [r"\bibliographystyle{plain}", rf"\bibliography{{{bibliography}}}"] if cited else []
+    return "\n".join([*begin, "", text, "", as_latex(facts), "", *end, r"\end{document}"])
+
+
+def as_bibtex(facts: Facts) -> str:
+    """The papers that the file and its scheme cite; empty where they cite none."""
+    return "\n\n".join(citations(facts.model).values())
 
 
 def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:

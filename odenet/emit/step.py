@@ -1,38 +1,24 @@
-"""One step as methods: `advance` from the author's lines, the others from the shear form."""
+"""One step as methods: `advance` from the author's lines, `retreat` from the shear form."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
-from odenet.emit.frame import Frame, Register, StepPrinter
+from odenet.emit.frame import Frame, Register
 from odenet.emit.reads import names_read
+from odenet.emit.step_printer import StepPrinter, values_read
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Update
 
-Value = tuple[str, int, int]
-TIMES = "times"  # the attribute of odenet.runtime.Flow that holds the time of each step
-Method = tuple[str, list[str], list[str]]  # its name, the slots and the parameters it takes
-
-
-class Stage(NamedTuple):
-    """A method for a formula of the registers."""
-
-    name: str
-    text: str
-    arguments: str
-    lines: list[str]
-
 
 class StepWriter:
-    """Writes the methods of one step."""
+    """Writes `advance` and `retreat`."""
 
     def __init__(self, frame: Frame, derivation: Derivation):
         self.frame = frame
         self.derivation = derivation
-        self.stages: list[Stage] = []
 
     # forward: the author's lines
 
@@ -71,31 +57,9 @@ class StepWriter:
             return self.frame.value(target.name, 0, i)
         assert isinstance(target, Slot)
         old = (target.name, 0, i)
-        read = any(old in set(self.uses(u.value, j)) for u, j in later)
+        read = any(old in set(values_read(self.frame, u.value, j)) for u, j in later)
         kept = len(self.frame.scheme.history(target.name)) > 1
         return self.frame.value(target.name, 1 if read or kept else 0, i)
-
-    def uses(self, node: expr.Node, component: int) -> Iterator[Value]:
-        """The values a formula reads, for one of its components."""
-        match node:
-            case expr.Slot():
-                yield node.name, node.offset, component
-            case expr.Stage():
-                yield node.name, 0, component
-            case expr.Rate():
-                yield from self._rate_uses(node, component)
-            case _:
-                for child in node.children():
-                    yield from self.uses(child, component)
-
-    def _rate_uses(self, node: expr.Rate, component: int) -> Iterator[Value]:
-        groups = self.frame.model.discretisation.groups
-        pattern = self.frame.pattern[node.function]
-        state = groups[pattern.variable][component]
-        for read in self.frame.rate_reads(state, node.function):
-            for unknown, value in zip(pattern.reads, node.arguments, strict=True):
-                if read in groups[unknown]:
-                    yield from self.uses(value, groups[unknown].index(read))
 
     # backward: the shear form
 
@@ -156,128 +120,6 @@ class StepWriter:
     def _scalar(self, value: Coefficient, at: Callable[[str], str]) -> Code:
         return self.frame.scalar(scalar(value), at)
 
-    def _argued(self, value: Coefficient) -> str:
-        """A coefficient of the method `shears`, whose arguments are what differs by step."""
-        return _float(self._scalar(value, self.frame.argument))
-
-    def shears(self) -> list[str]:
-        """The shears as data, one item each; fills `stages` with the methods they need."""
-        return [
-            self._shear(shear, i)
-            for shear in self.derivation.shears or ()
-            for i in range(len(self.frame.components(shear.target.name)))
-        ]
-
-    def _shear(self, shear: Shear, i: int) -> str:
-        target = self.frame.value(shear.target.name, shear.target.offset, i)
-        parts = [f'"{target}"', self._argued(shear.scale)]
-        if shear.exponents:
-            text = "What a value is multiplied by the exponential of."
-            inside = (self._exponent(node, i, text) for node in shear.exponents)
-            parts.append(f"exponents={_tuple(inside)}")
-        if shear.adds:
-            adds = (
-                f'({self._argued(c)}, "{self.frame.value(s.name, s.offset, i)}")'
-                for c, s in shear.adds
-            )
-            parts.append(f"adds={_tuple(adds)}")
-        if shear.rates:
-            parts.append(f"terms={_tuple(self._term(c, rate, i) for c, rate in shear.rates)}")
-        return f"Shear({', '.join(parts)})"
-
-    def _exponent(self, node: expr.Node, i: int, text: str) -> str:
-        method, reads, params = self._stage(node, i, "exponent", text)
-        return f"Term(1.0, self.{method}, {_names(reads)}, {_names(params)})"
-
-    def _term(self, coefficient: Coefficient, rate: expr.Rate | expr.MapCall, i: int) -> str:
-        """A right-hand side with its factor; its own method where an argument is a formula."""
-        if isinstance(rate, expr.Rate) and self._is_plain(rate, i):
-            method, reads, params = self._plain(rate, i)
-        else:
-            text = "A right-hand side at a value inside the step."
-            method, reads, params = self._stage(rate, i, "stage", text)
-        factor = self._argued(coefficient)
-        return f"Term({factor}, self.{method}, {_names(reads)}, {_names(params)})"
-
-    def _is_plain(self, rate: expr.Rate, i: int) -> bool:
-        """Whether a right-hand side is evaluated at registers, and at the time of the step."""
-        groups = self.frame.model.discretisation.groups
-        state = groups[self.frame.pattern[rate.function].variable][i]
-        timed = self.frame.rate_time(state, rate.function)
-        slots = all(isinstance(argument, Slot) for argument in rate.arguments)
-        return slots and (not timed or rate.time == expr.Time())
-
-    def _plain(self, rate: expr.Rate, i: int) -> Method:
-        """The method of a right-hand side, at values of the registers."""
-        frame = self.frame
-        pattern = frame.pattern[rate.function]
-        state = frame.model.discretisation.groups[pattern.variable][i]
-        key = state, rate.function
-        reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)]
-        reads += ["u"] if frame.rate_input(*key) else []
-        params = [TIMES] if frame.rate_time(*key) else []
-        params += [frame.names("spec", name) for name in frame.rate_params(*key)]
-        return frame.rate_name(*key), reads, params
-
-    def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
-        groups = self.frame.model.discretisation.groups
-        for unknown, value in zip(
-            self.frame.pattern[rate.function].reads, rate.arguments, strict=True
-        ):
-            if read in groups[unknown]:
-                assert isinstance(value, Slot)
-                return self.frame.value(value.name, value.offset, groups[unknown].index(read))
-        raise AssertionError(read)
-
-    def _stage(self, node: expr.Node, i: int, kind: str, text: str) -> Method:
-        """A method for a formula of the registers, one for all that are the same."""
-        frame = self.frame
-        current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
-        rates = [inner for inner in node.walk() if isinstance(inner, expr.Rate)]
-        reads = list(dict.fromkeys(frame.value(*value) for value in self.uses(node, i)))
-        reads += ["u"] if any(map(self._reads_input, rates)) else []
-        used = {name for inner in rates for name in self._learned(inner)}
-        used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
-        learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        timed = [inner for inner in rates if self._reads_time(inner)]
-        formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
-        varying = {name for formula in formulas for name in frame.varying_in(formula)}
-        named = [frame.argument(name) for name in frame.varying if name in varying]
-        named += [frame.names("spec", name) for name in learned]
-        arguments = ", ".join([*reads, *[frame.time] * bool(timed), *named])
-        params = [*[TIMES] * bool(timed), *named]
-        lines = [f"return {_StagePrinter(frame, current)(node, i).text}"]
-        for stage in self.stages:
-            if stage.lines == lines and stage.arguments == arguments:
-                return stage.name, reads, params
-        name = f"{kind}_{1 + sum(stage.text == text for stage in self.stages)}"
-        self.stages.append(Stage(name, text, arguments, lines))
-        return name, reads, params
-
-    def _reads_input(self, rate: expr.Rate) -> bool:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(self.frame.rate_input(state, rate.function) for state in states)
-
-    def _reads_time(self, rate: expr.Rate) -> bool:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(self.frame.rate_time(state, rate.function) for state in states)
-
-    def _learned(self, rate: expr.Rate) -> set[str]:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
-
-
-class _StagePrinter(StepPrinter):
-    """Prints a formula of the registers where all that differs by step is an argument."""
-
-    def constant(self, name: str) -> str:
-        """A constant by its own name."""
-        return self.frame.argument(name)
-
-    def param(self, name: str) -> str:
-        """A parameter by its own name."""
-        return self.frame.names("spec", name)
-
 
 def unpack(names: tuple[str, ...], body: list[str]) -> list[str]:
     """The body after the assignment that takes a state apart; values it does not read are `_`."""
@@ -304,17 +146,3 @@ def _signed_sum(terms: list[str]) -> str:
     for term in terms[1:]:
         text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
     return text
-
-
-def _float(code: Code) -> str:
-    """A coefficient as a float literal or a formula."""
-    return f"{code.text}.0" if code.text.lstrip("-").isdigit() else code.text
-
-
-def _names(names: Iterable[str]) -> str:
-    return _tuple(f'"{name}"' for name in names)
-
-
-def _tuple(items: Iterable[str]) -> str:
-    listed = list(items)
-    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"

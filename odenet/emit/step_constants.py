@@ -8,7 +8,7 @@ from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
-from odenet.emit.layout import quoted
+from odenet.emit.layout import quoted, tuple_of
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
@@ -36,7 +36,22 @@ class StepConstants:
     def keyword(self, name: str) -> str:
         """The argument with its default."""
         constant = self.frame.model.discretisation.varying[name]
-        return f"{self.frame.argument(name)}={self._default(name, constant)}"
+        is_tuple = isinstance(constant, Given)
+        default = self._default(name, constant) if is_tuple else self._default_name(name)
+        return f"{self.frame.argument(name)}={default}"
+
+    def defaults(self) -> list[str]:
+        """The lines before the class that make the defaults which are objects."""
+        varying = self.frame.model.discretisation.varying
+        return [
+            f"{self._default_name(name)} = {self._default(name, constant)}"
+            for name, constant in varying.items()
+            if not isinstance(constant, Given)
+        ]
+
+    def _default_name(self, name: str) -> str:
+        wanted = f"DEFAULT_{self.frame.argument(name).upper()}"
+        return self.frame.names("default", name, wanted)
 
     def attribute(self, name: str) -> str:
         """The line that makes the argument something with a value for each step."""
@@ -47,7 +62,7 @@ class StepConstants:
     def _default(self, name: str, constant: StepConstant) -> str:
         match constant:
             case Given(values=values):
-                return f"({', '.join(map(number, values))}{',' * (len(values) == 1)})"
+                return tuple_of(map(number, values))
             case Uniform(low=low, high=high, seed=seed):
                 return f"Uniform({number(low)}, {number(high)}, seed={seed})"
             case Geometric(first=first, ratio=ratio):

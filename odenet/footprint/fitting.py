@@ -1,6 +1,11 @@
 """The largest batch that fits into a given memory, by the prediction."""
 
 from collections.abc import Callable
+from typing import cast
+
+from odenet.compiler import Program
+from odenet.footprint.step import Mode, predicted
+from odenet.training.records import Options
 
 LEAST = 2  # samples, which a batch norm needs to learn
 MOST = 2**20
@@ -41,3 +46,18 @@ def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
             high, at_high = middle, found
         halve = high - low > width // 2
     return low
+
+
+def mode_of(program: Program, options: Options) -> Mode:
+    """The memory mode that flows are trained in; a budget of bytes is at least reversible."""
+    undone = program.discretised and program.derivation.reversible
+    own: Mode = "reversible" if undone else "stored"
+    if isinstance(options.memory, int):
+        return own
+    return "exact" if options.exact else cast(Mode, options.memory or own)
+
+
+def batch_within(program: Program, options: Options, limit: int, device: str) -> int | None:
+    """The largest batch of which a training step stays within a limit, in bytes, by prediction."""
+    mode, early = mode_of(program, options), options.update_in_backward
+    return largest_batch(lambda n: predicted(program, n, mode, device, early).peak, limit)

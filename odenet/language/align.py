@@ -45,7 +45,7 @@ def align(lines: Iterable[Aligned]) -> None:
 def _groups(lines: list[Aligned], kind: Callable[[Aligned], object]) -> Iterable[list[Aligned]]:
     """Runs of lines of one kind, without an empty line between; comments are looked through."""
     number = 0
-    numbered = []
+    numbered: list[tuple[tuple[int, object], Aligned]] = []
     for line in lines:
         number += line.blank
         if line.tokens:

@@ -43,7 +43,7 @@ class Line:
     goes_on: bool = False
     block: str = ""
     depth: int = 0
-    spaces: list[int] = field(default_factory=list)
+    spaces: list[int] = field(default_factory=list[int])
 
     def text(self) -> str:
         """The tokens with their spaces, without indentation."""

@@ -7,6 +7,7 @@ meaning. Names compare by their canonical form (odenet/language/names.py).
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from typing import cast
 
 from odenet.diagnostics import Span
 
@@ -29,7 +30,7 @@ def _nodes(value: object) -> Iterator[Node]:
     if isinstance(value, Node):
         yield value
     elif isinstance(value, tuple):
-        for item in value:
+        for item in cast("tuple[object, ...]", value):
             yield from _nodes(item)
 
 

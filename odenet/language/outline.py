@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import cast
 
 from odenet.language.formulas import Name, Node, Number, Text
 
@@ -33,15 +34,17 @@ def _line(node: Node) -> str:
             return node.text
         case Text():
             return f'"{node.value}"'
-    inside = [*_words(node), *(mark + _line(part) for mark, part in _parts(node))]
-    return f"{type(node).__name__}({', '.join(inside)})"
+        case _:
+            inside = [*_words(node), *(mark + _line(part) for mark, part in _parts(node))]
+            return f"{type(node).__name__}({', '.join(inside)})"
 
 
 def _parts(node: Node) -> Iterator[tuple[str, Node]]:
     """The nodes directly inside a node, each with the sign or operator before it."""
     for f in fields(node):
-        value = getattr(node, f.name)
-        for item in value if isinstance(value, tuple) else (value,):
+        value: object = getattr(node, f.name)
+        items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for item in items:
             match item:
                 case Node():
                     yield "", item
@@ -49,6 +52,8 @@ def _parts(node: Node) -> Iterator[tuple[str, Node]]:
                     yield "+ " if sign > 0 else "- ", part
                 case (str(operator), Node() as part):
                     yield f"{operator} " if operator else "", part
+                case _:
+                    pass
 
 
 def _words(node: Node) -> Iterator[str]:

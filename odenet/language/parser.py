@@ -83,7 +83,7 @@ def _statements(line: list[Token], builder: Builder, report: Report) -> list[tre
     return [builder.build(parsed.children[0])]
 
 
-def _feed(line: list[Token], start: str) -> Tree | Mistake:
+def _feed(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
     """The parse tree of a line, or the first token that is out of place."""
     machine = parser().parse_interactive(start=start)
     parsed = None

@@ -1,7 +1,8 @@
 """The figures of a report: stability, depth, and the curves of a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,48 @@ from matplotlib.ticker import MaxNLocator
 from odenet.derive import Axis
 from odenet.derive.stability import Tested
 from odenet.model.tables.losses import METRICS
-from odenet.report.svg import COLOURS, Drawing
+from odenet.report.svg import Drawing
 from odenet.training.along import Along
+from odenet.training.depth_figures import (
+    draw_energy,
+    draw_norms,
+    draw_spectrum,
+    energy_change,
+    largest_real,
+)
+from odenet.training.figures import COLOURS, GREY
 from odenet.training.records import Row
 
 GRID = 161  # points of the complex plane in each direction; odd, so that the axes are among them
 SMALL = 0.3  # of the panel's half width: eigenvalues below that are drawn larger, too
 WIDE = 40.0  # a limit of hλ beyond this would make all else a dot
-AXIS = "#8a8b8c"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel, not yet drawn.
+
+    Args:
+        name: of it, which no other of a page has.
+        alt: what is to be seen, for who does not see it.
+        draw: draws it.
+        height: in inches, where it is as wide as a phone.
+        columns: of its legend; 0 for none.
+    """
+
+    name: str
+    alt: str
+    draw: Callable[[Axes], None]
+    height: float = 2.7
+    columns: int = 0
+
+    def svg(self) -> str:
+        """As SVG, ready for the page."""
+        drawing = Drawing(self.name, self.height)
+        self.draw(drawing.axes)
+        if self.columns:
+            drawing.legend(self.columns)
+        return drawing.svg(self.alt)
 
 
 @dataclass(frozen=True)
@@ -26,11 +61,11 @@ class Figure:
     """Panels with their words.
 
     Args:
-        panels: SVG, ready for the page.
+        panels: side by side.
         caption: what they show, and what to look for.
     """
 
-    panels: list[str]
+    panels: list[Panel]
     caption: str
 
 
@@ -45,22 +80,18 @@ def stability_figure(tested: Tested, points: Mapping[str, np.ndarray], whose: st
     largest = max((float(np.abs(values).max()) for values in points.values()), default=0.0)
     limits = [axis.limit for axis in _axes(tested) if 0 < axis.limit < WIDE]
     reach = 1.3 * max([largest, *limits] if limits else [largest, 1.5])
-    extents = {"stability": reach}
+    views = [("stability", reach, "")]
     if 0 < largest < SMALL * reach:
-        extents["spectrum"] = 1.6 * largest
-    panels: list[str] = []
-    for name, extent in extents.items():
-        drawing = Drawing(name, height=3.6)
-        _plane(drawing.axes, tested, extent)
-        _dots(drawing.axes, points)
-        if len(points) > 1:
-            drawing.legend(min(len(points), 3))
-        title = "" if name == "stability" else f"the same, {reach / extent:.0f} times larger"
-        drawing.axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal", title=title,
-                         xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
-        limit = "; ".join(axis.sentence for axis in _axes(tested))
-        count = sum(map(len, points.values()))
-        panels.append(drawing.svg(f"The plane of hλ with {count} eigenvalues as dots: {limit}."))
+        near = 1.6 * largest
+        views.append(("spectrum", near, f"the same, {reach / near:.0f} times larger"))
+    limit = "; ".join(axis.sentence for axis in _axes(tested))
+    alt = f"The plane of hλ with {sum(map(len, points.values()))} eigenvalues as dots: {limit}."
+    columns = min(len(points), 3) if len(points) > 1 else 0
+    panels = [
+        Panel(name, alt, partial(_region, tested=tested, points=points, extent=extent, title=title),
+              3.6, columns)
+        for name, extent, title in views
+    ]  # fmt: skip
     dots = f" Dots: hλ of {whose}, at most {largest:.3g} in size." if points else ""
     outside = " A dot outside is a component that steps amplify." if points else ""
     return Figure(
@@ -68,6 +99,16 @@ def stability_figure(tested: Tested, points: Mapping[str, np.ndarray], whose: st
         f"Shaded, and thick on the axes: where steps are stable on {tested.equation.text}."
         f"{dots}{outside}",
     )
+
+
+def _region(
+    axes: Axes, tested: Tested, points: Mapping[str, np.ndarray], extent: float, title: str
+) -> None:
+    _plane(axes, tested, extent)
+    for (name, values), colour in _coloured(points):
+        axes.plot(values.real, values.imag, ".", color=colour, label=name)
+    axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal", title=title,
+             xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 
 
 def _axes(tested: Tested) -> list[Axis]:
@@ -81,8 +122,8 @@ def _plane(axes: Axes, tested: Tested, extent: float) -> None:
     middle = GRID // 2
     if np.delete(np.delete(stable, middle, 0), middle, 1).any():
         axes.contourf(line, line, stable, levels=[0.5, 1.5], colors=[COLOURS[0]], alpha=0.2)
-    axes.axhline(0, color=AXIS, linewidth=0.6)
-    axes.axvline(0, color=AXIS, linewidth=0.6)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.axvline(0, color=GREY, linewidth=0.6)
     thick = {"color": COLOURS[0], "linewidth": 4, "alpha": 0.45, "solid_capstyle": "butt"}
     for axis in _axes(tested):
         for part in axis.intervals:
@@ -93,11 +134,6 @@ def _plane(axes: Axes, tested: Tested, extent: float) -> None:
                 axes.plot(-ends, 0 * ends, **thick)
 
 
-def _dots(axes: Axes, points: Mapping[str, np.ndarray]) -> None:
-    for (name, values), colour in _coloured(points):
-        axes.plot(values.real, values.imag, ".", color=colour, label=name)
-
-
 def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
     """The norms of the state and of a step's change, and the energy, along the depth of all flows.
 
@@ -105,51 +141,68 @@ def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
         flows: in the order of the network, by name.
         what: the weights and the inputs, in words.
     """
-    starts = _starts(flows)
-    norms = Drawing("norms")
-    for (name, flow), colour in _coloured(flows):
-        places = np.arange(len(flow.changes)) + starts[name]
-        norms.axes.semilogy(places, flow.states, "s--", color=colour, label=f"‖u‖, {name}")
-        norms.axes.semilogy(places, flow.changes, "o-", color=colour, label=f"‖hF‖, {name}")
-    norms.axes.set(xlabel="step", ylabel="mean norm")
-    norms.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    norms.legend(2)
-    several = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
-    panels = [norms.svg(f"‖u‖ and ‖hF‖ at each step of {several}, on a logarithmic axis.")]
-    energetic = {name: flow for name, flow in flows.items() if flow.energy}
-    change = ", ".join(f"{_change(flow.energy)} in {name}" for name, flow in energetic.items())
-    if energetic:
-        panels.append(_energies(flows, starts).svg(f"The energy at each step: {change}."))
-    energy = f" The energy changes by {change}." if energetic else ""
+    norms, energy = norms_figure(flows, what), energy_figure(flows, what)
+    if energy is None:
+        return norms
     return Figure(
-        panels, f"{what}. ‖hF‖ is what a step changes, ‖u‖ the state that it changes.{energy}"
+        norms.panels + energy.panels, f"{norms.caption} {energy.caption.removeprefix(what + '. ')}"
     )
 
 
-def _starts(flows: Mapping[str, Along]) -> dict[str, int]:
-    """At which step of the whole network each flow begins."""
-    begins = np.cumsum([0, *(len(flow.changes) for flow in flows.values())])
-    return {name: int(begin) for name, begin in zip(flows, begins, strict=False)}
+def norms_figure(flows: Mapping[str, Along], what: str) -> Figure:
+    """The norms of the state and of a step's change; arguments as of `depth_figure`."""
+    several = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
+    alt = f"‖u‖ and ‖hF‖ at each step of {several}, on a logarithmic axis."
+    return Figure(
+        [Panel("norms", alt, partial(draw_norms, flows=flows), columns=2)],
+        f"{what}. ‖hF‖ is what a step changes, ‖u‖ the state that it changes.",
+    )
 
 
-def _energies(flows: Mapping[str, Along], starts: Mapping[str, int]) -> Drawing:
-    """From 0, so that a small change is seen to be small."""
-    drawing = Drawing("energy")
-    for (name, flow), colour in _coloured(flows):
-        if flow.energy:
-            places = np.arange(len(flow.energy)) + starts[name]
-            drawing.axes.plot(places, flow.energy, "o-", color=colour, label=name)
-    low, high = drawing.axes.get_ylim()
-    drawing.axes.set(xlabel="step", ylabel="mean energy E", ylim=(min(0.0, low), max(0.0, high)))
-    drawing.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(flows) > 1:
-        drawing.legend(min(len(flows), 3))
-    return drawing
+def energy_figure(flows: Mapping[str, Along], what: str) -> Figure | None:
+    """The energy by step, None where none is certified; arguments as of `depth_figure`."""
+    changes = [
+        f"{energy_change(flow.energy)} in {name}" for name, flow in flows.items() if flow.energy
+    ]
+    if not changes:
+        return None
+    said = ", ".join(changes)
+    panel = Panel("energy", f"The energy at each step: {said}.", partial(draw_energy, flows=flows),
+                  columns=1)  # fmt: skip
+    return Figure([panel], f"{what}. The energy changes by {said}.")
 
 
-def _change(energy: Sequence[float]) -> str:
-    first, last = energy[0], energy[-1]
-    return f"{(last - first) / abs(first):+.2%}" if first else f"{last - first:+.3g}"
+def spectrum_figure(flows: Mapping[str, Along], order: int, what: str) -> Figure:
+    """The eigenvalues of the Jacobian of F, a panel for each flow.
+
+    Args:
+        flows: in the order of the network, by name.
+        order: of the equations, as `draw_spectrum` takes it.
+        what: the weights and the inputs, in words.
+    """
+    panels: list[Panel] = []
+    for name, flow in flows.items():
+        steps = {
+            f"step {step}, {len(found)} eigenvalues": found for step, found in flow.spectrum.items()
+        }
+        every = np.concatenate([np.asarray(values) for values in steps.values()])
+        alt = f"{len(every)} eigenvalues of {name}; largest real part {largest_real(every)}."
+        title = f"{name}, largest Re λ: {largest_real(every)}"
+        draw = partial(_spectrum, spectrum=steps, order=order, title=title)
+        panels.append(Panel(f"spectrum-{name}", alt, draw, height=3.6, columns=1))
+    return Figure(
+        panels,
+        f"{what}. λ: eigenvalues of the Jacobian of F by the state, on one sample; all of them "
+        "where the state has at most 512 numbers, else the 4 largest and the 4 of largest real "
+        "part.",
+    )
+
+
+def _spectrum(
+    axes: Axes, spectrum: Mapping[str, Sequence[complex]], order: int, title: str
+) -> None:
+    draw_spectrum(axes, spectrum, order)
+    axes.set_title(title)
 
 
 def curves_figure(rows: Sequence[Row], watched: str, best: int | None) -> Figure:
@@ -181,29 +234,36 @@ def curves_figure(rows: Sequence[Row], watched: str, best: int | None) -> Figure
 
 
 def _curve(
-    name: str, words: str, columns: Iterable[str], rows: Sequence[Row], best: int | None
-) -> str:
-    drawing = Drawing(f"curve-{name}", height=2.3)
-    axes, said = drawing.axes, ""
-    for column in columns:
-        known = [(int(row["epoch"]) + 1, row[column]) for row in rows if column in row]
-        if not known:
-            continue
-        epochs, values = zip(*known, strict=True)
-        train = column.startswith("train_")
-        style, colour = ("o--", COLOURS[1]) if train else ("o-", COLOURS[0])
+    name: str, words: str, columns: Sequence[str], rows: Sequence[Row], best: int | None
+) -> Panel:
+    known = {column: [(int(row["epoch"]) + 1, row[column]) for row in rows if column in row]
+             for column in columns}  # fmt: skip
+    lines = {column: points for column, points in known.items() if points}
+    last = list(lines.values())[-1]
+    draw = partial(_draw_curve, name=name, words=words, lines=lines, best=best)
+    alt = f"{words} by epoch, from {last[0][1]:.4g} to {last[-1][1]:.4g}."
+    return Panel(f"curve-{name}", alt, draw, 2.3, 0 if name in ("lr", "stability") else 2)
+
+
+def _draw_curve(
+    axes: Axes,
+    name: str,
+    words: str,
+    lines: Mapping[str, Sequence[tuple[int, float]]],
+    best: int | None,
+) -> None:
+    for column, points in lines.items():
+        style, colour = ("o--", COLOURS[1]) if column.startswith("train_") else ("o-", COLOURS[0])
         split = column.partition("_")[0]
-        axes.plot(epochs, values, style, markersize=3, color=colour, label=split)
-        said = f"from {values[0]:.4g} to {values[-1]:.4g}"
+        face = "none" if column.startswith("train_") else colour
+        axes.plot(*zip(*points, strict=True), style, markersize=3.5, color=colour,
+                  markerfacecolor=face, label=split)  # fmt: skip
     if best is not None:
         axes.axvline(best, color=COLOURS[2], linewidth=1)
     if name == "stability":
-        axes.axhline(1, color=AXIS, linewidth=0.8)
+        axes.axhline(1, color=GREY, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=words)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if name not in ("lr", "stability"):
-        drawing.legend(2)
-    return drawing.svg(f"{words} by epoch, {said}.")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _coloured(named: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Any], str]]:

@@ -16,7 +16,7 @@ from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.loader import Batches, BatchPlan, Data
-from odenet.training.records import Options, Record, RunFolder
+from odenet.training.records import Options, Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.run import restore
 from odenet.training.task import Task
@@ -92,11 +92,10 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
     folder = RunFolder(run)
     record, rows = folder.read_record(), folder.rows()
     result = Result.read(folder.result) if folder.result.is_file() else None
-    watched = next((s for s in ("val", "test") if rows and f"{s}_loss" in rows[0]), "test")
     part = RunPart(
         facts=_facts(record, result, len(rows)),
         command=command_of(record),
-        curves=curves_figure(rows, watched, result and result.best_epoch) if rows else None,
+        curves=_curves(rows, result),
         confusion=None,
         samples=(),
         missing="",
@@ -108,15 +107,38 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         return replace(
             part, missing=f"Neither weights nor samples could be looked at: {said}."
         ), Measured({}, "", said)
-    task.eval()
-    inputs = next(_batches(task, data, SAMPLES))[0]
-    found = measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
+    found = _measured(task, data)
     if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
         return replace(
             part, missing="The task has no one class for a sample, so there is no confusion matrix."
         ), found
     confusion, samples = _looked_at(task, data, record)
     return replace(part, confusion=confusion, samples=samples), found
+
+
+def measured_run(run: Path, options: Options | None) -> Measured:
+    """The network of a run, measured on its test samples; raises what `restore` raises."""
+    task, data, _ = restore(run, options=options)
+    return _measured(task, data)
+
+
+def run_curves(run: Path) -> Figure | None:
+    """The curves of a run; None before its first epoch is over."""
+    folder = RunFolder(run)
+    result = Result.read(folder.result) if folder.result.is_file() else None
+    return _curves(folder.rows(), result)
+
+
+def _curves(rows: Sequence[Row], result: Result | None) -> Figure | None:
+    if not rows:
+        return None
+    watched = next((s for s in ("val", "test") if f"{s}_loss" in rows[0]), "test")
+    return curves_figure(rows, watched, result and result.best_epoch)
+
+
+def _measured(task: Task, data: Data) -> Measured:
+    inputs = next(_batches(task.eval(), data, SAMPLES))[0]
+    return measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
 
 
 def command_of(record: Record) -> str:
@@ -127,12 +149,12 @@ def command_of(record: Record) -> str:
     words = ["odenet", "train", f"{record.name}.ode"]
     for name, value in record.settings.items():
         words += ["--set", f"{name}={value}"]
-    for name in ("data_root", "devices", "nodes", "strategy", "memory"):
+    for name in ("data_root", "devices", "nodes", "strategy", "memory", "logger"):
         value = getattr(options, name)
         words += (
             [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
         )
-    words += [f"--{name}" for name in ("exact", "compile", "tensorboard") if getattr(options, name)]
+    words += [f"--{name}" for name in ("exact", "compile") if getattr(options, name)]
     words += ["--unchecked"] if record.verdicts.get("unchecked") else []
     return shlex.join(words)
 

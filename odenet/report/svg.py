@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 
 # Colours that the page puts its own in the place of: that of its text, and of its lines.
 _TEXT, _LINES = "#101112", "#c1c2c3"
-COLOURS = ("#2f7fd0", "#d9742a", "#2e9e6b", "#a05fc4")  # legible on white and on black
 
-_STYLE: Any = {
+STYLE: Any = {  # of every figure of a report, and of `odenet plot`
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
     "axes.spines.top": False,
@@ -41,7 +40,7 @@ class Drawing:
 
     def __init__(self, name: str, height: float = 2.7):
         self._name = name
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(STYLE):
             self._figure = Figure(figsize=(4.2, height), layout="constrained")
             FigureCanvasAgg(self._figure)
             self.axes: Axes = self._figure.subplots()
@@ -55,7 +54,7 @@ class Drawing:
         """The figure; `alt` is what is to be seen, for who does not see it."""
         text = io.StringIO()
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        style: Any = {**_STYLE, "svg.hashsalt": self._name}
+        style: Any = {**STYLE, "svg.hashsalt": self._name}
         with matplotlib.rc_context(style), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # the browser has others
             self._figure.savefig(text, format="svg", metadata=unsaid, transparent=True)

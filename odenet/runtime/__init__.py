@@ -1,8 +1,9 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
-from odenet.runtime.constants import Geometric, Learned, Ramp, Uniform, exponential, per_step
+from odenet.runtime.constants import exponential
 from odenet.runtime.flow import Flow
 from odenet.runtime.given import given_layers
+from odenet.runtime.given_constants import Geometric, Learned, Ramp, Uniform, per_step
 from odenet.runtime.head import Head, TiedHead
 from odenet.runtime.knots import Knotted
 from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.compiled import CompiledSteps
+from odenet.runtime.drift_meter import DriftMeter
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.gradient_sums import GradientSums, storages
 from odenet.runtime.memory_format import in_order_of
 from odenet.runtime.replay import random_states_preserved
-from odenet.runtime.shear import Registers, Term, coefficients, is_number
+from odenet.runtime.shear import Term, coefficients, is_number
 from odenet.runtime.state_gradients import StateGradients
+from odenet.runtime.step_weights import OneStep
 from odenet.runtime.steps import Rate, retreat
 from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
-from odenet.runtime.weights import Address, DetachedValues, OneStep, Part
+from odenet.runtime.weights import Address, DetachedValues, Part
 
 
 class BackwardPass:
@@ -103,7 +105,7 @@ class BackwardPass:
         else:
             self._state.rename(passed.undone)
             self._grads.rename(passed.undone)
-            drift = None if start is None else _DriftMeter(self._state, start)
+            drift = None if start is None else DriftMeter(self._state, start)
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             settled = None if drift is None or passed.flow.exact else drift.settle
             constants = self._constants(step)
@@ -291,40 +293,6 @@ class BackwardPass:
             return torch.autograd.grad(values, leaves, cotangents, allow_unused=True)
         torch.autograd.backward(values, cotangents)
         return [leaf.grad for leaf in leaves]
-
-
-class _DriftMeter:
-    """Compares a rebuilt state, on one sample, with the true one, which takes its place.
-
-    A slot that was exactly 0 is then differentiated at 0, where `relu` has a kink, and not at a
-    rounding error beside it.
-    """
-
-    def __init__(self, rebuilt: Registers, true: Registers):
-        self._rebuilt = rebuilt
-        self._true = true
-        self._errors: list[Tensor] = []
-
-    def settle(self, slot: str) -> None:
-        """A slot has been rebuilt."""
-        true = self._true.read(slot)
-        error = _sample(self._rebuilt.read(slot)) - _sample(true)
-        self._errors.append(torch.linalg.vector_norm(error))
-        self._rebuilt.put(slot, true)
-
-    def relative(self) -> Tensor:
-        """The error relative to the whole state, of which single slots may be zero."""
-        if not self._errors:  # fixed point, which was left as it was rebuilt
-            for slot in self._true.slots:
-                self.settle(slot)
-        sizes = [torch.linalg.vector_norm(_sample(t)) for t in self._true.tensors()]
-        size = torch.linalg.vector_norm(torch.stack(sizes))
-        error = torch.linalg.vector_norm(torch.stack(self._errors))
-        return error / size.clamp_min(torch.finfo(size.dtype).tiny)
-
-
-def _sample(tensor: Tensor) -> Tensor:
-    return tensor[:1] if tensor.ndim else tensor
 
 
 def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:

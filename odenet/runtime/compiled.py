@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.shear import Registers, Term, coefficients
+from odenet.runtime.step_weights import Key, StepWeights
 from odenet.runtime.steps import advance, retreat
 from odenet.runtime.volume import log_of_stretch, per_sample
-from odenet.runtime.weights import Key, StepWeights
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow

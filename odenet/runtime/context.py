@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -24,7 +25,7 @@ class Context:
     _within: tuple[tuple[Tensor, int], ...] = ()  # those of them that objects hold
 
     def __init__(self, args: tuple = (), kwargs: dict[str, Any] | None = None):
-        self._leaves, self._spec = pytree.tree_flatten((args, kwargs or {}))
+        self._leaves, self._spec = _flattened((args, kwargs or {}))
         self._rebuild()
 
     def _rebuild(self) -> None:
@@ -97,7 +98,7 @@ class Context:
                 "rebuilt steps read again: let it change a copy, or set "
                 'flow.memory = "stored"'
             )
-        leaves, spec = pytree.tree_flatten((self.args, self.kwargs))
+        leaves, spec = _flattened((self.args, self.kwargs))
         same = spec == self._spec and all(a is b for a, b in zip(leaves, self._leaves, strict=True))
         if not same:
             raise RuntimeError(
@@ -105,6 +106,11 @@ class Context:
                 "cannot hand on what passes there. Let the block return it, (y, {name: scalar}), "
                 'or set flow.memory = "stored"'
             )
+
+
+def _flattened(given: Any) -> tuple[list[Any], Any]:
+    """Its leaves and form; a size is a leaf, which torch would rebuild as a tuple."""
+    return pytree.tree_flatten(given, is_leaf=lambda value: isinstance(value, torch.Size))
 
 
 def _versioned(tensor: Tensor) -> tuple[Tensor, int]:

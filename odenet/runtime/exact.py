@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from odenet.runtime.remainders import Digits, Remainders, divided
 from odenet.runtime.shear import Coefficient, Packed, Registers
 
 _RANGE = 60  # bits of a slot: a few sums of such numbers still do not wrap in 64
@@ -26,7 +27,6 @@ _DIGITS = 26  # bits that small states have, as long as …
 _FINEST = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4
 _DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales, at most
 _CLOSE = 3e-8  # relative error of such a fraction: what single precision would make
-_WORD = 62  # bits of a word of remainders
 
 
 class Inexact(ValueError):
@@ -103,7 +103,7 @@ class Fixed(Registers):
         if p > q:  # the product could wrap around
             self._over = self._over | ~_within(self._values[slot], 2**_RANGE * q // p)
         if p != q:
-            whole, digit = _divide(self._values[slot], q)
+            whole, digit = divided(self._values[slot], q)
             left = self._remainders.setdefault(slot, Remainders()).push(digit, p, q)
             self._set(slot, whole * p + left)
 
@@ -112,7 +112,7 @@ class Fixed(Registers):
         ratio = _fraction(float(factor))
         p, q = abs(ratio.numerator), ratio.denominator
         if p != q:
-            whole, left = _divide(self._values[slot], p)
+            whole, left = divided(self._values[slot], p)
             self._set(slot, whole * q + self._remainders[slot].pop(left, p, q))
         if ratio < 0:
             self._set(slot, -self._values[slot])
@@ -193,59 +193,6 @@ class Fixed(Registers):
         self._changed = slot
 
 
-class Remainders:
-    """What divisions by q, after multiplications by p, leave over: a stack of digits, in words.
-
-    Adding a digit to a word b makes it b q + digit; taking one of base p off then shortens it again
-    by log2(p) bits. A word that could overflow is left as it is, and a new one begun. The fraction
-    may be another one in each step, as long as it is the same on the way back.
-
-    Attributes:
-        words: of the stack.
-        largest: for each word, the most it can have been before each of its digits.
-    """
-
-    def __init__(self) -> None:
-        self.words: list[Tensor] = []
-        self.largest: list[list[int]] = []
-        self._most = 0  # that the last word can be
-
-    def push(self, digit: Tensor, p: int, q: int) -> Tensor:
-        """Puts a digit below q away and hands out one below p."""
-        if not self.words or self._most * q + q > 2**_WORD:
-            self.words.append(torch.zeros_like(digit))
-            self.largest.append([])
-            self._most = 0
-        self.largest[-1].append(self._most)
-        self.words[-1], out = _divide(self.words[-1] * q + digit, p)
-        self._most = (self._most * q + q - 1) // p
-        return out
-
-    def pop(self, digit: Tensor, p: int, q: int) -> Tensor:
-        """Undoes ``push``: takes the digit below p back and returns the one below q."""
-        self.words[-1], out = _divide(self.words[-1] * p + digit, q)
-        self._most = self.largest[-1].pop()
-        if not self.largest[-1]:
-            self.words.pop()
-            self.largest.pop()
-        return out
-
-    def digits(self) -> Digits:
-        """All but the words, as it is now."""
-        return tuple(map(tuple, self.largest)), self._most
-
-    @classmethod
-    def rebuilt(cls, words: Sequence[Tensor], digits: Digits) -> Remainders:
-        """A stack from its words and ``digits``."""
-        found = cls()
-        found.words = list(words)
-        found.largest, found._most = list(map(list, digits[0])), digits[1]
-        return found
-
-
-Digits = tuple[tuple[tuple[int, ...], ...], int]
-
-
 def _rebuilt(
     slots: tuple[str, ...],
     bits: Tensor,
@@ -309,12 +256,6 @@ def _within(tensor: Tensor, limit: float) -> Tensor:
         return torch.ones((), dtype=torch.bool, device=tensor.device)
     low, high = torch.aminmax(tensor)
     return (low >= -limit) & (high <= limit)
-
-
-def _divide(value: Tensor, by: int) -> tuple[Tensor, Tensor]:
-    """Quotient and remainder, both rounded down: truncation would lose negative remainders."""
-    quotient = torch.div(value, by, rounding_mode="floor")
-    return quotient, value - quotient * by
 
 
 @lru_cache

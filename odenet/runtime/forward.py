@@ -17,11 +17,12 @@ from odenet.runtime.replica_pool import ReplicaPool
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
+from odenet.runtime.step_weights import OneStep
 from odenet.runtime.steps import Rate, advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
 from odenet.runtime.volume import LOG_DET, collecting, one_step
 from odenet.runtime.watch import warn_of_hooks, watched
-from odenet.runtime.weights import FlowWeights, OneStep
+from odenet.runtime.weights import FlowWeights
 
 
 class ForwardPass:

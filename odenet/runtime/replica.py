@@ -146,6 +146,10 @@ class InPlaceReplica:
         self._pairs = list(zip(parts(module), parts(replica.module), strict=True))
         self._module = module
 
+    def __getattr__(self, name: str) -> Any:
+        """What the module is asked for beside its value, such as which step of a flow it is."""
+        return getattr(self._module, name)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the module, with the replica's state for as long as that takes."""
         before = []

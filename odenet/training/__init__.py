@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from odenet.training.dry_running import DryRun, dry_run
     from odenet.training.errors import Diverged, TrainingError
     from odenet.training.exporting import export_run
+    from odenet.training.rate_finder import RateSearch, find_rate
     from odenet.training.records import Options, RunFolder
     from odenet.training.results import Result
     from odenet.training.run import evaluate, restore, resume, train
@@ -29,6 +30,7 @@ _HOMES = {
     "Diverged": "odenet.training.errors",
     "DryRun": "odenet.training.dry_running",
     "Options": "odenet.training.records",
+    "RateSearch": "odenet.training.rate_finder",
     "Result": "odenet.training.results",
     "RunFolder": "odenet.training.records",
     "Stopped": "odenet.training.stopping",
@@ -38,6 +40,7 @@ _HOMES = {
     "dry_run": "odenet.training.dry_running",
     "evaluate": "odenet.training.run",
     "export_run": "odenet.training.exporting",
+    "find_rate": "odenet.training.rate_finder",
     "load_run": "odenet.training.trained",
     "restore": "odenet.training.run",
     "resume": "odenet.training.run",
@@ -47,9 +50,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Diverged", "DryRun", "Options", "Result", "RunFolder", "Stopped", "Study", "TrainedRun",
-    "TrainingError", "dry_run", "evaluate", "export_run", "load_run", "restore", "resume",
-    "study_run", "train", "train_seeds",
+    "Diverged", "DryRun", "Options", "RateSearch", "Result", "RunFolder", "Stopped", "Study",
+    "TrainedRun", "TrainingError", "dry_run", "evaluate", "export_run", "find_rate", "load_run",
+    "restore", "resume", "study_run", "train", "train_seeds",
 ]  # fmt: skip
 
 

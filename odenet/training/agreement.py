@@ -15,6 +15,7 @@ from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit, standardised_over
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
+from odenet.training.single import require_single
 from odenet.training.stored import CHUNK
 from odenet.training.text_agreement import require_text
 
@@ -73,7 +74,7 @@ def widened(program: Program, data: DataSet) -> str:
 
 def _classes(program: Program, data: DataSet) -> DataSet:
     labels = data.train.labels
-    if labels.is_floating_point():
+    if labels.is_floating_point() or data.test.labels.is_floating_point():
         if program.recipe.loss is None:
             _refuse_loss(program, f"the labels of {data.name} are numbers: which loss?", NUMBERS)
         message = f"the labels of {data.name} are numbers, and cross_entropy takes classes"
@@ -105,9 +106,7 @@ def _ranked(data: DataSet) -> DataSet:
             f"the class maps of {data.name} have the value {unknown[0]} in the test split only",
             f"the training split has {_listed(values)}",
         )
-    ranks = torch.zeros(values[-1] + 1, dtype=torch.uint8 if len(values) < 256 else torch.int64)
-    ranks[values] = torch.arange(len(values), dtype=ranks.dtype)
-    train, test = (replace(s, labels=_ranks(s.labels, ranks)) for s in (data.train, data.test))
+    train, test = (replace(s, labels=_ranks(s.labels, values)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))
 
 
@@ -116,11 +115,13 @@ def _values(labels: Tensor) -> list[int]:
     return sorted({value for part in labels.split(CHUNK) for value in part.unique().tolist()})
 
 
-def _ranks(labels: Tensor, ranks: Tensor) -> Tensor:
+def _ranks(labels: Tensor, values: list[int]) -> Tensor:
     """Class maps with the rank of each value in its place; whole numbers take eight bytes each."""
-    found = torch.empty(labels.shape, dtype=ranks.dtype)
+    ordered = torch.tensor(values)
+    dtype = torch.uint8 if len(values) < 256 else torch.int64
+    found = torch.empty(labels.shape, dtype=dtype)
     for part, target in zip(labels.split(CHUNK), found.split(CHUNK), strict=True):
-        target.copy_(ranks[part.long()])
+        target.copy_(torch.searchsorted(ordered, part.long()))
     return found
 
 
@@ -173,6 +174,8 @@ def _numbers(program: Program, data: DataSet) -> DataSet:
         loss = loss_kind(program.recipe.loss).name
         message = f"the labels of {data.name} are classes, and {loss} takes numbers"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
+    for name, split in (("train", data.train), ("test", data.test)):
+        require_single(f"the {name} split of the labels of {data.name}", split.labels)
     train, test = (replace(split, labels=split.labels.float()) for split in (data.train, data.test))
     return replace(data, train=train, test=test)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odenet.compiler import Program
 from odenet.runtime.constants import as_numbers
 from odenet.runtime.flow import Flow
 from odenet.runtime.protocol import State
@@ -60,6 +61,12 @@ def along(flow: Flow, begun: State, spectra: int = SPECTRA) -> Along:
         energy=energy(flow, states),
         spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
     )
+
+
+def order_of(program: Program) -> int:
+    """Of the equations: 1 or 2, and 0 where they are of several."""
+    orders = set(program.model.dynamics.states.values())
+    return orders.pop() if len(orders) == 1 else 0
 
 
 def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:

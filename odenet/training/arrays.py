@@ -21,11 +21,13 @@ from odenet.training.samples import (
     shape_of,
     stratified,
 )
-from odenet.training.stored import Mapped, as_samples, chunks
+from odenet.training.single import require_single
+from odenet.training.stored import Mapped, as_samples, as_tensor, chunks
 from odenet.training.windows import Windows
 
 TEST_SHARE = 0.2
 LARGE = 256 << 20  # bytes from which on an array stays in its file
+LEAST_TOO_LARGE = 2**63  # for a whole number of a tensor
 LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
 NEEDED = ("x", "y")
 OPTIONAL = ("x_test", "y_test")
@@ -68,8 +70,8 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         y: (N, …) numbers or words.
         suffix: of `x` and `y` in messages.
     """
-    inputs = x if isinstance(x, Tensor) else np.asanyarray(x)
-    labels = y if isinstance(y, Tensor) else np.asarray(y)
+    inputs = as_tensor(x) if isinstance(x, Tensor) else np.asanyarray(x)
+    labels = as_tensor(y) if isinstance(y, Tensor) else _in_words(np.asanyarray(y))
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
         if not words and not _numeric(array):
@@ -77,6 +79,13 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
                 "unreadable-data",
                 f"{which} of {name} holds {array.dtype}, not numbers",
                 "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
+            )
+        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+            raise TrainingError(
+                "unreadable-data",
+                f"{which} of {name} is a masked array, of which {np.ma.count_masked(array)} "
+                "values are masked",
+                "leave such samples out, or fill the values in",
             )
         if array.ndim == 0 or not len(array):
             raise TrainingError(
@@ -95,6 +104,9 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         words, places = np.unique(labels, return_inverse=True)
         classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
     large = isinstance(inputs, np.memmap)
+    for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
+        if which[0] == "x" or not _whole(array):
+            require_single(f"{which} of {name}", array)
     stored = Mapped(inputs) if large else as_samples(inputs)
     split = Split(stored, as_labels(labels))
     require_finite(name, split, suffix)
@@ -133,11 +145,25 @@ def joined(
                 f"{what} of {name} has the shape {tuple(one)} in the training split and "
                 f"{tuple(other)} in the test split",
             )
-    unknown = sorted(set(names) - set(classes))
-    if unknown or bool(names) != bool(classes):
-        what = unknown[0] if unknown else "a number"
+    kinds = [str(_dtype(split)).removeprefix("torch.") for split in (training, testing)]
+    if kinds[0] != kinds[1]:
         raise TrainingError(
-            "unreadable-data", f"the test split of {name} has a class, {what}, that training lacks"
+            "data-misfit",
+            f"samples of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
+            "split, and bytes are taken as pixels",
+            "give both as bytes, or both as other numbers",
+        )
+    if bool(names) != bool(classes):
+        kinds = ["words" if given else "numbers" for given in (classes, names)]
+        raise TrainingError(
+            "data-misfit",
+            f"labels of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
+            "split",
+        )
+    if unknown := sorted(set(names) - set(classes)):
+        raise TrainingError(
+            "data-misfit",
+            f"the test split of {name} has a class, {unknown[0]}, that training lacks",
         )
     if classes:
         testing = relabelled(testing, names, classes)
@@ -146,7 +172,9 @@ def joined(
 
 def as_labels(values: Any) -> Tensor:
     """Labels as they are kept: whole numbers as int64, all others as float32."""
-    labels = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
+        values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
+    labels = as_tensor(values)
     if labels.is_floating_point():
         return labels.to(torch.float32)
     return labels if labels.dtype == torch.uint8 and labels.ndim > 1 else labels.to(torch.int64)
@@ -180,6 +208,28 @@ def _numeric(array: Any) -> bool:
     if isinstance(array, Tensor):
         return not array.is_complex()
     return array.dtype.kind in "biuf"
+
+
+def _whole(array: Any) -> bool:
+    if isinstance(array, Tensor):
+        return not array.is_floating_point()
+    return array.dtype.kind in "biu"
+
+
+def _in_words(labels: np.ndarray) -> np.ndarray:
+    """Words that are kept as objects or bytes as what they are; other labels as they come."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "backslashreplace")
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
+        return labels.astype(str)
+    return labels
+
+
+def _dtype(split: Split) -> torch.dtype:
+    """What its samples are handed to the network as."""
+    inputs = split.inputs
+    assert not isinstance(inputs, Pictures | Windows)
+    return inputs.dtype if isinstance(inputs, Tensor) else inputs.read([0]).dtype
 
 
 def _read(path: Path) -> dict[str, Any]:

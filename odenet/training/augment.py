@@ -28,6 +28,7 @@ from odenet.training.pictures import COLOUR, GREY, Pictures
 from odenet.training.samples import Split, Stream, generator, shape_of
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import chunks
+from odenet.training.vision import MIXES, OF_BYTES, Mix, mix
 from odenet.training.windows import Windows
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
@@ -47,6 +48,7 @@ class Transforms:
         deviation: likewise.
         per_image: standardise every sample by its own mean and deviation instead.
         whole: what pictures are scaled to before their middle is taken; `shape` where all is.
+        mix: mixes the samples of a training batch, with their classes.
     """
 
     shape: tuple[int, ...]
@@ -55,6 +57,7 @@ class Transforms:
     deviation: Tensor
     per_image: bool
     whole: tuple[int, ...]
+    mix: Mix | None = None
 
     @classmethod
     def stored(
@@ -102,7 +105,8 @@ class Transforms:
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""
         rng = generator(Stream.AUGMENT, seed, epoch)
-        return tuple(step.draw(rng, count) for step in self.steps)
+        mixing = () if self.mix is None else (self.mix,)
+        return tuple(step.draw(rng, count) for step in (*self.steps, *mixing))
 
     def __call__(self, inputs: Tensor, draws: Draws = ()) -> Tensor:
         """One batch.
@@ -114,6 +118,13 @@ class Transforms:
         Returns:
             float32, (B, *shape).
         """
+        return self._flat(self._standardised(inputs, draws))
+
+    def _flat(self, values: Tensor) -> Tensor:
+        return values.flatten(1) if len(self.shape) == 1 else values
+
+    def _standardised(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """See `__call__`; pictures keep their axes."""
         images = fit(inputs, self.whole)
         parts = bool(draws) and any(isinstance(step, RandomResizedCrop) for step in self.steps)
         if self.whole != self.shape and not parts:
@@ -131,17 +142,19 @@ class Transforms:
             channels = (-1, *(1 for _ in values.shape[2:]))
             mean, deviation = (x.flatten().view(channels) for x in (self.mean, self.deviation))
             values = (values - mean) / deviation
-        return values.flatten(1) if len(self.shape) == 1 else values
+        return values
 
     def with_labels(self, inputs: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """A batch and its labels; labels of places move with the picture."""
-        batch = self(inputs, draws)
+        """A batch and its labels; labels of places move with the picture, mixed ones are shares."""
+        batch = self._standardised(inputs, draws)
         for step, drawn in zip(self.steps, draws, strict=False):
             if isinstance(step, Flip) and labels.dim() > 2:
                 labels = (
                     step(labels[:, None], drawn)[:, 0] if labels.dim() == 3 else step(labels, drawn)
                 )
-        return batch, labels
+        if self.mix is not None and draws:
+            batch, labels = self.mix(batch, labels, draws[-1])
+        return self._flat(batch), labels
 
 
 def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
@@ -180,7 +193,11 @@ def _by(sizes: Sequence[int]) -> str:
 
 
 def build_transforms(
-    split: Split, shape: Sequence[int], augment: Sequence[Call], scaled: bool = True
+    split: Split,
+    shape: Sequence[int],
+    augment: Sequence[Call],
+    scaled: bool = True,
+    classes: int = 0,
 ) -> Transforms:
     """The transforms for a training split.
 
@@ -189,24 +206,28 @@ def build_transforms(
         shape: what the network takes.
         augment: the recipe's list.
         scaled: whether samples that are not pictures are standardised.
+        classes: how many there are.
 
     Raises:
         TrainingError: one of them cannot be made of such samples.
     """
     over = standardised_over(augment)
-    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, "center_crop"}]
+    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
     if spatial and len(shape_of(split)) != 3:
         raise TrainingError(
             "data-misfit", f"{spatial[0]} changes images, and this data set has points"
         )
     if spatial and split.labels.dim() > 2:
-        other = next((call for call in spatial if call.name != "flip"), None)
+        other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
             raise TrainingError(
                 "data-misfit",
                 f"{other} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
+    for call in augment:
+        if call.name in OF_BYTES:
+            _require_bytes(split, call)
     if (large := _too_large(split, shape, augment)) is not None:
         raise TrainingError(
             "data-misfit", f"{large}: its n is larger than the images", "make it smaller"
@@ -216,7 +237,27 @@ def build_transforms(
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
     steps, whole = changes(augment, tuple(shape[1:])), before_the_middle(augment, shape)
-    return Transforms(tuple(shape), steps, mean, deviation, over == "image", whole)
+    mixed = mix(augment, classes)
+    return Transforms(tuple(shape), steps, mean, deviation, over == "image", whole, mixed)
+
+
+def _require_bytes(split: Split, call: Call) -> None:
+    """Refuse to change the colours of what is not a picture of 8 bits."""
+    inputs = split.inputs
+    assert not isinstance(inputs, Windows)  # which are numbers of tokens
+    if isinstance(inputs, Tensor | Pictures):
+        dtype = inputs.dtype
+    else:
+        dtype = inputs.read([0]).dtype
+    channels = shape_of(split)[0]
+    if dtype != torch.uint8 or channels not in (GREY, COLOUR):
+        found = "of real numbers" if dtype != torch.uint8 else f"with {channels} channels"
+        raise TrainingError(
+            "data-misfit",
+            f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
+            f"{found}",
+            "leave it out",
+        )
 
 
 def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -252,7 +293,8 @@ def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> C
     """An augmentation by more pixels than an image has, which would leave nothing of it."""
     stored = shape_of(split)[-2:]
     side = max(shape[1:] if len(shape) == 3 else stored)
-    return next((call for call in augment if call.kwargs.get("n", 0) > side), None)
+    large = (call for call in augment if call.name in ("pad_crop", "cutout") and call["n"] > side)
+    return next(large, None)
 
 
 def misfit(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
+from odenet.training.vision import OF_BYTES, OneByOne
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,11 @@ AUGMENTATIONS = {
     "flip": Flip,
     "cutout": Cutout,
     "random_resized_crop": RandomResizedCrop,
+    **OF_BYTES,
 }
 
 
-Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop
+Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop | OneByOne
 
 
 def changes(augment: Sequence[Call], size: tuple[int, ...]) -> tuple[Augmentation, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from odenet.model.tables.losses import MetricKind
+from odenet.model.tables.recipe import Recipe
 from odenet.training.flows import stability
 from odenet.training.guard import EXACT
 from odenet.training.loader import Data
@@ -15,6 +17,7 @@ from odenet.training.results import Result, time_saved
 from odenet.training.task import Task
 from odenet.training.windows import Windows
 
+AT_TARGET = {"max": 1e-9, "min": -1e-9}  # as early stopping counts a target as reached
 GROWN = 10  # times the loss of the first batch, from which on a training has diverged
 
 
@@ -49,6 +52,7 @@ def closing_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
         diverged=_diverged(task, rows),
+        stopped_early=_stopped_early(task.recipe, measure, values),
         loss=task.objective.kind.name,
         measure=measure.name,
         last=values[-1],
@@ -74,6 +78,24 @@ def _diverged(task: Task, rows: list[Row]) -> str:
         f"the training loss grew from {first.item():.3g} to {last:.3g}; lower the rate, as in "
         f"--lr {rate / 10:g}, add a warmup to the schedule, or set clip = 1"
     )
+
+
+def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
+    """Why training ended before the recipe's last epoch; empty if it did not.
+
+    Args:
+        recipe: its `target` or its `patience` is why.
+        measure: the metric that is watched.
+        values: of it, after each epoch.
+    """
+    if len(values) >= recipe.epochs:
+        return ""
+    epochs = f"after epoch {len(values)} of {recipe.epochs}"
+    if not math.isfinite(values[-1]):
+        return f"{epochs}: {measure.words} is {values[-1]}"
+    if recipe.target and not measure.better(recipe.target, values[-1] + AT_TARGET[measure.best]):
+        return f"{epochs}: {measure.words} is {measure.show(values[-1])}, the target"
+    return f"{epochs}: {measure.words} was no better for {recipe.patience}"
 
 
 def tested(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:

@@ -101,28 +101,41 @@ def dry_run(
     recipe, clock = task.recipe, _Clock()
     repeatable = deterministic(options.deterministic)
     with quiet_lightning(), matmul_precision(recipe.precision), repeatable:
-        trainer = pl.Trainer(
-            accelerator="auto",
-            devices=1,
-            precision=PRECISIONS[recipe.precision],
+        trainer = trial_trainer(
+            recipe,
             max_epochs=1,
             limit_train_batches=BATCHES * recipe.accumulate,
             limit_val_batches=1,
-            accumulate_grad_batches=recipe.accumulate,
-            gradient_clip_val=recipe.clip or None,
             callbacks=[clock],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
         )
         trainer.fit(task, datamodule=samples)
     cuda = task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
     step = _typical(clock.training) * recipe.accumulate
     return DryRun(clock.loss, step, _whole(recipe, samples, step, clock.measuring[-1]), peak)
+
+
+def trial_trainer(recipe: Recipe, **limits: Any) -> pl.Trainer:
+    """A trainer on one device that keeps nothing of what it does.
+
+    Args:
+        recipe: precision, clipping, and batches for a step.
+        limits: what else Lightning's takes, such as how much to train.
+    """
+    return pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=PRECISIONS[recipe.precision],
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip or None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **limits,
+    )
 
 
 def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> float:

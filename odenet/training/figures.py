@@ -10,6 +10,10 @@ from odenet.diagnostics import printable
 from odenet.files import make_folder, write_bytes
 from odenet.training.errors import TrainingError
 
+COLOURS = ("#2f7fd0", "#d9742a", "#2e9e6b", "#a05fc4")  # legible on white and on black
+GREY = "#8a8b8c"
+SIGNED = b"odenet"  # in the PNG files that are written here
+
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     """Write a picture in the format that its ending names, PNG without one.
@@ -22,7 +26,8 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in letters that the font does not have
-        figure.savefig(picture, format=_format(path), dpi=dpi)
+        sign = {"Software": SIGNED.decode()} if _format(path) == "png" else None
+        figure.savefig(picture, format=_format(path), dpi=dpi, metadata=sign)
     make_folder(path.parent)
     write_bytes(path, picture.getbuffer())
 

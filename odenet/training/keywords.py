@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from odenet.model.reading.settings import data_setting
 from odenet.sizes import parse_size
 from odenet.training.errors import TrainingError
-from odenet.training.records import Options
+from odenet.training.records import LOGGERS, Options
 
 SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
@@ -33,10 +33,11 @@ class Keywords(TypedDict, total=False):
     memory: str | int | None
     exact: bool
     compile: bool
-    tensorboard: bool
+    logger: str
     deterministic: bool
     update_in_backward: bool
     clip_by: str
+    weights: str | None
 
 
 def sorted_out(
@@ -67,6 +68,9 @@ def sorted_out(
         where["memory"] = memory_of(where["memory"])
     if where.get("clip_by", "exact") not in CLIP_BY:
         raise TrainingError("bad-option", f"clip_by is {where['clip_by']}", "exact or last")
+    if where.get("logger", LOGGERS[0]) not in LOGGERS:
+        known = f"one of {', '.join(LOGGERS)}"
+        raise TrainingError("bad-option", f"logger is {where['logger']}", known)
     found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)

@@ -104,6 +104,7 @@ class Batches:
         self.sampler = plan  # where Lightning looks for `set_epoch`,
         self.batch_sampler = None  # and here, as a DataLoader has both
         self.damaged: dict[str, None] = {}
+        self.measured: list[Tensor] = []  # the places of the samples of each batch that measures
         self._transforms = transforms.to(device)
         self._labels = split.labels.to(device)
         self._device = device
@@ -122,6 +123,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         plan = self.sampler
         self._served, self._resume_at = self._resume_at, 0
+        self.measured = []
         if isinstance(self._source, Windows):
             yield from self._texts(self._source)
             return
@@ -131,6 +133,8 @@ class Batches:
             draws = tuple(numbers.to(self._device) for numbers in drawn)
         for inputs, samples, places in self._fetch(plan.order()):
             self._served += 1
+            if not plan.shuffle:
+                self.measured.append(samples)
             rows = tuple(numbers[places] for numbers in draws)
             labels = self._labels[samples]
             if not labels.is_floating_point():
@@ -232,7 +236,9 @@ class Data(pl.LightningDataModule):
         self.classes = data.classes
         self.recipe = recipe
         self.labels = data.labels_of(train, recipe)
-        self.transforms = transforms or build_transforms(train, shape, recipe.augment, data.scaled)
+        self.transforms = transforms or build_transforms(
+            train, shape, recipe.augment, data.scaled, len(data.classes)
+        )
         if loss_kind(recipe.loss).needs_density:
             real = self.stored_as != "uint8"
             if real:  # the likelihood is that of the numbers as they are
@@ -259,6 +265,11 @@ class Data(pl.LightningDataModule):
         """A line for every picture that could not be read so far."""
         streamed = (line for loader in self._loaders for line in loader.damaged)
         return list(dict.fromkeys([*self._damaged, *streamed]))
+
+    @property
+    def measured(self) -> list[int]:
+        """The places in their split of the samples that were measured last, in order."""
+        return [place for part in self._loaders[-1].measured for place in part.tolist()]
 
     @property
     def stored_as(self) -> str:

@@ -48,6 +48,10 @@ class Objective(nn.Module):
     def loss(self, answer: Any, labels: Tensor) -> Tensor:
         """The mean loss of a batch, as it is reported of every split but the training one."""
 
+    def each(self, answer: Tensor, labels: Tensor) -> Tensor:
+        """The loss of every sample of a batch, (B,)."""
+        return torch.vmap(lambda a, y: self.loss(a[None], y[None]))(answer, labels)
+
     def trained(self, answer: Any, labels: Tensor) -> Tensor:
         """What gradients are taken of; of a batch."""
         return self.loss(answer, labels)
@@ -92,10 +96,16 @@ class CrossEntropy(Objective):
         return F.cross_entropy(answer, labels)
 
     def trained(self, answer: Any, labels: Tensor) -> Tensor:
-        """With the recipe's smoothing and weights."""
+        """With the recipe's smoothing and weights; of classes, or of shares in mixed samples."""
+        if labels.is_floating_point():
+            labels = labels.to(answer.dtype)
         smoothing = self.recipe.label_smoothing
         weights = None if self.weights is None else self.weights.to(answer.dtype)
         return F.cross_entropy(answer, labels, weight=weights, label_smoothing=smoothing)
+
+    def compared(self, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and classes; of mixed samples the class with the largest share."""
+        return answer, labels.argmax(1) if labels.is_floating_point() else labels
 
     def metrics(self) -> dict[str, Metric]:
         """Shares of samples or places; IoU is the mean over the classes that occur."""

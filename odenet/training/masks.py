@@ -1,6 +1,6 @@
 """`data = masks("DIR")`: pictures, and beside each a map with the class of every pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,12 +63,12 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
     pictures = next((root / name for name in PICTURES if (root / name).is_dir()), None)
     maps = next((root / name for name in MAPS if (root / name).is_dir()), None)
     if pictures is not None and maps is not None:
-        found = {_key(Path(p), pictures): Path(p) for p in pictures_in(pictures)}
-        beside = {_key(Path(p), maps): Path(p) for p in pictures_in(maps)}
+        found = _by_key(map(Path, pictures_in(pictures)), pictures)
+        beside = _by_key(map(Path, pictures_in(maps)), maps)
     else:
         files = [Path(p) for p in pictures_in(root)]
-        beside = {_key(p, root): p for p in files if p.stem.endswith(SUFFIXES)}
-        found = {_key(p, root): p for p in files if not p.stem.endswith(SUFFIXES)}
+        beside = _by_key((p for p in files if p.stem.endswith(SUFFIXES)), root)
+        found = _by_key((p for p in files if not p.stem.endswith(SUFFIXES)), root)
     for key, picture in found.items():
         if key not in beside:
             raise TrainingError(
@@ -77,6 +77,20 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
     if not found:
         raise TrainingError("unreadable-data", f"{root} has class maps and no pictures", LAYOUT)
     return [(picture, beside[key]) for key, picture in found.items()]
+
+
+def _by_key(paths: Iterable[Path], root: Path) -> dict[str, Path]:
+    """Files by what a picture and its map have in common; refuses two that have the same."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(_key(path, root), path)
+        if first != path:
+            raise TrainingError(
+                "unreadable-data",
+                f"{first} and {path} are the same picture or class map by their names",
+                "remove one of them, or rename it",
+            )
+    return found
 
 
 def _key(path: Path, root: Path) -> str:
@@ -117,6 +131,12 @@ def _class_map(path: Path, picture: Path, shape: Sequence[int]) -> Tensor:
     """A class map, (H, W) int32, cut as its picture is and scaled without mixing values."""
     try:
         with Image.open(path, formats=FORMATS) as image, Image.open(picture) as other:
+            if image.format == "JPEG":
+                raise TrainingError(
+                    "unreadable-data",
+                    f"the class map {path} is a JPEG, which does not keep values as they are",
+                    "make class maps PNG files, from what the JPEG was made of",
+                )
             turned = ImageOps.exif_transpose(other).size
             if image.size != turned:
                 sizes = [f"{width} x {height}" for width, height in (image.size, turned)]

@@ -80,7 +80,10 @@ def _network(program: Program, labels: Labels) -> nn.Module:
     require_room(program, 1)
     torch.manual_seed(program.recipe.seed)
     widened = loss_kind(program.recipe.loss).labels == "class"
-    return program.network(classes=labels.count if widened else None).train()
+    try:
+        return program.network(classes=labels.count if widened else None).train()
+    except ValueError as error:  # of a network of a library, which is not there or not residual
+        raise TrainingError(str(error)) from error
 
 
 def apply_options(network: nn.Module, options: Options) -> None:

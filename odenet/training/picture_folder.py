@@ -155,7 +155,7 @@ def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ..
         raise _no_pictures(root)
     paths = tuple(path for path, _ in found.samples)
     labels = torch.tensor([label for _, label in found.samples])
-    return Split(Pictures(paths, shape, is_deep(paths[0])), labels), tuple(found.classes)
+    return Split(Pictures(paths, shape, is_deep(paths[0])), labels, paths), tuple(found.classes)
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:
@@ -177,7 +177,8 @@ def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
         return split, ()
     workers = reading_processes(1) if len(pictures) > MANY else 0
     images, good, damaged = decode_all(pictures, workers)
-    return Split(images, split.labels[torch.from_numpy(good)]), damaged
+    files = tuple(path for path, read in zip(split.files, good, strict=True) if read)
+    return Split(images, split.labels[torch.from_numpy(good)], files), damaged
 
 
 def _refuse_class_of(

@@ -10,6 +10,7 @@ from odenet.room import require_room
 from odenet.training.agreement import widened
 from odenet.training.augment import scaling
 from odenet.training.augmentations import before_the_middle
+from odenet.training.beginning import begin_with
 from odenet.training.loader import Data
 from odenet.training.new_task import input_shape, new_task
 from odenet.training.optim import whole_epochs
@@ -45,6 +46,7 @@ def prepare(
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
     task = new_task(program, samples.labels, samples.watched_name)
+    begin_with(task.network, options.weights, console)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     console.print(f"  {_in_words(samples)}", highlight=False, soft_wrap=True)
     return task, samples

@@ -1,15 +1,17 @@
 """Data that a program hands to `odenet.train`: tensors, arrays, or torch data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from odenet.training.arrays import as_labels, joined, require_finite, set_aside, split_of
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
+from odenet.training.single import require_single
 from odenet.training.stored import Items, as_samples
 
 NAME = "data from Python"
@@ -56,8 +58,12 @@ def python_test(given: Any) -> DataSet:
 def _is_split(given: Any) -> bool:
     """Whether this is a single split."""
     if isinstance(given, tuple | list):
-        return len(given) == 2 and all(isinstance(x, Tensor | np.ndarray) for x in given)
-    return hasattr(given, "__getitem__") and hasattr(given, "__len__")
+        return len(given) == 2 and all(map(_is_array, given))
+    return (
+        not isinstance(given, Mapping)
+        and hasattr(given, "__getitem__")
+        and hasattr(given, "__len__")
+    )
 
 
 def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
@@ -71,6 +77,8 @@ def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
             )
         x, y = given
         return split_of(NAME, x, y, suffix)
+    if isinstance(given, Mapping) or _is_array(given):
+        raise TrainingError("unreadable-data", f"{_called(given)} is not a pair (x, y)", HELP)
     if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         what = "has no length" if hasattr(given, "__iter__") else "is not a data set"
         raise TrainingError("unreadable-data", f"{_called(given)} {what}", HELP)
@@ -84,6 +92,7 @@ def _items(dataset: Any, suffix: str) -> Split:
         raise TrainingError("unreadable-data", f"x{suffix} of {NAME} has no samples")
     labels: list[Any] = []
     shape: tuple[int, ...] | None = None
+    kind: torch.dtype | None = None
     for place in range(count):
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) != 2:
@@ -98,6 +107,15 @@ def _items(dataset: Any, suffix: str) -> Split:
                 "give the data set a transform, such as torchvision's ToTensor()",
             ) from error
         shape = tuple(sample.shape) if shape is None else shape
+        kind = sample.dtype if kind is None else kind
+        if sample.dtype != kind:
+            kinds = [str(dtype).removeprefix("torch.") for dtype in (sample.dtype, kind)]
+            raise TrainingError(
+                "data-misfit",
+                f"input {place} of {_called(dataset)} is {kinds[0]}, and those before it "
+                f"{kinds[1]}: bytes are taken as pixels",
+                "give all as bytes, or all as other numbers",
+            )
         if tuple(sample.shape) != shape:
             raise TrainingError(
                 "unreadable-data",
@@ -106,7 +124,9 @@ def _items(dataset: Any, suffix: str) -> Split:
             )
         labels.append(item[1])
     try:
-        together = np.stack([np.asarray(label) for label in labels])
+        together = np.stack(
+            [np.asarray(label.detach() if isinstance(label, Tensor) else label) for label in labels]
+        )
     except ValueError as error:
         raise TrainingError(
             "unreadable-data", f"the labels of {_called(dataset)} differ in shape"
@@ -114,9 +134,15 @@ def _items(dataset: Any, suffix: str) -> Split:
     if together.dtype.kind not in "biuf":
         message = f"the labels of {_called(dataset)} are {together.dtype}, not numbers"
         raise TrainingError("unreadable-data", message, HELP)
+    if together.dtype.kind == "f":
+        require_single(f"y{suffix} of {NAME}", together)
     split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split
+
+
+def _is_array(given: Any) -> bool:
+    return isinstance(given, Tensor) or hasattr(given, "__array__")  # of numpy, or of pandas
 
 
 def _called(given: Any) -> str:

@@ -16,6 +16,7 @@ from odenet.training.samples import Labels
 from odenet.training.schema import Mismatch
 
 MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 processes
+LOGGERS = ("tensorboard", "wandb", "mlflow")  # as --logger takes them
 Row = dict[str, float]  # of the metrics: values by column
 
 COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of every row
@@ -34,10 +35,11 @@ class Options:
         memory: how flows hold their activations; None leaves the spec's choice.
         exact: reverse in exact arithmetic; False leaves the spec's choice.
         compile: compile a step of each reversible flow, and the whole of the others.
-        tensorboard: also log for TensorBoard.
+        logger: where numbers go beside metrics.csv, one of `LOGGERS`; empty: nowhere.
         deterministic: take only kernels that give the same numbers each time.
         update_in_backward: the optimizer acts on each weight as soon as its gradient is complete.
         clip_by: how it then knows the norm that `clip` limits: "exact" or "last".
+        weights: what a network of a library begins with: "default" for the library's, or a file.
     """
 
     data_root: str = "data"
@@ -48,10 +50,11 @@ class Options:
     memory: str | int | None = None
     exact: bool = False
     compile: bool = False
-    tensorboard: bool = False
+    logger: str = ""
     deterministic: bool = False
     update_in_backward: bool = False
     clip_by: str = "exact"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:
@@ -60,6 +63,16 @@ class Options:
             raise Mismatch(f"`memory` is {self.memory} bytes")
         if self.clip_by not in ("exact", "last"):
             raise Mismatch(f"`clip_by` is {self.clip_by!r}, not exact or last")
+        if self.logger not in ("", *LOGGERS):
+            raise Mismatch(f"`logger` is {self.logger!r}, not one of {', '.join(LOGGERS)}")
+
+    @staticmethod
+    def renewed(found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a version wrote that knew TensorBoard alone."""
+        if "tensorboard" not in found:
+            return found
+        logger = "tensorboard" if found["tensorboard"] else ""
+        return {k: v for k, v in found.items() if k != "tensorboard"} | {"logger": logger}
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, field
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -55,6 +57,7 @@ class Result:
         pictures: whether `odenet predict` has an answer: the network says something of a picture.
         tokens_per_second: of a text, through training batches; None for other data.
         diverged: how the loss has grown where training ended far above where it began; else empty.
+        stopped_early: why there are fewer epochs than the recipe has; else empty.
     """
 
     folder: str
@@ -81,6 +84,7 @@ class Result:
     metrics: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     tokens_per_second: float | None = None
     diverged: str = ""
+    stopped_early: str = ""
 
     def __post_init__(self) -> None:
         if self.last is None:  # of a version that knew accuracies only
@@ -95,6 +99,12 @@ class Result:
     def show(self, value: float | None) -> str:
         """A value of that metric as it is printed."""
         return "–" if value is None else self.chosen_by.show(value)
+
+    def evaluate(self, **given: Any) -> dict[str, Any]:
+        """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
+        from odenet.training.run import evaluate  # which makes results
+
+        return evaluate(self.folder, **given)
 
     def __repr__(self) -> str:
         name = f"{self.watched} {self.chosen_by.words}"
@@ -130,6 +140,8 @@ def show_result(result: Result, console: Console) -> None:
     table.add_column(no_wrap=True)
     if result.diverged:
         table.add_row("outcome", Text("diverged", "bold red"))
+    if result.stopped_early:
+        table.add_row("stopped early", Text(result.stopped_early))
     split, name = {"test": "test", "val": "held-out"}[result.watched], result.chosen_by.words
     last, best = result.show(result.last), result.show(result.best)
     table.add_row(f"{split} {name}", f"[bold]{last}[/bold] after epoch {result.epochs}")
@@ -232,9 +244,12 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                 if f"{split}_{quantity}" in rows[0]:
                     values = [row[f"{split}_{quantity}"] for row in rows]
                     axes.plot(
-                        epochs, values, style, color=f"C{number}", label=label(f"{name} {split}")
-                    )
+                        epochs, values, f"o{style}", markersize=3.5, color=f"C{number % 10}",
+                        markerfacecolor="none" if split == "train" else None,
+                        label=label(f"{name} {split}"),
+                    )  # fmt: skip
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")

@@ -18,14 +18,18 @@ from odenet.language.tree import Let
 from odenet.model.reading.settings import without_parts
 from odenet.model.tables.recipe import recipe_keys
 from odenet.training.augment import Transforms
+from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
+from odenet.training.details import Details
+from odenet.training.details_shown import write_details
 from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
 from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, sorted_out
 from odenet.training.loader import Data, watched_split
+from odenet.training.loggers import logging_to
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.metrics import has_rows, metrics_of
 from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
@@ -176,6 +180,7 @@ def _go_on(
         require_same_samples(folder, record, program.recipe)
     if path is None:
         task, checkpoint = new_task(program, record.described, watched), None
+        begin_with(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
         task = restored(folder, record, program, watched, path, checkpoint)
@@ -250,6 +255,7 @@ def evaluate(
     options: Options | None = None,
     weights: str = "best",
     data: Any = None,
+    out: str | Path | None = None,
     **keywords: Unpack[Keywords],
 ) -> dict[str, Any]:
     """Measure a run on a test split.
@@ -261,11 +267,15 @@ def evaluate(
         options: where it runs; as the training if None.
         weights: "best" or "last".
         data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.
+        out: a folder for tables and pictures of `confusion`, `per_class` and `worst`.
         keywords: as for `train`.
 
     Returns:
         `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
-        such as `accuracy`; and `damaged`, a line for each picture that could not be read.
+        such as `accuracy`; and `damaged`, a line for each picture that could not be read. Except
+        of a text also `worst`, the samples with the largest loss, and where there are classes
+        `per_class` and, with one for a sample or place, `confusion`: see
+        `odenet.training.details.Details`.
     """
     record = RunFolder(Path(run)).read_record()
     set, options = sorted_out(set, options or record.options, keywords, data)
@@ -274,9 +284,14 @@ def evaluate(
     repeatable = deterministic(options.deterministic)
     with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
+        if task.objective.kind.labels != "tokens":
+            task.details = Details(task.objective, record.classes)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     named = {name.removeprefix("test_"): value for name, value in scores.items()}
-    return {"data": samples.name, **named, "damaged": samples.damaged}
+    found = {} if task.details is None else task.details.found(samples.measured, samples.test.files)
+    if out is not None:
+        write_details(found, samples.test.inputs, Path(out))
+    return {"data": samples.name, **named, **found, "damaged": samples.damaged}
 
 
 def restore(
@@ -345,7 +360,8 @@ def _fit(
     with resumable(folder):
         repeatable = deterministic(options.deterministic)
         with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
-            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            with logging_to(trainer.loggers, task.recipe):
+                trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
 

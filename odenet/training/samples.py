@@ -41,10 +41,12 @@ class Split:
         inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are;
             windows of a text, whose labels say nothing.
         labels: (N,) or (N, …), whole numbers for classes and float32 for numbers.
+        files: the file that each sample came from; empty where they are not files.
     """
 
     inputs: Tensor | Pictures | Stored | Windows
     labels: Tensor
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +58,8 @@ class Split:
         if isinstance(inputs, Windows):
             raise TypeError("windows overlap: a text is cut, and no windows are picked")
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
-        return Split(picked, self.labels[places])
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return Split(picked, self.labels[places], files)
 
 
 def of_text(windows: Windows) -> Split:

@@ -26,7 +26,7 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
 
     Args:
         kind: a dataclass whose fields are texts, numbers, truth values, sequences or mappings of
-            these, unions, or dataclasses.
+            these, unions, or dataclasses; its `renewed` makes today's entries of older ones.
         found: what a file holds.
         name: of the entry that holds it, in messages.
 
@@ -36,6 +36,7 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
     if not isinstance(found, Mapping):
         what = f"`{name}`" if name else "its content"
         raise Mismatch(f"{what} is {_shown(found)}, not a mapping")
+    found = getattr(kind, "renewed", dict)(found)
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]

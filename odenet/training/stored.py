@@ -89,8 +89,20 @@ class Items:
 
 def as_samples(values: Any) -> Tensor:
     """Numbers as a network is handed them: uint8 stays, all others become float32."""
-    tensor = torch.as_tensor(values)
+    tensor = as_tensor(values)
     return tensor if tensor.dtype == torch.uint8 else tensor.to(torch.float32)
+
+
+def as_tensor(values: Any) -> Tensor:
+    """Numbers as a plain tensor, of whatever size, byte order and strides numpy's are."""
+    if isinstance(values, Tensor):
+        plain = values.detach()
+        return plain if plain.layout == torch.strided else plain.to_dense()
+    if isinstance(values, np.ndarray):
+        wide = values.dtype.kind == "f" and values.dtype.itemsize > np.dtype(np.float64).itemsize
+        kind = np.dtype(np.float64) if wide else values.dtype.newbyteorder("=")
+        return torch.as_tensor(np.asarray(values, kind, order="C"))
+    return torch.as_tensor(values)
 
 
 def chunks(inputs: Tensor | Stored) -> Iterator[Tensor]:

@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import odenet
 from odenet.model.tables.losses import MetricKind
 from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.stretch import largest_stretch
 from odenet.runtime.unit import Coarsened, Unit
-from odenet.training.along import along, energy, norm, unknowns
+from odenet.training.along import along, energy, norm, order_of, unknowns
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
-from odenet.training.records import Options
+from odenet.training.records import Options, RunFolder
 from odenet.training.run import restore
 from odenet.training.task import Task
 
@@ -78,12 +79,14 @@ class Study:
         measure: the metric that the run is measured by, such as accuracy.
         value: of that metric on the samples, with nothing changed.
         flows: and units, one after the other.
+        order: of the equations, 1 or 2; 0 where they are of several.
     """
 
     name: str
     measure: MetricKind
     value: float
     flows: list[FlowStudy]
+    order: int = 1
 
     def __repr__(self) -> str:
         found = f"{self.measure.words} {self.measure.show(self.value)}"
@@ -135,7 +138,9 @@ def study_run(
             _study_part(task, name, entries[name], (inputs, labels), rng)
             for name in units_and_flows(task.network)
         ]
-    return Study(Path(run).resolve().name, task.objective.measures[0], value, studied)
+    folder = RunFolder(Path(run))
+    order = order_of(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
+    return Study(Path(run).resolve().name, task.objective.measures[0], value, studied, order)
 
 
 def depth_law(studies: Sequence[Study]) -> float:

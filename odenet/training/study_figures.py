@@ -16,6 +16,7 @@ from rich.text import Text
 
 from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
+from odenet.training.depth_figures import draw_energy, draw_norms, draw_spectrum, largest_real
 from odenet.training.figures import label, save_figure
 from odenet.training.studies import FlowStudy, Study, depth_law
 
@@ -42,7 +43,7 @@ def show_study(study: Study, console: Console) -> None:
             study.measure.show((min if study.measure.best == "max" else max)(flow.dropped)),
             _when_shuffled(flow, study.measure),
             f"{np.divide(flow.changes, flow.states).mean():.3g}",
-            f"{max(value.real for value in values):.3g}",
+            largest_real(values),
             f"{flow.lyapunov:.3g}",
         )
     console.print(table)
@@ -53,20 +54,22 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _lesion(axes, flow, study),
         "several": lambda axes, flow: _several(axes, flow, study),
-        "norms": _norms,
-        "spectrum": _spectrum,
+        "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
+        "spectrum": lambda axes, flow: _spectrum(axes, flow, study.order),
     }
     if any(flow.energy for flow in study.flows):
-        pictures["energy"] = _energy
+        pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
     written = []
     for name, draw in pictures.items():
         figure = _figure(len(study.flows))
         for axes, flow in zip(figure.axes, study.flows, strict=True):
             draw(axes, flow)
-            axes.set_title(label(f"{study.name} {flow.name}"), fontsize="medium")
-            if name not in ("spectrum", "several"):
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.axes[0].legend(frameon=False, fontsize="small")
+            axes.set_title(label(f"{study.name}, layer {flow.name}"), fontsize="medium")
+            if name == "lesion":
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.legend(
+                frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2)
+            )
         written.append(folder / f"{name}.png")
         save_figure(figure, written[-1], dpi=130)
     return written
@@ -100,7 +103,7 @@ def draw_rates(studies: Sequence[Study], path: Path) -> None:
 
 
 def _figure(panels: int) -> Figure:
-    figure = Figure(figsize=(1 + 3.6 * panels, 3.2), layout="constrained")
+    figure = Figure(figsize=(1 + 3.6 * panels, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     for axes in figure.subplots(1, panels, squeeze=False)[0]:
         axes.grid(alpha=0.3)
@@ -133,19 +136,5 @@ def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
     return measure.show(float(np.mean(found))) if found else "–"
 
 
-def _norms(axes: Axes, flow: FlowStudy) -> None:
-    axes.semilogy(flow.states, "s-", label="|u|")
-    axes.semilogy(flow.changes, "o-", label="|hF|")
-    axes.set(xlabel="step", ylabel="mean norm")
-
-
-def _energy(axes: Axes, flow: FlowStudy) -> None:
-    axes.plot(flow.energy, "o-", label="energy")
-    axes.set(xlabel="step", ylabel="mean energy")
-
-
-def _spectrum(axes: Axes, flow: FlowStudy) -> None:
-    axes.axvline(0, color="grey", linewidth=0.8)
-    for step, values in flow.spectrum.items():
-        axes.plot([v.real for v in values], [v.imag for v in values], ".", label=f"step {step}")
-    axes.set(xlabel="Re λ", ylabel="Im λ")
+def _spectrum(axes: Axes, flow: FlowStudy, order: int) -> None:
+    draw_spectrum(axes, {f"step {step}": found for step, found in flow.spectrum.items()}, order)

@@ -1,6 +1,7 @@
 """`data = table("x.csv", target = "price")`: a row for each sample, a column for each number."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet
 
 SEPARATORS = ",;\t"
+EXACT = 2**53  # up to which every whole number is one of double precision
 
 
 def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) -> DataSet:
@@ -29,7 +31,15 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     for wanted in (*target, *without):
         if wanted not in names:
             help_ = suggest(wanted, names) or f"it has {', '.join(names)}"
+            if len(names) == 1:
+                help_ = "it has one: columns are separated by commas, semicolons or tabs"
             raise TrainingError("unreadable-data", f"{path} has no column `{wanted}`", help_)
+    if not target:
+        raise TrainingError(
+            "unreadable-data",
+            f"no column of {path} is to be predicted",
+            'name some: target = ["price"]',
+        )
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     features = [name for name in names if name not in (*target, *without)]
     if not features:
@@ -37,7 +47,7 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
             "unreadable-data", f"{path} has no columns to predict {', '.join(target)} from"
         )
     x = np.stack([_numbers(path, name, columns[name]) for name in features], axis=1)
-    if len(target) == 1 and not _is_number(columns[target[0]][0]):
+    if len(target) == 1 and _are_words(path, target[0], columns[target[0]]):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:
             raise TrainingError(
@@ -45,10 +55,10 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
             )
     else:
         y = np.stack([_numbers(path, name, columns[name]) for name in target], axis=1)
-        if (y == np.rint(y)).all():
+        if ((y == np.rint(y)) & (abs(y) <= EXACT)).all():
             y = y.astype(np.int64)
         y = y[:, 0] if len(target) == 1 else y
-    return set_aside(f"table:{path}", *split_of(f"table:{path}", x.astype(np.float32), y))
+    return set_aside(f"table:{path}", *split_of(f"table:{path}", x, y))
 
 
 def columns_of(path: Path) -> list[str]:
@@ -74,7 +84,9 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     first = text.partition("\n")[0]
     separator = max(SEPARATORS, key=first.count)
     try:
-        found = [row for row in csv.reader(text.splitlines(), delimiter=separator) if row]
+        found = [
+            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row
+        ]
     except csv.Error as error:
         raise TrainingError("unreadable-data", f"{path} cannot be read: {error}") from error
     if len(found) < 2:
@@ -92,6 +104,20 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
             "unreadable-data", f"{path} has two columns `{twice}`", "rename one of them"
         )
     return names, rows
+
+
+def _are_words(path: str, name: str, cells: list[str]) -> bool:
+    """Whether a target holds words, for classes; refused where it holds numbers too."""
+    words = [i for i, cell in enumerate(cells) if not _is_number(cell)]
+    if words and all(cells[i] for i in words) and len(words) < len(cells):
+        raise TrainingError(
+            "unreadable-data",
+            f"column `{name}` of {path} has numbers, and {len(words)} "
+            f"{'cell' if len(words) == 1 else 'cells'} of words, the first in row {words[0] + 1}: "
+            f'"{cells[words[0]]}"',
+            "give numbers alone, or for classes words alone",
+        )
+    return len(words) == len(cells)
 
 
 def _numbers(path: str, name: str, cells: list[str]) -> np.ndarray:
@@ -123,4 +149,4 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # which Python alone reads as a separator of thousands

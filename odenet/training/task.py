@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, Metric
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.training.details import Details
 from odenet.training.divergence import fault_of
 from odenet.training.errors import Diverged, TrainingError
 from odenet.training.flows import ROUGH, flows, stability
@@ -120,6 +121,7 @@ class Task(pl.LightningModule):
     Attributes:
         clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
             pass; None for one that acts after it.
+        details: what looks at every sample that is measured; None if nobody wants to know.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Task(pl.LightningModule):
         self.watched = watched
         self.level = level
         self.clips_in_backward_by: Any = None
+        self.details: Details | None = None
         self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
         self.first_loss: Tensor | None = None  # of the first batch of all
         self.seconds = 0.0  # spent on training batches, validation not counted
@@ -180,6 +183,8 @@ class Task(pl.LightningModule):
         loss = self.objective.loss(answer, labels)
         compared = self.objective.compared(answer, labels)
         self.test_scores.update(loss, len(inputs), compared)
+        if self.details is not None:
+            self.details.update(answer, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Keep the numbers for the row that the epoch's end writes."""

@@ -1,8 +1,8 @@
 """Whether a language model can go on token by token, with what it keeps of those before."""
 
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.norms import NORMS
-from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.program import Model, inside
 
 

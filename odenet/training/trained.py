@@ -23,6 +23,7 @@ from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
+from odenet.training.run import evaluate
 from odenet.training.samples import Labels
 
 MOST_SHOWN = 20  # lines of predictions
@@ -261,6 +262,10 @@ class TrainedRun:
         with torch.no_grad():
             found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
         return self._predictions(found)
+
+    def evaluate(self, **given: Any) -> dict[str, Any]:
+        """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
+        return evaluate(self.folder, **given)
 
     def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """New samples of the density that the network is.

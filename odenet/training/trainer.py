@@ -7,12 +7,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
 
 from odenet.diagnostics import suggest
-from odenet.extras import require
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.averaging import MovingAverage
@@ -23,6 +21,7 @@ from odenet.training.drift_monitor import DriftMonitor
 from odenet.training.errors import TrainingError
 from odenet.training.finite import FiniteCheck
 from odenet.training.guard import Guard
+from odenet.training.loggers import made_logger
 from odenet.training.metrics import Metrics
 from odenet.training.multilevel import MultiLevel
 from odenet.training.records import Options, RunFolder
@@ -64,7 +63,7 @@ def build_trainer(
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise TrainingError("bad-option", f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
-    loggers = _loggers(folder, options) if fits else False
+    logger = made_logger(options.logger, folder.path) if fits and options.logger else False
     try:
         return pl.Trainer(
             accelerator="auto",
@@ -76,7 +75,7 @@ def build_trainer(
             accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
             callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
-            logger=loggers,
+            logger=logger,
             default_root_dir=folder.path,
             enable_checkpointing=fits,
             plugins=[CheckpointFiles()],
@@ -146,11 +145,3 @@ def _callbacks(
     kept = KeptCheckpoint(filename="best", monitor=monitor, mode=best.best, **common)
     last = KeptCheckpoint(filename="last", **common)
     return [*found, metrics, kept, last, StopOnSignal(folder.last)]
-
-
-def _loggers(folder: RunFolder, options: Options) -> list[Logger]:
-    """TensorBoard's, if it is wanted; `metrics.csv` is a callback's."""
-    if not options.tensorboard:
-        return []
-    require("tensorboard", "--tensorboard")
-    return [TensorBoardLogger(folder.path, name="", version="tensorboard")]

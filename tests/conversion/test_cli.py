@@ -33,7 +33,8 @@ def test_the_written_network_is_the_one_that_was_read(tmp_path):
 def test_a_reversible_network_is_called_one():
     done = run("resnet18", "--weights", "none")
     assert done.exit_code == 0, done.output
-    assert "reversible: trained without stored activations" in done.output
+    assert "reversible: flows rebuild their activations" in done.output
+    assert "layer2.flows.0, layer3.flows.0, layer4.flows.0: one step holds two" in done.output
 
 
 def test_exact_conversion_is_restored_as_such(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from odenet.compiler import loads
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model.elaboration.scope import FIXED
+from odenet.model.elaboration.own_names import FIXED
 from odenet.model.tables import reference
 from tests.language.texts import ROOT, SCHEMES, tree_of
 

@@ -11,8 +11,8 @@ from odenet.compiler import loads
 from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
-from odenet.model.elaboration.scope import FIXED
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.elaboration.own_names import FIXED
+from odenet.model.tables.declared import DeclaredParameter
 from tests.language.texts import GOOD, SPECS
 
 TEXTS = {

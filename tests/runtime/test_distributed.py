@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from odenet import reversible
+from odenet import convert, reversible
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow
 
 pytestmark = [
@@ -140,6 +140,41 @@ def sent_while_going_back():
     return happened.index("done"), len(list(flows[0].parameters()))
 
 
+class Shifted(torch.nn.Module):
+    """A model whose layers are handed something else each."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(Adding() for _ in range(3))
+
+    def forward(self, x):
+        for number, layer in enumerate(self.layers):
+            x = layer(x, shift=number)
+        return x
+
+
+class Adding(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(6, 6, dtype=torch.float64)
+
+    def forward(self, x, shift):
+        return x + torch.tanh(self.linear(x) + shift)
+
+
+def converted_units(shard):
+    """Gradients of a converted model with a unit per layer, which have further inputs of their own."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 6, dtype=torch.float64)
+    model = convert(Shifted(), gamma=0.7, example=x)
+    if shard:
+        for part in (*model.layers, model):
+            fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
+    model(x).square().sum().backward()
+    gradients = (parameter.grad for parameter in model.parameters())
+    return [gradient.full_tensor() if shard else gradient for gradient in gradients]
+
+
 def work(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
@@ -153,6 +188,9 @@ def work(rank, path):
         found = stateful_units(mode, shard=True)
         if rank == 0:
             torch.save(found, path / f"stateful {mode}.pt")
+    found = converted_units(shard=True)
+    if rank == 0:
+        torch.save(found, path / "converted.pt")
     found = sent_while_going_back()
     if rank == 0:
         torch.save(found, path / "sent.pt")
@@ -195,3 +233,8 @@ def test_units_per_block_repeat_what_the_forward_found(results, mode):
     expected = stateful_units("stored", shard=False)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_units_of_a_converted_model_have_their_own_further_inputs(results):
+    found, expected = torch.load(results / "converted.pt"), converted_units(shard=False)
+    torch.testing.assert_close(found, expected)

@@ -5,7 +5,6 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.extras import MissingLibraries
 from odenet.training import run
 from odenet.training.checkpoints import read_checkpoint
 from odenet.training.errors import TrainingError
@@ -13,8 +12,6 @@ from odenet.training.flows import flows, stability
 from odenet.training.guard import rescale
 from odenet.training.new_task import apply_options
 from odenet.training.records import Options, RunFolder
-
-from . import stub
 
 ROOT = Path(__file__).parents[2]
 WILD = """odenet 1
@@ -137,18 +134,3 @@ def test_exact_arithmetic_is_refused_where_nothing_is_reversed(stub_spec):
     with pytest.raises(TrainingError, match="does not reverse") as caught:
         run.train(stub_spec, {}, Options(exact=True), "run", Console(quiet=True))
     assert caught.value.help == "the stub has no inverse"
-
-
-def test_tensorboard_is_written_or_said_to_be_missing(stub_spec, monkeypatch):
-    given = ({"epochs": 1}, Options(tensorboard=True), "run", Console(quiet=True))
-    with monkeypatch.context() as patch:
-        patch.setattr("odenet.extras.find_spec", lambda module: None)
-        with pytest.raises(
-            MissingLibraries, match=r"tensorboard, which is not installed.*\[tensorboard\]"
-        ):
-            run.train(stub_spec, *given)
-    assert not Path("run").exists()
-    pytest.importorskip("tensorboard")
-    run.train(stub_spec, *given)
-    assert list(Path("run/tensorboard").glob("events*"))
-    assert stub.SPEC == RunFolder(Path("run")).spec.read_text()

@@ -9,25 +9,13 @@ from odenet.diagnostics import Code, Rejected, Report, Span, strip_digits, sugge
 from odenet.language import Shapes, canonical, tree
 from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
 from odenet.model.elaboration.meaning import Function
+from odenet.model.elaboration.own_names import CONCAT, SPLIT, family, fixed_names
 from odenet.model.elaboration.unknown import in_formula, untransposed
 from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
-from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
-from odenet.model.tables.argument_kinds import Subject
-from odenet.model.tables.parameters import DeclaredParameter
-
-FIXED = {
-    "I": "the identity operator",
-    "u": "the flow's input",
-    "split": "the split of the input",
-    "concat": "the concatenation of fields",
-}
-
-
-def fixed_names() -> dict[str, str]:
-    """The names that no file can redefine, with what they mean."""
-    return FIXED | dict.fromkeys(ACTIVATIONS, "an activation of the language")
+from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.declared import DeclaredParameter
 
 
 class SpecScope:
@@ -179,9 +167,9 @@ class SpecScope:
             case "u":
                 return expr.Input(span=node.span)
             case "split":
-                return Function("split", "split(u)", _split)
+                return SPLIT
             case "concat":
-                return Function("concat", "concat(Y, Z)", _concat)
+                return CONCAT
             case "t":  # unless the file declares another: `let t`, `param t`, `state t`
                 return expr.Time(span=node.span)
             case "c":
@@ -196,43 +184,11 @@ class SpecScope:
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None
-        return self._family(row) if row.constants else expr.Activation(row.name, span=node.span)
-
-    def _family(self, row: ActivationKind) -> Function:
-        takes = f"{row.name}({', '.join('0.1' for _ in row.constants)})(…)"
-
-        def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-            scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
-            if len(arguments) != len(row.constants) or not scalars:
-                return None
-            if any(isinstance(n, expr.Time) for a in arguments for n in a.walk()):
-                self._fail(
-                    "fixed-constant",
-                    f"the constant of `{row.name}` cannot move in time",
-                    span,
-                    "give a number",
-                )
-            if any(isinstance(n, expr.LearnedScalar) for a in arguments for n in a.walk()):
-                self._fail(
-                    "fixed-constant",
-                    f"the constant of `{row.name}` cannot be learned",
-                    span,
-                    "give a number",
-                )
-            self._check_constants(row, arguments)
-            return expr.Activation(row.name, arguments, span=span)
-
-        return Function(row.name, takes, call)
-
-    def _check_constants(self, row: ActivationKind, arguments: tuple[expr.Node, ...]) -> None:
-        """Refuse constants that are out of their range."""
-        before = self.report.errors
-        for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
-            about = Subject(f"{name} in {row.name}", "is its constant", argument.span,
-                            self.report.add)  # fmt: skip
-            kind.check(self.evaluate(argument), about)
-        if self.report.errors > before:
-            raise Rejected
+        return (
+            family(row, self.evaluate, self.report)
+            if row.constants
+            else expr.Activation(row.name, span=node.span)
+        )
 
     def _parameter(self, learned: DeclaredParameter, span: Span) -> expr.Node:
         if learned.is_operator:
@@ -366,15 +322,3 @@ def _line_of(name: tree.Name, seen_from: tree.Name) -> str:
     """The line of a name, with its file when that is another one."""
     source = name.span.source
     return f"line {name.span.line}" + (f" of {source.name}" * (source != seen_from.span.source))
-
-
-def _split(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-    if len(arguments) == 1 and isinstance(arguments[0], expr.Input):
-        return expr.Split(arguments[0], span=span)
-    return None
-
-
-def _concat(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-    if arguments and all(a.kind is expr.Kind.FIELD for a in arguments):
-        return expr.Concat(arguments, span=span)
-    return None

@@ -9,7 +9,8 @@ from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
-from odenet.model.tables.argument_kinds import Call, Choice, Subject
+from odenet.model.tables.argument_kinds import Call, Subject
+from odenet.model.tables.choices import Choice
 
 
 class Values:

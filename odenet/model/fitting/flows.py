@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from odenet.diagnostics import Report
 from odenet.model.expressions.expr import Time
 from odenet.model.expressions.numbers import Width, fixed
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import Arguments, Layer, LayerError, Shape
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.entry import EntryMap, entry_maps, unit_channels
-from odenet.model.typed.program import Discretisation, Dynamics, MapDefinition, flows_of
+from odenet.model.typed.program import Dynamics, MapDefinition, flows_of
 
 
 @dataclass(frozen=True)

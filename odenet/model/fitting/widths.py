@@ -8,7 +8,7 @@ from typing import NoReturn
 from odenet.diagnostics import Report
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, Width
-from odenet.model.tables.parameters import DeclaredParameter
+from odenet.model.tables.declared import DeclaredParameter
 
 
 class Mismatch(Exception):

@@ -20,8 +20,10 @@ from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.also_called import meant
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.recipe import Entry, Recipe, check_recipe, recipe_keys
-from odenet.model.typed.program import Claim, Discretisation, MapDefinition, Model, flow_axes
+from odenet.model.tables.recipe import Recipe, recipe_keys
+from odenet.model.tables.recipe_checks import Entry, check_recipe
+from odenet.model.typed.discretisation import Discretisation
+from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
 DEFAULT_SPACE = 2
 

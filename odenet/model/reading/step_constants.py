@@ -8,20 +8,13 @@ from typing import Any
 from odenet.diagnostics import Diagnostic, Report
 from odenet.model.expressions.expr import Constant, Node, Time
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
-from odenet.model.tables.argument_kinds import (
-    Call,
-    Choice,
-    Number,
-    Parameter,
-    Subject,
-    Word,
-    is_list,
-    show,
-)
+from odenet.model.tables.argument_kinds import Call, Number, Subject, Word, is_list, show
+from odenet.model.tables.choices import Choice, Parameter
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import Layer
-from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.program import Discretisation, Dynamics, flows_of
+from odenet.model.typed.discretisation import Discretisation
+from odenet.model.typed.program import Dynamics, flows_of
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import (
     AtStep,

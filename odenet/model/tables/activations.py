@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from odenet.model.tables.argument_kinds import Number, Parameter
+from odenet.model.tables.argument_kinds import Number
+from odenet.model.tables.choices import Parameter
 
 Value = Fraction | float
 OfFloats = Callable[[float], float]

@@ -6,16 +6,8 @@ from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 from odenet.model.expressions.numbers import C, Width, fixed
-from odenet.model.tables.argument_kinds import (
-    MOST,
-    Call,
-    Choice,
-    Number,
-    Parameter,
-    Subject,
-    Word,
-    describe,
-)
+from odenet.model.tables.argument_kinds import MOST, Call, Number, Subject, Word, describe
+from odenet.model.tables.choices import Choice, Parameter
 
 MOST_TIMES = 1000  # the channels of a state
 COUNT = Number(1, whole=True)

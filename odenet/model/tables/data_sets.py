@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from odenet.model.tables.argument_kinds import Number, Parameter, Several, Text
+from odenet.model.tables.argument_kinds import Number, Several, Text
+from odenet.model.tables.choices import Parameter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from odenet.diagnostics import Span
 from odenet.model.expressions.numbers import Width
-from odenet.model.tables.argument_kinds import Parameter
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.tensors import Array, Dual, Space, Tensors
 
 Arguments = Mapping[str, Any]
@@ -96,6 +96,8 @@ class LayerKind:
         scores: whether it gives a score for each token of the vocabulary.
         tied: whether it shares the weights of the layer that reads token numbers.
         invertible: whether its torch module has an `inverse`, and keeps volume.
+        stepped: whether it is a network of others, whose blocks become steps of the file's scheme;
+            its code then takes that as a further argument.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
@@ -117,4 +119,5 @@ class LayerKind:
     scores: bool = False
     tied: Callable[[Arguments], bool] = lambda arguments: False
     invertible: bool = False
+    stepped: bool = False
     imports: tuple[str, ...] = ()

@@ -9,8 +9,10 @@ from dataclasses import replace
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
-from odenet.model.tables.argument_kinds import Number, Parameter
+from odenet.model.tables.argument_kinds import Number
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
+from odenet.model.tables.choices import Parameter
+from odenet.model.tables.existing import EXISTING
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.size_layers import SIZE_LAYERS, with_space
 from odenet.model.tables.token_layers import TOKEN_LAYERS
@@ -270,6 +272,7 @@ ROWS = (
         numeric=lambda layer, weights, x, space: x,
         random=True,
     ),
+    EXISTING,
 )
 
 

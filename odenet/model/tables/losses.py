@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from odenet.model.tables.argument_kinds import Call, Number, Parameter, Word
+from odenet.model.tables.argument_kinds import Call, Number, Word
+from odenet.model.tables.choices import Parameter
 
 # What a label is: a class (of a sample, or of each of its places), several classes that hold or
 # do not, numbers, the tokens that follow those of a text, or nothing besides the sample itself.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from odenet.model.tables.argument_kinds import Parameter
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.tensors import Array, Dual, Space, Tensors
 
 Options = Mapping[str, Any]

@@ -4,35 +4,27 @@ Every key is one field of `Recipe`: its default, its kind of value and range, an
 are kept together, and the checks, the messages and the documentation read them from there.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
-from odenet.diagnostics import Diagnostic
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import (
     ArgumentKind,
     Call,
-    Choice,
     Number,
-    Parameter,
     Several,
-    Subject,
     Word,
     WordOr,
     show,
 )
+from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.data_sets import DATA_SETS
-from odenet.model.tables.losses import LOSSES, loss_kind
-
-__all__ = ["Call", "Entry", "Recipe", "check_recipe", "recipe_keys"]
+from odenet.model.tables.losses import LOSSES
 
 COUNT = Number(1, whole=True)
 SHARE = Number(0, 1, open_low=True)
 RATE = Number(0, open_low=True)
 AMOUNT = Number(0)
 PART = Number(0, 1, open_high=True)
-MOST_LEVELS = 16
 SEED = Number(0, 2**32 - 1, whole=True)
 
 DECAY = Parameter(AMOUNT, "is the weight decay", 0.0)
@@ -116,6 +108,20 @@ AUGMENTATIONS = Choice(
                 COUNT, "is the shorter side, in pixels, of a picture before its middle is taken"
             )
         },
+        "color_jitter": {
+            "brightness": Parameter(AMOUNT, "is the most that brightness changes by", 0.4),
+            "contrast": Parameter(AMOUNT, "is the most that contrast changes by", 0.4),
+            "saturation": Parameter(AMOUNT, "is the most that saturation changes by", 0.4),
+            "hue": Parameter(
+                Number(0, 0.5), "is the most that the hue turns by, as a share of a circle", 0.1
+            ),
+        },
+        "randaugment": {
+            "n": Parameter(COUNT, "counts the changes made to each picture", 2),
+            "m": Parameter(Number(0, 30, whole=True), "is their magnitude, of 30", 9),
+        },
+        "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
+        "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -125,6 +131,8 @@ AUGMENTATIONS = Choice(
         },
     },
 )
+
+MIXED = ("mixup", "cutmix")  # those that give a sample several classes
 
 LOSS = Choice("loss", {name: row.arguments for name, row in LOSSES.items()})
 DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})
@@ -217,99 +225,7 @@ class Recipe:
         return [(name, value) for name, value in self.items() if usual.get(name) != value]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One `key = value` of the text, with the places of both."""
-
-    key: str
-    value: Any
-    key_span: Any = None
-    value_span: Any = None
-
-
 def recipe_keys() -> dict[str, Key]:
     """Every key of a recipe, with what it takes and means."""
     hints = get_type_hints(Recipe, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
-
-
-def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
-    """Turn the entries of `train { … }` into a recipe.
-
-    Args:
-        entries: what is written, in order.
-
-    Returns:
-        The recipe, without the entries that have problems, and everything that is wrong.
-    """
-    keys = recipe_keys()
-    problems: list[Diagnostic] = []
-    values: dict[str, Any] = {}
-    spans: dict[str, Any] = {}
-    for entry in entries:
-        if entry.key not in keys:
-            known = f"known: {', '.join(sorted(keys))}"
-            message = f"unknown key `{entry.key}` in train"
-            problems.append(
-                Diagnostic(
-                    "unknown-key", message, entry.key_span, meant("key", entry.key, keys), known
-                )
-            )
-        elif entry.key in spans:
-            message = f"`{entry.key}` is given twice in train"
-            problems.append(Diagnostic("given-twice", message, entry.key_span, "the second time"))
-        else:
-            key = keys[entry.key]
-            spans[entry.key] = entry.value_span
-            subject = Subject(entry.key, key.meaning, entry.value_span, problems.append)
-            value = key.kind.check(entry.value, subject)
-            if value is not None:
-                values[entry.key] = value
-    recipe = Recipe(**values)
-    return recipe, problems + list(_contradictions(recipe, spans))
-
-
-def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
-    """Values that are fine by themselves and not beside each other."""
-    if "steps" in spans and "epochs" in spans and recipe.steps:
-        message = "steps and epochs both say how long training takes"
-        yield Diagnostic("recipe-conflict", message, spans["steps"], help="remove one of them")
-    if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
-        yield Diagnostic(
-            "cannot-refine",
-            f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
-            spans["levels"],
-            "not before the last epoch",
-            "refine earlier, or not at all: levels = []",
-        )
-    if len(recipe.levels) > MOST_LEVELS:
-        doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
-        yield Diagnostic(
-            "cannot-refine", doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times"
-        )
-    if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
-        yield Diagnostic(
-            "wrong-argument",
-            "target is the value at which to stop, a share: at most 1",
-            spans["target"],
-            "too large",
-        )
-    if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
-        yield Diagnostic(
-            "recipe-conflict",
-            f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
-            spans["label_smoothing"],
-            help="leave it out, or take loss = cross_entropy",
-        )
-    if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
-        message = "warmup and warmup_steps both say how long the rate rises"
-        yield Diagnostic("recipe-conflict", message, spans["schedule"], help="remove one of them")
-    optimizer = recipe.optimizer
-    if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
-        message = "nesterov looks ahead along the momentum, which is 0"
-        yield Diagnostic(
-            "recipe-conflict",
-            message,
-            spans["optimizer"],
-            help="give a momentum, as in momentum = 0.9",
-        )

@@ -5,14 +5,15 @@ from typing import Any
 
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.argument_kinds import Call, Parameter
+from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.arguments import RULES
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.structure import NAMES, RESIDUAL, STRUCTURAL
 
-_STRUCTURE = {
+STRUCTURE = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
     "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
     "coarser map, see below",
@@ -69,10 +70,10 @@ def layers() -> list[str]:
         for n in own
     ]
     for name in STRUCTURAL:
-        rows.append((f"`{signature(name, NAMES.forms[name])}`", "no", _STRUCTURE[name]))
+        rows.append((f"`{signature(name, NAMES.forms[name])}`", "no", STRUCTURE[name]))
     options = signature("residual", RESIDUAL.forms["residual"])
     rows.append(
-        (f"`{options.replace('(', '(LAYERS, ')}`", "no", _STRUCTURE["residual"]),
+        (f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURE["residual"]),
     )
     return _table(("layer", "in a `map`", "what it does"), rows)
 

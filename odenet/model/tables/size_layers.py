@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from odenet.model.expressions.numbers import Width
-from odenet.model.tables.argument_kinds import Parameter, Word
+from odenet.model.tables.argument_kinds import Word
 from odenet.model.tables.arguments import COUNT
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 
 # Torch's names, by the number of axes.

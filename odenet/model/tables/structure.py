@@ -6,8 +6,9 @@ They are more than a row of code (odenet/model/reading/pipelines.py), and so is 
 from collections.abc import Mapping
 
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.argument_kinds import Call, Choice, Number, Parameter, Text, Word
+from odenet.model.tables.argument_kinds import Call, Number, Text, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
+from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.layers import LAYERS
 
 _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
-from odenet.model.tables.argument_kinds import Parameter
 from odenet.model.tables.arguments import YES, ChannelCount, Ratio
+from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.norms import EPS
 from odenet.model.tables.tensors import Tensor, Tensors

@@ -15,9 +15,10 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.arguments import ChannelCount
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
-from odenet.model.tables.parameters import DeclaredParameter
-from odenet.model.typed.program import Discretisation, Dynamics, MapDefinition, Model
+from odenet.model.typed.discretisation import Discretisation
+from odenet.model.typed.program import Dynamics, MapDefinition, Model
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from odenet.model.expressions.expr import LearnedScalar, Node, Time
 from odenet.model.expressions.fold import rebuilt
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.parameters import declare
+from odenet.model.tables.declared import declare
 from odenet.model.typed.program import Model
 
 NOW = "the time"  # a canonical name that no file can declare, spelled `t`

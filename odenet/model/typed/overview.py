@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from odenet.model.expressions.expr import State, derivative
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import show
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import Layer, Shape
-from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.typed.components import owners_of
 from odenet.model.typed.dialects import Language
 from odenet.model.typed.notation import Notation

@@ -6,15 +6,16 @@ from functools import cached_property
 
 from odenet.diagnostics import Diagnostic, Source, Span, SpecError
 from odenet.language import tree
-from odenet.model.expressions.expr import Activation, Node, Slot, State, Time, Zero
+from odenet.model.expressions.expr import Activation, Node, State, Time
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
+from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer, Shape
-from odenet.model.tables.parameters import DeclaredParameter
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.decay import right_hand_sides, without_decay
+from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.scheme import Scheme
-from odenet.model.typed.step_constants import Number, StepConstant
+from odenet.model.typed.step_constants import Number
 
 
 @dataclass(frozen=True)
@@ -63,81 +64,6 @@ class Dynamics:
             else:
                 found[State(name)] = self.rates[name]
         return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Discretisation:
-    """The scheme, its constants, and which unknown of its pattern each state belongs to.
-
-    Args:
-        scheme: the rule of one step.
-        h: the step size; None when `horizon` is given, or the scheme has none.
-        horizon: the final time T, for h = T / steps.
-        constants: values of the scheme's constants.
-        starts: values before the first step.
-        groups: pattern unknown -> its states.
-        exact: whether the state is kept in fixed-point arithmetic.
-        tolerance: the relative and the absolute error to which a step is solved adaptively; None
-            for the steps of the scheme itself.
-        varying: the constants, `h` among them, that differ from step to step; `constants` and `h`
-            have one of their values.
-    """
-
-    scheme: Scheme
-    h: Number | None
-    horizon: Number | None
-    constants: Mapping[str, Number]
-    starts: tuple[tuple[Slot, Node], ...]
-    groups: Mapping[str, tuple[State, ...]]
-    exact: bool
-    span: Span = field(compare=False, repr=False)
-    tolerance: tuple[Number, Number] | None = None
-    varying: Mapping[str, StepConstant] = field(default_factory=dict[str, StepConstant])
-
-    @property
-    def shown(self) -> Mapping[str, str]:
-        """`h`, `T` and the constants as a report has them, by name."""
-        values = {"h": self.h, "T": self.horizon, **self.constants}
-        values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
-        return {
-            name: str(self.varying[name]) if name in self.varying else f"{float(value):g}"
-            for name, value in values.items()
-            if value is not None
-        }
-
-    @property
-    def unrefinable(self) -> tuple[str, str]:
-        """Why steps of half the size follow another equation, and what to write; else nothing.
-
-        A value before the first step that is 0 whatever h is, is not a point of the solution: the
-        speed (Y[0] - Y[-1]) / h of leapfrog doubles when h is halved, and the odd values of
-        midpoint are not near the even ones.
-        """
-        for slot, value in self.starts:
-            if slot.offset < 0 and isinstance(value, Zero):
-                name = self.scheme.spellings.get(slot.name, slot.name)
-                why = (
-                    f"`{name}[{slot.offset}] = 0` of {self.scheme.name} is not a value of the "
-                    "solution, so that with h halved the flow is another"
-                )
-                return why, f"`start {name}[{slot.offset}] = {self._before(slot)}` makes it one"
-        return "", ""
-
-    def _before(self, slot: Slot) -> str:
-        """The value so many steps before the first, to the order that refinement needs."""
-        names = self.scheme.spellings
-        pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
-        name = names.get(slot.name, slot.name)
-        if pattern.order == 2:
-            return f"{name}[0]"
-        steps = "h" if slot.offset == -1 else f"{-slot.offset} h"
-        reads = ", ".join(f"{names.get(read, read)}[0]" for read in pattern.reads)
-        return f"{name}[0] - {steps} {names.get(pattern.function, pattern.function)}({reads})"
-
-    @property
-    def numbers(self) -> Mapping[str, Number]:
-        """The constants, and the step size where the file gives it."""
-        return self.constants if self.h is None else {**self.constants, "h": self.h}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Flow,
     Geometric,
@@ -31,6 +29,10 @@ from odenet.runtime import (
     per_step,
     spectral_radius,
 )
+from torch import Tensor, nn
+
+DEFAULT_A = Learned(0.9, low=0.0)
+DEFAULT_H = Geometric(0.5, 0.9)
 
 
 class State(NamedTuple):
@@ -57,9 +59,7 @@ class ConstantsByStepFlow(Flow):
     relabel = {"Y": "Y_prev", "Y_prev": "Y"}
     stability_limit = 0.909728022579184
 
-    def __init__(
-        self, channels, steps, *, h=Geometric(0.5, 0.9), a=Learned(0.9, low=0.0)
-    ):
+    def __init__(self, channels, steps, *, h=DEFAULT_H, a=DEFAULT_A):
         super().__init__(channels, steps, space=2)
         c = self.width(1)
         self.h = per_step("h", h, steps)
@@ -85,7 +85,9 @@ class ConstantsByStepFlow(Flow):
         Y_next = (
             self.a[step] * Y_prev
             + (1 - self.a[step]) * Y
-            + (1 + self.a[step]) * self.h[step] * self.rate_Y(
+            + (1 + self.a[step])
+            * self.h[step]
+            * self.rate_Y(
                 Y + self.a[step] * self.h[step] / 10 * k, self.K[step], self.b[step]
             )
         )
@@ -97,10 +99,14 @@ class ConstantsByStepFlow(Flow):
         Y_prev = (
             Y_next
             - (1 - self.a[step]) * Y
-            - (1 + self.a[step]) * self.h[step] * self.rate_Y(
-                Y + self.a[step] * self.h[step] / 10 * self.rate_Y(
-                    Y, self.K[step], self.b[step]
-                ),
+            - (1 + self.a[step])
+            * self.h[step]
+            * self.rate_Y(
+                Y
+                + self.a[step]
+                * self.h[step]
+                / 10
+                * self.rate_Y(Y, self.K[step], self.b[step]),
                 self.K[step],
                 self.b[step],
             )

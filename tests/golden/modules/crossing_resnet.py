@@ -14,8 +14,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from odenet.runtime import (
     Flow,
     adjoint_dense,
@@ -24,6 +22,7 @@ from odenet.runtime import (
     dense_matrix,
     spectral_radius,
 )
+from torch import Tensor
 
 
 class State(NamedTuple):
@@ -47,7 +46,9 @@ class CrossingResnetFlow(Flow):
     operators = ("W1", "W2")
     shared = ("W1", "W2", "b")
     reversible = False
-    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    obstacle = (
+        "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    )
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

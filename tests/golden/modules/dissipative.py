@@ -15,8 +15,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Coarsened,
     Flow,
@@ -31,6 +29,7 @@ from odenet.runtime import (
     initialised,
     spectral_radius,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -56,7 +55,10 @@ class DissipativeFlow(Flow):
     states = ("Y",)
     operators = ("K",)
     relabel = {"Y": "Y_prev", "Y_prev": "Y"}
-    unrefinable = "`Y[-1] = 0` of damped_midpoint is not a value of the solution, so that with h halved the flow is another; `start Y[-1] = Y[0] - h F(Y[0])` makes it one"
+    unrefinable = (
+        "`Y[-1] = 0` of damped_midpoint is not a value of the solution, so that with h "
+        "halved the flow is another; `start Y[-1] = Y[0] - h F(Y[0])` makes it one"
+    )
     stability_limit = 1.0
 
     def __init__(self, channels, steps, *, h=0.1, gamma=0.1):
@@ -99,9 +101,10 @@ class DissipativeFlow(Flow):
         Y, Y_next = state
         Y_prev = (
             Y_next
-            - 2 * self.h / (self.gamma * self.h + 1) * self.rate_Y(
-                Y, self.K[step], self.b[step]
-            )
+            - 2
+            * self.h
+            / (self.gamma * self.h + 1)
+            * self.rate_Y(Y, self.K[step], self.b[step])
         ) / ((1 - self.gamma * self.h) / (self.gamma * self.h + 1))
         return State(Y_prev, Y)
 

@@ -16,8 +16,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Coarsened,
     Flow,
@@ -33,6 +31,7 @@ from odenet.runtime import (
     spectral_radius,
     split,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -106,7 +105,9 @@ class HamiltonianFlow(Flow):
         )
 
     def energy(self, state, step=0):
-        """E = 1ᵀΨ(K1 Z + b1) + 1ᵀΨ(K2 Y + b2),  dE/dt = 0, with Ψ' = relu; per sample."""
+        """E = 1ᵀΨ(K1 Z + b1) + 1ᵀΨ(K2 Y + b2),  dE/dt = 0, with Ψ' = relu; per
+        sample.
+        """
         Y, Z = state
         a1 = conv(Z, self.K1[step]) + self.b1[step]
         e1 = torch.relu(a1) ** 2 / 2

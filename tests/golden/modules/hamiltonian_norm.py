@@ -17,8 +17,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Coarsened,
     Flow,
@@ -34,6 +32,7 @@ from odenet.runtime import (
     norm_layers,
     split,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):

@@ -13,8 +13,6 @@ Edit the specification, not this file.
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Attention,
     Embed,
@@ -26,6 +24,7 @@ from odenet.runtime import (
     Tokens,
     layers,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -79,8 +78,10 @@ class LanguageModelLeapfrogFlow(Flow):
     def advance(self, state, step=0):
         """One step forward."""
         Y_prev, Y = state
-        Y_next = 2 * Y - Y_prev + self.h**2 * self.rate_Y(
-            Y, self.attend[step], self.digest[step]
+        Y_next = (
+            2 * Y
+            - Y_prev
+            + self.h**2 * self.rate_Y(Y, self.attend[step], self.digest[step])
         )
         return State(Y, Y_next)
 

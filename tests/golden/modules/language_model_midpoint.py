@@ -13,8 +13,6 @@ Edit the specification, not this file.
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Attention,
     Embed,
@@ -26,6 +24,7 @@ from odenet.runtime import (
     Tokens,
     layers,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):

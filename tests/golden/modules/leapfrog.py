@@ -15,8 +15,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Coarsened,
     Flow,
@@ -31,6 +29,7 @@ from odenet.runtime import (
     initialised,
     spectral_radius,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -54,7 +53,10 @@ class LeapfrogFlow(Flow):
     states = ("Y",)
     operators = ("K",)
     relabel = {"Y": "Y_prev", "Y_prev": "Y"}
-    unrefinable = "`Y[-1] = 0` of leapfrog is not a value of the solution, so that with h halved the flow is another; `start Y[-1] = Y[0]` makes it one"
+    unrefinable = (
+        "`Y[-1] = 0` of leapfrog is not a value of the solution, so that with h halved "
+        "the flow is another; `start Y[-1] = Y[0]` makes it one"
+    )
     stability_limit = 2.0
 
     def __init__(self, channels, steps, *, h=0.1):

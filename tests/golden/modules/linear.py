@@ -15,9 +15,8 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from odenet.runtime import Flow, Shear, Term, dense, dense_matrix, spectral_radius
+from torch import Tensor
 
 
 class State(NamedTuple):

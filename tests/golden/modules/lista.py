@@ -15,10 +15,9 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
+from odenet.runtime import Flow, dense, dense_matrix, spectral_radius
 from torch import Tensor
 from torch.nn import functional
-
-from odenet.runtime import Flow, dense, dense_matrix, spectral_radius
 
 
 class State(NamedTuple):
@@ -42,7 +41,9 @@ class ListaFlow(Flow):
     states = ("x",)
     operators = ("W1", "W2")
     reversible = False
-    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    obstacle = (
+        "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    )
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

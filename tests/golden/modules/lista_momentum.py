@@ -16,10 +16,9 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
+from odenet.runtime import Flow, Shear, Term, dense, dense_matrix, spectral_radius
 from torch import Tensor
 from torch.nn import functional
-
-from odenet.runtime import Flow, Shear, Term, dense, dense_matrix, spectral_radius
 
 
 class State(NamedTuple):

@@ -14,9 +14,8 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import Flow, Mean, Residual, Shear, Shortcut, Term, layers
+from torch import Tensor, nn
 
 
 class State(NamedTuple):

@@ -16,8 +16,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import (
     Flow,
     Shear,
@@ -29,6 +27,7 @@ from odenet.runtime import (
     spectral_radius,
     split,
 )
+from torch import Tensor, nn
 
 
 class State(NamedTuple):

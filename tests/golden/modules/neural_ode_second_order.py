@@ -23,10 +23,9 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import Mean, layers
 from odenet.runtime.adaptive import AdaptiveFlow
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -51,7 +50,11 @@ class NeuralOdeSecondOrderFlow(AdaptiveFlow):
     slots = ("x", "x_dot")
     states = ("x", "x_dot")
     reversible = False
-    obstacle = "Y[n] also appears inside F(Y[n] + (9017/3168) h k1 - (355/33) h k2 + (46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that would have to give it"
+    obstacle = (
+        "Y[n] also appears inside F(Y[n] + (9017/3168) h k1 - (355/33) h k2 + "
+        "(46732/5247) h k3 + (49/176) h k4 - (5103/18656) h k5), in the line that "
+        "would have to give it"
+    )
     method = "dopri5"
 
     def __init__(self, channels, steps, *, T=1, rtol=0.001, atol=0.001):

@@ -13,9 +13,8 @@ Edit the specification, not this file.
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
-
 from odenet.runtime import Entry, Flow, Mean, Unit, initialised, layers
+from torch import Tensor, nn
 
 
 class State(NamedTuple):
@@ -37,7 +36,9 @@ class ResnetFlow(Flow):
     slots = ("x",)
     states = ("x",)
     reversible = False
-    obstacle = "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    obstacle = (
+        "Y[n] also appears inside F(Y[n]), in the line that would have to give it"
+    )
 
     def __init__(self, channels, steps, *, h=1):
         super().__init__(channels, steps, space=2)

@@ -15,8 +15,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from odenet.runtime import (
     Flow,
     Shear,
@@ -27,6 +25,7 @@ from odenet.runtime import (
     dense_matrix,
     spectral_radius,
 )
+from torch import Tensor
 
 
 class State(NamedTuple):

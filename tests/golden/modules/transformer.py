@@ -16,9 +16,8 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
 from odenet.runtime import Attention, Flow, Shear, Term, Tokens, layers, split
+from torch import Tensor, nn
 
 
 class State(NamedTuple):

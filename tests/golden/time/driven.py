@@ -16,8 +16,6 @@ Edit the specification, not this file.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from odenet.runtime import (
     Flow,
     Shear,
@@ -29,6 +27,7 @@ from odenet.runtime import (
     spectral_radius,
     split,
 )
+from torch import Tensor
 
 
 class State(NamedTuple):
@@ -99,7 +98,9 @@ class DrivenFlow(Flow):
         return torch.cat((Y, Z), dim=1)
 
     def field(self, state, step=0, since=0.0):
-        """The right-hand sides of the equations, one tensor each, so long after the step began."""
+        """The right-hand sides of the equations, one tensor each, at `since` after
+        the step began.
+        """
         Y, Z = state
         t = step * self.h + since
         return (

@@ -2,7 +2,8 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model.tables.recipe import Call, Entry, Recipe, check_recipe, recipe_keys
+from odenet.model.tables.recipe import Call, Recipe, recipe_keys
+from odenet.model.tables.recipe_checks import Entry, check_recipe
 
 
 def problems_of(key, value):

@@ -1,0 +1,15 @@
+"""`odenet lsp`."""
+
+from odenet.extras import require
+
+
+def lsp() -> None:
+    """Answer an editor about specifications, by the language server protocol.
+
+    Editors start it themselves and speak to it on its standard input and output; docs/editors.md
+    has their lines.
+    """
+    require("editor", "odenet lsp")
+    from odenet.editor.server import serve
+
+    serve()

@@ -1,0 +1,65 @@
+"""`odenet train resnet50 --convert momentum`: the specification that this is short for."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+
+SPEC = """\
+"{name}, whose residual blocks are steps of a reversible scheme."
+
+state x
+map   f = given    # a block less its input
+
+x' = f(x)
+
+discretise {scheme}
+
+let size = 224
+net = input(3, size, size) -> existing({quoted}, 1000)
+
+train {{
+    batch     = 32
+    epochs    = 10
+    optimizer = sgd(lr = 0.01)
+}}
+"""
+
+
+def existing_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Program":
+    """The program of a network of a library, converted.
+
+    Args:
+        name: of the network.
+        scheme: of the library, alone, or with its constants, as in `midpoint(h = 0.5)`.
+        settings: as of `odenet.load`.
+    """
+    import odenet
+
+    quoted = json.dumps(name, ensure_ascii=False)
+    text = SPEC.format(name=name, quoted=quoted, scheme=_with_constants(scheme))
+    return odenet.loads(text, settings, f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}.ode")
+
+
+def _with_constants(scheme: str) -> str:
+    """A scheme with its own constants, and h = 1, where nothing else is said."""
+    from odenet.model.elaboration.library import library, library_scheme
+
+    if "(" in scheme or scheme not in library():
+        return scheme
+    found = library_scheme(scheme)
+    values = {n: c and c.value for n, c in found.constants if n not in found.implied}
+    steps = {"h": 1} if found.uses_step_size else {}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise typer.BadParameter(
+            f'{scheme} needs a value, as in "{scheme}({missing[0]} = 0.5)"', param_hint="--convert"
+        )
+    numbers = {name: float(value or 0) for name, value in (values | steps).items()}
+    written = ", ".join(f"{name} = {value:g}" for name, value in numbers.items())
+    return f"{scheme}({written})" if written else scheme

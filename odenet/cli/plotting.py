@@ -1,0 +1,80 @@
+"""`odenet plot`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odenet.cli.output import say
+from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.extras import require
+
+
+class Kind(StrEnum):
+    """The figures."""
+
+    SPECTRUM = "spectrum"
+    STABILITY = "stability"
+    ENERGY = "energy"
+    NORMS = "norms"
+    CURVES = "curves"
+
+
+def plot(
+    kind: Annotated[Kind, typer.Argument(help="What to draw.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Specifications, folders of runs; for stability also names of schemes."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="The picture, .png, .svg or .pdf [default: NAME-KIND.png]."
+        ),
+    ] = None,
+    set_: Settings = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Of runs, where their data lies [default: as in training].")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Draw one figure of the page that `odenet report` writes into a file of its own.
+
+    Of a run the trained weights are measured on test samples, of a specification those that it
+    begins with. Several sources are drawn below one another, and curves into one panel.
+    """
+    require("report", "odenet plot", "matplotlib")
+    if kind is Kind.CURVES or any(source.is_dir() for source in sources):
+        require("train", "a figure of a run")
+    from rich.console import Console
+
+    from odenet.report.plots import draw_plot, source_of
+    from odenet.training.figures import require_format
+
+    target = out or Path(f"{sources[0].resolve().stem}-{kind}.png")
+    require_format(target)
+    _require_free(target, chosen=out is not None)
+    with Console(stderr=True).status("measuring"):
+        read = [source_of(s, {} if s.is_dir() else read_settings(set_, s), data_root)
+                for s in sources]  # fmt: skip
+        draw_plot(kind, read, target)
+    say(f"wrote {target}")
+
+
+def _require_free(target: Path, chosen: bool) -> None:
+    """Refuse to replace a picture that is not ours where nobody named it."""
+    from odenet.diagnostics import Diagnostic, SpecError
+    from odenet.training.figures import SIGNED
+
+    if not chosen and target.is_file() and SIGNED not in target.read_bytes()[:1000]:
+        message = "this file exists and was not written by odenet"
+        raise SpecError(
+            [
+                Diagnostic(
+                    "bad-option", message, file=str(target), help="name another with -o FILE.png"
+                )
+            ]
+        )

@@ -1,0 +1,86 @@
+"""Networks of torchvision and timm as the `net` of a specification."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+from odenet.conversion.model import convert
+from odenet.conversion.search import Plan, find_blocks
+from odenet.conversion.zoo import ZooError, build, stored_weights
+
+
+def existing(
+    name: str, outputs: int, scheme: str, text: str = "", exact: bool = False
+) -> ExistingNetwork:
+    """A network with random weights, whose residual blocks are steps of a scheme.
+
+    Args:
+        name: of the network, as torchvision or timm has it.
+        outputs: numbers that its last layer gives.
+        scheme: as after `discretise`, with its constants.
+        text: of that scheme, where the library does not have it.
+        exact: whether steps are taken in fixed point.
+
+    Raises:
+        ValueError: if there is no such network, or it cannot be converted so.
+    """
+    model = build(name, None, outputs)
+    spec = f"state x\nmap f = identity\nx' = f(x)\ndiscretise {scheme}\n{text}\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training says how exactly steps are undone
+        converted = convert(model, spec, blocks=_plan(name), exact=exact)
+    return ExistingNetwork(name, converted)
+
+
+@cache
+def _plan(name: str) -> Plan:
+    """Which blocks become steps; found with values, also where the network has none."""
+    with unset_fake_temporarily(), torch.random.fork_rng(devices=[]):
+        return find_blocks(build(name, None))
+
+
+class ExistingNetwork(nn.Module):
+    """A converted network that can begin with the weights of its original.
+
+    Args:
+        name: of the original.
+        model: the converted one.
+    """
+
+    def __init__(self, name: str, model: nn.Module):
+        super().__init__()
+        self.name = name
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scores of pictures (batch, channels, height, width)."""
+        return self.model(x)
+
+    @torch.no_grad()
+    def begin_with(self, weights: str) -> list[str]:
+        """Takes the weights of the original.
+
+        Args:
+            weights: "default" for the library's best, or a file with a state_dict.
+
+        Returns:
+            The names of the weights of the last layer that stay as they are, since they are of
+            another number of outputs.
+
+        Raises:
+            ZooError: if there are no such weights, or others than those of the last layer differ.
+        """
+        found, own = stored_weights(self.name, weights), self.model.state_dict()
+        more = [name for name in (*found, *own) if (name in found) != (name in own)]
+        other = [n for n in own if n in found and own[n].shape != found[n].shape]
+        wrong = [name for name in other if own[name].shape[1:] != found[name].shape[1:]]
+        if more or wrong:
+            first = (more + wrong)[0]
+            raise ZooError(f"{weights} does not hold weights of {self.name}: {first} differs")
+        self.model.load_state_dict({**own, **{n: t for n, t in found.items() if n not in other}})
+        return other

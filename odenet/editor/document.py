@@ -1,0 +1,171 @@
+"""A specification while it is written: what can be said of it whatever state it is in."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+
+import odenet
+from odenet.compiler import Program
+from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
+from odenet.language import canonical, tree
+from odenet.language.parser import parse
+from odenet.language.specs import used_files
+from odenet.language.words import pattern
+from odenet.model.elaboration.library import library, library_text
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A name that a file gives a meaning.
+
+    Args:
+        kind: what it is, in words.
+        span: of the name, or of the statement where that could not be read.
+        statement: that defines it.
+    """
+
+    kind: str
+    span: Span
+    statement: Span
+
+
+class Document:
+    """The text of a file, finished or not.
+
+    Args:
+        name: its path, which `use` starts from.
+        text: with line ends of one character.
+    """
+
+    def __init__(self, name: str, text: str):
+        self.source = Source(name, text)
+
+    @cached_property
+    def file(self) -> tree.File:
+        """The statements that can be read."""
+        return _parsed(self.source)
+
+    @cached_property
+    def used(self) -> tuple[tree.File, ...]:
+        """The files that it uses, as far as they can be read."""
+        try:
+            return used_files(self.file, Report())
+        except SpecError:
+            return ()
+
+    @cached_property
+    def program(self) -> Program | None:
+        """Compiled; None where it has errors."""
+        return _compiled(self.source.name, self.source.text)[0]
+
+    def problems(self) -> list[Diagnostic]:
+        """Errors; of a file without, the warnings and the claims that do not hold."""
+        program, errors = _compiled(self.source.name, self.source.text)
+        if program is None:
+            return errors
+        failed = [claim.failure("", "warning") for claim in program.claims if not claim.holds]
+        return [*program.warnings, *failed]
+
+    def word(self, line: int, column: int) -> Span | None:
+        """The name at a place, both counted from 0; None in comments and where there is none."""
+        text = self.source.line(line + 1)
+        begin = self.offset(line, 0)
+        for match in re.finditer(pattern("NAME"), text.partition("#")[0]):
+            if match.start() <= column <= match.end():
+                return Span(self.source, begin + match.start(), begin + match.end())
+        return None
+
+    def offset(self, line: int, column: int) -> int:
+        """The place in the text, at most at its end."""
+        lines = self.source.text.split("\n")
+        before = sum(len(text) + 1 for text in lines[:line])
+        return min(before + column, len(self.source.text))
+
+    def definition(self, word: Span) -> Defined | None:
+        """What gives a name its meaning: a line of its scheme, of the file, or of a used one."""
+        name = canonical(word.text)
+        for block in self.file.of(tree.Scheme):
+            if block.span.start <= word.start < block.span.end:
+                local = dict(_of_scheme(block))
+                if name in local:
+                    return local[name]
+        for file in (self.file, *self.used):
+            found = names(file)
+            if name in found:
+                return found[name]
+        return _of_library(word.text) if word.text in library() else None
+
+
+def names(file: tree.File) -> dict[str, Defined]:
+    """What a file declares, by canonical name; of two declarations the first."""
+    found: dict[str, Defined] = {}
+    for statement in file.statements:
+        for name, defined in _declared(statement):
+            found.setdefault(name, defined)
+    return found
+
+
+def _declared(statement: tree.Statement) -> Iterator[tuple[str, Defined]]:
+    def all_of(kind: str, *declared: tree.Name) -> Iterator[tuple[str, Defined]]:
+        for name in declared:
+            yield canonical(name.spelling), Defined(kind, name.span, statement.span)
+
+    match statement:
+        case tree.State():
+            yield from all_of("unknown of the equations", *statement.names)
+        case tree.Param():
+            shared = ", shared by all steps" if statement.shared else ", of each step its own"
+            yield from all_of(f"learned parameter{shared}", *statement.names)
+        case tree.Map():
+            yield from all_of("map made of layers", statement.name)
+        case tree.Let():
+            yield from all_of("name for a value", statement.name)
+        case tree.Scheme() | tree.MadeScheme():
+            yield from all_of("scheme", statement.name)
+        case tree.Lost():
+            for name in statement.declares:
+                yield canonical(name), Defined(statement.kind, statement.span, statement.span)
+        case _:
+            pass
+
+
+def _of_scheme(block: tree.Scheme) -> Iterator[tuple[str, Defined]]:
+    """What the lines of a scheme declare: unknowns of its own, numbers, stages."""
+    for rule in reversed(block.rules):  # so that the first of several lines is what is kept
+        match rule:
+            case tree.Aux():
+                for name in rule.names:
+                    yield canonical(name.spelling), Defined("unknown of the scheme's own",
+                                                            name.span, rule.span)  # fmt: skip
+            case tree.Let():
+                yield canonical(rule.name.spelling), Defined("number of the scheme",
+                                                             rule.name.span, rule.span)  # fmt: skip
+            case tree.Update(target=tree.Name() as name):
+                yield canonical(name.spelling), Defined("stage of the step", name.span, rule.span)
+            case _:
+                pass
+
+
+def _of_library(name: str) -> Defined:
+    path = files("odenet") / "schemes" / f"{name}.ode"
+    source = Source(str(path), library_text(name))
+    whole = Span(source, 0, len(source.text.rstrip()))
+    return Defined("scheme of the library", whole, whole)
+
+
+@lru_cache(maxsize=8)
+def _parsed(source: Source) -> tree.File:
+    try:
+        return parse(source, Report())
+    except (SpecError, RecursionError):
+        return tree.File((), span=Span(source, 0, len(source.text)))
+
+
+@lru_cache(maxsize=8)
+def _compiled(name: str, text: str) -> tuple[Program | None, list[Diagnostic]]:
+    try:
+        return odenet.loads(text, name=name), []
+    except SpecError as error:
+        return None, list(error.diagnostics)

@@ -1,0 +1,27 @@
+"""The words of the language for editors that colour by TextMate grammars, such as VS Code."""
+
+import json
+from typing import Any
+
+from odenet.language.words import keywords, pattern
+
+
+def textmate() -> str:
+    """editors/vscode/syntaxes/ode.tmLanguage.json, from grammar.lark."""
+    name = pattern("NAME")
+    rules = (
+        ("comment.line.number-sign", pattern("COMMENT")),
+        ("string.quoted.double", pattern("STRING")),
+        ("keyword.control", rf"\b(?:{'|'.join(keywords())})\b"),
+        ("entity.name.function", rf"{name}(?=\()"),
+        ("variable.other", name),
+        ("constant.numeric", pattern("NUMBER")),
+        ("keyword.operator", r"->|''?|ᵀ|\^|[-+−*·/=]"),
+    )
+    grammar: dict[str, Any] = {
+        "name": "odenet",
+        "scopeName": "source.ode",
+        "fileTypes": ["ode"],
+        "patterns": [{"name": f"{scope}.ode", "match": match} for scope, match in rules],
+    }
+    return json.dumps(grammar, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,56 @@
+"""The papers that a specification and its scheme cite, as BibTeX."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from odenet.model.elaboration.library import library, library_text
+from odenet.model.typed.program import Model
+
+_ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n  cited +=  *\{(?P<cited>[^}]*)\},\n", re.MULTILINE)
+
+
+def citations(model: Model) -> Mapping[str, str]:
+    """The entries that a specification cites, by key.
+
+    Its description, its comments, and the text of the scheme are looked through for the names
+    that papers have in them.
+
+    Args:
+        model: of the specification.
+    """
+    chosen = model.discretisation_or_none
+    texts = [model.source.text]
+    if chosen is not None and model.scheme.name in library():
+        texts.append(library_text(model.scheme.name))
+    return cited_in("\n".join(texts))
+
+
+def cited_in(text: str) -> Mapping[str, str]:
+    """The entries whose papers a text names, by key, in the order of the bibliography."""
+    text, found = _plain(text), set[str]()
+    for name in sorted(_by_name(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
+        if name in text:
+            found.add(name)
+            text = text.replace(name, "")
+    entries = ((key, entry) for name, each in _by_name().items() if name in found
+               for key, entry in each.items())  # fmt: skip
+    return dict(entries)
+
+
+@cache
+def _by_name() -> Mapping[str, Mapping[str, str]]:
+    """The entries by what their papers are called, and by key; two papers may have one name."""
+    text = (files("odenet.emit") / "bibliography.bib").read_text(encoding="utf-8")
+    entries: dict[str, dict[str, str]] = {}
+    for part in text.split("\n\n"):
+        if head := _ENTRY.match(part):
+            lines = [line for line in part.strip().split("\n") if not line.startswith("  cited ")]
+            entries.setdefault(head["cited"], {})[head["key"]] = "\n".join(lines)
+    return entries
+
+
+def _plain(text: str) -> str:
+    """A text in one line, with `&` for every `and`."""
+    return re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")

@@ -1,0 +1,207 @@
+"""How to train a network of others in less memory: what each way would take, and which to choose.
+
+Nothing is allocated: a training step of a copy without values is walked through, in every way.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from odenet.conversion.examples import Example
+from odenet.conversion.model import convert
+from odenet.conversion.search import Plan, find_blocks, joined
+from odenet.conversion.stages import ResidualStage
+from odenet.conversion.watching import NotRun
+from odenet.footprint.table import size_text
+from odenet.footprint.walk import Loss, Walk, checkpointed, rest_checkpointed
+from odenet.json_text import to_json
+from odenet.training.flows import flows
+
+# A way that is simpler is taken as long as it needs no more than this times the least.
+NEARLY = 1.1
+
+AGAIN = "one more forward pass"
+ANOTHER = f"{AGAIN}; another network"
+STORED = "another network; stores activations"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to take a training step, and what it takes.
+
+    Attributes:
+        name: "original", "checkpointed", "converted" or "converted, the rest checkpointed".
+        peak: the most bytes held at once beyond weights and the optimizer's state: activations,
+            gradients of the weights, working memory.
+        in_backward: the same, where an optimizer without working memory of its own acts in the
+            backward pass (`odenet.OptimizerInBackward`).
+        cost: in time, of the blocks that are taken again, and what else changes, in words.
+    """
+
+    name: str
+    peak: int
+    in_backward: int
+    cost: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a training step of a network takes, way by way.
+
+    Attributes:
+        network: the name of its class.
+        weights: bytes of parameters and buffers, which every way needs.
+        ways: the simplest first.
+        recommended: the simplest way whose peak is within a tenth of the least.
+        single: paths of runs of one block; a checkpoint holds less than a flow of one step.
+        unsuited: why nothing can be converted; empty where something can.
+        batch: samples of the example.
+    """
+
+    network: str
+    weights: int
+    ways: tuple[Way, ...]
+    recommended: Way
+    single: tuple[str, ...] = ()
+    unsuited: str = ""
+    batch: int | None = None
+
+    def __str__(self) -> str:
+        width = max(18, *(len(way.name) for way in self.ways))
+        head = f"{'beyond the weights':<{width}}  {'peak':>10}  {'update in backward':>18}"
+        lines = [f"{self._title()}, {size_text(self.weights)} of weights", f"  {head}  cost"]
+        for way in self.ways:
+            sizes = f"{size_text(way.peak):>10}  {size_text(way.in_backward):>18}"
+            lines.append(f"  {way.name:<{width}}  {sizes}  {way.cost}".rstrip())
+        lines += [f"  {self.unsuited}"] if self.unsuited else []
+        lines += [f"  {line}" for line in self._remarks()]
+        return "\n".join([*lines, f"recommended: {self._reason()}"])
+
+    def to_json(self) -> str:
+        """For programs; sizes in bytes."""
+        return to_json(asdict(self) | {"recommended": self.recommended.name})
+
+    def way(self, name: str) -> Way:
+        """A way by its name; KeyError if it was not looked at."""
+        return {way.name: way for way in self.ways}[name]
+
+    def _title(self) -> str:
+        return self.network if self.batch is None else f"{self.network}, batch {self.batch}"
+
+    def _remarks(self) -> Iterator[str]:
+        original = self.ways[0]
+        for way in self.ways[2:]:
+            if way.peak >= original.peak:
+                yield f"{way.name} saves nothing: {_compared(way.peak, original.peak)}"
+        if len(self.ways) > 2 and self.ways[2].cost.endswith("another network"):
+            yield "another network: it begins with these weights, and is fine-tuned from there"
+        if self.single:
+            yield (
+                f"runs of one block: {', '.join(self.single)}; a flow holds two states around it, "
+                "a checkpoint one"
+            )
+
+    def _reason(self) -> str:
+        best, original = self.recommended, self.ways[0]
+        if best is original:
+            return f"{best.name}: no other way saves more than a tenth"
+        least = min(self.ways, key=lambda way: way.peak)
+        found = f"{best.name}, {_compared(best.peak, original.peak)}"
+        if least is not best:
+            found += f"; {least.name} saves no more than a tenth beside it"
+        return found
+
+
+def advise(
+    model: nn.Module,
+    example: Any,
+    *,
+    loss: Loss | None = None,
+    **conversion: Any,
+) -> Advice:
+    """Predict what a training step takes with each way to save memory, and recommend one.
+
+    The model is not changed, and no step is run: it is walked through without values. What single
+    operations need within is not seen; the network is taken to be on the CPU.
+
+    Args:
+        model: any model; a real one, or one on the device "meta".
+        example: a batch: a tensor, a tuple of arguments, or a dictionary of keywords; tensors on
+            the device "meta" will do.
+        loss: of what the model gives; by default its ``loss`` where it has one, else the mean
+            square of all its tensors.
+        **conversion: as `odenet.convert` takes them: the scheme, ``blocks``, constants.
+
+    Returns:
+        The advice; ``print`` it, or read `Advice.ways` and `Advice.recommended`.
+
+    Raises:
+        ValueError: if the model does not run on the example, or the conversion is not possible for
+            another reason than that nothing in it can be converted.
+    """
+    walk = Walk(Example.of(example), loss)
+    ways = [_way("original", walk, model)]
+    paths = conversion.pop("blocks", None)
+    plan, known = _plan(model, example, paths)
+    if plan.runs:
+        blocks = [joined(path, name) for path in plan.runs for name in _children(model, path)]
+        ways.append(_way("checkpointed", walk, model, AGAIN, partial(checkpointed, paths=blocks)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they say, `convert` says when it is called
+            converted = convert(model, **conversion, blocks=paths, example=known)
+        cost = ANOTHER if all(f.reversible for f in flows(converted).values()) else STORED
+        ways.append(_way("converted", walk, converted, cost))
+        if any(isinstance(module, ResidualStage) for module in converted.modules()):
+            name = "converted, the rest checkpointed"
+            ways.append(_way(name, walk, converted, cost, rest_checkpointed))
+    least = min(way.peak for way in ways)
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    runs = [(path, names) for path, runs in plan.runs.items() for names in runs]
+    return Advice(
+        network=type(model).__name__,
+        weights=sum(tensor.nbytes for tensor in tensors),
+        ways=tuple(ways),
+        recommended=next(way for way in ways if way.peak <= NEARLY * least),
+        single=tuple(joined(path, names[0]) for path, names in runs if len(names) == 1),
+        unsuited="" if plan.runs else _unsuited(plan),
+        batch=walk.samples,
+    )
+
+
+def _way(name: str, walk: Walk, model: nn.Module, cost: str = "", change: Any = None) -> Way:
+    peak, in_backward = walk.peaks(model, change)
+    return Way(name, peak, in_backward, cost)
+
+
+def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
+    """What can be converted, and the example that shows it; None for one that is made up."""
+    try:
+        return find_blocks(model, None, blocks), None
+    except NotRun:
+        real = pytree.tree_map_only(
+            Tensor, lambda x: torch.zeros_like(x, device="cpu") if x.is_meta else x, example
+        )
+        return find_blocks(model, real, blocks), real
+
+
+def _children(model: nn.Module, path: str) -> list[str]:
+    """The blocks of a container: those of its children that have weights."""
+    children = model.get_submodule(path).named_children()
+    return [name for name, child in children if any(p.ndim > 1 for p in child.parameters())]
+
+
+def _unsuited(plan: Plan) -> str:
+    first = next(iter(str(plan).splitlines()), "it has no blocks that are called one by one")
+    return f"nothing can be converted: {first}"
+
+
+def _compared(size: int, other: int) -> str:
+    return f"{size_text(size)} in place of {size_text(other)}"

@@ -1,0 +1,39 @@
+"""Networks of other libraries as the whole of a `net`: a row of `odenet.model.tables.layers`."""
+
+import json
+from collections.abc import Callable
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.argument_kinds import Text
+from odenet.model.tables.arguments import ChannelCount
+from odenet.model.tables.choices import Parameter
+from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
+
+
+def _shape(arguments: Arguments, shape: Shape) -> Shape:
+    if len(shape.space) != 2:
+        raise LayerError(f"existing takes pictures, not {shape}", "write `input(3, 224, 224)`")
+    return Shape(arguments["D"], ())
+
+
+def _code(layer: Layer, width: Callable[[Width], str]) -> str:
+    name = json.dumps(layer.arguments["name"], ensure_ascii=False)
+    return f"existing({name}, {width(layer.after.channels)})"
+
+
+EXISTING = LayerKind(
+    "existing",
+    "a whole network of torchvision or timm, whose residual blocks become steps of the scheme",
+    {
+        "name": Parameter(Text(), "is what the library calls it"),
+        "D": Parameter(ChannelCount(), "counts the numbers that it gives"),
+    },
+    _code,
+    _shape,
+    in_map=False,
+    mixes_places=True,
+    random=True,
+    classes=True,
+    stepped=True,
+    imports=("from odenet.conversion.existing import existing",),
+)

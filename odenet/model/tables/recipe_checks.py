@@ -1,0 +1,114 @@
+"""The check of a recipe: its entries by themselves, and beside each other."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from odenet.diagnostics import Diagnostic
+from odenet.model.tables.also_called import meant
+from odenet.model.tables.argument_kinds import Subject
+from odenet.model.tables.losses import loss_kind
+from odenet.model.tables.recipe import MIXED, Recipe, recipe_keys
+
+MOST_LEVELS = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One `key = value` of the text, with the places of both."""
+
+    key: str
+    value: Any
+    key_span: Any = None
+    value_span: Any = None
+
+
+def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
+    """Turn the entries of `train { … }` into a recipe.
+
+    Args:
+        entries: what is written, in order.
+
+    Returns:
+        The recipe, without the entries that have problems, and everything that is wrong.
+    """
+    keys = recipe_keys()
+    problems: list[Diagnostic] = []
+    values: dict[str, Any] = {}
+    spans: dict[str, Any] = {}
+    for entry in entries:
+        if entry.key not in keys:
+            known = f"known: {', '.join(sorted(keys))}"
+            message = f"unknown key `{entry.key}` in train"
+            problems.append(
+                Diagnostic(
+                    "unknown-key", message, entry.key_span, meant("key", entry.key, keys), known
+                )
+            )
+        elif entry.key in spans:
+            message = f"`{entry.key}` is given twice in train"
+            problems.append(Diagnostic("given-twice", message, entry.key_span, "the second time"))
+        else:
+            key = keys[entry.key]
+            spans[entry.key] = entry.value_span
+            subject = Subject(entry.key, key.meaning, entry.value_span, problems.append)
+            value = key.kind.check(entry.value, subject)
+            if value is not None:
+                values[entry.key] = value
+    recipe = Recipe(**values)
+    return recipe, problems + list(_contradictions(recipe, spans))
+
+
+def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
+    """Values that are fine by themselves and not beside each other."""
+    if "steps" in spans and "epochs" in spans and recipe.steps:
+        message = "steps and epochs both say how long training takes"
+        yield Diagnostic("recipe-conflict", message, spans["steps"], help="remove one of them")
+    if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
+        yield Diagnostic(
+            "cannot-refine",
+            f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
+            spans["levels"],
+            "not before the last epoch",
+            "refine earlier, or not at all: levels = []",
+        )
+    if len(recipe.levels) > MOST_LEVELS:
+        doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
+        yield Diagnostic(
+            "cannot-refine", doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times"
+        )
+    if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
+        yield Diagnostic(
+            "wrong-argument",
+            "target is the value at which to stop, a share: at most 1",
+            spans["target"],
+            "too large",
+        )
+    if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
+        yield Diagnostic(
+            "recipe-conflict",
+            f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
+            spans["label_smoothing"],
+            help="leave it out, or take loss = cross_entropy",
+        )
+    for call in recipe.augment:
+        if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
+            loss = loss_kind(recipe.loss).name
+            yield Diagnostic(
+                "recipe-conflict",
+                f"{call.name} mixes classes, and loss = {loss} has none to mix",
+                spans["augment"],
+                help="leave it out, or take loss = cross_entropy",
+            )
+    if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
+        message = "warmup and warmup_steps both say how long the rate rises"
+        yield Diagnostic("recipe-conflict", message, spans["schedule"], help="remove one of them")
+    optimizer = recipe.optimizer
+    if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
+        message = "nesterov looks ahead along the momentum, which is 0"
+        yield Diagnostic(
+            "recipe-conflict",
+            message,
+            spans["optimizer"],
+            help="give a momentum, as in momentum = 0.9",
+        )

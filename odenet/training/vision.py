@@ -1,0 +1,113 @@
+"""Augmentations that torchvision has, each batch under random numbers of its own.
+
+torchvision draws from torch's one stream of random numbers. Here it is set to a seed that was
+drawn for the sample, and put back, so that what happens to a sample depends on the run's seed and
+the epoch alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from odenet.model.tables.recipe import Call
+
+MOST_SEED = 2**63 - 1
+
+
+def _seeds(rng: np.random.Generator, count: int) -> Tensor:
+    return torch.from_numpy(rng.integers(0, MOST_SEED, count))
+
+
+@contextmanager
+def _own_stream() -> Iterator[torch.Generator]:
+    """The random numbers of torch on the CPU, which are afterwards where they were before."""
+    stream = torch.default_generator
+    before = stream.get_state()
+    try:
+        yield stream
+    finally:
+        stream.set_state(before)
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A transform of torchvision, with a new draw for each picture."""
+
+    transform: v2.Transform
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """A seed for each, (count,)."""
+        return _seeds(rng, count)
+
+    def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Change every picture by itself, (B, C, H, W) uint8."""
+        changed: list[Tensor] = []
+        with _own_stream() as stream:
+            for image, seed in zip(images, seeds.tolist(), strict=True):
+                stream.manual_seed(seed)
+                changed.append(self.transform(image))
+        return torch.stack(changed)
+
+
+def color_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> OneByOne:
+    """Colours changed at random, in random order."""
+    return OneByOne(v2.ColorJitter(brightness, contrast, saturation, hue))
+
+
+def randaugment(n: int, m: int) -> OneByOne:
+    """`n` changes of 14 kinds, with magnitude `m` of 30 (Cubuk et al. 2020)."""
+    return OneByOne(v2.RandAugment(n, m))
+
+
+# Of pictures in bytes alone, as torchvision's are.
+OF_BYTES = {"color_jitter": color_jitter, "randaugment": randaugment}
+# Of a batch and its classes: mixup (Zhang et al. 2018), CutMix (Yun et al. 2019).
+MIXES = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Each sample of a batch mixed with its neighbour, and so are their classes.
+
+    Args:
+        transform: torchvision's.
+    """
+
+    transform: v2.Transform
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """A seed for each sample, of which that of a batch's first one counts, (count,)."""
+        return _seeds(rng, count)
+
+    def __call__(self, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix.
+
+        Args:
+            images: (B, C, H, W), float32.
+            labels: (B,), classes.
+            seeds: (B,).
+
+        Returns:
+            The mixed pictures, and the share that each class has in them, (B, classes).
+        """
+        with _own_stream() as stream:
+            stream.manual_seed(int(seeds[0]))
+            mixed, shares = self.transform(images, labels)
+        return mixed, shares
+
+
+def mix(augment: Sequence[Call], classes: int) -> Mix | None:
+    """What mixes the samples of a batch: of several kinds in a recipe's list one, drawn anew."""
+    found = [
+        MIXES[call.name](num_classes=classes, **call.kwargs)
+        for call in augment
+        if call.name in MIXES
+    ]
+    if not found:
+        return None
+    return Mix(found[0] if len(found) == 1 else v2.RandomChoice(found))

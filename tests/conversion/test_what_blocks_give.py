@@ -1,0 +1,96 @@
+"""Blocks that give their value in a list, a tuple or a named one, each in its own way."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+from odenet.conversion import convert
+from odenet.runtime import Ramp
+from tests.conversion.oracles import momentum
+
+
+class Named(NamedTuple):
+    value: torch.Tensor
+    scores: torch.Tensor | None = None
+
+
+GIVES = {
+    "list": lambda y: [y, y.sum()],
+    "tuple": lambda y: (y, None, 3),
+    "named": Named,
+    "tensor": lambda y: y,
+}
+
+
+class Giving(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.linear, self.kind = nn.Linear(4, 4, dtype=torch.float64), kind
+
+    def forward(self, x, size=None, only_value=False):
+        assert size is None or type(size) is torch.Size
+        y = x + torch.tanh(self.linear(x))
+        return (y,) if only_value else GIVES[self.kind](y)
+
+
+class Asserting(nn.Module):
+    """Whose loop expects of each block what that gives."""
+
+    def __init__(self, *kinds):
+        super().__init__()
+        self.blocks = nn.ModuleList(map(Giving, kinds))
+
+    def forward(self, x, only_value=False):
+        for block in self.blocks:
+            given = block(x, size=x.shape[1:], only_value=only_value)
+            if only_value:
+                (x,) = given
+                continue
+            expected = GIVES[block.kind](torch.zeros(()))
+            assert type(given) is type(expected) or block.kind == "tensor"
+            x = given if block.kind == "tensor" else given[0]
+            assert block.kind != "named" or given.value is x
+            assert block.kind != "tuple" or given[1] is None
+        return x
+
+
+def in_plain(block):
+    return lambda x: block(x, only_value=True)[0]
+
+
+@pytest.mark.parametrize(
+    "kinds", [("list",) * 3, ("named",) * 2, ("tuple", "tensor"), ("tensor", "list", "named")]
+)
+def test_each_block_of_a_flow_gives_its_value_as_in_the_original(kinds):
+    torch.manual_seed(0)
+    model, x = Asserting(*kinds), torch.randn(2, 4, dtype=torch.float64)
+    assert torch.equal(convert(model, gamma=Ramp(0, 0.9, steps=9), example=x)(x), model(x))
+    converted = convert(model, gamma=0.7, example=x)
+    expected = momentum([in_plain(block) for block in model.blocks], x, 0.7)
+    for only_value in (False, True, False):
+        found = converted(x, only_value)
+        torch.testing.assert_close(found, expected)
+        parameters = list(model.parameters())
+        torch.testing.assert_close(
+            torch.autograd.grad(found.square().sum(), parameters),
+            torch.autograd.grad(expected.square().sum(), parameters, retain_graph=True),
+        )
+
+
+def test_layers_that_are_left_out_at_random_are_refused_by_name():
+    class Dropping(Asserting):
+        def forward(self, x, left_out=()):
+            for index, block in enumerate(self.blocks):
+                x = x if index in left_out else block(x)
+            return x
+
+    x = torch.randn(2, 4, dtype=torch.float64)
+    converted = convert(Dropping(*("tensor",) * 4), example=x)
+    with pytest.raises(RuntimeError, match=r"block 4 .* after block 2, .*layerdrop = 0"):
+        converted(x, left_out=[2])
+    with pytest.raises(RuntimeError, match="layerdrop = 0"):
+        converted(x, left_out=[0])
+    with pytest.raises(RuntimeError, match="after block 3 of 4"):
+        converted(x, left_out=[3]).sum()

@@ -1,0 +1,94 @@
+"""What `odenet.advise` predicts is what training steps take, and it recommends what suits."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import typer
+from torch import nn
+from torchvision import models
+from typer.testing import CliRunner
+
+import odenet
+from odenet.cli.converting import convert
+from tests.footprint.measured_ways import MODELS
+
+app = typer.Typer()
+app.command()(convert)
+
+
+def test_peaks_are_within_a_tenth_of_what_the_allocator_sees_in_another_process():
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.footprint.measured_ways"],
+        capture_output=True, text=True, check=True, env=os.environ | {"KINETO_LOG_LEVEL": "99"},
+    )  # fmt: skip
+    measured = json.loads(child.stdout)
+    for name, make in MODELS.items():
+        model, given = make()
+        for way in odenet.advise(model, given).ways:
+            plain, in_backward = measured.pop(f"{name}, {way.name}", (None, None))
+            if plain is None:  # an encoder has nothing beside its layers
+                continue
+            assert abs(way.peak - plain) <= 0.1 * plain, (name, way)
+            assert abs(way.in_backward - in_backward) <= 0.1 * in_backward, (name, way)
+    assert set(measured) <= {"encoder, converted, the rest checkpointed"}
+
+
+def test_a_model_that_conversion_does_not_help_is_told_so():
+    advice = odenet.advise(models.resnet18(), torch.empty(8, 3, 64, 64, device="meta"))
+    assert advice.way("converted").peak > advice.way("original").peak
+    assert advice.recommended.name in ("original", "checkpointed")
+    assert "converted saves nothing" in str(advice)
+    assert advice.single == ("layer2.1", "layer3.1", "layer4.1")
+
+
+class Block(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x):
+        """As every residual block."""
+        return x + self.last(torch.tanh(self.first(x)))
+
+
+def test_where_conversion_saves_most_it_is_recommended():
+    model = nn.Sequential(*[Block() for _ in range(60)])
+    advice = odenet.advise(model, torch.empty(2000, 16))
+    assert advice.recommended.name == "converted"
+    assert advice.way("converted").peak < advice.way("checkpointed").peak / 1.1
+
+
+def test_neither_the_model_nor_the_random_numbers_are_touched():
+    model = models.resnet18().eval()
+    before = copy.deepcopy(model.state_dict())
+    torch.manual_seed(3)
+    wanted = torch.rand(())
+    torch.manual_seed(3)
+    odenet.advise(model, torch.empty(2, 3, 32, 32))
+    assert torch.rand(()) == wanted
+    assert not model.training and all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="ResNet does not run on the example"):
+        odenet.advise(models.resnet18(), torch.empty(2, 5, 32, 32))
+
+
+def test_the_command_prints_it_and_gives_it_to_programs():
+    done = CliRunner().invoke(app, ["resnet18", "--batch", "2", "--size", "32"])
+    assert done.exit_code == 0, done.output
+    assert "resnet18, pictures of 32x32, batch 2" in done.output
+    assert "recommended: original" in done.output
+    done = CliRunner().invoke(app, ["alexnet", "--batch", "2", "--size", "64", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)
+    assert [way["name"] for way in found["ways"]] == ["original"]
+    assert found["recommended"] == "original" and "nothing can be converted" in found["unsuited"]

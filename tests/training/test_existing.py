@@ -1,0 +1,127 @@
+"""Networks of torchvision as the `net` of a spec: trained, resumed, exported like any other."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torchvision import models
+
+import odenet
+from odenet.cli.existing import existing_program
+from odenet.diagnostics import SpecError
+from odenet.footprint.fitting import batch_within
+from odenet.training import Options, TrainingError, export_run
+from odenet.training.preparation import prepare
+
+SMALL = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
+
+PLAIN = """
+state x
+param K : conv(3)
+x' = -K^T tanh(K x)
+discretise heun(h = 0.1)
+net = input(1, 8, 8) -> flow(1) -> mean -> dense(10)
+train {
+    data = digits
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Dark ones and light ones."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name, high in (("dark", 120), ("light", 255)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(6):
+                pixels = rng.integers(high, size=(40, 40, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A resnet18 with random weights, and the file that has them."""
+    torch.manual_seed(5)
+    model, file = models.resnet18(), tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(model.state_dict(), file)
+    return model.eval(), str(file)
+
+
+def of_resnet(pictures, scheme="momentum", **more):
+    """The program that `odenet train resnet18 --convert …` trains."""
+    return existing_program("resnet18", scheme, {**SMALL, "data": f'folder("{pictures}")', **more})
+
+
+def test_it_begins_as_the_original_with_a_new_head(pictures, original, capsys):
+    model, file = original
+    program = of_resnet(pictures, **{"γ": "ramp(0, 0.9, epochs = 1)"})
+    task, _ = prepare(program, Options(weights=file), Console())
+    assert "new, for another number of classes: fc.weight, fc.bias" in capsys.readouterr().out
+    found, x = task.network[0].model, torch.randn(2, 3, 32, 32)
+    found.fc = model.fc
+    assert torch.equal(found.eval()(x), model(x))
+
+
+def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
+    pictures, original, tmp_path
+):
+    quiet, options = Console(quiet=True), Options(weights=original[1])
+    settings = {**SMALL, "data": f'folder("{pictures}")'}
+    long = {**settings, "epochs": 2}
+    whole = odenet.train(
+        existing_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
+    )
+    odenet.train(of_resnet(pictures), settings, options, tmp_path / "parts", quiet)
+    parts = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
+    states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, parts)]
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+    run = odenet.load_run(whole.folder)
+    assert run.classes == ("dark", "light")
+    last = odenet.evaluate(whole.folder, weights="last")
+    assert last["accuracy"] == whole.accuracy
+    other = odenet.evaluate(whole.folder, {"γ": 0.2}, weights="last")
+    assert other["loss"] != last["loss"]
+    assert len(run.predict([pictures / "test" / "dark" / "0.png"]).labels) == 1
+    assert export_run(run, tmp_path / "network.pt2").difference <= 1e-4
+
+
+def test_the_largest_batch_is_predicted(pictures):
+    program = odenet.loads(PLAIN)
+    few, more = (batch_within(program, Options(), size, "cpu") for size in (10**6, 2 * 10**6))
+    assert 2 <= few < more
+    assert batch_within(of_resnet(pictures), Options(), 10**6, "cpu") is None
+
+
+def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
+    torch.save(models.mobilenet_v2().state_dict(), tmp_path / "other.pth")
+    quiet = Console(quiet=True)
+    with pytest.raises(TrainingError, match="does not hold weights of resnet18"):
+        prepare(of_resnet(pictures), Options(weights=str(tmp_path / "other.pth")), quiet)
+    with pytest.raises(TrainingError, match="this spec has none"):
+        prepare(odenet.loads(PLAIN), Options(weights="default"), quiet)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "words"),
+    [
+        ("resnet19", "momentum", "a model `resnet19`; did you mean resnet18"),
+        ("alexnet", "momentum", "AlexNet has no residual blocks"),
+        ("resnet18", "verlet", "verlet"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_name(pictures, name, scheme, words):
+    settings = {**SMALL, "data": f'folder("{pictures}")'}
+    with pytest.raises((TrainingError, SpecError), match=words):
+        prepare(existing_program(name, scheme, settings), Options(), Console(quiet=True))
+
+
+def test_a_start_of_its_own_is_refused():
+    text = (
+        "state x\nmap f = given\nx' = f(x)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])\n"
+        'net = input(3, 32, 32) -> existing("resnet18", 10)\n'
+    )
+    with pytest.raises(SpecError, match="start as their scheme says"):
+        odenet.loads(text).network()

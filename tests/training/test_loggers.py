@@ -1,0 +1,92 @@
+"""Loggers by name: what is written without a network, and what is said where a library is missing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from odenet.extras import MissingLibraries
+from odenet.training import run
+from odenet.training.checksums import sealed_json
+from odenet.training.errors import TrainingError
+from odenet.training.records import LOGGERS, Options, RunFolder
+from odenet.training.schema import Mismatch, read_as
+
+from .runs import rows
+
+
+def train(spec, logger, out="run"):
+    return run.train(
+        spec, {"epochs": 2}, Options(logger=logger), out, Console(quiet=True), unchecked=True
+    )
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_a_missing_library_is_named_before_anything_is_written(stub_spec, monkeypatch, name):
+    monkeypatch.setattr("odenet.extras.find_spec", lambda module: None)
+    said = rf"--logger {name} needs .*, which is not installed.*\[{name}\]"
+    with pytest.raises(MissingLibraries, match=said):
+        train(stub_spec, name)
+    assert not Path("run").exists()
+
+
+def test_tensorboard_has_the_numbers_of_each_epoch(stub_spec):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(stub_spec, "tensorboard")
+    events = EventAccumulator("run/tensorboard")
+    events.Reload()
+    logged = [event.value for event in events.Scalars("test_accuracy")]
+    assert logged == pytest.approx([row["test_accuracy"] for row in rows("run")])
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_wandb_is_written_offline_one_run_after_the_other(stub_spec, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for out in ("first", "second"):
+        train(stub_spec, "wandb", out)
+        assert wandb.run is None
+        (written,) = Path(out, "wandb").glob("offline-run-*/*.wandb")
+        assert b"test_accuracy" in written.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_mlflow_is_written_to_files(stub_spec, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train(stub_spec, "mlflow")
+    (metric,) = Path("run/mlruns").glob("*/*/metrics/test_accuracy")
+    logged = [float(line.split()[1]) for line in metric.read_text().splitlines()]
+    assert logged == pytest.approx([row["test_accuracy"] for row in rows("run")])
+    (epochs,) = Path("run/mlruns").glob("*/*/params/epochs")
+    assert epochs.read_text() == "2"
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_a_logger_that_cannot_begin_is_no_traceback(stub_spec, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-place://x")
+    with pytest.raises(TrainingError, match="--logger cannot begin: "):
+        train(stub_spec, "mlflow")
+
+
+def test_an_unknown_logger_is_refused(stub_spec):
+    with pytest.raises(TrainingError, match="logger is printer") as caught:
+        run.train(stub_spec, console=Console(quiet=True), logger="printer")
+    assert caught.value.help == "one of tensorboard, wandb, mlflow"
+    with pytest.raises(Mismatch, match="not one of tensorboard"):
+        Options(logger="printer")
+
+
+def test_a_record_of_a_version_with_tensorboard_alone_is_read(stub_spec):
+    train(stub_spec, "")
+    path = RunFolder(Path("run")).record
+    record = json.loads(path.read_text())
+    del record["sha256"], record["options"]["logger"]
+    path.write_text(sealed_json(record | {"options": record["options"] | {"tensorboard": True}}))
+    assert RunFolder(Path("run")).read_record().options.logger == "tensorboard"
+    assert read_as(Options, {"tensorboard": False}).logger == ""

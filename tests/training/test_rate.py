@@ -1,0 +1,74 @@
+"""The search for a learning rate, and what a run says that stopped early."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+import odenet
+from odenet.cli import app
+from odenet.training import find_rate
+from odenet.training.records import Options, RunFolder
+from odenet.training.results import show_result
+from odenet.training.run import resume
+
+from . import specs
+from .runs import train
+
+
+@pytest.fixture
+def vectors(tmp_path, monkeypatch):
+    """A spec of vectors whose labels are a sum of them, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+    return specs.write(tmp_path, specs.VECTORS.format(1), "loss = mse"), (x, x.sum(1, True))
+
+
+def test_the_rate_rises_until_the_loss_does(vectors):
+    spec, (x, y) = vectors
+    data, before = ((x, y), (x, y)), set(Path().iterdir())
+    random = torch.get_rng_state()
+    found = find_rate(odenet.load(spec, set={"batch": 120}), Options(), data=data)
+    assert set(Path().iterdir()) == before
+    assert found.rates[0] == pytest.approx(1e-6) and 1 < found.rates[-1] / found.rates[-2] < 1.2
+    first = specs.train(spec, data=data, epochs=1, batch=120, lr=1e-12).folder
+    (row,) = RunFolder(Path(first)).rows()
+    assert found.losses[0] == pytest.approx(row["train_loss"] / y.var().item(), rel=0.02)
+    assert max(found.losses) > found.losses[0] > min(found.losses)
+    assert found.rates[10] <= found.suggestion <= found.rates[-1] and found.now == 0.01
+    torch.set_rng_state(random)
+    assert find_rate(odenet.load(spec, set={"batch": 120}), Options(), data=data) == found
+
+
+def test_the_command_writes_a_figure_and_nothing_else(vectors):
+    spec, _ = vectors
+    spec.write_text(spec.read_text().replace("loss = mse", "data = moons(n = 80)")
+                    .replace("input(4)", "input(2)").replace("dense(1)", "dense(2)"))  # fmt: skip
+    ran = CliRunner().invoke(app, ["train", str(spec), "--find-lr"], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    assert "--lr " in ran.output and ran.output.endswith("wrote spec-lr.png\n")
+    assert {path.name for path in Path().iterdir()} == {"spec.ode", "spec-lr.png"}
+    ran = CliRunner().invoke(app, ["train", str(spec), "--find-lr", "--dry-run"])
+    assert ran.exit_code == 2
+
+
+def shown(result):
+    console = Console(record=True, width=80)
+    show_result(result, console)
+    return console.export_text()
+
+
+def test_a_run_says_that_it_lost_patience(stub_spec):
+    result = train(stub_spec, epochs=9, patience=2, optimizer="adam(0.5)")
+    assert result.epochs == result.best_epoch + 2 < 9
+    said = f"after epoch {result.epochs} of 9: accuracy was no better for 2"
+    assert result.stopped_early == said and f"stopped early  {said}" in shown(result)
+
+
+def test_a_run_says_that_it_reached_its_target(stub_spec):
+    result = train(stub_spec, epochs=5, target=0.05)
+    assert result.stopped_early == f"after epoch 1 of 5: accuracy is {result.last:.2%}, the target"
+    longer = resume("run", {"target": 0.0, "epochs": 2}, console=Console(quiet=True))
+    assert longer.stopped_early == "" and "stopped early" not in shown(longer)

@@ -1,0 +1,165 @@
+"""Numbers as other programs keep them: taken for what they are, or refused by name."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from odenet.compiler import loads
+from odenet.training.agreement import agreed
+from odenet.training.arrays import load_arrays
+from odenet.training.errors import TrainingError
+from odenet.training.masks import load_masks
+from odenet.training.python_data import python_data
+from odenet.training.tables import load_table
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(20, 3))
+Y = X.sum(1)
+CLASSES = np.where(Y > 0, "high", "low")
+
+
+def whole(data):
+    """Samples and labels of both splits, sorted by the first number."""
+    x = np.concatenate([split.inputs.numpy() for split in (data.train, data.test)])
+    y = np.concatenate([split.labels.numpy() for split in (data.train, data.test)])
+    return x[order := x[:, 0].argsort()], y[order]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda v: v.astype(">f8"),
+        lambda v: v.astype(">f4"),
+        lambda v: v.astype(np.longdouble),
+        np.asfortranarray,
+        lambda v: v[::-1].copy()[::-1],
+        lambda v: torch.tensor(v).requires_grad_(),
+        lambda v: torch.tensor(v).to_sparse(),
+        lambda v: np.ma.masked_array(v, False),
+    ],
+    ids=["big", "big single", "long double", "Fortran", "backwards", "grad", "sparse", "unmasked"],
+)
+def test_numbers_are_read_however_they_are_kept(kept):
+    x, y = whole(python_data((kept(X), kept(Y))))
+    expected = X[order := X[:, 0].argsort()]
+    np.testing.assert_array_equal(x, expected.astype(np.float32))
+    np.testing.assert_array_equal(y, Y[order].astype(np.float32))
+
+
+@pytest.mark.parametrize("kept", ["U", "S", object])
+def test_words_are_classes_however_they_are_kept(tmp_path, kept):
+    data = python_data((X, CLASSES.astype(kept)))
+    assert data.classes == ("high", "low")
+    _, y = whole(data)
+    np.testing.assert_array_equal(y, (Y[X[:, 0].argsort()] <= 0).astype(int))
+
+
+class Mixed(Dataset):
+    """Bytes among floats."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, place):
+        return X[place] if place != 2 else X[place].astype(np.uint8), 0
+
+
+BYTES = (X * 20 + 100).astype(np.uint8)
+YEARS = 1e9 + np.arange(20)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (((X, Y), (BYTES, Y)), "float32 in the training split and uint8 in the test split"),
+        (((BYTES, Y), (X, Y)), "uint8 in the training split and float32 in the test split"),
+        (((X, CLASSES), (X, Y)), "words in the training split and numbers in the test split"),
+        (Mixed(), "input 2 of a Mixed is uint8, and those before it float32"),
+        ((np.ma.masked_array(X, X > X.max() - 1e-9), Y), "x of .* masked array, of which 1 values"),
+        ((X * 1e300, Y), r"channel 0 of x of .* single precision ends at 3.4e\+38"),
+        ((X, YEARS), "y of .* from 1000000000 to 1000000019, which single precision cannot tell"),
+        ((np.stack([X[:, 0], YEARS, X[:, 1]], 1), Y), "channel 1 of x of .* cannot tell apart"),
+        (X, "a ndarray is not a pair"),
+        ({"x": X, "y": Y}, "data is a dict, which training cannot use"),
+    ],
+)
+def test_what_would_be_misread_is_refused(data, message):
+    with pytest.raises(TrainingError, match=message):
+        python_data(data)
+
+
+def test_large_numbers_that_single_precision_tells_apart_are_taken():
+    python_data((X, 1e9 + 1e7 * Y))
+    python_data((np.full((20, 1), 1234567891.0), Y))  # constant, and so left alone
+
+
+def test_labels_beyond_64_bits_do_not_turn_negative(tmp_path):
+    labels = np.uint64(2**63) + np.arange(20, dtype=np.uint64) * np.uint64(2**58)
+    np.savez(tmp_path / "x.npz", x=X, y=labels)
+    data = load_arrays(str(tmp_path / "x.npz"))
+    assert data.train.labels.min() >= 2.0**63
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,y\n1,NA\n2,3\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* row 1: "NA"'),
+        ("a,y\n1,2\n2,hi\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* row 2: "hi"'),
+        ("a,y\n1_000,1\n2,2\n", '`a` of .* 1 cell that is not a number.*"1_000"'),
+        ("a|y\n1|1\n2|2\n", "no column `y`"),
+    ],
+)
+def test_cells_that_are_not_what_they_seem_are_refused(tmp_path, rows, message):
+    (tmp_path / "x.csv").write_text(rows)
+    with pytest.raises(TrainingError, match=message):
+        load_table(str(tmp_path / "x.csv"), ["y"])
+
+
+def test_a_table_to_predict_nothing_of_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("a,y\n1,1\n2,2\n")
+    with pytest.raises(TrainingError, match=r"no column of .* is to be predicted"):
+        load_table(str(tmp_path / "x.csv"), [])
+
+
+def test_cells_may_hold_line_breaks_and_targets_may_be_huge(tmp_path):
+    lines = [f'"one\ntwo\u2028three",{i},{i}e20' for i in range(10)]
+    (tmp_path / "x.csv").write_text("note,a,y\n" + "\n".join(lines), encoding="utf-8")
+    x, y = whole(load_table(str(tmp_path / "x.csv"), ["y"], ["note"]))
+    np.testing.assert_array_equal(x[:, 0], np.arange(10))
+    np.testing.assert_allclose(y, np.arange(10) * 1e20, rtol=1e-6)
+
+
+def maps(folder, values, ending="png"):
+    """Pictures with class maps of some values."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for i in range(5):
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(folder / f"images/{i}.png")
+        Image.fromarray(np.resize(values, (4, 4))).save(folder / f"masks/{i}.{ending}")
+    return str(folder)
+
+
+def test_values_of_class_maps_may_be_huge(tmp_path):
+    values = np.array([0, 2_000_000_000, 7], np.int32)
+    data = load_masks(maps(tmp_path / "d", values, "tiff"), (1, 4, 4))
+    net = "input(1, 4, 4) -> conv(3, 2) -> flow(1) -> conv(1, 3)"
+    head = "state Y\nparam K : conv(3)\nY' = K Y\ndiscretise euler(h = 0.1)\n"
+    ranked = agreed(loads(f"{head}net = {net}\ntrain {{ epochs = 1 }}\n"), data)
+    assert ranked.classes == ("0", "7", "2000000000")
+    expected = np.resize(np.array([0, 2, 1]), (4, 4))
+    np.testing.assert_array_equal(ranked.test.labels[0].numpy(), expected)
+
+
+def test_class_maps_that_do_not_keep_values_are_refused(tmp_path):
+    with pytest.raises(TrainingError, match="is a JPEG"):
+        load_masks(maps(tmp_path / "d", np.array([0, 1, 2], np.uint8), "jpg"), (1, 4, 4))
+
+
+@pytest.mark.parametrize(("folder", "name"), [("images", "3.bmp"), ("masks", "3_mask.png")])
+def test_two_files_of_one_name_are_refused(tmp_path, folder, name):
+    path = maps(tmp_path / "d", np.array([0, 1, 2], np.uint8))
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"{path}/{folder}/{name}")
+    with pytest.raises(TrainingError, match=f"3.png and .*{name}|{name} and .*3.png"):
+        load_masks(path, (1, 4, 4))

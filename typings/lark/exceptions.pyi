@@ -1,0 +1,9 @@
+"""The errors of lark that odenet tells apart."""
+
+class GrammarError(Exception): ...
+class LexError(Exception): ...
+
+class UnexpectedCharacters(Exception):
+    pos_in_stream: int
+
+class UnexpectedToken(Exception): ...

@@ -1,0 +1,3 @@
+"""The places of parse trees."""
+
+from lark import Meta as Meta
