@@ -66,5 +66,6 @@ def require(extra: str, user: str, *modules: str) -> None:
     if missing:
         several = f"{', '.join(missing[:-1])} and {missing[-1]}, which are not"
         which = several if len(missing) > 1 else f"{missing[0]}, which is not"
-        line = f"pip install '.[{extra}]' in a clone of odenet"
-        raise MissingLibraries(f"{user} needs {which} installed", line)
+        raise MissingLibraries(
+            f"{user} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet"
+        )
