@@ -37,7 +37,7 @@ USERS = {
     "pygments": {"highlight.py", "report/"},
     "pygls": {"editor/"},
     "rich": {"cli/", "footprint/", "training/"},
-    "safetensors": {"training/"},
+    "safetensors": {"conversion/", "training/"},
     "scipy": {"training/"},
     "sklearn": {"training/"},
     "sympy": {"analyse/", "derive/"},

@@ -261,6 +261,8 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp
     "odenet/training/constants.py": {"moving.move"},
+    "odenet/conversion/ramps.py": {"moving.move"},
+    "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }
 REGISTERS = ("replace", "rename")  # of the runtime have methods of these names
 

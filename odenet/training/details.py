@@ -70,7 +70,7 @@ class Details:
                 found["confusion"] = counts.tolist()
             found["per_class"] = self._per_class(counts)
         rows = zip(*(values.cpu() for values in self._worst), strict=True)
-        found["worst"] = [self._sample(*row, places, files) for row in rows]
+        found["worst"] = [self._sample(row, places, files) for row in rows]
         return found
 
     def _per_class(self, counts: Tensor) -> dict[str, dict[str, float | int | None]]:
@@ -87,15 +87,10 @@ class Details:
         }
 
     def _sample(
-        self,
-        loss: Tensor,
-        place: Tensor,
-        said: Tensor,
-        label: Tensor,
-        places: Sequence[int],
-        files: Sequence[str],
+        self, row: tuple[Tensor, ...], places: Sequence[int], files: Sequence[str]
     ) -> dict[str, Any]:
-        """One of the worst samples."""
+        """One of the worst samples, from its row of `_worst`."""
+        loss, place, said, label = row
         index = places[int(place)]
         where: dict[str, Any] = {"index": index}
         if files:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_type_hints
 
 from odenet.model.reading.settings import data_setting
 from odenet.sizes import parse_size
@@ -37,6 +37,11 @@ class Keywords(TypedDict, total=False):
     deterministic: bool
     update_in_backward: bool
     clip_by: str
+
+
+class NewRun(Keywords, total=False):
+    """The same, with what a new run alone can be given."""
+
     weights: str | None
 
 
@@ -55,12 +60,13 @@ def sorted_out(
         TrainingError: a size cannot be read, or a keyword is none of these.
     """
     own = {field.name for field in fields(Options)}
-    unknown = [name for name in keywords if name not in Keywords.__annotations__]
+    known = get_type_hints(NewRun)
+    unknown = [name for name in keywords if name not in known]
     if unknown:
         raise TrainingError(
             "bad-option",
             f"there is no option `{unknown[0]}`",
-            f"the options are {', '.join(Keywords.__annotations__)}; other keys of the recipe, and "
+            f"the options are {', '.join(known)}; other keys of the recipe, and "
             "numbers of the spec, go into set={…}",
         )
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}

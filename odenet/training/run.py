@@ -27,7 +27,7 @@ from odenet.training.details_shown import write_details
 from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
 from odenet.training.in_backward import require_in_backward
-from odenet.training.keywords import SHORT, Keywords, sorted_out
+from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
 from odenet.training.matmul_precision import matmul_precision
@@ -65,7 +65,7 @@ def train(
     console: Console | None = None,
     unchecked: bool = False,
     data: Any = None,
-    **keywords: Unpack[Keywords],
+    **keywords: Unpack[NewRun],
 ) -> Result | None:
     """Train the network of a spec by its recipe.
 

@@ -36,18 +36,18 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
     if not isinstance(found, Mapping):
         what = f"`{name}`" if name else "its content"
         raise Mismatch(f"{what} is {_shown(found)}, not a mapping")
-    found = getattr(kind, "renewed", dict)(found)
+    entries: dict[Any, Any] = getattr(kind, "renewed", dict)(found)
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
-    for key in found:
+    for key in entries:
         if key not in known:
             raise Mismatch(f"it has an entry `{prefix}{key}`, which this version does not know")
     for key, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
-        if required and key not in found:
+        if required and key not in entries:
             raise Mismatch(f"`{prefix}{key}` is missing")
-    return kind(**{key: _value(hints[key], found[key], f"{prefix}{key}") for key in found})
+    return kind(**{key: _value(hints[key], entries[key], f"{prefix}{key}") for key in entries})
 
 
 def _value(kind: Any, found: Any, name: str) -> Any:

@@ -47,7 +47,7 @@ def test_the_command_is_the_one_that_trains_it(run):
 
 def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypatch):
     def gone(*_, **__):
-        raise TrainingError("there are no samples")
+        raise TrainingError("unreadable-data", "there are no samples")
 
     monkeypatch.setattr("odenet.report.runs.restore", gone)
     html = run_report(run, None, lambda _: None)
