@@ -293,7 +293,7 @@ class Program:
         if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
             message = "the flows of `existing` start as their scheme says"
             help_ = "leave this out, or convert the network in Python, odenet.convert(…, v0=…)"
-            raise SpecError([Diagnostic(message, lines[0].span, help=help_)])
+            raise SpecError([Diagnostic("scheme-start", message, lines[0].span, help=help_)])
 
     def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What makes the modules of given maps, by their names in the module, and what is left."""

@@ -313,7 +313,9 @@ def _batch_within(program: "Program", options: "Options", limit: int) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch = batch_within(program, options, limit, device)
     if batch is None:
-        raise TrainingError("--fit: not even a step on 2 samples fits", "allow for more")
+        raise TrainingError(
+            "bad-option", "--fit: not even a step on 2 samples fits", "allow for more"
+        )
     say(f"  the largest batch that is predicted to fit has {batch:,} samples")
     return batch
 

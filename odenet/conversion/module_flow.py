@@ -90,8 +90,6 @@ class ModuleFlow(Flow):
 
     def view(self) -> Self:
         """As every flow's, with the modules that there are now, which are its own children."""
-        if hasattr(self, "get_base"):  # torch.export's stand-in for a module, which has no copies
-            return cast(Any, self).get_base().view()
         twin = super().view()
         if self.blocks is not None:
             name = self.maps[0]
@@ -162,6 +160,8 @@ class ModuleFlow(Flow):
         """
         if not isinstance(u, Tensor):
             return as_node(self, u, args, kwargs)
+        if hasattr(self, "get_base"):  # torch.export's stand-in for a module, which has no copies
+            return cast(Any, self).get_base().forward(u, *args, **kwargs)
         context = Context(args, kwargs)
         if not self._made:
             self._make_lazy(u, context)

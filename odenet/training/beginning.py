@@ -23,6 +23,7 @@ def begin_with(network: nn.Module, weights: str | None, console: Console) -> Non
     found = [module for module in network.modules() if isinstance(module, ExistingNetwork)]
     if weights is not None and not found:
         raise TrainingError(
+            "bad-option",
             "--weights are those of a network of a library, and this spec has none",
             'leave it out, or write `net = input(3, 224, 224) -> existing("resnet50", 1000)`',
         )
@@ -33,7 +34,7 @@ def begin_with(network: nn.Module, weights: str | None, console: Console) -> Non
             try:
                 left = one.begin_with(weights)
             except ZooError as error:
-                raise TrainingError(str(error)) from error
+                raise TrainingError("bad-option", str(error)) from error
             of = "its library" if weights == "default" else weights
             said = f"{one.name} begins with the weights of {of}"
             if left:

@@ -83,7 +83,7 @@ def _network(program: Program, labels: Labels) -> nn.Module:
     try:
         return program.network(classes=labels.count if widened else None).train()
     except ValueError as error:  # of a network of a library, which is not there or not residual
-        raise TrainingError(str(error)) from error
+        raise TrainingError("not-possible", str(error)) from error
 
 
 def apply_options(network: nn.Module, options: Options) -> None:

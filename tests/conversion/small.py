@@ -68,10 +68,9 @@ def timm_model(name: str):
         ),
         "convnext_atto": dict(depths=(2, 1, 1, 1), dims=(8, 8, 8, 8)),
         "resnetv2_50": dict(layers=(2, 1, 1, 1), channels=(16, 16, 16, 16), stem_chs=8),
-        "resnet18": dict(zero_init_last=False),
+        "resnet18": dict(zero_init_last=False, channels=(64, 32, 32, 32)),
         "regnetx_002": dict(zero_init_last=False),
         "resnext26ts": {},
-        "efficientnet_b0": {},
     }
     torch.manual_seed(0)
     make = MlpMixer if name == "mixer" else partial(timm.create_model, name)

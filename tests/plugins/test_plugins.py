@@ -254,7 +254,9 @@ def test_an_activation_of_the_language_passes_its_own_checks(row):
     check_activation(row)
 
 
-@pytest.mark.parametrize("row", OWN_LAYERS, ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in OWN_LAYERS if not row.stepped], ids=lambda row: row.name
+)
 def test_a_layer_of_the_language_passes_its_own_checks(row):
     check_layer(row)
     assert row.numeric is not None or not row.in_map

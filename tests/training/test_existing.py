@@ -70,6 +70,7 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
 ):
     quiet, options = Console(quiet=True), Options(weights=original[1])
     settings = {**SMALL, "data": f'folder("{pictures}")'}
+    settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
     long = {**settings, "epochs": 2}
     whole = odenet.train(
         existing_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
