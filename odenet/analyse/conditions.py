@@ -88,7 +88,7 @@ def diagonal(weights: UnitWeights) -> Matrix:
 
 
 def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
-    """C M; a C that is mostly zeros, as diagonals are, costs no more than what is not."""
+    """C M; only the entries of C that are not zero cost time, as C is mostly diagonal."""
     product: list[tuple[Operator, ...]] = []
     for row in c:
         found = [NOTHING] * len(matrix[0] if matrix else ())

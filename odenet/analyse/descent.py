@@ -1,7 +1,7 @@
 """Energies that fall though no spectrum is proved: C M = (C M)ᵀ <= 0 with c_k of any sign.
 
-Theorem 4 uses nothing of C but that it is diagonal: dE/dt = φᵀ C M φ. So the flow
-Y' = -Y + Wᵀ tanh(W Y) diminishes ½ |Y|² - 1ᵀΨ(W Y) (Cohen & Grossberg 1983, Hopfield 1984), while
+Theorem 4 needs only that C is diagonal: dE/dt = φᵀ C M φ. So the flow
+Y' = -Y + Wᵀ tanh(W Y) decreases ½ |Y|² - 1ᵀΨ(W Y) (Cohen & Grossberg 1983, Hopfield 1984), while
 its spectrum is not stable.
 """
 

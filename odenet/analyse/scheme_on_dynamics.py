@@ -19,11 +19,11 @@ from odenet.model.fitting.fit import reads
 from odenet.model.typed.decay import without_decay
 from odenet.model.typed.program import Dynamics, Model, flows_of
 from odenet.model.typed.scheme import Scheme
+from odenet.visible_drift import VISIBLE_DRIFT
 
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
 DEPTH = 100  # steps of a flow where no network says how many
 NEAR = 0.5  # part of the stable interval, from 0, that the round trip is predicted for
-LARGE = 1e-2  # a relative error of rebuilt states at which gradients are visibly others
 VISIBLE = 2.0  # times the estimate from which on unequal weights are mentioned
 
 
@@ -46,15 +46,19 @@ class Undone:
     @property
     def fine(self) -> bool:
         """Whether float32 states are rebuilt well enough to train by."""
-        return self.error.estimate <= LARGE
+        return self.error.estimate <= VISIBLE_DRIFT
 
     def lines(self) -> list[str]:
         """The estimate in each precision, and what unequal weights may do to it."""
         errors = {
             name: self.error.times(eps / EPS["float32"]).estimate for name, eps in EPS.items()
         }
-        fine = [f"{error:.1e} in {name}" for name, error in errors.items() if error <= LARGE]
-        coarse = [f"{name} ({error:.1e})" for name, error in errors.items() if not error <= LARGE]
+        fine = [
+            f"{error:.1e} in {name}" for name, error in errors.items() if error <= VISIBLE_DRIFT
+        ]
+        coarse = [
+            f"{name} ({error:.1e})" for name, error in errors.items() if not error <= VISIBLE_DRIFT
+        ]
         under = f"while {self.axis.variable} ≤ {self.reach:.3g} and all steps have equal weights"
         begin = f"{self.steps} steps are undone"
         text = f"{begin} to an estimated {', '.join(fine)}, relative to the first state, {under}"

@@ -213,12 +213,24 @@ def fmt(
 
 
 def schemes(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Show these whole, with their order conditions.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="As docs/schemes.md, with the texts.")
     ] = False,
 ) -> None:
-    """List the schemes that ship with odenet, with what was derived from their text."""
+    """List the schemes that ship with odenet, with what was derived from their text.
+
+    `odenet plot stability NAME` draws where their steps are stable.
+    """
+    if names and (json_ or markdown):
+        raise typer.BadParameter("--json and --markdown are of all schemes, so name none")
+    if names:
+        for name in names:
+            _show_scheme(name)
+        return
     from odenet.emit.printing import scheme_facts
     from odenet.emit.schemes_page import schemes_page
 
@@ -247,3 +259,32 @@ def schemes(
     for name, word, remark in notes:
         if remark:
             say(f"  {name} {word}: {remark}")
+
+
+def _show_scheme(name: str) -> None:
+    """Print what is derived from the text of a scheme, and by how much each condition is off."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from odenet.derive import derive
+    from odenet.derive.residuals import residuals
+    from odenet.diagnostics import Diagnostic, SpecError, suggest
+    from odenet.model.elaboration.library import library, library_scheme, library_text
+
+    if name not in library():
+        message, near = f"unknown scheme `{name}`", suggest(name, library())
+        help_ = f"{near}; `odenet schemes` lists them" if near else "`odenet schemes` lists them"
+        raise SpecError([Diagnostic("unknown-scheme", message, help=help_)])
+    scheme = library_scheme(name)
+    say(f"{library_text(name).strip()}\n\n{derive(scheme)}\n")
+    found = residuals(scheme)
+    if isinstance(found, str):
+        say(f"no order conditions: {found}\n")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("order", "condition for", "exact less step"):
+        table.add_column(column, no_wrap=True)
+    for row in found:
+        table.add_row(str(row.order), row.differential, row.off or "holds")
+    Console(width=max(100, Console().width)).print(table)

@@ -1,5 +1,6 @@
 """`odenet explain`: the entry of a code in docs/errors.md."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -23,7 +24,8 @@ def explain(
     if code is None:
         say("\n".join(known))
         return
-    wanted = code.strip("[]").lower().replace("_", "-")
+    inside = re.search(r"\[(.*)\]", code)  # as it is pasted: error[unknown-name]
+    wanted = re.sub("[_ ]", "-", (inside[1] if inside else code).strip("[]").lower())
     if wanted not in known:
         near = suggest(wanted, known) or "`odenet explain` lists them"
         raise typer.BadParameter(f"there is no kind of error `{code}`: {near}", param_hint="CODE")

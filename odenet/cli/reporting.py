@@ -37,11 +37,11 @@ def report(
         require("train", "the report of a run")
     from rich.console import Console
 
-    from odenet.report.page import run_report, spec_report
-
     target = out or Path(f"{source.resolve().stem}.html")
     _require_free(target, source, chosen=out is not None)
     with Console(stderr=True).status("reading") as status:
+        from odenet.report.page import run_report, spec_report  # with torch, which takes seconds
+
         if source.is_dir():
             if set_:
                 raise typer.BadParameter(
@@ -74,10 +74,13 @@ def watch(
     require("report", "odenet watch")
     import webbrowser
 
-    from odenet.report.watch import PAUSE, Watch, serving
+    from rich.console import Console
 
-    followed = Watch(spec, read_settings(set_, spec))
-    followed.refresh()
+    with Console(stderr=True).status("reading"):
+        from odenet.report.watch import PAUSE, Watch, serving  # with torch, which takes seconds
+
+        followed = Watch(spec, read_settings(set_, spec))
+        followed.refresh()
     with serving(followed, port) as address:
         say(f"{spec} is at {address}, until Ctrl-C")
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 """`odenet new`: a spec to begin with."""
 
 import re
+import shlex
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -48,7 +49,10 @@ def new(
 
     target = Path(name if name.endswith(".ode") else f"{name}.ode")
     if not re.fullmatch(r"[^\W\d]\w*", target.stem):
-        raise typer.BadParameter("a name is made of letters, digits and _", param_hint="NAME")
+        raise typer.BadParameter(
+            f"{target.stem!r} is not made of letters, digits and _ after a letter",
+            param_hint="NAME",
+        )
     if target.exists() or target.is_symlink():
         help_ = "choose another name, or remove it"
         message = "there is such a file, which is not replaced"
@@ -63,10 +67,11 @@ def new(
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
     text = text if found is None else fitted(text, found)
     write_text(target, format_source(Source(str(target), text)))
+    typed = shlex.quote(str(target))
     say(f"wrote {target}; next:\n")
-    say(f"  odenet compile {target}           what is derived and proved of it")
-    say(f"  odenet train {target} --epochs 1  whether it learns")
-    say(f"  odenet train {target}             the whole training")
+    say(f"  odenet compile {typed}           what is derived and proved of it")
+    say(f"  odenet train {typed} --epochs 1  whether it learns")
+    say(f"  odenet train {typed}             the whole training")
 
 
 def _look(data: Path, folder: Path) -> "FirstLook":

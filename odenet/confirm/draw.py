@@ -1,4 +1,4 @@
-"""Weights, states and inputs drawn at random, at sizes at which everything is quick."""
+"""Random weights, states and inputs, small enough for every check to be fast."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Point:
             `N.running_var` for a norm N.
         state: all unknowns of the first-order system, one after the other.
         input: `u`.
-        rng: for whatever else is needed.
+        rng: the generator, for further draws.
     """
 
     channels: int
@@ -61,7 +61,7 @@ def draw(model: Model, seed: int, positive: Iterable[str] = ()) -> Point:
 
 
 def count(width: Width | None, channels: int) -> int:
-    """Channels where a state has some."""
+    """A width as a number, for states of `channels` channels."""
     return int(width.at(channels)) if width is not None else channels
 
 
@@ -81,7 +81,7 @@ def _size(model: Model, seed: int) -> tuple[int, int]:
 
 
 def _whole(model: Model, channels: int) -> bool:
-    """Whether all widths and groups come out whole."""
+    """Whether all widths are whole, and divisible by their groups."""
     for p in model.parameters.values():
         for width in (p.width_in, p.width_out):
             if width is None:

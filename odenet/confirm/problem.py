@@ -10,7 +10,7 @@ from odenet.confirm.steps import WIDTH, RightHandSides
 from odenet.model.typed.scheme import Pattern, Scheme
 
 TERMS = 60
-MOST = 2.0  # the longest time
+MOST = 2.0  # an upper bound on |t|
 INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
 KNOWN = ("variable", "order", "function", "reads", "decay", "part")
 
@@ -31,7 +31,7 @@ class Problem:
 
     @property
     def time(self) -> float:
-        """The time, and minus the time, up to which the series can be summed."""
+        """The largest |t| at which the series is summed."""
         last = [(abs(a), k) for entries in self.solution.values() for s in entries
                 for k, a in list(enumerate(s))[-10:]]  # fmt: skip
         growth = max(a ** (1 / k) for a, k in last)
@@ -59,7 +59,7 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
         rng: gives all random numbers.
 
     Raises:
-        NoNumbers: the pattern says more than is modelled here.
+        NoNumbers: the pattern has a part that is not modelled here.
     """
     for pattern in scheme.patterns:
         if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in KNOWN):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,22 @@ WITHIN_FLOW = _WithinFlow()
 def within_flow() -> bool:
     """Whether a flow evaluates a block in this thread."""
     return bool(getattr(_running, "flows", 0))
+
+
+def first_given(
+    block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What a block is called with first, and the rest.
+
+    Raises:
+        LookupError: if that is not the first parameter of its forward, which may go by position.
+    """
+    if args:
+        return args[0], args[1:], kwargs
+    first = next(iter(inspect.signature(block.forward).parameters.values()))
+    if first.name not in kwargs or first.kind is not first.POSITIONAL_OR_KEYWORD:
+        raise LookupError
+    return kwargs[first.name], (), {k: v for k, v in kwargs.items() if k != first.name}
 
 
 def twin_of(module: nn.Module, kind: type, children: dict[str, nn.Module] | None = None) -> Any:

@@ -8,7 +8,6 @@ blocks does with a placeholder, other than to hand it on, is refused.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.borrowed import WITHIN_FLOW, changed, twin_of, within_flow
+from odenet.conversion.borrowed import WITHIN_FLOW, changed, first_given, twin_of, within_flow
 from odenet.runtime.replay import evaluating
 
 if TYPE_CHECKING:
@@ -231,7 +230,10 @@ def _refuse_left_out(step: Any, done: int) -> NoReturn:
 
 def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     flow, index = step.flow_of_step, step.index_of_step
-    x, args, kwargs = _split(step, args, kwargs)
+    try:
+        x, args, kwargs = first_given(step, args, kwargs)
+    except LookupError:
+        refuse_alone(step)
     _refuse_recorders(step, args, kwargs)
     if index == 0:
         if not isinstance(x, Tensor):
@@ -272,17 +274,6 @@ def _same(call: Call, other: Call) -> bool:
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(leaves, others, strict=True)
     )
-
-
-def _split(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple, dict]:
-    """The state that a block is called with, and what follows it."""
-    if args:
-        return args[0], args[1:], kwargs
-    names = list(inspect.signature(type(step).forward).parameters)[1:]
-    name = names[0] if names else ""
-    if name not in kwargs:
-        refuse_alone(step)
-    return kwargs[name], (), {key: value for key, value in kwargs.items() if key != name}
 
 
 def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

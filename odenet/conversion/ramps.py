@@ -16,8 +16,8 @@ from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import compiled
 from odenet.runtime import Ramp
 from odenet.runtime.constants import Moving
-from odenet.runtime.varying import LARGE
 from odenet.sequences import PARTS, between
+from odenet.visible_drift import VISIBLE_DRIFT
 
 WAYS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -49,7 +49,7 @@ class Predicted:
             what = "activations stored, since undoing would be too coarse"
         elif self.error is None:
             what = "rebuilt, with an error that is not known"
-        elif not self.error <= LARGE:
+        elif not self.error <= VISIBLE_DRIFT:
             what = f"rebuilt to an estimated {self.error:.1e} in float32, too coarse to train by"
         else:
             what = f"rebuilt to an estimated {self.error:.1e} in float32"

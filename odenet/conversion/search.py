@@ -184,6 +184,8 @@ class _Search:
         why = ""
         if seen.times > 1:
             why = f"it is called {seen.times} times"
+        elif seen.x is None:
+            why = "its forward cannot be given its input first, by position"
         elif not isinstance(seen.x, Tensor) or not isinstance(seen.y, Tensor):
             why = "it does not take and give a tensor"
         elif seen.x.shape != seen.y.shape or seen.x.dtype != seen.y.dtype:
@@ -192,6 +194,8 @@ class _Search:
             why = "it does not take real numbers"
         elif self._hands_on_more(seen):
             why = "what it gives beside its value is read by other blocks"
+        elif seen.beside_read:
+            why = "what it gives beside its value is read"
         return self._noted(path, why)
 
     def _adds(self, path: str) -> bool:

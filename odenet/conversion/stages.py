@@ -78,6 +78,40 @@ class HoldsList(HoldsFlows):
     __delitem__ = __add__ = __iadd__ = __mul__ = __imul__ = __rmul__ = cast(Any, _refused)
 
 
+class HoldsDict(HoldsFlows):
+    """Comes before a dictionary of blocks."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the blocks, as of the original."""
+        return iter(self.block_names())
+
+    def __len__(self) -> int:
+        return len(self.block_names())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.block_names()
+
+    def keys(self) -> Any:
+        """The names of the blocks."""
+        return dict(self.named_children()).keys()
+
+    def items(self) -> Any:
+        """The blocks with their names."""
+        return dict(self.named_children()).items()
+
+    def values(self) -> Any:
+        """The blocks."""
+        return dict(self.named_children()).values()
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        """A module that is put in the place of a step becomes the step."""
+        if key not in self:
+            _refused(self)
+        setattr(self, key, module)
+
+    pop = clear = update = __delitem__ = cast(Any, _refused)
+
+
 @cache
 def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
     """A class of modules as that of modules which hold flows."""
@@ -85,6 +119,8 @@ def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
         first: type = ResidualStage
     elif issubclass(kind, nn.ModuleList):
         first = Layers
+    elif issubclass(kind, nn.ModuleDict):
+        first = HoldsDict
     else:
         first = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
     if issubclass(first, kind):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from odenet.conversion.borrowed import first_given
 from odenet.conversion.deferred import READABLE
 from odenet.conversion.examples import Example, examples
 
@@ -21,10 +22,11 @@ class Seen:
     """The calls of a block.
 
     Attributes:
-        x: what it was handed first.
+        x: what it was handed first; None if that cannot go by its position.
         args: what else, with the keywords.
         y: what it gave, or first in a tuple.
         beside: tensors that it gave beside that.
+        beside_read: whether an operation read one of these after the call.
         read_in: the blocks during whose calls an operation read y.
         times: how often it was called.
     """
@@ -34,6 +36,7 @@ class Seen:
     kwargs: dict[str, Any]
     y: Any
     beside: list[Tensor]
+    beside_read: bool = False
     read_in: set[str] = field(default_factory=set)
     times: int = 1
 
@@ -49,6 +52,7 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self.seen: dict[str, Seen] = {}
         self._given: dict[int, list[Seen]] = {}  # by the `id` of what blocks gave
+        self._beside: dict[int, list[Seen]] = {}
         self._running = [""]
         self._handles: list[Any] = []
         for path, module in model.named_modules():
@@ -61,9 +65,12 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         if func not in READABLE and self._given:
             for value in pytree.tree_leaves((args, kwargs)):
-                if isinstance(value, Tensor) and id(value) in self._given:
-                    for seen in self._given[id(value)]:
-                        seen.read_in.add(self._running[-1])
+                if not isinstance(value, Tensor):
+                    continue
+                for seen in self._given.get(id(value), ()):
+                    seen.read_in.add(self._running[-1])
+                for seen in self._beside.get(id(value), ()):
+                    seen.beside_read = True
         return func(*args, **kwargs or {})
 
     def _begin(self, path: str, block: nn.Module, args: tuple) -> None:
@@ -76,13 +83,16 @@ class Watch(TorchFunctionMode):
         if path in self.seen:
             self.seen[path].times += 1
             return
-        if not args and kwargs:
-            name = next(iter(kwargs))
-            args, kwargs = (kwargs[name],), {k: v for k, v in kwargs.items() if k != name}
+        try:
+            x, args, kwargs = first_given(block, args, kwargs)
+        except (LookupError, StopIteration):
+            x = None
         several = isinstance(result, tuple | list) and bool(result)
         y, rest = (result[0], list(result[1:])) if several else (result, [])
         beside = [leaf for leaf in pytree.tree_leaves(rest) if isinstance(leaf, Tensor)]
-        seen = self.seen[path] = Seen(args[0] if args else None, args[1:], dict(kwargs), y, beside)
+        seen = self.seen[path] = Seen(x, args, dict(kwargs), y, beside)
+        for tensor in beside:
+            self._beside.setdefault(id(tensor), []).append(seen)
         self._given.setdefault(id(y), []).append(seen)  # a stage gives what its last block gives
 
     def remove(self) -> None:
@@ -94,6 +104,10 @@ class Watch(TorchFunctionMode):
 def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
     """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    kept = pytree.tree_leaves([vars(module) for module in model.modules()])
+    # What a module keeps of an earlier call has a graph, which cannot be copied.
+    results = (t for t in kept if isinstance(t, Tensor) and t.grad_fn is not None)
+    shared |= {id(tensor): tensor.detach() for tensor in results}
     try:
         twin = copy.deepcopy(model, shared).eval()
     except Exception as error:

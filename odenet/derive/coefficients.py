@@ -242,7 +242,7 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
 
 
 def _stretches(scheme: Scheme) -> int:
-    """At most so many exponentials of fields are in a step and in one with another h."""
+    """A bound on the exponentials of fields in a step and in one with another h."""
     nodes = (node for update in scheme.updates for node in update.value.walk())
     return 2 * sum(isinstance(node, expr.Stretch) for node in nodes)
 

@@ -6,11 +6,12 @@ from odenet.analyse.advice import limiting_axes
 from odenet.analyse.claims import SIGNS, ClaimResult
 from odenet.analyse.facts import Facts
 from odenet.analyse.numbers_only import numbers_only
-from odenet.analyse.scheme_on_dynamics import EPS, LARGE, depth, irreversible, undone
+from odenet.analyse.scheme_on_dynamics import EPS, depth, irreversible, undone
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.numerics import kept, steps_that_differ
 from odenet.model.typed.program import Model
+from odenet.visible_drift import VISIBLE_DRIFT
 
 
 def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str, str]]:
@@ -63,8 +64,8 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
     steps = f"{found.steps} step{'s' if found.steps != 1 else ''}"
     single = found.error.estimate
     where = f"({found.axis.variable} ≤ {found.reach:.3g})"
-    if not single <= LARGE:
+    if not single <= VISIBLE_DRIFT:
         return f"{steps} are undone too coarsely to train by in float32, ≈ {single:.0e} {where}"
     coarse = found.error.times(EPS["bfloat16"] / EPS["float32"]).estimate
-    low = "" if coarse <= LARGE else "; bfloat16 too coarse"
+    low = "" if coarse <= VISIBLE_DRIFT else "; bfloat16 too coarse"
     return f"{steps} undone to ≈ {single:.0e} in float32 {where}{low}"

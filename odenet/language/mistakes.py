@@ -110,7 +110,11 @@ def _setting(m: Mistake) -> Finding | None:
 def _at_the_start(m: Mistake) -> Finding | None:
     if m.index > 0:
         return None
-    if m.token.type in INNER:
+    if m.token.type == "PRIME":
+        help_ = 'a text is written in double quotes: "…"'
+    elif m.kinds(0, 2) in (["OVER", "OVER"], ["OVER", "TIMES"]):
+        help_ = "a comment begins with `#`"
+    elif m.token.type in INNER:
         help_ = f"`{m.token}` belongs inside `scheme NAME {{ … }}`"
     elif m.token.type in _OPERATORS:
         help_ = "a formula goes on in the next line only inside brackets"
@@ -193,6 +197,7 @@ _PAIRS = {
     "//": "a comment begins with `#`",
     ":=": "write `=`",
     "==": "write `=`",
+    "=>": "layers are joined by `->`",
     "+=": "write `Y' = …`: an equation says how fast a state changes",
     "-=": "write `Y' = -…`: an equation says how fast a state changes",
     "*=": "write `Y' = …`: an equation says how fast a state changes",
@@ -228,6 +233,29 @@ def _reserved(m: Mistake) -> Finding | None:
     return m.token, message, "choose another name"
 
 
+def _claim(m: Mistake) -> Finding | None:
+    """`require a, b`, `require not a` and `require order = 2`."""
+    if m.first.type != "REQUIRE" or m.index < 2:
+        return None
+    if m.token.type == "COMMA":
+        return m.token, "a line has one claim", f"write `require {m.statement[1]}`, and so on"
+    if m.token.type == "EQUAL" and m.statement[1] == "order":
+        number = next((t for t in m.statement[2:] if t.type == "NUMBER"), "2")
+        return (
+            m.token,
+            "a number is given to a claim in brackets",
+            f"write `require order({number})`",
+        )
+    return None
+
+
+def _colon(m: Mistake) -> Finding | None:
+    """`discretise: verlet`, `state: Y`."""
+    if m.index != 1 or m.token.type != "COLON" or m.first.type not in FORMS:
+        return None
+    return m.token, f"there is no `:` after `{m.first}`", _form(m, "write it as in ")
+
+
 def _constants_without_brackets(m: Mistake) -> Finding | None:
     if m.first.type not in ("DISCRETISE", "DISCRETIZE") or m.token.type != "EQUAL":
         return None
@@ -246,7 +274,7 @@ def _comma(m: Mistake) -> Finding | None:
     if m.token.type != "COMMA" or "COMMA" in m.accepts:
         return None
     after = m.kinds(m.index + 1, 1)
-    if m.before.type == "NUMBER" and after == ["NUMBER"]:
+    if m.before.type == "NUMBER" and after == ["NUMBER"] and f"{m.before}".isdigit():
         number = f"{m.before}.{m.statement[m.index + 1]}"
         return m.token, "a number is written with a point", f"write `{number}`"
     if after == ["_END"]:
@@ -305,6 +333,8 @@ _RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
     ("syntax", _function),
     ("misplaced-derivative", _higher_derivative),
     ("reserved-word", _reserved),
+    ("syntax", _claim),
+    ("syntax", _colon),
     ("syntax", _constants_without_brackets),
     ("syntax", _type_after_equals),
     ("syntax", _comma),

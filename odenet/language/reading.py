@@ -91,7 +91,7 @@ def _unreadable(path: Path, message: str, help_: str) -> SpecError:
 def _near(path: Path) -> str:
     """The name that was meant, or the specs in the same folder."""
     try:
-        names = {p.stem: p.name for p in path.parent.iterdir()}
+        names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix == ".ode"}
     except OSError:
         return f"there is no folder {path.parent}"
     near = nearest(path.stem, names)

@@ -25,7 +25,8 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         raise SpecError([foreign])
     file = _parsed(source, report)
     if not file.statements:
-        message, help_ = "this file has only comments", "a model begins with `state Y`"
+        message = "this file has only comments" if source.text.strip() else "there is nothing here"
+        help_ = "a model begins with `state Y`"
         place = Span(source, 0, max(1, len(source.text)))
         raise SpecError([Diagnostic("not-a-spec", message, place, help=help_)])
     return file

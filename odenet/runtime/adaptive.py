@@ -71,7 +71,7 @@ class AdaptiveFlow(Flow):
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
             raise NotImplementedError(
                 f"{type(self).__name__} cannot be exported: how many steps its solver takes "
                 "depends on the input; leave rtol out, for steps of a fixed size"

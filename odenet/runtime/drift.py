@@ -7,8 +7,7 @@ import warnings
 from torch import Tensor
 
 from odenet.runtime.host_copy import HostCopy
-
-LARGE = 1e-2  # relative error of rebuilt states at which gradients are visibly others
+from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class LastDrift:
@@ -31,7 +30,7 @@ class LastDrift:
         if self._told or self._drift is None or not self._drift.ready:
             return
         drift = self._drift.read().item()
-        if drift <= LARGE:
+        if drift <= VISIBLE_DRIFT:
             return
         self._told = True
         warnings.warn(

@@ -21,7 +21,7 @@ from odenet.runtime.remainders import Digits, Remainders, divided
 from odenet.runtime.shear import Coefficient, Packed, Registers
 
 _RANGE = 60  # bits of a slot: a few sums of such numbers still do not wrap in 64
-_SUMS = 6  # so many, between two looks at a slot
+_SUMS = 6  # at most, between two checks of a slot's range
 _HEADROOM = 22  # bits of these by which the state may outgrow its first value
 _DIGITS = 26  # bits that small states have, as long as …
 _FINEST = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from odenet.runtime.slices import Slices, put_together, taken_apart
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
-from odenet.runtime.tracing import as_node
+from odenet.runtime.tracing import as_node, refuse_script
 from odenet.runtime.varying import Varying
 from odenet.runtime.volume import LOG_DET, Volume
 
@@ -138,6 +138,10 @@ class Flow(Volume, Varying, Bounded):
             )
         super().__setattr__(name, value)
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Called by torch.jit.script, also for a network that the flow is in."""
+        refuse_script(self)
+
     # The passes over all steps.
 
     def forward(self, u: Tensor | State) -> Tensor:
@@ -186,7 +190,7 @@ class Flow(Volume, Varying, Bounded):
 
     def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
-        call = self.view()
+        call = self.standing().view()
         call.context, call.collected = context, {}
         ends = call
         if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too

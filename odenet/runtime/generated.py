@@ -42,7 +42,8 @@ def _loaded(name: str, source: str) -> ModuleType:
         exec(compile(source, file, "exec"), module.__dict__)
         for kind in vars(module).values():
             if isinstance(kind, type) and kind.__module__ == path:
-                kind.__reduce_ex__ = _reduce_tuple if issubclass(kind, tuple) else _reduce  # type: ignore[method-assign]
+                reduce = _reduce_tuple if issubclass(kind, tuple) else _reduce
+                type.__setattr__(kind, "__reduce_ex__", reduce)
         _files[path] = file
         if len(_files) >= 2 * _kept[0]:
             _let_go()

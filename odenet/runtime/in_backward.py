@@ -49,6 +49,7 @@ class OptimizerInBackward:
 
     Raises:
         TypeError: if the optimizer needs all gradients at once.
+        ValueError: if it has no parameter of the network, or ``clip`` is not a norm.
         RuntimeError: where several processes train together.
 
     Example:
@@ -67,7 +68,15 @@ class OptimizerInBackward:
     ):
         if clip_by not in ("exact", "last"):
             raise ValueError(f'clip_by is "exact" or "last", not {clip_by!r}')
+        if not clip >= 0:
+            raise ValueError(f"clip is the largest norm of the gradient, or 0; not {clip}")
         _refuse(optimizer)
+        within = {id(parameter) for parameter in network.parameters()}
+        if not any(id(t) in within for group in optimizer.param_groups for t in group["params"]):
+            raise ValueError(
+                f"this {type(optimizer).__name__} has no parameter of the network, none of which "
+                "would move: make it of network.parameters()"
+            )
         self.optimizer = optimizer
         self.norm: Tensor | None = None
         self._clip, self._by = clip, clip_by
@@ -192,8 +201,11 @@ class OptimizerInBackward:
                 'backward(loss) of the OptimizerInBackward, or say clip_by="last"'
             )
         assert self.norm is not None, "this gradient is in it"
-        last = self.norm if self._last is None else torch.maximum(self.norm, self._last)
-        return self._limited(last)
+        if self._last is None:
+            return self._limited(self.norm)
+        # After a pass with an inf or a nan the gradients of this one are all that is known.
+        last = torch.where(self._last.isfinite(), self._last, 0.0)
+        return self._limited(torch.maximum(self.norm, last))
 
     def _limited(self, norm: Tensor) -> Tensor:
         return (self._clip / (norm + _NO_ZERO)).clamp(max=1.0)

@@ -21,6 +21,7 @@ from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.shear import Coefficient, Shear
 from odenet.runtime.slices import Slices, taken_apart
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
+from odenet.runtime.tracing import refuse_trace
 from odenet.runtime.volume import one_step
 from odenet.runtime.watch import refuse_transforms
 from odenet.runtime.weights import FlowWeights
@@ -54,6 +55,8 @@ def all_steps(flow: Planned, state: State, memory: Memory) -> State:
         return plain_steps(flow, state, steps)
     if memory == "stored":
         return plain_steps(flow, state, steps)
+    if not torch.compiler.is_compiling():
+        refuse_trace(type(flow).__name__)
     if memory in ("reversible", "checkpoint"):
         return recomputed_steps(flow, state, steps, undo=memory == "reversible")
     if torch.compiler.is_compiling():  # as in `recomputed_steps`

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Self
 
 import torch
 
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.runtime.equations import Equations
-
-LARGE = 1e-2  # a relative error of rebuilt states at which gradients are visibly others
+from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class Varying(Equations):
@@ -27,6 +28,20 @@ class Varying(Equations):
         """The constants that training moves."""
         found = (getattr(self, name) for name in self.varying)
         return [constant for constant in found if isinstance(constant, Moving)]
+
+    def standing(self) -> Self:
+        """Itself, or with constants that move one whose constants stay as they are now.
+
+        The backward pass of a call reads them again, and training may have moved them by then.
+        """
+        if not self.moving():
+            return self
+        twin = self.view()
+        moving = [name for name in self.varying if isinstance(getattr(self, name), Moving)]
+        kept = {name: copy.copy(getattr(self, name)) for name in moving}
+        twin.__dict__["_modules"] = {**twin._modules, **kept}
+        twin.__dict__.pop("time_before", None)  # that of `self`, whose h moves
+        return twin
 
     def require_numbers(self) -> None:
         """Called while being built, or refined.
@@ -67,7 +82,7 @@ class Varying(Equations):
         for step in range(0 if self.exact else self.steps):
             scales = (abs(float(shear.scale)) for shear in self.shears(*self._numbers(step)))
             lost *= math.prod(1 / scale for scale in scales if scale < 1)
-        return lost * torch.finfo(dtype).eps <= LARGE
+        return lost * torch.finfo(dtype).eps <= VISIBLE_DRIFT
 
     def _numbers(self, step: int) -> list[float]:
         constants = [getattr(self, name) for name in self.varying]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from odenet.extras import require
 
 if TYPE_CHECKING:
-    from odenet.training.dry_run import DryRun, dry_run
+    from odenet.training.dry_running import DryRun, dry_run
     from odenet.training.errors import Diverged, TrainingError
     from odenet.training.exporting import export_run
     from odenet.training.rate_finder import RateSearch, find_rate
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Where the public names live; each is imported when it is used, so that Lightning waits.
 _HOMES = {
     "Diverged": "odenet.training.errors",
-    "DryRun": "odenet.training.dry_run",
+    "DryRun": "odenet.training.dry_running",
     "Options": "odenet.training.records",
     "RateSearch": "odenet.training.rate_finder",
     "Result": "odenet.training.results",
@@ -37,7 +37,7 @@ _HOMES = {
     "Study": "odenet.training.studies",
     "TrainingError": "odenet.training.errors",
     "TrainedRun": "odenet.training.trained",
-    "dry_run": "odenet.training.dry_run",
+    "dry_run": "odenet.training.dry_running",
     "evaluate": "odenet.training.run",
     "export_run": "odenet.training.exporting",
     "find_rate": "odenet.training.rate_finder",

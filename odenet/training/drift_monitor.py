@@ -6,10 +6,10 @@ import lightning.pytorch as pl
 import torch
 from rich.console import Console
 
-from odenet.analyse.scheme_on_dynamics import LARGE
 from odenet.training.callbacks import EpochWatcher, warn
 from odenet.training.flows import flows
 from odenet.training.task import Task
+from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class DriftMonitor(EpochWatcher):
@@ -37,7 +37,7 @@ class DriftMonitor(EpochWatcher):
         task.health["drift"] = worst = torch.tensor(measured).amax().item()  # nan if one is
         if not math.isfinite(worst):
             return  # the states themselves were not finite, and that is said elsewhere
-        if worst > LARGE and not self._said:
+        if worst > VISIBLE_DRIFT and not self._said:
             self._said = True
             exact = any(flow.exact for flow in flows(task.network).values())
             cure = "use --memory stored" if exact else "use --exact, or --memory stored"

@@ -55,7 +55,8 @@ def prepare(
 def _in_words(samples: Data) -> str:
     """How much there is to train with, and to measure on."""
     steps = samples.steps_per_epoch
-    parts = [f"{len(samples.train):,} training samples in {steps:,} steps an epoch"]
+    plural = "s" * (steps != 1)
+    parts = [f"{len(samples.train):,} training samples in {steps:,} step{plural} an epoch"]
     if samples.watched_name == "val":
         parts.append(f"{len(samples.watched):,} held out")
     parts.append(f"{len(samples.test):,} to test on")

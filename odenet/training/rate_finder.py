@@ -18,7 +18,7 @@ from torch import Tensor
 from odenet.compiler import Program
 from odenet.training.console import has_bar, quiet_lightning
 from odenet.training.deterministic import deterministic
-from odenet.training.dry_run import trial_trainer
+from odenet.training.dry_running import trial_trainer
 from odenet.training.figures import save_figure
 from odenet.training.loader import Batch
 from odenet.training.matmul_precision import matmul_precision

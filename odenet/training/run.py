@@ -46,7 +46,7 @@ from odenet.training.restoring import (
     weights_of,
 )
 from odenet.training.results import Result, draw_curves
-from odenet.training.run_inputs import require_same, statistics_of, write_inputs
+from odenet.training.run_inputs import require_same, require_stored, statistics_of, write_inputs
 from odenet.training.run_lock import locked, new_run
 from odenet.training.sources import data_for, require_data
 from odenet.training.stopping import resumable
@@ -192,6 +192,7 @@ def _go_on(
             "not-resumable", f"{data_set.name} no longer has the classes the run began with"
         )
     samples = Data(data_set, program.recipe, shape)
+    require_stored(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer = _trainer(folder, task, options, console)
     if path is not None and checkpoint is not None:
@@ -316,7 +317,9 @@ def restore(
     data_set = data_for(program, options, record.spec_folder, data, python_test)
     data_set = in_classes(data_set, record.classes)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    return task, Data(data_set, program.recipe, shape, transforms), options
+    samples = Data(data_set, program.recipe, shape, transforms)
+    require_stored(samples, record.samples)
+    return task, samples, options
 
 
 def _require_measured(before: Program, now: Program) -> None:

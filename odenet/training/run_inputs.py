@@ -82,6 +82,21 @@ def statistics_of(data: Data) -> dict[str, Any]:
     }
 
 
+def require_stored(data: Data, before: str) -> None:
+    """Refuse bytes where a run was trained on other numbers, and the other way round.
+
+    Args:
+        data: what it is measured on, or goes on with.
+        before: what its samples were stored as; empty where that is not known.
+    """
+    if before and data.stored_as != before:
+        raise TrainingError(
+            "data-misfit",
+            f"samples of {data.name} are {data.stored_as}, and the run was trained on {before}",
+            "give samples of that kind: bytes are taken as pixels",
+        )
+
+
 def _write_plugins(folder: RunFolder) -> None:
     """Copy the plugins, byte for byte; of two of the same name, one under its digest."""
     for plugin in loaded():

@@ -120,7 +120,8 @@ def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) 
     """A token by its scores, (vocabulary,)."""
     if temperature == 0:
         return scores.argmax()
-    scores = scores.double() / temperature
+    scores = scores.double()
+    scores = (scores - scores.max()) / temperature  # which stay finite, or vanish, however cold
     if 0 < top < len(scores):
         least = scores.topk(top).values[-1]
         scores = scores.masked_fill(scores < least, -torch.inf)

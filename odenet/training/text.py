@@ -54,8 +54,8 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
     """Whole files for testing, drawn once for all; of a single file, its end."""
     encode = _encoder(tokenizer)
     share = data["test"]
-    if len(paths) > 1:
-        sizes = [path.stat().st_size for path in paths]
+    sizes = [path.stat().st_size for path in paths]
+    if sum(map(bool, sizes)) > 1:
         held = _drawn(sizes, share)
         train, test = (
             _windows([p for p, h in zip(paths, held, strict=True) if h is w], encode, size)
@@ -78,7 +78,9 @@ def _drawn(sizes: Sequence[int], share: float) -> list[bool]:
     """Which files are for testing: so many that make the share, in an order that never changes."""
     held, wanted = [False] * len(sizes), share * sum(sizes)
     for place in generator(Stream.SPLIT).permutation(len(sizes)):
-        if wanted <= 0 or sum(held) + 1 == len(held):
+        if not sizes[place]:
+            continue
+        if wanted <= 0 or sum(held) + 1 == sum(map(bool, sizes)):
             break
         held[place], wanted = True, wanted - sizes[place]
     return held

@@ -183,7 +183,7 @@ class TrainedNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
-        if self.objective.kind.needs_density:
+        if self.objective.kind.needs_density or self.objective.kind.labels == "tokens":
             return self.network(self.preprocess(inputs))
         answer = self.objective.answer(self.network, self.preprocess(inputs))
         numbers = self.objective.kind.labels == "numbers"
@@ -207,7 +207,7 @@ class TrainedRun:
         classes: the names of the classes, in the order of the network's outputs; none of numbers.
         shape: of one sample, as the network takes it.
         labels: what the labels of its data are.
-        samples: what samples are stored as: uint8, as pictures are, or float32.
+        samples: what samples are stored as: uint8, as pictures are, float32, or int64, of tokens.
     """
 
     folder: Path
@@ -247,7 +247,8 @@ class TrainedRun:
 
         Args:
             inputs: picture files or pictures, of any size, coloured or grey; or a tensor as data
-                sets store samples: (B, C, H, W) uint8 pixels, or (B, …) float32 numbers.
+                sets store samples: (B, C, H, W) uint8 pixels, (B, …) float32 numbers, or (B, T)
+                int64 tokens, of each of which the probabilities of the next one are given.
 
         Raises:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
@@ -352,7 +353,7 @@ class TrainedRun:
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """Samples as data sets store them."""
         if isinstance(inputs, Tensor):
-            dtype = torch.float32 if self._deep else torch.uint8
+            dtype = getattr(torch, self.samples)
             pictures = len(self.shape) == 3 and not self._deep
             fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.whole
             if not fits or inputs.dtype != dtype:
@@ -363,6 +364,9 @@ class TrainedRun:
                     f"a batch for {self.folder.name} is {wanted}, "
                     f"not {tuple(inputs.shape)} of {inputs.dtype}",
                 )
+            known = self.program.vocabulary
+            if known is not None and not ((inputs >= 0) & (inputs < known)).all():
+                raise TrainingError("not-possible", f"tokens are numbers from 0 to {known - 1}")
             return inputs
         self._require_pictures()
         return torch.stack([self._read(picture) for picture in inputs])

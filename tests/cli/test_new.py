@@ -124,3 +124,19 @@ def test_data_that_are_not_there_and_data_that_do_not_fit_are_refused(odenet, tm
     assert not (tmp_path / "mine.ode").exists()
     with pytest.raises(SpecError):
         load(tmp_path / "mine.ode")
+
+
+def test_the_next_lines_can_be_typed_where_a_folder_has_a_space(odenet, tmp_path):
+    (tmp_path / "my specs").mkdir()
+    code, out, _ = odenet("new", "my specs/first")
+    assert code == 0 and "odenet compile 'my specs/first.ode'" in out
+
+
+@pytest.mark.parametrize("code", ["error[unknown-name]:", "[unknown-name]", "UNKNOWN_NAME"])
+def test_a_kind_of_error_is_explained_as_it_is_pasted(odenet, code):
+    assert odenet("explain", code)[1].startswith("unknown-name\n")
+
+
+def test_a_missing_file_is_taken_for_a_spec_and_nothing_else(odenet, tmp_path):
+    (tmp_path / "osc.py").touch()
+    assert "osc.py" not in odenet("compile", "osd.ode")[2]

@@ -79,6 +79,94 @@ def test_each_block_of_a_flow_gives_its_value_as_in_the_original(kinds):
         )
 
 
+class Adding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4, dtype=torch.float64)
+
+    def forward(self, x):
+        y = torch.tanh(self.linear(x))
+        return x + y
+
+
+class ByKeyword(Adding):
+    def forward(self, *, x):
+        return super().forward(x)
+
+
+class Counting(Adding):
+    def forward(self, x):
+        y = super().forward(x)
+        return y, y.square().mean()
+
+
+class Loop(nn.Module):
+    def __init__(self, kind, call):
+        super().__init__()
+        self.blocks, self.call = nn.ModuleList(kind() for _ in range(3)), call
+
+    def forward(self, x):
+        penalty = 0
+        for block in self.blocks:
+            y = self.call(block, x)
+            x, more = y if isinstance(y, tuple) else (y, 0)
+            penalty = penalty + more
+        return x + penalty
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "why"),
+    [
+        (ByKeyword, lambda block, x: block(x=x), "cannot be given its input first, by position"),
+        (Counting, lambda block, x: block(x), "what it gives beside its value is read"),
+    ],
+)
+def test_blocks_whose_calls_a_flow_cannot_take_over_stay(kind, call, why):
+    with pytest.raises(ValueError, match=f"blocks.0 stays: .*{why}"):
+        convert(Loop(kind, call), example=torch.randn(2, 4, dtype=torch.float64))
+
+
+def test_a_model_that_keeps_a_result_is_converted_after_a_call():
+    class Keeping(Loop):
+        def forward(self, x):
+            self.kept = {"last": super().forward(x)}
+            return self.kept["last"]
+
+    torch.manual_seed(0)
+    model = Keeping(Adding, lambda block, x: block(x))
+    x = torch.randn(2, 4, dtype=torch.float64)
+    model(x)
+    expected = momentum(list(model.blocks), x, 0.7)
+    torch.testing.assert_close(convert(model, gamma=0.7, example=x)(x), expected)
+
+
+def test_blocks_in_a_dictionary():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleDict({name: Adding() for name in ("a", "b", "c")})
+
+        def forward(self, x):
+            for name, block in self.blocks.items():
+                assert name in self.blocks
+                x = block(x)
+            return x
+
+    torch.manual_seed(0)
+    model, x = Named(), torch.randn(2, 4, dtype=torch.float64)
+    converted = convert(model, gamma=0.7, example=x)
+    torch.testing.assert_close(converted(x), momentum(model.blocks.values(), x, 0.7))
+    assert list(converted.blocks) == ["a", "b", "c"]
+    assert len(converted.blocks) == 3
+    assert "flows" not in converted.blocks
+    other = converted.blocks["b"] = Adding()
+    expected = momentum([model.blocks["a"], other, model.blocks["c"]], x, 0.7)
+    torch.testing.assert_close(converted(x), expected)
+    for change in (lambda blocks: blocks.pop("a"), lambda blocks: blocks.update({"d": Adding()})):
+        with pytest.raises(RuntimeError, match="added to or removed"):
+            change(converted.blocks)
+
+
 def test_layers_that_are_left_out_at_random_are_refused_by_name():
     class Dropping(Asserting):
         def forward(self, x, left_out=()):

@@ -247,6 +247,28 @@ def test_a_ramp_moves_stays_at_its_end_and_is_saved():
     assert copy.deepcopy(flow).gamma[0] == flow.gamma[0]
 
 
+TIMED = """
+state  Y
+param  K : dense
+Y' = tanh(K Y) - t Y
+discretise midpoint(h = ramp(0.1, 0.5, steps = 10))
+"""
+
+
+@pytest.mark.parametrize("memory", ["reversible", "checkpoint", 10_000])
+@pytest.mark.parametrize(("text", "name"), [(RAMPED, "gamma"), (TIMED, "h")])
+def test_a_ramp_that_moves_on_leaves_the_calls_before_as_they_were(text, name, memory):
+    flow, u = build(text)
+    moving = getattr(flow, name)
+    moving.move(0.5)
+    expected = torch.autograd.grad(flow(u).square().sum(), (u, flow.K))
+    flow.memory = memory
+    loss = flow(u).square().sum()
+    moving.move(0.7)
+    torch.testing.assert_close(torch.autograd.grad(loss, (u, flow.K)), expected)
+    assert not torch.equal(flow(u).square().sum(), loss)
+
+
 def test_steps_are_stored_while_a_ramp_is_where_they_cannot_be_rebuilt():
     flow, u = build(RAMPED, steps=30)
     flow.float()

@@ -317,6 +317,28 @@ def test_a_first_step_clipped_by_the_last_norm_moves_no_weight_by_more():
         assert (old - new).norm() <= 0.1
 
 
+def test_a_pass_with_a_nan_does_not_reach_into_the_next():
+    weight = nn.Parameter(torch.ones(2))
+    parts = nn.ParameterList([weight])
+    optimizer = torch.optim.SGD(parts.parameters(), lr=1.0)
+    moving = OptimizerInBackward(parts, optimizer, clip=1.0, clip_by="last")
+    for bad in (float("nan"), float("inf")):
+        (weight.sum() * bad).backward()
+        weight.data.fill_(1.0)
+        (weight * torch.tensor([3.0, 4.0])).sum().backward()
+        assert moving.norm == 5.0
+        torch.testing.assert_close(weight.data, torch.tensor([0.4, 0.2]))
+
+
+def test_a_limit_that_is_not_one_and_weights_of_another_network_are_refused():
+    linear, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    for clip in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="largest norm"):
+            OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=clip)
+    with pytest.raises(ValueError, match="no parameter of the network"):
+        OptimizerInBackward(linear, ADAMW(other.parameters()))
+
+
 def test_gradients_of_micro_batches_wait_for_the_last():
     network = network_of(SPECS["verlet"])
     twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6), 4)

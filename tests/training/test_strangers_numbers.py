@@ -6,13 +6,17 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+import odenet
 from odenet.compiler import loads
+from odenet.diagnostics import SpecError
 from odenet.training.agreement import agreed
 from odenet.training.arrays import load_arrays
 from odenet.training.errors import TrainingError
 from odenet.training.masks import load_masks
 from odenet.training.python_data import python_data
 from odenet.training.tables import load_table
+
+from . import specs
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(20, 3))
@@ -163,3 +167,20 @@ def test_two_files_of_one_name_are_refused(tmp_path, folder, name):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"{path}/{folder}/{name}")
     with pytest.raises(TrainingError, match=f"3.png and .*{name}|{name} and .*3.png"):
         load_masks(path, (1, 4, 4))
+
+
+def test_a_run_is_not_measured_on_samples_of_another_kind(tmp_path):
+    path = specs.write(tmp_path, specs.VECTORS.format(2))
+    x = RNG.normal(size=(20, 4))
+    y = (x[:, 0] > 0).astype(int)
+    run = odenet.train(path, data=(x, y), out=tmp_path / "run", epochs=1)
+    with pytest.raises(TrainingError, match="are uint8, and the run was trained on float32"):
+        odenet.evaluate(run.folder, data=((x * 20 + 100).astype(np.uint8), y))
+
+
+def test_a_test_split_of_numbers_has_no_classes(tmp_path):
+    path = specs.write(tmp_path, specs.VECTORS.format(2))
+    x = RNG.normal(size=(20, 4))
+    y = (x[:, 0] > 0).astype(int)
+    with pytest.raises(SpecError, match="are numbers"):
+        odenet.train(path, data=((x, y), (x, y.astype(float))), out=tmp_path / "run", epochs=1)

@@ -14,6 +14,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.training import TrainingError
 from odenet.training.data import load_data
+from odenet.training.exporting import export_run
 from odenet.training.language import NextToken
 from odenet.training.loader import Data
 from odenet.training.records import RunFolder
@@ -119,6 +120,34 @@ def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     assert one.test.inputs.first == one.train.inputs.count == size - round(0.25 * size)
 
 
+def test_files_that_are_empty_do_not_count(spec):
+    folder = spec.parent / "empty"
+    folder.mkdir()
+    for name in ("0.txt", "1.txt", "3.txt"):
+        (folder / name).write_text("")
+    (folder / "2.txt").write_text(WORDS * 8)
+    one = load_data(call(folder / "*.txt", test=0.25), (16,))
+    assert one.test.inputs.count == round(0.25 * len(WORDS * 8))
+    (folder / "4.txt").write_text(WORDS * 8)
+    two = load_data(call(folder / "*.txt", test=0.9), (16,))
+    assert len(two.train.inputs.tokens) == len(two.test.inputs.tokens) == len(WORDS * 8)
+
+
+def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
+    result = odenet.train(spec, out=tmp_path / "run", set={"steps": 1})
+    run = odenet.load_run(result.folder)
+    tokens = torch.randint(256, (3, 16), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        scores = run.network(tokens)
+    expected = scores.movedim(1, -1).flatten(0, 1).softmax(-1)
+    torch.testing.assert_close(run.predict(tokens).values, expected)
+    with pytest.raises(TrainingError, match="tokens are numbers from 0 to 255"):
+        run.predict(tokens + 200)
+    export_run(run, tmp_path / "run.pt2")
+    exported = torch.export.load(tmp_path / "run.pt2").module()
+    torch.testing.assert_close(exported(tokens), scores)
+
+
 def test_a_large_file_stays_on_disk(spec, monkeypatch):
     monkeypatch.setattr("odenet.training.text.MAPPED", 10)
     data = load_data(call(spec.parent / "corpus/*.txt"), (16,))
@@ -198,6 +227,7 @@ def test_tokens_are_drawn_by_their_scores():
     for _ in range(2000):
         counts[chosen(scores[:2], 1.0, 0, draw)] += 1
     assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.04)
+    assert int(chosen(scores, 1e-320, 2, draw)) == 3
     cold = [int(chosen(scores[:2], 0.1, 0, draw)) for _ in range(200)]
     assert sum(cold) == 200
 

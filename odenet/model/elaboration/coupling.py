@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from odenet.model.elaboration.rewriting import (
     negated,
@@ -24,6 +25,18 @@ from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.scheme import Scheme
 
 LAMBDA = "lambda"
+
+
+class Increment(NamedTuple):
+    """What a step makes of an unknown.
+
+    Attributes:
+        apart: whether the value that the step begins with is left out of `value`.
+        value: the rest of the value after the step; all of it where that is not apart.
+    """
+
+    apart: bool
+    value: Node
 
 
 def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
@@ -58,8 +71,8 @@ def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     begin = {y: Slot(y, 1) for y in copies}
     two = _increments(text, _in_reverse(scheme, numbers, odd), begin)
     for y, z in copies.items():
-        terms = terms_of(negated(two[y][1]))
-        extra: list[tuple[int, Node]] = [] if two[y][0] else [(1, Slot(y, 1))]
+        terms = terms_of(negated(two[y].value))
+        extra: list[tuple[int, Node]] = [] if two[y].apart else [(1, Slot(y, 1))]
         text.lines.append((Slot(z, 1), sum_of([(1, Slot(z, 0)), *extra, *terms])))
     return text.write(name)
 
@@ -88,15 +101,15 @@ def _copy(text: SchemeText, unknown: str, alone: bool) -> str:
     return found
 
 
-def _blended(own: Slot, other: Slot, increment: tuple[bool, Node]) -> Node:
+def _blended(own: Slot, other: Slot, increment: Increment) -> Node:
     """λ y + (1 - λ) z + Ψ, or λ y - λ z + the value after the step where Ψ is not apart."""
     one, weight = expr.Number(Fraction(1), "1"), expr.Constant(LAMBDA)
     first: list[tuple[int, Node]] = [(1, expr.Product(weight, own))]
-    split, value = increment
-    if split:
+    terms = terms_of(increment.value)
+    if increment.apart:
         rest = expr.Sum(((1, one), (-1, weight)))
-        return sum_of([*first, (1, expr.Product(rest, other)), *terms_of(value)])
-    return sum_of([*first, (-1, expr.Product(weight, other)), *terms_of(value)])
+        return sum_of([*first, (1, expr.Product(rest, other)), *terms])
+    return sum_of([*first, (-1, expr.Product(weight, other)), *terms])
 
 
 def _reversed_lets(text: SchemeText, scheme: Scheme) -> tuple[dict[str, Node], set[str]]:
@@ -132,15 +145,11 @@ def _in_reverse(scheme: Scheme, numbers: Mapping[str, Node], odd: set[str]) -> S
 
 def _increments(
     text: SchemeText, scheme: Scheme, begin: Mapping[str, Slot]
-) -> dict[str, tuple[bool, Node]]:
-    """A step from other values.
-
-    Returns:
-        Unknown -> whether the value it begins with was a term, and the rest; or the whole value.
-    """
+) -> dict[str, Increment]:
+    """What a step that begins with other values makes of each unknown."""
     named: dict[Node, Node] = {Slot(u, 0): value for u, value in begin.items()}
     read = {n for update in scheme.updates for n in update.value.walk() if isinstance(n, Slot)}
-    found: dict[str, tuple[bool, Node]] = {}
+    found: dict[str, Increment] = {}
     for update in scheme.updates:
         value = put(update.value, {}, named)
         target = update.target
@@ -152,14 +161,14 @@ def _increments(
         named[target] = new
         text.lines.append((new, value))
         if isinstance(target, Slot):
-            found[target.name] = False, new
+            found[target.name] = Increment(False, new)
     return found
 
 
-def _apart(value: Node, begin: Slot) -> tuple[bool, Node]:
+def _apart(value: Node, begin: Slot) -> Increment:
     """A value without the term it began with, where it has one and reads it nowhere else."""
     terms = terms_of(value)
     if (1, begin) in terms and len(terms) > 1:
         terms.remove((1, begin))
-        return True, sum_of(terms)
-    return False, value
+        return Increment(True, sum_of(terms))
+    return Increment(False, value)

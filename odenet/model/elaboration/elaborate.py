@@ -231,8 +231,12 @@ class Elaborator:
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
             name = written.span.text
-            what = f"{len(arguments)} arguments" if len(arguments) != 1 else a(arguments[0].kind)
-            message = f"`{name}` acts on one field, but here is {what}"
+            what = (
+                f"are {len(arguments)} arguments"
+                if len(arguments) != 1
+                else f"is {a(arguments[0].kind)}"
+            )
+            message = f"`{name}` acts on one field, but here {what}"
             self._reject(
                 "wrong-kind",
                 group,

@@ -300,6 +300,9 @@ class SpecScope:
         elif transposed := next(filter(self._is_operator, untransposed(node.spelling)), ""):
             self.used.add(canonical(transposed))
             help_ = f"the transpose is written `{transposed}^T`"
+        elif parts := self._side_by_side(node.spelling):
+            self.used |= {canonical(part) for part in parts}
+            help_ = f"write `{' '.join(parts)}`, with a space"
         elif help_ := in_formula(node.spelling, [n.spelling for n in self.declared.values()]):
             pass
         elif help_ := suggest(node.spelling, known):
@@ -309,6 +312,16 @@ class SpecScope:
         else:
             help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
         self._fail("unknown-name", f"unknown name `{node.spelling}`", node.span, help_)
+
+    def _side_by_side(self, spelling: str) -> tuple[str, ...]:
+        """`K` and `Y` for `KY`, where these are an operator and a name of a value."""
+        for cut in range(1, len(spelling)):
+            first, rest = spelling[:cut], spelling[cut:]
+            declared = canonical(rest) in self.declared and canonical(rest) not in self.maps
+            operator = self._is_operator(first) or canonical(first) in self.broken
+            if operator and declared:
+                return first, rest
+        return ()
 
     def _is_operator(self, spelling: str) -> bool:
         learned = self.parameters.get(canonical(spelling))

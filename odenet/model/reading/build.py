@@ -27,8 +27,8 @@ from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
 DEFAULT_SPACE = 2
 
-# Statements whose loss leaves the equations as they are.
-_ASIDE = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
+# A syntax error in one of these does not affect the equations.
+_WITHOUT_EQUATIONS = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
 
 
 def build(
@@ -43,7 +43,7 @@ def build(
     Args:
         file: its syntax tree.
         used: the files that it uses, those that they use before them.
-        settings: values from outside, by name.
+        settings: values from overrides, by name.
         invert: the inverse of a scheme, which a later stage derives.
         report: takes what is wrong.
 
@@ -51,22 +51,23 @@ def build(
         SpecError: with everything that is wrong.
     """
     before = report.errors
-    outside = Settings(settings, report)
-    declared = Declarations(file, used, outside, invert, report)
+    overrides = Settings(settings, report)
+    declared = Declarations(file, used, overrides, invert, report)
     scope = declared.scope
     dynamics = read_dynamics(file, scope, report)
-    sound = report.errors == before and all(lost.kind in _ASIDE for lost in declared.lost)
-    discretisation = read_discretisation(declared, dynamics if sound else None, outside, report)
+    complete = all(lost.kind in _WITHOUT_EQUATIONS for lost in declared.lost)
+    understood = dynamics if complete and report.errors == before else None
+    discretisation = read_discretisation(declared, understood, overrides, report)
     claims = _claims(declared, report)
-    shape = FlowShape(dynamics if sound else None)
+    shape = FlowShape(understood)
     net, input_shape, maps = _pipelines(declared, shape, report)
     scheme = discretisation.scheme if discretisation else None
-    if sound:
+    if understood is not None:
         Flows(dynamics, scope.parameters, maps, discretisation, report).check(net)
     declared.check_used()  # after the flows, which look at what they use
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
-    recipe = _recipe(declared, outside, discretisation, report)
+    recipe = _recipe(declared, overrides, discretisation, report)
     check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
@@ -74,7 +75,7 @@ def build(
         if file.of(tree.Train):
             check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
-        outside.report_rest(scope, _settable(discretisation))
+        overrides.report_rest(scope, _settable(discretisation))
     report.check()
     in_maps = (layer for definition in maps.values() for layer in definition.layers)
     description = " ".join(line.text for line in file.of(tree.Description))
@@ -110,7 +111,7 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     found: list[Claim] = []
     for line in declared.file.of(tree.Require):
         try:
-            call = declared.values.call(line.claim, "a claim")
+            call = declared.arguments.call(line.claim, "a claim")
         except Rejected:
             continue
         row = CLAIMS.get(call.name)
@@ -143,7 +144,7 @@ def _positive_integer(arguments: tuple[Any, ...]) -> int | None:
 
 def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     """The layers of the net, the shape of its input, and the maps."""
-    pipelines = Pipelines(declared.values, shape, report)
+    pipelines = Pipelines(declared.arguments, shape, report)
     nets = declared.file.of(tree.Net)
     for extra in nets[1:]:
         report.error("given-twice", "a file has one net", extra.span, help="remove one")
@@ -171,7 +172,7 @@ def _is_given(statement: tree.Map, declared: Declarations) -> bool:
 
 
 def _recipe(
-    declared: Declarations, outside: Settings, chosen: Discretisation | None, report: Report
+    declared: Declarations, overrides: Settings, chosen: Discretisation | None, report: Report
 ) -> Recipe:
     """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
@@ -180,11 +181,11 @@ def _recipe(
     entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
-            value = declared.values.value(setting.value)
+            value = declared.arguments.value(setting.value)
         except Rejected:
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
-    replacing = outside.take(recipe_keys(), declared.values)
+    replacing = overrides.take(recipe_keys(), declared.arguments)
     # Epochs and steps exclude each other: the last one set wins, and replaces both of the file's.
     length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
     replacing = [entry for entry in replacing if entry.key not in length[:-1]]
@@ -192,7 +193,7 @@ def _recipe(
     if length:
         replaced |= {"epochs", "steps"}
     entries = [e for e in entries if e.key not in replaced] + replacing
-    entries = outside.take_parts(entries, declared.values)
+    entries = overrides.take_parts(entries, declared.arguments)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
+from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.elaboration.made import Invert
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.elaboration.values import Values
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
@@ -20,20 +20,21 @@ class Declarations:
     Attributes:
         schemes: the schemes that these files define, and the library.
         lost: statements that could not be parsed.
+        equation_lost: whether one may be an equation, of a state that cannot be read off it.
     """
 
     def __init__(
         self,
         file: tree.File,
         used: Sequence[tree.File],
-        outside: Settings,
+        overrides: Settings,
         invert: Invert,
         report: Report,
     ):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
-        self.values = Values(self.scope, report)
+        self.arguments = ArgumentReader(self.scope, report)
         self.lost: tuple[tree.Lost, ...] = ()
         for other in [*used, file]:
             self._note_lost(other)
@@ -43,11 +44,13 @@ class Declarations:
         self._declare(file)
         for other in [*used, file]:
             self._lets(other)
-        outside.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
+        overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
         self._parameters()
+        begun = {lost.mentions[0] for lost in self.lost if lost.kind == "name" and lost.mentions}
+        self.scope.broken |= begun - self.scope.declared.keys()  # as of `n = 4`, without its `let`
 
     def _note_lost(self, file: tree.File) -> None:
         """What a statement with a syntax error would have said is not missed elsewhere."""
@@ -82,12 +85,17 @@ class Declarations:
     def _states(self) -> None:
         equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
         mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
+        self.equation_lost = any(
+            lost.kind == "stray"
+            or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
+            for lost in self.lost
+        )
         for statement in self.file.of(tree.State):
             for name in statement.names:
                 if not self.scope.declares(name):
                     continue
                 self.scope.states[name.id] = equations.get(name.id, 1)
-                if name.id not in equations and name.id not in mentioned:
+                if name.id not in equations and name.id not in mentioned and not self.equation_lost:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
                     self.report.error("missing-equation", message, name.span, help=help_)
@@ -111,14 +119,14 @@ class Declarations:
                 self.scope.parameters[name.id] = learned
 
     def _type(self, statement: tree.Param) -> Call:
-        call = self.values.call(statement.type, "a type of parameter")
+        call = self.arguments.call(statement.type, "a type of parameter")
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
             self.report.reject(
                 "unknown-argument", message, call.place("knots"), help="leave out `knots`"
             )
-        call = self.values.checked(call, TYPES, "")
+        call = self.arguments.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject("wrong-argument", problem, statement.type.span, help=help_)
@@ -137,7 +145,7 @@ class Declarations:
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads."""
         for name in self.scope.declared.values():
-            if name.id in self.scope.used or name.id in self.scope.broken:
+            if name.id in self.scope.used or name.id in self.scope.broken or self.equation_lost:
                 continue
             if name.id in self.scope.parameters or name.id in self.scope.maps:
                 what = "parameter" if name.id in self.scope.parameters else "map"

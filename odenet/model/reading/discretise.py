@@ -27,14 +27,14 @@ MOST_NAMED = 3  # schemes in a message
 
 
 def read_discretisation(
-    declared: Declarations, dynamics: Dynamics | None, outside: Settings, report: Report
+    declared: Declarations, dynamics: Dynamics | None, overrides: Settings, report: Report
 ) -> Discretisation | None:
     """The discretisation of a file; None without the line, or after reporting what is wrong.
 
     Args:
         declared: what the file declares.
         dynamics: its equations; None when they have an error, so that nothing can fit them.
-        outside: values for the scheme's constants from outside.
+        overrides: values for the scheme's constants from overrides.
         report: takes what is wrong.
     """
     line = _line(declared, report)
@@ -43,7 +43,7 @@ def read_discretisation(
     try:
         call, scheme = _scheme_in_use(line.scheme, declared)
         read = SchemeConstants(call, scheme, report)
-        constants = read.read(declared.values, outside)
+        constants = read.read(declared.arguments, overrides)
         starts = read_starts(line, scheme, declared, report)
     except Rejected:
         return None
@@ -116,13 +116,13 @@ def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Sche
     """A scheme by name, or made in place, with the values of its constants; raises Rejected."""
     made = split_use(node)
     if made is None:
-        call = declared.values.call(node, "a scheme")
+        call = declared.arguments.call(node, "a scheme")
         return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.word))
     head, group = made
     scheme = declared.schemes.made(head)
     name = tree.Name(scheme.name, scheme.name, span=head.span)
     use = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
-    return declared.values.call(use, "a scheme"), scheme
+    return declared.arguments.call(use, "a scheme"), scheme
 
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NoReturn
 
 from odenet.diagnostics import Code, Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.values import Values
+from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.expressions.numbers import C, fixed
 from odenet.model.fitting.flows import FlowShape
 from odenet.model.reading.skips import Skips
@@ -28,8 +28,8 @@ class Pipelines:
         report: takes what is wrong.
     """
 
-    def __init__(self, values: Values, flow_shape: FlowShape, report: Report):
-        self.values = values
+    def __init__(self, arguments: ArgumentReader, flow_shape: FlowShape, report: Report):
+        self.arguments = arguments
         self.flow_shape = flow_shape
         self.report = report
         self._skips = Skips(report)
@@ -80,9 +80,9 @@ class Pipelines:
         )
         if not self._is_input(node):
             self._fail("missing-input", node, "a net begins with the shape of one sample", help_)
-        call = self.values.call(node, "a layer")
+        call = self.arguments.call(node, "a layer")
         if call.name in TOKENS.forms:
-            sizes = self.values.checked(call, TOKENS, call.name)
+            sizes = self.arguments.checked(call, TOKENS, call.name)
             words = sizes["vocabulary"]
             return Shape(fixed(words), (sizes["T"],), vocabulary=words, numbers=True)
         sizes = call.args
@@ -121,7 +121,7 @@ class Pipelines:
         return tuple(found)
 
     def _layer(self, node: tree.Expr, shape: Shape | None, where: Where) -> Layer | None:
-        call = self.values.call(node, "a layer")
+        call = self.arguments.call(node, "a layer")
         in_map = where == "map"
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
@@ -140,7 +140,7 @@ class Pipelines:
             self.report.reject(
                 "unknown-layer", f"unknown layer `{call.name}`", call.word, help=help_
             )
-        call = self.values.checked(call, NAMES, call.name)
+        call = self.arguments.checked(call, NAMES, call.name)
         if in_map:
             row = LAYERS[call.name]
             what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"
@@ -207,7 +207,7 @@ class Pipelines:
                 "write `residual(bn -> relu -> conv(3))`",
             )
         options = replace(call, args=(), places={k: call.places[k] for k in call.kwargs})
-        options = self.values.checked(options, RESIDUAL, "residual").kwargs
+        options = self.arguments.checked(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         inside = node.factors[1][1].arguments[0].value
         single: Any = inside

@@ -3,7 +3,7 @@
 from typing import Any
 
 from odenet.diagnostics import Rejected, Report
-from odenet.model.elaboration.values import Values
+from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import evaluate
 from odenet.model.reading.settings import Settings
@@ -47,10 +47,10 @@ class SchemeConstants:
         """Whether something is wrong with them."""
         return self.report.errors > self.before
 
-    def read(self, values: Values, outside: Settings) -> dict[str, Any]:
+    def read(self, arguments: ArgumentReader, overrides: Settings) -> dict[str, Any]:
         """The values by name; raises Rejected."""
         given = self._given()
-        replacing = outside.take(self.form, values)
+        replacing = overrides.take(self.form, arguments)
         if {"h", "T"} & {entry.key for entry in replacing}:
             given = {name: value for name, value in given.items() if name not in self.steps}
         for entry in replacing:

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from odenet.diagnostics import Rejected, Report, Source, Span
 from odenet.language import canonical, parse_setting, tree
+from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.elaboration.values import Values
 from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.choices import Choice
@@ -55,24 +55,24 @@ class Settings:
         for name in [name for name in self._left if name in scope.lets]:
             scope.settings[name] = self._left.pop(name).value
 
-    def take(self, names: Iterable[str], values: Values) -> list[Entry]:
+    def take(self, names: Iterable[str], arguments: ArgumentReader) -> list[Entry]:
         """The settings of some names, read; what cannot be read is reported and left out."""
         found: list[Entry] = []
         for name in [name for name in self._left if name in set(names)]:
             setting = self._left.pop(name)
             try:
-                value = values.value(setting.value)
+                value = arguments.value(setting.value)
             except Rejected:
                 continue
             found.append(Entry(name, value, setting.key.span, setting.value.span))
         return found
 
-    def take_parts(self, entries: list[Entry], values: Values) -> list[Entry]:
+    def take_parts(self, entries: list[Entry], arguments: ArgumentReader) -> list[Entry]:
         """The entries of a recipe with single arguments of theirs replaced.
 
         Args:
             entries: what the recipe says.
-            values: reads what is set.
+            arguments: reads what is set.
         """
         recipe = {e.key: e for e in entries}  # of two for a key, which is reported, the last
         optimizer = _whole(OPTIMIZER, recipe).value
@@ -88,7 +88,7 @@ class Settings:
                 continue
             with suppress(Rejected):
                 entry = _whole(key, recipe)
-                recipe[key] = self._with_part(entry, setting, values.value(setting.value))
+                recipe[key] = self._with_part(entry, setting, arguments.value(setting.value))
                 entries = [e for e in entries if e is not entry] + [recipe[key]]
         self._parts = []
         return entries

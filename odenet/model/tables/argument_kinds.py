@@ -60,13 +60,10 @@ class Subject:
     span: Any
     report: Callable[[Diagnostic], None]
 
-    def refuse(self, kind: "ArgumentKind", label: str) -> None:
+    def refuse(self, kind: "ArgumentKind", label: str, help: str = "") -> None:
         """Report a value that is not of its kind or not in its range."""
-        self.report(
-            Diagnostic(
-                "wrong-argument", f"{self.name} {self.meaning}: {kind.words()}", self.span, label
-            )
-        )
+        message = f"{self.name} {self.meaning}: {kind.words()}"
+        self.report(Diagnostic("wrong-argument", message, self.span, label, help))
 
 
 class ArgumentKind(Protocol):
@@ -107,7 +104,10 @@ class Number:
     def check(self, value: Any, subject: Subject) -> Any:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-            return subject.refuse(self, f"this is {describe(value)}, not a number")
+            word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
+            own = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
+            help_ = f"write a number, or declare this one: `let {word} = …`" if own else ""
+            return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
         least, most = DOUBLE if self.double else SINGLE
         most = max(MOST, self.high or 0) if self.whole else most
         if not abs(value) <= most:  # also what is not a number at all

@@ -107,6 +107,8 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
         if key in given:
             checked[key] = parameter.kind.check(given[key], about)
             fine = fine and checked[key] is not None
+        elif parameter.default is None and not fine:
+            continue  # what is missing may be what was given another name
         elif parameter.default is None:
             about.refuse(parameter.kind, f"{key} is missing")
             fine = False

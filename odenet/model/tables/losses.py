@@ -11,7 +11,7 @@ from odenet.model.tables.argument_kinds import Call, Number, Word
 from odenet.model.tables.choices import Parameter
 
 # What a label is: a class (of a sample, or of each of its places), several classes that hold or
-# do not, numbers, the tokens that follow those of a text, or nothing besides the sample itself.
+# do not, numbers, the tokens that follow those of a text, or nothing.
 LabelKind = Literal["class", "several", "numbers", "tokens", "none"]
 
 

@@ -1,6 +1,6 @@
-"""What is in pipelines besides rows of layers: flows, units, residual blocks and skips.
+"""The layers of a pipeline that are more than a row of code: flows, units, residual blocks, skips.
 
-They are more than a row of code (odenet/model/reading/pipelines.py), and so is `input`.
+They are read in odenet/model/reading/pipelines.py, as `input` is.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
 
 NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))
 
-# What `residual` takes besides its layers.
+# The arguments of `residual`, apart from its layers.
 RESIDUAL = Choice(
     "layer",
     {

@@ -56,7 +56,7 @@ def decays_of(
 
 
 def summands(rate: Node, count: int) -> tuple[Node, ...] | None:
-    """The terms of a right-hand side that is written as a sum of so many; None for any other."""
+    """The terms of a right-hand side that is a sum of `count` terms; None for any other."""
     if not isinstance(rate, expr.Sum) or len(rate.terms) != count:
         return None
     return tuple(

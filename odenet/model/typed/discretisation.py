@@ -68,7 +68,7 @@ class Discretisation:
         return "", ""
 
     def _before(self, slot: Slot) -> str:
-        """The value so many steps before the first, to the order that refinement needs."""
+        """The value at a slot before the first step, to the order that refinement needs."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
         name = names.get(slot.name, slot.name)

@@ -66,7 +66,7 @@ def entry_maps(
 
 
 def unit_channels(dynamics: Dynamics, given: Width) -> int:
-    """The channels of each state in a unit that gives so many.
+    """The channels of each state in a unit whose output has `given` channels.
 
     Raises:
         LayerError: if no count of them does.

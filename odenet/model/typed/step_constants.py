@@ -23,7 +23,7 @@ class StepConstant:
     span: Span = field(compare=False, repr=False)
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The values in use in a flow of so many steps; those that training begins or ends with."""
+        """The values in a flow of `steps` steps; those that training begins or ends with."""
         raise NotImplementedError
 
     @property
@@ -65,7 +65,7 @@ class Uniform(StepConstant):
     seed: int
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """What is drawn for so many steps."""
+        """One value drawn for each step."""
         return sequences.uniform(self.low, self.high, self.seed, steps)
 
 
@@ -77,7 +77,7 @@ class Geometric(StepConstant):
     ratio: float
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The first so many terms."""
+        """The first `steps` terms."""
         return sequences.geometric(self.first, self.ratio, steps)
 
 

@@ -13,7 +13,7 @@ from odenet.model.tables.argument_kinds import Call, Subject
 from odenet.model.tables.choices import Choice
 
 
-class Values:
+class ArgumentReader:
     """Reads arguments; names of numbers are looked up, all other names are words.
 
     Args:
@@ -38,6 +38,8 @@ class Values:
             case tree.Pipeline():
                 return node
             case tree.Name() if self.name(node) is None:
+                if node.id in self.scope.broken:  # as of `let n = 4;`, which was reported
+                    raise Rejected
                 return self.call(node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
                 return self.call(node) if self.name(name) is None else self.number(node)
@@ -85,12 +87,15 @@ class Values:
         positional: list[Any] = []
         named: dict[str, Any] = {}
         places: dict[str | int, Any] = {}
+        last = group.span
         for argument in group.arguments:
             value = self.value(argument.value)
             if argument.name is None:
                 if named:
                     message = "values by position come before those by name"
-                    self.report.reject("wrong-argument", message, argument.span)
+                    comma = re.search(r"[\s=]0$", last.text) and argument.span.text.isdigit()
+                    help_ = f"write `0.{argument.span.text}`, with a point" if comma else ""
+                    self.report.reject("wrong-argument", message, argument.span, help=help_)
                 places[len(positional)] = argument.span
                 positional.append(value)
             elif argument.name.id in named:
@@ -99,6 +104,7 @@ class Values:
             else:
                 places[argument.name.id] = argument.span
                 named[argument.name.id] = value
+            last = argument.span
         return Call(name.id, tuple(positional), named, node.span, name.span, places)
 
     # What `Elaborator` asks of a scope, for numbers alone.
@@ -131,6 +137,8 @@ class Values:
         before = node.span.source.text[: node.span.start]
         after = node.span.source.text[node.span.end :]
         path = re.search(r"\w[/.]$", before) or re.match(r"[/.][^\W\d]", after)
+        if before[-1:].isdigit() and re.fullmatch(r"(x\d+)+", node.spelling):
+            return "sizes have commas between them, as in `3, 32, 32`; a kernel has one, as in `3`"
         return "a path is written in quotes" if path else "name a number with `let`"
 
     def unknown(self, node: tree.Name) -> NoReturn:
