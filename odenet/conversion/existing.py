@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from odenet.conversion.model import convert
+from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
 from odenet.conversion.zoo import ZooError, build, stored_weights
+from odenet.runtime.constants import LearnedConstant, Moving
 
 
 def existing(
@@ -56,6 +58,10 @@ class ExistingNetwork(nn.Module):
         super().__init__()
         self.name = name
         self.model = model
+        for flow in model.modules():  # a run keeps where its ramps are
+            for constant in flow.varying if isinstance(flow, ModuleFlow) else ():
+                if isinstance(moving := getattr(flow, constant), Moving):
+                    setattr(flow, constant, Moving(moving.ramp, moving.name))
 
     def forward(self, x: Tensor) -> Tensor:
         """The scores of pictures (batch, channels, height, width)."""
@@ -75,12 +81,16 @@ class ExistingNetwork(nn.Module):
         Raises:
             ZooError: if there are no such weights, or others than those of the last layer differ.
         """
-        found, own = stored_weights(self.name, weights), self.model.state_dict()
+        found, whole = stored_weights(self.name, weights), self.model.state_dict()
+        added = [
+            p for p, m in self.model.named_modules() if isinstance(m, Moving | LearnedConstant)
+        ]
+        own = {n: t for n, t in whole.items() if n.rpartition(".")[0] not in added}
         more = [name for name in (*found, *own) if (name in found) != (name in own)]
         other = [n for n in own if n in found and own[n].shape != found[n].shape]
         wrong = [name for name in other if own[name].shape[1:] != found[name].shape[1:]]
         if more or wrong:
             first = (more + wrong)[0]
             raise ZooError(f"{weights} does not hold weights of {self.name}: {first} differs")
-        self.model.load_state_dict({**own, **{n: t for n, t in found.items() if n not in other}})
+        self.model.load_state_dict({**whole, **{n: t for n, t in found.items() if n not in other}})
         return other

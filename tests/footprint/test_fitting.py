@@ -48,7 +48,7 @@ def test_every_mode_has_its_line(size, monkeypatch):
     each = {"reversible": 1000, "stored": 10_000, "checkpoint": 600_000}
     monkeypatch.setattr(
         "odenet.footprint.step.predicted",
-        lambda program, batch, mode, device: SimpleNamespace(peak=batch * each[mode]),
+        lambda program, batch, mode, device, early: SimpleNamespace(peak=batch * each[mode]),
     )
     text = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size]).output
     assert [line.split(maxsplit=1) for line in text.splitlines()[1:]] == [

@@ -11,6 +11,7 @@ import odenet
 from odenet.cli.existing import existing_program
 from odenet.diagnostics import SpecError
 from odenet.footprint.fitting import batch_within
+from odenet.runtime.constants import Moving
 from odenet.training import Options, TrainingError, export_run
 from odenet.training.preparation import prepare
 
@@ -75,16 +76,19 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     whole = odenet.train(
         existing_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
     )
-    odenet.train(of_resnet(pictures), settings, options, tmp_path / "parts", quiet)
+    short = existing_program("resnet18", "momentum", settings)
+    odenet.train(short, settings, options, tmp_path / "parts", quiet)
     parts = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
     states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, parts)]
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
     run = odenet.load_run(whole.folder)
     assert run.classes == ("dark", "light")
+    constants = [m for m in run.network.modules() if isinstance(m, Moving)]
+    assert len(constants) == 4
     last = odenet.evaluate(whole.folder, weights="last")
     assert last["accuracy"] == whole.accuracy
-    other = odenet.evaluate(whole.folder, {"γ": 0.2}, weights="last")
-    assert other["loss"] != last["loss"]
+    with pytest.raises(TrainingError, match="was trained with gamma = ramp"):
+        odenet.evaluate(whole.folder, {"γ": 0.2})
     assert len(run.predict([pictures / "test" / "dark" / "0.png"]).labels) == 1
     assert export_run(run, tmp_path / "network.pt2").difference <= 1e-4
 
