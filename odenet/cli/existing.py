@@ -49,11 +49,16 @@ def existing_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Pr
 def _with_constants(scheme: str) -> str:
     """A scheme with its own constants, and h = 1, where nothing else is said."""
     from odenet.model.elaboration.library import library, library_scheme
+    from odenet.model.expressions.expr import Number
 
     if "(" in scheme or scheme not in library():
         return scheme
     found = library_scheme(scheme)
-    values = {n: c and c.value for n, c in found.constants if n not in found.implied}
+    values = {
+        name: value.value if isinstance(value, Number) else None
+        for name, value in found.constants
+        if name not in found.implied
+    }
     steps = {"h": 1} if found.uses_step_size else {}
     missing = [name for name, value in values.items() if value is None]
     if missing:

@@ -17,13 +17,15 @@ def announce(program: "Program") -> None:
     """Print what is about to be trained, in the first of several processes."""
     if not _first():
         return
+    from odenet.model.tables.layers import LAYERS
     from odenet.model.typed.program import flows_of
     from odenet.model.typed.size import network_size
 
     model, claims = program.model, program.claims
     flows = [layer.arguments["N"] for layer in flows_of(model.net)]
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
-    names = [layer.arguments["name"] for layer in model.net if layer.name == "existing"]
+    rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
+    names = [layer.arguments["name"] for layer, row in rows if row and row.stepped]
     say(f"{model.name}: {model.description}" if model.description else model.name)
     others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
     size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")

@@ -12,6 +12,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.knots import Knotted
 from odenet.runtime.protocol import State
 from odenet.runtime.torch_settings import Autocast
+from odenet.runtime.tracing import tracing
 
 require("adaptive", "a flow with adaptive steps")
 from torchdiffeq import odeint, odeint_adjoint  # noqa: E402
@@ -71,7 +72,7 @@ class AdaptiveFlow(Flow):
 
     def evolve(self, state: State) -> State:
         """All steps, with gradients as ``memory`` says."""
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        if torch.compiler.is_exporting() or tracing():
             raise NotImplementedError(
                 f"{type(self).__name__} cannot be exported: how many steps its solver takes "
                 "depends on the input; leave rtol out, for steps of a fixed size"

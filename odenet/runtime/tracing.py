@@ -40,6 +40,11 @@ def refuse_script(module: nn.Module) -> NoReturn:
     )
 
 
+def tracing() -> bool:
+    """Whether torch.jit.trace is under way."""
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def refuse_trace(name: str) -> None:
     """Refuse to trace the backward pass of a flow, which torch.jit.trace would lose.
 
@@ -49,7 +54,7 @@ def refuse_trace(name: str) -> None:
     Raises:
         NotImplementedError: if torch.jit.trace is under way.
     """
-    if torch.jit.is_tracing():
+    if tracing():
         raise NotImplementedError(
             f"torch.jit.trace cannot hold the backward pass of {name}, which computes states anew: "
             f"{OTHERWISE}; to trace its forward pass alone do so within torch.no_grad()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Self
+from typing import Any, Self, cast
 
 import torch
 
@@ -36,7 +36,7 @@ class Varying(Equations):
         """
         if not self.moving():
             return self
-        twin = self.view()
+        twin = cast(Any, self).view()
         moving = [name for name in self.varying if isinstance(getattr(self, name), Moving)]
         kept = {name: copy.copy(getattr(self, name)) for name in moving}
         twin.__dict__["_modules"] = {**twin._modules, **kept}

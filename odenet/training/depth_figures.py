@@ -99,8 +99,8 @@ def draw_spectrum(
                   solid_capstyle="butt", label="Y'' = λ Y does not grow: real λ ≤ 0")  # fmt: skip
     marks = zip(spectrum.items(), COLOURS[colour:] + COLOURS[:colour], ".x+1", strict=False)
     for (name, found), own, mark in marks:
-        at = np.asarray(found, dtype=complex)
-        axes.plot(at.real, at.imag, mark, markersize=5, color=own, label=label(name))
+        at = np.asarray(found)
+        axes.plot(np.real(at), np.imag(at), mark, markersize=5, color=own, label=label(name))
     axes.set(xlabel="Re λ", ylabel="Im λ", aspect="equal", xlim=(-reach, reach),
              ylim=(-reach, reach))  # fmt: skip
 

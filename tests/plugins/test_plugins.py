@@ -310,8 +310,10 @@ def test_a_row_needs_the_file_that_contributing_names_for_it():
             assert not found, f"{path.name} tells {what} by name: {found}"
 
 
-# Words that name an optimizer, a verdict or a kind of norm as well.
-_KINDS_OF_OTHER_THINGS = {"identity", "real", "imaginary", "stable", "conv", "bias", "scalar"}
+# Words that name an optimizer, a verdict, a kind of norm or the role of a parameter as well.
+_KINDS_OF_OTHER_THINGS = {
+    "identity", "real", "imaginary", "stable", "conv", "bias", "norm", "scalar",
+}  # fmt: skip
 
 
 def _compared(code):
