@@ -33,7 +33,8 @@ def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str,
 def _of_steps(facts: Facts) -> Iterator[tuple[str, str]]:
     model, derivation = facts.model, facts.derivation
     symmetric = "symmetric" if derivation.symmetric else "not symmetric"
-    yield "order", f"{derivation.accuracy}, {symmetric} ({notation.discretisation(model)})"
+    note = f"; {derivation.accuracy.note}" if derivation.accuracy.note else ""
+    yield "order", f"{derivation.accuracy}, {symmetric} ({notation.discretisation(model)}){note}"
     if derivation.accuracy.parasitic:
         yield "parasitic", derivation.accuracy.parasitic
     if model.discretisation.tolerance is None:

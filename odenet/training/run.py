@@ -224,8 +224,9 @@ def _finished(folder: RunFolder) -> Result | None:
     if not folder.result.is_file():
         return None
     result = Result.read(folder.result)
-    if folder.last.exists():
-        read_checkpoint(folder.last)
+    if not folder.last.exists():
+        return None  # there is nothing to go on from, which is said
+    read_checkpoint(folder.last)
     whole = len(folder.rows()) == result.epochs  # else it is written again
     return replace(result, folder=str(folder.path)) if whole else None
 

@@ -62,7 +62,7 @@ def spec(use, lines, *claims, constants=""):
 @pytest.mark.slow
 def test_volume_and_order_are_those_at_the_step_size_of_the_file(odenet):
     text = spec("s(h = 0.1)", RELAXING, "volume_preserving", "order(1)", "reversible")
-    code, said = odenet("compile", text)
+    code, said = odenet("compile", text, "--proof")
     assert code == 0 and "volume times |h - 1| per value" in said and "order 0" in said
     assert "0.152 here" in said
     code, said = odenet("check", text)
@@ -113,7 +113,7 @@ def test_a_replaced_start_is_the_one_that_is_judged(odenet):
     said = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0]")[1]
     assert "with `start Y[-1] = Y[0]` the equation's solution is followed to order 1 only" in said
     said = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0] + h^2/2 F(Y[0])")[1]
-    assert "order 2 symmetric yes" in said
+    assert "order 2, symmetric (leapfrog, h = 0.1) limit" in said
     learned = "param b : bias\n" + text + "leapfrog(h = 0.1) start Y[-1] = b"
     code, said = odenet("check", learned, "--no-numeric")
     assert code == 0 and "nothing is known of the start from `b`" in said

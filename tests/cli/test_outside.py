@@ -100,7 +100,7 @@ def test_the_specification_is_not_replaced_by_its_module(odenet, tmp_path):
 def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, tmp_path):
     null = device(tmp_path / "null", 3)
     code, text = odenet("compile", DIGITS, "-o", null)
-    assert code == 0 and f"wrote {null}\n" in text
+    assert code == 0 and f"wrote {null} (proofs: --proof)\n" in text
     assert null.is_char_device() and os.listdir(tmp_path) == ["null"]
 
 
