@@ -27,8 +27,9 @@ from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
+from odenet.training.scores import is_score
 from odenet.training.statistics import standardised_over
-from odenet.training.task import Task, is_score
+from odenet.training.task import Task
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
