@@ -48,8 +48,8 @@ def evaluate(
     from rich.console import Console
 
     from odenet.training.details_shown import in_lines
+    from odenet.training.measuring import evaluate as measure
     from odenet.training.results import show_damaged
-    from odenet.training.run import evaluate as measure
 
     settings = read_settings(set_, None)
     if data is not None:

@@ -10,6 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
+from odenet.language.tree import Let
+from odenet.model.reading.settings import without_parts
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
 from odenet.training.augmentations import center_crop
@@ -168,3 +170,14 @@ def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
             "take it from a copy of the run",
         )
     return rows
+
+
+def changed_settings(
+    folder: RunFolder, record: Record, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a run with later ones over them."""
+    own: set[str] = set()
+    if changes:
+        tree = odenet.load(folder.spec, set=dict(record.settings)).tree
+        own = {let.name.id for let in tree.of(Let)}
+    return without_parts(record.settings, changes, own)

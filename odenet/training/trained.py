@@ -19,11 +19,11 @@ from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
 from odenet.training.errors import TrainingError
 from odenet.training.losses import Objective
+from odenet.training.measuring import evaluate
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
-from odenet.training.run import evaluate
 from odenet.training.samples import Labels
 
 MOST_SHOWN = 20  # lines of predictions
