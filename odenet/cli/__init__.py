@@ -22,6 +22,7 @@ from odenet.cli import (
     converting,
     editing,
     explaining,
+    measuring,
     memory,
     plotting,
     reporting,
@@ -63,12 +64,12 @@ app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
 app.command("verify")(verifying.verify)
 app.command("train")(training.train)
-app.command("eval")(training.evaluate)
+app.command("eval")(measuring.evaluate)
 app.command("predict")(using.predict)
 app.command("sample")(using.sample)
 app.command("export")(using.export)
-app.command("compare")(training.compare)
-app.command("study")(training.study)
+app.command("compare")(measuring.compare)
+app.command("study")(measuring.study)
 app.command("plot")(plotting.plot)
 app.command("report")(reporting.report)
 app.command("watch")(reporting.watch)

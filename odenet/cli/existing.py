@@ -31,6 +31,15 @@ train {{
 """
 
 
+def read_program(spec: str, settings: dict[str, Any], convert: str | None) -> "Program":
+    """The program of a file, or of a converted network."""
+    import odenet
+
+    if convert is None:
+        return odenet.load(spec, set=settings)
+    return existing_program(spec, convert, settings)
+
+
 def existing_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Program":
     """The program of a network of a library, converted.
 

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.diagnostics import Source
+    from odenet.training.records import Options
 
 STANDARD = Path("-")  # a file's name that means the standard input
 
@@ -21,6 +22,21 @@ Settings = Annotated[
         help="Set a number of the spec, or a key of its recipe; @NAME sets those of a preset, "
         "as in @hamiltonian-218.",
     ),
+]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME",
+        help="A data set as recipes name it, such as digits or cifar10, or folder:PATH with one "
+        "folder of pictures per class.",
+    ),
+]
+DataRoot = Annotated[
+    str | None, typer.Option(help="Where published data sets lie or are put [default: data].")
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the data set if it is not there.")
 ]
 
 
@@ -66,6 +82,16 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
         else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
     return found
+
+
+def run_options(run: Path | None, given: dict[str, Any]) -> "Options":
+    """The options on the command line, over those the run began with."""
+    from dataclasses import replace
+
+    from odenet.training.records import Options, RunFolder
+
+    before = Options() if run is None else RunFolder(run).read_record().options
+    return replace(before, **{name: value for name, value in given.items() if value is not None})
 
 
 def load_spec(file: Path, settings: Mapping[str, Any]) -> "Program":

@@ -16,9 +16,9 @@ from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.measuring import restore
 from odenet.training.records import Options, Record, Row, RunFolder
 from odenet.training.results import Result
-from odenet.training.run import restore
 from odenet.training.task import Task
 
 MOST_CLASSES = 30  # of a confusion matrix

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from odenet.training.dry_running import DryRun, dry_run
     from odenet.training.errors import Diverged, TrainingError
     from odenet.training.exporting import export_run
+    from odenet.training.measuring import evaluate, restore
     from odenet.training.rate_finder import RateSearch, find_rate
     from odenet.training.records import Options, RunFolder
     from odenet.training.results import Result
-    from odenet.training.run import evaluate, restore, resume, train
+    from odenet.training.run import resume, train
     from odenet.training.seeds import train_seeds
     from odenet.training.stopping import Stopped
     from odenet.training.studies import Study, study_run
@@ -38,11 +39,11 @@ _HOMES = {
     "TrainingError": "odenet.training.errors",
     "TrainedRun": "odenet.training.trained",
     "dry_run": "odenet.training.dry_running",
-    "evaluate": "odenet.training.run",
+    "evaluate": "odenet.training.measuring",
     "export_run": "odenet.training.exporting",
     "find_rate": "odenet.training.rate_finder",
     "load_run": "odenet.training.trained",
-    "restore": "odenet.training.run",
+    "restore": "odenet.training.measuring",
     "resume": "odenet.training.run",
     "study_run": "odenet.training.studies",
     "train": "odenet.training.run",

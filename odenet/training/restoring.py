@@ -10,6 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
 from odenet.compiler import Program
+from odenet.language.tree import Let
+from odenet.model.reading.settings import without_parts
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
 from odenet.training.augmentations import center_crop
@@ -27,8 +29,9 @@ from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
+from odenet.training.scores import is_score
 from odenet.training.statistics import standardised_over
-from odenet.training.task import Task, is_score
+from odenet.training.task import Task
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
@@ -167,3 +170,14 @@ def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
             "take it from a copy of the run",
         )
     return rows
+
+
+def changed_settings(
+    folder: RunFolder, record: Record, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a run with later ones over them."""
+    own: set[str] = set()
+    if changes:
+        tree = odenet.load(folder.spec, set=dict(record.settings)).tree
+        own = {let.name.id for let in tree.of(Let)}
+    return without_parts(record.settings, changes, own)

@@ -102,7 +102,7 @@ class Result:
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
-        from odenet.training.run import evaluate  # which makes results
+        from odenet.training.measuring import evaluate  # which reads results
 
         return evaluate(self.folder, **given)
 

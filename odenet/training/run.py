@@ -1,4 +1,4 @@
-"""Runs: train a spec, go on with a run, measure a run."""
+"""Runs: train a spec, go on with a run."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -14,16 +14,11 @@ from rich.text import Text
 import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import printable, render
-from odenet.language.tree import Let
-from odenet.model.reading.settings import without_parts
 from odenet.model.tables.recipe import recipe_keys
-from odenet.training.augment import Transforms
 from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
-from odenet.training.details import Details
-from odenet.training.details_shown import write_details
 from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
 from odenet.training.in_backward import require_in_backward
@@ -31,19 +26,20 @@ from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
 from odenet.training.matmul_precision import matmul_precision
+from odenet.training.measuring import evaluate
 from odenet.training.metrics import has_rows, metrics_of
-from odenet.training.new_task import apply_options, in_classes, input_shape, new_task
+from odenet.training.new_task import apply_options, input_shape, new_task
 from odenet.training.optim import whole_epochs
 from odenet.training.preparation import prepare
-from odenet.training.python_data import NEEDS, python_test
-from odenet.training.records import Options, Record, RunFolder
+from odenet.training.python_data import NEEDS
+from odenet.training.records import Options, RunFolder
 from odenet.training.restoring import (
+    changed_settings,
     require_resumable,
     require_same_levels,
     require_same_samples,
     restored,
     rows_before,
-    weights_of,
 )
 from odenet.training.results import Result, draw_curves
 from odenet.training.run_inputs import require_same, require_stored, statistics_of, write_inputs
@@ -53,8 +49,6 @@ from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
 from odenet.training.verdicts import judged
-
-MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on
 
 
 def train(
@@ -172,7 +166,7 @@ def _go_on(
     if finished is not None:
         _say_finished(finished, console)
         return finished
-    settings = _changed(folder, record, changes)
+    settings = changed_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
     path, watched = folder.begun(), watched_split(program.recipe)
@@ -210,15 +204,6 @@ def _go_on(
     return _fit(trainer, folder, task, samples, options, path)
 
 
-def _changed(folder: RunFolder, record: Record, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run with later ones over them."""
-    own: set[str] = set()
-    if changes:
-        tree = odenet.load(folder.spec, set=dict(record.settings)).tree
-        own = {let.name.id for let in tree.of(Let)}
-    return without_parts(record.settings, changes, own)
-
-
 def _finished(folder: RunFolder) -> Result | None:
     """The result of a run that has nothing left to do; its files are looked at."""
     if not folder.result.is_file():
@@ -249,90 +234,6 @@ def _require_more(folder: RunFolder, epochs: int) -> None:
             f"{folder.path} has done {done} epochs of {epochs}: nothing is left to train",
             f"ask for more, as in --epochs {2 * done}, or start a new run",
         )
-
-
-def evaluate(
-    run: str | Path,
-    set: Mapping[str, Any] | None = None,
-    options: Options | None = None,
-    weights: str = "best",
-    data: Any = None,
-    out: str | Path | None = None,
-    **keywords: Unpack[Keywords],
-) -> dict[str, Any]:
-    """Measure a run on a test split.
-
-    Args:
-        run: the run's folder.
-        set: values to change: `data`, a set whose classes the network knows; numbers of the steps,
-            such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
-        options: where it runs; as the training if None.
-        weights: "best" or "last".
-        data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.
-        out: a folder for tables and pictures of `confusion`, `per_class` and `worst`.
-        keywords: as for `train`.
-
-    Returns:
-        `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
-        such as `accuracy`; and `damaged`, a line for each picture that could not be read. Except
-        of a text also `worst`, the samples with the largest loss, and where there are classes
-        `per_class` and, with one for a sample or place, `confusion`: see
-        `odenet.training.details.Details`.
-    """
-    record = RunFolder(Path(run)).read_record()
-    set, options = sorted_out(set, options or record.options, keywords, data)
-    task, samples, options = restore(run, set, options, weights, data)
-    alone = replace(options, devices=1, nodes=1, strategy="auto")
-    repeatable = deterministic(options.deterministic)
-    with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
-        trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
-        if task.objective.kind.labels != "tokens":
-            task.details = Details(task.objective, record.classes)
-        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
-    named = {name.removeprefix("test_"): value for name, value in scores.items()}
-    found = {} if task.details is None else task.details.found(samples.measured, samples.test.files)
-    if out is not None:
-        write_details(found, samples.test.inputs, Path(out))
-    return {"data": samples.name, **named, **found, "damaged": samples.damaged}
-
-
-def restore(
-    run: str | Path,
-    set: Mapping[str, Any] | None = None,
-    options: Options | None = None,
-    weights: str = "best",
-    data: Any = None,
-) -> tuple[Task, Data, Options]:
-    """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
-    folder = RunFolder(Path(run))
-    record = folder.read_record()
-    options = options or record.options
-    folder.require_plugins()
-    require_data(record.data_from_python, data or (set or {}).get("data"))
-    program = odenet.load(folder.spec, set=_changed(folder, record, set or {}))
-    if set:
-        _require_measured(odenet.load(folder.spec, set=dict(record.settings)), program)
-    path, content = weights_of(folder, weights)
-    task = restored(folder, record, program, "test", path, content)
-    shape = input_shape(program)
-    data_set = data_for(program, options, record.spec_folder, data, python_test)
-    data_set = in_classes(data_set, record.classes)
-    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    samples = Data(data_set, program.recipe, shape, transforms)
-    require_stored(samples, record.samples)
-    return task, samples, options
-
-
-def _require_measured(before: Program, now: Program) -> None:
-    """Refuse settings that change training alone."""
-    for name in recipe_keys():
-        if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
-            known = ", ".join(MEASURED)
-            raise TrainingError(
-                "bad-option",
-                f"`{name}` is about training, and changes nothing that is measured",
-                f"of the recipe set {known}; also numbers of the steps, such as h",
-            )
 
 
 def first_process() -> bool:

@@ -27,8 +27,8 @@ from odenet.training.along import along, energy, norm, order_of, unknowns
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.measuring import restore
 from odenet.training.records import Options, RunFolder
-from odenet.training.run import restore
 from odenet.training.task import Task
 
 DRAWS = 5  # of the steps that are left out or change places

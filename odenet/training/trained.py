@@ -1,9 +1,7 @@
 """The network of a run, ready to be used: the data it was trained on need not be there."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,187 +11,22 @@ from torch import Tensor, nn
 
 import odenet
 from odenet.compiler import Program
-from odenet.files import write_text
 from odenet.model.tables.losses import LossKind
 from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
 from odenet.training.errors import TrainingError
-from odenet.training.losses import Objective
+from odenet.training.measuring import evaluate
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
+from odenet.training.predictions import Predictions
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
-from odenet.training.run import evaluate
 from odenet.training.samples import Labels
+from odenet.training.trained_network import TrainedNetwork
 
-MOST_SHOWN = 20  # lines of predictions
 BATCH = 256  # samples predicted at a time
-HOLDS = 0.5  # the probability above which a class is said to hold
 
 Picture = str | Path | Image.Image
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a network says of some samples.
-
-    Args:
-        values: (N, …), on the CPU: probabilities of classes, (N, classes) or of every place
-            (N, classes, *places); or numbers in the unit of the labels.
-        classes: the names of the classes, in the order of the columns; none of numbers.
-        loss: the row of the loss that the network was trained by.
-    """
-
-    values: Tensor
-    classes: tuple[str, ...]
-    loss: LossKind
-
-    def __repr__(self) -> str:
-        return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
-
-    def __str__(self) -> str:
-        shown = replace(self, values=self.values[:MOST_SHOWN]).in_words()
-        more = len(self.values) - len(shown)
-        return "\n".join([*shown, *([f"and {more} more"] if more else [])])
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Of the classes.
-
-        Raises:
-            TrainingError: the network gives numbers.
-        """
-        self._require("class", "several")
-        return self.values
-
-    @property
-    def labels(self) -> list[str] | list[list[str]] | Tensor:
-        """The likeliest class of each sample, or those that hold where there may be several.
-
-        Of class maps the numbers of the likeliest classes, (N, *places); of numbers `values`.
-        """
-        if self.loss.labels == "several":
-            return [[c for c, p in zip(self.classes, row, strict=True) if p > HOLDS]
-                    for row in self.values.flatten(1).tolist()]  # fmt: skip
-        if self.loss.labels != "class":
-            return self.values
-        best = self.values.argmax(1)
-        return best if best.dim() > 1 else [self.classes[i] for i in best.tolist()]
-
-    def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each sample with their probabilities, the likeliest first.
-
-        Raises:
-            TrainingError: the network gives numbers, or a class for every place.
-        """
-        self._require("class", "several")
-        if self.values.dim() > 2:
-            raise TrainingError(
-                "not-possible", "a class map has a class for every place", "take `labels`"
-            )
-        values, places = self.probabilities.topk(min(count, len(self.classes)), dim=1)
-        return [
-            [(self.classes[i], p) for i, p in zip(row, ps, strict=True)]
-            for row, ps in zip(places.tolist(), values.tolist(), strict=True)
-        ]
-
-    def in_words(self, count: int = 1) -> list[str]:
-        """A line per sample: its likeliest classes, what its map consists of, or its numbers."""
-        if self.loss.labels == "class" and self.values.dim() > 2:
-            best = self.values.argmax(1).flatten(1)
-            shares = [(best == i).double().mean(1).tolist() for i in range(len(self.classes))]
-            pairs = [list(zip(self.classes, row, strict=True)) for row in zip(*shares, strict=True)]
-            found = [sorted((p for p in row if p[1]), key=lambda p: -p[1]) for row in pairs]
-        elif self.classes:
-            found = self.top(count)
-        else:
-            return [" ".join(f"{v:.6g}" for v in row) for row in self.values.flatten(1).tolist()]
-        return ["  ".join(f"{name} {share:.1%}" for name, share in row) for row in found]
-
-    def write_csv(self, path: str | Path, names: Sequence[object]) -> None:
-        """Write a row per sample: its name, its class or classes, and every probability or number.
-
-        Raises:
-            WriteError: if it cannot be written.
-        """
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        values = self.values.flatten(1)
-        flat = [f"value{i}" for i in range(values.shape[1])]
-        columns = list(self.classes) if len(self.classes) == values.shape[1] else flat
-        named = self.labels
-        words = None if isinstance(named, Tensor) else [_joined(label) for label in named]
-        rows.writerow(["sample", *(["class"] if words else []), *columns])
-        for i, (name, row) in enumerate(zip(names, values.tolist(), strict=True)):
-            rows.writerow([name, *([words[i]] if words else []), *(f"{v:.6g}" for v in row)])
-        write_text(path, text.getvalue())
-
-    def _require(self, *kinds: str) -> None:
-        if self.loss.labels not in kinds:
-            raise TrainingError(
-                "not-possible",
-                f"a network trained by {self.loss.name} gives numbers, not classes",
-                "take `values`",
-            )
-
-
-def _joined(label: str | list[str]) -> str:
-    return label if isinstance(label, str) else " ".join(label)
-
-
-class TrainedNetwork(nn.Module):
-    """A network together with its preprocessing: samples as stored in, scores or numbers out.
-
-    Args:
-        network: in evaluation mode.
-        preprocess: from what is stored to what the network takes.
-        objective: says what the network's answers mean.
-    """
-
-    def __init__(self, network: nn.Module, preprocess: Transforms, objective: Objective):
-        super().__init__()
-        self.network = network
-        self.objective = objective
-        self.mean: Tensor
-        self.deviation: Tensor
-        self.register_buffer("mean", preprocess.mean, persistent=False)
-        self.register_buffer("deviation", preprocess.deviation, persistent=False)
-        self._preprocess = preprocess
-
-    def preprocess(self, inputs: Tensor) -> Tensor:
-        """What the network takes.
-
-        Args:
-            inputs: (B, C, H, W) uint8, grey or coloured and of any size, (B, …) float32, or tokens
-                (B, T) int64.
-
-        Returns:
-            (B, *shape), in the precision of the network, standardised as in training; tokens as
-            they are.
-        """
-        first = next(self.network.parameters(), self.mean)
-        if inputs.dtype == torch.int64:
-            return inputs.to(first.device)
-        return self.transforms(inputs.to(first.device)).to(first.dtype)
-
-    @property
-    def transforms(self) -> Transforms:
-        """What it is preprocessed by, where the network is."""
-        return self._preprocess.with_statistics(self.mean, self.deviation)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
-        if self.objective.kind.needs_density or self.objective.kind.labels == "tokens":
-            return self.network(self.preprocess(inputs))
-        answer = self.objective.answer(self.network, self.preprocess(inputs))
-        numbers = self.objective.kind.labels == "numbers"
-        return self.objective.prediction(answer) if numbers else answer
-
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Probabilities of classes, or numbers in the unit of the labels."""
-        return self.objective.prediction(
-            self.objective.answer(self.network, self.preprocess(inputs))
-        )
 
 
 @dataclass(frozen=True)

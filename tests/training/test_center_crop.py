@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import resized_crop
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.augment import build_transforms, scaling
 from odenet.training.augmentations import RandomResizedCrop
 from odenet.training.errors import TrainingError
@@ -67,13 +67,13 @@ def test_pictures_are_evaluated_and_predicted_as_torchvision_would(finished, fol
     taken = trained.preprocess(paths) * transforms.deviation + transforms.mean
     assert taken.shape == (16, 3, 8, 8)
     assert (255 * taken - wanted).abs().max() <= 2  # both round
-    _, data, _ = run.restore(finished)
+    _, data, _ = measuring.restore(finished)
     assert data.test.inputs.shape[1:] == (3, 10, 10)
     measured = data.transforms(data.test.inputs)
     assert measured.shape[1:] == (3, 8, 8)
     names = [trained.classes[i] for i in data.test.labels.tolist()]
     right = [a == b for a, b in zip(trained.predict(data.test.inputs).labels, names, strict=True)]
-    assert run.evaluate(finished)["accuracy"] == pytest.approx(sum(right) / len(right))
+    assert measuring.evaluate(finished)["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
 def test_an_exported_network_takes_the_larger_pictures(finished, tmp_path):

@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from odenet.cli import training, using
+from odenet.cli import measuring, training, using
+from odenet.cli.train_options import read_memory
 from odenet.diagnostics import SpecError
 from odenet.training import comparison
 from odenet.training.records import RunFolder
@@ -22,11 +23,11 @@ from odenet.training.task import Task
 
 APP = typer.Typer()
 APP.command("train")(training.train)
-APP.command("eval")(training.evaluate)
+APP.command("eval")(measuring.evaluate)
 APP.command("predict")(using.predict)
 APP.command("export")(using.export)
-APP.command("compare")(training.compare)
-APP.command("study")(training.study)
+APP.command("compare")(measuring.compare)
+APP.command("study")(measuring.study)
 
 
 def odenet(*arguments, code=0):
@@ -259,7 +260,7 @@ def test_usage_errors_exit_with_2(arguments):
     ("text", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("1.5k", 1500), ("64", 64)]
 )
 def test_memory_is_a_size_in_the_usual_units(text, size):
-    assert training._memory(text) == size
+    assert read_memory(text) == size
 
 
 SETTINGS = {"levels": "[1]", "ema": "0.9", "epochs": "2", "optimizer": "sgd(0.1)"}

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.checksums import sealed_json
 from odenet.training.comparison import draw_comparison, read_results
@@ -98,10 +98,10 @@ def test_any_bit_that_is_changed_in_the_record_is_found(folder):
 def test_a_spec_that_is_changed_in_its_run_is_named(folder):
     folder.spec.write_text(folder.spec.read_text().replace("h = 0.5", "h = 0.7"))
     with pytest.raises(TrainingError, match=r"spec\.ode was changed since the run began"):
-        run.evaluate("run")
+        measuring.evaluate("run")
     folder.spec.unlink()
     with pytest.raises(TrainingError, match=r"spec\.ode is missing"):
-        run.evaluate("run")
+        measuring.evaluate("run")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_record_that_does_not_hold_what_it_should_is_named(folder, changes, sa
     for text in (json.dumps(found | changes), sealed_json(found | changes)):
         folder.record.write_text(text)
         with pytest.raises(TrainingError, match=rf"run\.json cannot be used: .*{said}"):
-            run.evaluate("run")
+            measuring.evaluate("run")
 
 
 def test_a_record_of_an_older_version_is_read(folder):
@@ -133,7 +133,7 @@ def test_a_record_of_an_older_version_is_read(folder):
     for key in ("sha256", "files", "verdicts"):
         del found[key]
     folder.record.write_text(json.dumps(found))
-    assert run.evaluate("run")["data"] == "digits"
+    assert measuring.evaluate("run")["data"] == "digits"
 
 
 def no_weights(content):
@@ -176,7 +176,7 @@ def test_a_checkpoint_that_lacks_something_is_refused_by_name(folder, spoil, sai
     spoil(content)
     write_checkpoint(content, folder.checkpoints / "last.ckpt")
     for use in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
-                lambda: run.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
+                lambda: measuring.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
         with pytest.raises(TrainingError) as caught:
             use()
         assert said in caught.value.message
@@ -202,7 +202,7 @@ def test_weights_that_are_not_finite_are_neither_written_nor_used(folder, bad):
     assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
     torch.save(content, path)
     with pytest.raises(TrainingError, match=r"flow1\.K holds inf or nan"):
-        run.evaluate("run", weights="last")
+        measuring.evaluate("run", weights="last")
 
 
 def test_a_run_is_not_resumed_with_another_optimizer(folder):
@@ -218,16 +218,16 @@ def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_pat
     with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
         run.resume("run", {"n": 3}, console=Console(quiet=True))
     with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
-        run.evaluate("run", {"n": 3})
+        measuring.evaluate("run", {"n": 3})
 
 
 def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
-    measured = run.evaluate("run")
+    measured = measuring.evaluate("run")
     shutil.rmtree(folder.checkpoints)
-    assert run.evaluate("run") == measured
+    assert measuring.evaluate("run") == measured
     for _ in flipped(folder.weights, range(8, folder.weights.stat().st_size, 900)):
         with pytest.raises(TrainingError, match="not what its checksum was taken of"):
-            run.evaluate("run")
+            measuring.evaluate("run")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from odenet import files
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.checkpoints import KeptCheckpoint
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
@@ -42,7 +42,7 @@ def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
     (tmp_path / name).unlink(missing_ok=True)
     stub_spec.unlink()
     Path("run").rename("moved")
-    assert run.evaluate("moved")["data"] == "digits"
+    assert measuring.evaluate("moved")["data"] == "digits"
     assert run.resume("moved", {"epochs": 2}, console=QUIET).epochs == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
 from odenet.training.stopping import Stopped
@@ -78,7 +78,7 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
     train(stub_spec, epochs=1)
     run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
     last = rows("run")[-1]
-    measured = run.evaluate("run", weights="last")
+    measured = measuring.evaluate("run", weights="last")
     assert measured["accuracy"] == last["test_accuracy"]
     assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
 
@@ -110,7 +110,7 @@ def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
         with pytest.raises(KeyError, match="killed"):
             train(stub_spec, epochs=1)
     run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
-    assert run.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+    assert measuring.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
 
 
 def _killed(task, batch, index):

@@ -11,7 +11,7 @@ from rich.console import Console
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Recipe
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.averaging import MovingAverage
 from odenet.training.checkpoints import read_checkpoint
 from odenet.training.errors import TrainingError
@@ -56,9 +56,9 @@ def test_the_same_seed_gives_the_same_run_and_another_a_different_one(stub_spec)
 
 def test_evaluation_gives_the_accuracy_of_training(stub_spec):
     result = train(stub_spec)
-    scores = run.evaluate("run")
+    scores = measuring.evaluate("run")
     assert (scores["data"], scores["accuracy"]) == ("digits", result.best_accuracy)
-    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+    assert measuring.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
 def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
@@ -80,14 +80,14 @@ def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
     kept = weights("run")
     for name, parameter in averages[-1].named_parameters():
         assert torch.equal(kept[name], parameter)
-    assert run.evaluate("run", weights="last")["accuracy"] == result.accuracy
+    assert measuring.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
 def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
     result = train(stub_spec, holdout=0.2)
     assert result.watched == "val"
     assert "val_accuracy" in rows("run")[0] and "test_accuracy" not in rows("run")[0]
-    assert result.test_accuracy == run.evaluate("run")["accuracy"]
+    assert result.test_accuracy == measuring.evaluate("run")["accuracy"]
 
 
 def test_training_stops_at_its_target(stub_spec):
@@ -149,13 +149,13 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
     torch.save(checkpoint, "run/checkpoints/best.ckpt")
     mine = {"data": "folder('mine')".replace("'", '"')}
-    assert run.evaluate("run", mine)["accuracy"] == 0.5
+    assert measuring.evaluate("run", mine)["accuracy"] == 0.5
     (tmp_path / "mine" / "test" / "x").mkdir()
     (tmp_path / "mine" / "train" / "x").mkdir()
     for split in ("train", "test"):
         Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / "x" / "a.png")
     with pytest.raises(TrainingError, match="does not know the class x"):
-        run.evaluate("run", mine)
+        measuring.evaluate("run", mine)
 
 
 def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
@@ -187,14 +187,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(TrainingError, match=r"not the folder of a run|cannot be used"):
-        run.evaluate(tmp_path)
+        measuring.evaluate(tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(stub_spec):
     train(stub_spec, epochs=1)
     Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
     with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
-        run.evaluate("run")
+        measuring.evaluate("run")
 
 
 def test_devices_that_are_not_there_are_a_plain_error(stub_spec):

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import run
+from odenet.training import measuring, run
 from odenet.training.checkpoints import read_checkpoint
 from odenet.training.records import RunFolder
 from odenet.training.stopping import Stopped
@@ -40,7 +40,7 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
         for out in ("run", "whole")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert run.evaluate(tmp_path / "run", weights="last")["accuracy"] == whole.accuracy
+    assert measuring.evaluate(tmp_path / "run", weights="last")["accuracy"] == whole.accuracy
     program = odenet.load(tmp_path / "run" / "spec.ode", set=SHORT)
     assert program.text == spec.read_text()
     assert whole.stability is not None

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import odenet
-from odenet.training import exporting, run
+from odenet.training import exporting, measuring, run
 from odenet.training.errors import TrainingError
 from odenet.training.exporting import export_run
 
@@ -50,11 +50,11 @@ def by_hand(trained, pixels, record):
 
 
 def test_a_loaded_run_says_what_evaluation_measures(finished, trained):
-    _, data, _ = run.restore(finished)
+    _, data, _ = measuring.restore(finished)
     labels = trained.predict(data.test.inputs).labels
     right = [trained.classes[i] for i in data.test.labels.tolist()]
     accuracy = sum(a == b for a, b in zip(labels, right, strict=True)) / len(right)
-    assert accuracy == pytest.approx(run.evaluate(finished)["accuracy"])
+    assert accuracy == pytest.approx(measuring.evaluate(finished)["accuracy"])
 
 
 def test_preprocessing_is_that_of_the_training(finished, trained, pixels):

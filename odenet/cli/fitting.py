@@ -1,0 +1,41 @@
+"""`odenet train --fit 8GB`: the largest batch of which a step is predicted to fit."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from odenet.cli.output import say
+from odenet.sizes import parse_size
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+    from odenet.training.records import Options
+
+
+def read_limit(size: str | None, batch: int | None) -> int | None:
+    """A limit of --fit in bytes."""
+    if size is None:
+        return None
+    if batch is not None:
+        raise typer.BadParameter("says the batch: leave --batch out", param_hint="--fit")
+    limit = parse_size(size)
+    if limit is None:
+        raise typer.BadParameter("a size such as 500MB or 8GB", param_hint="--fit")
+    return limit
+
+
+def largest_batch(program: "Program", options: "Options", limit: int) -> int:
+    """The largest batch that fits, said."""
+    import torch
+
+    from odenet.footprint.fitting import batch_within
+    from odenet.training.errors import TrainingError
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch = batch_within(program, options, limit, device)
+    if batch is None:
+        raise TrainingError(
+            "bad-option", "--fit: not even a step on 2 samples fits", "allow for more"
+        )
+    say(f"  the largest batch that is predicted to fit has {batch:,} samples")
+    return batch

@@ -1,0 +1,141 @@
+"""`odenet eval`, `odenet compare` and `odenet study`; torch is imported when one of them runs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from odenet.cli.output import say, write
+from odenet.cli.settings import (
+    DataName,
+    DataRoot,
+    Download,
+    Plugins,
+    Settings,
+    read_settings,
+    run_options,
+)
+from odenet.extras import require
+from odenet.json_text import to_json
+from odenet.model.reading.settings import data_setting
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    set_: Settings = None,
+    data: DataName = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    batch: Annotated[int | None, typer.Option(help="Half of the samples at a time.")] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for tables and pictures of the classes and the worst samples."
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Measure the network of a run on a test split: its own, or another data set's.
+
+    Numbers of the steps may be others than in training: --set γ=0.5, --set h=0.05.
+    """
+    require("train", "odenet eval")
+    given = {"data_root": data_root, "download": download or None}
+    from rich.console import Console
+
+    from odenet.training.details_shown import in_lines
+    from odenet.training.measuring import evaluate as measure
+    from odenet.training.results import show_damaged
+
+    settings = read_settings(set_, None)
+    if data is not None:
+        settings["data"] = data_setting(data)
+    if batch is not None:
+        settings["batch"] = str(batch)
+    weights = "last" if last else "best"
+    scores = measure(run, settings, run_options(run, given), weights, out=out)
+    if json_:
+        write(to_json(scores))
+    else:
+        say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
+        say("\n".join(in_lines(scores)))
+        if out is not None:
+            say(f"wrote {out}")
+        show_damaged(scores["damaged"], Console())
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw the curves into this picture.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Print the results of runs side by side, and draw their curves."""
+    require("train", "odenet compare")
+    from rich.console import Console
+
+    from odenet.training.comparison import draw_comparison, read_results, show_comparison
+    from odenet.training.figures import require_format
+
+    if out is not None:
+        require_format(out)
+    results = read_results(runs)
+    if json_:
+        write(to_json([vars(result) for result in results]))
+    else:
+        show_comparison(results, Console())
+    if out is not None:
+        draw_comparison(runs, out)
+
+
+def study(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    data_root: DataRoot = None,
+    samples: Annotated[int, typer.Option(min=1, help="Test samples to measure on.")] = 1000,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the pictures [default: RUN/study]."),
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Study trained flows along their depth: lesions, norms, energy and spectrum.
+
+    A lesion leaves out or shuffles steps. Several runs of one network are drawn over time together,
+    and if their depths differ, how the norms depend on it.
+    """
+    require("train", "odenet study")
+    from rich.console import Console
+
+    from odenet.training.comparison import places_of
+    from odenet.training.studies import depth_law, study_run
+    from odenet.training.study_figures import draw_depth_law, draw_rates, draw_study, show_study
+
+    console, studies = Console(), []
+    for run, place in zip(runs, places_of(runs), strict=True):
+        options = run_options(run, {"data_root": data_root})
+        studies.append(study_run(run, samples, options=options))
+        show_study(studies[-1], console)
+        folder = run / "study" if out is None else out / place
+        for picture in draw_study(studies[-1], folder):
+            say(f"wrote {picture}")
+    together = out or runs[0] / "study"
+    if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
+        draw_rates(studies, together / "rates.png")
+        say(f"wrote {together / 'rates.png'}")
+    if len({study.depth for study in studies}) > 1:
+        picture = together / "depth.png"
+        draw_depth_law(studies, picture)
+        say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
+
+
+def _shown(scores: dict[str, Any]) -> str:
+    """The metrics among what a run was measured by, in words."""
+    from odenet.model.tables.losses import METRICS
+
+    found = [METRICS[name] for name in scores if name in METRICS]
+    return ", ".join(f"{metric.words} {metric.show(scores[metric.name])}" for metric in found)
