@@ -95,6 +95,30 @@ def test_any_bit_that_is_changed_in_the_record_is_found(folder):
             read_results([folder.path])
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: b"", "it is empty"),
+        (lambda whole: b"\0" * 4096, "it is empty"),
+        (lambda whole: whole[: len(whole) // 2], "it is cut short"),
+        (lambda whole: whole[:1], "it is cut short"),
+        (lambda whole: b"{\n3}", "line 2 is not JSON"),
+        (lambda whole: b"\xff" + whole, "it is not a text"),
+    ],
+)
+def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, said):
+    for path, way_out in (
+        (folder.result, "remove it, and write it again: odenet train --resume run"),
+        (folder.record, "take it from a copy of the run"),
+    ):
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(TrainingError) as refused:
+            read_results([folder.path])
+            folder.read_record()
+        assert f"{path} cannot be used: {said}" in refused.value.message
+        assert refused.value.help.endswith(way_out)
+
+
 def test_a_spec_that_is_changed_in_its_run_is_named(folder):
     folder.spec.write_text(folder.spec.read_text().replace("h = 0.5", "h = 0.7"))
     with pytest.raises(TrainingError, match=r"spec\.ode was changed since the run began"):
