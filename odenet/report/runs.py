@@ -17,6 +17,7 @@ from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.records import Options, Record, Row, RunFolder, Stretch
+from odenet.training.restoring import damaged_beside, weights_file
 from odenet.training.results import Result
 from odenet.training.run import restore
 from odenet.training.task import Task
@@ -107,6 +108,9 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         return replace(
             part, missing=f"Neither weights nor samples could be looked at: {said}."
         ), Measured({}, "", said)
+    used = weights_file(folder, "best")
+    shown = damaged_beside(folder, used) or f"those of {used}"
+    part = replace(part, facts=[*part.facts, ("weights", shown)])
     found = _measured(task, data)
     if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
         return replace(

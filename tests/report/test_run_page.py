@@ -77,6 +77,10 @@ def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
         run_report(tmp_path, None, lambda _: None)
 
 
+def test_the_page_says_which_weights_were_measured(run, found):
+    assert dict(found[0].facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
+
+
 def test_curves_mark_the_best_epoch(run, found):
     best = re.search(r"best epoch, (\d)", found[0].curves.caption).group(1)
     assert best in "12" and len(found[0].curves.panels) == 4
