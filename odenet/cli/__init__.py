@@ -5,6 +5,7 @@ Exit codes: 0 good, 1 something is wrong with the user's input, 2 usage, 70 a fa
 
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -32,7 +33,7 @@ from odenet.cli import (
     verifying,
 )
 from odenet.cli.output import say
-from odenet.diagnostics import Diagnostic, SpecError, render
+from odenet.diagnostics import Diagnostic, SpecError, render, suggest
 from odenet.extras import MissingLibraries
 from odenet.files import explain
 from odenet.interrupts import SIGNALS, Interrupted, interruptible
@@ -49,6 +50,20 @@ class Commands(typer.core.TyperGroup):
             formatter.write_dl(
                 [(n, " ".join(h.split("\n\n")[0].split())) for n, h in helps.items()]
             )
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one of them; a value that is none of an option's is answered by those that are."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            message = error.message.removeprefix("Value error, ")
+            if choice := re.fullmatch(r"'(.*)' is not one of ('.*')\.", message, re.DOTALL):
+                known = re.findall(r"'([^']*)'", choice[2])
+                near = suggest(choice[1], known)
+                message = f"`{choice[1]}` is not one of {', '.join(known)}"
+                message += f"; {near}" if near else ""
+            error.message = message
+            raise
 
 
 app = typer.Typer(

@@ -30,9 +30,14 @@ def predict(
     """Say what the network of a run sees in pictures."""
     require("train", "odenet predict")
     from odenet.training.picture_folder import pictures_in
+    from odenet.training.records import RunFolder
+    from odenet.training.restoring import damaged_beside, weights_file
     from odenet.training.trained import load_run
 
-    trained = load_run(run, "last" if last else "best")
+    which, folder = "last" if last else "best", RunFolder(run)
+    trained = load_run(run, which)
+    if note := damaged_beside(folder, weights_file(folder, which)):
+        say(f"note: {note}", err=True)
     asked = dict.fromkeys(path for file in files for path in pictures_in(file))
     found, paths, damaged = trained.predict_files(list(asked))
     for path, words in zip(paths, found.in_words(top), strict=True):

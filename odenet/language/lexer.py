@@ -43,6 +43,7 @@ _PIECES = (
     re.compile(r'"[^\n]*'),  # a text without its end
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
     re.compile(r"\\[A-Za-z]+"),  # a command of LaTeX
+    re.compile(r"⁻[⁰¹²³⁴⁵⁶⁷⁸⁹]*"),  # a raised number below 0
     re.compile(r"\w[\w\u0307]*"),  # a word with a foreign letter in it
     re.compile(r"(.)\1*", re.DOTALL),  # one sign, or more of the same
 )

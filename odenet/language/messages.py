@@ -38,6 +38,7 @@ WORDS = {
 }
 
 _PRODUCT = "write `*` between fields, and `K Y` for an operator that acts on a field"
+NO_INVERSE = "the language has no inverse of an operator, `K^T` is the transpose"
 _ABSOLUTE = "an absolute value or a norm has no sign"
 
 # What LaTeX has for signs of the language; Greek letters are names.
@@ -61,7 +62,7 @@ _INSTEAD = {
     "‖": _ABSOLUTE,
     "²": "write `^2`",
     "³": "write `^3`",
-    "⁻": "write `^(-1)`",
+    "⁻": f"write `^(-1)` for a number; {NO_INVERSE}",
     "⊤": "write `^T`",
     "†": "write `^T`",
     "×": "write `*`",

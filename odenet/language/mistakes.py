@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lark import Token
 
 from odenet.diagnostics import Code, suggest
-from odenet.language.messages import shown, word
+from odenet.language.messages import NO_INVERSE, shown, word
 from odenet.language.statements import INNER, TOP
 
 _OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
@@ -99,6 +99,12 @@ def explain(mistake: Mistake) -> tuple[Code, Finding]:
         if found is not None:
             return code, found
     return "syntax", _general(mistake)
+
+
+def explain_stray(mistake: Mistake) -> tuple[Code, Finding] | None:
+    """Likewise of a character that the language does not have, where more is known than of it."""
+    found = _claim(mistake)
+    return None if found is None else ("syntax", found)
 
 
 def _setting(m: Mistake) -> Finding | None:
@@ -234,18 +240,22 @@ def _reserved(m: Mistake) -> Finding | None:
 
 
 def _claim(m: Mistake) -> Finding | None:
-    """`require a, b`, `require not a` and `require order = 2`."""
+    """`require a, b`, `require order = 2` and `require order >= 2`."""
     if m.first.type != "REQUIRE" or m.index < 2:
         return None
     if m.token.type == "COMMA":
         return m.token, "a line has one claim", f"write `require {m.statement[1]}`, and so on"
-    if m.token.type == "EQUAL" and m.statement[1] == "order":
-        number = next((t for t in m.statement[2:] if t.type == "NUMBER"), "2")
-        return (
-            m.token,
-            "a number is given to a claim in brackets",
-            f"write `require order({number})`",
-        )
+    if m.statement[1] != "order":
+        return None
+    if m.token[0] in "<≤":
+        help_ = "`order(2)` claims at least 2; no claim is of at most a number"
+        return m.token, "a claim is not a comparison", help_
+    if m.token.type == "EQUAL" or m.token[0] in ">≥":
+        number = next((f"{t}" for t in m.statement[2:] if t.type == "NUMBER"), "2")
+        if m.kinds(m.index, 2) == ["STRAY", "NUMBER"] and m.token == ">" and number.isdigit():
+            number = f"{int(number) + 1}"
+        help_ = f"write `require order({number})`, which claims at least {number}"
+        return m.token, "a number is given to a claim in brackets", help_
     return None
 
 
@@ -294,6 +304,9 @@ def _operand(m: Mistake) -> Finding | None:
         return None
     if m.token.type in _OPERATORS:
         if m.before.type in _OPERATORS:
+            if (m.before.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
+                help_ = f"`^(-1)` for a number; {NO_INVERSE}"
+                return m.token, "a power below 0 is written in brackets", help_
             sign = m.token.type in ("PLUS", "MINUS")
             help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
             between = f"a value is missing between {shown(m.before)} and {shown(m.token)}"
@@ -326,6 +339,7 @@ def _form(m: Mistake, intro: str) -> str:
 _RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
     ("bad-setting", _setting),
     ("unknown-statement", _at_the_start),
+    ("syntax", _claim),
     ("unknown-character", _doubled_sign),
     ("unknown-statement", _assignment),
     ("syntax", _rate_at_a_time),
@@ -333,7 +347,6 @@ _RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
     ("syntax", _function),
     ("misplaced-derivative", _higher_derivative),
     ("reserved-word", _reserved),
-    ("syntax", _claim),
     ("syntax", _colon),
     ("syntax", _constants_without_brackets),
     ("syntax", _type_after_equals),

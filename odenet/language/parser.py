@@ -7,7 +7,7 @@ from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
 from odenet.language.builder import Builder
 from odenet.language.lexer import Stray, parser, span_of
-from odenet.language.mistakes import Mistake, explain
+from odenet.language.mistakes import Mistake, explain, explain_stray
 from odenet.language.names import canonical
 from odenet.language.statements import TOP, statements
 
@@ -97,8 +97,9 @@ def _feed(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
 
 def _report(mistake: Mistake, source: Source, report: Report) -> None:
     """Say what is wrong: with the token, or with all strays of its statement when it is one."""
-    if not isinstance(mistake.token, Stray):
-        code, (token, message, help_) = explain(mistake)
+    said = (explain_stray if isinstance(mistake.token, Stray) else explain)(mistake)
+    if said is not None:
+        code, (token, message, help_) = said
         report.error(code, message, span_of(token, source), help=help_)
         return
     for token in mistake.statement:

@@ -17,7 +17,8 @@ from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.measuring import restore
-from odenet.training.records import Options, Record, Row, RunFolder
+from odenet.training.records import Options, Record, Row, RunFolder, Stretch
+from odenet.training.restoring import damaged_beside, weights_file
 from odenet.training.results import Result
 from odenet.training.task import Task
 
@@ -64,7 +65,7 @@ class RunPart:
 
     Args:
         facts: rows of a table, name and value.
-        command: the line that trains it so.
+        commands: the line that trains it so, and one for each time that it was resumed.
         curves: of its epochs; None before the first is over.
         confusion: on the test split; None where the task has no classes of samples.
         samples: some of that split.
@@ -72,7 +73,7 @@ class RunPart:
     """
 
     facts: Sequence[tuple[str, str]]
-    command: str
+    commands: Sequence[str]
     curves: Figure | None
     confusion: Confusion | None
     samples: Sequence[Sample]
@@ -94,7 +95,7 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
     result = Result.read(folder.result) if folder.result.is_file() else None
     part = RunPart(
         facts=_facts(record, result, len(rows)),
-        command=command_of(record),
+        commands=commands_of(record, run),
         curves=_curves(rows, result),
         confusion=None,
         samples=(),
@@ -107,6 +108,9 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         return replace(
             part, missing=f"Neither weights nor samples could be looked at: {said}."
         ), Measured({}, "", said)
+    used = weights_file(folder, "best")
+    shown = damaged_beside(folder, used) or f"those of {used}"
+    part = replace(part, facts=[*part.facts, ("weights", shown)])
     found = _measured(task, data)
     if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
         return replace(
@@ -141,22 +145,43 @@ def _measured(task: Task, data: Data) -> Measured:
     return measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
 
 
-def command_of(record: Record) -> str:
-    """The line that trains as a run was trained, from the folder of its specification."""
-    options, usual = record.options, Options()
+def commands_of(record: Record, run: Path) -> list[str]:
+    """The lines that train as a run was trained, from the folder of its specification.
+
+    Args:
+        record: of the run.
+        run: its folder, which lines that resume it name.
+    """
     if record.data_from_python:
-        return f"# its data came from a program: {record.data_from_python}"
-    words = ["odenet", "train", f"{record.name}.ode"]
-    for name, value in record.settings.items():
-        words += ["--set", f"{name}={value}"]
+        return [f"# its data came from a program: {record.data_from_python}"]
+    now = Stretch(0, record.settings, record.options)
+    lines: list[str] = []
+    before = Stretch(0, {}, Options())
+    for stretch in (*record.before, now):
+        start = ["--resume", str(run)] if lines else [f"{record.name}.ode"]
+        words = ["odenet", "train", *start, *_changes(before, stretch)]
+        words += ["--unchecked"] if record.verdicts.get("unchecked") else []
+        lines.append(shlex.join(words))
+        if len(lines) > 1:
+            done = before.epochs
+            lines[-1] += f" # after {done} epoch{'s' * (done != 1)}"
+        before = stretch
+    return lines
+
+
+def _changes(before: Stretch, now: Stretch) -> list[str]:
+    """The words of a command that give what differs from before."""
+    words: list[str] = []
+    for name, value in now.settings.items():
+        if name not in before.settings or before.settings[name] != value:
+            words += ["--set", f"{name}={value}"]
+    options, usual = now.options, before.options
     for name in ("data_root", "devices", "nodes", "strategy", "memory", "logger"):
         value = getattr(options, name)
-        words += (
-            [f"--{name.replace('_', '-')}", str(value)] if value != getattr(usual, name) else []
-        )
-    words += [f"--{name}" for name in ("exact", "compile") if getattr(options, name)]
-    words += ["--unchecked"] if record.verdicts.get("unchecked") else []
-    return shlex.join(words)
+        if value != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    changed = (n for n in ("exact", "compile") if getattr(options, n) and not getattr(usual, n))
+    return words + [f"--{name}" for name in changed]
 
 
 def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str, str]]:

@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Whether the page was asked for by its address: another's name could point to this one."""
-        host = self.headers.get("Host", "").partition(":")[0]
+        host = self.headers.get("Host", "").partition(":")[0].lower()
         return host in (HOST, "localhost")
 
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from hashlib import file_digest, sha256
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from zipfile import BadZipFile, ZipFile
@@ -30,8 +31,16 @@ def sealed_json(value: Mapping[str, Any]) -> str:
     return f'{body},\n  "sha256": "{sha256(body.encode()).hexdigest()}"\n}}\n'
 
 
-def read_sealed_json(path: Path, kind: type[T]) -> T:
+COPY = "take it from a copy of the run"  # what helps where a file cannot be made again
+
+
+def read_sealed_json(path: Path, kind: type[T], way_out: str = COPY) -> T:
     """A dataclass from a file of `sealed_json`, or one of an older version, without a checksum.
+
+    Args:
+        path: the file.
+        kind: the dataclass, as `read_as` takes it.
+        way_out: what to do where it is damaged.
 
     Raises:
         TrainingError: the file is damaged, or does not hold what it should; says what is wrong.
@@ -39,7 +48,7 @@ def read_sealed_json(path: Path, kind: type[T]) -> T:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        found = from_json(text)
+        found = _parsed(text)
         if isinstance(found, Mapping) and "sha256" in found:
             seal = _JSON_SEAL.fullmatch(text)
             if seal is None or sha256(seal[1].encode()).hexdigest() != seal[2]:
@@ -47,11 +56,21 @@ def read_sealed_json(path: Path, kind: type[T]) -> T:
             found = {key: entry for key, entry in found.items() if key != "sha256"}
         return read_as(kind, found)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
-        raise TrainingError(
-            "run-folder",
-            f"{path} cannot be used: {error}",
-            "it was damaged or changed since odenet wrote it; take it from a copy of the run",
-        ) from error
+        said = "it is not a text" if isinstance(error, UnicodeDecodeError) else str(error)
+        help_ = f"it was damaged or changed since odenet wrote it; {way_out}"
+        raise TrainingError("run-folder", f"{path} cannot be used: {said}", help_) from error
+
+
+def _parsed(text: str) -> Any:
+    """The value of a file's JSON; raises ValueError, which says what is wrong with the file."""
+    if not text.strip("\0 \t\r\n"):
+        raise Mismatch("it is empty")
+    try:
+        return from_json(text)
+    except JSONDecodeError as error:
+        if not text.rstrip().endswith("}"):
+            raise Mismatch("it is cut short, as by a full disk or an interrupted copy") from error
+        raise Mismatch(f"line {error.lineno} is not JSON") from error
 
 
 def digest_of(path: Path) -> str:

@@ -76,8 +76,23 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """What a run was trained with before it was resumed.
+
+    Args:
+        epochs: the whole ones that were done when it was resumed.
+        settings: as in `Record`.
+        options: as in `Record`.
+    """
+
+    epochs: int
+    settings: Mapping[str, Any]
+    options: Options
+
+
+@dataclass(frozen=True)
 class Record:
-    """What a run was started with.
+    """What a run was started with, or goes on with.
 
     Args:
         name: of the spec.
@@ -95,6 +110,7 @@ class Record:
         samples: what samples are stored as, uint8 or float32; empty in runs of versions in which
             pictures alone were uint8.
         spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
+        before: of a resumed run, what it was trained with until then, the first stretch first.
     """
 
     name: str
@@ -111,6 +127,7 @@ class Record:
     data_from_python: str = ""
     samples: str = ""
     spec_folder: str = ""
+    before: Sequence[Stretch] = ()
 
     def __post_init__(self) -> None:
         kind = LOSSES.get(self.loss)
@@ -195,7 +212,11 @@ class RunFolder:
         write_text(path, text)
 
     def write_record(self, record: Record) -> None:
-        """Keep what the run is started with."""
+        """Keep what the run is started with, or goes on with, and what it was until then."""
+        done = len(self.rows())
+        if done and self.record.is_file():
+            old = self.read_record()
+            record = replace(record, before=(*old.before, Stretch(done, old.settings, old.options)))
         self.write(self.record, sealed_json(asdict(record)))
 
     def read_record(self) -> Record:

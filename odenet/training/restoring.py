@@ -23,6 +23,7 @@ from odenet.training.checkpoints import (
     require_loops,
     require_optimizer,
 )
+from odenet.training.checksums import digest_of
 from odenet.training.errors import TrainingError
 from odenet.training.new_task import restored_task
 from odenet.training.optim import build_optimizer
@@ -35,16 +36,35 @@ from odenet.training.task import Task
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
-    """The file of some weights, and its content.
+    """The file of some weights, and its content."""
+    path = weights_file(folder, which)
+    if path == folder.weights:
+        return path, read_weights(path, _digest(folder))
+    return path, read_checkpoint(path)
+
+
+def weights_file(folder: RunFolder, which: str) -> Path:
+    """The file of some weights; raises TrainingError if it is not there.
 
     The best ones may be those that are beside the checkpoints, which do for all but resuming.
     """
     best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
-    if best and folder.weights.is_file():
-        digest = Result.read(folder.result).weights if folder.result.is_file() else ""
-        return folder.weights, read_weights(folder.weights, digest)
-    path = folder.checkpoint(which)
-    return path, read_checkpoint(path)
+    return folder.weights if best and folder.weights.is_file() else folder.checkpoint(which)
+
+
+def damaged_beside(folder: RunFolder, used: Path) -> str:
+    """What to say where weights are read from a checkpoint, and those beside it are damaged."""
+    digest = _digest(folder)
+    if used == folder.weights or not digest or not folder.weights.is_file():
+        return ""
+    if digest_of(folder.weights) == digest:
+        return ""
+    return f"the weights are those of {used}: {folder.weights} is damaged"
+
+
+def _digest(folder: RunFolder) -> str:
+    """The SHA-256 of `weights.safetensors`; empty where that is not known."""
+    return Result.read(folder.result).weights if folder.result.is_file() else ""
 
 
 def restored(

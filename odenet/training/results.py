@@ -130,7 +130,8 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> "Result":
         """Read what `to_json` wrote; raises TrainingError if it is damaged."""
-        return read_sealed_json(path, cls)
+        again = f"remove it, and write it again: odenet train --resume {path.parent}"
+        return read_sealed_json(path, cls, again)
 
 
 def show_result(result: Result, console: Console) -> None:

@@ -6,7 +6,7 @@ What became of a point is read from its folder, so that a sweep goes on where it
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from itertools import count, product
 from math import prod
@@ -18,6 +18,7 @@ from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
+from odenet.diagnostics import Diagnostic, Source, SpecError
 from odenet.files import make_folder, write_text
 from odenet.json_text import to_json
 from odenet.training.checksums import read_sealed_json, sealed_json
@@ -26,6 +27,7 @@ from odenet.training.metrics import as_csv
 from odenet.training.records import Options, RunFolder
 from odenet.training.results import Result
 from odenet.training.run import resume, train
+from odenet.training.sources import OUTSIDE
 from odenet.training.verdicts import judged
 
 MOST_POINTS = 1000
@@ -97,12 +99,18 @@ def read_axes(text: str) -> dict[str, list[str]]:
         TrainingError: it cannot be read so, or has too many points.
     """
     axes: dict[str, list[str]] = {}
-    for item in _split(text, " "):
+    for item in filter(None, _split(text, " ")):
         name, equals, values = item.partition("=")
-        found = list(dict.fromkeys(_split(values, ",")))
-        if not (equals and name.strip() and found):
+        found = _split(values, ",")
+        if not (equals and name.strip() and any(found)):
             help_ = 'write --sweep "h=0.05,0.1 lr=1e-3,1e-2", without spaces around = and commas'
             raise TrainingError("bad-option", f"--sweep: {item} is not a name with values", help_)
+        if not all(found):
+            help_ = "remove the comma, or write the value that belongs there"
+            raise TrainingError("bad-option", f"--sweep: a value is missing in {item}", help_)
+        if twice := [value for value in dict.fromkeys(found) if found.count(value) > 1]:
+            help_ = "remove one; to train a point again with other random numbers, sweep seed"
+            raise TrainingError("bad-option", f"--sweep: {name} is {twice[0]} twice", help_)
         if name in axes:
             raise TrainingError(
                 "bad-option", f"--sweep names {name} twice", "write all its values in one list"
@@ -127,7 +135,7 @@ def _split(text: str, at: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += char
-    return [part.strip() for part in parts if part.strip()]
+    return [part.strip() for part in parts]
 
 
 def new_sweep(
@@ -160,7 +168,10 @@ def new_sweep(
     where = str(spec.resolve())
     sweep = Sweep(program.name, where, _digest(program), axes, settings, options, unchecked)
     for point in sweep.points:
-        judged(odenet.load(spec, set={**settings, **point}), unchecked)
+        try:
+            judged(odenet.load(spec, set={**settings, **point}), unchecked)
+        except SpecError as error:
+            raise SpecError(_from_sweep(d, point) for d in error.diagnostics) from None
     folder = _free(program.name) if out is None else Path(out)
     make_folder(folder)
     record = folder / "sweep.json"
@@ -172,6 +183,18 @@ def new_sweep(
         raise TrainingError("run-folder", f"{folder} is not empty", "choose another --out")
     write_text(record, sealed_json(asdict(sweep)))
     return folder
+
+
+def _from_sweep(found: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
+    """A finding about a setting, at `--sweep` if that is where the setting was given."""
+    swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
+    if found.span is None or found.span.source.name != OUTSIDE:
+        return found
+    text = found.span.source.text
+    if text not in swept:
+        return found
+    help_ = found.help.replace(f"{OUTSIDE} ", "--sweep ")
+    return replace(found, span=replace(found.span, source=Source("--sweep", text)), help=help_)
 
 
 def read_sweep(folder: Path) -> Sweep:

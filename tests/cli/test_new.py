@@ -140,3 +140,12 @@ def test_a_kind_of_error_is_explained_as_it_is_pasted(odenet, code):
 def test_a_missing_file_is_taken_for_a_spec_and_nothing_else(odenet, tmp_path):
     (tmp_path / "osc.py").touch()
     assert "osc.py" not in odenet("compile", "osd.ode")[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [("foo", ""), ("hamiltonain", "; did you mean `hamiltonian`?")]
+)
+def test_a_template_that_there_is_not_is_answered_by_those_that_are(odenet, given, near):
+    code, _, errors = odenet("new", "mine", "--like", given)
+    known = ", ".join(Like)
+    assert code == 2 and errors.endswith(f"'--like': `{given}` is not one of {known}{near}\n")

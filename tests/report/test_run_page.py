@@ -1,11 +1,13 @@
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 import odenet
 from odenet.report.page import run_report
-from odenet.report.runs import command_of, run_part
+from odenet.report.runs import commands_of, run_part
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
 
@@ -42,7 +44,21 @@ def test_the_samples_say_what_the_network_says(run, found):
 
 def test_the_command_is_the_one_that_trains_it(run):
     record = RunFolder(run).read_record()
-    assert command_of(record) == "odenet train small.ode"
+    assert commands_of(record, run) == ["odenet train small.ode"]
+
+
+def test_the_commands_of_a_resumed_run_are_those_that_were_given(run, tmp_path):
+    folder = RunFolder(shutil.copytree(run, tmp_path / "small-1"))
+    first = folder.read_record()
+    later = replace(first.options, memory="2GB")
+    for settings, options in (({"epochs": "4"}, first.options), ({"epochs": "4"}, later)):
+        folder.write_record(replace(first, settings=settings, options=options))
+    record = folder.read_record()
+    assert commands_of(record, folder.path) == [
+        "odenet train small.ode",
+        f"odenet train --resume {folder.path} --set epochs=4 # after 2 epochs",
+        f"odenet train --resume {folder.path} --memory 2GB # after 2 epochs",
+    ]
 
 
 def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypatch):
@@ -59,6 +75,10 @@ def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypat
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="is not the folder of a run"):
         run_report(tmp_path, None, lambda _: None)
+
+
+def test_the_page_says_which_weights_were_measured(run, found):
+    assert dict(found[0].facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
 
 
 def test_curves_mark_the_best_epoch(run, found):

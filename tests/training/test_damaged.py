@@ -18,6 +18,7 @@ from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.loader import Data
 from odenet.training.records import RunFolder
+from odenet.training.restoring import damaged_beside, weights_file, weights_of
 
 from . import stub
 from .test_guard import WILD
@@ -93,6 +94,43 @@ def test_any_bit_that_is_changed_in_the_record_is_found(folder):
     for _ in flipped(folder.result, range(0, folder.result.stat().st_size, 3)):
         with pytest.raises(TrainingError, match=r"result\.json"):
             read_results([folder.path])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: b"", "it is empty"),
+        (lambda whole: b"\0" * 4096, "it is empty"),
+        (lambda whole: whole[: len(whole) // 2], "it is cut short"),
+        (lambda whole: whole[:1], "it is cut short"),
+        (lambda whole: b"{\n3}", "line 2 is not JSON"),
+        (lambda whole: b"\xff" + whole, "it is not a text"),
+    ],
+)
+def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, said):
+    for path, way_out in (
+        (folder.result, "remove it, and write it again: odenet train --resume run"),
+        (folder.record, "take it from a copy of the run"),
+    ):
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(TrainingError) as refused:
+            read_results([folder.path])
+            folder.read_record()
+        assert f"{path} cannot be used: {said}" in refused.value.message
+        assert refused.value.help.endswith(way_out)
+
+
+def test_damaged_weights_beside_a_whole_checkpoint_are_named(folder):
+    used = weights_file(folder, "best")
+    assert used.name == "best.ckpt" and damaged_beside(folder, used) == ""
+    next(flipped(folder.weights, [100]))
+    said = damaged_beside(folder, used)
+    assert said == f"the weights are those of {used}: {folder.weights} is damaged"
+    weights_of(folder, "best")
+    used.unlink()
+    assert damaged_beside(folder, weights_file(folder, "best")) == ""
+    with pytest.raises(TrainingError, match=r"weights\.safetensors cannot be used"):
+        weights_of(folder, "best")
 
 
 def test_a_spec_that_is_changed_in_its_run_is_named(folder):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from odenet.diagnostics import SpecError
 from odenet.training import sweep_workers, sweeps
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
+from odenet.training.records import Options, RunFolder
 from odenet.training.task import Task
 
 from .runs import assert_same_run
@@ -31,7 +32,6 @@ SHORT = ["--epochs", 1, "--fraction", 0.1, "--out", "sw"]
             {"optimizer": ["sgd(0.1, momentum = 0)", "adamw"]},
         ),
         ("levels=[1, 2],[]", {"levels": ["[1, 2]", "[]"]}),
-        ("h=1,1,2", {"h": ["1", "2"]}),
         ('data=folder("a b"),digits', {"data": ['folder("a b")', "digits"]}),
     ],
 )
@@ -45,6 +45,31 @@ def test_a_grid_is_names_with_values(text, axes):
 def test_what_is_no_grid_is_refused_by_name(text):
     with pytest.raises(TrainingError, match="--sweep"):
         sweeps.read_axes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("h=0.1,0.1", "h is 0.1 twice"),
+        ("h=0.1,,0.2", "a value is missing in h=0.1,,0.2"),
+        ("lr=1 h=0.1,", "a value is missing in h=0.1,"),
+        ("h=,0.1", "a value is missing in h=,0.1"),
+    ],
+)
+def test_no_value_of_a_grid_is_dropped(text, said):
+    with pytest.raises(TrainingError, match=f"--sweep: {said}"):
+        sweeps.read_axes(text)
+
+
+@pytest.mark.parametrize("name", ["h", "batch", "optimizer.lr", "nonsense"])
+def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
+    for swept, given, source in (({name: ["-3"]}, {"seed": "4"}, "--sweep"),
+                                 ({"seed": ["4"]}, {name: "-3"}, "--set")):  # fmt: skip
+        with pytest.raises(SpecError) as refused:
+            sweeps.new_sweep(stub_spec, swept, given, Options(), "sw")
+        (found,) = refused.value.diagnostics
+        assert found.span.source.name == source and "--set" not in found.help
+    assert not Path("sw").exists()
 
 
 def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):

@@ -279,12 +279,10 @@ class Elaborator:
             )
         if base.kind is Kind.OPERATOR:
             if not transpose:
-                self._reject(
-                    "not-a-product",
-                    node,
-                    "an operator has no powers",
-                    help_="write `K K`, or `K^T`",
-                )
+                below = node.span.text[len(node.base.span.text) :].lstrip("^( ").startswith("-")
+                what = "inverse in the language" if below else "powers"
+                help_ = "`K^T` is the transpose" if below else "write `K K`, or `K^T`"
+                self._reject("not-a-product", node, f"an operator has no {what}", help_=help_)
             return replace(self.scope.adjoint(base), span=node.span)
         if base.kind is Kind.FIELD:
             what = "a field has no transpose" if transpose else "a field has no powers"

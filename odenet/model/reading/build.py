@@ -110,6 +110,8 @@ def _settable(discretisation: Discretisation | None) -> list[str]:
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     found: list[Claim] = []
     for line in declared.file.of(tree.Require):
+        if _joined(line.claim, report):
+            continue
         try:
             call = declared.arguments.call(line.claim, "a claim")
         except Rejected:
@@ -131,6 +133,22 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
+
+
+def _joined(claim: tree.Value, report: Report) -> bool:
+    """Report `not a` and `a and b`, which are no claims; whether it is one of these."""
+    match claim:
+        case tree.Term(((_, tree.Name(id="not") as word), ("", _), *_)):
+            message = "a claim says what holds, and has no opposite"
+            help_ = "leave the line out: what does not hold is shown by `odenet compile`"
+        case tree.Term(((_, first), ("", tree.Name(id="and" | "or") as word), *_)):
+            message = "a line has one claim"
+            help_ = f"write `require {first.span.text}`"
+            help_ += ", and the other in a line of its own" if word.id == "and" else " or the other"
+        case _:
+            return False
+    report.error("syntax", message, word.span, help=help_)
+    return True
 
 
 def _positive_integer(arguments: tuple[Any, ...]) -> int | None:

@@ -203,6 +203,8 @@ _SENTENCES: dict[str, dict[str, str]] = {
         "abs norm cos log sqrt square pow max min sum maximum minimum": "an activation acts on "
         "each value by itself: relu, tanh, sigmoid, softplus, elu, gelu, silu, sin, …",
         "matmul dot mm einsum": "an operator is written before what it acts on: `K Y`",
+        "inv inverse pinv solve linsolve": "the language has no inverse of an operator, `K^T` "
+        "is the transpose",
         "transpose adjoint": "the transpose is written `K^T`",
         "grad gradient jvp div laplacian": "nothing is differentiated: write the "
         "right-hand side itself",
