@@ -38,7 +38,7 @@ _FLOW = """
     moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
     replica_pools require_density require_inverse require_numbers require_refinable retreat
     reversible shared shears slices slots smoothness space spec spectrum stability stability_limit
-    states step_bytes steps stochastic stretches time_before timed times trajectory undoes
+    standing states step_bytes steps stochastic stretches time_before timed times trajectory undoes
     unrefinable varying view warns_of_drift width
 """
 _ENTRY = "finer skipped"

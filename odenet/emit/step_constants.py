@@ -12,6 +12,7 @@ from odenet.emit.layout import quoted, tuple_of
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
+    Counted,
     Geometric,
     Given,
     Learned,
@@ -46,7 +47,7 @@ class StepConstants:
         return [
             f"{self._default_name(name)} = {self._default(name, constant)}"
             for name, constant in varying.items()
-            if not isinstance(constant, Given)
+            if not isinstance(constant, Given | Counted)  # a tuple, and what nobody gives
         ]
 
     def _default_name(self, name: str) -> str:

@@ -137,7 +137,7 @@ class Result:
 def show_result(result: Result, console: Console) -> None:
     """Print the closing table."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     if result.diverged:
         table.add_row("outcome", Text("diverged", "bold red"))
@@ -189,7 +189,7 @@ def show_result(result: Result, console: Console) -> None:
 def show_diverged(error: Diverged, console: Console) -> None:
     """Print the closing table of a run whose numbers went wrong."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     epoch = f" in epoch {error.epoch}" if error.epoch else ""
     table.add_row("outcome", Text(f"diverged{epoch}", "bold red"))
