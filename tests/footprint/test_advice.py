@@ -59,7 +59,7 @@ class Block(nn.Module):
 
 
 def test_where_conversion_saves_most_it_is_recommended():
-    model = nn.Sequential(*[Block() for _ in range(60)])
+    model = nn.Sequential(*[Block() for _ in range(24)])
     advice = odenet.advise(model, torch.empty(2000, 16))
     assert advice.recommended.name == "converted"
     assert advice.way("converted").peak < advice.way("checkpointed").peak / 1.1

@@ -104,7 +104,7 @@ def test_the_shipped_spec_is_trained_refined_studied_used_and_exported(tmp_path)
     values = run.predict(pixels).values
     assert values.shape == (2, 3, 8, 8)
     assert odenet.evaluate(result.folder)["accuracy"] <= 1
-    study = study_run(result.folder, samples=4)
+    study = study_run(result.folder, samples=2)
     assert [len(flow.dropped) for flow in study.flows] == [4] * 5
     written = export_run(run, tmp_path / "unet.pt2")  # compared with the network before it is kept
     scores = torch.export.load(written.path).module()(pixels)
