@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.report.page import run_report
+from odenet.report.page import as_html, run_report
 from odenet.report.runs import commands_of, run_part
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
@@ -84,3 +84,19 @@ def test_the_page_says_which_weights_were_measured(run, found):
 def test_curves_mark_the_best_epoch(run, found):
     best = re.search(r"best epoch, (\d)", found[0].curves.caption).group(1)
     assert best in "12" and len(found[0].curves.panels) == 4
+
+
+def test_names_of_classes_and_folders_are_shown_as_they_are(found, page):
+    hostile = "<img src=x onerror=alert(1)>"
+    part, _ = found
+    confusion = replace(part.confusion, classes=[hostile] * 10)
+    samples = [replace(part.samples[0], truth=hostile, said=hostile)]
+    html = as_html(
+        replace(
+            page,
+            title=hostile,
+            origin=hostile,
+            run=replace(part, confusion=confusion, samples=samples, commands=[hostile]),
+        )
+    )
+    assert "<img src=x" not in html and html.count("&lt;img src=x") > 10
