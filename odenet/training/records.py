@@ -214,7 +214,7 @@ class RunFolder:
     def write_record(self, record: Record) -> None:
         """Keep what the run is started with, or goes on with, and what it was until then."""
         done = len(self.rows())
-        if done and self.record.is_file():
+        if self.record.is_file() and (done or self.last.exists()):
             old = self.read_record()
             record = replace(record, before=(*old.before, Stretch(done, old.settings, old.options)))
         self.write(self.record, sealed_json(asdict(record)))
