@@ -63,6 +63,11 @@ def has_rows(checkpoint: Mapping[str, Any]) -> bool:
     return Metrics.__qualname__ in checkpoint.get("callbacks", {})
 
 
+def rows_in(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a checkpoint holds."""
+    return list(checkpoint["callbacks"][Metrics.__qualname__]["rows"])
+
+
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as the text of a table; what a row does not have is left empty."""
     names = dict.fromkeys(name for row in rows for name in row)

@@ -211,10 +211,14 @@ class RunFolder:
         make_folder(path.parent)
         write_text(path, text)
 
-    def write_record(self, record: Record) -> None:
-        """Keep what the run is started with, or goes on with, and what it was until then."""
-        done = len(self.rows())
-        if self.record.is_file() and (done or self.last.exists()):
+    def write_record(self, record: Record, done: int | None = None) -> None:
+        """Keep what the run is started with, or goes on with, and what it was until then.
+
+        Args:
+            record: what to keep.
+            done: the whole epochs behind a run that goes on; None for one that starts.
+        """
+        if done is not None:
             old = self.read_record()
             record = replace(record, before=(*old.before, Stretch(done, old.settings, old.options)))
         self.write(self.record, sealed_json(asdict(record)))

@@ -27,7 +27,7 @@ from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.measuring import evaluate
-from odenet.training.metrics import has_rows, metrics_of
+from odenet.training.metrics import has_rows, metrics_of, rows_in
 from odenet.training.new_task import apply_options, input_shape, new_task
 from odenet.training.optim import whole_epochs
 from odenet.training.preparation import prepare
@@ -188,19 +188,22 @@ def _go_on(
     samples = Data(data_set, program.recipe, shape)
     require_stored(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
-    trainer = _trainer(folder, task, options, console)
+    trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
         require_resumable(trainer, task, path, checkpoint)
         _require_more(folder, task.recipe.epochs)
-        if not has_rows(checkpoint):
+        if has_rows(checkpoint):
+            done = len(rows_in(checkpoint))
+        else:
             metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
+            done = len(metrics_of(trainer).rows)
     if path is None:
         record = replace(record, **statistics_of(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
         samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
     if first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
-        folder.write_record(record)
+        folder.write_record(record, done)
     return _fit(trainer, folder, task, samples, options, path)
 
 
