@@ -108,7 +108,7 @@ def limiting_axes(facts: Facts) -> Sequence[Axis] | str:
     """The axes on which a step must be stable for the spectrum that was proved; else all tested.
 
     Returns:
-        A text where there is no statement on stability: why.
+        Where nothing can be said of stability, a text that says why.
     """
     model, certificate = facts.model, facts.certificate
     stability = stability_of(model, facts.derivation)

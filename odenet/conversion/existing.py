@@ -29,7 +29,7 @@ def existing(
         exact: whether steps are taken in fixed point.
 
     Raises:
-        ValueError: if there is no such network, or it cannot be converted so.
+        ValueError: if the network is not known, or cannot be converted in this way.
     """
     model = build(name, None, outputs)
     spec = f"state x\nmap f = identity\nx' = f(x)\ndiscretise {scheme}\n{text}\n"

@@ -107,7 +107,7 @@ class Ramps:
         self.at(self.count + 1)
 
     def at(self, step: int) -> None:
-        """Moves all ramps to where they are after so many steps of the optimizer."""
+        """Moves all ramps to where they are after this number of steps of the optimizer."""
         self.count = step
         for moving, length in zip(self._moving, self._lengths, strict=True):
             moving.move(step / length)
