@@ -137,9 +137,7 @@ def compare(name: str, chosen: str, batch: int, turns: int) -> None:
     first = median(row[0] for row in times)
     for i, ((spec, memory), given) in enumerate(zip(known, settings, strict=True)):
         seconds = median(row[i] for row in times)
-        command = [sys.executable, __file__, "--batch", str(batch),
-                   "--peak", str(spec), json.dumps(given), memory]  # fmt: skip
-        peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        peak = peak_of(spec, given, memory, batch)
         tokens = batch * contenders[i].tokens / seconds
         row = f"{spec.stem:<28}{memory:<18}{tokens:>10,.0f}"
         print(f"{row}{seconds / first:>7.2f}{peak / 2**20:>10,.0f}")
@@ -147,11 +145,26 @@ def compare(name: str, chosen: str, batch: int, turns: int) -> None:
 
 def train(spec: Path) -> None:
     """Train a spec with and without stored activations, and print what both come to."""
+    batch = odenet.load(spec).recipe.batch
+    print(f"{'memory':<12}{'test loss':>10}{'seconds':>9}{'tokens/s':>10}{'peak MiB':>10}")
     for memory in ("reversible", "stored"):
         result = odenet.train(spec, options=odenet.training.Options(memory=memory))
         assert result is not None
-        loss, speed = result.test_loss, result.tokens_per_second
-        print(f"{memory:<12}test loss {loss:.4f} nats, {speed:,.0f} tokens/s")
+        loss, speed, peak = (
+            result.test_loss,
+            result.tokens_per_second,
+            peak_of(spec, {}, memory, batch),
+        )
+        print(
+            f"{memory:<12}{loss:>10.4f}{result.seconds:>9,.0f}{speed:>10,.0f}{peak / 2**20:>10,.0f}"
+        )
+
+
+def peak_of(spec: Path, settings: dict[str, Any], memory: str, batch: int) -> int:
+    """Bytes of activations and gradients in a step, at most, in a process of its own."""
+    command = [sys.executable, __file__, "--batch", str(batch),
+               "--peak", str(spec), json.dumps(settings), memory]  # fmt: skip
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

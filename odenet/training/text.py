@@ -54,13 +54,10 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
     """Whole files for testing, drawn once for all; of a single file, its end."""
     encode = _encoder(tokenizer)
     share = data["test"]
-    sizes = [path.stat().st_size for path in paths]
-    if sum(map(bool, sizes)) > 1:
-        held = _drawn(sizes, share)
-        train, test = (
-            _windows([p for p, h in zip(paths, held, strict=True) if h is w], encode, size)
-            for w in (False, True)
-        )
+    paths = _shuffled(paths)
+    if len(paths) > 1:
+        held = _held_out(paths, share)
+        test, train = (_windows(part, encode, size) for part in (paths[:held], paths[held:]))
     else:
         train, test = _windows(paths, encode, size).cut(share)
     for name, windows in (("training", train), ("test", test)):
@@ -74,16 +71,20 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
     return DataSet(str(data), of_text(train), of_text(test), scaled=False)
 
 
-def _drawn(sizes: Sequence[int], share: float) -> list[bool]:
-    """Which files are for testing: so many that make the share, in an order that never changes."""
-    held, wanted = [False] * len(sizes), share * sum(sizes)
-    for place in generator(Stream.SPLIT).permutation(len(sizes)):
-        if not sizes[place]:
-            continue
-        if wanted <= 0 or sum(held) + 1 == sum(map(bool, sizes)):
-            break
-        held[place], wanted = True, wanted - sizes[place]
-    return held
+def _shuffled(paths: Sequence[Path]) -> list[Path]:
+    """All but empty files in an order that never changes.
+
+    Names in a row are alike (those of a package, say), and a share of the text is its beginning or
+    its end: of files in the order of their names it would be another kind of text than the rest.
+    """
+    paths = [path for path in paths if path.stat().st_size]
+    return [paths[place] for place in generator(Stream.SPLIT).permutation(len(paths))]
+
+
+def _held_out(paths: Sequence[Path], share: float) -> int:
+    """How many files from the first on come nearest to the share; one at least on each side."""
+    ends = np.cumsum([path.stat().st_size for path in paths])
+    return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
 
 
 def _windows(paths: Iterable[Path], encode: Encoder, size: int) -> Windows:

@@ -18,7 +18,7 @@ from odenet.training.exporting import export_run
 from odenet.training.language import NextToken
 from odenet.training.loader import Data
 from odenet.training.records import RunFolder
-from odenet.training.samples import Labels
+from odenet.training.samples import Labels, hold_out, part
 from odenet.training.sampling import chosen, sample
 from odenet.training.text import python_sources
 from odenet.training.windows import Tokens, Windows
@@ -118,6 +118,18 @@ def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     one = load_data(call(folder / "0.txt", test=0.25), (16,))
     assert one.train.inputs.count + one.test.inputs.count == size
     assert one.test.inputs.first == one.train.inputs.count == size - round(0.25 * size)
+
+
+def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
+    for number in range(200):  # those of the first half of the names are of another kind
+        (tmp_path / f"{number:03}.txt").write_text(("a" if number < 100 else "b") * 20)
+    data = load_data(call(tmp_path / "*.txt", test=0.2), (9,))
+    assert (len(data.test.inputs.tokens), len(data.train.inputs.tokens)) == (800, 3200)
+    kept, held = hold_out(data.train, 0.25, 0)
+    for split in (data.test, part(data.train, 0.25, 0), kept, held):
+        windows = split.inputs
+        read = windows.tokens.read(windows.first, windows.count)
+        assert 0.3 < (read == ord("a")).mean() < 0.7
 
 
 def test_files_that_are_empty_do_not_count(spec):
