@@ -79,7 +79,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
         model = build(file, used, settings, inverse_lines, report)
     except RecursionError:
         message = "a formula of this file is nested too deeply"
-        raise SpecError([Diagnostic("too-large", message, file=source.name)]) from None
+        raise SpecError.of("too-large", message, file=source.name) from None
     program = Program(file, with_times(model))
     if program.discretised and (model.discretisation.varying or has_exponentials(model.scheme)):
         wrong = refused_constants(model, program.derivation)
@@ -282,7 +282,7 @@ class Program:
         given, others = self._given(modules) if any(flows_of(self.model.net)) else ({}, modules)
         if others:
             message = f"{self.name} has no map `{next(iter(others))}` that is given"
-            raise SpecError([Diagnostic("missing-module", message, self.model.equations)])
+            raise SpecError.of("missing-module", message, self.model.equations)
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         sized = {} if classes is None or self.classes is None else {"classes": classes}
         return network(**sized, **given)
@@ -293,7 +293,7 @@ class Program:
         if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
             message = "the flows of `existing` start as their scheme says"
             help_ = "leave this out, or convert the network in Python, odenet.convert(…, v0=…)"
-            raise SpecError([Diagnostic("scheme-start", message, lines[0].span, help=help_)])
+            raise SpecError.of("scheme-start", message, lines[0].span, help=help_)
 
     def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What makes the modules of given maps, by their names in the module, and what is left."""
@@ -309,9 +309,7 @@ class Program:
                     f"write program.flow(channels, steps, {shown}=make_block), or "
                     f'odenet.register_map("{shown}", make_block) in a file for --plugin'
                 )
-                raise SpecError(
-                    [Diagnostic("missing-module", message, definition.span, help=help_)]
-                )
+                raise SpecError.of("missing-module", message, definition.span, help=help_)
             assert names is not None
             found[names("spec", definition.name)] = make
         return found, {spelling: arguments[spelling] for spelling in left.values()}
@@ -323,7 +321,7 @@ class Program:
             help_ = (
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
-            raise SpecError([Diagnostic("missing-net", message, self.model.equations, help=help_)])
+            raise SpecError.of("missing-net", message, self.model.equations, help=help_)
 
     def __repr__(self) -> str:
         steps = f"; {notation.discretisation(self.model)}" if self.discretised else ""

@@ -177,7 +177,7 @@ def _roots(
         message = f"{shown.name(name)} is learned within {written}, and {other} is "
         message += "not known before training" if moved else "not known before the depth is"
         help_ = f"write {shown.name(name) if other == COUNT else other} as a number"
-        raise SpecError([Diagnostic("no-inverse", message, constant.span, help=help_)])
+        raise SpecError.of("no-inverse", message, constant.span, help=help_)
     symbol = sympy.Symbol(name)
     for at in steps_in_use(model):
         numbers = {sympy.Symbol(n): as_sympy(v) for n, v in at.numbers.items() if n != name}
@@ -185,7 +185,7 @@ def _roots(
         if not above.is_polynomial(symbol):
             message = f"{shown.name(name)} cannot be learned within {written}"
             help_ = "write a number, or a list of them"
-            raise SpecError([Diagnostic("no-inverse", message, constant.span, help=help_)])
+            raise SpecError.of("no-inverse", message, constant.span, help=help_)
         for root in sympy.Poly(above, symbol).nroots(n=DIGITS, maxsteps=200):
             if abs(sympy.im(root)) < REAL:
                 yield float(sympy.re(root))

@@ -27,6 +27,18 @@ class SpecError(Exception):
         self.diagnostics = tuple(diagnostics)
         super().__init__(self.diagnostics)
 
+    @staticmethod
+    def of(
+        code: Code,
+        message: str,
+        span: Span | None = None,
+        label: str = "",
+        help: str = "",
+        file: str = "",
+    ) -> "SpecError":
+        """The error of one diagnostic, of which these are the parts."""
+        return SpecError([Diagnostic(code, message, span, label, help, file=file)])
+
     def __str__(self) -> str:
         shown = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
         hidden = len(self.diagnostics) - len(shown)
