@@ -47,7 +47,7 @@ def _require(needed: int, what: str, help_: str, place: Span | None) -> None:
         message = (
             f"this network needs {_size(needed)} of {what}, and this machine has {_size(memory)}"
         )
-        raise SpecError.of("no-memory", message, place, help=help_)
+        raise SpecError.of("no-memory", message, place, help_)
 
 
 def physical_memory() -> int | None:

@@ -66,7 +66,7 @@ def _unstable(facts: Facts) -> Diagnostic | None:
         help_ = "take shorter steps, or another scheme"
         return (
             None if exactly.stable
-            else Diagnostic("unstable-scheme", message, chosen.span, help=help_, severity="warning")
+            else Diagnostic("unstable-scheme", message, chosen.span, help_, severity="warning")
         )  # fmt: skip
     if isinstance(stability, str):
         return None
@@ -87,7 +87,7 @@ def _unstable(facts: Facts) -> Diagnostic | None:
         message += damped or ", and this spectrum may have such"
     found = ", ".join(alternatives(model, certificate))
     help_ = f"use {found}" if found else "no scheme of the library is stable here"
-    return Diagnostic("unstable-scheme", message, chosen.span, help=help_, severity="warning")
+    return Diagnostic("unstable-scheme", message, chosen.span, help_, severity="warning")
 
 
 def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:

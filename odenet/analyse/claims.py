@@ -74,7 +74,9 @@ class ClaimResult:
         place = self.cause or self.span
         see = f"see line {place.line}: {place.text}" if place != self.span else ""
         advice = "; ".join(part for part in (see, help) if part)
-        return Diagnostic(CODES[self.holds], message, self.span, "claimed here", advice, severity)
+        return Diagnostic(
+            CODES[self.holds], message, self.span, advice, severity, label="claimed here"
+        )
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.reason}"

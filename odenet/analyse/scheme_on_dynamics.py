@@ -195,7 +195,7 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
     message = f"{found}; gradients by rebuilt states are as wrong"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
     return Diagnostic(
-        "inexact-inverse", message, model.discretisation.span, help=help_, severity="warning"
+        "inexact-inverse", message, model.discretisation.span, help_, severity="warning"
     )
 
 
@@ -212,7 +212,7 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         factor = notation(model.scheme).show(own)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
-        return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)
+        return Diagnostic("no-inverse", message, model.discretisation.span, help_)
     why = irreversible(model, derivation) if model.discretisation.exact else None
     if why is None:
         return None
@@ -221,4 +221,4 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     if model.discretisation.varying and derivation.reversible:
         counted = "write `n + 1` for `n`, say" if model.scheme.counts else "begin elsewhere"
         help_ = f"remove `exact`, or {counted}"
-    return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)
+    return Diagnostic("no-inverse", message, model.discretisation.span, help_)

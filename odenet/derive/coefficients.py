@@ -233,16 +233,16 @@ def _whole(exponent: expr.Node) -> int:
 
 
 def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
-    for value in (*(v for _, v in scheme.lets), *(u.value for u in scheme.updates)):
+    for _, value in scheme.lets:
         yield from value.walk()
+    yield from scheme.nodes()
     for _, value in scheme.starts:
         yield from value.walk()
 
 
 def _stretches(scheme: Scheme) -> int:
     """A bound on the exponentials of fields in a step and in one with another h."""
-    nodes = (node for update in scheme.updates for node in update.value.walk())
-    return 2 * sum(isinstance(node, expr.Stretch) for node in nodes)
+    return 2 * sum(isinstance(node, expr.Stretch) for node in scheme.nodes())
 
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:

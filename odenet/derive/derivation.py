@@ -260,24 +260,21 @@ class Derivation:
             None where there is no inverse at these values, no test equation for the scheme, or
             more steps than are followed.
         """
-        if steps > MOST_STEPS or len({tuple(at.values()) for at in each}) > MOST_DIFFERENT:
+        different = tuple(tuple(at.items()) for at in each)
+        if steps > MOST_STEPS or len(set(different)) > MOST_DIFFERENT:
             return None
         given = {**(values or {}), "h": h}
         found = self.stability_at(given)
         undone = not any(map(self.violated, (given, *each)))
         if self.shears is None or isinstance(found, str) or not undone:
             return None
-        if each:
+        asked = (*sorted((values or {}).items()), steps, h, eps, frequency, where, different)
+        if asked not in self._roundtrips:
             known = [constants(self.scheme, numbers) for numbers in each]
-            return predict_roundtrip(
+            self._roundtrips[asked] = predict_roundtrip(
                 found, self.shears, self.relabel, steps, h, eps, frequency, known, where
             )
-        given = (*sorted((values or {}).items()), steps, h, eps, frequency, where)
-        if given not in self._roundtrips:
-            self._roundtrips[given] = predict_roundtrip(
-                found, self.shears, self.relabel, steps, h, eps, frequency, where=where
-            )
-        return self._roundtrips[given]
+        return self._roundtrips[asked]
 
     @cached_property
     def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:

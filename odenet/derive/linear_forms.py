@@ -168,7 +168,7 @@ class Algebra:
                 help_ = "write a sum of right-hand sides"
                 if isinstance(node, expr.Stretch):
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
-                raise SpecError.of("not-linear", message, node.span, help=help_)
+                raise SpecError.of("not-linear", message, node.span, help_)
 
     def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
         """The lines top to bottom; `values` takes each line's value."""

@@ -31,7 +31,7 @@ class _Linear(Algebra):
         """Σ coefficient * argument."""
         if isinstance(rate, MapCall):
             help_ = "such a step is not one on linear equations"
-            raise SpecError.of("not-linear", "a map is not linear", rate.span, help=help_)
+            raise SpecError.of("not-linear", "a map is not linear", rate.span, help_)
         total: Form = {}
         for factor, argument in zip(self.rates[rate.function], arguments, strict=True):
             total = add(total, scale(argument, factor))

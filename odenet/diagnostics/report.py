@@ -32,12 +32,13 @@ class SpecError(Exception):
         code: Code,
         message: str,
         span: Span | None = None,
-        label: str = "",
         help: str = "",
         file: str = "",
+        *,
+        label: str = "",
     ) -> "SpecError":
         """The error of one diagnostic, of which these are the parts."""
-        return SpecError([Diagnostic(code, message, span, label, help, file=file)])
+        return SpecError([Diagnostic(code, message, span, help, file=file, label=label)])
 
     def __str__(self) -> str:
         shown = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
@@ -86,16 +87,16 @@ class Report:
             self.fail()
 
     def error(
-        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+        self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> None:
         """Keep an error and go on."""
-        self.add(Diagnostic(code, message, span, label, help))
+        self.add(Diagnostic(code, message, span, help, label=label))
 
     def reject(
-        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+        self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> NoReturn:
         """Keep an error and give up the part of the file that has it; raises Rejected."""
-        self.error(code, message, span, label, help)
+        self.error(code, message, span, help, label=label)
         raise Rejected
 
     def fail(self) -> NoReturn:

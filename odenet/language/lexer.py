@@ -100,9 +100,9 @@ def span_of(token: Token, source: Source) -> Span:
 def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     report = Report()
     for token in strays:
-        report.error(token.code, token.message, span_of(token, source), help=token.help)
+        report.error(token.code, token.message, span_of(token, source), token.help)
     last = span_of(strays[-1], source)
-    report.error("not-a-spec", "the file is not read any further", last, help="is it a spec?")
+    report.error("not-a-spec", "the file is not read any further", last, "is it a spec?")
     report.fail()
 
 

@@ -28,7 +28,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         message = "this file has only comments" if source.text.strip() else "there is nothing here"
         help_ = "a model begins with `state Y`"
         place = Span(source, 0, max(1, len(source.text)))
-        raise SpecError.of("not-a-spec", message, place, help=help_)
+        raise SpecError.of("not-a-spec", message, place, help_)
     return file
 
 
@@ -39,7 +39,7 @@ def _parsed(source: Source, report: Report) -> tree.File:
         if line.number.value != VERSION:
             message = f"this odenet reads version {VERSION} of the language"
             help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
-            raise SpecError.of("wrong-version", message, line.number.span, help=help_)
+            raise SpecError.of("wrong-version", message, line.number.span, help_)
     return file
 
 
@@ -83,7 +83,7 @@ class _Uses:
             if known is not None and known in above:
                 cycle = " > ".join(p.name for p in (*chain[above.index(known) :], path))
                 self.report.error("use-refused", f"these files use each other: {cycle}", use.span,
-                                  help="move what both need to a third file")  # fmt: skip
+                                  "move what both need to a third file")  # fmt: skip
             elif known is None or known not in self.seen:
                 self.seen |= {known} if known else set()
                 yield from self._file(use, path, chain)
@@ -94,9 +94,7 @@ class _Uses:
             source = read(path)
         except SpecError as error:
             for found in error.diagnostics:
-                self.report.error(
-                    found.code, f"{use.path}: {found.message}", use.span, help=found.help
-                )
+                self.report.error(found.code, f"{use.path}: {found.message}", use.span, found.help)
             yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
         file = _parsed(source, self.report)

@@ -66,7 +66,7 @@ class _Joiner:
             if len(self.brackets) > MOST_NESTED:
                 message = f"brackets are nested deeper than {MOST_NESTED}"
                 place, help_ = span_of(token, self.source), "name a part with let"
-                raise SpecError.of("too-large", message, place, help=help_)
+                raise SpecError.of("too-large", message, place, help_)
         elif token.type in _CLOSES.values():
             self._close(token)
         else:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from odenet.runtime.bounds import Bounded
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
-from odenet.runtime.constants import begins
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
@@ -93,25 +92,12 @@ class Flow(Volume, Varying, Bounded):
             )
         return self.channels // parts
 
-    def time_before(self, step: int) -> float:
-        """The time before a step: the sum of the step sizes of those before it.
-
-        Raises:
-            ValueError: if step sizes are learned.
-        """
-        return step * self.h if "h" not in self.varying else begins(self.h, step)
-
     def view(self) -> Self:
         """As that of all flows; the times are those of this one's steps, whatever h it is given."""
         twin = super().view()
         if self.timed and "h" in self.varying:
             twin.__dict__["time_before"] = self.time_before
         return twin
-
-    @property
-    def times(self) -> Tensor:
-        """The time before each step, in double precision: ``(steps,)``."""
-        return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_inverse(self) -> None:
         """Called while being built: gives up reversing where a step has no inverse.

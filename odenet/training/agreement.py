@@ -61,7 +61,7 @@ def _require_whole(program: Program) -> None:
                 f"{program.recipe.loss} needs pictures that can be told from what the net gets"
             )
             help_ = "write `standardise(data)`, or leave it out"
-            raise SpecError.of("data-misfit", message, call.span, help=help_)
+            raise SpecError.of("data-misfit", message, call.span, help_)
 
 
 def widened(program: Program, data: DataSet) -> str:
@@ -142,7 +142,7 @@ def _require_range(program: Program, name: str, split: str, labels: Tensor, widt
         f"{labels.numel()} in the {split} split are out of range for a network of {width} "
         f"{'class' if width == 1 else 'classes'}"
     )
-    raise SpecError.of("data-misfit", message, _last(program), f"gives {scores}", help_)
+    raise SpecError.of("data-misfit", message, _last(program), help_, label=f"gives {scores}")
 
 
 def _several(program: Program, data: DataSet) -> DataSet:
@@ -201,8 +201,8 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what
         f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
         f"and the network gives {_shown(gives)}",
         _last(program),
-        f"gives {_shown(gives)}",
         help_,
+        label=f"gives {_shown(gives)}",
     )
 
 
@@ -220,7 +220,7 @@ def _require_input(program: Program, data: DataSet) -> None:
         order = "; channels come first: move the last axis of the data to the front"
         help_ = f"write `input({_listed(has)})`, or take other data"
         raise SpecError.of(
-            "data-misfit", message, first.span, "", help_ + (order if channels_last else "")
+            "data-misfit", message, first.span, help_ + (order if channels_last else "")
         )
 
 
@@ -249,7 +249,7 @@ def _written(program: Program, width: int) -> str:
 def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:
     loss = program.recipe.loss
     help_ = f"write {write}" if loss is not None else f"write {write} in `train {{ … }}`"
-    raise SpecError.of("data-misfit", message, loss.span if loss else None, help=help_)
+    raise SpecError.of("data-misfit", message, loss.span if loss else None, help_)
 
 
 def _shown(sizes: Sequence[int]) -> str:

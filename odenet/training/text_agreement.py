@@ -50,4 +50,4 @@ def require_text(program: Program, data: DataSet) -> bool:
 
 
 def _refuse(message: str, place: Span | None, help_: str) -> NoReturn:
-    raise SpecError.of("data-misfit", message, place, help=help_)
+    raise SpecError.of("data-misfit", message, place, help_)

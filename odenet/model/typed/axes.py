@@ -24,7 +24,7 @@ def on_axes(model: Model, space: int) -> Model:
             spelling = model.spellings.get(learned.name, learned.name)
             message = f"`{spelling}` is a convolution, but space=0 asks for plain vectors"
             help_ = "declare it as dense, or leave space=0 out"
-            raise SpecError.of("shape-mismatch", message, learned.span, help=help_)
+            raise SpecError.of("shape-mismatch", message, learned.span, help_)
     maps = {
         name: replace(definition, layers=_layers(definition.layers, space))
         for name, definition in model.maps.items()
@@ -40,7 +40,7 @@ def _layers(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
             after = LAYERS[layer.name].shape(layer.arguments, shape)
         except LayerError as error:
             message = f"with space={space}, {error}"
-            raise SpecError.of("shape-mismatch", message, layer.span, help=error.help) from None
+            raise SpecError.of("shape-mismatch", message, layer.span, error.help) from None
         found.append(replace(layer, before=shape, after=after))
         shape = after
     return tuple(found)
