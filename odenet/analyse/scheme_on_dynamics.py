@@ -10,7 +10,7 @@ from odenet.analyse.step_constants import few_steps, not_undone, numbers_of_step
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Coupling
-from odenet.derive.stability import Tested
+from odenet.derive.stability import TestedScheme
 from odenet.derive.text import notation
 from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
@@ -115,7 +115,7 @@ def decisive(
     scheme: Scheme,
     dynamics: Dynamics,
     groups: Mapping[str, tuple[State, ...]],
-) -> Tested | None:
+) -> TestedScheme | None:
     """The one test equation that has the form of the dynamics; None if none or several do."""
     kind = form_of(scheme, dynamics, groups)
     found = stability.on(kind) if kind else None

@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
-from odenet.derive.axis import Where
+from odenet.derive.axis import AxisName
 from odenet.derive.coefficients import Scalars
 from odenet.derive.exact_numbers import absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
@@ -243,7 +243,7 @@ class Derivation:
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
         each: Sequence[Mapping[str, Number]] = (),
-        where: Where | None = None,
+        where: AxisName | None = None,
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
 

@@ -32,7 +32,7 @@ class ShearWriter:
         derivation: of the scheme.
 
     Attributes:
-        stages: the methods that the shears need besides right-hand sides, once they are written.
+        stages: the methods that the shears need, apart from right-hand sides, once written.
     """
 
     def __init__(self, frame: Frame, derivation: Derivation):

@@ -176,7 +176,7 @@ class Flow(Volume, Varying, Bounded):
 
     def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
-        call = self.standing().view()
+        call = self.with_fixed_constants().view()
         call.context, call.collected = context, {}
         ends = call
         if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too

@@ -30,7 +30,7 @@ class Varying(Equations):
         found = (getattr(self, name) for name in self.varying)
         return [constant for constant in found if isinstance(constant, Moving)]
 
-    def standing(self) -> Self:
+    def with_fixed_constants(self) -> Self:
         """Itself, or with constants that move one whose constants stay as they are now.
 
         The backward pass of a call reads them again, and training may have moved them by then.

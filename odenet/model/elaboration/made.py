@@ -110,7 +110,7 @@ class Maker:
                         )  # fmt: skip
                     return name.id, group.arguments
                 near = suggest(name.spelling, [*MAKERS])
-                help_ = near or f"a part stands in `compose({name.spelling}(…), …)`"
+                help_ = near or f"a part belongs in `compose({name.spelling}(…), …)`"
             case _:
                 help_ = f"write {', '.join(MAKERS.values())}"
         self.report.reject("composition", "a scheme is wanted here", node.span, help_)
@@ -165,7 +165,7 @@ class Maker:
                 if index:
                     help_ = f"write `{scheme.name}(h/2, …)`"
                     self.report.reject(
-                        "composition", "the step size stands first", argument.span, help_
+                        "composition", "the step size comes first", argument.span, help_
                     )
                 step = value
             elif argument.name.id in known:

@@ -4,7 +4,7 @@ from odenet.diagnostics import Report
 from odenet.model.tables.layer_kinds import Shape
 from odenet.model.tables.recipe import Recipe
 
-LARGEST = 4  # times what the network takes; less than a sixteenth of a picture is no picture of it
+LARGEST = 4  # times what the network takes; less than a sixteenth does not show the picture
 USUAL = 8 / 7  # 256 to 224 (Krizhevsky et al. 2012)
 
 
