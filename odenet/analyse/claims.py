@@ -48,7 +48,8 @@ class ClaimResult:
     @property
     def name(self) -> str:
         """`order(2)`, as it is written."""
-        return _written(self.claim)
+        name, number = self.claim.name, self.claim.number
+        return name if number is None else f"{name}({number})"
 
     @property
     def verdict(self) -> str:
@@ -253,7 +254,3 @@ def _broken(facts: Judged) -> Answer:
     conditions = " and ".join(facts.certificate.conditions)
     cause = facts.model.parameters[facts.certificate.broken[0].subject].span
     return Answer(None, f"proved if {conditions}; {'; '.join(reasons)}", cause)
-
-
-def _written(claim: Claim) -> str:
-    return claim.name if claim.number is None else f"{claim.name}({claim.number})"

@@ -73,6 +73,11 @@ class Part:
         return absorbed if self.nilpotent else (*self.units, *absorbed)
 
     @property
+    def scales_diagonally(self) -> bool:
+        """Whether C is diagonal: in all theorems but the 14th."""
+        return not any(x for i, row in enumerate(self.scaling) for j, x in enumerate(row) if i != j)
+
+    @property
     def weights(self) -> UnitWeights:
         """The diagonal of C: all of C, but where Theorem 14 scales linear units."""
         return tuple(row[i] for i, row in enumerate(self.scaling))

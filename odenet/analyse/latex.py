@@ -52,7 +52,7 @@ def display(part: Part) -> Iterable[str]:
 
 
 def _scaling(part: Part) -> str:
-    if any(op for i, row in enumerate(part.scaling) for j, op in enumerate(row) if i != j):
+    if not part.scales_diagonally:
         return matrix(part.scaling)
     weights = ", ".join(operator(w) if w.scalar is None else scalar(w.scalar) for w in part.weights)
     return f"\\operatorname{{diag}}({weights})"

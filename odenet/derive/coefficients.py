@@ -112,7 +112,7 @@ class Scalars:
         """
         match node:
             case expr.Number():
-                return self.field(_rational(node.value))
+                return self.field(sympy.QQ(node.value.numerator, node.value.denominator))
             case expr.Constant():
                 return self._named[sympy.Symbol(node.name)]
             case expr.Quotient():
@@ -273,7 +273,3 @@ def _at(polynomial: Any, values: list[Any], number: Callable[[Value], Any]) -> A
             term = term * value**power if power else term
         total = total + term
     return total
-
-
-def _rational(value: Fraction):
-    return sympy.QQ(value.numerator, value.denominator)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Self, overload
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.backward_mode import BackwardMode
 from odenet.runtime.bounds import Bounded
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
@@ -17,7 +18,7 @@ from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
 from odenet.runtime.knots import Knotted
-from odenet.runtime.memory import Memory, all_steps, as_mode, plain_steps
+from odenet.runtime.memory import all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
@@ -28,11 +29,10 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node, refuse_script
-from odenet.runtime.varying import Varying
 from odenet.runtime.volume import LOG_DET, Volume
 
 
-class Flow(Volume, Varying, Bounded):
+class Flow(Volume, BackwardMode, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -56,7 +56,6 @@ class Flow(Volume, Varying, Bounded):
         ValueError: if a count is out of range.
     """
 
-    exact: bool = False  # reverse in exact arithmetic
     slices: Slices | None = None
 
     def __init__(self, channels: int, steps: int, space: int = 2):
@@ -76,8 +75,6 @@ class Flow(Volume, Varying, Bounded):
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
         self.compiled: CompiledSteps | None = None
-        self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._drift = LastDrift()
 
     def width(self, parts: int) -> int:
         """Channels of each of ``parts`` equal parts of the input.
@@ -98,31 +95,6 @@ class Flow(Volume, Varying, Bounded):
         if self.timed and "h" in self.varying:
             twin.__dict__["time_before"] = self.time_before
         return twin
-
-    def require_inverse(self) -> None:
-        """Called while being built: gives up reversing where a step has no inverse.
-
-        A constant that moves may come to values with one; while it has others, steps are stored.
-        """
-        obstacle = self.not_undone()
-        if obstacle and not self.moving():
-            self.give_up_reversing(obstacle)
-
-    def give_up_reversing(self, obstacle: str) -> None:
-        """Called while being built with constants for which the scheme has no inverse."""
-        if self.exact:
-            raise ValueError(f"{type(self).__name__} cannot be exact: {obstacle}")
-        self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "exact" and value and not self.reversible:
-            raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
-        if name == "exact" and value and self.stretches:
-            raise ValueError(
-                "exact arithmetic multiplies by fractions of whole numbers, and "
-                f"{type(self).__name__} multiplies by exponentials of fields"
-            )
-        super().__setattr__(name, value)
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Called by torch.jit.script, also for a network that the flow is in."""
@@ -248,37 +220,7 @@ class Flow(Volume, Varying, Bounded):
         """All steps undone, bit for bit what they were."""
         return exact_steps_undone(self, state)
 
-    # Depth, memory and spectra.
-
-    @property
-    def memory(self) -> Memory:
-        """What the backward works from: how time is traded for memory.
-
-        "reversible" stores nothing and rebuilds states by undoing steps; "stored" is plain
-        autograd; "checkpoint" stores one state per step; a number, or a size such as "2GB", is a
-        budget in bytes, filled with stored steps, the rest being reversed.
-        """
-        return self._memory
-
-    @memory.setter
-    def memory(self, memory: Memory | str) -> None:
-        mode = as_mode(memory)
-        if not self.reversible and mode not in ("stored", "checkpoint"):
-            raise ValueError(self._irreversible())
-        self._memory = mode
-
-    def _memory_now(self, dtype: torch.dtype) -> Memory:
-        """As asked for; stored while a moving constant has values that are not undone."""
-        keeps = self._memory in ("stored", "checkpoint")
-        return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
-
-    @property
-    def drift(self) -> float | None:
-        """By how much the last backward pass rebuilt a state wrongly, relative to its size.
-
-        Measured on one sample, where the flow began and at each of the ``anchors``.
-        """
-        return self._drift.read()
+    # Depth and spectra.
 
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
@@ -344,10 +286,6 @@ class Flow(Volume, Varying, Bounded):
         call = self.view()
         call.__dict__.update(put_together(self, self.slices))
         return super(Flow, call).smoothness()
-
-    def note_drift(self, drift: Tensor) -> None:
-        """Called by the backward pass, with what ``drift`` reports."""
-        self._drift.write(drift)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""
