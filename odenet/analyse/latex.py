@@ -104,7 +104,7 @@ def _power(base: str, power: object) -> str:
 
 
 def scalar(value: Scalar) -> str:
-    """A number."""
+    """A number: monomials with their signs, quotients as fractions."""
     return signed_sum((c, _monomial(m, abs(c))) for m, c in value.terms)
 
 

@@ -113,7 +113,7 @@ def _dot(one: tuple[Fraction, ...], other: tuple[Fraction, ...]) -> Fraction:
 
 
 def plus(one: Numbers, other: Numbers) -> Numbers:
-    """The sum."""
+    """The sum of two matrices."""
     return tuple(
         tuple(a + b for a, b in zip(row, beside, strict=True))
         for row, beside in zip(one, other, strict=True)

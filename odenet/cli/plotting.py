@@ -14,7 +14,7 @@ SIGNATURE = b"Software\0odenet"  # in the PNG files that odenet writes
 
 
 class Kind(StrEnum):
-    """The figures."""
+    """The figures that can be drawn."""
 
     SPECTRUM = "spectrum"
     STABILITY = "stability"

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +24,7 @@ from odenet.derive.text import notation
 from odenet.derive.varying_order import generic, varying_order
 from odenet.model.expressions.expr import Node, Slot, Stretch
 from odenet.model.typed.scheme import Scheme, Update
-
-Number = Fraction | float
+from odenet.model.typed.step_constants import Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +51,6 @@ class Derivation:
     _undone: tuple[Undo, ...] = field(repr=False)
     values: Mapping[str, Number] = field(default_factory=dict[str, Number])
     varying: tuple[str, ...] = ()
-
-    @property
-    def registers(self) -> tuple[Slot, ...]:
-        """The values stored between two steps."""
-        return self.scheme.slots
 
     @property
     def forward(self) -> tuple[Update, ...]:

@@ -182,21 +182,6 @@ class Stability:
     tested: tuple[TestedScheme, ...]
 
     @property
-    def scheme(self) -> Scheme:
-        """The scheme whose step these tests bound."""
-        return self.tested[0].scheme
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The values of the scheme's constants and lets, by name."""
-        return self.tested[0].values
-
-    @property
-    def step(self) -> OneStep:
-        """One step on the first test equation."""
-        return self.tested[0].step
-
-    @property
     def axes(self) -> tuple[Axis, ...]:
         """All that was tested, imaginary axes first."""
         real = (tested.real for tested in self.tested)
@@ -215,11 +200,6 @@ class Stability:
         """The limit on the negative real axis; None if no test equation has such an eigenvalue."""
         return next((axis for axis in self.axes if axis.where == "real"), None)
 
-    @property
-    def polynomial(self) -> sympy.Expr:
-        """The characteristic polynomial in ξ and s = hλ on the first test equation."""
-        return self.tested[0].polynomial
-
     def region(self, z: "np.ndarray") -> "np.ndarray":
         """Where in the complex plane of z = hλ the scheme is stable; see `TestedScheme.region`.
 
@@ -228,7 +208,7 @@ class Stability:
         return self.tested[-1].region(z)
 
     def __repr__(self) -> str:
-        return f"<stability of {self.scheme.name}: {self}>"
+        return f"<stability of {self.tested[0].scheme.name}: {self}>"
 
     def __str__(self) -> str:
         return "; ".join(axis.sentence for axis in self.axes)

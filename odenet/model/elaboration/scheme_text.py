@@ -50,7 +50,7 @@ class SchemeText:
         return found
 
     def write(self, name: str) -> str:
-        """The scheme."""
+        """The scheme as a text of the language."""
         write = Notation(Language(self.spellings))
         given = [
             write.name(key) + (f" = {write.show(value)}" if value is not None else "")

@@ -20,7 +20,7 @@ Where = Literal["net", "residual", "map"]
 
 
 class Pipelines:
-    """Reads pipelines.
+    """Reads the pipelines of a file: its net and its maps.
 
     Args:
         values: reads the arguments.
