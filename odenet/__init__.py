@@ -28,25 +28,17 @@ if TYPE_CHECKING:
 # Where the public names live; each is imported when it is used, so that `import odenet` loads
 # neither torch nor sympy.
 _HOMES = {
-    "OptimizerInBackward": "odenet.runtime.in_backward",
-    "Program": "odenet.compiler",
-    "SpecError": "odenet.diagnostics",
-    "advise": "odenet.footprint.advice",
-    "convert": "odenet.conversion",
-    "load": "odenet.compiler",
-    "loads": "odenet.compiler",
-    "load_plugin": "odenet.plugins",
-    "evaluate": "odenet.training",
-    "load_run": "odenet.training",
-    "register_activation": "odenet.plugins",
-    "register_claim": "odenet.plugins",
-    "register_layer": "odenet.plugins",
-    "register_map": "odenet.plugins",
-    "register_parameter": "odenet.plugins",
-    "resume": "odenet.training",
-    "reversible": "odenet.conversion",
-    "train": "odenet.training",
-}
+    "odenet.compiler": ("Program", "load", "loads"),
+    "odenet.conversion": ("convert", "reversible"),
+    "odenet.diagnostics": ("SpecError",),
+    "odenet.footprint.advice": ("advise",),
+    "odenet.plugins": (
+        "load_plugin", "register_activation", "register_claim", "register_layer", "register_map",
+        "register_parameter",
+    ),
+    "odenet.runtime.in_backward": ("OptimizerInBackward",),
+    "odenet.training": ("evaluate", "load_run", "resume", "train"),
+}  # fmt: skip
 
 __all__ = [
     "OptimizerInBackward", "Program", "SpecError", "advise", "convert", "evaluate", "load",
@@ -56,9 +48,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'odenet' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'odenet' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

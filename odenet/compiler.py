@@ -28,17 +28,16 @@ from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit import notation
-from odenet.emit.frame import Frame
+from odenet.emit.given import given_modules
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.emit.notebook import as_html
 from odenet.emit.printing import as_latex
-from odenet.language import canonical
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import Discretise, File
 from odenet.model.reading.build import DEFAULT_SPACE, build
-from odenet.model.tables.given import GIVEN, MakeModule
+from odenet.model.tables.given import MakeModule
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
@@ -79,7 +78,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
         model = build(file, used, settings, inverse_lines, report)
     except RecursionError:
         message = "a formula of this file is nested too deeply"
-        raise SpecError([Diagnostic("too-large", message, file=source.name)]) from None
+        raise SpecError.of("too-large", message, file=source.name) from None
     program = Program(file, with_times(model))
     if program.discretised and (model.discretisation.varying or has_exponentials(model.scheme)):
         wrong = refused_constants(model, program.derivation)
@@ -259,7 +258,7 @@ class Program:
             SpecError: nothing is given for a map.
         """
         constants |= {n: value for n, value in (("h", h), ("T", T)) if value is not None}
-        given, constants = self._given(constants)
+        given, constants = given_modules(self.model, constants)
         kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
         for name, value in constants.items():
             if not isinstance(value, int | float) and name not in kind.varying:
@@ -279,10 +278,11 @@ class Program:
         """
         self.require_network()
         self._require_own_starts()
-        given, others = self._given(modules) if any(flows_of(self.model.net)) else ({}, modules)
+        has_flows = any(flows_of(self.model.net))
+        given, others = given_modules(self.model, modules) if has_flows else ({}, modules)
         if others:
             message = f"{self.name} has no map `{next(iter(others))}` that is given"
-            raise SpecError([Diagnostic("missing-module", message, self.model.equations)])
+            raise SpecError.of("missing-module", message, self.model.equations)
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         sized = {} if classes is None or self.classes is None else {"classes": classes}
         return network(**sized, **given)
@@ -293,28 +293,7 @@ class Program:
         if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
             message = "the flows of `existing` start as their scheme says"
             help_ = "leave this out, or convert the network in Python, odenet.convert(…, v0=…)"
-            raise SpecError([Diagnostic("scheme-start", message, lines[0].span, help=help_)])
-
-    def _given(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What makes the modules of given maps, by their names in the module, and what is left."""
-        left = {canonical(name): name for name in arguments}
-        names, found = Frame(self.model).names if self.model.given else None, {}
-        for definition in self.model.given:
-            spelling = left.pop(definition.name, None)
-            make = GIVEN.get(definition.name) if spelling is None else arguments[spelling]
-            if make is None:
-                shown = self.model.spellings[definition.name]
-                message = f"the module of `{shown}` is given from Python, and none was given"
-                help_ = (
-                    f"write program.flow(channels, steps, {shown}=make_block), or "
-                    f'odenet.register_map("{shown}", make_block) in a file for --plugin'
-                )
-                raise SpecError(
-                    [Diagnostic("missing-module", message, definition.span, help=help_)]
-                )
-            assert names is not None
-            found[names("spec", definition.name)] = make
-        return found, {spelling: arguments[spelling] for spelling in left.values()}
+            raise SpecError.of("scheme-start", message, lines[0].span, help_)
 
     def require_network(self) -> None:
         """Raise SpecError in a file without a `net`."""
@@ -323,7 +302,7 @@ class Program:
             help_ = (
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
-            raise SpecError([Diagnostic("missing-net", message, self.model.equations, help=help_)])
+            raise SpecError.of("missing-net", message, self.model.equations, help_)
 
     def __repr__(self) -> str:
         steps = f"; {notation.discretisation(self.model)}" if self.discretised else ""

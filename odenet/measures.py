@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odenet.runtime import Flow
-from odenet.runtime.flow import Memory
+from odenet.runtime.memory import Memory
 
 LinearMap = Callable[[Tensor], Tensor]
 

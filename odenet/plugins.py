@@ -18,7 +18,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.language import canonical
 from odenet.language.statements import INNER, TOP
 from odenet.model.elaboration.own_names import FIXED
@@ -237,4 +237,4 @@ def _place(error: BaseException, path: Path) -> str:
 
 
 def _refused(path: Path, message: str, help_: str = "") -> SpecError:
-    return SpecError([Diagnostic("plugin", message, file=str(path), help=help_)])
+    return SpecError.of("plugin", message, file=str(path), help=help_)

@@ -4,7 +4,7 @@ import os
 from math import prod
 
 from odenet.compiler import Program
-from odenet.diagnostics import Diagnostic, Span, SpecError
+from odenet.diagnostics import Span, SpecError
 from odenet.model.typed.size import flow_size, network_size
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number
@@ -47,7 +47,7 @@ def _require(needed: int, what: str, help_: str, place: Span | None) -> None:
         message = (
             f"this network needs {_size(needed)} of {what}, and this machine has {_size(memory)}"
         )
-        raise SpecError([Diagnostic("no-memory", message, place, help=help_)])
+        raise SpecError.of("no-memory", message, place, help_)
 
 
 def physical_memory() -> int | None:

@@ -17,7 +17,7 @@ from odenet.analyse.scheme_on_dynamics import (
 )
 from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.derive import Axis, Stability, derive
-from odenet.derive.stability import Tested
+from odenet.derive.stability import TestedScheme
 from odenet.diagnostics import Diagnostic
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import State
@@ -66,7 +66,7 @@ def _unstable(facts: Facts) -> Diagnostic | None:
         help_ = "take shorter steps, or another scheme"
         return (
             None if exactly.stable
-            else Diagnostic("unstable-scheme", message, chosen.span, help=help_, severity="warning")
+            else Diagnostic("unstable-scheme", message, chosen.span, help_, severity="warning")
         )  # fmt: skip
     if isinstance(stability, str):
         return None
@@ -87,10 +87,10 @@ def _unstable(facts: Facts) -> Diagnostic | None:
         message += damped or ", and this spectrum may have such"
     found = ", ".join(alternatives(model, certificate))
     help_ = f"use {found}" if found else "no scheme of the library is stable here"
-    return Diagnostic("unstable-scheme", message, chosen.span, help=help_, severity="warning")
+    return Diagnostic("unstable-scheme", message, chosen.span, help_, severity="warning")
 
 
-def _damped(sector: Sector, tested: Tested, h: Fraction | float | None) -> str:
+def _damped(sector: Sector, tested: TestedScheme, h: Fraction | float | None) -> str:
     """Which steps the decay makes stable all the same; nothing if no step is, or h is not given."""
     kept = f"; the decay γ = {sector.decay:g} keeps these away"
     reach = sector.reach(tested, float(h)) if h else 0.0
@@ -193,7 +193,7 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[Fitting]:
     return [fitting for _, fitting in sorted(found, key=lambda row: row[0])]
 
 
-def _stable_axes(tested: Tested, certificate: Certificate) -> list[Axis]:
+def _stable_axes(tested: TestedScheme, certificate: Certificate) -> list[Axis]:
     """The axes that matter for a spectrum; empty where the scheme is unstable on one of them."""
     if not certificate.proved or certificate.vanishing:
         every = (tested.imaginary, tested.real)
@@ -240,7 +240,7 @@ def _limit(axis: Axis) -> str:
     return f"{axis.variable} {'≤' if axis.closed else '<'} {axis.limit:.4g}"
 
 
-def _needed(tested: Tested, certificate: Certificate) -> list[Axis]:
+def _needed(tested: TestedScheme, certificate: Certificate) -> list[Axis]:
     """The axes along which a scheme must be stable for a spectrum."""
     real = [tested.real] if tested.real is not None else []
     choose: Mapping[str, Callable[[], list[Axis]]] = {

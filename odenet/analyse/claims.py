@@ -48,7 +48,8 @@ class ClaimResult:
     @property
     def name(self) -> str:
         """`order(2)`, as it is written."""
-        return _written(self.claim)
+        name, number = self.claim.name, self.claim.number
+        return name if number is None else f"{name}({number})"
 
     @property
     def verdict(self) -> str:
@@ -74,7 +75,9 @@ class ClaimResult:
         place = self.cause or self.span
         see = f"see line {place.line}: {place.text}" if place != self.span else ""
         advice = "; ".join(part for part in (see, help) if part)
-        return Diagnostic(CODES[self.holds], message, self.span, "claimed here", advice, severity)
+        return Diagnostic(
+            CODES[self.holds], message, self.span, advice, severity, label="claimed here"
+        )
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.reason}"
@@ -251,7 +254,3 @@ def _broken(facts: Judged) -> Answer:
     conditions = " and ".join(facts.certificate.conditions)
     cause = facts.model.parameters[facts.certificate.broken[0].subject].span
     return Answer(None, f"proved if {conditions}; {'; '.join(reasons)}", cause)
-
-
-def _written(claim: Claim) -> str:
-    return claim.name if claim.number is None else f"{claim.name}({claim.number})"

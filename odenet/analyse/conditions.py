@@ -8,7 +8,7 @@ from typing import Literal
 
 from odenet.analyse.factorisations import Arrangement, Matrix
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import NOTHING, Operator, Word
+from odenet.analyse.operator_algebra import NOTHING, Operator
 from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
@@ -20,36 +20,26 @@ Spectrum = Literal["imaginary", "real", "stable"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A proof about some units.
+class Part(Arrangement):
+    """A proof about the units of an arrangement.
 
     Args:
-        units: the units; the linear ones among them.
-        matrix: M = R L.
         scaling: C.
         squares: C M + (C M)ᵀ = -Σ weight Wᵀ W; for a real spectrum the same of C M. None for zero.
             With an allowance A, M - A is in the place of M.
         spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal, or, with an
             allowance, for those of D M - Γ.
         decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
-        contracted: the unit that was replaced in a change of variables.
-        absorbed: units whose slopes are in the matrix, by the name they have there.
-        expanded: the unit v whose state was written as q times a new one, and q.
         allowance: a_k = (γ_k - rate)/s_k for units with slopes of at most s_k that read states of
             decay γ_k; empty where the slopes' bounds were not used.
         rate: an r > 0 with Re λ <= -r for the eigenvalues λ of J.
         states: the block of a block triangular J that this is about; none for all of J.
     """
 
-    units: tuple[Unit, ...]
-    matrix: Matrix
     scaling: Matrix
     squares: tuple[Square, ...]
     spectrum: Spectrum
     decay: Decay = field(default_factory=dict[State, Scalar], hash=False)
-    contracted: int | None = None
-    absorbed: tuple[tuple[str, Unit], ...] = ()
-    expanded: tuple[int, Word] | None = None
     allowance: tuple[Scalar, ...] = ()
     rate: Scalar | None = None
     states: tuple[State, ...] = ()
@@ -71,6 +61,11 @@ class Part:
         """The units of which D >= 0 was used."""
         absorbed = tuple(unit for _, unit in self.absorbed)
         return absorbed if self.nilpotent else (*self.units, *absorbed)
+
+    @property
+    def scales_diagonally(self) -> bool:
+        """Whether C is diagonal: in all theorems but the 14th."""
+        return not any(x for i, row in enumerate(self.scaling) for j, x in enumerate(row) if i != j)
 
     @property
     def weights(self) -> UnitWeights:
@@ -168,10 +163,4 @@ def _hopeless(matrix: Matrix, signs: Signs) -> bool:
 
 def as_arranged(part: Part, arrangement: Arrangement) -> Part:
     """A statement about M, with how M came about."""
-    return replace(
-        part,
-        matrix=arrangement.matrix,
-        contracted=arrangement.contracted,
-        absorbed=arrangement.absorbed,
-        expanded=arrangement.expanded,
-    )
+    return replace(part, **vars(arrangement))

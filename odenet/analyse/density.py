@@ -22,13 +22,13 @@ def density_refused(model: Model, derivation: Derivation | None) -> Diagnostic |
             message = f"`likelihood` needs layers that are undone, and {layer.name} is not"
             known = ", ".join(row.name for row in LAYERS.values() if row.invertible)
             return Diagnostic(
-                "not-a-density", message, layer.span, help=f"a density is made of flow and {known}"
+                "not-a-density", message, layer.span, f"a density is made of flow and {known}"
             )
     flow = next(iter(flows_of(model.net)), None)
     if flow is None or derivation is None:
         where = model.net[-1].span if model.net else model.equations
         message = "`likelihood` needs a flow, which learns the density"
-        return Diagnostic("not-a-density", message, where, help="write `net = input(2) -> flow(6)`")
+        return Diagnostic("not-a-density", message, where, "write `net = input(2) -> flow(6)`")
     return _not_all_of_it(model) or _not_undone(model, derivation)
 
 
@@ -40,7 +40,7 @@ def _not_undone(model: Model, derivation: Derivation) -> Diagnostic | None:
     if why:
         message = f"`likelihood` needs steps that are undone, and those of {name} are not: {why}"
         help_ = "take a reversible scheme, such as verlet: `odenet schemes` lists them"
-        return Diagnostic("not-a-density", message, chosen.span, help=help_)
+        return Diagnostic("not-a-density", message, chosen.span, help_)
     beside = [slot for slot in model.scheme.slots if slot.offset or slot.name in model.scheme.aux]
     if beside:
         shown = notation(model.scheme).show(beside[0])
@@ -48,7 +48,7 @@ def _not_undone(model: Model, derivation: Derivation) -> Diagnostic | None:
             f"`likelihood` needs as many values as the input has, and {name} keeps {shown} as well"
         )
         help_ = "take a scheme that keeps the states alone, such as verlet"
-        return Diagnostic("not-a-density", message, chosen.span, help=help_)
+        return Diagnostic("not-a-density", message, chosen.span, help_)
     return None
 
 
@@ -59,7 +59,7 @@ def _not_all_of_it(model: Model) -> Diagnostic | None:
         message = "`likelihood` needs equations that read states alone, and this one reads `u`"
         rate = next(rate for rate in model.system.values() if reads_input(rate))
         return Diagnostic(
-            "not-a-density", message, rate.span, help="leave out `u`: the states begin as it"
+            "not-a-density", message, rate.span, "leave out `u`: the states begin as it"
         )
     for state in model.system:
         value = dynamics.initial[state]
@@ -69,11 +69,11 @@ def _not_all_of_it(model: Model) -> Diagnostic | None:
                 "a part of it"
             )
             help_ = "leave the initial values out, or write `split(u)`"
-            return Diagnostic("not-a-density", message, value.span or model.equations, help=help_)
+            return Diagnostic("not-a-density", message, value.span or model.equations, help_)
     output = dynamics.output
     parts = output.parts if isinstance(output, expr.Concat) else (output,)
     if sorted(map(str, parts)) != sorted(map(str, model.system)):
         message = "`likelihood` needs an output of all states, each once"
         help_ = "leave out `output`, or write `output concat(Y, Z)`"
-        return Diagnostic("not-a-density", message, output.span or model.equations, help=help_)
+        return Diagnostic("not-a-density", message, output.span or model.equations, help_)
     return None

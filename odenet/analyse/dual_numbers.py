@@ -107,7 +107,7 @@ class Jet:
         return Jet(function(self.value), derivative(self.value)[..., None] * self.slope)
 
     def exp(self) -> "Jet":
-        """Its exponential."""
+        """The exponential of every value."""
         return self.through(np.exp, np.exp)
 
     def sqrt(self) -> "Jet":

@@ -20,7 +20,7 @@ def with_diagonal_scaling(part: Part) -> Part:
     the same J, M' = V M V⁻¹, and C'M' = V⁻ᵀ C M V⁻¹ has the squares of C M with W V⁻¹ for W.
     """
     size = range(len(part.units))
-    if not any(part.scaling[i][j] for i in size for j in size if i != j):
+    if part.scales_diagonally:
         return part
     weights, v = _decomposed(part.scaling)
     inverse = _inverse(v)

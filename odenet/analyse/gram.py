@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from odenet.analyse.laurent import ZERO, Scalar, common_factor
 from odenet.analyse.operator_algebra import NOTHING, Diagonal, Operator, Word, invert, join, powers
+from odenet.analyse.units import Row
 from odenet.model.expressions.expr import State
 
-Row = dict[State, Operator]
 Terms = Mapping[tuple[State, State], Operator]
 Tails = Mapping[State, list[Word]]
 Left = tuple[State, Word]

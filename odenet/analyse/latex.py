@@ -52,7 +52,7 @@ def display(part: Part) -> Iterable[str]:
 
 
 def _scaling(part: Part) -> str:
-    if any(op for i, row in enumerate(part.scaling) for j, op in enumerate(row) if i != j):
+    if not part.scales_diagonally:
         return matrix(part.scaling)
     weights = ", ".join(operator(w) if w.scalar is None else scalar(w.scalar) for w in part.weights)
     return f"\\operatorname{{diag}}({weights})"
@@ -104,7 +104,7 @@ def _power(base: str, power: object) -> str:
 
 
 def scalar(value: Scalar) -> str:
-    """A number."""
+    """A number: monomials with their signs, quotients as fractions."""
     return signed_sum((c, _monomial(m, abs(c))) for m, c in value.terms)
 
 

@@ -27,19 +27,19 @@ def candidates(matrix: Numbers) -> tuple[Numbers, ...]:
     if size > LARGEST or trace > 0:
         return ()
 
-    def twice_part(c: Numbers, sign: int = 1) -> Numbers:
+    def lyapunov_operator(c: Numbers, sign: int = 1) -> Numbers:
         """C M + MᵀC, or C M - MᵀC."""
         return plus(product(c, matrix), times(sign, product(transposed(matrix), c)))
 
     if trace:
-        negative = _solutions(twice_part, times(-1, identity(size)))
-        found = (*_mean(partial(twice_part, sign=-1), size), *negative)
+        negative = _solutions(lyapunov_operator, times(-1, identity(size)))
+        found = (*_identity_in_kernel(partial(lyapunov_operator, sign=-1), size), *negative)
     else:
-        found = _mean(twice_part, size)
+        found = _identity_in_kernel(lyapunov_operator, size)
     return tuple(filter(positive_definite, found))
 
 
-def _mean(function: Callable[[Numbers], Numbers], size: int) -> Iterator[Numbers]:
+def _identity_in_kernel(function: Callable[[Numbers], Numbers], size: int) -> Iterator[Numbers]:
     """The part of I in the kernel of F, along F's range: I = C + F(X) with F(C) = 0.
 
     For F(C) = C M + MᵀC and M with imaginary eigenvalues and a full set of eigenvectors, it is the
@@ -113,7 +113,7 @@ def _dot(one: tuple[Fraction, ...], other: tuple[Fraction, ...]) -> Fraction:
 
 
 def plus(one: Numbers, other: Numbers) -> Numbers:
-    """The sum."""
+    """The sum of two matrices."""
     return tuple(
         tuple(a + b for a, b in zip(row, beside, strict=True))
         for row, beside in zip(one, other, strict=True)

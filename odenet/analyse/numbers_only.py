@@ -153,7 +153,7 @@ class _Stepper:
             state: component
             for name, argument in zip(pattern.reads, node.arguments, strict=True)
             for state, component in zip(
-                self.groups[name], self._read(argument, values) or _zeros(self.groups[name]),
+                self.groups[name], self._read(argument, values) or [{} for _ in self.groups[name]],
                 strict=True,
             )
         }  # fmt: skip
@@ -175,10 +175,6 @@ class _Stepper:
                 return mpmath.exp(self._number(node.exponent))
             case _:
                 return arithmetic(node, self._number)
-
-
-def _zeros(states: tuple[State, ...]) -> Values:
-    return [{} for _ in states]
 
 
 def _plus(one: Values, other: Values, factor: Any) -> Values:

@@ -129,7 +129,7 @@ class Operator:
 
     @staticmethod
     def word(word: Word, scalar: Scalar = ONE) -> "Operator":
-        """One term."""
+        """One word, times a number."""
         return Operator(((word, scalar),)) if scalar else Operator()
 
     def __bool__(self) -> bool:
@@ -163,7 +163,7 @@ class Operator:
 
     @property
     def adjoint(self) -> "Operator":
-        """The adjoint."""
+        """The sum of the adjoint words."""
         return Operator.of({adjoint(word): scalar for word, scalar in self.terms})
 
     def get(self, word: Word) -> Scalar:
@@ -204,7 +204,7 @@ NOTHING = Operator()
 
 
 def total(operators: Iterable[Operator]) -> Operator:
-    """The sum."""
+    """The sum of some operators, zero for none."""
     found = NOTHING
     for operator in operators:
         found = found + operator

@@ -110,7 +110,7 @@ def arranged(part: Part) -> Iterator[str]:
 
 
 def _condition(part: Part) -> Iterator[str]:
-    if _is_diagonal(part.scaling):
+    if part.scales_diagonally:
         weights = f"C = diag({', '.join(_weight(w) for w in part.weights)}) > 0"
     else:
         yield from grid("C = ", part.scaling)
@@ -152,10 +152,6 @@ def _end(part: Part) -> str:
     if part.of_jacobian == "real":
         return f"all are real and at most {below}"
     return f"none has a real part above {below}"
-
-
-def _is_diagonal(matrix: Matrix) -> bool:
-    return not any(op for i, row in enumerate(matrix) for j, op in enumerate(row) if i != j)
 
 
 def squares(found: tuple[Square, ...]) -> str:

@@ -10,7 +10,7 @@ from odenet.analyse.step_constants import few_steps, not_undone, numbers_of_step
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Coupling
-from odenet.derive.stability import Tested
+from odenet.derive.stability import TestedScheme
 from odenet.derive.text import notation
 from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
@@ -115,7 +115,7 @@ def decisive(
     scheme: Scheme,
     dynamics: Dynamics,
     groups: Mapping[str, tuple[State, ...]],
-) -> Tested | None:
+) -> TestedScheme | None:
     """The one test equation that has the form of the dynamics; None if none or several do."""
     kind = form_of(scheme, dynamics, groups)
     found = stability.on(kind) if kind else None
@@ -195,7 +195,7 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
     message = f"{found}; gradients by rebuilt states are as wrong"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
     return Diagnostic(
-        "inexact-inverse", message, model.discretisation.span, help=help_, severity="warning"
+        "inexact-inverse", message, model.discretisation.span, help_, severity="warning"
     )
 
 
@@ -212,7 +212,7 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
         factor = notation(model.scheme).show(own)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
-        return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)
+        return Diagnostic("no-inverse", message, model.discretisation.span, help_)
     why = irreversible(model, derivation) if model.discretisation.exact else None
     if why is None:
         return None
@@ -221,4 +221,4 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     if model.discretisation.varying and derivation.reversible:
         counted = "write `n + 1` for `n`, say" if model.scheme.counts else "begin elsewhere"
         help_ = f"remove `exact`, or {counted}"
-    return Diagnostic("no-inverse", message, model.discretisation.span, help=help_)
+    return Diagnostic("no-inverse", message, model.discretisation.span, help_)

@@ -18,7 +18,7 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
-from odenet.derive.stability import Tested
+from odenet.derive.stability import TestedScheme
 from odenet.model.typed.program import Model
 
 GRID = 33  # points along a side of the triangle where stability is sampled
@@ -38,7 +38,7 @@ class Sector:
     decay: float
     frequency: str
 
-    def reach(self, tested: Tested, h: float) -> float:
+    def reach(self, tested: TestedScheme, h: float) -> float:
         """The largest ω at which steps h are stable on the whole triangle, sampled.
 
         Euler's method has it in closed form: |1 + hλ| ≤ 1 for h (γ² + ω²) ≤ 2 γ.
@@ -51,7 +51,7 @@ class Sector:
             low, high = (middle, high) if self._inside(tested, h, middle) else (low, middle)
         return low
 
-    def _inside(self, tested: Tested, h: float, frequency: float) -> bool:
+    def _inside(self, tested: TestedScheme, h: float, frequency: float) -> bool:
         import numpy as np
 
         part = np.linspace(0, 1, GRID)
@@ -59,7 +59,7 @@ class Sector:
         return bool(tested.region(h * np.outer(part[1:], corner)).all())
 
 
-def is_euler(tested: Tested) -> bool:
+def is_euler(tested: TestedScheme) -> bool:
     """Whether a step on y' = λ y multiplies by 1 + hλ."""
     return tested.equation.kind == "own" and (tested.polynomial - (XI - 1 - S)).expand() == 0
 

@@ -115,5 +115,5 @@ def sum_of_squares(squares: tuple[Square, ...], units: int) -> Matrix:
 
 
 def negated(matrix: Matrix) -> Matrix:
-    """-matrix."""
+    """The matrix with the opposite signs."""
     return tuple(tuple(-operator for operator in row) for row in matrix)

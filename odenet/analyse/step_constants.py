@@ -120,8 +120,8 @@ def _too_small(model: Model, derivation: Derivation, scale: sympy.Expr, at: AtSt
         "no-inverse",
         message,
         model.discretisation.span,
-        "in double precision",
-        help="write other numbers",
+        "write other numbers",
+        label="in double precision",
     )
 
 
@@ -133,10 +133,10 @@ def _outside(
     value = f"{shown.name(name)} = {show(float(at.numbers[name]))}"
     if isinstance(constant, Learned):
         message = f"{value}: the inverse needs {needed}, and what is learned keeps away from there"
-        return Diagnostic("no-inverse", message, constant.span, help="begin with another value")
+        return Diagnostic("no-inverse", message, constant.span, "begin with another value")
     message = f"{value} at {at.where}: the inverse needs {needed}"
     help_ = "write another value; with one number for all steps, they are stored where it fails"
-    return Diagnostic("no-inverse", message, constant.span, help=help_)
+    return Diagnostic("no-inverse", message, constant.span, help_)
 
 
 def ends(model: Model, derivation: Derivation, name: str) -> tuple[float, float]:
@@ -177,7 +177,7 @@ def _roots(
         message = f"{shown.name(name)} is learned within {written}, and {other} is "
         message += "not known before training" if moved else "not known before the depth is"
         help_ = f"write {shown.name(name) if other == COUNT else other} as a number"
-        raise SpecError([Diagnostic("no-inverse", message, constant.span, help=help_)])
+        raise SpecError.of("no-inverse", message, constant.span, help_)
     symbol = sympy.Symbol(name)
     for at in steps_in_use(model):
         numbers = {sympy.Symbol(n): as_sympy(v) for n, v in at.numbers.items() if n != name}
@@ -185,7 +185,7 @@ def _roots(
         if not above.is_polynomial(symbol):
             message = f"{shown.name(name)} cannot be learned within {written}"
             help_ = "write a number, or a list of them"
-            raise SpecError([Diagnostic("no-inverse", message, constant.span, help=help_)])
+            raise SpecError.of("no-inverse", message, constant.span, help_)
         for root in sympy.Poly(above, symbol).nroots(n=DIGITS, maxsteps=200):
             if abs(sympy.im(root)) < REAL:
                 yield float(sympy.re(root))

@@ -43,7 +43,7 @@ class Commands(typer.core.TyperGroup):
     """The commands, each with the whole first sentence of its help, which click would cut off."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List them."""
+        """Write a line for each command."""
         found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         helps = {name: (command.help or "") for name, command in found.items() if command}
         with formatter.section("Commands"):

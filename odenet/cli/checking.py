@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from odenet.cli.output import say, write
-from odenet.cli.settings import Plugins, Settings, load_spec, read_settings
+from odenet.cli.settings import Json, Plugins, Settings, load_spec, read_settings
 from odenet.json_text import to_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the search and the measurements.")] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_: Json = False,
     set_: Settings = None,
     plugin: Plugins = None,
 ) -> None:

@@ -12,16 +12,30 @@ if TYPE_CHECKING:
     from odenet.training.records import Options
 
 
+def read_size(text: str, option: str, others: str = "") -> int:
+    """An option's size in bytes.
+
+    Args:
+        text: what the user wrote.
+        option: its name.
+        others: what else it could be, for the message.
+
+    Raises:
+        typer.BadParameter: if it is not one.
+    """
+    size = parse_size(text)
+    if size is None:
+        raise typer.BadParameter(f"{others}a size such as 500MB or 8GB", param_hint=option)
+    return size
+
+
 def read_limit(size: str | None, batch: int | None) -> int | None:
     """A limit of --fit in bytes."""
     if size is None:
         return None
     if batch is not None:
         raise typer.BadParameter("says the batch: leave --batch out", param_hint="--fit")
-    limit = parse_size(size)
-    if limit is None:
-        raise typer.BadParameter("a size such as 500MB or 8GB", param_hint="--fit")
-    return limit
+    return read_size(size, "--fit")
 
 
 def largest_batch(program: "Program", options: "Options", limit: int) -> int:

@@ -10,7 +10,10 @@ from odenet.cli.settings import (
     DataName,
     DataRoot,
     Download,
+    Json,
+    Last,
     Plugins,
+    Run,
     Settings,
     read_settings,
     run_options,
@@ -21,22 +24,20 @@ from odenet.model.reading.settings import data_setting
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Run,
     set_: Settings = None,
     data: DataName = None,
     data_root: DataRoot = None,
     download: Download = False,
     batch: Annotated[int | None, typer.Option(help="Half of the samples at a time.")] = None,
-    last: Annotated[
-        bool, typer.Option("--last", help="The last epoch's weights, not the best's.")
-    ] = False,
+    last: Last = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", help="Folder for tables and pictures of the classes and the worst samples."
         ),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_: Json = False,
     plugin: Plugins = None,
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's.
@@ -73,7 +74,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Draw the curves into this picture.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json_: Json = False,
 ) -> None:
     """Print the results of runs side by side, and draw their curves."""
     require("train", "odenet compare")

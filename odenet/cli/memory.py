@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from odenet.cli.fitting import read_size
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
-from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +105,7 @@ def _fit(
     from odenet.footprint.step import predicted
     from odenet.footprint.table import modes_of
 
-    limit = parse_size(size)
-    if limit is None:
-        raise typer.BadParameter("a size such as 500MB or 8GB", param_hint="--fit")
+    limit = read_size(size, "--fit")
     if others:
         raise typer.BadParameter(
             "predicts the batch: leave out --batch and --run", param_hint="--fit"

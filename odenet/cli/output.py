@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from textwrap import wrap
 from typing import TextIO
 
-from odenet.diagnostics import printable_lines
+from odenet.diagnostics import SpecError, printable_lines
 
 # The parts of a line that have a colour, each with rich's name of a style.
 COLOURS = (
@@ -68,6 +69,30 @@ def coloured(stream: TextIO) -> bool:
 def terminal_width() -> int | None:
     """The columns of the terminal that the output goes to; None where it goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def require_free(target: Path, chosen: bool, mark: bytes, spec: Path | None = None) -> None:
+    """Refuse to replace the specification, or, where nobody named it, a file that is not ours.
+
+    Args:
+        target: what is about to be written.
+        chosen: whether the user named it.
+        mark: what every such file of odenet's begins with or holds.
+        spec: what the file is made from, where that is one specification.
+
+    Raises:
+        SpecError: names the file.
+    """
+    if not target.is_file():
+        return
+    message = ""
+    if spec is not None and spec.exists() and target.samefile(spec):
+        message = "this is the specification, which would be replaced"
+    elif not chosen and mark not in target.read_bytes():
+        message = "this file exists and was not written by odenet"
+    if message:
+        help_ = f"name another with -o FILE{target.suffix}"
+        raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
 
 
 def _say_coloured(text: str, stream: TextIO) -> None:

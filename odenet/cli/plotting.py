@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from odenet.cli.output import say
+from odenet.cli.output import require_free, say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.extras import require
 
+SIGNATURE = b"Software\0odenet"  # in the PNG files that odenet writes
+
 
 class Kind(StrEnum):
-    """The figures."""
+    """The figures that can be drawn."""
 
     SPECTRUM = "spectrum"
     STABILITY = "stability"
@@ -56,25 +58,9 @@ def plot(
 
     target = out or Path(f"{sources[0].resolve().stem}-{kind}.png")
     require_format(target)
-    _require_free(target, chosen=out is not None)
+    require_free(target, out is not None, SIGNATURE)
     with Console(stderr=True).status("measuring"):
         read = [source_of(s, {} if s.is_dir() else read_settings(set_, s), data_root)
                 for s in sources]  # fmt: skip
         draw_plot(kind, read, target)
     say(f"wrote {target}")
-
-
-def _require_free(target: Path, chosen: bool) -> None:
-    """Refuse to replace a picture that is not ours where nobody named it."""
-    from odenet.diagnostics import Diagnostic, SpecError
-    from odenet.training.figures import SIGNED
-
-    if not chosen and target.is_file() and SIGNED not in target.read_bytes()[:1000]:
-        message = "this file exists and was not written by odenet"
-        raise SpecError(
-            [
-                Diagnostic(
-                    "bad-option", message, file=str(target), help="name another with -o FILE.png"
-                )
-            ]
-        )

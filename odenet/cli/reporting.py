@@ -3,17 +3,14 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from odenet.cli.output import say
-from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.cli.output import require_free, say
+from odenet.cli.settings import Plugins, Settings, read_settings, run_options
 from odenet.extras import require
 from odenet.files import write_text
-
-if TYPE_CHECKING:
-    from odenet.training.records import Options
 
 
 def report(
@@ -23,7 +20,7 @@ def report(
     ] = None,
     set_: Settings = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Of a run, where its data lies [default: as in training].")
+        str | None, typer.Option(help="Of a run, where its data lies [default: as in training].")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -38,7 +35,7 @@ def report(
     from rich.console import Console
 
     target = out or Path(f"{source.resolve().stem}.html")
-    _require_free(target, source, chosen=out is not None)
+    require_free(target, out is not None, b'content="odenet', source)
     with Console(stderr=True).status("reading") as status:
         from odenet.report.page import run_report, spec_report  # with torch, which takes seconds
 
@@ -47,7 +44,7 @@ def report(
                 raise typer.BadParameter(
                     "a run has the values it was trained with", param_hint="--set"
                 )
-            html = run_report(source, _options(source, data_root), status.update)
+            html = run_report(source, run_options(source, {"data_root": data_root}), status.update)
         else:
             import odenet
 
@@ -91,29 +88,3 @@ def watch(
             if followed.refresh():
                 say(f"{time.strftime('%H:%M:%S')}  {followed.built.outcome}")
                 sys.stdout.flush()
-
-
-def _options(run: Path, data_root: Path | None) -> "Options":
-    """Where a run's data lies."""
-    from dataclasses import replace
-
-    from odenet.training.records import RunFolder
-
-    before = RunFolder(run).read_record().options
-    return before if data_root is None else replace(before, data_root=str(data_root))
-
-
-def _require_free(target: Path, source: Path, chosen: bool) -> None:
-    """Refuse to replace the specification, or, where nobody named it, a file that is not ours."""
-    from odenet.diagnostics import Diagnostic, SpecError
-
-    if not target.is_file():
-        return
-    message = ""
-    if source.is_file() and target.samefile(source):
-        message = "this is the specification, which the page would replace"
-    elif not chosen and b'content="odenet' not in target.read_bytes():
-        message = "this file exists and was not written by odenet"
-    if message:
-        help_ = "name another with -o FILE.html"
-        raise SpecError([Diagnostic("bad-option", message, file=str(target), help=help_)])

@@ -40,6 +40,11 @@ Download = Annotated[
 ]
 
 
+Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
+Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
 def _load_plugins(paths: list[Path] | None) -> list[Path]:
     from odenet.plugins import load_plugin
 
@@ -106,12 +111,12 @@ def load_spec(file: Path, settings: Mapping[str, Any]) -> "Program":
 
 def standard_input() -> "Source":
     """The text of the standard input; raises SpecError if it is none."""
-    from odenet.diagnostics import Diagnostic, Source, SpecError
+    from odenet.diagnostics import Source, SpecError
 
     try:
         return Source("<stdin>", sys.stdin.read())
     except UnicodeDecodeError:
         message = "this is not a text in UTF-8"
-        raise SpecError(
-            [Diagnostic("bad-setting", message, file="<stdin>", help="save it as UTF-8")]
+        raise SpecError.of(
+            "bad-setting", message, file="<stdin>", help="save it as UTF-8"
         ) from None

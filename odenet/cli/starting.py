@@ -44,7 +44,7 @@ def new(
 
     Without --data it trains on what ships with a library. An existing file is never replaced.
     """
-    from odenet.diagnostics import Diagnostic, Source, SpecError
+    from odenet.diagnostics import Source, SpecError
     from odenet.language.format import format_source
 
     target = Path(name if name.endswith(".ode") else f"{name}.ode")
@@ -56,14 +56,14 @@ def new(
     if target.exists() or target.is_symlink():
         help_ = "choose another name, or remove it"
         message = "there is such a file, which is not replaced"
-        raise SpecError([Diagnostic("unwritable-file", message, file=str(target), help=help_)])
+        raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
     found = None if data is None else _look(data, target.parent)
     reads_text = found is not None and not found.shape
     like = like or (Like.LANGUAGE_MODEL if reads_text else Like.HAMILTONIAN)
     if found is not None and reads_text != (like == Like.LANGUAGE_MODEL):
         what = "reads text" if like == Like.LANGUAGE_MODEL else "reads pictures and numbers"
         message = f"--like {like} {what}, and {data} is other data"
-        raise SpecError([Diagnostic("data-misfit", message, help="leave --like out")])
+        raise SpecError.of("data-misfit", message, help="leave --like out")
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
     text = text if found is None else fitted(text, found)
     write_text(target, format_source(Source(str(target), text)))

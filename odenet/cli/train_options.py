@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from odenet.sizes import parse_size
+from odenet.cli.fitting import read_size
 
 Spec = Annotated[
     Path | None,
@@ -145,10 +145,4 @@ def read_memory(memory: str | None) -> int | str | None:
     """A word, or a size in bytes."""
     if memory is None or memory in ("reversible", "stored", "checkpoint"):
         return memory
-    size = parse_size(memory)
-    if size is None:
-        raise typer.BadParameter(
-            "reversible, stored, checkpoint, or a size such as 500MB or 2GiB",
-            param_hint="--memory",
-        )
-    return size
+    return read_size(memory, "--memory", "reversible, stored, checkpoint, or ")

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from odenet.cli.output import say
-from odenet.cli.settings import Plugins
+from odenet.cli.settings import Last, Plugins, Run
 from odenet.extras import require
 
 if TYPE_CHECKING:
     from odenet.training.trained import TrainedRun
-
-Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
-Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
 
 
 def predict(

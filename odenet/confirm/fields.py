@@ -46,7 +46,7 @@ class Jet:
         return Jet(_times(factors, self.value), [_times(factors, slope) for slope in self.slopes])
 
     def plus(self, other: "Jet") -> "Jet":
-        """The sum."""
+        """The sum of two values, and of their slopes."""
         slopes = [_plus(a, b) for a, b in zip(self.slopes, other.slopes, strict=True)]
         return Jet(_plus(self.value, other.value), slopes)
 

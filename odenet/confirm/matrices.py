@@ -25,7 +25,7 @@ def identity(size: int) -> Matrix:
 
 
 def transpose(matrix: Matrix) -> Matrix:
-    """The transpose."""
+    """The columns as rows."""
     return [list(column) for column in zip(*matrix, strict=True)]
 
 

@@ -56,7 +56,7 @@ class Words:
         return total
 
     def matrix(self, operator: Operator, size: int) -> Matrix:
-        """An operator.
+        """An operator as a matrix, with the weights that were drawn.
 
         Args:
             operator: a sum of words, not an empty one: it would have no shape.

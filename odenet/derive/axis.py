@@ -10,7 +10,7 @@ from odenet.derive.intervals import Interval
 from odenet.derive.text import SchemeNotation
 
 LONG = 40  # characters of a closed form that no longer helps a reader
-Where = Literal["imaginary", "real"]
+AxisName = Literal["imaginary", "real"]
 NAMES = {"imaginary": "on the imaginary axis", "real": "on the negative real axis"}
 
 
@@ -30,7 +30,7 @@ class Axis:
         decided: whether the zeros at which stability can change were found.
     """
 
-    where: Where
+    where: AxisName
     test: str
     variable: str
     intervals: tuple[Interval, ...]

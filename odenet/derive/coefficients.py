@@ -28,7 +28,7 @@ from odenet.derive.exact_numbers import (
     to_sympy,
 )
 from odenet.derive.exponentials import Generator, generators, power_product
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.typed.scheme import Scheme
@@ -59,9 +59,7 @@ class Scalars:
         powers = dict.fromkeys(node for node in _nodes(scheme) if _irrational(node))
         for node in powers:
             if to_sympy(node).is_real is False:
-                raise SpecError(
-                    [Diagnostic("undefined-number", "this power has no real value", node.span)]
-                )
+                raise SpecError.of("undefined-number", "this power has no real value", node.span)
         self._powers = {node: sympy.Symbol(f"power {i}") for i, node in enumerate(powers)}
         names = [name for name, _ in scheme.constants]
         names += [] if expand else [name for name, _ in scheme.lets]
@@ -114,7 +112,7 @@ class Scalars:
         """
         match node:
             case expr.Number():
-                return self.field(_rational(node.value))
+                return self.field(sympy.QQ(node.value.numerator, node.value.denominator))
             case expr.Constant():
                 return self._named[sympy.Symbol(node.name)]
             case expr.Quotient():
@@ -145,12 +143,12 @@ class Scalars:
         terms = max(len(value.numer), len(value.denom))
         if terms > 1 and comb(terms + exponent - 1, exponent) > MOST_TERMS:
             message = f"multiplied out, this power has more than {MOST_TERMS:,} terms"
-            raise SpecError([Diagnostic("too-large", message, node.span)])
+            raise SpecError.of("too-large", message, node.span)
 
     def _divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
         if not below:
-            raise SpecError([Diagnostic("undefined-number", "this divides by zero", node.span)])
+            raise SpecError.of("undefined-number", "this divides by zero", node.span)
         return above / below
 
     def show(self, element: FracElement) -> sympy.Expr:
@@ -235,16 +233,16 @@ def _whole(exponent: expr.Node) -> int:
 
 
 def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
-    for value in (*(v for _, v in scheme.lets), *(u.value for u in scheme.updates)):
+    for _, value in scheme.lets:
         yield from value.walk()
+    yield from scheme.nodes()
     for _, value in scheme.starts:
         yield from value.walk()
 
 
 def _stretches(scheme: Scheme) -> int:
     """A bound on the exponentials of fields in a step and in one with another h."""
-    nodes = (node for update in scheme.updates for node in update.value.walk())
-    return 2 * sum(isinstance(node, expr.Stretch) for node in nodes)
+    return 2 * sum(isinstance(node, expr.Stretch) for node in scheme.nodes())
 
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:
@@ -275,7 +273,3 @@ def _at(polynomial: Any, values: list[Any], number: Callable[[Value], Any]) -> A
             term = term * value**power if power else term
         total = total + term
     return total
-
-
-def _rational(value: Fraction):
-    return sympy.QQ(value.numerator, value.denominator)

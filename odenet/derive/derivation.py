@@ -3,14 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import sympy
 
 from odenet.derive import describe
-from odenet.derive.axis import Where
+from odenet.derive.axis import AxisName
 from odenet.derive.coefficients import Scalars
 from odenet.derive.exact_numbers import absolute, as_sympy, constants, put_in
 from odenet.derive.inverse import Undo, proof_lines
@@ -25,8 +24,7 @@ from odenet.derive.text import notation
 from odenet.derive.varying_order import generic, varying_order
 from odenet.model.expressions.expr import Node, Slot, Stretch
 from odenet.model.typed.scheme import Scheme, Update
-
-Number = Fraction | float
+from odenet.model.typed.step_constants import Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +51,6 @@ class Derivation:
     _undone: tuple[Undo, ...] = field(repr=False)
     values: Mapping[str, Number] = field(default_factory=dict[str, Number])
     varying: tuple[str, ...] = ()
-
-    @property
-    def registers(self) -> tuple[Slot, ...]:
-        """The values stored between two steps."""
-        return self.scheme.slots
 
     @property
     def forward(self) -> tuple[Update, ...]:
@@ -243,7 +236,7 @@ class Derivation:
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
         each: Sequence[Mapping[str, Number]] = (),
-        where: Where | None = None,
+        where: AxisName | None = None,
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
 
@@ -260,24 +253,21 @@ class Derivation:
             None where there is no inverse at these values, no test equation for the scheme, or
             more steps than are followed.
         """
-        if steps > MOST_STEPS or len({tuple(at.values()) for at in each}) > MOST_DIFFERENT:
+        different = tuple(tuple(at.items()) for at in each)
+        if steps > MOST_STEPS or len(set(different)) > MOST_DIFFERENT:
             return None
         given = {**(values or {}), "h": h}
         found = self.stability_at(given)
         undone = not any(map(self.violated, (given, *each)))
         if self.shears is None or isinstance(found, str) or not undone:
             return None
-        if each:
+        asked = (*sorted((values or {}).items()), steps, h, eps, frequency, where, different)
+        if asked not in self._roundtrips:
             known = [constants(self.scheme, numbers) for numbers in each]
-            return predict_roundtrip(
+            self._roundtrips[asked] = predict_roundtrip(
                 found, self.shears, self.relabel, steps, h, eps, frequency, known, where
             )
-        given = (*sorted((values or {}).items()), steps, h, eps, frequency, where)
-        if given not in self._roundtrips:
-            self._roundtrips[given] = predict_roundtrip(
-                found, self.shears, self.relabel, steps, h, eps, frequency, where=where
-            )
-        return self._roundtrips[given]
+        return self._roundtrips[asked]
 
     @cached_property
     def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:

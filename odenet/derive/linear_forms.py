@@ -13,7 +13,7 @@ from typing import TypeVar
 from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import Scalars
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import MapCall, Rate, Slot, Stage
 from odenet.model.expressions.fold import combination
@@ -143,7 +143,7 @@ class Algebra:
                 return values[node]
             case Slot() | Stage():
                 message = "this is used before the line that computes it"
-                raise SpecError([Diagnostic("scheme-line", message, node.span)])
+                raise SpecError.of("scheme-line", message, node.span)
             case expr.Zero():
                 return {}
             case expr.Sum() | expr.Product() | expr.Quotient():
@@ -168,7 +168,7 @@ class Algebra:
                 help_ = "write a sum of right-hand sides"
                 if isinstance(node, expr.Stretch):
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
-                raise SpecError([Diagnostic("not-linear", message, node.span, help=help_)])
+                raise SpecError.of("not-linear", message, node.span, help_)
 
     def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
         """The lines top to bottom; `values` takes each line's value."""

@@ -13,7 +13,7 @@ from odenet.derive.coefficients import H, Scalars
 from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import MapCall, Rate
 from odenet.model.typed.scheme import Scheme
 
@@ -31,9 +31,7 @@ class _Linear(Algebra):
         """Σ coefficient * argument."""
         if isinstance(rate, MapCall):
             help_ = "such a step is not one on linear equations"
-            raise SpecError(
-                [Diagnostic("not-linear", "a map is not linear", rate.span, help=help_)]
-            )
+            raise SpecError.of("not-linear", "a map is not linear", rate.span, help_)
         total: Form = {}
         for factor, argument in zip(self.rates[rate.function], arguments, strict=True):
             total = add(total, scale(argument, factor))

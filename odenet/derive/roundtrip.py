@@ -25,13 +25,13 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.axis import Where
+from odenet.derive.axis import AxisName
 from odenet.derive.coefficients import H
 from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import S
 from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.shears import Shear
-from odenet.derive.stability import Stability, Tested
+from odenet.derive.stability import Stability, TestedScheme
 from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import Node, Slot
 
@@ -84,7 +84,7 @@ def predict_roundtrip(
     eps: float,
     frequency: float,
     each: Sequence[Mapping[str, Any]] = (),
-    where: Where | None = None,
+    where: AxisName | None = None,
 ) -> RoundTrip:
     """The error after a number of steps forward and as many back; infinite where it overflows.
 
@@ -103,62 +103,64 @@ def predict_roundtrip(
     tested = stability.tested[0]
     imaginary = tested.imaginary.limit or tested.real is None
     axis = where or ("imaginary" if imaginary else "real")
-    travels = [_Travel(tested, shears, relabel, h, axis)]
+    transports = [_ErrorTransport(tested, shears, relabel, h, axis)]
     if each:
-        known: dict[tuple[Any, ...], _Travel] = {}
+        known: dict[tuple[Any, ...], _ErrorTransport] = {}
         for values in each:
             key = tuple(values.values())
             if key not in known:
                 own = replace(tested, values=values)
-                known[key] = _Travel(own, shears, relabel, float(values.get("h", h)), axis)
-        travels = [known[tuple(values.values())] for values in each]
+                known[key] = _ErrorTransport(own, shears, relabel, float(values.get("h", h)), axis)
+        transports = [known[tuple(values.values())] for values in each]
     equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
     uneven = [
         [frequency] * high + [frequency * low] * lower
         for high, lower, low in product(RUNS, RUNS, LOW)
     ]
-    estimate = max(_error(travels, pattern, steps) for pattern in equal)
-    worst = max((_error(travels, pattern, steps) for pattern in uneven), default=0.0)
+    estimate = max(_error(transports, pattern, steps) for pattern in equal)
+    worst = max((_error(transports, pattern, steps) for pattern in uneven), default=0.0)
     return RoundTrip(eps * estimate, eps * max(estimate, worst))
 
 
-def _error(travels: list[_Travel], pattern: list[float], steps: int) -> float:
+def _error(transports: list[_ErrorTransport], pattern: list[float], steps: int) -> float:
     """The root of the sum of squares, per eps and per size of the initial state.
 
     Args:
-        travels: of one step after the other, repeated.
+        transports: of one step after the other, repeated.
         pattern: frequencies of one step after the other, repeated.
         steps: how many.
     """
-    first = travels[0]
+    first = transports[0]
     size = range(len(first.tested.scheme.slots))
     state = first.start(pattern[0])
     back: Matrix = [[complex(i == j) for j in size] for i in size]
-    begun = before = _norm(state)
+    initial = before = _norm(state)
     squares = 0.0
-    for travel, frequency in islice(zip(cycle(travels), cycle(pattern), strict=False), steps):
-        step = travel.step(frequency)
+    for transport, frequency in islice(zip(cycle(transports), cycle(pattern), strict=False), steps):
+        step = transport.step(frequency)
         if step is None:
             return math.inf
-        squares += before * before * _squares(g * _column(back, row) for row, g in travel.undone)
+        squares += (
+            before * before * _squares(g * _column(back, row) for row, g in transport.rounded_back)
+        )
         state, back = _times(step.forward, state), _times(back, step.back)
         before = _norm(state)
-        squares += before * before * _squares(_column(back, row) for row in travel.made)
+        squares += before * before * _squares(_column(back, row) for row in transport.rounded)
         if not squares <= HUGE:
             return math.inf
-    return ROUNDING * math.sqrt(squares) / begun
+    return ROUNDING * math.sqrt(squares) / initial
 
 
-class _Travel:
+class _ErrorTransport:
     """The errors of a step on a test equation, on their way back to the beginning."""
 
     def __init__(
         self,
-        tested: Tested,
+        tested: TestedScheme,
         shears: tuple[Shear, ...],
         relabel: Mapping[Slot, Slot],
         h: float,
-        axis: Where,
+        axis: AxisName,
     ):
         self.tested, self.h = tested, h
         self.direction = mpmath.mpc(0, 1) if axis == "imaginary" else -1
@@ -169,8 +171,8 @@ class _Travel:
         } | {H: mpmath.mpf(h)}  # fmt: skip
         slots = tested.scheme.slots
         scales = {s: sympy.Float(v, PRECISION) for s, v in self.values.items()}
-        self.made = [slots.index(relabel.get(s.target, s.target)) for s in shears]
-        self.undone = [
+        self.rounded = [slots.index(relabel.get(s.target, s.target)) for s in shears]
+        self.rounded_back = [
             (slots.index(s.target), 1 / abs(complex(put_in(s.scale, scales)))) for s in shears
         ]
         self._known: dict[float, _Step | None] = {}
@@ -202,14 +204,14 @@ class _Travel:
         rows: dict[Slot, list[complex]] = {
             Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
         }
-        for slot, row in _started(self.tested, self.values, self._slope(frequency), unknowns):
+        for slot, row in _start_values(self.tested, self.values, self._slope(frequency), unknowns):
             rows[slot] = row
         unknown = [1.0 + 0j] * len(unknowns)
         return [rows.get(slot, unknown) for slot in scheme.slots]
 
 
-def _started(
-    tested: Tested, values: dict[sympy.Symbol, Value], slope: Value, unknowns: list[str]
+def _start_values(
+    tested: TestedScheme, values: dict[sympy.Symbol, Value], slope: Value, unknowns: list[str]
 ) -> Iterator[tuple[Slot, list[complex]]]:
     """The start lines that can be read as linear functions of the unknowns at step 0."""
     algebra: Algebra = tested.step.algebra

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy
 
-from odenet.derive.axis import Axis, Where
+from odenet.derive.axis import Axis, AxisName
 from odenet.derive.coefficients import H
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.intervals import (
@@ -43,7 +43,7 @@ TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double r
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedScheme:
     """A scheme on one test equation, at given values of its constants.
 
     Args:
@@ -145,7 +145,7 @@ class Tested:
             written = self.step.scalars.written_out
             found, polynomial = (value and written(value) for value in (found, polynomial))
         closed = bool(first and first.closed_high)
-        where: Where = "imaginary" if frequency == "ω" else "real"
+        where: AxisName = "imaginary" if frequency == "ω" else "real"
         text, decided = self.equation.text, intervals is not None
         return Axis(
             where=where,
@@ -179,22 +179,7 @@ class Stability:
         tested: the scheme on each of them; at least one.
     """
 
-    tested: tuple[Tested, ...]
-
-    @property
-    def scheme(self) -> Scheme:
-        """The scheme whose step these tests bound."""
-        return self.tested[0].scheme
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The values of the scheme's constants and lets, by name."""
-        return self.tested[0].values
-
-    @property
-    def step(self) -> OneStep:
-        """One step on the first test equation."""
-        return self.tested[0].step
+    tested: tuple[TestedScheme, ...]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -215,20 +200,15 @@ class Stability:
         """The limit on the negative real axis; None if no test equation has such an eigenvalue."""
         return next((axis for axis in self.axes if axis.where == "real"), None)
 
-    @property
-    def polynomial(self) -> sympy.Expr:
-        """The characteristic polynomial in ξ and s = hλ on the first test equation."""
-        return self.tested[0].polynomial
-
     def region(self, z: "np.ndarray") -> "np.ndarray":
-        """Where in the complex plane of z = hλ the scheme is stable; see `Tested.region`.
+        """Where in the complex plane of z = hλ the scheme is stable; see `TestedScheme.region`.
 
         The test equation is y' = λ y if there is one; the eigenvalues of a coupled one are ±λ.
         """
         return self.tested[-1].region(z)
 
     def __repr__(self) -> str:
-        return f"<stability of {self.scheme.name}: {self}>"
+        return f"<stability of {self.tested[0].scheme.name}: {self}>"
 
     def __str__(self) -> str:
         return "; ".join(axis.sentence for axis in self.axes)
@@ -263,7 +243,7 @@ def derive_stability(
             "no test equation fits its right-hand sides: not all of them read their own unknown, "
             "and no two read each other's"
         )
-    tested: list[Tested] = []
+    tested: list[TestedScheme] = []
     for equation in equations:
         step = one_step(scheme, equation.rates)
         symbols = {s for c in step.characteristic for s in c.as_expr().free_symbols}
@@ -271,7 +251,7 @@ def derive_stability(
             return "the step depends on h itself, not on hλ alone"
         if _divides_by_zero(step, known):
             return "it divides by zero at these values of its constants"
-        tested.append(Tested(scheme, known, equation, step))
+        tested.append(TestedScheme(scheme, known, equation, step))
     return Stability(tested=tuple(tested))
 
 

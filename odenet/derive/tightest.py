@@ -6,21 +6,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from odenet.derive.axis import Axis
-from odenet.derive.stability import Stability, Tested
+from odenet.derive.stability import Stability, TestedScheme
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 @dataclass(frozen=True)
-class Tightest(Tested):
+class Tightest(TestedScheme):
     """A scheme whose constants differ from step to step: what each of some steps allows by itself.
 
     Args:
         others: the scheme at the constants of each of them.
     """
 
-    others: tuple[Tested, ...] = ()
+    others: tuple[TestedScheme, ...] = ()
 
     @cached_property
     def imaginary(self) -> Axis:
@@ -34,7 +34,7 @@ class Tightest(Tested):
         return _tightest([axis for axis in axes if axis is not None]) if all(axes) else None
 
     def region(self, z: "np.ndarray") -> "np.ndarray":
-        """Where all of them are stable; see `Tested.region`."""
+        """Where all of them are stable; see `TestedScheme.region`."""
         import numpy as np
 
         return np.logical_and.reduce([tested.region(z) for tested in self.others])

@@ -21,7 +21,7 @@ from sympy.polys.fields import FracElement
 from odenet.derive import to_expr
 from odenet.derive.clock import ONE, Clock, Key, NoTime, T, without_decays
 from odenet.derive.coefficients import Scalars, UnknownPower
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.expressions.fold import rebuilt
@@ -42,16 +42,16 @@ def with_times(model: Model) -> Model:
     if not scheme.uses_step_size:
         message = f"`t` is n h at step n, and {scheme.name} has no step size h"
         help_ = "take a scheme with an h, or write what changes with the step as a `param`"
-        raise SpecError([Diagnostic("no-time", message, read.span, help=help_)])
+        raise SpecError.of("no-time", message, read.span, help_)
     if scheme.own is not None:
         message = f"the steps of {scheme.name} are not those of the equations, and have no time `t`"
         help_ = "take a scheme without `exp(…)` of fields and maps, or write a `param` for `t`"
-        raise SpecError([Diagnostic("no-time", message, read.span, help=help_)])
+        raise SpecError.of("no-time", message, read.span, help_)
     varying = frozenset(model.discretisation.varying)
     timed = _timed(scheme, varying)
     if timed is None:
         message, help_ = _untimed(scheme, varying)
-        raise SpecError([Diagnostic("no-time", message, read.span, help=help_)])
+        raise SpecError.of("no-time", message, read.span, help_)
     chosen = replace(model.discretisation, scheme=timed, starts=timed.starts)
     return replace(model, discretisation_or_none=chosen)
 

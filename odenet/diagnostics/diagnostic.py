@@ -1,6 +1,6 @@
 """One finding about a file, as a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from odenet.diagnostics.codes import Code
 from odenet.diagnostics.source import Span
@@ -14,19 +14,19 @@ class Diagnostic:
         code: its kind, which docs/errors.md explains.
         message: what is wrong, in the language's own words.
         span: where; None when it is about the file as a whole.
-        label: a few words under the underlined piece.
         help: what to write instead.
         severity: "error" or "warning".
         file: the file's name, for diagnostics without a span.
+        label: a few words under the underlined piece.
     """
 
     code: Code
     message: str
     span: Span | None = None
-    label: str = ""
     help: str = ""
     severity: str = "error"
     file: str = ""
+    label: str = field(default="", kw_only=True)
 
     def to_json(self) -> dict[str, object]:
         """The diagnostic as plain values, for `--json`."""

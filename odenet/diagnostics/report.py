@@ -27,6 +27,19 @@ class SpecError(Exception):
         self.diagnostics = tuple(diagnostics)
         super().__init__(self.diagnostics)
 
+    @staticmethod
+    def of(
+        code: Code,
+        message: str,
+        span: Span | None = None,
+        help: str = "",
+        file: str = "",
+        *,
+        label: str = "",
+    ) -> "SpecError":
+        """The error of one diagnostic, of which these are the parts."""
+        return SpecError([Diagnostic(code, message, span, help, file=file, label=label)])
+
     def __str__(self) -> str:
         shown = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
         hidden = len(self.diagnostics) - len(shown)
@@ -74,16 +87,16 @@ class Report:
             self.fail()
 
     def error(
-        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+        self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> None:
         """Keep an error and go on."""
-        self.add(Diagnostic(code, message, span, label, help))
+        self.add(Diagnostic(code, message, span, help, label=label))
 
     def reject(
-        self, code: Code, message: str, span: Span | None, label: str = "", help: str = ""
+        self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> NoReturn:
         """Keep an error and give up the part of the file that has it; raises Rejected."""
-        self.error(code, message, span, label, help)
+        self.error(code, message, span, help, label=label)
         raise Rejected
 
     def fail(self) -> NoReturn:

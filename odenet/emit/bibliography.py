@@ -29,7 +29,8 @@ def citations(model: Model) -> Mapping[str, str]:
 
 def cited_in(text: str) -> Mapping[str, str]:
     """The entries whose papers a text names, by key, in the order of the bibliography."""
-    text, found = _plain(text), set[str]()
+    text = re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")  # in one line, as entries have it
+    found = set[str]()
     for name in sorted(_by_name(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
         if name in text:
             found.add(name)
@@ -49,8 +50,3 @@ def _by_name() -> Mapping[str, Mapping[str, str]]:
             lines = [line for line in part.strip().split("\n") if not line.startswith("  cited ")]
             entries.setdefault(head["cited"], {})[head["key"]] = "\n".join(lines)
     return entries
-
-
-def _plain(text: str) -> str:
-    """A text in one line, with `&` for every `and`."""
-    return re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")

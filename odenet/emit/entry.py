@@ -40,7 +40,7 @@ class EntryWriter:
     def write(self) -> list[str]:
         """The lines of the class."""
         frame, model = self.frame, self.frame.model
-        rates = [frame.rate_name(*key) for key in model.rates]
+        rates = [method.name for method in frame.rates.values()]
         text = "The first step of a unit: its right-hand sides give the new shape."
         same = [*rates, "initial"]
         return [

@@ -48,7 +48,7 @@ def number(value: Fraction | float) -> str:
 
 
 class Printer:
-    """Prints formulas.
+    """Prints formulas as torch code.
 
     Args:
         leaf: the code of states, slots, stages, rates, biases, constants and learned scalars.

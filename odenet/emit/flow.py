@@ -5,7 +5,7 @@ from odenet.emit import notation
 from odenet.emit.attributes import class_attributes
 from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer
-from odenet.emit.frame import Frame
+from odenet.emit.frame import Frame, RateMethod
 from odenet.emit.layout import docstring, lay_out, tuple_of
 from odenet.emit.shears import ShearWriter, Stage
 from odenet.emit.spectrum import SpectrumWriter
@@ -98,8 +98,8 @@ class FlowWriter:
         found: list[list[str]] = []
         for key, rate in self.model.rates.items():
             state, function = key
-            reads = self.frame.rate_arguments(*key)
-            params = [self.frame.names("spec", name) for name in self.frame.rate_params(*key)]
+            method = self.frame.rates[key]
+            params = [self.frame.names("spec", name) for name in method.params]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
             left = expr.derivative(self.model.spellings[state.name], order)
             text = f"{left} = {notation.written(rate.span)}."
@@ -113,14 +113,8 @@ class FlowWriter:
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
             code = self._field_printer()(rate).text
-            found.append(
-                self._method(
-                    self.frame.rate_name(*key),
-                    ", ".join([*reads, *params]),
-                    text,
-                    [f"return {code}"],
-                )
-            )
+            arguments = ", ".join([*self._reads(method), *params])
+            found.append(self._method(method.name, arguments, text, [f"return {code}"]))
         return found
 
     def _field_printer(self, step: str | None = None) -> Printer:
@@ -233,10 +227,14 @@ class FlowWriter:
 
     def _call(self, state: State, function: str) -> str:
         """A right-hand side at the state itself."""
-        frame, key = self.frame, (state, function)
-        arguments = frame.rate_arguments(*key)
-        arguments += [frame.at_step(name) for name in frame.rate_params(*key)]
-        return f"self.{frame.rate_name(*key)}({', '.join(arguments)})"
+        method = self.frame.rates[state, function]
+        arguments = [*self._reads(method), *map(self.frame.at_step, method.params)]
+        return f"self.{method.name}({', '.join(arguments)})"
+
+    def _reads(self, method: RateMethod) -> list[str]:
+        """The names of what a right-hand side reads, at the state itself."""
+        states = [self.frame.state(read) for read in method.states]
+        return [*states, *["u"] * method.input, *[self.frame.time] * method.time]
 
     def _decay(self, state: State) -> str | None:
         """The code of the decay that the scheme takes out of an equation."""

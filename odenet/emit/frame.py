@@ -174,33 +174,22 @@ class Frame:
 
     # right-hand sides
 
-    def rate_name(self, state: State, function: str) -> str:
-        """The method of a right-hand side; the summands of one are numbered."""
-        part = self.pattern[function].part
-        number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
-        return f"rate_{number}{self.state(state)}"
+    def rate_method(self, node: expr.Rate, component: int) -> "RateMethod":
+        """The method that a right-hand side in a line of the scheme is for one component."""
+        return self.rates[
+            self.components(self.pattern[node.function].variable)[component], node.function
+        ]
 
-    def rate_reads(self, state: State, function: str) -> tuple[State, ...]:
-        """The states a right-hand side reads, in the order of its arguments."""
-        return self._used[state, function].states
-
-    def rate_params(self, state: State, function: str) -> tuple[str, ...]:
-        """The parameters and maps a right-hand side uses, in the order of declaration."""
-        return self._used[state, function].params
-
-    def rate_input(self, state: State, function: str) -> bool:
-        """Whether a right-hand side reads the input."""
-        return self._used[state, function].input
-
-    def rate_time(self, state: State, function: str) -> bool:
-        """Whether a right-hand side reads the time."""
-        return self._used[state, function].time
-
-    def rate_arguments(self, state: State, function: str) -> list[str]:
-        """The names of a right-hand side's arguments before the parameters."""
-        used = self._used[state, function]
-        named = [self.state(read) for read in used.states]
-        return named + ["u"] * used.input + [self.time] * used.time
+    def handed(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:
+        """The formula for each state that this method reads, and which component of it."""
+        groups = self.model.discretisation.groups
+        given = list(zip(self.pattern[node.function].reads, node.arguments, strict=True))
+        return [
+            (value, groups[unknown].index(read))
+            for read in self.rate_method(node, component).states
+            for unknown, value in given
+            if read in groups[unknown]
+        ]
 
     def time_of(self, step: str) -> Code:
         """The time before a step."""
@@ -209,30 +198,40 @@ class Frame:
         return Code(f"{step} * self.h", PRODUCT)
 
     @cached_property
-    def _used(self) -> dict[tuple[State, str], "_Used"]:
-        """What each right-hand side uses, found once: each call of it in the module asks."""
-        return {key: _used(self.model, rate) for key, rate in self.model.rates.items()}
+    def rates(self) -> dict[tuple[State, str], "RateMethod"]:
+        """The methods of the right-hand sides, by unknown and function."""
+        return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
+
+    def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
+        read, model, part = reads(rate), self.model, self.pattern[function].part
+        learned = {node.name for node in rate.walk() if isinstance(node, _LEARNED)}
+        number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
+        return RateMethod(
+            name=f"rate_{number}{self.state(state)}",
+            states=tuple(state for state in model.system if state in read),
+            input=reads_input(rate),
+            time=any(isinstance(node, expr.Time) for node in rate.walk()),
+            params=tuple(name for name in (*model.parameters, *model.maps) if name in learned),
+        )
 
 
 @dataclass(frozen=True)
-class _Used:
-    """What a right-hand side takes as arguments."""
+class RateMethod:
+    """The method of a right-hand side, and what it takes as arguments, in their order.
 
+    Args:
+        name: of the method; the summands of one right-hand side are numbered.
+        states: that it reads.
+        input: whether it reads the input.
+        time: whether it reads the time.
+        params: the parameters and maps that it uses, in the order of declaration.
+    """
+
+    name: str
     states: tuple[State, ...]
-    params: tuple[str, ...]
     input: bool
     time: bool
-
-
-def _used(model: Model, rate: expr.Node) -> _Used:
-    read = reads(rate)
-    params = {node.name for node in rate.walk() if isinstance(node, _LEARNED)}
-    return _Used(
-        states=tuple(state for state in model.system if state in read),
-        params=tuple(name for name in (*model.parameters, *model.maps) if name in params),
-        input=reads_input(rate),
-        time=any(isinstance(node, expr.Time) for node in rate.walk()),
-    )
+    params: tuple[str, ...]
 
 
 _LEARNED = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)

@@ -32,14 +32,14 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors begin channels collect collected compiled conditions context divisors drift
+    " advance anchors begin channels collect collected compiled conditions context divisors drift
     encode energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
-    give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory
-    moving no_inverse norm not_undone note_drift obstacle operators readout refine relabel
-    replica_pools require_density require_inverse require_numbers require_refinable retreat
-    reversible shared shears slices slots smoothness space spec spectrum stability stability_limit
-    standing states step_bytes steps stochastic stretches time_before timed times trajectory undoes
-    unrefinable varying view warns_of_drift width
+    give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory moving
+    no_inverse norm not_undone note_drift obstacle operators readout refine relabel replica_pools
+    require_density require_inverse require_numbers require_refinable retreat reversible shared
+    shears slices slots smoothness space spec spectrum stability stability_limit states step_bytes
+    steps stochastic stretches time_before timed times trajectory undoes unrefinable varying view
+    warns_of_drift width with_fixed_constants
 """
 _ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"

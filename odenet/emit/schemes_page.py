@@ -15,7 +15,7 @@ equation of the `for` line, with the constants at their defaults.
 
 
 def schemes_page() -> str:
-    """The page."""
+    """The text of docs/schemes.md."""
     facts = scheme_facts()
     columns = ("scheme", "takes", "order", "reversible", "symmetric", "volume")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]

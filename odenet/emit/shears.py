@@ -5,7 +5,7 @@ from typing import NamedTuple
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import Code
-from odenet.emit.frame import Frame
+from odenet.emit.frame import Frame, RateMethod
 from odenet.emit.layout import strings, tuple_of
 from odenet.emit.step_printer import StepPrinter, values_read
 from odenet.model.expressions import expr
@@ -32,7 +32,7 @@ class ShearWriter:
         derivation: of the scheme.
 
     Attributes:
-        stages: the methods that the shears need besides right-hand sides, once they are written.
+        stages: the methods that the shears need, apart from right-hand sides, once written.
     """
 
     def __init__(self, frame: Frame, derivation: Derivation):
@@ -85,33 +85,19 @@ class ShearWriter:
 
     def _is_plain(self, rate: expr.Rate, i: int) -> bool:
         """Whether a right-hand side is evaluated at registers, and at the time of the step."""
-        groups = self.frame.model.discretisation.groups
-        state = groups[self.frame.pattern[rate.function].variable][i]
-        timed = self.frame.rate_time(state, rate.function)
+        timed = self.frame.rate_method(rate, i).time
         slots = all(isinstance(argument, Slot) for argument in rate.arguments)
         return slots and (not timed or rate.time == expr.Time())
 
     def _plain(self, rate: expr.Rate, i: int) -> Method:
         """The method of a right-hand side, at values of the registers."""
         frame = self.frame
-        pattern = frame.pattern[rate.function]
-        state = frame.model.discretisation.groups[pattern.variable][i]
-        key = state, rate.function
-        reads = [self._read_name(rate, read) for read in frame.rate_reads(*key)]
-        reads += ["u"] if frame.rate_input(*key) else []
-        params = [TIMES] if frame.rate_time(*key) else []
-        params += [frame.names("spec", name) for name in frame.rate_params(*key)]
-        return frame.rate_name(*key), reads, params
-
-    def _read_name(self, rate: expr.Rate, read: expr.State) -> str:
-        groups = self.frame.model.discretisation.groups
-        for unknown, value in zip(
-            self.frame.pattern[rate.function].reads, rate.arguments, strict=True
-        ):
-            if read in groups[unknown]:
-                assert isinstance(value, Slot)
-                return self.frame.value(value.name, value.offset, groups[unknown].index(read))
-        raise AssertionError(read)
+        method = frame.rate_method(rate, i)
+        reads = [frame.value(*value) for value in values_read(frame, rate, i)]
+        reads += ["u"] * method.input
+        params = [TIMES] * method.time
+        params += [frame.names("spec", name) for name in method.params]
+        return method.name, reads, params
 
     def _stage(self, node: expr.Node, i: int, kind: str, text: str) -> Method:
         """A method for a formula of the registers, one for all that are the same."""
@@ -119,11 +105,12 @@ class ShearWriter:
         current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
         rates = [inner for inner in node.walk() if isinstance(inner, expr.Rate)]
         reads = list(dict.fromkeys(frame.value(*value) for value in values_read(frame, node, i)))
-        reads += ["u"] if any(map(self._reads_input, rates)) else []
-        used = {name for inner in rates for name in self._learned(inner)}
+        methods = [method for inner in rates for method in self._methods(inner)]
+        reads += ["u"] * any(method.input for method in methods)
+        used = {name for method in methods for name in method.params}
         used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
         learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
-        timed = [inner for inner in rates if self._reads_time(inner)]
+        timed = [r for r in rates if any(method.time for method in self._methods(r))]
         formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
         varying = {name for formula in formulas for name in frame.varying_in(formula)}
         named = [frame.argument(name) for name in frame.varying if name in varying]
@@ -138,17 +125,10 @@ class ShearWriter:
         self.stages.append(Stage(name, text, arguments, lines))
         return name, reads, params
 
-    def _reads_input(self, rate: expr.Rate) -> bool:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(self.frame.rate_input(state, rate.function) for state in states)
-
-    def _reads_time(self, rate: expr.Rate) -> bool:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return any(self.frame.rate_time(state, rate.function) for state in states)
-
-    def _learned(self, rate: expr.Rate) -> set[str]:
-        states = self.frame.model.discretisation.groups[self.frame.pattern[rate.function].variable]
-        return {n for state in states for n in self.frame.rate_params(state, rate.function)}
+    def _methods(self, rate: expr.Rate) -> list[RateMethod]:
+        """The methods of all components of a right-hand side."""
+        states = self.frame.components(self.frame.pattern[rate.function].variable)
+        return [self.frame.rates[state, rate.function] for state in states]
 
 
 class _StagePrinter(StepPrinter):

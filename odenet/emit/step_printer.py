@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.frame import Frame
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import State
 from odenet.model.typed.scheme import COUNT
 
 Value = tuple[str, int, int]  # an unknown or stage, its offset, its component
@@ -62,26 +61,14 @@ class StepPrinter:
     def rate(self, node: expr.Rate, component: int) -> Code:
         """A call of the method of a right-hand side."""
         frame = self.frame
-        pattern = frame.pattern[node.function]
-        state = frame.model.discretisation.groups[pattern.variable][component]
-        key = state, node.function
-        arguments = [self.argument(node, read).text for read in frame.rate_reads(*key)]
-        arguments += ["u"] if frame.rate_input(*key) else []
-        if frame.rate_time(*key):
+        method = frame.rate_method(node, component)
+        arguments = [self(value, i).text for value, i in frame.handed(node, component)]
+        arguments += ["u"] * method.input
+        if method.time:
             assert node.time is not None, "the scheme of equations with a time has times"
             arguments.append(frame.scalar(node.time, self.constant).text)
-        arguments += [self.param(name) for name in frame.rate_params(*key)]
-        return Code(f"self.{frame.rate_name(*key)}({', '.join(arguments)})")
-
-    def argument(self, node: expr.Rate, read: State) -> Code:
-        """What a right-hand side is handed for a state it reads."""
-        groups = self.frame.model.discretisation.groups
-        for unknown, value in zip(
-            self.frame.pattern[node.function].reads, node.arguments, strict=True
-        ):
-            if read in groups[unknown]:
-                return self(value, groups[unknown].index(read))
-        raise AssertionError(read)
+        arguments += map(self.param, method.params)
+        return Code(f"self.{method.name}({', '.join(arguments)})")
 
 
 def values_read(frame: Frame, node: expr.Node, component: int) -> Iterator[Value]:
@@ -92,17 +79,8 @@ def values_read(frame: Frame, node: expr.Node, component: int) -> Iterator[Value
         case expr.Stage():
             yield node.name, 0, component
         case expr.Rate():
-            yield from _rate_reads(frame, node, component)
+            for value, i in frame.handed(node, component):
+                yield from values_read(frame, value, i)
         case _:
             for child in node.children():
                 yield from values_read(frame, child, component)
-
-
-def _rate_reads(frame: Frame, node: expr.Rate, component: int) -> Iterator[Value]:
-    groups = frame.model.discretisation.groups
-    pattern = frame.pattern[node.function]
-    state = groups[pattern.variable][component]
-    for read in frame.rate_reads(state, node.function):
-        for unknown, value in zip(pattern.reads, node.arguments, strict=True):
-            if read in groups[unknown]:
-                yield from values_read(frame, value, groups[unknown].index(read))

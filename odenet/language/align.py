@@ -2,31 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Protocol
 
-from lark import Token
+from odenet.language.lines import Line
 
 FURTHEST = 8  # columns that a short layer is padded by, at most, to bring an arrow under another
 _DECLARES = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 
 
-class Aligned(Protocol):
-    """What `align` reads of a line; `spaces` is what it changes."""
-
-    tokens: list[Token]
-    comment: str
-    blank: bool
-    goes_on: bool
-    block: str
-    depth: int
-    spaces: list[int]
-
-    def types(self) -> list[str]:
-        """The types of its tokens."""
-        ...
-
-
-def align(lines: Iterable[Aligned]) -> None:
+def align(lines: Iterable[Line]) -> None:
     """Add spaces so that what belongs together is aligned."""
     lines = list(lines)
     for group in _groups([line for line in lines if not line.goes_on], _kind):
@@ -42,10 +25,10 @@ def align(lines: Iterable[Aligned]) -> None:
             _align_arrows(group)
 
 
-def _groups(lines: list[Aligned], kind: Callable[[Aligned], object]) -> Iterable[list[Aligned]]:
+def _groups(lines: list[Line], kind: Callable[[Line], object]) -> Iterable[list[Line]]:
     """Runs of lines of one kind, without an empty line between; comments are looked through."""
     number = 0
-    numbered: list[tuple[tuple[int, object], Aligned]] = []
+    numbered: list[tuple[tuple[int, object], Line]] = []
     for line in lines:
         number += line.blank
         if line.tokens:
@@ -54,7 +37,7 @@ def _groups(lines: list[Aligned], kind: Callable[[Aligned], object]) -> Iterable
         yield [line for _, line in run]
 
 
-def _kind(line: Aligned) -> str:
+def _kind(line: Line) -> str:
     types = line.types()
     if line.block:
         left = types[: types.index("EQUAL")] if "EQUAL" in types else []
@@ -67,12 +50,12 @@ def _kind(line: Aligned) -> str:
     return "declaration" if types and types[0] in _DECLARES else ""
 
 
-def _width(line: Aligned, end: int) -> int:
+def _width(line: Line, end: int) -> int:
     """Columns of the tokens before one, with their spaces."""
     return sum(line.spaces[:end]) + sum(len(token) for token in line.tokens[:end])
 
 
-def _bring_under(group: list[Aligned], places: list[int], wanted: int = 0) -> None:
+def _bring_under(group: list[Line], places: list[int], wanted: int = 0) -> None:
     """Give one token of each line the same column."""
     columns = [
         _width(line, place) + line.spaces[place] for line, place in zip(group, places, strict=True)
@@ -82,7 +65,7 @@ def _bring_under(group: list[Aligned], places: list[int], wanted: int = 0) -> No
         line.spaces[place] += furthest - column
 
 
-def _align_signs(group: list[Aligned]) -> None:
+def _align_signs(group: list[Line]) -> None:
     """Leave room for a sign before right-hand sides that have none."""
     signed = [line.types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
     for line, sign in zip(group, signed, strict=True):
@@ -90,13 +73,13 @@ def _align_signs(group: list[Aligned]) -> None:
             line.spaces[3] += 1
 
 
-def _spaced_once(group: list[Aligned], kind: str) -> bool:
+def _spaced_once(group: list[Line], kind: str) -> bool:
     """Whether the author wrote one space before the first token of a type in every line."""
     places = [(line.tokens, line.types().index(kind)) for line in group]
     return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in places)
 
 
-def _align_names(group: list[Aligned]) -> None:
+def _align_names(group: list[Line]) -> None:
     """Bring declared names under each other, two spaces after the longest word.
 
     The author's own columns stay when all lines have the same one, and near, and so does one space
@@ -115,11 +98,11 @@ def _align_names(group: list[Aligned]) -> None:
     _bring_under(group, heads, kept if widest < kept <= widest + 2 else widest + 2)
 
 
-def _is_arrow(line: Aligned) -> bool:
+def _is_arrow(line: Line) -> bool:
     return line.types()[:1] == ["_ARROW"]
 
 
-def _align_arrows(group: list[Aligned]) -> None:
+def _align_arrows(group: list[Line]) -> None:
     """Bring the second arrows of the lines of a pipeline under each other, if near."""
     pairs = [(line, place) for line in group if (place := _second_arrow(line))]
     columns = [_width(line, place) for line, place in pairs]
@@ -127,7 +110,7 @@ def _align_arrows(group: list[Aligned]) -> None:
         _bring_under([line for line, _ in pairs], [place for _, place in pairs])
 
 
-def _second_arrow(line: Aligned) -> int:
+def _second_arrow(line: Line) -> int:
     """Where the second arrow outside of brackets is in a line; 0 when it has none."""
     depth = 0
     for i, kind in enumerate(line.types()):

@@ -193,7 +193,7 @@ class Builder:
                 "misplaced-index",
                 "an index counts whole steps",
                 number.span,
-                help="write n+1, n, n-1 …",
+                "write n+1, n, n-1 …",
             )
             offset = 0
         return base, -offset if sign is not None and sign.type == "MINUS" else offset

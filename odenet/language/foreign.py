@@ -35,8 +35,8 @@ def recognise(source: Source) -> Diagnostic | None:
                 "not-a-spec",
                 f"this looks like a file of {program}" + _SHARED.get(program, ""),
                 Span(source, found.start(1), found.end(1)),
-                f"this is how {program} writes it",
                 "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations "
                 "(`Y' = …`)",
+                label=f"this is how {program} writes it",
             )
     return None

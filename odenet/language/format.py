@@ -5,7 +5,6 @@ says is never changed: `parse(format(x)) == parse(x)`, but for the line `odenet 
 """
 
 import re
-from dataclasses import dataclass, field
 
 from lark import Token
 
@@ -13,46 +12,13 @@ from odenet.diagnostics import Report, Source
 from odenet.language import tree
 from odenet.language.align import align
 from odenet.language.lexer import tokens
+from odenet.language.lines import Line
 from odenet.language.parser import VERSION, parse
 from odenet.language.spacing import gaps
 
 INDENT = 4
 _OPENS = {"LPAR", "LSQB"}
 _CLOSES = {"RPAR", "RSQB"}
-
-
-@dataclass
-class Line:
-    """A line of a file.
-
-    Args:
-        tokens: what it says.
-        comment: the comment at its end, or all of it.
-        column: where the comment was.
-        blank: whether an empty line comes before it.
-        goes_on: whether it continues the statement of the line before.
-        block: the word that begins the block it is in, empty outside of blocks.
-        depth: how many brackets are open before it.
-        spaces: how many spaces come before each token.
-    """
-
-    tokens: list[Token]
-    comment: str = ""
-    column: int = 0
-    blank: bool = False
-    goes_on: bool = False
-    block: str = ""
-    depth: int = 0
-    spaces: list[int] = field(default_factory=list[int])
-
-    def text(self) -> str:
-        """The tokens with their spaces, without indentation."""
-        pairs = zip(self.spaces, self.tokens, strict=True)
-        return "".join(" " * space + str(token) for space, token in pairs)
-
-    def types(self) -> list[str]:
-        """The types of its tokens."""
-        return [token.type for token in self.tokens]
 
 
 def format_source(source: Source) -> str:

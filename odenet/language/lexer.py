@@ -9,7 +9,7 @@ from typing import NoReturn
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
 
-from odenet.diagnostics import Code, Diagnostic, Report, Source, Span, SpecError
+from odenet.diagnostics import Code, Report, Source, Span, SpecError
 from odenet.language import messages, tables
 
 MOST_STRAYS = 50
@@ -100,15 +100,15 @@ def span_of(token: Token, source: Source) -> Span:
 def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     report = Report()
     for token in strays:
-        report.error(token.code, token.message, span_of(token, source), help=token.help)
+        report.error(token.code, token.message, span_of(token, source), token.help)
     last = span_of(strays[-1], source)
-    report.error("not-a-spec", "the file is not read any further", last, help="is it a spec?")
+    report.error("not-a-spec", "the file is not read any further", last, "is it a spec?")
     report.fail()
 
 
 def _too_long(token: Token, source: Source) -> NoReturn:
     message = f"a file has at most {MOST_TOKENS:,} words and signs, and here it has that many"
-    raise SpecError([Diagnostic("too-large", message, span_of(token, source))])
+    raise SpecError.of("too-large", message, span_of(token, source))
 
 
 def _moved(token: Token, by: int) -> Token:

@@ -9,49 +9,14 @@ from dataclasses import dataclass
 
 from lark import Token
 
-from odenet.diagnostics import Code, suggest
+from odenet.diagnostics import Code
 from odenet.language.messages import NO_INVERSE, shown, word
+from odenet.language.statement_forms import FORMS, STATEMENTS, word_meant, word_of
 from odenet.language.statements import INNER, TOP
 
 _OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
 _OPERAND = {"NAME", "NUMBER", "LPAR"}
 _ENDS = {"_END", "RPAR", "RSQB", "RBRACE", "$END"}
-
-# How a statement is written, by the word it begins with.
-FORMS = {
-    "ODENET": "odenet 1",
-    "USE": 'use "mine.ode"',
-    "STATE": "state Y, Z",
-    "SHARED": "shared param K : conv(3)",
-    "PARAM": "param K : conv(3)",
-    "MAP": "map f = bn -> relu -> conv(3)",
-    "LET": "let a = 0.5",
-    "OUTPUT": "output concat(Y, Z)",
-    "DISCRETISE": "discretise verlet(h = 0.1)",
-    "DISCRETIZE": "discretise verlet(h = 0.1)",
-    "REQUIRE": "require reversible",
-    "NET": "net = input(1, 8, 8) -> conv(3, 16) -> flow(6) -> mean -> dense(10)",
-    "TRAIN": "train { epochs = 30 }",
-    "SCHEME": "scheme NAME { … }",
-}
-
-# What statements are called elsewhere.
-_ALSO = dict.fromkeys((word.lower() for word in FORMS), "") | {
-    "state": "states variable variables unknown unknowns",
-    "param": "params parameter parameters weight weights",
-    "let": "var const val set define",
-    "map": "def fn func function module",
-    "use": "import include from",
-    "discretise": "solve solver integrate integrator method discretization",
-    "require": "assert ensure prove claim",
-    "net": "network model",
-    "train": "training fit recipe",
-    "output": "return outputs",
-}
-_STATEMENTS = (
-    "a statement is an equation such as `Y' = …`, or begins with state, param, map, let, "
-    "discretise, require, output, net, train, scheme or use"
-)
 
 Finding = tuple[Token, str, str]
 
@@ -125,7 +90,7 @@ def _at_the_start(m: Mistake) -> Finding | None:
     elif m.token.type in _OPERATORS:
         help_ = "a formula goes on in the next line only inside brackets"
     else:
-        help_ = _STATEMENTS
+        help_ = STATEMENTS
     return m.token, f"no statement begins with {shown(m.token)}", help_
 
 
@@ -133,7 +98,7 @@ def _assignment(m: Mistake) -> Finding | None:
     if m.kinds(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
         return None
     name = m.first
-    help_ = _word_of(name) or (
+    help_ = word_of(name) or (
         f"write `let {name} = …` to name a value, `{name}' = …` for an equation;\n"
         f"a key of the recipe belongs inside `train {{ … }}`"
     )
@@ -167,22 +132,8 @@ def _unknown_statement(m: Mistake) -> Finding | None:
         message = f"only an initial value, `{m.first}(0) = …`, begins like this"
         return m.token, message, "name a formula with `let`, layers with `map`"
     if m.index == 1:
-        return m.first, f"no statement begins with `{m.first}`", _word_meant(m.first)
+        return m.first, f"no statement begins with `{m.first}`", word_meant(m.first)
     return None
-
-
-def _word_meant(first: str) -> str:
-    """What a statement of another language would be here; else what is spelled like it."""
-    return _word_of(first) or suggest(first, [w.lower() for w in FORMS]) or _STATEMENTS
-
-
-def _word_of(first: str) -> str:
-    """The word that begins such a statement here, or how it is written; empty for another."""
-    plain = first.lower()
-    for begins, names in _ALSO.items():
-        if plain in (begins, *names.split()):
-            return f"write `{begins if plain == begins else FORMS[begins.upper()]}`"
-    return ""
 
 
 def _function(m: Mistake) -> Finding | None:

@@ -37,9 +37,7 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     lines = list(statements(source))
     line = [token for tokens in lines for token in tokens if token.type != "_END"]
     if comment := _comment(line, source):
-        report.error(
-            "bad-setting", "a value from outside has no comment", comment, help="leave it out"
-        )
+        report.error("bad-setting", "a value from outside has no comment", comment, "leave it out")
         return None
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
     parsed = _feed([*line, end], "setting")
@@ -100,11 +98,11 @@ def _report(mistake: Mistake, source: Source, report: Report) -> None:
     said = (explain_stray if isinstance(mistake.token, Stray) else explain)(mistake)
     if said is not None:
         code, (token, message, help_) = said
-        report.error(code, message, span_of(token, source), help=help_)
+        report.error(code, message, span_of(token, source), help_)
         return
     for token in mistake.statement:
         if isinstance(token, Stray) and token.message:
-            report.error(token.code, token.message, span_of(token, source), help=token.help)
+            report.error(token.code, token.message, span_of(token, source), token.help)
 
 
 def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:

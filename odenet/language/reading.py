@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from stat import S_ISREG
 
-from odenet.diagnostics import Diagnostic, Source, SpecError, nearest
+from odenet.diagnostics import Source, SpecError, nearest
 
 MOST_BYTES = 1 << 20
 
@@ -85,7 +85,7 @@ def _decoded(path: Path, data: bytes) -> str:
 
 
 def _unreadable(path: Path, message: str, help_: str) -> SpecError:
-    return SpecError([Diagnostic("unreadable-file", message, help=help_, file=str(path))])
+    return SpecError.of("unreadable-file", message, help=help_, file=str(path))
 
 
 def _near(path: Path) -> str:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
+from odenet.diagnostics import Report, Source, Span, SpecError
 from odenet.language import tree
 from odenet.language.foreign import recognise
 from odenet.language.parser import VERSION, parse
@@ -20,7 +20,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         SpecError: it is not a text, has nothing but comments, or is of another program or version.
     """
     if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
-        raise SpecError([Diagnostic("not-a-spec", "this is not a text", file=source.name)])
+        raise SpecError.of("not-a-spec", "this is not a text", file=source.name)
     if foreign := recognise(source):
         raise SpecError([foreign])
     file = _parsed(source, report)
@@ -28,7 +28,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         message = "this file has only comments" if source.text.strip() else "there is nothing here"
         help_ = "a model begins with `state Y`"
         place = Span(source, 0, max(1, len(source.text)))
-        raise SpecError([Diagnostic("not-a-spec", message, place, help=help_)])
+        raise SpecError.of("not-a-spec", message, place, help_)
     return file
 
 
@@ -39,7 +39,7 @@ def _parsed(source: Source, report: Report) -> tree.File:
         if line.number.value != VERSION:
             message = f"this odenet reads version {VERSION} of the language"
             help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
-            raise SpecError([Diagnostic("wrong-version", message, line.number.span, help=help_)])
+            raise SpecError.of("wrong-version", message, line.number.span, help_)
     return file
 
 
@@ -83,7 +83,7 @@ class _Uses:
             if known is not None and known in above:
                 cycle = " > ".join(p.name for p in (*chain[above.index(known) :], path))
                 self.report.error("use-refused", f"these files use each other: {cycle}", use.span,
-                                  help="move what both need to a third file")  # fmt: skip
+                                  "move what both need to a third file")  # fmt: skip
             elif known is None or known not in self.seen:
                 self.seen |= {known} if known else set()
                 yield from self._file(use, path, chain)
@@ -94,9 +94,7 @@ class _Uses:
             source = read(path)
         except SpecError as error:
             for found in error.diagnostics:
-                self.report.error(
-                    found.code, f"{use.path}: {found.message}", use.span, help=found.help
-                )
+                self.report.error(found.code, f"{use.path}: {found.message}", use.span, found.help)
             yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
         file = _parsed(source, self.report)
@@ -107,8 +105,6 @@ class _Uses:
         """Refuse a file outside of the folder of the spec, and more files than anybody writes."""
         if not Path(os.path.realpath(path)).is_relative_to(self.folder):
             message = "this file is not in the folder of the spec"
-            raise SpecError(
-                [Diagnostic("use-refused", message, help="copy it there, or into a folder below")]
-            )
+            raise SpecError.of("use-refused", message, help="copy it there, or into a folder below")
         if len(self.seen) > MOST_FILES:
-            raise SpecError([Diagnostic("use-refused", f"a spec uses at most {MOST_FILES} files")])
+            raise SpecError.of("use-refused", f"a spec uses at most {MOST_FILES} files")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lark import Token
 
-from odenet.diagnostics import Code, Diagnostic, Source, SpecError
+from odenet.diagnostics import Code, Source, SpecError
 from odenet.language import messages
 from odenet.language.lexer import span_of, stray, tokens
 
@@ -66,7 +66,7 @@ class _Joiner:
             if len(self.brackets) > MOST_NESTED:
                 message = f"brackets are nested deeper than {MOST_NESTED}"
                 place, help_ = span_of(token, self.source), "name a part with let"
-                raise SpecError([Diagnostic("too-large", message, place, help=help_)])
+                raise SpecError.of("too-large", message, place, help_)
         elif token.type in _CLOSES.values():
             self._close(token)
         else:

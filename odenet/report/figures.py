@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from odenet.derive import Axis
-from odenet.derive.stability import Tested
+from odenet.derive.stability import TestedScheme
 from odenet.model.tables.losses import METRICS
 from odenet.report.svg import Drawing
 from odenet.training.along import Along
@@ -69,7 +69,7 @@ class Figure:
     caption: str
 
 
-def stability_figure(tested: Tested, points: Mapping[str, np.ndarray], whose: str) -> Figure:
+def stability_figure(tested: TestedScheme, points: Mapping[str, np.ndarray], whose: str) -> Figure:
     """Where steps are stable in the plane of hλ, and the hλ of some weights.
 
     Args:
@@ -102,7 +102,7 @@ def stability_figure(tested: Tested, points: Mapping[str, np.ndarray], whose: st
 
 
 def _region(
-    axes: Axes, tested: Tested, points: Mapping[str, np.ndarray], extent: float, title: str
+    axes: Axes, tested: TestedScheme, points: Mapping[str, np.ndarray], extent: float, title: str
 ) -> None:
     _plane(axes, tested, extent)
     for (name, values), colour in _coloured(points):
@@ -111,11 +111,11 @@ def _region(
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 
 
-def _axes(tested: Tested) -> list[Axis]:
+def _axes(tested: TestedScheme) -> list[Axis]:
     return [axis for axis in (tested.imaginary, tested.real) if axis is not None]
 
 
-def _plane(axes: Axes, tested: Tested, extent: float) -> None:
+def _plane(axes: Axes, tested: TestedScheme, extent: float) -> None:
     """The region, which for some schemes is no more than a piece of an axis."""
     line = np.linspace(-extent, extent, GRID)
     stable = tested.region(line[None, :] + 1j * line[:, None])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 import odenet
 from odenet.compiler import Program
 from odenet.derive import derive
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.report.figures import (
     Figure,
@@ -228,6 +228,4 @@ def _sentence(found: Measured) -> str:
 
 def _nothing(source: Source, why: str, help_: str = "") -> SpecError:
     file = str(source.run or source.name)
-    return SpecError(
-        [Diagnostic("bad-option", f"there is no such figure: {why}", file=file, help=help_)]
-    )
+    return SpecError.of("bad-option", f"there is no such figure: {why}", file=file, help=help_)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import odenet
-from odenet.diagnostics import Diagnostic, Report, SpecError
+from odenet.diagnostics import Report, SpecError
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.report.page import error_html, page_of, watched_html
@@ -178,7 +178,7 @@ def serving(watch: Watch, port: int) -> Iterator[str]:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         help_ = "name another with --port, or 0 for one that is free"
-        raise SpecError([Diagnostic("bad-option", f"port {port}: {why}", help=help_)]) from None
+        raise SpecError.of("bad-option", f"port {port}: {why}", help=help_) from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

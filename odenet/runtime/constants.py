@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from odenet.runtime.parameters import before_softplus
+from odenet.runtime.parameters import inverse_softplus
 from odenet.sequences import PARTS, between
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Moving(nn.Module):
 
 
 class LearnedConstant(nn.Module):
-    """A parameter without bounds, ``raw``, and the values between two ends that it stands for.
+    """A parameter without bounds, ``raw``, and the values between two ends that it gives.
 
     With both ends the values are low + (high - low) sigmoid(raw), with one they are a softplus away
     from it, and with none they are ``raw``. A margin stays between the values and the ends, so that
@@ -205,13 +205,13 @@ class LearnedConstant(nn.Module):
         return self.given.low + self._margin, self.given.high - self._margin
 
     def _before(self, values: Tensor) -> Tensor:
-        """What stands for some values."""
+        """The unbounded parameter that gives some values."""
         low, high = self._ends
         if math.isfinite(low) and math.isfinite(high):
             return torch.logit((values.double() - low) / (high - low)).to(values.dtype)
         if math.isfinite(low):
-            return before_softplus(values - low)
-        return before_softplus(high - values) if math.isfinite(high) else values
+            return inverse_softplus(values - low)
+        return inverse_softplus(high - values) if math.isfinite(high) else values
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""

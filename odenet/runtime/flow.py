@@ -10,15 +10,15 @@ from typing import Any, NoReturn, Self, overload
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.backward_mode import BackwardMode
 from odenet.runtime.bounds import Bounded
 from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.compiled import CompiledSteps, compiled_steps
-from odenet.runtime.constants import begins
 from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.exact import Fixed
 from odenet.runtime.knots import Knotted
-from odenet.runtime.memory import Memory, all_steps, as_mode, plain_steps
+from odenet.runtime.memory import all_steps, plain_steps
 from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
@@ -29,11 +29,10 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node, refuse_script
-from odenet.runtime.varying import Varying
 from odenet.runtime.volume import LOG_DET, Volume
 
 
-class Flow(Volume, Varying, Bounded):
+class Flow(Volume, BackwardMode, Bounded):
     """u -> initial -> advance, N times -> readout.
 
     Args:
@@ -57,7 +56,6 @@ class Flow(Volume, Varying, Bounded):
         ValueError: if a count is out of range.
     """
 
-    exact: bool = False  # reverse in exact arithmetic
     slices: Slices | None = None
 
     def __init__(self, channels: int, steps: int, space: int = 2):
@@ -77,8 +75,6 @@ class Flow(Volume, Varying, Bounded):
         self.context: Context = NOTHING
         self.collected: dict[str, Tensor] = {}
         self.compiled: CompiledSteps | None = None
-        self._memory: Memory = "reversible" if self.reversible else "stored"
-        self._drift = LastDrift()
 
     def width(self, parts: int) -> int:
         """Channels of each of ``parts`` equal parts of the input.
@@ -93,50 +89,12 @@ class Flow(Volume, Varying, Bounded):
             )
         return self.channels // parts
 
-    def time_before(self, step: int) -> float:
-        """The time before a step: the sum of the step sizes of those before it.
-
-        Raises:
-            ValueError: if step sizes are learned.
-        """
-        return step * self.h if "h" not in self.varying else begins(self.h, step)
-
     def view(self) -> Self:
         """As that of all flows; the times are those of this one's steps, whatever h it is given."""
         twin = super().view()
         if self.timed and "h" in self.varying:
             twin.__dict__["time_before"] = self.time_before
         return twin
-
-    @property
-    def times(self) -> Tensor:
-        """The time before each step, in double precision: ``(steps,)``."""
-        return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
-
-    def require_inverse(self) -> None:
-        """Called while being built: gives up reversing where a step has no inverse.
-
-        A constant that moves may come to values with one; while it has others, steps are stored.
-        """
-        obstacle = self.not_undone()
-        if obstacle and not self.moving():
-            self.give_up_reversing(obstacle)
-
-    def give_up_reversing(self, obstacle: str) -> None:
-        """Called while being built with constants for which the scheme has no inverse."""
-        if self.exact:
-            raise ValueError(f"{type(self).__name__} cannot be exact: {obstacle}")
-        self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "exact" and value and not self.reversible:
-            raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
-        if name == "exact" and value and self.stretches:
-            raise ValueError(
-                "exact arithmetic multiplies by fractions of whole numbers, and "
-                f"{type(self).__name__} multiplies by exponentials of fields"
-            )
-        super().__setattr__(name, value)
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Called by torch.jit.script, also for a network that the flow is in."""
@@ -190,7 +148,7 @@ class Flow(Volume, Varying, Bounded):
 
     def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
         """The flow of an input and its context, on a view of the flow that is this call's own."""
-        call = self.standing().view()
+        call = self.with_fixed_constants().view()
         call.context, call.collected = context, {}
         ends = call
         if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too
@@ -262,37 +220,7 @@ class Flow(Volume, Varying, Bounded):
         """All steps undone, bit for bit what they were."""
         return exact_steps_undone(self, state)
 
-    # Depth, memory and spectra.
-
-    @property
-    def memory(self) -> Memory:
-        """What the backward works from: how time is traded for memory.
-
-        "reversible" stores nothing and rebuilds states by undoing steps; "stored" is plain
-        autograd; "checkpoint" stores one state per step; a number, or a size such as "2GB", is a
-        budget in bytes, filled with stored steps, the rest being reversed.
-        """
-        return self._memory
-
-    @memory.setter
-    def memory(self, memory: Memory | str) -> None:
-        mode = as_mode(memory)
-        if not self.reversible and mode not in ("stored", "checkpoint"):
-            raise ValueError(self._irreversible())
-        self._memory = mode
-
-    def _memory_now(self, dtype: torch.dtype) -> Memory:
-        """As asked for; stored while a moving constant has values that are not undone."""
-        keeps = self._memory in ("stored", "checkpoint")
-        return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
-
-    @property
-    def drift(self) -> float | None:
-        """By how much the last backward pass rebuilt a state wrongly, relative to its size.
-
-        Measured on one sample, where the flow began and at each of the ``anchors``.
-        """
-        return self._drift.read()
+    # Depth and spectra.
 
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and back, for the reversible backward to use for all.
@@ -358,10 +286,6 @@ class Flow(Volume, Varying, Bounded):
         call = self.view()
         call.__dict__.update(put_together(self, self.slices))
         return super(Flow, call).smoothness()
-
-    def note_drift(self, drift: Tensor) -> None:
-        """Called by the backward pass, with what ``drift`` reports."""
-        self._drift.write(drift)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins without what the last call left behind."""

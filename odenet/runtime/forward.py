@@ -115,7 +115,7 @@ class ForwardPass:
             yield
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
-        """One step."""
+        """Take one step, in place."""
         if self.compiled and step not in self.kept:
             values, _ = self.weights.functional(step, weights, [False] * len(weights))
             end, log_det = self.compiled.advance(self.flow, state.tensors(), values)

@@ -50,7 +50,7 @@ def given_layers(steps: int, make: MakeModule, c: int, name: str, place: str) ->
         place: where it is declared, ``file:line``.
 
     Raises:
-        ValueError: if it is no such function.
+        ValueError: if it is not such a function.
     """
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(

@@ -16,7 +16,7 @@ class Between(NamedTuple):
     parts: tuple[tuple[int, float], ...]
 
     def of(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
-        """The value."""
+        """The value between the two knots."""
         (i, before), (j, after) = self.parts
         return before * knots[i] + after * knots[j]
 

@@ -166,10 +166,10 @@ def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.P
     stack = torch.empty(shape)
     for weight in stack:
         initialise(weight, init)
-    return nn.Parameter(before_softplus(stack) if positive else stack)
+    return nn.Parameter(inverse_softplus(stack) if positive else stack)
 
 
-def before_softplus(value: Tensor) -> Tensor:
+def inverse_softplus(value: Tensor) -> Tensor:
     """What has a value > 0 as its softplus, log(eᵛ - 1) without overflow."""
     return value + torch.log(-torch.expm1(-value))
 
@@ -198,4 +198,4 @@ class _Positive(nn.Module):
         return nn.functional.softplus(raw)
 
     def right_inverse(self, gain: Tensor) -> Tensor:
-        return before_softplus(gain)
+        return inverse_softplus(gain)

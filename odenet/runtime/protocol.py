@@ -54,7 +54,7 @@ class Stepwise(Protocol):
         ...
 
     def advance(self, state: State, step: int = 0) -> State:
-        """One step."""
+        """The state after one step."""
         ...
 
     def view(self) -> Self:

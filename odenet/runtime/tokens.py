@@ -141,7 +141,7 @@ class Embed(nn.Embedding):
         super().__init__(vocabulary, c)
 
     def reset_parameters(self) -> None:
-        """New weights."""
+        """Draw new weights."""
         nn.init.normal_(self.weight, std=INITIAL)
 
     def forward(self, input: Tensor) -> Tensor:

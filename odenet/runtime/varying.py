@@ -1,4 +1,4 @@
-"""The constants of a flow that each step has its own value of: whether its steps are undone."""
+"""The constants of a flow that differ from step to step: what time it is, what is undone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 from typing import Any, Self, cast
 
 import torch
+from torch import Tensor
 
-from odenet.runtime.constants import LearnedConstant, Moving
+from odenet.runtime.constants import LearnedConstant, Moving, begins
 from odenet.runtime.equations import Equations
 from odenet.visible_drift import VISIBLE_DRIFT
 
@@ -29,7 +30,7 @@ class Varying(Equations):
         found = (getattr(self, name) for name in self.varying)
         return [constant for constant in found if isinstance(constant, Moving)]
 
-    def standing(self) -> Self:
+    def with_fixed_constants(self) -> Self:
         """Itself, or with constants that move one whose constants stay as they are now.
 
         The backward pass of a call reads them again, and training may have moved them by then.
@@ -42,6 +43,19 @@ class Varying(Equations):
         twin.__dict__["_modules"] = {**twin._modules, **kept}
         twin.__dict__.pop("time_before", None)  # that of `self`, whose h moves
         return twin
+
+    def time_before(self, step: int) -> float:
+        """The time before a step: the sum of the step sizes of those before it.
+
+        Raises:
+            ValueError: if step sizes are learned.
+        """
+        return step * self.h if "h" not in self.varying else begins(self.h, step)
+
+    @property
+    def times(self) -> Tensor:
+        """The time before each step, in double precision: ``(steps,)``."""
+        return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_numbers(self) -> None:
         """Called while being built, or refined.

@@ -28,26 +28,18 @@ if TYPE_CHECKING:
 
 # Where the public names live; each is imported when it is used, so that Lightning waits.
 _HOMES = {
-    "Diverged": "odenet.training.errors",
-    "DryRun": "odenet.training.dry_running",
-    "Options": "odenet.training.records",
-    "RateSearch": "odenet.training.rate_finder",
-    "Result": "odenet.training.results",
-    "RunFolder": "odenet.training.records",
-    "Stopped": "odenet.training.stopping",
-    "Study": "odenet.training.studies",
-    "TrainingError": "odenet.training.errors",
-    "TrainedRun": "odenet.training.trained",
-    "dry_run": "odenet.training.dry_running",
-    "evaluate": "odenet.training.measuring",
-    "export_run": "odenet.training.exporting",
-    "find_rate": "odenet.training.rate_finder",
-    "load_run": "odenet.training.trained",
-    "restore": "odenet.training.measuring",
-    "resume": "odenet.training.run",
-    "study_run": "odenet.training.studies",
-    "train": "odenet.training.run",
-    "train_seeds": "odenet.training.seeds",
+    "dry_running": ("DryRun", "dry_run"),
+    "errors": ("Diverged", "TrainingError"),
+    "exporting": ("export_run",),
+    "measuring": ("evaluate", "restore"),
+    "rate_finder": ("RateSearch", "find_rate"),
+    "records": ("Options", "RunFolder"),
+    "results": ("Result",),
+    "run": ("resume", "train"),
+    "seeds": ("train_seeds",),
+    "stopping": ("Stopped",),
+    "studies": ("Study", "study_run"),
+    "trained": ("TrainedRun", "load_run"),
 }
 
 __all__ = [
@@ -58,13 +50,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'odenet.training' has no attribute '{name}'")
     require("train", f"odenet.training.{name}")
     with warnings.catch_warnings():
         # In a notebook tqdm, which Lightning imports and nothing here uses, asks for ipywidgets.
         warnings.filterwarnings("ignore", "IProgress not found")
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(f"odenet.training.{home}"), name)
 
 
 def __dir__() -> list[str]:

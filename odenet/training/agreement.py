@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odenet.compiler import Program
-from odenet.diagnostics import Diagnostic, Span, SpecError
+from odenet.diagnostics import Span, SpecError
 from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
@@ -61,7 +61,7 @@ def _require_whole(program: Program) -> None:
                 f"{program.recipe.loss} needs pictures that can be told from what the net gets"
             )
             help_ = "write `standardise(data)`, or leave it out"
-            raise SpecError([Diagnostic("data-misfit", message, call.span, help=help_)])
+            raise SpecError.of("data-misfit", message, call.span, help_)
 
 
 def widened(program: Program, data: DataSet) -> str:
@@ -142,7 +142,7 @@ def _require_range(program: Program, name: str, split: str, labels: Tensor, widt
         f"{labels.numel()} in the {split} split are out of range for a network of {width} "
         f"{'class' if width == 1 else 'classes'}"
     )
-    raise SpecError([Diagnostic("data-misfit", message, _last(program), f"gives {scores}", help_)])
+    raise SpecError.of("data-misfit", message, _last(program), help_, label=f"gives {scores}")
 
 
 def _several(program: Program, data: DataSet) -> DataSet:
@@ -196,17 +196,13 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what
     if written and gives[1:] != tuple(wanted[1:]):
         written = f"{written}, on places {_shown(wanted[1:])}"
     help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
-    raise SpecError(
-        [
-            Diagnostic(
-                "data-misfit",
-                f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
-                f"and the network gives {_shown(gives)}",
-                _last(program),
-                f"gives {_shown(gives)}",
-                help_,
-            )
-        ]
+    raise SpecError.of(
+        "data-misfit",
+        f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
+        f"and the network gives {_shown(gives)}",
+        _last(program),
+        help_,
+        label=f"gives {_shown(gives)}",
     )
 
 
@@ -223,12 +219,8 @@ def _require_input(program: Program, data: DataSet) -> None:
         channels_last = len(has) > 1 and (has[-1], *has[:-1]) == takes
         order = "; channels come first: move the last axis of the data to the front"
         help_ = f"write `input({_listed(has)})`, or take other data"
-        raise SpecError(
-            [
-                Diagnostic(
-                    "data-misfit", message, first.span, "", help_ + (order if channels_last else "")
-                )
-            ]
+        raise SpecError.of(
+            "data-misfit", message, first.span, help_ + (order if channels_last else "")
         )
 
 
@@ -257,7 +249,7 @@ def _written(program: Program, width: int) -> str:
 def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:
     loss = program.recipe.loss
     help_ = f"write {write}" if loss is not None else f"write {write} in `train {{ … }}`"
-    raise SpecError([Diagnostic("data-misfit", message, loss.span if loss else None, help=help_)])
+    raise SpecError.of("data-misfit", message, loss.span if loss else None, help_)
 
 
 def _shown(sizes: Sequence[int]) -> str:

@@ -12,15 +12,9 @@ from rich.console import Console
 
 from odenet.compiler import Program
 from odenet.model.tables.recipe import Recipe
-from odenet.training.console import quiet_lightning
-from odenet.training.deterministic import deterministic
 from odenet.training.loader import Data
-from odenet.training.matmul_precision import matmul_precision
-from odenet.training.new_task import apply_options
-from odenet.training.preparation import prepare
 from odenet.training.records import Options
-from odenet.training.trainer import PRECISIONS
-from odenet.training.verdicts import judged
+from odenet.training.trial import trial
 
 BATCHES = 3  # of training that are run; the first warms up, and is not counted
 
@@ -95,47 +89,19 @@ def dry_run(
         SpecError: as `train`.
         TrainingError: as `train`.
     """
-    judged(program, unchecked)
-    task, samples = prepare(program, options, console or Console(quiet=True), data)
-    apply_options(task.network, options)
-    recipe, clock = task.recipe, _Clock()
-    repeatable = deterministic(options.deterministic)
-    with quiet_lightning(), matmul_precision(recipe.precision), repeatable:
-        trainer = trial_trainer(
-            recipe,
-            max_epochs=1,
-            limit_train_batches=BATCHES * recipe.accumulate,
-            limit_val_batches=1,
-            callbacks=[clock],
-        )
+    clock = _Clock()
+    limits = {
+        "max_epochs": 1,
+        "limit_train_batches": BATCHES * program.recipe.accumulate,
+        "limit_val_batches": 1,
+        "callbacks": [clock],
+    }
+    with trial(program, options, console, unchecked, data, **limits) as (task, samples, trainer):
         trainer.fit(task, datamodule=samples)
-    cuda = task.device.type == "cuda"
+    recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
     step = _typical(clock.training) * recipe.accumulate
     return DryRun(clock.loss, step, _whole(recipe, samples, step, clock.measuring[-1]), peak)
-
-
-def trial_trainer(recipe: Recipe, **limits: Any) -> pl.Trainer:
-    """A trainer on one device that keeps nothing of what it does.
-
-    Args:
-        recipe: precision, clipping, and batches for a step.
-        limits: what else Lightning's takes, such as how much to train.
-    """
-    return pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=PRECISIONS[recipe.precision],
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.clip or None,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **limits,
-    )
 
 
 def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> float:

@@ -12,7 +12,6 @@ from odenet.training.errors import TrainingError
 
 COLOURS = ("#2f7fd0", "#d9742a", "#2e9e6b", "#a05fc4")  # legible on white and on black
 GREY = "#8a8b8c"
-SIGNED = b"odenet"  # in the PNG files that are written here
 
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
@@ -26,7 +25,7 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in letters that the font does not have
-        sign = {"Software": SIGNED.decode()} if _format(path) == "png" else None
+        sign = {"Software": "odenet"} if _format(path) == "png" else None
         figure.savefig(picture, format=_format(path), dpi=dpi, metadata=sign)
     make_folder(path.parent)
     write_bytes(path, picture.getbuffer())

@@ -9,14 +9,11 @@ import odenet
 from odenet.compiler import Program
 from odenet.model.tables.recipe import recipe_keys
 from odenet.training.augment import Transforms
-from odenet.training.console import quiet_lightning
 from odenet.training.details import Details
 from odenet.training.details_shown import write_details
-from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
 from odenet.training.keywords import Keywords, sorted_out
 from odenet.training.loader import Data
-from odenet.training.matmul_precision import matmul_precision
 from odenet.training.new_task import in_classes, input_shape
 from odenet.training.python_data import python_test
 from odenet.training.records import Options, RunFolder
@@ -25,6 +22,7 @@ from odenet.training.run_inputs import require_stored
 from odenet.training.sources import data_for, require_data
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
+from odenet.training.trial import running
 
 MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on
 
@@ -61,8 +59,7 @@ def evaluate(
     set, options = sorted_out(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
-    repeatable = deterministic(options.deterministic)
-    with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
+    with running(task.recipe, options):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         if task.objective.kind.labels != "tokens":
             task.details = Details(task.objective, record.classes)

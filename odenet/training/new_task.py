@@ -12,7 +12,7 @@ from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
 from odenet.room import require_room
 from odenet.runtime.budget import shares
-from odenet.runtime.flow import Memory
+from odenet.runtime.memory import Memory
 from odenet.training.checkpoints import NETWORK, require_fit
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows

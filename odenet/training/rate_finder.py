@@ -16,18 +16,13 @@ from rich.console import Console
 from torch import Tensor
 
 from odenet.compiler import Program
-from odenet.training.console import has_bar, quiet_lightning
-from odenet.training.deterministic import deterministic
-from odenet.training.dry_running import trial_trainer
+from odenet.training.console import has_bar
 from odenet.training.figures import save_figure
 from odenet.training.loader import Batch
-from odenet.training.matmul_precision import matmul_precision
-from odenet.training.new_task import apply_options
 from odenet.training.optim import build_optimizer
-from odenet.training.preparation import prepare
 from odenet.training.records import Options
 from odenet.training.task import Task
-from odenet.training.verdicts import judged
+from odenet.training.trial import trial
 
 STEPS = 100
 LEAST, MOST = 1e-6, 10.0  # rates; the search ends before where the loss explodes
@@ -121,30 +116,21 @@ def find_rate(
         SpecError: as `train`.
         TrainingError: as `train`.
     """
-    judged(program, unchecked)
     console = console or Console(quiet=True)
-    task, samples = prepare(program, options, console, data)
-    apply_options(task.network, options)
-    recipe = task.recipe
     bar = nullcontext() if has_bar(console) else redirect_stderr(StringIO())  # Lightning's own
-    repeatable = deterministic(options.deterministic)
-    with (
-        tempfile.TemporaryDirectory() as folder,  # of the weights that the search begins with
-        quiet_lightning(),
-        matmul_precision(recipe.precision),
-        repeatable,
-        bar,
-    ):
-        trainer = trial_trainer(recipe, max_epochs=-1, limit_val_batches=0, default_root_dir=folder)
-        search = _Search(task)
-        found = Tuner(trainer).lr_find(
-            search,
-            datamodule=samples,
-            min_lr=LEAST,
-            max_lr=MOST,
-            num_training=STEPS,
-            update_attr=False,
-        )
+    with tempfile.TemporaryDirectory() as folder:  # of the weights that the search begins with
+        limits = {"max_epochs": -1, "limit_val_batches": 0, "default_root_dir": folder}
+        begun = trial(program, options, console, unchecked, data, **limits)
+        with begun as (task, samples, trainer), bar:
+            search, recipe = _Search(task), task.recipe
+            found = Tuner(trainer).lr_find(
+                search,
+                datamodule=samples,
+                min_lr=LEAST,
+                max_lr=MOST,
+                num_training=STEPS,
+                update_attr=False,
+            )
     assert found is not None  # it is only in Lightning's fast_dev_run
     losses = _smoothed(search.losses, recipe.accumulate)
     rates = found.results["lr"][: len(losses)]

@@ -19,13 +19,11 @@ from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
-from odenet.training.deterministic import deterministic
 from odenet.training.errors import TrainingError
 from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
-from odenet.training.matmul_precision import matmul_precision
 from odenet.training.measuring import evaluate
 from odenet.training.metrics import has_rows, metrics_of, rows_in
 from odenet.training.new_task import apply_options, input_shape, new_task
@@ -48,6 +46,7 @@ from odenet.training.sources import data_for, require_data
 from odenet.training.stopping import resumable
 from odenet.training.task import Task
 from odenet.training.trainer import build_trainer
+from odenet.training.trial import running
 from odenet.training.verdicts import judged
 
 
@@ -266,8 +265,7 @@ def _fit(
 ) -> Result | None:
     """Train, and write what came of it."""
     with resumable(folder):
-        repeatable = deterministic(options.deterministic)
-        with quiet_lightning(), matmul_precision(task.recipe.precision), repeatable:
+        with running(task.recipe, options):
             with logging_to(trainer.loggers, task.recipe):
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None

@@ -21,7 +21,7 @@ from odenet.model.tables.losses import MetricKind
 from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
-from odenet.runtime.stretch import largest_stretch
+from odenet.runtime.singular_value import largest_singular_value
 from odenet.runtime.unit import Coarsened, Unit
 from odenet.training.along import along, energy, norm, order_of, unknowns
 from odenet.training.errors import TrainingError
@@ -255,7 +255,7 @@ def _study_flow(
         changes=found.changes,
         energy=found.energy,
         spectrum=found.spectrum,
-        lyapunov=float(np.log(largest_stretch(flow, one)) / sum(found.sizes)),
+        lyapunov=float(np.log(largest_singular_value(flow, one)) / sum(found.sizes)),
     )
 
 

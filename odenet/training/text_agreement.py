@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from odenet.compiler import Program
-from odenet.diagnostics import Diagnostic, Span, SpecError
+from odenet.diagnostics import Span, SpecError
 from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import scores_tokens
@@ -50,4 +50,4 @@ def require_text(program: Program, data: DataSet) -> bool:
 
 
 def _refuse(message: str, place: Span | None, help_: str) -> NoReturn:
-    raise SpecError([Diagnostic("data-misfit", message, place, help=help_)])
+    raise SpecError.of("data-misfit", message, place, help_)

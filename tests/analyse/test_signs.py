@@ -10,7 +10,7 @@ from odenet.analyse.claims import check_claims
 from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.sampling import draw, sizes
 from odenet.diagnostics import SpecError
-from odenet.runtime.parameters import before_softplus, diagonal, scalar
+from odenet.runtime.parameters import diagonal, inverse_softplus, scalar
 from tests.analyse.checks import check
 from tests.analyse.specs import model
 
@@ -126,7 +126,7 @@ def test_the_module_begins_at_the_stated_value_and_computes_with_positive_values
         assert point.weights["gamma"] > 0 and (point.weights["d"] > 0).all()
         with torch.no_grad():
             stored = {name: torch.as_tensor(value) for name, value in point.weights.items()}
-            stored |= {name: before_softplus(stored[name]) for name in ("gamma", "d")}
+            stored |= {name: inverse_softplus(stored[name]) for name in ("gamma", "d")}
             for name, value in flow.state_dict().items():
                 value.copy_(stored[name])
         rates = Evaluation(program.model, point, size).rates()[0]
@@ -136,10 +136,10 @@ def test_the_module_begins_at_the_stated_value_and_computes_with_positive_values
 
 def test_positive_values_are_inverted_without_overflow():
     values = torch.tensor([1e-6, 0.25, 1.0, 50.0, 1e4], dtype=torch.float64)
-    stored = before_softplus(values)
+    stored = inverse_softplus(values)
     assert torch.allclose(torch.nn.functional.softplus(stored), values)
     assert (
-        scalar(3, positive=True, init=("constant", 2.0)) == before_softplus(torch.tensor(2.0))
+        scalar(3, positive=True, init=("constant", 2.0)) == inverse_softplus(torch.tensor(2.0))
     ).all()
     assert diagonal(2, 3, positive=True).shape == (2, 3, 1, 1)
 

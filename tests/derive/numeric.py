@@ -212,7 +212,7 @@ def unstep(derivation: Derivation, state: State, rates: Rates, numbers) -> State
     """One step back by the derived lines."""
     fields = {Slot(slot.name, slot.offset + 1): x for slot, x in state.items()}
     fields = run(derivation.inverse, fields, rates, numbers)
-    return {slot: fields[slot] for slot in derivation.registers}
+    return {slot: fields[slot] for slot in derivation.scheme.slots}
 
 
 def shear(derivation: Derivation, state: State, rates: Rates, numbers) -> State:

@@ -20,8 +20,8 @@ TOLD = {  # their examples take a run, a machine or an installation
     "not-resumable", "not-possible", "diverged", "missing-library", "bad-option",
 }  # fmt: skip
 MAKES = {
-    "Diagnostic", "TrainingError", "report.error", "report.reject", "self.report.error",
-    "self.report.reject",
+    "Diagnostic", "SpecError.of", "TrainingError", "report.error", "report.reject",
+    "self.report.error", "self.report.reject",
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_warnings_do_not_fail():
 
 def test_a_diagnostic_as_json_says_where_and_what():
     span = Span(Source("a.ode", "state Y\nZ"), 8, 9)
-    assert Diagnostic("syntax", "wrong", span, "here", "fix").to_json() == {
+    assert Diagnostic("syntax", "wrong", span, "fix", label="here").to_json() == {
         "severity": "error", "code": "syntax", "message": "wrong", "label": "here", "help": "fix",
         "file": "a.ode", "line": 2, "column": 1, "text": "Z",
     }  # fmt: skip

@@ -37,7 +37,7 @@ def test_the_page_of_a_file_is_named_like_it_and_may_be_written_again(spec):
     page.write_text("<p>mine</p>")
     with pytest.raises(SpecError, match="not written by odenet"):
         odenet("report", "small.ode")
-    with pytest.raises(SpecError, match="the specification, which the page would replace"):
+    with pytest.raises(SpecError, match="the specification, which would be replaced"):
         odenet("report", "small.ode", "-o", "small.ode")
     assert page.read_text() == "<p>mine</p>" and spec.read_text() == SPEC
 

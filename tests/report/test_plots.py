@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from odenet.cli import plotting
+from odenet.cli.output import require_free
 from odenet.diagnostics import SpecError
 from odenet.training.depth_figures import draw_energy, draw_spectrum, largest_real
 from odenet.training.results import draw_curves
@@ -94,10 +95,10 @@ def test_each_figure_of_a_page_is_a_picture_of_its_own(spec, kind):
     assert plot(kind, "small.ode") == f"wrote small-{kind}.png\n"
     picture = spec.with_name(f"small-{kind}.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    plotting._require_free(picture, chosen=False)  # its own may be written again
+    require_free(picture, chosen=False, mark=plotting.SIGNATURE)  # its own may be written again
     picture.write_text("mine")
     with pytest.raises(SpecError, match="not written by odenet"):
-        plotting._require_free(picture, chosen=False)
+        require_free(picture, chosen=False, mark=plotting.SIGNATURE)
 
 
 @pytest.mark.slow

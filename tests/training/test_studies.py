@@ -7,7 +7,7 @@ from rich.console import Console
 
 import odenet
 from odenet.model.tables.losses import METRICS
-from odenet.runtime.stretch import largest_stretch
+from odenet.runtime.singular_value import largest_singular_value
 from odenet.training import measuring, run
 from odenet.training.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
 from odenet.training.study_figures import draw_depth_law
@@ -149,5 +149,5 @@ def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
 
     jacobian = torch.autograd.functional.jacobian(last, first)
     largest = torch.linalg.svdvals(jacobian)[0].item()
-    assert largest_stretch(flow, u, 300) == pytest.approx(largest, rel=1e-6)
-    assert largest_stretch(flow, u) <= largest * (1 + 1e-12)
+    assert largest_singular_value(flow, u, 300) == pytest.approx(largest, rel=1e-6)
+    assert largest_singular_value(flow, u) <= largest * (1 + 1e-12)

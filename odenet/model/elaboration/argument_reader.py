@@ -64,7 +64,7 @@ class ArgumentReader:
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
                 self.report.reject(
-                    "syntax", "arguments are written in brackets", argument.span, help=help_
+                    "syntax", "arguments are written in brackets", argument.span, help_
                 )
             case _:
                 self.report.reject("wrong-argument", f"{wanted} is wanted here", node.span)
@@ -95,12 +95,12 @@ class ArgumentReader:
                     message = "values by position come before those by name"
                     comma = re.search(r"[\s=]0$", last.text) and argument.span.text.isdigit()
                     help_ = f"write `0.{argument.span.text}`, with a point" if comma else ""
-                    self.report.reject("wrong-argument", message, argument.span, help=help_)
+                    self.report.reject("wrong-argument", message, argument.span, help_)
                 places[len(positional)] = argument.span
                 positional.append(value)
             elif argument.name.id in named:
                 message = f"`{argument.name.spelling}` is given twice"
-                self.report.reject("given-twice", message, argument.span, help="remove one")
+                self.report.reject("given-twice", message, argument.span, "remove one")
             else:
                 places[argument.name.id] = argument.span
                 named[argument.name.id] = value
@@ -149,7 +149,7 @@ class ArgumentReader:
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
             message = f"`{node.spelling}` is not a number"
             self.report.error(
-                "not-a-number", message, node.span, help=help_ or self._number_or_path(node)
+                "not-a-number", message, node.span, help_ or self._number_or_path(node)
             )
             self._unknown.add(node.id)
         raise Rejected

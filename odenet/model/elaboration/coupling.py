@@ -148,7 +148,7 @@ def _increments(
 ) -> dict[str, Increment]:
     """What a step that begins with other values makes of each unknown."""
     named: dict[Node, Node] = {Slot(u, 0): value for u, value in begin.items()}
-    read = {n for update in scheme.updates for n in update.value.walk() if isinstance(n, Slot)}
+    read = {node for node in scheme.nodes() if isinstance(node, Slot)}
     found: dict[str, Increment] = {}
     for update in scheme.updates:
         value = put(update.value, {}, named)

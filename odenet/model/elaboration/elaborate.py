@@ -66,7 +66,9 @@ class Elaborator:
                 help_=f"write `{found.takes}`",
             )
         if not self._inside:
-            self._check_size(found, node)
+            if _deeper(found, DEEPEST):
+                self._reject_depth(node)
+            self.require_short(found, node)
         return found
 
     def _read(self, node: tree.Value) -> expr.Node | Function:
@@ -81,10 +83,8 @@ class Elaborator:
             self._inside -= 1
         self._reject_depth(node)
 
-    def _check_size(self, value: expr.Node, node: tree.Value) -> None:
-        """Refuse formulas that stages would not walk through, or not in any time."""
-        if _deeper(value, DEEPEST):
-            self._reject_depth(node)
+    def require_short(self, value: expr.Node, node: tree.Value) -> None:
+        """Refuse a formula that would fill the memory: each `let` may double what it names."""
         if next(islice(value.walk(), MOST_NODES, None), None) is not None:
             self._reject("too-large", node, "this formula is too long, with its lets written out")
 
@@ -95,7 +95,7 @@ class Elaborator:
     def _reject(
         self, code: Code, node: tree.Node, message: str, label: str = "", help_: str = ""
     ) -> NoReturn:
-        self.report.reject(code, message, node.span, label, help_)
+        self.report.reject(code, message, node.span, help_, label=label)
 
     def _expr(self, node: tree.Value) -> expr.Node | Function:
         match node:
@@ -227,7 +227,7 @@ class Elaborator:
                     f"`{function.name}` does not take this",
                     f"write `{function.takes}`",
                 )
-                self.report.reject("wrong-argument", message, span, help=help_)
+                self.report.reject("wrong-argument", message, span, help_)
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
             name = written.span.text

@@ -5,8 +5,8 @@ from importlib.resources import files
 
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.made import Maker
-from odenet.model.elaboration.schemes import SchemeReader, elaborate_scheme
+from odenet.model.elaboration.made import made_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.typed.scheme import Scheme
 
 
@@ -30,20 +30,15 @@ def library_scheme(name: str) -> Scheme:
     report = Report()
     (statement,) = parse(source, report).statements
     if isinstance(statement, tree.MadeScheme):
-        scheme = _made(statement, report)
+        scheme = made_scheme(
+            statement, lambda name: library_scheme(name.id), _no_adjoint, (), report
+        )
     else:
         assert isinstance(statement, tree.Scheme)
         scheme = elaborate_scheme(statement, report)
     report.check()
     assert scheme is not None
     return scheme
-
-
-def _made(statement: tree.MadeScheme, report: Report) -> Scheme:
-    scope = SchemeReader(statement.block, report)
-    constants = dict(scope.read_constants())
-    maker = Maker(lambda name: library_scheme(name.id), _no_adjoint, scope, report)
-    return maker.scheme(statement.value, statement.name.id, constants)
 
 
 def _no_adjoint(scheme: Scheme) -> str:

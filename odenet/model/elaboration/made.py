@@ -1,7 +1,7 @@
 """Schemes made of schemes, read: `compose(S(h/2), adjoint(S)(h/2))`, `adjoint(S)`, `coupled(S)`."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from odenet.diagnostics import Report, Source, suggest
@@ -11,7 +11,7 @@ from odenet.model.elaboration.coupling import LAMBDA, coupled
 from odenet.model.elaboration.rewriting import H
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.scheme_text import NotComposed
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.model.elaboration.schemes import SchemeReader, elaborate_scheme
 from odenet.model.expressions.expr import Node
 from odenet.model.typed.scheme import Scheme, Update
 
@@ -24,6 +24,15 @@ MAKERS = {
 # The lines of a scheme's inverse, or why it has none: it is derived by a later stage.
 Invert = Callable[[Scheme], Sequence[Update] | str]
 Find = Callable[[tree.Name], Scheme]
+
+
+def made_scheme(
+    statement: tree.MadeScheme, find: Find, invert: Invert, maps: Collection[str], report: Report
+) -> Scheme:
+    """The scheme that `scheme NAME(…) = compose(…)` makes; raises Rejected."""
+    scope = SchemeReader(statement.block, report, maps)
+    constants = dict(scope.read_constants())
+    return Maker(find, invert, scope, report).scheme(statement.value, statement.name.id, constants)
 
 
 def split_use(node: tree.Value) -> tuple[tree.Value, tree.Group | None] | None:
@@ -97,14 +106,14 @@ class Maker:
                     if not group.arguments or (one and len(group.arguments) != 1):
                         self.report.reject("composition",
                             f"`{name.id}` takes {'one scheme' if one else 'schemes'}", group.span,
-                            help=f"write `{MAKERS[name.id]}`",
+                            f"write `{MAKERS[name.id]}`",
                         )  # fmt: skip
                     return name.id, group.arguments
                 near = suggest(name.spelling, [*MAKERS])
-                help_ = near or f"a part stands in `compose({name.spelling}(…), …)`"
+                help_ = near or f"a part belongs in `compose({name.spelling}(…), …)`"
             case _:
                 help_ = f"write {', '.join(MAKERS.values())}"
-        self.report.reject("composition", "a scheme is wanted here", node.span, help=help_)
+        self.report.reject("composition", "a scheme is wanted here", node.span, help_)
 
     def _of_one(
         self,
@@ -156,7 +165,7 @@ class Maker:
                 if index:
                     help_ = f"write `{scheme.name}(h/2, …)`"
                     self.report.reject(
-                        "composition", "the step size stands first", argument.span, help=help_
+                        "composition", "the step size comes first", argument.span, help_
                     )
                 step = value
             elif argument.name.id in known:
@@ -165,12 +174,10 @@ class Maker:
                 message = f"{scheme.name} has no constant `{argument.name.spelling}`"
                 shown = [scheme.spellings.get(name, name) for name in known]
                 help_ = f"it has {', '.join(shown)}" if shown else "it has none"
-                self.report.reject("composition", message, argument.name.span, help=help_)
+                self.report.reject("composition", message, argument.name.span, help_)
         if not any(n == H for n in step.walk()) and scheme.uses_step_size:
             message = "the step size of a part is a share of h"
-            self.report.reject(
-                "composition", message, group.span, help=f"write `{scheme.name}(h/2)`"
-            )
+            self.report.reject("composition", message, group.span, f"write `{scheme.name}(h/2)`")
         return Part(scheme, step, values)
 
     def _read(self, node: tree.Value, shown: str, text: str, name: str) -> Scheme:

@@ -56,7 +56,7 @@ def family(row: ActivationKind, evaluate: Callable[[expr.Node], Value], report: 
         for kind, verb in ((expr.Time, "move in time"), (expr.LearnedScalar, "be learned")):
             if any(isinstance(node, kind) for node in nodes):
                 message = f"the constant of `{row.name}` cannot {verb}"
-                report.reject("fixed-constant", message, span, help="give a number")
+                report.reject("fixed-constant", message, span, "give a number")
         before = report.errors
         for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
             about = Subject(f"{name} in {row.name}", "is its constant", argument.span, report.add)

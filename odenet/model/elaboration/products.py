@@ -113,7 +113,7 @@ class Products:
         return expr.Quotient(left, right, span=_between(left, right))
 
     def _reject(self, node: tree.Node, message: str, help_: str = "") -> NoReturn:
-        self.report.reject("not-a-product", message, node.span, help=help_)
+        self.report.reject("not-a-product", message, node.span, help_)
 
 
 def _scaled(scalars: list[expr.Node], value: expr.Node | None) -> expr.Node:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import NoReturn
 
-from odenet.diagnostics import Code, Rejected, Report, Span, suggest
+from odenet.diagnostics import Rejected, Report, Span, suggest
 from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function
@@ -96,10 +96,9 @@ class SchemeScope:
         if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
             return None
         if self.has_exponential(arguments[0]):
-            self._error(
+            self.report.reject(
                 "scheme-line", "an exponent has no exponential in it", span, "write it without one"
             )
-            raise Rejected
         return expr.Exp(arguments[0], span=span)
 
     def has_exponential(self, value: expr.Node) -> bool:
@@ -128,27 +127,24 @@ class SchemeScope:
             self.unknown(node.name)
         if self.inside_start:
             if node.base is not None or node.offset > 0:
-                self._error(
+                self.report.reject(
                     "scheme-start",
                     "a start line gives values at step 0 or before",
                     node.span,
                     f"write `{name}[0]` or `{name}[-1]`",
                 )
-                raise Rejected
         elif node.base is None or node.base.id != "n" or node.offset > 1:
-            self._error(
+            self.report.reject(
                 "misplaced-index",
                 "the index of a step is n+1, n, n-1 and so on",
                 node.span,
                 f"write `{name}[n]`",
             )
-            raise Rejected
         elif node.offset < -MOST_HISTORY:
             message = f"a scheme looks back at most {MOST_HISTORY} steps"
-            self._error(
+            self.report.reject(
                 "misplaced-index", message, node.span, "every value looked back to is stored"
             )
-            raise Rejected
         elif node.offset == 1 and node.name.id not in self.computed:
             self._reject_early(node)
         return expr.Slot(node.name.id, node.offset, span=node.span)
@@ -156,30 +152,28 @@ class SchemeScope:
     def _reject_early(self, node: tree.Indexed) -> NoReturn:
         shown = node.span.text
         if self.current is not None and self.current.id == node.name.id:
-            self._error(
+            self.report.reject(
                 "implicit-line",
                 f"this line is implicit: `{shown}` appears in its own right-hand side",
                 node.span,
                 "an explicit scheme computes it from values above",
             )
         else:
-            self._error(
+            self.report.reject(
                 "implicit-line",
                 f"`{shown}` is used before the line that computes it",
                 node.span,
                 f"move its line up, or use `{node.name.spelling}[n]`",
             )
-        raise Rejected
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """A scheme names right-hand sides by their function."""
-        self._error(
+        self.report.reject(
             "scheme-line",
             "a scheme uses the right-hand side by its name, not a derivative",
             node.span,
             f"write {' or '.join(self.functions)}",
         )
-        raise Rejected
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
         """Schemes have no operators, so nothing to transpose."""
@@ -193,7 +187,7 @@ class SchemeScope:
             if isinstance(rule, tree.Update) and rule.target == node
         ]
         if later:
-            self._error(
+            self.report.reject(
                 "implicit-line",
                 f"`{node.spelling}` is used before the line that computes it",
                 node.span,
@@ -201,7 +195,7 @@ class SchemeScope:
             )
         elif node.id == COUNT:
             help_ = "the first step has n = 0"
-            self._error(
+            self.report.reject(
                 "scheme-line",
                 "`n` is the number of a step, and no step is taken yet",
                 node.span,
@@ -214,14 +208,15 @@ class SchemeScope:
                 if not self.inside_start
                 else f"write `{name}[0]`"
             )
-            self._error("misplaced-index", f"which value of `{name}`?", node.span, help_)
+            self.report.reject("misplaced-index", f"which value of `{name}`?", node.span, help_)
         else:
             self.broken.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
             known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
             near = suggest(node.spelling, known)
-            self._error("unknown-name", message, node.span, near or f"it has {', '.join(known)}")
-        raise Rejected
+            self.report.reject(
+                "unknown-name", message, node.span, near or f"it has {', '.join(known)}"
+            )
 
     def _known(self) -> tuple[Collection[str], ...]:
         """All names that mean something here, kind by kind."""
@@ -230,14 +225,14 @@ class SchemeScope:
     def _declare(self, name: tree.Name) -> None:
         twin = self._shapes.twin(name.spelling)
         if name.id in RESERVED:
-            self._error(
+            self.report.error(
                 "name-taken",
                 f"`{name.spelling}` is {RESERVED[name.id]} and cannot be a name",
                 name.span,
                 "choose another name",
             )
         elif any(name.id in names for names in self._known()):
-            self._error(
+            self.report.error(
                 "name-taken",
                 f"`{name.spelling}` is defined twice",
                 name.span,
@@ -245,7 +240,7 @@ class SchemeScope:
             )
         elif twin:
             message = f"`{name.spelling}` cannot be told from `{twin}` by eye"
-            self._error("confusable-name", message, name.span, "choose another name")
+            self.report.error("confusable-name", message, name.span, "choose another name")
         self._spell(name)
 
     def _spell(self, name: tree.Name) -> None:
@@ -253,6 +248,3 @@ class SchemeScope:
         if name.id not in self.spellings:
             self.spellings[name.id] = name.spelling
             self._shapes.add(name.spelling)
-
-    def _error(self, code: Code, message: str, span: Span, help_: str) -> None:
-        self.report.error(code, message, span, help=help_)

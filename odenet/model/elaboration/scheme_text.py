@@ -50,7 +50,7 @@ class SchemeText:
         return found
 
     def write(self, name: str) -> str:
-        """The scheme."""
+        """The scheme as a text of the language."""
         write = Notation(Language(self.spellings))
         given = [
             write.name(key) + (f" = {write.show(value)}" if value is not None else "")
@@ -58,16 +58,13 @@ class SchemeText:
         ]
         lines = [f"for {write.for_line(self.like)}"]
         lines += [f"aux {', '.join(map(write.name, self.aux))}"] if self.aux else []
-        lines += [f"start {_at(write, s)} = {_started(write, v)}" for s, v in self.starts]
+        for slot, value in self.starts:
+            lines.append(f"start {write.name(slot.name)}[{slot.offset}] = {_started(write, value)}")
         lines += [f"let {write.name(key)} = {write.show(v)}" for key, v in self.lets.items()]
         width = max(len(write.show(target)) for target, _ in self.lines)
         lines += [f"{write.show(t):<{width}} = {write.show(value)}" for t, value in self.lines]
         head = f"{name}({', '.join(given)})" if given else name
         return "\n".join([f"scheme {head} {{", *(f"    {line}" for line in lines), "}"])
-
-
-def _at(write: Notation, slot: Slot) -> str:
-    return f"{write.name(slot.name)}[{slot.offset}]"
 
 
 def _started(write: Notation, value: Node) -> str:

@@ -37,8 +37,12 @@ class SchemeReader(SchemeScope):
         constants = self.read_constants()
         patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
         if not patterns:
-            self._error("scheme-for", "a scheme says which dynamics it takes", self.block.name.span,
-                        "add a line such as `for Y' = F(Y)`")  # fmt: skip
+            self.report.error(
+                "scheme-for",
+                "a scheme says which dynamics it takes",
+                self.block.name.span,
+                "add a line such as `for Y' = F(Y)`",
+            )
             return None
         for pattern in patterns:
             self._declare(pattern.name)
@@ -75,7 +79,7 @@ class SchemeReader(SchemeScope):
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
-                self._error(
+                self.report.error(
                     "scheme-for",
                     "a scheme's constant is a name",
                     argument.span,
@@ -99,14 +103,14 @@ class SchemeReader(SchemeScope):
         except NotANumber as error:
             named = any(isinstance(node, expr.Constant) for node in default.walk())
             wrong = "a default value is a plain number" if named else str(error)
-            self._error("scheme-for", wrong, error.node.span or value.span, "write `γ = 0.9`")
+            self.report.error("scheme-for", wrong, error.node.span or value.span, "write `γ = 0.9`")
             return None
         return default
 
     def _pattern(self, pattern: tree.Pattern) -> tuple[Pattern, ...]:
         """The right-hand sides of an equation: one, or the summands."""
         if pattern.order > 2:
-            self._error(
+            self.report.error(
                 "scheme-for",
                 "dynamics are of first or second order",
                 pattern.span,
@@ -114,8 +118,12 @@ class SchemeReader(SchemeScope):
             )
         count = len(pattern.summands)
         if count > 1 and pattern.damped is not None:
-            self._error("scheme-for", "a right-hand side is a sum, or has a decay, not both",
-                        pattern.damped.span, "make the decay part of a summand")  # fmt: skip
+            self.report.error(
+                "scheme-for",
+                "a right-hand side is a sum, or has a decay, not both",
+                pattern.damped.span,
+                "make the decay part of a summand",
+            )
         reads = [self._reads(right) for right in pattern.summands]
         decay = self._decay(pattern)
         found = tuple(
@@ -134,7 +142,7 @@ class SchemeReader(SchemeScope):
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:
                 known = ", ".join(self.unknowns)
-                self._error(
+                self.report.error(
                     "scheme-for",
                     "a right-hand side reads the scheme's unknowns",
                     argument.span,
@@ -153,7 +161,7 @@ class SchemeReader(SchemeScope):
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
             own = expr.derivative(pattern.name.spelling, pattern.order - 1)
-            self._error(
+            self.report.error(
                 "scheme-for",
                 "a decay is one of the equation's own unknown",
                 pattern.damped.span,
@@ -191,7 +199,9 @@ class SchemeReader(SchemeScope):
             try:
                 evaluate(number, {})
             except NotANumber as error:
-                self._error("undefined-number", str(error), error.node.span or self.block.span, "")
+                self.report.error(
+                    "undefined-number", str(error), error.node.span or self.block.span
+                )
                 raise Rejected from None
 
     def _update(self, rule: tree.Update) -> Update:
@@ -214,9 +224,12 @@ class SchemeReader(SchemeScope):
         """The exponential of a field is a factor of something else; raises Rejected."""
         for node in (value, *value.children()):
             if isinstance(node, expr.Stretch) and not isinstance(value, expr.Hadamard):
-                self._error("not-linear", "the exponential of a field multiplies a value",
-                            node.span or self.block.span,
-                            "write what it multiplies: `exp(s(Z[n])) * Y[n]`")  # fmt: skip
+                self.report.error(
+                    "not-linear",
+                    "the exponential of a field multiplies a value",
+                    node.span or self.block.span,
+                    "write what it multiplies: `exp(s(Z[n])) * Y[n]`",
+                )
                 raise Rejected
         for node in value.children():
             for inner in node.children() if isinstance(node, expr.Stretch) else (node,):
@@ -229,11 +242,11 @@ class SchemeReader(SchemeScope):
             self.unknown(target.name)
         if target.base is None or target.base.id != "n" or target.offset != 1:
             message = f"a line computes `{name}[n+1]` or a stage"
-            self._error("scheme-line", message, target.span, "the step leads from n to n+1")
+            self.report.error("scheme-line", message, target.span, "the step leads from n to n+1")
             raise Rejected
         if target.name.id in self.computed - self.broken:
             help_ = "give the first value a name without an index: a stage"
-            self._error("scheme-line", f"`{name}[n+1]` is computed twice", target.span, help_)
+            self.report.error("scheme-line", f"`{name}[n+1]` is computed twice", target.span, help_)
 
     def _mark(self, rule: tree.Update | tree.Let) -> None:
         """Take a line with an error as computed, so that it is reported once."""
@@ -252,14 +265,18 @@ class SchemeReader(SchemeScope):
         for unknown in self.unknowns:
             if unknown not in self.computed:
                 name = self.spellings[unknown]
-                self._error("scheme-line", f"no line computes `{name}[n+1]`", self.block.name.span,
-                            f"add a line `{name}[n+1] = …`")  # fmt: skip
+                self.report.error(
+                    "scheme-line",
+                    f"no line computes `{name}[n+1]`",
+                    self.block.name.span,
+                    f"add a line `{name}[n+1] = …`",
+                )
         started = {(slot.name, slot.offset) for slot, _ in scheme.starts}
         for slot in scheme.slots:
             missing = slot.offset < 0 or slot.name in scheme.aux
             if missing and (slot.name, slot.offset) not in started:
                 name = f"{self.spellings[slot.name]}[{slot.offset}]"
-                self._error(
+                self.report.error(
                     "scheme-start",
                     f"`{name}` has no value before the first step",
                     self.block.name.span,

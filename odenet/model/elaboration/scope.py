@@ -2,14 +2,14 @@
 
 from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
 from typing import NoReturn
 
-from odenet.diagnostics import Code, Rejected, Report, Span, strip_digits, suggest
+from odenet.diagnostics import Rejected, Report, Span, strip_digits, suggest
 from odenet.language import Shapes, canonical, tree
-from odenet.model.elaboration.elaborate import MOST_NODES, Elaborator
+from odenet.model.elaboration.declared_names import DeclaredNames
+from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function
-from odenet.model.elaboration.own_names import CONCAT, SPLIT, family, fixed_names
+from odenet.model.elaboration.own_names import CONCAT, SPLIT, family
 from odenet.model.elaboration.unknown import in_formula, untransposed
 from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
@@ -18,69 +18,29 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.declared import DeclaredParameter
 
 
-class SpecScope:
+class SpecScope(DeclaredNames):
     """The names of one file: declared ones, `let`s (read when first used), the language's own.
 
     Attributes:
-        declared: where each name was first declared.
         used: names that a formula reads.
         asked: names of `let`s that an argument reads, of a layer, a scheme or the recipe.
-        broken: names with an error that has been reported; nothing more is said about them.
         incomplete: whether a file that is used could not be read, so that any name may be fine.
     """
 
     def __init__(self, report: Report):
-        self.report = report
+        super().__init__(report)
         self.elaborator = Elaborator(self, report)
         self.states: dict[str, int] = {}
         self.parameters: dict[str, DeclaredParameter] = {}
         self.maps: dict[str, tree.Map] = {}
         self.lets: dict[str, tree.Let] = {}
         self.settings: dict[str, tree.Value] = {}
-        self.declared: dict[str, tree.Name] = {}
         self.used: set[str] = set()
         self.asked: set[str] = set()
-        self.broken: set[str] = set()
         self.incomplete = False
-        self._fixed = fixed_names()
-        self._shapes = Shapes()
         self._formulas: dict[str, expr.Node] = {}
         self._numbers: dict[str, Value] = {}
         self._reading: list[str] = []
-
-    def declare(self, name: tree.Name) -> None:
-        """Note a name, or report that it is taken or cannot be told from another."""
-        if twin := self._twin(name):
-            message = f"`{name.spelling}` cannot be told from {twin} by eye"
-            self.report.error("confusable-name", message, name.span, help="choose another name")
-        elif name.id in self.declared:
-            first = self.declared[name.id]
-            alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
-            message = f"`{name.spelling}` is defined twice"
-            where = f"first defined{alias} in {_line_of(first, name)}"
-            self.report.error(
-                "name-taken", message, name.span, where, "remove one, or choose another name"
-            )
-        elif name.id in self._fixed:
-            message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
-            self.report.error("name-taken", message, name.span, help="choose another name")
-        else:
-            self.declared[name.id] = name
-            self._shapes.add(name.spelling)
-            return
-        self.broken.add(name.id)
-
-    def declares(self, name: tree.Name) -> bool:
-        """Whether a name is the one that declares what it names."""
-        return self.declared.get(name.id) is name
-
-    def _twin(self, name: tree.Name) -> str:
-        """A name that looks the same but is another, with where it comes from."""
-        if other := self._shapes.twin(name.spelling):
-            return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
-        if other := Shapes(self._fixed).twin(name.spelling):
-            return f"`{other}`, {self._fixed[other]},"
-        return ""
 
     # numbers and words, for arguments
 
@@ -207,17 +167,16 @@ class SpecScope:
             raise Rejected
         if node.id in self._reading:
             chain = " > ".join([*self._reading[self._reading.index(node.id) :], node.id])
-            self._fail(
+            self.report.reject(
                 "circular-definition",
                 f"`{node.spelling}` is defined by itself: {chain}",
                 node.span,
-                "",
             )
         written = self.settings.get(node.id, self.lets[node.id].value)
         self._reading.append(node.id)
         try:
             value = self.elaborator.value(written)
-            self._check_size(value, written)
+            self.elaborator.require_short(value, written)
             varying = any(isinstance(n, expr.VARYING) for n in value.walk())
             if value.kind is expr.Kind.SCALAR and not varying:
                 self._numbers[node.id] = self.evaluate(value)
@@ -231,20 +190,13 @@ class SpecScope:
         self._formulas[node.id] = value
         return value
 
-    def _check_size(self, value: expr.Node, written: tree.Value) -> None:
-        """Stop formulas that double with every `let` before they fill the memory."""
-        if next(islice(value.walk(), MOST_NODES, None), None) is not None:
-            self._fail(
-                "too-large", "this formula is too long, with its lets written out", written.span, ""
-            )
-
     def _check_widths(self, value: expr.Node) -> None:
         """Refuse channel counts in what is not a plain number."""
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and cannot be used in a formula"
                 self.report.reject(
-                    "channel-count", message, node.span, help="it is for widths such as `out = 2c`"
+                    "channel-count", message, node.span, "it is for widths such as `out = 2c`"
                 )
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
@@ -258,7 +210,7 @@ class SpecScope:
                 return expr.State(name.id, 1, span=node.span)
             shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
             message = f"`{shown}` cannot be used on the right: `{equation}` has the equation"
-            self._fail(
+            self.report.reject(
                 "misplaced-derivative",
                 message,
                 node.span,
@@ -266,7 +218,7 @@ class SpecScope:
             )
         if name.id in self.parameters:
             message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
-            self._fail(
+            self.report.reject(
                 "misplaced-derivative",
                 message,
                 node.span,
@@ -275,12 +227,12 @@ class SpecScope:
         if self.name(name) is None:
             self.unknown(name)
         message = f"`'` is the time derivative of a state, and `{name.spelling}` is not a state"
-        self._fail("misplaced-derivative", message, node.span, "")
+        self.report.reject("misplaced-derivative", message, node.span)
 
     def indexed(self, node: tree.Indexed) -> NoReturn:
         """Indices count steps, and occur only in schemes."""
         message = "an index counts steps, and belongs only inside `scheme { … }`"
-        self._fail("misplaced-index", message, node.span, f"write `{node.name.spelling}`")
+        self.report.reject("misplaced-index", message, node.span, f"write `{node.name.spelling}`")
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
         """The adjoint, moved inwards to the parameters."""
@@ -291,7 +243,7 @@ class SpecScope:
         if self.incomplete:
             raise Rejected
         self.broken.add(node.id)
-        known = [*(name.spelling for name in self.declared.values()), *fixed_names()]
+        known = self.known()
         twin = Shapes(known).twin(node.spelling)
         self.used |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
         if twin:
@@ -311,7 +263,7 @@ class SpecScope:
             help_ = "give a number, as in --set h=0.05"
         else:
             help_ = f"write `param {node.spelling} : …` or `let {node.spelling} = …` to declare it"
-        self._fail("unknown-name", f"unknown name `{node.spelling}`", node.span, help_)
+        self.report.reject("unknown-name", f"unknown name `{node.spelling}`", node.span, help_)
 
     def _side_by_side(self, spelling: str) -> tuple[str, ...]:
         """`K` and `Y` for `KY`, where these are an operator and a name of a value."""
@@ -326,12 +278,3 @@ class SpecScope:
     def _is_operator(self, spelling: str) -> bool:
         learned = self.parameters.get(canonical(spelling))
         return learned is not None and learned.is_operator
-
-    def _fail(self, code: Code, message: str, span: Span, help_: str) -> NoReturn:
-        self.report.reject(code, message, span, help=help_)
-
-
-def _line_of(name: tree.Name, seen_from: tree.Name) -> str:
-    """The line of a name, with its file when that is another one."""
-    source = name.span.source
-    return f"line {name.span.line}" + (f" of {source.name}" * (source != seen_from.span.source))

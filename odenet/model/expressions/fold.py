@@ -11,7 +11,7 @@ from functools import reduce
 from operator import add
 from typing import Any, TypeVar
 
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Part
 
@@ -45,7 +45,7 @@ def arithmetic(
         case expr.Power():
             return read(node.base) ** read(node.exponent)
         case _:
-            raise SpecError([Diagnostic("not-a-number", "a number is wanted here", node.span)])
+            raise SpecError.of("not-a-number", "a number is wanted here", node.span)
 
 
 def combination(

@@ -154,7 +154,7 @@ def _in_range(value: Value) -> bool:
 
 def _plain(value: Value, node: expr.Node) -> float:
     if isinstance(value, Width):
-        raise NotANumber("`c` cannot stand in an exponent", node)
+        raise NotANumber("`c` cannot be in an exponent", node)
     return float(value)
 
 

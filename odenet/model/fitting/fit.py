@@ -29,7 +29,7 @@ def fit(
         rate = dynamics.rates[name]
         return Diagnostic("scheme-misfit",
             f"{scheme.name} needs second-order equations {takes(scheme)}",
-            rate.span, f"this is {name}', of first order",
+            rate.span, label=f"this is {name}', of first order",
         )  # fmt: skip
     system = dynamics.system(order)
     found = _assign(list(system), {}, scheme, system)
@@ -110,7 +110,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     if len(states) < len(variables):
         return Diagnostic("scheme-misfit",
             f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
-            span, f"takes {takes(scheme)}",
+            span, label=f"takes {takes(scheme)}",
         )  # fmt: skip
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(chosen, scheme, system)
@@ -129,8 +129,8 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     return Diagnostic("scheme-misfit",
         f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
         f"{' and '.join(s.written for s in allowed)}, but it reads {wrong.written}",
-        place.span, f"{wrong.written} is read here",
-        f"swap {wrong.written} for {swap[0].written}" if swap else "",
+        place.span, f"swap {wrong.written} for {swap[0].written}" if swap else "",
+        label=f"{wrong.written} is read here",
     )  # fmt: skip
 
 
@@ -151,8 +151,7 @@ def _undivided(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Di
         f"{scheme.name} takes {takes(scheme)}, and "
         f"{derivative(state.written, pattern.order)} is {terms}",
         rate.span,
-        help=f"write {' + '.join(['( … )'] * pattern.part[1])}, "
-        f"in this order for {' and '.join(names)}",
+        f"write {' + '.join(['( … )'] * pattern.part[1])}, in this order for {' and '.join(names)}",
     )
 
 

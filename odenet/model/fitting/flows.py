@@ -101,12 +101,12 @@ class Flows:
         if len(here) != len(there):
             message = f"this flow would work on {layer.before}, and the first on {first.before}"
             self.report.error(
-                "shape-mismatch", message, layer.span, help="flows have the same number of axes"
+                "shape-mismatch", message, layer.span, "flows have the same number of axes"
             )
         elif convolutions and not here:
             name = convolutions[0].name
             message = f"`{name}` needs an image, but the flow works on {layer.before}"
-            self.report.error("shape-mismatch", message, layer.span, help=f"make `{name}` dense")
+            self.report.error("shape-mismatch", message, layer.span, f"make `{name}` dense")
 
     def _flow(self, layer: Layer) -> None:
         c = int(layer.before.channels.constant) // self.dynamics.parts
@@ -114,26 +114,26 @@ class Flows:
         if wrong:
             message = f"with {c} channels for each state, {wrong}"
             self.report.error(
-                "shape-mismatch", message, layer.span, help="change the channels before the flow"
+                "shape-mismatch", message, layer.span, "change the channels before the flow"
             )
         scheme = self.chosen.scheme if self.chosen else None
         if layer.arguments["h"] and scheme is not None and not scheme.uses_step_size:
             message = f"{scheme.name} has no step size"
-            self.report.error("step-size", message, layer.span, help="leave out `h`")
+            self.report.error("step-size", message, layer.span, "leave out `h`")
 
     def _unit(self, layer: Layer) -> None:
         """Report a unit whose first step cannot be built, or whose others cannot."""
         if self.dynamics.exogenous:
             message = "a unit changes the shape, and the equations read the input `u` at every step"
             self.report.error(
-                "misplaced-unit", message, layer.span, help="write the change before a `flow`"
+                "misplaced-unit", message, layer.span, "write the change before a `flow`"
             )
             return
         bound = self._bound_to_a_flow()
         if bound:
             message = f"{bound}, and the first step of a unit is not one of its flow"
             self.report.error(
-                "misplaced-unit", message, layer.span, help="write the change before a `flow`"
+                "misplaced-unit", message, layer.span, "write the change before a `flow`"
             )
             return
         old = int(layer.before.channels.constant) // self.dynamics.parts
@@ -147,12 +147,12 @@ class Flows:
             if layer.arguments["stride"] > 1 and not entry.can_stride:
                 message = f"no layer of `{name}` can have the stride of this unit"
                 self.report.error(
-                    "misplaced-unit", message, layer.span, help="a convolution of odd size can"
+                    "misplaced-unit", message, layer.span, "a convolution of odd size can"
                 )
         if wrong:
             message = f"with {new} channels for each state, after {old}, {wrong}"
             self.report.error(
-                "shape-mismatch", message, layer.span, help="change the channels of the unit"
+                "shape-mismatch", message, layer.span, "change the channels of the unit"
             )
 
     def _bound_to_a_flow(self) -> str:

@@ -41,7 +41,7 @@ def unread_velocity(
             shown, why = speed, "its states are the unknowns of second order"
             ways.append("write the output without it")
         message = f"{scheme.name} never {verb} `{shown}`: {why}"
-        return Diagnostic("unread-velocity", message, place, help="; or ".join(ways))
+        return Diagnostic("unread-velocity", message, place, "; or ".join(ways))
     return None
 
 

@@ -171,5 +171,5 @@ class Widths:
     ) -> NoReturn:
         message = f"channel counts do not meet: this has {found}, but {other} {wanted}"
         help_ = help_ or "widths are set where an operator is declared: `conv(3, in = …, out = …)`"
-        self.report.error("channel-mismatch", message, node.span, f"{found} channels", help_)
+        self.report.error("channel-mismatch", message, node.span, help_, label=f"{found} channels")
         raise Mismatch

@@ -120,16 +120,14 @@ def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
         if row is None:
             known = [kind.form for kind in CLAIMS.values()]
             help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
-            report.error(
-                "unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help=help_
-            )
+            report.error("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
             continue
         number = _positive_integer(call.args) if row.example and not call.kwargs else None
         bare = not call.args and not call.kwargs
         valid = number is not None if row.example else bare
         if not valid:
             help_ = f"write `require {row.form}`"
-            report.error("unknown-claim", f"`{call}` is not a claim", line.claim.span, help=help_)
+            report.error("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
             continue
         found.append(Claim(call.name, number, line.span))
     return tuple(found)
@@ -147,7 +145,7 @@ def _joined(claim: tree.Value, report: Report) -> bool:
             help_ += ", and the other in a line of its own" if word.id == "and" else " or the other"
         case _:
             return False
-    report.error("syntax", message, word.span, help=help_)
+    report.error("syntax", message, word.span, help_)
     return True
 
 
@@ -165,7 +163,7 @@ def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
     pipelines = Pipelines(declared.arguments, shape, report)
     nets = declared.file.of(tree.Net)
     for extra in nets[1:]:
-        report.error("given-twice", "a file has one net", extra.span, help="remove one")
+        report.error("given-twice", "a file has one net", extra.span, "remove one")
     net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
     axes = flow_axes(net, input_shape)
     space = DEFAULT_SPACE if axes is None else axes
@@ -195,7 +193,7 @@ def _recipe(
     """The recipe of the file, with the keys that are set from outside in place of its own."""
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
-        report.error("given-twice", "a file has one `train { … }`", extra.span, help="join them")
+        report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
     entries: list[Entry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
@@ -227,5 +225,5 @@ def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:
         report.error(
-            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, help=cure
+            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, cure
         )

@@ -68,7 +68,7 @@ class Declarations:
             match statement:
                 case tree.Let(name) if name.id == "c":
                     message = "`c` is the states' channel count and cannot be redefined"
-                    self.report.error("name-taken", message, name.span, help="choose another name")
+                    self.report.error("name-taken", message, name.span, "choose another name")
                 case tree.State(names) | tree.Param(_, names, _):
                     for name in names:
                         self.scope.declare(name)
@@ -98,7 +98,7 @@ class Declarations:
                 if name.id not in equations and name.id not in mentioned and not self.equation_lost:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
-                    self.report.error("missing-equation", message, name.span, help=help_)
+                    self.report.error("missing-equation", message, name.span, help_)
 
     def _maps(self) -> None:
         for statement in self.file.of(tree.Map):
@@ -124,12 +124,12 @@ class Declarations:
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
             self.report.reject(
-                "unknown-argument", message, call.place("knots"), help="leave out `knots`"
+                "unknown-argument", message, call.place("knots"), "leave out `knots`"
             )
         call = self.arguments.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
-            self.report.reject("wrong-argument", problem, statement.type.span, help=help_)
+            self.report.reject("wrong-argument", problem, statement.type.span, help_)
         return call
 
     def _check_knots(self, call: Call, statement: tree.Param) -> None:
@@ -139,7 +139,7 @@ class Declarations:
                 "wrong-argument",
                 message,
                 statement.type.span,
-                help="leave out `shared`, or `knots`",
+                "leave out `shared`, or `knots`",
             )
 
     def check_used(self) -> None:
@@ -151,4 +151,4 @@ class Declarations:
                 what = "parameter" if name.id in self.scope.parameters else "map"
                 message = f"the {what} `{name.spelling}` is never used"
                 help_ = "remove it, or use it in an equation"
-                self.report.error("unused-name", message, name.span, help=help_)
+                self.report.error("unused-name", message, name.span, help_)

@@ -96,7 +96,7 @@ def _decays(
         if any(isinstance(node, expr.VARYING) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
             report.reject(
-                "not-a-number", message, decay.span, help="write it as a number, or `let γ = 0.1`"
+                "not-a-number", message, decay.span, "write it as a number, or `let γ = 0.1`"
             )
         found[name] = declared.scope.evaluate(decay)
     return found
@@ -106,9 +106,7 @@ def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
     """The one `discretise` line; None without one, or after reporting that there are more."""
     lines = declared.file.of(tree.Discretise)
     for extra in lines[1:]:
-        report.error(
-            "given-twice", "a file has one `discretise` line", extra.span, help="remove one"
-        )
+        report.error("given-twice", "a file has one `discretise` line", extra.span, "remove one")
     return lines[0] if len(lines) == 1 else None
 
 
@@ -140,4 +138,4 @@ def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discre
         verb = "takes" if len(names) == 1 else "take"
         lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
     text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
-    return Diagnostic(misfit.code, misfit.message, misfit.span, misfit.label, text)
+    return Diagnostic(misfit.code, misfit.message, misfit.span, text, label=misfit.label)

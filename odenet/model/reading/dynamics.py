@@ -24,7 +24,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     if not file.of(tree.State) and not lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
         first = next(iter((*file.of(tree.Equation), *file.statements)), file)
-        report.error("missing-state", "this file has no state", first.span, help=help_)
+        report.error("missing-state", "this file has no state", first.span, help_)
     rates = _rates(file, scope, report)
     initial = _initial(file, scope, report)
     output = _output(file, scope, report)
@@ -54,7 +54,7 @@ def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, ex
         name = equation.name
         if name.id in found:
             report.error(
-                "given-twice", f"`{name.spelling}` has two equations", name.span, help="remove one"
+                "given-twice", f"`{name.spelling}` has two equations", name.span, "remove one"
             )
         elif name.id not in scope.states:
             _undeclared(name, scope, lost, report)
@@ -99,12 +99,12 @@ def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -
             "not-a-state",
             f"`{name.spelling}` has an equation but is not a state",
             name.span,
-            help=f"it is declared in line {first.line}",
+            f"it is declared in line {first.line}",
         )
         return
     near = suggest(name.spelling, scope.states)
     report.error("not-a-state", f"`{name.spelling}` has an equation but is not declared", name.span,
-                 help=near or f"add `state {name.spelling}`")  # fmt: skip
+                 near or f"add `state {name.spelling}`")  # fmt: skip
 
 
 def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State, expr.Node]:
@@ -114,7 +114,7 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
         name, state = line.name, State(line.name.id, line.order)
         if line.time.value != 0:
             report.error("initial-value", "initial values are given at time 0", line.time.span,
-                         help=f"write `{name.spelling}(0) = …`")  # fmt: skip
+                         f"write `{name.spelling}(0) = …`")  # fmt: skip
         elif scope.states.get(name.id, 0) <= line.order:
             if name.id in scope.broken:
                 continue
@@ -126,11 +126,11 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
                 "initial-value",
                 f"`{what}` is not an unknown of these equations",
                 name.span,
-                help=help_,
+                help_,
             )
         elif state in found:
             shown = f"{name.spelling}{chr(39) * line.order}(0)"
-            report.error("given-twice", f"`{shown}` is given twice", line.span, help="remove one")
+            report.error("given-twice", f"`{shown}` is given twice", line.span, "remove one")
         else:
             found[state] = _field(line.value, scope)
             _check_initial(found[state], report)
@@ -145,9 +145,7 @@ def _check_initial(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, State):
             message = "an initial value reads the input `u`, not the states"
-            report.error(
-                "initial-value", message, node.span, help="at time 0 no state is known yet"
-            )
+            report.error("initial-value", message, node.span, "at time 0 no state is known yet")
             return
     _check_no_time(value, "an initial value is that at time 0", report)
     if not isinstance(value, expr.Split):
@@ -165,7 +163,7 @@ def _check_beginning(rate: expr.Node, scope: SpecScope, report: Report) -> None:
                     "undefined-number",
                     f"at t = 0, where the first step begins, {error}",
                     number.span,
-                    help="shift the time, as in 1 / (1 + t)",
+                    "shift the time, as in 1 / (1 + t)",
                 )
 
 
@@ -181,9 +179,7 @@ def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, expr.Time):
             message = f"`t` is the time in an equation, and {when}"
-            report.error(
-                "no-time", message, node.span, help="write a number, or a `param … : scalar`"
-            )
+            report.error("no-time", message, node.span, "write a number, or a `param … : scalar`")
             return
 
 
@@ -195,7 +191,7 @@ def _check_no_split(value: expr.Node, report: Report) -> None:
                 "initial-value",
                 message,
                 node.span,
-                help="write `Y(0) = split(u)`, or read `u` whole",
+                "write `Y(0) = split(u)`, or read `u` whole",
             )
 
 
@@ -207,7 +203,7 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
         return default
     for extra in lines[1:]:
         report.error(
-            "given-twice", "a file has one output", extra.span, help="write `output concat(Y, Z)`"
+            "given-twice", "a file has one output", extra.span, "write `output concat(Y, Z)`"
         )
     output = _field(lines[0].value, scope)
     _check_no_split(output, report)

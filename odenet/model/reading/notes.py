@@ -29,7 +29,7 @@ def notes(
                 "unused-name",
                 f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
                 let.name.span,
-                help="use it, or remove the line",
+                "use it, or remove the line",
                 severity="warning",
             )
     sizes = () if shape is None else (int(shape.channels.constant), *shape.space)
@@ -39,7 +39,7 @@ def notes(
             "channels-last",
             f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
             file.of(tree.Net)[0].layers.layers[0].span,
-            help=f"channels come first: `input({channels}, {height}, {width})`",
+            f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
     for layer in inside(layers):
@@ -50,6 +50,6 @@ def notes(
                 f"a kernel of {k} has no middle: what this layer gives lies half a place aside, "
                 "and torch pads a copy of its input in every pass",
                 layer.span,
-                help=f"take an odd one, {k - 1} or {k + 1}",
+                f"take an odd one, {k - 1} or {k + 1}",
                 severity="warning",
             )

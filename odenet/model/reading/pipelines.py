@@ -20,7 +20,7 @@ Where = Literal["net", "residual", "map"]
 
 
 class Pipelines:
-    """Reads pipelines.
+    """Reads the pipelines of a file: its net and its maps.
 
     Args:
         values: reads the arguments.
@@ -65,7 +65,7 @@ class Pipelines:
                 f"a map keeps the shape of the states {shape}, "
                 f"but `{name.spelling}` ends at {after}",
                 layers[-1].span,
-                help="leave out the channel count of the last layer",
+                "leave out the channel count of the last layer",
             )
         return layers
 
@@ -137,9 +137,7 @@ class Pipelines:
         if call.name not in NAMES.forms:
             known = sorted({*NAMES.forms, "residual"})
             help_ = meant("layer", call.name, known) or f"known: {', '.join(known)}"
-            self.report.reject(
-                "unknown-layer", f"unknown layer `{call.name}`", call.word, help=help_
-            )
+            self.report.reject("unknown-layer", f"unknown layer `{call.name}`", call.word, help_)
         call = self.arguments.checked(call, NAMES, call.name)
         if in_map:
             row = LAYERS[call.name]
@@ -246,7 +244,7 @@ class Pipelines:
                     "misplaced-layer",
                     "a tied head ends a net",
                     layer.span,
-                    help="move it to the end",
+                    "move it to the end",
                 )
             assert first is not None  # with a vocabulary, it reads the tokens' numbers
             if first.after.channels != layer.before.channels:
@@ -255,8 +253,8 @@ class Pipelines:
                     f"a tied head takes as many channels as a token is given, "
                     f"{first.after.channels}, and here are {layer.before.channels}",
                     layer.span,
-                    help=f"write `conv(1, {first.after.channels})` before it, or `tied = no`",
+                    f"write `conv(1, {first.after.channels})` before it, or `tied = no`",
                 )
 
     def _fail(self, code: Code, node: tree.Node, message: str, help_: str) -> NoReturn:
-        self.report.reject(code, message, node.span, help=help_)
+        self.report.reject(code, message, node.span, help_)

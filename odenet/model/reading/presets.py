@@ -5,7 +5,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TypeAlias
 
-from odenet.diagnostics import Diagnostic, SpecError, suggest
+from odenet.diagnostics import SpecError, suggest
 from odenet.language.reading import read_text
 
 FILE = "presets.toml"
@@ -67,4 +67,4 @@ def preset(spec: Path, name: str) -> dict[str, Toml]:
 
 
 def _error(message: str, file: Path | None, help_: str = "") -> SpecError:
-    return SpecError([Diagnostic("preset", message, file=str(file) if file else "", help=help_)])
+    return SpecError.of("preset", message, file=str(file) if file else "", help=help_)

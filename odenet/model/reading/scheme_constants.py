@@ -72,17 +72,15 @@ class SchemeConstants:
                 else f"{self.scheme.name} needs a step size"
             )
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
-            self.report.error("step-size", wrong, self.call.span, help=help_)
+            self.report.error("step-size", wrong, self.call.span, help_)
         if "atol" in given and "rtol" not in given:
             help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
-            self.report.error(
-                "tolerance", "an error is allowed by `rtol`", given["atol"][1], help=help_
-            )
+            self.report.error("tolerance", "an error is allowed by `rtol`", given["atol"][1], help_)
         if self.varying and "rtol" in given:
             constant = next(iter(self.varying.values()))
             message = "steps to a tolerance take numbers that are the same in all of them"
             self.report.error(
-                "tolerance", message, constant.span, help="remove rtol, or write one number"
+                "tolerance", message, constant.span, "remove rtol, or write one number"
             )
         if self.failed:
             raise Rejected
@@ -93,7 +91,7 @@ class SchemeConstants:
         wrong = not_a_number(self.scheme, every or [AtStep("", numbers)])
         if wrong:
             counted = "n is 0 in the first step, and counts up to the last" * self.scheme.counts
-            self.report.reject("undefined-number", wrong, self.call.span, help=counted)
+            self.report.reject("undefined-number", wrong, self.call.span, counted)
         return found
 
     def _value(self, name: str, value: Any, about: Subject) -> Any:
@@ -120,19 +118,17 @@ class SchemeConstants:
         given = {name: (value, self.call.place(i)) for name, (i, value) in by_position.items()}
         if len(self.call.args) > len(self.form):
             message = f"too many constants for {self.scheme.name}"
-            self.report.error(
-                "scheme-constant", message, self.call.place(len(self.form)), help=takes
-            )
+            self.report.error("scheme-constant", message, self.call.place(len(self.form)), takes)
         for name, value in self.call.kwargs.items():
             place = self.call.place(name)
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"
                 near = meant("argument", name, self.form)
-                self.report.error("scheme-constant", message, place, near, takes + unused)
+                self.report.error("scheme-constant", message, place, takes + unused, label=near)
             elif name in given:
                 self.report.error(
-                    "given-twice", f"`{self.shown[name]}` is given twice", place, help="remove one"
+                    "given-twice", f"`{self.shown[name]}` is given twice", place, "remove one"
                 )
             else:
                 given[name] = value, place
@@ -143,5 +139,5 @@ class SchemeConstants:
             return evaluate(default, {})
         message = f"{self.scheme.name} needs a value for `{self.shown[name]}`"
         help_ = f"write {self.scheme.name}({self.shown[name]} = …)"
-        self.report.error("scheme-constant", message, self.call.span, help=help_)
+        self.report.error("scheme-constant", message, self.call.span, help_)
         return None

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.elaboration.made import MAKERS, Invert, Maker
+from odenet.model.elaboration.made import MAKERS, Invert, Maker, made_scheme
 from odenet.model.elaboration.scheme_scope import SchemeScope
-from odenet.model.elaboration.schemes import SchemeReader, elaborate_scheme
+from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.tables.also_called import meant
 from odenet.model.typed.scheme import Scheme
@@ -62,7 +62,7 @@ class SchemeTable:
             message = f"a scheme `{name.spelling}` is defined already"
         else:
             return
-        self.report.error("name-taken", message, name.span, help="choose another name")
+        self.report.error("name-taken", message, name.span, "choose another name")
 
     def own(self) -> dict[str, Scheme]:
         """The schemes of the files, but for those with an error."""
@@ -81,14 +81,12 @@ class SchemeTable:
             return library_scheme(name.id)
         if name.id in MAKERS:
             message = f"`{name.id}` makes a scheme of others"
-            self.report.reject("composition", message, name.span, help=f"write `{MAKERS[name.id]}`")
+            self.report.reject("composition", message, name.span, f"write `{MAKERS[name.id]}`")
         if not self.scope.incomplete:
             known = sorted([*library(), *self._known, *self._made])
             help_ = meant("scheme", name.spelling, known)
             help_ = help_ or f"known: {', '.join(known)}; or write `scheme {name.id} {{ … }}`"
-            self.report.error(
-                "unknown-scheme", f"unknown scheme `{name.id}`", name.span, help=help_
-            )
+            self.report.error("unknown-scheme", f"unknown scheme `{name.id}`", name.span, help_)
         raise Rejected
 
     def made(self, node: tree.Value) -> Scheme:
@@ -104,15 +102,12 @@ class SchemeTable:
         if name.id in self._being_made:
             message = f"the scheme `{name.spelling}` is made of itself"
             self.report.reject(
-                "circular-definition", message, name.span, help="name another scheme in it"
+                "circular-definition", message, name.span, "name another scheme in it"
             )
         self._being_made.append(name.id)
-        scope = SchemeReader(statement.block, self.report, self.maps)
         before = self.report.errors
         try:
-            constants = dict(scope.read_constants())
-            maker = Maker(self.find, self.invert, scope, self.report)
-            scheme = maker.scheme(statement.value, name.id, constants)
+            scheme = made_scheme(statement, self.find, self.invert, self.maps, self.report)
             self._known[name.id] = scheme if self.report.errors == before else None
         except Rejected:
             self._known[name.id] = None

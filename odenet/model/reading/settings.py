@@ -84,7 +84,7 @@ class Settings:
                     meant("key", key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
                 )
                 message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
-                self.report.error("bad-setting", message, setting.key.span, help=known)
+                self.report.error("bad-setting", message, setting.key.span, known)
                 continue
             with suppress(Rejected):
                 entry = _whole(key, recipe)
@@ -100,7 +100,7 @@ class Settings:
         if not isinstance(call, Call) or not isinstance(recipe_keys()[entry.key].kind, Choice):
             message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
             self.report.reject(
-                "bad-setting", message, setting.key.span, help=f"set it whole: {entry.key}=…"
+                "bad-setting", message, setting.key.span, f"set it whole: {entry.key}=…"
             )
         order = list(_form(entry.key, call))
         at = order.index(name) if name in order else len(call.args)
@@ -120,7 +120,7 @@ class Settings:
         for name, value in scope.settings.items():
             if name not in read:
                 message = f"nothing uses `{name}`, so setting it changes nothing"
-                self.report.error("bad-setting", message, value.span, help="leave it out")
+                self.report.error("bad-setting", message, value.span, "leave it out")
         for name, setting in self._left.items():
             shown = setting.key.spelling
             if name in scope.declared:
@@ -130,7 +130,7 @@ class Settings:
             near = meant("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
             self.report.error(
-                "bad-setting", message, setting.key.span, help=near or f"this file has {have}"
+                "bad-setting", message, setting.key.span, near or f"this file has {have}"
             )
 
 

@@ -72,9 +72,7 @@ class Skips:
         for place in self._again:
             line = self._kept[place.name].span.line
             message = f'"{place.name}" is kept already, in line {line}'
-            self.report.error(
-                "misplaced-layer", message, place.span, help="give each a name of its own"
-            )
+            self.report.error("misplaced-layer", message, place.span, "give each a name of its own")
         near: set[str] = set()
         for place in self._unknown:
             if place.name in self._kept:
@@ -86,10 +84,10 @@ class Skips:
                 open_ = [name for name in self._kept if name not in self._joined]
                 near.add(nearest(place.name, open_))
                 help_ = suggest(place.name, open_) or f'write `keep("{place.name}")` before it'
-            self.report.error("misplaced-layer", message, place.span, help=help_)
+            self.report.error("misplaced-layer", message, place.span, help_)
         for name, place in self._kept.items():
             if name not in self._joined | near:
                 help_ = f'write `join("{name}")` where it is wanted, or remove it'
                 self.report.error(
-                    "misplaced-layer", f'"{name}" is kept and never joined', place.span, help=help_
+                    "misplaced-layer", f'"{name}" is kept and never joined', place.span, help_
                 )

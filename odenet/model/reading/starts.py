@@ -33,9 +33,7 @@ class StartScope(SchemeScope):
         if node.id in self.file_scope.declared or node.id == "u":
             message = f"a start value reads the unknowns of the scheme, not `{node.spelling}`"
             known = [f"{self.spellings.get(n, n)}[0]" for n in self.unknowns]
-            self.report.reject(
-                "scheme-start", message, node.span, help=f"write {' or '.join(known)}"
-            )
+            self.report.reject("scheme-start", message, node.span, f"write {' or '.join(known)}")
         return None
 
 
@@ -48,7 +46,7 @@ def read_starts(line: tree.Discretise, scheme: Scheme, declared: Declarations, r
         if slot not in starts:
             known = [f"{scheme.spellings[s.name]}[{s.offset}]" for s in starts]
             help_ = f"it starts from {', '.join(known)}" if known else "it starts from the states"
-            report.error("scheme-start", f"{scheme.name} has no such start", slot.span, help=help_)
+            report.error("scheme-start", f"{scheme.name} has no such start", slot.span, help_)
             failed = True
         starts[slot] = value
     if failed:

@@ -88,7 +88,7 @@ def _given(values: Sequence[Any], about: Subject) -> Given | None:
     if not values:
         about.report(
             Diagnostic(
-                "step-constants", f"{about.name} has no values", about.span, help="list one a step"
+                "step-constants", f"{about.name} has no values", about.span, "list one a step"
             )
         )
         return None
@@ -130,7 +130,7 @@ def _ramp(call: Call, about: Subject, written: dict[str, Any]) -> Ramp | None:
 
 
 def _refuse(about: Subject, message: str, label: str, help_: str) -> None:
-    about.report(Diagnostic("step-constants", message, about.span, label, help_))
+    about.report(Diagnostic("step-constants", message, about.span, help_, label=label))
 
 
 def _text(about: Subject) -> str:
@@ -194,16 +194,14 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
             message = f"{shown} has {_count(constant.length)}, and {where} has {steps} steps"
             other = "; flows of different lengths need uniform(…), geometric(…) or a number"
             help_ = f"list {_count(steps)}" + other * (len({steps for steps, *_ in flows}) > 1)
-            report.error("step-constants", message, constant.span, help=help_)
+            report.error("step-constants", message, constant.span, help_)
     lengths = {c.length: name for name, c in given.items()}
     if len(lengths) > 1 and not flows:
         (first, one), (second, other) = list(lengths.items())[:2]
         spelled = chosen.scheme.spellings
         message = f"{spelled.get(other, other)} has {_count(second)}, and "
         message += f"{spelled.get(one, one)} has {first}"
-        report.error(
-            "step-constants", message, given[other].span, help="list one value for each step"
-        )
+        report.error("step-constants", message, given[other].span, "list one value for each step")
     units = [layer for layer in flows_of(net) if layer.name == "unit"]
     for name, constant in chosen.varying.items() if units else ():
         message = f"{chosen.scheme.spellings.get(name, name)} differs from step to step, and the "
@@ -211,18 +209,18 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
         help_ = "write a layer and flow(…) in place of the unit"
         if not isinstance(constant, Counted):
             help_ = "write a number, or a layer and flow(…) in place of the unit"
-        report.error("step-constants", message, constant.span, help=help_)
+        report.error("step-constants", message, constant.span, help_)
     if not chosen.varying or report.errors > before:
         return
     depths = dict.fromkeys(steps for steps, *_ in flows)
     if max(depths, default=0) > MOST_STEPS:
         message = f"a flow has {max(depths)} steps, and where constants differ from step to step"
         help_ = f"write at most {MOST_STEPS} steps, or numbers that are the same in all of them"
-        return report.error("too-large", f"{message} each is looked at", chosen.span, help=help_)
+        return report.error("too-large", f"{message} each is looked at", chosen.span, help_)
     wrong = not_a_number(chosen.scheme, in_use(chosen.numbers, chosen.varying, depths))
     if wrong:
         counted = "n is 0 in the first step, and counts up to the last" * chosen.scheme.counts
-        report.error("undefined-number", wrong, chosen.span, help=counted)
+        report.error("undefined-number", wrong, chosen.span, counted)
 
 
 def check_times(
@@ -239,12 +237,12 @@ def check_times(
     read = next((node for node in nodes if isinstance(node, Time)), None)
     if read is not None:
         message = "`t` is the sum of the step sizes before a step, and they are learned"
-        report.error("no-time", message, read.span, help=help_)
+        report.error("no-time", message, read.span, help_)
     for learned in parameters.values():
         if learned.knots:
             message = f"`{learned.name}` moves in time between its knots"
             report.error(
-                "no-time", f"{message}, and the step sizes are learned", learned.span, help=help_
+                "no-time", f"{message}, and the step sizes are learned", learned.span, help_
             )
 
 
@@ -256,7 +254,7 @@ def check_ramps(chosen: Discretisation, recipe: Recipe, report: Report) -> None:
             message = f"the ramp of {shown} takes {show(constant.epochs)} epochs"
             message += f", and training has {recipe.epochs}"
             help_ = f"write a shorter one, or epochs = {show(constant.epochs)} in train {{ … }}"
-            report.error("step-constants", message, constant.span, help=help_)
+            report.error("step-constants", message, constant.span, help_)
 
 
 def _count(values: int) -> str:

@@ -63,7 +63,7 @@ class Subject:
     def refuse(self, kind: "ArgumentKind", label: str, help: str = "") -> None:
         """Report a value that is not of its kind or not in its range."""
         message = f"{self.name} {self.meaning}: {kind.words()}"
-        self.report(Diagnostic("wrong-argument", message, self.span, label, help))
+        self.report(Diagnostic("wrong-argument", message, self.span, help, label=label))
 
 
 class ArgumentKind(Protocol):

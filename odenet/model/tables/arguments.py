@@ -24,7 +24,7 @@ class ChannelCount:
         return "a number of channels such as `2c` or `16`"
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """A Width."""
+        """The value as a Width."""
         if isinstance(value, Width):
             good = 0 <= value.multiple <= MOST_TIMES and value.constant == int(value.constant)
             good = good and abs(value.constant) <= MOST
@@ -44,7 +44,7 @@ class Ratio:
         return f"a number such as 8/3, at least 1 and at most {MOST_TIMES}"
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """A Fraction."""
+        """The value as a Fraction."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}, not a number")
         if not 1 <= value <= MOST_TIMES:

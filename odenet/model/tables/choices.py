@@ -55,7 +55,9 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = meant(self.what, value.name, self.forms)
-            subject.report(Diagnostic("unknown-choice", message, value.word or span, near, known))
+            subject.report(
+                Diagnostic("unknown-choice", message, value.word or span, known, label=near)
+            )
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -72,14 +74,14 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     if len(call.args) > len(form):
         takes = f"it takes {', '.join(form)}" if form else "it takes none"
         place = call.place(len(form)) or subject.span
-        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, help=takes))
+        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, takes))
         return None
     given = dict(zip(form, call.args, strict=False))
     for i, key in enumerate(given):
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help=help_))
+            report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help_))
             return None
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
     fine = True
@@ -93,8 +95,8 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
                     "unknown-argument",
                     message,
                     places.get(key, subject.span),
-                    meant("argument", key, form),
                     takes,
+                    label=meant("argument", key, form),
                 )
             )
             fine = False

@@ -16,11 +16,11 @@ from odenet.model.tables.argument_kinds import (
     WordOr,
     show,
 )
+from odenet.model.tables.arguments import COUNT
 from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
 
-COUNT = Number(1, whole=True)
 SHARE = Number(0, 1, open_low=True)
 RATE = Number(0, open_low=True)
 AMOUNT = Number(0)

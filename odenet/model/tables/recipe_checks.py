@@ -42,12 +42,18 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
             message = f"unknown key `{entry.key}` in train"
             problems.append(
                 Diagnostic(
-                    "unknown-key", message, entry.key_span, meant("key", entry.key, keys), known
+                    "unknown-key",
+                    message,
+                    entry.key_span,
+                    known,
+                    label=meant("key", entry.key, keys),
                 )
             )
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
-            problems.append(Diagnostic("given-twice", message, entry.key_span, "the second time"))
+            problems.append(
+                Diagnostic("given-twice", message, entry.key_span, label="the second time")
+            )
         else:
             key = keys[entry.key]
             spans[entry.key] = entry.value_span
@@ -63,33 +69,33 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
     """Values that are fine by themselves and not beside each other."""
     if "steps" in spans and "epochs" in spans and recipe.steps:
         message = "steps and epochs both say how long training takes"
-        yield Diagnostic("recipe-conflict", message, spans["steps"], help="remove one of them")
+        yield Diagnostic("recipe-conflict", message, spans["steps"], "remove one of them")
     if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
         yield Diagnostic(
             "cannot-refine",
             f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
             spans["levels"],
-            "not before the last epoch",
             "refine earlier, or not at all: levels = []",
+            label="not before the last epoch",
         )
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
         yield Diagnostic(
-            "cannot-refine", doubled, spans["levels"], help=f"refine at most {MOST_LEVELS} times"
+            "cannot-refine", doubled, spans["levels"], f"refine at most {MOST_LEVELS} times"
         )
     if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
         yield Diagnostic(
             "wrong-argument",
             "target is the value at which to stop, a share: at most 1",
             spans["target"],
-            "too large",
+            label="too large",
         )
     if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
         yield Diagnostic(
             "recipe-conflict",
             f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
             spans["label_smoothing"],
-            help="leave it out, or take loss = cross_entropy",
+            "leave it out, or take loss = cross_entropy",
         )
     for call in recipe.augment:
         if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
@@ -98,11 +104,11 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
                 "recipe-conflict",
                 f"{call.name} mixes classes, and loss = {loss} has none to mix",
                 spans["augment"],
-                help="leave it out, or take loss = cross_entropy",
+                "leave it out, or take loss = cross_entropy",
             )
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
-        yield Diagnostic("recipe-conflict", message, spans["schedule"], help="remove one of them")
+        yield Diagnostic("recipe-conflict", message, spans["schedule"], "remove one of them")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"
@@ -110,5 +116,5 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
             "recipe-conflict",
             message,
             spans["optimizer"],
-            help="give a momentum, as in momentum = 0.9",
+            "give a momentum, as in momentum = 0.9",
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from odenet.diagnostics import Diagnostic, SpecError
+from odenet.diagnostics import SpecError
 from odenet.model.expressions.numbers import C
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
 from odenet.model.typed.program import Model
@@ -18,15 +18,13 @@ def on_axes(model: Model, space: int) -> Model:
         SpecError: a layer or a parameter does not exist there.
     """
     if not 0 <= space <= 3:
-        raise SpecError(
-            [Diagnostic("shape-mismatch", f"maps have 0 to 3 spatial axes, not {space}")]
-        )
+        raise SpecError.of("shape-mismatch", f"maps have 0 to 3 spatial axes, not {space}")
     for learned in model.parameters.values() if space == 0 else ():
         if learned.type in _KERNELS:
             spelling = model.spellings.get(learned.name, learned.name)
             message = f"`{spelling}` is a convolution, but space=0 asks for plain vectors"
             help_ = "declare it as dense, or leave space=0 out"
-            raise SpecError([Diagnostic("shape-mismatch", message, learned.span, help=help_)])
+            raise SpecError.of("shape-mismatch", message, learned.span, help_)
     maps = {
         name: replace(definition, layers=_layers(definition.layers, space))
         for name, definition in model.maps.items()
@@ -42,9 +40,7 @@ def _layers(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
             after = LAYERS[layer.name].shape(layer.arguments, shape)
         except LayerError as error:
             message = f"with space={space}, {error}"
-            raise SpecError(
-                [Diagnostic("shape-mismatch", message, layer.span, help=error.help)]
-            ) from None
+            raise SpecError.of("shape-mismatch", message, layer.span, error.help) from None
         found.append(replace(layer, before=shape, after=after))
         shape = after
     return tuple(found)

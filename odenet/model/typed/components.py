@@ -29,7 +29,7 @@ def mixed_groups(
         if len(first) != len(other):
             message = f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
             help_ = "a scheme that mixes its unknowns takes groups of equally many states"
-            return Diagnostic("scheme-misfit", message, node.span or place or span, help=help_)
+            return Diagnostic("scheme-misfit", message, node.span or place or span, help_)
     return None
 
 
@@ -71,7 +71,7 @@ def _leaf_names(scheme: Scheme, value: Node) -> list[str]:
 
 def _arguments(scheme: Scheme) -> Iterator[tuple[str, Node]]:
     """What right-hand sides read, each with the unknown of the pattern in whose place."""
-    for rate in (n for update in scheme.updates for n in update.value.walk()):
+    for rate in scheme.nodes():
         if isinstance(rate, expr.Rate):
             pattern = next(p for p in scheme.patterns if p.function == rate.function)
             yield from zip(pattern.reads, rate.arguments, strict=True)
@@ -82,7 +82,7 @@ def _unattached(scheme: Scheme, unknown: str, span: Span) -> Diagnostic:
     line = next(u for u in scheme.updates if u.target.name == unknown)
     return Diagnostic("scheme-misfit",
         f"nothing in {scheme.name} connects `{spelled}` with a state", line.span or span,
-        help=f"read `{spelled}` in the line of an unknown, or remove it",
+        f"read `{spelled}` in the line of an unknown, or remove it",
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Language:
         return f"{above}/{below}", QUOTIENT
 
     def power(self, base: str, exponent: str) -> str:
-        """A power."""
+        """A base with its exponent."""
         return f"{base}^{exponent}"
 
     def root(self, base: str) -> str:
@@ -126,7 +126,7 @@ class Latex:
         return rf"\frac{{{above}}}{{{below}}}", ATOM
 
     def power(self, base: str, exponent: str) -> str:
-        """A power."""
+        """A base with its exponent."""
         return f"{base}^{{{exponent}}}"
 
     def root(self, base: str) -> str:

@@ -49,7 +49,7 @@ def entry_maps(
 
     Args:
         dynamics: the equations.
-        parameters: what they learn besides maps.
+        parameters: what they learn, apart from maps.
         maps: by canonical name.
         chosen: the discretisation.
     """

@@ -15,7 +15,7 @@ from odenet.model.typed.scheme import Pattern, Scheme, Update
 
 @dataclass(frozen=True)
 class Notation:
-    """Prints formulas.
+    """Prints formulas in one dialect.
 
     Args:
         dialect: what the pieces look like.
@@ -34,7 +34,7 @@ class Notation:
         return self.dialect.name(slot.name, f"n{slot.offset:+d}" if slot.offset else "n")
 
     def show(self, node: Node) -> str:
-        """A formula."""
+        """A formula as text."""
         return self._show(node)[0]
 
     def equation(self, update: Update) -> str:

@@ -90,7 +90,7 @@ def _roles(model: Model) -> Mapping[State, str]:
 
 
 def _steps(model: Model) -> Iterator[tuple[str, ...]]:
-    """The lines of the scheme with what each unknown stands for."""
+    """The lines of the scheme with the states that each is for."""
     chosen = model.discretisation_or_none
     if chosen is None:
         return

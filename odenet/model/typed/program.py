@@ -78,9 +78,7 @@ class Claim:
 def undiscretised(model: "Model") -> Diagnostic:
     """What is said where steps are asked for and the file has none."""
     help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
-    return Diagnostic(
-        "missing-scheme", "this file has no discretisation", model.equations, help=help_
-    )
+    return Diagnostic("missing-scheme", "this file has no discretisation", model.equations, help_)
 
 
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:

@@ -1,5 +1,6 @@
 """A discretisation, typed: what a `scheme` block says after its names are resolved."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from odenet.diagnostics import Span
@@ -102,14 +103,15 @@ class Scheme:
         """The patterns' unknowns, then the auxiliary ones."""
         return tuple(self.equations) + self.aux
 
+    def nodes(self) -> Iterator[Node]:
+        """Every piece of the formulas that its lines compute."""
+        for update in self.updates:
+            yield from update.value.walk()
+
     def history(self, unknown: str) -> tuple[int, ...]:
         """The offsets of an unknown's stored values, oldest first: (0,) or (-1, 0) and so on."""
-        read = [
-            node.offset
-            for update in self.updates
-            for node in update.value.walk()
-            if isinstance(node, Slot) and node.name == unknown
-        ]
+        slots = [node for node in self.nodes() if isinstance(node, Slot)]
+        read = [slot.offset for slot in slots if slot.name == unknown]
         return tuple(range(min([0, *read]), 1))
 
     @property
@@ -123,14 +125,13 @@ class Scheme:
 
         What is said of a step as a way to solve them is not said then.
         """
-        nodes = (node for update in self.updates for node in update.value.walk())
-        return next((node for node in nodes if isinstance(node, Stretch | MapCall)), None)
+        return next((n for n in self.nodes() if isinstance(n, Stretch | MapCall)), None)
 
     @property
     def maps(self) -> tuple[str, ...]:
         """The maps of the file that its lines read."""
-        calls = (node for update in self.updates for node in update.value.walk())
-        return tuple(dict.fromkeys(c.function.name for c in calls if isinstance(c, MapCall)))
+        calls = [node for node in self.nodes() if isinstance(node, MapCall)]
+        return tuple(dict.fromkeys(call.function.name for call in calls))
 
     @property
     def uses_step_size(self) -> bool:

@@ -47,7 +47,7 @@ class Given(StepConstant):
     values: tuple[Number, ...]
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The values."""
+        """The values that are listed."""
         return self.values
 
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
 
-def largest_stretch(flow: Flow, u: Tensor | State, iterations: int = 30) -> float:
+def largest_singular_value(flow: Flow, u: Tensor | State, iterations: int = 30) -> float:
     """The largest singular value of the Jacobian of a flow's last state by its first.
 
     By power iteration on JᵀJ, each product through the plain steps; approached from below.

@@ -1,0 +1,39 @@
+"""A line of a file, as the formatter lays it out."""
+
+from dataclasses import dataclass, field
+
+from lark import Token
+
+
+@dataclass
+class Line:
+    """A line of a file.
+
+    Args:
+        tokens: what it says.
+        comment: the comment at its end, or all of it.
+        column: where the comment was.
+        blank: whether an empty line comes before it.
+        goes_on: whether it continues the statement of the line before.
+        block: the word that begins the block it is in, empty outside of blocks.
+        depth: how many brackets are open before it.
+        spaces: how many spaces come before each token.
+    """
+
+    tokens: list[Token]
+    comment: str = ""
+    column: int = 0
+    blank: bool = False
+    goes_on: bool = False
+    block: str = ""
+    depth: int = 0
+    spaces: list[int] = field(default_factory=list[int])
+
+    def text(self) -> str:
+        """The tokens with their spaces, without indentation."""
+        pairs = zip(self.spaces, self.tokens, strict=True)
+        return "".join(" " * space + str(token) for space, token in pairs)
+
+    def types(self) -> list[str]:
+        """The types of its tokens."""
+        return [token.type for token in self.tokens]
