@@ -109,8 +109,7 @@ class Checker:
             else:
                 demand(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
                 own = SLOPES[first] + [*map(number, rest)]
-            ends = [x * y if x and y else 0 for x in own for y in (low, high)]
-            low, high = min(ends), max(ends)
+            low, *_, high = sorted(x * y if x and y else 0 for x in own for y in (low, high))
         return low, high
 
     def weight(self, terms, signed=False):  # a sum of numbers > 0 times numbers and diagonals >= 0
@@ -173,6 +172,7 @@ def main(path):
     try:
         with open(path, encoding="utf-8") as file:
             data = json.loads(file.read(BYTES))
+        print(*map(" : ".join, data["kinds"].items()), sep=", ")
         print(*(f"{s}' = {f}" for s, f in data["equations"].items()), sep="\n")
         verdict, energy, gives, done = data["verdict"], data["energy"], ALL, []
         conditions, whole = [[*c.values()] for c in data["conditions"]], {*data["equations"]}

@@ -1,6 +1,7 @@
 """What CONTRIBUTING.md and docs/architecture.md say about where things are."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -68,3 +69,13 @@ def test_the_version_has_one_home():
     assert not re.search(r'^version = "', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert f"version: {odenet.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {odenet.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+COMMANDS = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+SCRIPTS = {m for page in COMMANDS for m in re.findall(r"python -m ([\w.]+)", page.read_text())}
+SCRIPTS = sorted(m for m in SCRIPTS if m.startswith(("tests.", "bench.")) and "guided" not in m)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)  # but that which needs atheris
+def test_a_script_that_is_named_with_its_command_can_be_begun(script):
+    assert importlib.import_module(script)

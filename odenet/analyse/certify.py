@@ -6,6 +6,7 @@ from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import Part
 from odenet.analyse.descent import falling
 from odenet.analyse.energy import Energy, read_energy
+from odenet.analyse.functions import written
 from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
@@ -124,6 +125,8 @@ def _moves_in_time(part: Part, reader: FormulaReader) -> bool:
     numbers = {name for s in scalars for monomial, _ in s.terms for name, _ in monomial}
     nodes = [reader.symbols[name] for name in numbers if name in reader.symbols]
     nodes += [node for u in part.units for node in (u.formula, u.argument) if node is not None]
+    diagonals = {reader.names[name] for operator in operators for name in operator.diagonals}
+    nodes += [written(gate.leaf) for gate in diagonals if isinstance(gate, Gate)]
     return any(map(reads_time, nodes))
 
 

@@ -90,6 +90,11 @@ def reads_state(leaf: Leaf) -> bool:
     return isinstance(leaf, expr.State)
 
 
+def written(leaf: Leaf) -> expr.Node:
+    """The formula of a leaf."""
+    return leaf.node if isinstance(leaf, Applied | Times) else leaf
+
+
 def never_negative(leaf: Leaf) -> bool:
     """Whether a function is >= 0 whatever it is applied to."""
     if not isinstance(leaf, Applied) or not isinstance(leaf.stage, expr.Activation):
@@ -110,7 +115,7 @@ def times(factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard) -> Times:
     found.sort(key=lambda factor: (leaf_key(factor[0]), word_text(factor[1])))
     formula: expr.Node | None = None
     for leaf, _ in found:
-        one = leaf.node if isinstance(leaf, Applied | Times) else leaf
+        one = written(leaf)
         formula = one if formula is None else expr.Hadamard(formula, one)
     assert formula is not None
     return Times(tuple(found), formula, node.span)

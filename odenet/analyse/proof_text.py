@@ -226,7 +226,7 @@ def _bound(number: Fraction | None) -> str | None:
 
 
 def _slopes(units: tuple[Unit, ...]) -> str:
-    """Why D >= 0: ` since relu is nondecreasing and the slopes of gelu are at least -129/1000`."""
+    """Why D >= 0: ` since relu is nondecreasing and the slopes of gelu are at least -13/100`."""
     reasons: list[str] = []
     found = [a.name for one in units if one.moved is None for a in one.activations]
     names = [name for name in dict.fromkeys(found) if name != "identity"]

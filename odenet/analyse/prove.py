@@ -23,6 +23,8 @@ from odenet.model.expressions.expr import Activation
 Activations = frozenset[Activation]
 Place = TypeVar("Place")
 
+NO_UNITS = Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary")
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -93,7 +95,7 @@ def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
 def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
     """A statement about units as one, whatever their slopes are."""
     if not arrangement.units:
-        return Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary")
+        return NO_UNITS
     part = strongest(arrangement.units, arrangement.matrix, signs)
     return part and as_arranged(part, arrangement)
 
@@ -149,6 +151,8 @@ def _blocks(
 ) -> list[Part] | None:
     """Statements about the irreducible blocks of M."""
     matrix = arrangement.matrix
+    if not matrix:  # the eigenvalues of such a block are 0, and bound the rate of the whole
+        return [NO_UNITS]
     found: list[Part] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
     for group in components(reads):

@@ -129,7 +129,7 @@ def _rest(unit: Unit, amount: Fraction, turned: bool) -> Unit:
 
 
 def _rest_text(unit: Unit, amount: Fraction, turned: bool) -> str:
-    """`gelu(K Y) + 129/1000 (K Y)`, `(Y) - tanh(Y)`."""
+    """`gelu(K Y) + 13/100 (K Y)`, `(Y) - tanh(Y)`."""
     span = unit.argument.span if unit.argument else None
     argument = f"({' '.join(span.text.split())})".replace("^T", "ᵀ") if span else "its argument"
     linear = f"{factor_text(Scalar.number(abs(amount)))}{argument}"

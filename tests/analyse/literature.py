@@ -132,7 +132,7 @@ ROWS = (
         "Y' = -Y + relu((1 - m) Y - A^T A Y + (B - B^T) Y + V u)",
         "param A, B, V : dense\nlet m = 0.1", "stable", "slopes of at most 1"),
     Row("gated gradient flow", "Ruthotto & Haber 2020, with gelu",
-        "Y' = -K^T (gelu(K Y + b) + 0.2 K Y)", KB, "real", "slopes of at least -0.129"),
+        "Y' = -K^T (gelu(K Y + b) + 0.2 K Y)", KB, "real", "slopes of at least -0.13"),
     Row("preconditioned rotation", "Galimberti et al. 2023, with a diagonal",
         "Y' = d (K - K^T) tanh(Y)", "param K : dense\nparam d : diag", "imaginary", "if d ≥ 0"),
     Row("filtered force", "passive, seen through a filter",

@@ -50,7 +50,9 @@ PROVED = {
     "X' = V\nV' = A\nA' = -6 A - 11 V - 6 X": ("real", None),
     "X' = X - 2 Y\nY' = X - Y": ("imaginary", None),
     "let k = 3\nX' = V\nV' = A\nA' = -k A - k V - X": ("stable", None),
-    # in company
+    # in company; a state that nothing acts on has the eigenvalue 0
+    "Y'' = -2 Y' + tanh(Y')": ("real", None),
+    "param b : bias\nY' = b\nZ' = -2 Z + tanh(Z)": ("real", None),
     f"{K}Y' = -2 Y + tanh(Y)\nZ' = -K^T tanh(K Z) + K Y": ("real", None),
     f"{K}Y' = -2 Y + tanh(Y)\nZ' = -3 Z + relu(Z) + K tanh(Y)": ("real", "1"),
     f"{K}X' = V\nV' = A\nA' = -3 A - 3 V - X\nY' = tanh((K - K^T) Y) + K X": ("stable", None),

@@ -16,6 +16,9 @@ TIMED = {
     "Y' = tanh((K - K^T) Y + t b)": ("imaginary", False),
     "Y' = -K^T tanh(t K Y)": ("real", False),
     "let s = t^2\nY' = -K^T tanh(K Y + s b)": ("real", False),
+    "Y' = softplus(t b) * ((K - K^T) tanh(Y))": ("imaginary", False),  # E would divide by the gate
+    "Y'' = -K^T(softplus(t b) * (K Y))": ("imaginary", False),  # a spring that stiffens does work
+    "Y' = -(softplus(t b) * tanh(Y)) + (K - K^T) tanh(Y)": ("stable", True),  # E = 1ᵀΨ(Y)
 }
 
 

@@ -250,11 +250,14 @@ def test_the_checker_has_at_most_200_lines_and_imports_numpy_and_the_standard_li
 def test_the_checker_runs_as_a_single_file(tmp_path):
     copied = tmp_path / "verify.py"
     copied.write_text(Path(verify.__file__).read_text("utf-8"), "utf-8")
-    (tmp_path / "certificate.json").write_text(json.dumps(certificate(TWO)), "utf-8")
+    data = certificate(TWO)
+    (tmp_path / "certificate.json").write_text(json.dumps(data), "utf-8")
     command = [sys.executable, "-I", copied.name, "certificate.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "proved: the spectrum is imaginary" in done.stdout
+    for name, kind in data["kinds"].items():  # a forger could call an operator diagonal
+        assert f"{name} : {kind}" in done.stdout
 
 
 def test_the_same_spec_gives_the_same_bytes():

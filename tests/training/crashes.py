@@ -4,7 +4,7 @@
 
 Half of the kills come at a random moment, half at a random operation on a file, before or after it.
 A run may be killed several times before it ends. What a run leaves has to be, bit for bit, what
-the same run leaves that nobody killed; only times and speeds may differ.
+the same run leaves that nobody killed; only times, speeds and the record of resumptions differ.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import torch
 from rich.console import Console
 
 from odenet import files
-from odenet.training import claim
+from odenet.training import run_lock
 from odenet.training.records import Options
 from odenet.training.run import resume, train
 
@@ -41,8 +41,9 @@ TIMED = (
     "tokens_per_second",
     "saved",
     "folder",
-    "sha256",
-)  # the seal is of them, too
+    "sha256",  # the seal is of them, too
+    "before",  # that it was resumed, and where
+)
 SMALL = {"n": 2, "epochs": 3, "fraction": 0.05, "batch": 16}
 
 
@@ -299,7 +300,7 @@ def _counted(at: int) -> Counter:
         def __getattr__(self, name):
             return watched(getattr(os, name)) if name in OPERATIONS else getattr(os, name)
 
-    files.os = claim.os = Watched()
+    files.os = run_lock.os = Watched()
     return done
 
 
