@@ -34,7 +34,7 @@ def test_a_page_says_what_the_compiler_says(html, program):
     assert "Spectrum imaginary (proved)." in said
     assert html.count("<math") == 8  # equations, start, step, inverse, proof, M and C, E, dE/dt
     assert "conv(3, 4)" in said and "held, reversible" in said
-    assert "verlet, h = 1/8, for Y&#39; = F(Z), Z&#39; = G(Y)" in html  # what F and G are
+    assert "verlet, h = 0.125, for Y&#39; = F(Z), Z&#39; = G(Y)" in html  # what F and G are
     assert ">1</td><td><code>flow(3)</code>" in html  # the number that figures name it by
 
 
