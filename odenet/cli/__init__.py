@@ -33,6 +33,7 @@ from odenet.cli import (
     verifying,
 )
 from odenet.cli.output import say
+from odenet.cli.settings import setting_of
 from odenet.diagnostics import Diagnostic, SpecError, render, suggest
 from odenet.extras import MissingLibraries
 from odenet.files import explain
@@ -52,7 +53,10 @@ class Commands(typer.core.TyperGroup):
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run one of them; a value that is none of an option's is answered by those that are."""
+        """Run one of them; a value that is none of an option's is answered by those that are.
+
+        An option that is none is answered by `--set`, where it is the name of what that sets.
+        """
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -63,6 +67,12 @@ class Commands(typer.core.TyperGroup):
                 message = f"`{choice[1]}` is not one of {', '.join(known)}"
                 message += f"; {near}" if near else ""
             error.message = message
+            raise
+        except Exception as error:
+            asked = getattr(error, "option_name", None)  # of an error that typer does not export
+            command = getattr(getattr(error, "ctx", None), "command", None)
+            if asked and any("--set" in option.opts for option in getattr(command, "params", ())):
+                error.possibilities = setting_of(asked) or error.possibilities  # pyright: ignore
             raise
 
 

@@ -89,6 +89,18 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
     return found
 
 
+def setting_of(option: str) -> list[str]:
+    """What to write for an option that a command does not have, and a recipe does."""
+    from odenet.model.tables.recipe import OPTIMIZERS, recipe_keys
+
+    name = option.lstrip("-").replace("-", "_")
+    if name not in recipe_keys():
+        if not any(name in form for form in OPTIMIZERS.forms.values()):
+            return []
+        name = f"optimizer.{name}"
+    return [f"--set {name}=VALUE"]
+
+
 def run_options(run: Path | None, given: dict[str, Any]) -> "Options":
     """The options on the command line, over those the run began with."""
     from dataclasses import replace

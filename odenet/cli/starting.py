@@ -1,7 +1,6 @@
 """`odenet new`: a spec to begin with."""
 
 import re
-import shlex
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from odenet.cli.output import say
+from odenet.diagnostics import typed
 from odenet.extras import require
 from odenet.files import write_text
 
@@ -67,11 +67,11 @@ def new(
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
     text = text if found is None else fitted(text, found)
     write_text(target, format_source(Source(str(target), text)))
-    typed = shlex.quote(str(target))
+    path = typed(target)
     say(f"wrote {target}; next:\n")
-    say(f"  odenet compile {typed}           what is derived and proved of it")
-    say(f"  odenet train {typed} --epochs 1  whether it learns")
-    say(f"  odenet train {typed}             the whole training")
+    say(f"  odenet compile {path}           what is derived and proved of it")
+    say(f"  odenet train {path} --epochs 1  whether it learns")
+    say(f"  odenet train {path}             the whole training")
 
 
 def _look(data: Path, folder: Path) -> "FirstLook":

@@ -21,6 +21,7 @@ from odenet.cli.settings import (
     run_options,
 )
 from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, search_rate, try_out
+from odenet.diagnostics import typed
 from odenet.extras import require
 from odenet.model.reading.settings import data_setting
 
@@ -153,7 +154,7 @@ def train(
     if program is not None and limit is not None:
         settings["batch"] = str(largest_batch(program, options, limit))
         program = read_program(str(spec), settings, convert)
-    if program is not None and seeds is None:
+    if program is not None:
         announce_step(program, options)
     if program is not None and dry_run:
         try_out(program, options, console, unchecked)
@@ -177,7 +178,7 @@ def train(
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         if first_process():
-            say(f"stopped; go on with: odenet train --resume {folder}")
+            say(f"stopped; go on with: odenet train --resume {typed(folder)}")
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
         show_result(result, console)

@@ -1,11 +1,14 @@
 """What `odenet train` does other than train once: a dry run, a search for the rate, a sweep."""
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from odenet.cli.header import announce, announce_step
 from odenet.cli.output import say
+from odenet.diagnostics import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,24 +53,33 @@ def begin_sweep(
     unchecked: bool,
 ) -> Path:
     """The folder of a new sweep."""
+    import odenet
     from odenet.training.sweeps import new_sweep, read_axes
 
-    folder = new_sweep(spec, read_axes(axes), settings, options, out, unchecked)
-    say(f"sweep {folder}")
+    values = read_axes(axes)
+    folder = new_sweep(spec, values, settings, options, out, unchecked)
+    first = {name: each[0] for name, each in values.items()}
+    count = prod(map(len, values.values()))
+    say(f"sweep {folder}, {count} point{'s'[: count > 1]}; the first:")
+    program = odenet.load(spec, set={**settings, **first})
+    announce(program)
+    announce_step(program, options)
     return folder
 
 
 def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     """Train the points that are left, and print the table of all; the exit code if stopped."""
     from odenet.training.stopping import Stopped
-    from odenet.training.sweep_figures import draw_sweep, show_sweep
+    from odenet.training.sweep_figures import best_of, draw_sweep, show_sweep
     from odenet.training.sweep_workers import train_sweep
 
     try:
         found = train_sweep(folder, console, at_once)
     except Stopped as stopped:
-        say(f"stopped; go on with: odenet train --resume {folder}")
+        say(f"stopped; go on with: odenet train --resume {typed(folder)}")
         raise typer.Exit(128 + stopped.number) from None
     show_sweep(found, console)
     draw_sweep(found, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
+    if best := best_of(found):
+        say(f"next  odenet report {typed(best.folder)}  # the best point")

@@ -1,5 +1,7 @@
 """What comes from outside (names, descriptions, options) as text that is only shown."""
 
+import shlex
+
 
 def printable(text: object) -> str:
     """A text on one line, with a stand-in for what a terminal or an editor would act on.
@@ -13,3 +15,8 @@ def printable(text: object) -> str:
 def printable_lines(text: str) -> str:
     """The same for a text of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def typed(path: object) -> str:
+    """A path as it is typed in a command that a message proposes."""
+    return shlex.quote(printable(path))

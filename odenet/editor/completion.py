@@ -49,14 +49,17 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     begun = re.sub(r"\w*$", "", before)  # without the word that is being written
     if in_train(document, offset):
         return _setting(begun)
-    own = {file_name.spelling for file_name in _spelled(document.file)}
+    lets = [let.name for let in document.brought if isinstance(let, tree.Let)]
+    own = {name.spelling for name in (*_spelled(document.file), *lets)}
     statement = begun.split(maxsplit=1)[0] if begun.split() else ""
     if not statement:
         words = [word for word in keywords() if word not in INSIDE]
         return [*_all("keyword", words), *_all("name", own)]
     if statement in ("discretise", "discretize"):
-        schemes = [s.name.spelling for s in (*document.file.of(tree.Scheme),
-                                             *document.file.of(tree.MadeScheme))]  # fmt: skip
+        declared = (*document.file.statements, *document.brought)
+        schemes = [
+            s.name.spelling for s in declared if isinstance(s, tree.Scheme | tree.MadeScheme)
+        ]
         started = "(" in begun or len(begun.split()) > 1
         words = [word for word in ("exact", "start") if started]
         return [*_all("scheme", [] if started else [*schemes, *library()]), *_all("keyword", words)]

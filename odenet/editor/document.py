@@ -55,18 +55,30 @@ class Document:
         except SpecError:
             return ()
 
+    @property
+    def brought(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
+        """What the files that it uses declare for it; the rest of them is their own."""
+        for file in self.used:
+            yield from file.of(tree.Let)
+            yield from file.of(tree.Scheme)
+            yield from file.of(tree.MadeScheme)
+
     @cached_property
     def program(self) -> Program | None:
         """Compiled; None where it has errors."""
-        return _compiled(self.source.name, self.source.text)[0]
+        return self._compiled[0]
 
     def problems(self) -> list[Diagnostic]:
         """Errors; of a file without, the warnings and the claims that do not hold."""
-        program, errors = _compiled(self.source.name, self.source.text)
+        program, errors = self._compiled
         if program is None:
             return errors
         failed = [claim.failure("", "warning") for claim in program.claims if not claim.holds]
         return [*program.warnings, *failed]
+
+    @property
+    def _compiled(self) -> tuple[Program | None, list[Diagnostic]]:
+        return _compiled(self.source, tuple(file.span.source for file in self.used))
 
     def word(self, line: int, column: int) -> Span | None:
         """The name at a place, both counted from 0; None in comments and where there is none."""
@@ -91,10 +103,12 @@ class Document:
                 local = dict(_of_scheme(block))
                 if name in local:
                     return local[name]
-        for file in (self.file, *self.used):
-            found = names(file)
-            if name in found:
-                return found[name]
+        found = names(self.file)
+        for statement in self.brought:
+            for brought, defined in _declared(statement):
+                found.setdefault(brought, defined)
+        if name in found:
+            return found[name]
         return _of_library(word.text) if word.text in library() else None
 
 
@@ -164,8 +178,9 @@ def _parsed(source: Source) -> tree.File:
 
 
 @lru_cache(maxsize=8)
-def _compiled(name: str, text: str) -> tuple[Program | None, list[Diagnostic]]:
+def _compiled(source: Source, used: tuple[Source, ...]) -> tuple[Program | None, list[Diagnostic]]:
+    """A text compiled; `used`, what the files that it uses say, is there to tell old from new."""
     try:
-        return odenet.loads(text, name=name), []
+        return odenet.loads(source.text, name=source.name), []
     except SpecError as error:
         return None, list(error.diagnostics)

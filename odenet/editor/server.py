@@ -48,36 +48,47 @@ def serve() -> None:
 
 def make_server() -> LanguageServer:
     """A server with all that it answers."""
-    server = LanguageServer("odenet", odenet.__version__)
+    # Whole texts: to pygls a line also ends at a form feed or U+2028, and to editors it does not.
+    whole = lsp.TextDocumentSyncKind.Full
+    server = LanguageServer("odenet", odenet.__version__, text_document_sync_kind=whole)
     one_at_a_time = asyncio.Lock()
+    open_now: set[str] = set()
 
     async def check(uri: str) -> None:
         """Compile a file once it has not changed for a while, and publish what is wrong."""
         version = server.workspace.get_text_document(uri).version
         await asyncio.sleep(PAUSE)
         async with one_at_a_time:
-            if uri not in server.workspace.text_documents:
-                return  # closed by now
+            if uri not in open_now:
+                return
             opened = server.workspace.get_text_document(uri)
             if opened.version != version:
                 return  # a later change asks again
             document = _document(server, uri)
             found = await asyncio.to_thread(document.problems)
-        shown = [_problem(d, document.source, _units(server, uri)) for d in found]
+        units = _units(server, document.source)
+        shown = [_problem(d, document.source, units) for d in found]
         server.text_document_publish_diagnostics(
             lsp.PublishDiagnosticsParams(uri=uri, diagnostics=shown, version=version)
         )
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     async def opened(params: lsp.DidOpenTextDocumentParams) -> None:
+        open_now.add(params.text_document.uri)
         await check(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
     async def changed(params: lsp.DidChangeTextDocumentParams) -> None:
         await check(params.text_document.uri)
 
+    @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
+    async def saved(params: lsp.DidSaveTextDocumentParams) -> None:
+        """Look again at each open file, since it may use the one that was saved."""
+        await asyncio.gather(*map(check, open_now))
+
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: lsp.DidCloseTextDocumentParams) -> None:
+        open_now.discard(params.text_document.uri)
         server.text_document_publish_diagnostics(
             lsp.PublishDiagnosticsParams(uri=params.text_document.uri, diagnostics=[])
         )
@@ -90,7 +101,7 @@ def make_server() -> LanguageServer:
             return None
         text, word = found
         content = lsp.MarkupContent(lsp.MarkupKind.Markdown, text)
-        return lsp.Hover(content, _units(server, params.text_document.uri)(_range(word)))
+        return lsp.Hover(content, _units(server, document.source)(_range(word)))
 
     @server.feature(
         lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=["=", ">", ":"])
@@ -106,11 +117,12 @@ def make_server() -> LanguageServer:
         found = document.definition(word) if word is not None else None
         if found is None:
             return None
-        if found.span.source == document.source:
-            uri = params.text_document.uri
-            return lsp.Location(uri, _units(server, uri)(_range(found.span)))
-        path = from_fs_path(str(Path(found.span.source.name).resolve()))
-        return lsp.Location(path, _range(found.span)) if path else None
+        source = found.span.source
+        place = _units(server, source)(_range(found.span))
+        if source == document.source:
+            return lsp.Location(params.text_document.uri, place)
+        path = from_fs_path(str(Path(source.name).resolve()))
+        return lsp.Location(path, place) if path else None
 
     @server.feature(lsp.TEXT_DOCUMENT_FORMATTING)
     def formatted(params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
@@ -133,17 +145,21 @@ def _document(server: LanguageServer, uri: str) -> Document:
 
 
 def _place(server: LanguageServer, params: Any) -> tuple[Document, int, int]:
-    """The document that is asked about, and where, in characters."""
-    uri = params.text_document.uri
-    opened = server.workspace.get_text_document(uri)
-    place = opened.position_codec.position_from_client_units(opened.lines, params.position)
-    return _document(server, uri), place.line, place.character
+    """The document that is asked about, and where, in characters; at most at the end of a line."""
+    document = _document(server, params.text_document.uri)
+    lines, asked = document.source.text.split("\n"), params.position
+    codec = server.workspace.position_codec
+    line = max(0, min(asked.line, len(lines) - 1))
+    width = codec.client_num_units(lines[line])
+    column = width if asked.line > line else max(0, min(asked.character, width))
+    place = codec.position_from_client_units(lines, lsp.Position(line, column))
+    return document, place.line, place.character
 
 
-def _units(server: LanguageServer, uri: str) -> Callable[[lsp.Range], lsp.Range]:
-    """Ranges in the units that the editor counts in."""
-    opened = server.workspace.get_text_document(uri)
-    return lambda found: opened.position_codec.range_to_client_units(opened.lines, found)
+def _units(server: LanguageServer, source: Source) -> Callable[[lsp.Range], lsp.Range]:
+    """Ranges of a text in the units that the editor counts in."""
+    lines = source.text.split("\n")
+    return lambda found: server.workspace.position_codec.range_to_client_units(lines, found)
 
 
 def _range(span: Span) -> lsp.Range:

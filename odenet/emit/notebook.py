@@ -7,6 +7,7 @@ from odenet.analyse.facts import Facts
 from odenet.derive.describe import why_not_undone
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
+from odenet.model.fitting.fit import takes
 
 
 def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
@@ -24,7 +25,8 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
     if model.lets:
         parts.append(_line(f"with {', '.join(notation.where(model))}"))
     if derivation is not None:
-        parts.append(_line(f"Discretised by {notation.discretisation(model)}:"))
+        by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
+        parts.append(_line(f"Discretised by {by}:"))
         parts.append(_formula(latex.rule(model.scheme)))
         why = why_not_undone(derivation)
         parts.append(_line(f"Not reversible: {why}." if why else "Undone line by line:"))

@@ -19,6 +19,7 @@ from odenet.emit.summary import summary_rows
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.fitting.fit import takes
 from odenet.model.typed.dialects import latex_prose
+from odenet.model.typed.notation import LATEX
 from odenet.model.typed.program import Model
 
 
@@ -91,7 +92,8 @@ def as_latex(facts: Facts) -> str:
     parts = [f"\\[\n{latex.equations(model)}\n\\]"]
     if derivation is not None:
         scheme = latex_prose(notation.discretisation(model))
-        parts += [f"discretised by {scheme}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
+        by = rf"{scheme}, for \({LATEX.for_line(model.scheme)}\)"
+        parts += [f"discretised by {by}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
         parts.append(derivation.latex())
     return "\n\n".join([*parts, facts.certificate.latex()])
 

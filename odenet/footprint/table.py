@@ -12,6 +12,7 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
+from odenet.tables import print_table
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 
@@ -63,7 +64,7 @@ def show_footprints(
                 found = measured.get(mode)
                 row.append("failed" if found is None else size_text(getattr(found, field.name)))
         table.add_row(*row)
-    console.print(table)
+    print_table(table, console)
 
 
 def size_text(count: int) -> str:

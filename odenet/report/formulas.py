@@ -9,6 +9,7 @@ from odenet.derive.describe import properties, why_not_undone
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
+from odenet.model.fitting.fit import takes
 from odenet.model.typed.dialects import latex_text
 from odenet.report.proof import Step, argument, sentences
 
@@ -21,7 +22,8 @@ class Formulas:
         equations: the differential equations.
         initial: how they begin, and the output.
         where: what the `let`s mean.
-        discretisation: the scheme with its constants; empty in a file without steps.
+        discretisation: the scheme with its constants, and the equations that it takes, which give F
+            its meaning; empty in a file without steps.
         step: the lines of the scheme.
         inverse: those that undo it; empty where there is none.
         proof: that they do.
@@ -83,7 +85,7 @@ def formulas(program: Program) -> Formulas:
         equations=begin.equations,
         initial=begin.initial,
         where=begin.where,
-        discretisation=notation.discretisation(model),
+        discretisation=f"{notation.discretisation(model)}, for {takes(model.scheme)}",
         step=mathml(latex.rule(model.scheme)),
         inverse="" if why else mathml(latex.inverse(derivation)),
         proof="" if why else mathml(latex.inverse_proof(derivation)),

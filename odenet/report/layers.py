@@ -17,6 +17,7 @@ class LayerRow:
     """A layer.
 
     Args:
+        number: that figures call it by.
         text: as it is written.
         shape: of what it gives, without the samples.
         steps: of its flows; empty for other layers.
@@ -24,6 +25,7 @@ class LayerRow:
         held: by memory mode, what its flows hold between forward and backward, as text.
     """
 
+    number: int
     text: str
     shape: str
     steps: str
@@ -65,9 +67,8 @@ def network_of(program: Program) -> Network | None:
         sizes = [_of_layer(number, flows) for flows in held.values()] if steps else []
         text = " ".join(layer.span.text.split()) if layer.span else layer.name
         shown = [size_text(size) for size in sizes]
-        rows.append(
-            LayerRow(text, str(layer.after), str(steps or ""), f"{count:,}" if count else "", shown)
-        )
+        learned = f"{count:,}" if count else ""
+        rows.append(LayerRow(number, text, str(layer.after), str(steps or ""), learned, shown))
     batch = program.recipe.batch
     return Network(str(model.input_shape), rows, [*held], f"{sum(counts):,}", batch, note)
 

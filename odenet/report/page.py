@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 
@@ -140,13 +141,14 @@ def _template(name: str) -> jinja2.Template:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters["powers"] = _powers
+    environment.filters["prose"] = _prose
     return environment.get_template(name)
 
 
-def _powers(text: str) -> str:
-    """A text as HTML, with `C^-½` as powers are written."""
-    return re.sub(r"\^(-?½)", r"<sup>\1</sup>", escape(text))
+def _prose(text: str) -> Markup:
+    """A sentence as HTML: `C^-½` as powers are written, and code in the letters of code."""
+    powers = re.sub(r"\^(-?½)", r"<sup>\1</sup>", escape(text))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", powers))
 
 
 def _text(name: str) -> str:

@@ -4,7 +4,7 @@ import base64
 import io
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from odenet.diagnostics import SpecError
+from odenet.model.reading.settings import setting_words
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
@@ -158,8 +159,10 @@ def commands_of(record: Record, run: Path) -> list[str]:
     lines: list[str] = []
     before = Stretch(0, {}, Options())
     for stretch in (*record.before, now):
-        start = ["--resume", str(run)] if lines else [f"{record.name}.ode"]
+        start = ["--resume", str(run)] if lines else [_spec_of(record, run)]
         words = ["odenet", "train", *start, *_changes(before, stretch)]
+        for plugin in sorted(RunFolder(run).plugins.glob("*.py")):
+            words += ["--plugin", str(plugin)]
         words += ["--unchecked"] if record.verdicts.get("unchecked") else []
         lines.append(shlex.join(words))
         if len(lines) > 1:
@@ -169,19 +172,26 @@ def commands_of(record: Record, run: Path) -> list[str]:
     return lines
 
 
+def _spec_of(record: Record, run: Path) -> str:
+    """The file; of a network that `--convert` took from a library, the copy that the run has."""
+    copy = RunFolder(run).spec
+    made = copy.is_file() and "existing(" in copy.read_text("utf-8")
+    return str(copy) if made else f"{record.name}.ode"
+
+
 def _changes(before: Stretch, now: Stretch) -> list[str]:
     """The words of a command that give what differs from before."""
     words: list[str] = []
     for name, value in now.settings.items():
         if name not in before.settings or before.settings[name] != value:
-            words += ["--set", f"{name}={value}"]
-    options, usual = now.options, before.options
-    for name in ("data_root", "devices", "nodes", "strategy", "memory", "logger"):
-        value = getattr(options, name)
-        if value != getattr(usual, name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    changed = (n for n in ("exact", "compile") if getattr(options, n) and not getattr(usual, n))
-    return words + [f"--{name}" for name in changed]
+            words += setting_words(name, value)
+    for field in fields(Options):
+        value, name = getattr(now.options, field.name), f"--{field.name.replace('_', '-')}"
+        if value is True:
+            words += [name] if not getattr(before.options, field.name) else []
+        elif value not in (None, False, getattr(before.options, field.name)):
+            words += [name, str(value)]
+    return words
 
 
 def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from odenet.diagnostics import printable
+from odenet.diagnostics import printable, typed
+from odenet.tables import print_table
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
 from odenet.training.results import Result, draw_curves
@@ -27,7 +28,7 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder.read_record()
         if not folder.result.is_file():
             raise TrainingError(
-                "run-folder", f"{run} is not finished", f"odenet train --resume {run}"
+                "run-folder", f"{run} is not finished", f"odenet train --resume {typed(run)}"
             )
         results.append(replace(Result.read(folder.result), folder=str(run)))  # it may have moved
     return results
@@ -41,7 +42,7 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
     mixed = len(measures) > 1  # each number then says of what it is
     first = "metric" if mixed else measures.pop()
     for name in (first, "best", "at epoch", "parameters", "seconds", "samples/s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=len(name))
     for result in results:
         table.add_row(
             Text(printable(result.folder)),
@@ -54,7 +55,7 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
             f"{result.seconds:.1f}",
             f"{result.samples_per_second:,.0f}",
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def draw_comparison(runs: Sequence[Path], path: Path) -> None:

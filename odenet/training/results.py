@@ -1,5 +1,6 @@
 """The closing numbers of a run: as a value, a table and a picture."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
@@ -14,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from odenet.diagnostics import printable
+from odenet.diagnostics import printable, typed
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
+from odenet.tables import print_table
 from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.console import short
 from odenet.training.errors import Diverged
@@ -120,8 +122,7 @@ class Result:
             force_terminal=False,
         )
         show_result(self, console)
-        lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
-        return "\n".join(line.rstrip() for line in lines)
+        return console.file.getvalue().rstrip()  # pyright: ignore[reportAttributeAccessIssue]
 
     def to_json(self) -> str:
         """As the run folder keeps it."""
@@ -130,7 +131,7 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> "Result":
         """Read what `to_json` wrote; raises TrainingError if it is damaged."""
-        again = f"remove it, and write it again: odenet train --resume {path.parent}"
+        again = f"remove it, and write it again: odenet train --resume {typed(path.parent)}"
         return read_sealed_json(path, cls, again)
 
 
@@ -167,18 +168,20 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("levels took", f"{share} time than the last one throughout")
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
-    folder = printable(result.folder)
-    table.add_row("run", Text(folder))
+    table.add_row("run", Text(printable(result.folder)))
+    folder = typed(result.folder)
     if result.tokens_per_second is not None:
         table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
     else:
         ask = (
-            f"odenet predict {folder} FILES…" if result.pictures else f'odenet.load_run("{folder}")'
+            f"odenet predict {folder} FILES…"
+            if result.pictures
+            else f"odenet.load_run({json.dumps(printable(result.folder), ensure_ascii=False)})"
         )
         table.add_row("next", Text(ask))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     table.add_row("", Text(f"odenet report {folder}"))
-    console.print(table)
+    print_table(table, console)
     if result.diverged:
         console.print(
             Text(f"diverged: {result.diverged}", "red"), soft_wrap=not console.is_terminal
@@ -195,9 +198,9 @@ def show_diverged(error: Diverged, console: Console) -> None:
     table.add_row("outcome", Text(f"diverged{epoch}", "bold red"))
     if error.run is not None:
         table.add_row("run", Text(printable(error.run)))
-        lower = f"odenet train --resume {printable(error.run)} --set lr={error.rate / 10:g}"
+        lower = f"odenet train --resume {typed(error.run)} --set lr={error.rate / 10:g}"
         table.add_row("next", Text(lower))
-    console.print(table)
+    print_table(table, console)
 
 
 def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
-from odenet.diagnostics import printable, render
+from odenet.diagnostics import printable, render, typed
 from odenet.model.tables.recipe import recipe_keys
 from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
@@ -222,7 +222,7 @@ def _say_finished(result: Result, console: Console) -> None:
     folder = printable(result.folder)
     said = (
         f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
-        f"  odenet train --resume {folder} --epochs {2 * result.epochs}"
+        f"  odenet train --resume {typed(result.folder)} --epochs {2 * result.epochs}"
     )
     console.print(Text(said), soft_wrap=True)
 

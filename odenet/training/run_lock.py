@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from odenet.diagnostics import typed
 from odenet.files import PARTIAL, WriteError, make_folder, remove_partial
 from odenet.training.callbacks import warn
 from odenet.training.errors import TrainingError
@@ -136,5 +137,5 @@ def _require_free(folder: RunFolder) -> None:
         raise TrainingError(
             "run-folder",
             f"{folder.path} is not empty",
-            f"choose another --out, or go on with it: --resume {folder.path}",
+            f"choose another --out, or go on with it: --resume {typed(folder.path)}",
         )

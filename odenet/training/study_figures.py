@@ -16,6 +16,7 @@ from rich.text import Text
 
 from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
+from odenet.tables import print_table
 from odenet.training.depth_figures import draw_energy, draw_norms, draw_spectrum, largest_real
 from odenet.training.figures import label, save_figure
 from odenet.training.studies import FlowStudy, Study, depth_law
@@ -46,7 +47,7 @@ def show_study(study: Study, console: Console) -> None:
             largest_real(values),
             f"{flow.lyapunov:.3g}",
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:

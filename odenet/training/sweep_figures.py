@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable
+from odenet.tables import print_table
 from odenet.training.figures import label, save_figure
 from odenet.training.results import Result
 from odenet.training.sweeps import Failure, Outcome
@@ -28,11 +29,11 @@ def show_sweep(found: Sequence[Outcome], console: Console) -> None:
     split = {"test": "test ", "val": "held-out "}[results[0].watched] if results else ""
     for name in (f"{split}{words}", "best", "at epoch", "seconds"):
         table.add_column(name, justify="right")
-    best = _best(found)
+    best = best_of(found)
     for outcome in found:
         row = [Text(printable(value)) for value in outcome.settings.values()]
         table.add_row(*row, *_numbers(outcome), style="bold" if outcome is best else None)
-    console.print(table)
+    print_table(table, console)
 
 
 def _numbers(outcome: Outcome) -> list[Text]:
@@ -46,7 +47,7 @@ def _numbers(outcome: Outcome) -> list[Text]:
             return [Text("not finished"), *[Text("–")] * 3]
 
 
-def _best(found: Sequence[Outcome]) -> Outcome | None:
+def best_of(found: Sequence[Outcome]) -> Outcome | None:
     """The point whose last value is the best; of equal ones the first."""
     done = [(o.found, o) for o in found if isinstance(o.found, Result) and o.found.last is not None]
     if not done:

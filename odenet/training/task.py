@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from odenet.diagnostics import typed
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.in_backward import OptimizerInBackward
@@ -261,9 +262,8 @@ class Task(pl.LightningModule):
             way_on = "; no epoch was complete, so start again"
             if (Path(folder) / "checkpoints" / "last.ckpt").is_file():
                 run = str(folder)
-                way_on = (
-                    f"; from the last checkpoint on: odenet train --resume {run} --set NAME=VALUE"
-                )
+                again = f"odenet train --resume {typed(run)} --set NAME=VALUE"
+                way_on = f"; from the last checkpoint on: {again}"
         return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
 
     def _answer(self, inputs: Tensor) -> Any:

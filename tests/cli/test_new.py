@@ -149,3 +149,16 @@ def test_a_template_that_there_is_not_is_answered_by_those_that_are(odenet, give
     code, _, errors = odenet("new", "mine", "--like", given)
     known = ", ".join(Like)
     assert code == 2 and errors.endswith(f"'--like': `{given}` is not one of {known}{near}\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        ("--steps", "--set steps=VALUE"),
+        ("--momentum", "--set optimizer.momentum=VALUE"),
+        ("--epoch", "--epochs"),
+    ],
+)
+def test_an_option_that_there_is_not_is_answered_by_what_does_it(odenet, option, answer):
+    code, _, errors = odenet("train", "mine.ode", option, "100")
+    assert code == 2 and f"No such option: {option}" in errors and answer in errors

@@ -73,16 +73,31 @@ def test_hover_says_what_a_word_is_where_it_is():
 
 
 def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
-    (tmp_path / "maps.ode").write_text("map f = bn -> relu -> conv(3)\n")
+    (tmp_path / "more.ode").write_text(
+        "state X\nlet gain = 2\nscheme mine {\n    for Y' = F(Y)\n    Y[n+1] = Y[n] + h F(Y[n])\n}\n"
+    )
     text = (
-        "use \"maps.ode\"\nstate Y\nY' = f(Y)\nscheme s {\n    for Y' = F(Y)\n"
+        "use \"more.ode\"\nstate Y\nY' = gain Y - X\nscheme s {\n    for Y' = F(Y)\n"
         "    k1 = F(Y[n])\n    Y[n+1] = Y[n] + h k1\n}\n"
     )
     document = Document(str(tmp_path / "one.ode"), text)
     found = document.definition(document.word(2, 5))
-    assert Path(found.span.source.name).name == "maps.ode" and found.span.text == "f"
+    assert Path(found.span.source.name).name == "more.ode" and found.span.text == "gain"
+    assert document.definition(document.word(2, 14)) is None  # `use` brings no states
     stage = document.definition(document.word(6, 22))
     assert (stage.kind, stage.span.line) == ("stage of the step", 6)
+    document = Document(str(tmp_path / "one.ode"), f"{text}discretise \nY' = ")
+    assert {"s", "mine"} <= {p.text for p in completions(document, 8, 11)}
+    assert {"Y", "gain"} <= {p.text for p in completions(document, 9, 5)}
+    assert "X" not in {p.text for p in completions(document, 9, 5)}
+
+
+def test_what_a_used_file_now_says_counts(tmp_path):
+    other = tmp_path / "more.ode"
+    text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
+    for said, wrong in (("let gain = 2\n", 0), ("let gane = 2\n", 1), ("let gain = 2\n", 0)):
+        other.write_text(said)
+        assert len(Document(str(tmp_path / "one.ode"), text).problems()) == wrong
 
 
 def test_the_grammar_of_editors_is_that_of_the_language(request):

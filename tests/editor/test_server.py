@@ -68,11 +68,16 @@ class Editor:
             document = {"uri": self.uri, "version": self.version}
             changes = [{"text": text}]
             self.tell("textDocument/didChange", textDocument=document, contentChanges=changes)
+        return self.problems(self.uri, self.version)
+
+    def problems(self, uri, version=1):
+        """What is next said to be wrong with a version of a file."""
         while True:
             said = self.receive()
             if said.get("method") == "textDocument/publishDiagnostics":
-                assert said["params"]["version"] == self.version
-                return said["params"]["diagnostics"]
+                found = said["params"]
+                if (found["uri"], found.get("version")) == (uri, version):
+                    return found["diagnostics"]
 
     def at(self, method, text, piece, shift=0):
         """Ask about the first place of a piece of the text."""
@@ -84,7 +89,7 @@ class Editor:
 
 @pytest.fixture(scope="module")
 def editor(tmp_path_factory):
-    found = Editor(tmp_path_factory.mktemp("editor"))
+    found = Editor(tmp_path_factory.mktemp("Größe & more"))
     with found.process:
         yield found
         found.ask("shutdown")
@@ -119,6 +124,31 @@ def test_places_are_counted_as_the_editor_counts(editor):
     assert problems[0]["range"]["start"]["line"] == text[: text.index("𝔟")].count("\n")
     width = problems[0]["range"]["end"]["character"] - problems[0]["range"]["start"]["character"]
     assert width == 2  # a letter beyond the first plane is two units of UTF-16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", ["\f", "\v", "\u2028", "\x85"])
+def test_lines_end_where_they_do_in_an_editor(editor, sign):
+    text = f"# a{sign}b\n" + TEXT.replace("verlet", "verlett")
+    (problem,) = editor.write(text)
+    line = text.split("\n").index("discretise verlett(h = 1/10)")
+    assert problem["range"]["start"] == {"line": line, "character": 11}
+    assert editor.at("textDocument/definition", text, "K1 Z")["range"]["start"]["character"] == 7
+
+
+@pytest.mark.slow
+def test_a_file_is_looked_at_again_when_one_that_it_uses_is_saved(editor, tmp_path):
+    other, uri = tmp_path / "more.ode", (tmp_path / "two.ode").as_uri()
+    other.write_text("let gain =\n")
+    text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
+    document = {"uri": uri, "languageId": "ode", "version": 1, "text": text}
+    editor.tell("textDocument/didOpen", textDocument=document)
+    (problem,) = editor.problems(uri)
+    assert "more.ode:1:" in problem["message"]
+    other.write_text("let gain = 2\n")
+    editor.tell("textDocument/didSave", textDocument={"uri": other.as_uri()})
+    assert editor.problems(uri) == []
+    editor.tell("textDocument/didClose", textDocument={"uri": uri})
 
 
 @pytest.mark.slow

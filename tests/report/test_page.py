@@ -34,6 +34,8 @@ def test_a_page_says_what_the_compiler_says(html, program):
     assert "Spectrum imaginary (proved)." in said
     assert html.count("<math") == 8  # equations, start, step, inverse, proof, M and C, E, dE/dt
     assert "conv(3, 4)" in said and "held, reversible" in said
+    assert "verlet, h = 0.125, for Y&#39; = F(Z), Z&#39; = G(Y)" in html  # what F and G are
+    assert ">1</td><td><code>flow(3)</code>" in html  # the number that figures name it by
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -46,7 +48,7 @@ def test_a_file_without_steps_has_a_page():
     program = odenet.loads("state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n", name="flow.ode")
     html = as_html(page_of(program))
     check(html)
-    assert "no `discretise` line" in html and "real and at most 0" in html
+    assert "no <code>discretise</code> line" in html and "real and at most 0" in html
 
 
 def test_what_a_file_says_is_text_and_not_html():

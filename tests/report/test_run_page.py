@@ -1,4 +1,5 @@
 import re
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -6,10 +7,11 @@ import pytest
 import torch
 
 import odenet
+from odenet.model.reading.settings import data_setting
 from odenet.report.page import as_html, run_report
 from odenet.report.runs import commands_of, run_part
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
+from odenet.training.records import Options, RunFolder
 
 from .pages import check
 
@@ -45,6 +47,19 @@ def test_the_samples_say_what_the_network_says(run, found):
 def test_the_command_is_the_one_that_trains_it(run):
     record = RunFolder(run).read_record()
     assert commands_of(record, run) == ["odenet train small.ode"]
+
+
+def test_the_command_has_every_setting_and_option_as_it_is_typed(run):
+    record = RunFolder(run).read_record()
+    settings = {"data": {"folder": ["my $pictures"]}, "augment": ["flip", "pad_crop(1)"], "lr": "1"}
+    options = Options(download=True, deterministic=True, weights="w.pt", clip_by="last", devices=2)
+    (command,) = commands_of(replace(record, settings=settings, options=options), run)
+    assert shlex.split(command) == [
+        "odenet", "train", "small.ode", "--data", "folder:my $pictures",
+        "--set", "augment=[flip, pad_crop(1)]", "--set", "lr=1", "--download", "--devices", "2",
+        "--deterministic", "--clip-by", "last", "--weights", "w.pt",
+    ]  # fmt: skip
+    assert data_setting("folder:my $pictures") == settings["data"]
 
 
 def test_the_commands_of_a_resumed_run_are_those_that_were_given(run, tmp_path):

@@ -52,7 +52,8 @@ def test_training_prints_lines_and_a_closing_table(stub_spec):
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 2", output)
     assert re.search(r"run +runs/stub-1", output)
     assert "odenet predict runs/stub-1" in output
-    assert len(lines) <= 17 and all(len(line.rstrip()) <= 80 for line in lines)
+    assert len(lines) <= 17 and all(len(line) <= 80 for line in lines)
+    assert all(line == line.rstrip() for line in lines)
 
 
 def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):

@@ -1,5 +1,6 @@
 """Several trainings of one recipe."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ def test_the_interval_is_students():
 def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
     output = command("train", SPEC, *SHORT, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs")
     assert "interval of the mean of 2 seeds" in output
+    assert "a step on 16 samples needs" in output.split("epoch 1/1")[0]
+    assert "  parameters  " in output and not re.search(r" $", output, re.MULTILINE)
     found = {folder.name for folder in (tmp_path / "runs").iterdir()}
     assert found == {"seed-3", "seed-4"}
     weights = {RunFolder(tmp_path / "runs" / name).result.read_text() for name in found}

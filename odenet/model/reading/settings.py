@@ -177,6 +177,16 @@ def data_setting(data: str) -> str | dict[str, list[str]]:
     return {name: [path]} if colon else data
 
 
+def setting_words(name: str, value: Given) -> list[str]:
+    """The words of a command line that give a setting."""
+    if not isinstance(value, Mapping):
+        return ["--set", f"{name}={_literal(value)}"]
+    ((called, arguments),) = value.items()
+    if name == "data" and len(arguments) == 1:
+        return ["--data", f"{called}:{arguments[0]}"]  # as `data_setting` reads it
+    return ["--set", _call(name, value).key.span.text]
+
+
 def _literal(value: Given) -> str:
     """A Python value as it is written in a file; a text is left as it is."""
     if isinstance(value, list | tuple):
