@@ -217,7 +217,7 @@ def build_transforms(
         raise TrainingError(
             "data-misfit", f"{spatial[0]} changes images, and this data set has points"
         )
-    if spatial and split.labels.dim() > 2:
+    if spatial and len(split.labels.shape) > 2:
         other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
             raise TrainingError(
