@@ -216,6 +216,7 @@ class Data(pl.LightningDataModule):
         recipe: batch, seed, augmentations, fraction and holdout.
         shape: what the network takes.
         transforms: what happens to the samples; made from the training split if None.
+        steps: that an epoch has at most; as `steps` of the recipe if None.
     """
 
     def __init__(
@@ -224,8 +225,10 @@ class Data(pl.LightningDataModule):
         recipe: Recipe,
         shape: Sequence[int],
         transforms: Transforms | None = None,
+        steps: int | None = None,
     ):
         super().__init__()
+        self._most = recipe.steps if steps is None else steps
         train = part(data.train, recipe.fraction, recipe.seed)
         self.watched, self.watched_name = data.test, watched_split(recipe)
         if recipe.holdout:
@@ -306,7 +309,7 @@ class Data(pl.LightningDataModule):
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        most = recipe.steps * recipe.accumulate  # a pass over a large text takes many more
+        most = self._most * recipe.accumulate  # a pass over a large text takes many more
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
         return replace(plan, most=most)
 
