@@ -37,6 +37,7 @@ NOT_RUN = {
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_any_model.py",
     "flow = torch.cuda.make_graphed_callables(": "a GPU",
     'run = odenet.load_run("runs/moons_density-1")': "a run; tests/training/test_likelihood.py",
+    'run = odenet.load_run("runs/bytes-1")': "a run; tests/training/test_text.py",
     'run = odenet.load_run("runs/digits-1")': "a run; tests/training/test_trained.py",
     'result = odenet.train("specs/digits.ode"': "a training; tests/training/test_run.py",
     'torch.export.load("oscillator.pt2")': "a trained network; tests/training/test_trained.py",

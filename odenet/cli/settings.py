@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odenet.model.reading.settings import LENGTH
+
 if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.diagnostics import Source
@@ -67,6 +69,8 @@ Plugins = Annotated[
 def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, Any]:
     """`["h=0.05"]` as a mapping; of two values for a name the later counts.
 
+    What a preset says of `steps` or `epochs` gives way to either of them.
+
     Args:
         settings: each `NAME=VALUE` or `@PRESET`.
         spec: whose presets these are; None where there is no spec.
@@ -76,14 +80,20 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
         SpecError: if the spec has no such preset.
     """
     found: dict[str, Any] = {}
+    of_presets: set[str] = set()
     for item in settings or []:
         name, equals, value = item.partition("=")
         if item.startswith("@") and spec is not None:
             from odenet.model.reading.presets import preset
 
-            found |= preset(spec, item[1:])
+            found |= (given := preset(spec, item[1:]))
+            of_presets |= given.keys()
         elif equals and name.strip() and value.strip():
-            found[name.strip()] = value.strip()
+            key = name.strip()
+            if key in LENGTH and of_presets:
+                found = {k: v for k, v in found.items() if k not in LENGTH & of_presets}
+            found[key] = value.strip()
+            of_presets.discard(key)
         else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
     return found

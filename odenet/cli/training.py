@@ -98,7 +98,6 @@ def train(
         if logger not in ("tensorboard", "wandb", "mlflow"):
             raise typer.BadParameter("tensorboard, wandb or mlflow", param_hint="--logger")
         require(logger, f"--logger {logger}")
-    settings = read_settings(set_, None if convert else spec)
     short = {
         "epochs": epochs,
         "batch": batch,
@@ -109,7 +108,8 @@ def train(
         "guard": guard,
         "on_nan": on_nan,
     }
-    settings |= {name: str(value) for name, value in short.items() if value is not None}
+    said = [f"{name}={value}" for name, value in short.items() if value is not None]
+    settings = read_settings([*(set_ or ()), *said], None if convert else spec)
     if data is not None:
         settings["data"] = data_setting(data)
     given = {

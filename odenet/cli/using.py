@@ -122,10 +122,9 @@ def _text(
     trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
 ) -> None:
     """Print a text; say where each token takes the whole window."""
-    from odenet.training.sampling import written
     from odenet.training.token_by_token import not_token_by_token
 
-    text = written(trained, prompt, tokens, temperature, top, seed)
+    text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)
     why = not_token_by_token(trained.program.model)
     if why:
         say(f"note: every token took a pass over all of the window, since {why}", err=True)

@@ -113,7 +113,11 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
     shown = damaged_beside(folder, used) or f"those of {used}"
     part = replace(part, facts=[*part.facts, ("weights", shown)])
     found = _measured(task, data)
-    if task.objective.kind.labels != "class" or not record.classes or data.test.labels.dim() > 1:
+    if (
+        task.objective.kind.labels != "class"
+        or not record.classes
+        or len(data.test.labels.shape) > 1
+    ):
         return replace(
             part, missing="The task has no one class for a sample, so there is no confusion matrix."
         ), found

@@ -1,10 +1,9 @@
 """Do the network, the loss and the data fit together? Asked before a network is made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-import torch
 from torch import Tensor
 
 from odenet.compiler import Program
@@ -14,16 +13,20 @@ from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit, standardised_over
 from odenet.training.errors import TrainingError
-from odenet.training.samples import DataSet, Split
+from odenet.training.samples import DataSet, Split, occurring, renumbered
 from odenet.training.single import require_single
-from odenet.training.stored import CHUNK
 from odenet.training.text_agreement import require_text
 
 NUMBERS = "`loss = mse` (or mae, huber)"
 
 
-def agreed(program: Program, data: DataSet) -> DataSet:
+def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSet:
     """The data set with labels as the loss of a program takes them.
+
+    Args:
+        program: gives network and loss.
+        data: what was read.
+        known: the classes of a trained network, of which data to measure it on may have a few.
 
     Raises:
         SpecError: a sample does not fit into the network, the labels are none of the loss's, or
@@ -35,7 +38,7 @@ def agreed(program: Program, data: DataSet) -> DataSet:
     kind = loss_kind(program.recipe.loss)
     match kind.labels:
         case "class":
-            data = _classes(program, data)
+            data = _classes(program, data, known)
             wanted = (len(data.classes), *data.train.labels.shape[1:])
             what = f"a score for each of {len(data.classes)} classes"
         case "several":
@@ -72,9 +75,8 @@ def widened(program: Program, data: DataSet) -> str:
     return f"the last layer gives {classes} scores, for the classes of {data.name}, not {width}"
 
 
-def _classes(program: Program, data: DataSet) -> DataSet:
-    labels = data.train.labels
-    if labels.is_floating_point() or data.test.labels.is_floating_point():
+def _classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
+    if _real(data.train) or _real(data.test):
         if program.recipe.loss is None:
             _refuse_loss(program, f"the labels of {data.name} are numbers: which loss?", NUMBERS)
         message = f"the labels of {data.name} are numbers, and cross_entropy takes classes"
@@ -82,55 +84,59 @@ def _classes(program: Program, data: DataSet) -> DataSet:
     if data.classes:
         return data
     width = _gives(program)[0]
-    if labels.shape[1:] == (1,) and not _gives(program)[1:]:
-        train, test = (replace(s, labels=s.labels[:, 0]) for s in (data.train, data.test))
+    if not data.ranked and data.train.labels.shape[1:] == (1,) and not _gives(program)[1:]:
+        train, test = (replace(s, labels=s.known[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
-    if data.ranked and max(int(data.train.labels.max()), int(data.test.labels.max())) >= width:
-        return _ranked(data)
+    train, test = occurring(data.train.labels), occurring(data.test.labels)
+    if data.ranked and known and all(map(str.isdecimal, known)):
+        return _ranked(data, list(map(int, known)), [*train, *test])
+    if data.ranked and max(*train, *test) >= width:
+        return _ranked(data, list(train), list(test))
     shape = data.train.labels.shape[1:]
-    for name, split in (("train", data.train), ("test", data.test)):
-        _require_range(program, data.name, name, split.labels, width)
+    for name, found in (("train", train), ("test", test)):
+        _require_range(program, data.name, name, found, width)
     if len(shape) == 1 and not _gives(program)[1:]:
         help_ = "`loss = bce` for several classes of a sample, or one number a sample"
         _refuse_loss(program, f"{data.name} has {shape[0]} labels for a sample", help_)
     return replace(data, classes=tuple(map(str, range(width))))
 
 
-def _ranked(data: DataSet) -> DataSet:
-    """Classes for the values that occur in the training split, in order."""
-    values = _values(data.train.labels)
-    unknown = sorted({*_values(data.test.labels)} - {*values})
-    if unknown:
+def _ranked(data: DataSet, values: list[int], found: list[int]) -> DataSet:
+    """Classes for the values of class maps that were trained on, in order.
+
+    Args:
+        data: whose labels are the values.
+        values: of the classes.
+        found: that occur in what is measured.
+    """
+    if unknown := [value for value in found if value not in values]:
         raise TrainingError(
             "data-misfit",
-            f"the class maps of {data.name} have the value {unknown[0]} in the test split only",
-            f"the training split has {_listed(values)}",
+            f"the class maps of {data.name} have the value {unknown[0]}, which is not in those "
+            "of the training split",
+            f"these have {_listed(values)}",
         )
-    train, test = (replace(s, labels=_ranks(s.labels, values)) for s in (data.train, data.test))
+    ranks = {value: rank for rank, value in enumerate(values)}
+    train, test = (replace(s, labels=renumbered(s.labels, ranks)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))
 
 
-def _values(labels: Tensor) -> list[int]:
-    """The values that occur, in order."""
-    return sorted({value for part in labels.split(CHUNK) for value in part.unique().tolist()})
+def _require_range(
+    program: Program, name: str, split: str, found: Mapping[int, int], width: int
+) -> None:
+    """Refuse labels that are not numbers of classes.
 
-
-def _ranks(labels: Tensor, values: list[int]) -> Tensor:
-    """Class maps with the rank of each value in its place; whole numbers take eight bytes each."""
-    ordered = torch.tensor(values)
-    dtype = torch.uint8 if len(values) < 256 else torch.int64
-    found = torch.empty(labels.shape, dtype=dtype)
-    for part, target in zip(labels.split(CHUNK), found.split(CHUNK), strict=True):
-        target.copy_(torch.searchsorted(ordered, part.long()))
-    return found
-
-
-def _require_range(program: Program, name: str, split: str, labels: Tensor, width: int) -> None:
-    """Refuse labels that are not numbers of classes."""
-    wrong = (labels < 0) | (labels >= width)
-    if not wrong.any():
+    Args:
+        program: its network is.
+        name: of the data.
+        split: in words.
+        found: how often each label occurs, in order.
+        width: of the network.
+    """
+    wrong = sum(count for label, count in found.items() if not 0 <= label < width)
+    if not wrong:
         return
-    least, needed = int(labels.min()), int(labels.max()) + 1
+    least, needed = min(found), max(found) + 1
     help_ = "classes are counted from 0"
     if least >= 0:
         help_ += f"; {needed} of them need {_written(program, needed)}"
@@ -138,15 +144,21 @@ def _require_range(program: Program, name: str, split: str, labels: Tensor, widt
         help_ += f"; for numbers write {NUMBERS}"
     scores = "1 score" if width == 1 else f"{width} scores, of classes 0 to {width - 1}"
     message = (
-        f"the labels of {name} go from {least} to {needed - 1}: {int(wrong.sum())} of the "
-        f"{labels.numel()} in the {split} split are out of range for a network of {width} "
+        f"the labels of {name} go from {least} to {needed - 1}: {wrong} of the "
+        f"{sum(found.values())} in the {split} split are out of range for a network of {width} "
         f"{'class' if width == 1 else 'classes'}"
     )
     raise SpecError.of("data-misfit", message, _last(program), help_, label=f"gives {scores}")
 
 
+def _real(split: Split) -> bool:
+    """Whether labels are numbers, and no classes."""
+    return isinstance(split.labels, Tensor) and split.labels.is_floating_point()
+
+
 def _several(program: Program, data: DataSet) -> DataSet:
     """Labels that are 0 or 1."""
+    _refuse_maps(program, data)
     if len(data.classes) > 2:
         help_ = "`loss = cross_entropy`, or leave it out"
         _refuse_loss(
@@ -154,29 +166,39 @@ def _several(program: Program, data: DataSet) -> DataSet:
         )
     splits: list[Split] = []
     for name, split in (("train", data.train), ("test", data.test)):
-        wrong = (split.labels != 0) & (split.labels != 1)
+        labels = split.known
+        wrong = (labels != 0) & (labels != 1)
         if wrong.any():
             place = tuple(wrong.nonzero()[0].tolist())
             raise TrainingError(
                 "data-misfit",
-                f"label {split.labels[place].item():g} of {data.name}, in the {name} split at "
+                f"label {labels[place].item():g} of {data.name}, in the {name} split at "
                 f"{list(place)}, is neither 0 nor 1",
                 "bce takes 1 for a class that holds and 0 for one that does not",
             )
-        splits.append(replace(split, labels=split.labels.to(torch.uint8)))
+        splits.append(replace(split, labels=labels.byte()))
     count = (splits[0].labels.shape[1:] or (1,))[0]
     names = data.classes[1:] or tuple(map(str, range(count)))
     return replace(data, train=splits[0], test=splits[1], classes=names)
 
 
+def _refuse_maps(program: Program, data: DataSet) -> None:
+    """Refuse class maps under a loss of other labels."""
+    if data.ranked:
+        loss = loss_kind(program.recipe.loss).name
+        message = f"{data.name} has a class for every pixel, and {loss} takes other labels"
+        _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
+
+
 def _numbers(program: Program, data: DataSet) -> DataSet:
+    _refuse_maps(program, data)
     if data.classes:
         loss = loss_kind(program.recipe.loss).name
         message = f"the labels of {data.name} are classes, and {loss} takes numbers"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
     for name, split in (("train", data.train), ("test", data.test)):
-        require_single(f"the {name} split of the labels of {data.name}", split.labels)
-    train, test = (replace(split, labels=split.labels.float()) for split in (data.train, data.test))
+        require_single(f"the {name} split of the labels of {data.name}", split.known)
+    train, test = (replace(split, labels=split.known.float()) for split in (data.train, data.test))
     return replace(data, train=train, test=test)
 
 

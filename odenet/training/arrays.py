@@ -184,7 +184,7 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
     """Refuse samples or labels that hold NaN or inf; says where and how many."""
     inputs = split.inputs
     assert not isinstance(inputs, Pictures | Windows)  # which are bytes, or whole numbers
-    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.labels)):
+    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.known)):
         count, first, start = 0, (), 0
         for chunk in chunks(values):
             if chunk.is_floating_point():

@@ -5,8 +5,9 @@ the seed and the epoch alone. What happens to a sample therefore does not depend
 number of processes that share the epoch, or where a run was interrupted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from odenet.training.windows import Windows
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
 SAMPLED_PICTURES = 1000  # read from disk for the statistics
+TOGETHER = 64  # of them that are in memory at a time
 SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
 
 
@@ -217,7 +219,7 @@ def build_transforms(
         raise TrainingError(
             "data-misfit", f"{spatial[0]} changes images, and this data set has points"
         )
-    if spatial and split.labels.dim() > 2:
+    if spatial and len(split.labels.shape) > 2:
         other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
             raise TrainingError(
@@ -265,16 +267,16 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     Pictures left on disk are sampled, evenly spaced.
     """
-    inputs = split.inputs
-    assert not isinstance(inputs, Windows)  # which are numbers of tokens
-    if isinstance(inputs, Pictures):
-        places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
-        inputs = torch.stack([x for x in map(inputs.__getitem__, places) if isinstance(x, Tensor)])
-    if next(chunks(inputs)).is_floating_point():
-        mean, deviation = moments(fit(chunk, shape) for chunk in chunks(inputs))
+    pieces = _pieces(split)
+    first = next(pieces, None)
+    if first is None:
+        raise TrainingError("unreadable-data", "of the training pictures none can be read")
+    together = chain([first], pieces)
+    if first.is_floating_point():
+        mean, deviation = moments(fit(chunk, shape) for chunk in together)
         return mean[:, None, None], deviation[:, None, None]
     counts = torch.zeros((), dtype=torch.int64)
-    for chunk in chunks(inputs):
+    for chunk in together:
         pixels = fit(
             chunk, (shape[0], *chunk.shape[2:]) if chunk.dim() == 4 == len(shape) + 1 else shape
         )
@@ -287,6 +289,19 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     deviation = ((share @ levels**2) - mean**2).clamp(min=0).sqrt()
     scale = deviation.clamp(min=SMALLEST_DEVIATION)
     return mean.float()[:, None, None], scale.float()[:, None, None]
+
+
+def _pieces(split: Split) -> Iterator[Tensor]:
+    """All samples, some at a time; of pictures that were left on disk some that can be read."""
+    inputs = split.inputs
+    assert not isinstance(inputs, Windows)  # which are numbers of tokens
+    if not isinstance(inputs, Pictures):
+        yield from chunks(inputs)
+        return
+    places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
+    for some in (places[i : i + TOGETHER] for i in range(0, len(places), TOGETHER)):
+        if read := [x for x in map(inputs.__getitem__, some) if isinstance(x, Tensor)]:
+            yield torch.stack(read)
 
 
 def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:

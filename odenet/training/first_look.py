@@ -73,7 +73,7 @@ def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
     """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
     if found.classes:
         return FirstLook(data, shape, len(found.classes))
-    labels = torch.cat([found.train.labels, found.test.labels])
+    labels = torch.cat([found.train.known, found.test.known])
     if labels.dim() == 1 and not labels.is_floating_point() and int(labels.min()) >= 0:
         return FirstLook(data, shape, int(labels.max()) + 1)
     return FirstLook(data, shape, 1 if labels.dim() == 1 else labels.shape[1], classes=False)

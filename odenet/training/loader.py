@@ -15,6 +15,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.training.augment import Draws, Transforms, build_transforms
+from odenet.training.class_maps import Maps
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import PictureReader, Pictures, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
@@ -106,12 +107,13 @@ class Batches:
         self.damaged: dict[str, None] = {}
         self.measured: list[Tensor] = []  # the places of the samples of each batch that measures
         self._transforms = transforms.to(device)
-        self._labels = split.labels.to(device)
+        maps = split.labels if isinstance(split.labels, Maps) else None
+        self._labels = None if isinstance(split.labels, Maps) else split.labels.to(device)
         self._device = device
         inputs = split.inputs
         self._source: Tensor | Windows | Stored | PictureReader
         if isinstance(inputs, Pictures):
-            self._source = PictureReader(inputs, workers, pinned=device.type == "cuda")
+            self._source = PictureReader(inputs, workers, device.type == "cuda", maps)
         else:
             self._source = inputs.to(device) if isinstance(inputs, Tensor) else inputs
         self._served = 0
@@ -131,12 +133,11 @@ class Batches:
         if plan.shuffle:
             drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
             draws = tuple(numbers.to(self._device) for numbers in drawn)
-        for inputs, samples, places in self._fetch(plan.order()):
+        for inputs, labels, samples, places in self._fetch(plan.order()):
             self._served += 1
             if not plan.shuffle:
                 self.measured.append(samples)
             rows = tuple(numbers[places] for numbers in draws)
-            labels = self._labels[samples]
             if not labels.is_floating_point():
                 labels = labels.long()  # maps of classes are kept in bytes
             batch, labels = self._transforms.with_labels(inputs, labels, rows)
@@ -163,8 +164,8 @@ class Batches:
             windows = source.read(order[places], offset).to(self._device, non_blocking=True)
             yield windows[:, :-1], windows[:, 1:]
 
-    def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Stored inputs, their indices in the split, and their positions in the order."""
+    def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Stored inputs and labels, their indices in the split, and their places in the order."""
         everywhere = torch.from_numpy(order).to(self._device)
         positions = list(self.sampler.places(self._served))
         # In one go: a device is waited for whenever numbers go to it from ordinary memory.
@@ -173,13 +174,15 @@ class Batches:
         if isinstance(self._source, Tensor):
             for _, places in parts:
                 samples = everywhere[places]
-                yield self._source[samples], samples, places
+                yield self._source[samples], self._known(samples), samples, places
             return
         assert not isinstance(self._source, Windows)
         batches = [order[position].tolist() for position in positions]
         if not isinstance(self._source, PictureReader):
             for (_, places), batch in zip(parts, batches, strict=True):
-                yield self._source.read(batch).to(self._device), everywhere[places], places
+                samples = everywhere[places]
+                inputs = self._source.read(batch).to(self._device)
+                yield inputs, self._known(samples), samples, places
             return
         for (position, places), read in zip(parts, self._source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
@@ -187,7 +190,17 @@ class Batches:
                 places = torch.from_numpy(position[read.good]).to(self._device)
             if len(read.images):
                 images = read.images.to(self._device, non_blocking=True)
-                yield images, everywhere[places], places
+                samples = everywhere[places]
+                if read.beside is None:
+                    yield images, self._known(samples), samples, places
+                else:
+                    maps = read.beside.to(self._device, non_blocking=True)
+                    yield images, maps, samples, places
+
+    def _known(self, samples: Tensor) -> Tensor:
+        """The labels of some samples, which are on the device."""
+        assert self._labels is not None
+        return self._labels[samples]
 
 
 def watched_split(recipe: Recipe) -> str:
@@ -203,6 +216,7 @@ class Data(pl.LightningDataModule):
         recipe: batch, seed, augmentations, fraction and holdout.
         shape: what the network takes.
         transforms: what happens to the samples; made from the training split if None.
+        steps: that an epoch has at most; as `steps` of the recipe if None.
     """
 
     def __init__(
@@ -211,8 +225,10 @@ class Data(pl.LightningDataModule):
         recipe: Recipe,
         shape: Sequence[int],
         transforms: Transforms | None = None,
+        steps: int | None = None,
     ):
         super().__init__()
+        self._most = recipe.steps if steps is None else steps
         train = part(data.train, recipe.fraction, recipe.seed)
         self.watched, self.watched_name = data.test, watched_split(recipe)
         if recipe.holdout:
@@ -293,7 +309,7 @@ class Data(pl.LightningDataModule):
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        most = recipe.steps * recipe.accumulate  # a pass over a large text takes many more
+        most = self._most * recipe.accumulate  # a pass over a large text takes many more
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
         return replace(plan, most=most)
 

@@ -3,19 +3,21 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
-from torch import Tensor
-
 from odenet.training.arrays import set_aside
+from odenet.training.class_maps import Maps, looked_at
 from odenet.training.errors import TrainingError
-from odenet.training.picture_folder import TEST_NAMES, pictures_in
-from odenet.training.pictures import COLOUR, FORMATS, GREY, decode, is_deep
+from odenet.training.picture_folder import IN_MEMORY, MANY, TEST_NAMES, pictures_in
+from odenet.training.pictures import (
+    COLOUR,
+    GREY,
+    Pictures,
+    decode_all,
+    is_deep,
+    reading_processes,
+)
 from odenet.training.samples import DataSet, Split
 
 PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
-BYTE = 256  # values that one has
 SUFFIXES = ("_mask", "-mask", ".mask")
 LAYOUT = (
     "put pictures in DIR/images/ and maps of the same names in DIR/masks/, or NAME_mask.png beside "
@@ -23,12 +25,13 @@ LAYOUT = (
 )
 
 
-def load_masks(path: str, shape: Sequence[int]) -> DataSet:
+def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
     """Read pictures and their class maps, cut and scaled alike; labels are the maps' values.
 
     Args:
         path: the folder.
         shape: (C, H, W) the network takes.
+        in_memory: decode a split now if its pictures and maps take at most this many bytes.
 
     Raises:
         TrainingError: a picture has no map, or one that does not fit it; names the file.
@@ -43,19 +46,23 @@ def load_masks(path: str, shape: Sequence[int]) -> DataSet:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("DIR", path))
+    size = (int(shape[0]), int(shape[1]), int(shape[2]))
     test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
-    damaged: list[str] = []
     if (root / "train").is_dir() and test_root is not None:
         pairs = _pairs(root / "train")
         deep = is_deep(str(pairs[0][0]))
-        train = _read(pairs, shape, deep, damaged)
-        test = _read(_pairs(test_root), shape, deep, damaged)
+        train, damaged = _read(pairs, size, deep)
+        test, more = _read(_pairs(test_root), size, deep)
+        damaged += more
     else:
         pairs = _pairs(root)
-        everything = _read(pairs, shape, is_deep(str(pairs[0][0])), damaged)
+        everything, damaged = _read(pairs, size, is_deep(str(pairs[0][0])))
         found = set_aside(f"masks:{path}", everything)
         train, test = found.train, found.test
-    return DataSet(f"masks:{path}", train, test, damaged=tuple(damaged), ranked=True)
+    train, bad_train = _settle(train, in_memory)
+    test, bad_test = _settle(test, in_memory)
+    damaged += bad_train + bad_test
+    return DataSet(f"masks:{path}", train, test, damaged=damaged, ranked=True)
 
 
 def _pairs(root: Path) -> list[tuple[Path, Path]]:
@@ -102,60 +109,32 @@ def _key(path: Path, root: Path) -> str:
 
 
 def _read(
-    pairs: Sequence[tuple[Path, Path]], shape: Sequence[int], deep: bool, damaged: list[str]
-) -> Split:
-    """The pictures and maps that can be read, each once in memory; fills `damaged`."""
-    images = torch.empty(len(pairs), *shape, dtype=torch.float32 if deep else torch.uint8)
-    labels = torch.empty(len(pairs), *shape[1:], dtype=torch.uint8)
-    read = 0
-    for picture, beside in pairs:
-        image = decode(str(picture), shape, deep)
-        if isinstance(image, str):
-            damaged.append(image)
-            continue
-        places = _class_map(beside, picture, shape)
-        if labels.dtype == torch.uint8 and not 0 <= places.min() <= places.max() < BYTE:
-            labels = labels.to(torch.int32)
-        images[read], labels[read] = image, places
-        read += 1
-    if not read:
-        raise TrainingError(
-            "unreadable-data",
-            f"no picture beside {pairs[0][0]} can be read",
-            "; ".join(damaged[:3]),
-        )
-    return Split(images[:read], labels[:read])
+    pairs: Sequence[tuple[Path, Path]], shape: tuple[int, int, int], deep: bool
+) -> tuple[Split, tuple[str, ...]]:
+    """The pictures with their maps, each looked at once, and a line for each that is damaged."""
+    paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
+    workers = reading_processes(1) if len(paths) > MANY else 0
+    pictures, labels, damaged = looked_at(Pictures(paths, shape, deep), maps, workers)
+    if not len(pictures):
+        raise _unreadable(paths, damaged)
+    return Split(pictures, labels, pictures.paths), damaged
 
 
-def _class_map(path: Path, picture: Path, shape: Sequence[int]) -> Tensor:
-    """A class map, (H, W) int32, cut as its picture is and scaled without mixing values."""
-    try:
-        with Image.open(path, formats=FORMATS) as image, Image.open(picture) as other:
-            if image.format == "JPEG":
-                raise TrainingError(
-                    "unreadable-data",
-                    f"the class map {path} is a JPEG, which does not keep values as they are",
-                    "make class maps PNG files, from what the JPEG was made of",
-                )
-            turned = ImageOps.exif_transpose(other).size
-            if image.size != turned:
-                sizes = [f"{width} x {height}" for width, height in (image.size, turned)]
-                raise TrainingError(
-                    "unreadable-data",
-                    f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}",
-                )
-            values = np.asarray(image)
-    except OSError as error:
-        raise TrainingError("unreadable-data", f"{path} cannot be read: {error}") from error
-    if values.ndim == 3 and (values[..., :1] == values[..., :3]).all():
-        values = values[..., 0]  # a grey map kept as a coloured one
-    if values.ndim != 2 or values.dtype.kind not in "biu":
-        raise TrainingError(
-            "unreadable-data",
-            f"{path} is not a class map: it has colours, or numbers that are not whole",
-            "a class map has one channel, whose values are the classes",
-        )
-    size = (int(shape[2]), int(shape[1]))
-    whole = Image.fromarray(values.astype(np.int32))
-    fitted = ImageOps.fit(whole, size, Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(fitted, dtype=np.int32))
+def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
+    """Decode a split when it fits in memory; say which pictures are damaged."""
+    pictures, maps = split.inputs, split.labels
+    assert isinstance(pictures, Pictures) and isinstance(maps, Maps)
+    if pictures.nbytes + maps.nbytes > in_memory:
+        return split, ()
+    workers = reading_processes(1) if len(pictures) > MANY else 0
+    images, labels, good, damaged = decode_all(pictures, workers, maps)
+    if labels is None:
+        raise _unreadable(pictures.paths, damaged)
+    files = tuple(path for path, read in zip(split.files, good, strict=True) if read)
+    return Split(images, labels, files), damaged
+
+
+def _unreadable(paths: Sequence[str], damaged: Sequence[str]) -> TrainingError:
+    return TrainingError(
+        "unreadable-data", f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3])
+    )

@@ -90,8 +90,9 @@ def restore(
     path, content = weights_of(folder, weights)
     task = restored(folder, record, program, "test", path, content)
     shape = input_shape(program)
-    data_set = data_for(program, options, record.spec_folder, data, python_test)
-    data_set = in_classes(data_set, record.classes)
+    known = record.classes
+    data_set = data_for(program, options, record.spec_folder, data, python_test, known)
+    data_set = in_classes(data_set, known)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     samples = Data(data_set, program.recipe, shape, transforms)
     require_stored(samples, record.samples)

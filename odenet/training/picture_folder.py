@@ -176,16 +176,16 @@ def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
     if not isinstance(pictures, Pictures) or pictures.nbytes > in_memory:
         return split, ()
     workers = reading_processes(1) if len(pictures) > MANY else 0
-    images, good, damaged = decode_all(pictures, workers)
+    images, _, good, damaged = decode_all(pictures, workers)
     files = tuple(path for path, read in zip(split.files, good, strict=True) if read)
-    return Split(images, split.labels[torch.from_numpy(good)], files), damaged
+    return Split(images, split.known[torch.from_numpy(good)], files), damaged
 
 
 def _refuse_class_of(
     size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
 ) -> None:
     """Refuse a class with so few pictures in a split."""
-    counts = np.bincount(split.labels.numpy(), minlength=len(classes)).tolist()
+    counts = np.bincount(split.known.numpy(), minlength=len(classes)).tolist()
     if size in counts:
         raise TrainingError(
             "unreadable-data", f"class {classes[counts.index(size)]} in {path} has {has}", help_

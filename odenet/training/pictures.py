@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -83,8 +83,12 @@ def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
         with Image.open(path, formats=FORMATS) as image:
             return pixels_of(image, shape, deep)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        reason = str(error).partition("'")[0].strip() or type(error).__name__
-        return f"{path}: {reason}"
+        return f"{path}: {reason(error)}"
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, without its name, which Pillow has in quotes at the end."""
+    return str(error).partition("'")[0].strip() or type(error).__name__
 
 
 def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> Tensor:
@@ -139,15 +143,44 @@ class PictureBatch:
         images: (M, C, H, W), the readable ones.
         good: for every picture asked for, whether it was readable.
         damaged: a line for each of the others.
+        beside: (M, …) what was read beside them, if anything is.
     """
 
     images: Tensor
     good: np.ndarray
     damaged: list[str]
+    beside: Tensor | None = None
 
     def pin_memory(self) -> "PictureBatch":
         """The same in memory that a GPU reads from on its own; torch calls this."""
-        return replace(self, images=self.images.pin_memory())
+        beside = None if self.beside is None else self.beside.pin_memory()
+        return replace(self, images=self.images.pin_memory(), beside=beside)
+
+
+class Beside(Protocol):
+    """What is read beside each picture, such as its class map."""
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        """That of one picture; of a file that cannot be read a line that says so."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Pictures with what is beside them; has what a map-style data set needs."""
+
+    pictures: Pictures
+    beside: Beside | None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...] | str:
+        image = self.pictures[index]
+        if isinstance(image, str) or self.beside is None:
+            return image if isinstance(image, str) else (image,)
+        beside = self.beside[index]
+        return beside if isinstance(beside, str) else (image, beside)
 
 
 class PictureReader:
@@ -157,13 +190,20 @@ class PictureReader:
         pictures: the files.
         workers: processes that decode, which stay from one reading to the next; 0 decodes here.
         pinned: put the pictures where a GPU can fetch them while the host goes on.
+        beside: what is read with each, if anything is.
     """
 
-    def __init__(self, pictures: Pictures, workers: int, pinned: bool = False):
-        files: Any = pictures  # has what a map-style data set needs
+    def __init__(
+        self,
+        pictures: Pictures,
+        workers: int,
+        pinned: bool = False,
+        beside: Beside | None = None,
+    ):
+        samples: Any = _Samples(pictures, beside)
         self._batches: list[list[int]] = []
         self._loader = DataLoader(
-            files,
+            samples,
             batch_sampler=self._batches,
             num_workers=workers,
             collate_fn=partial(_collate, shape=pictures.shape, dtype=pictures.dtype),
@@ -182,33 +222,46 @@ class PictureReader:
 
 
 def _collate(
-    read: list[Tensor | str], shape: tuple[int, int, int], dtype: torch.dtype
+    read: list[tuple[Tensor, ...] | str], shape: tuple[int, int, int], dtype: torch.dtype
 ) -> PictureBatch:
-    images = [image for image in read if isinstance(image, Tensor)]
+    samples = [sample for sample in read if not isinstance(sample, str)]
     damaged = [line for line in read if isinstance(line, str)]
-    good = np.array([isinstance(image, Tensor) for image in read])
-    stacked = torch.stack(images) if images else torch.empty((0, *shape), dtype=dtype)
-    return PictureBatch(stacked, good, damaged)
+    good = np.array([not isinstance(sample, str) for sample in read])
+    if not samples:
+        return PictureBatch(torch.empty((0, *shape), dtype=dtype), good, damaged)
+    images, *beside = map(torch.stack, zip(*samples, strict=True))
+    return PictureBatch(images, good, damaged, *beside)
 
 
-def decode_all(pictures: Pictures, workers: int) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
+def decode_all(
+    pictures: Pictures, workers: int, beside: Beside | None = None
+) -> tuple[Tensor, Tensor | None, np.ndarray, tuple[str, ...]]:
     """Decode every picture into memory.
 
     Returns:
-        images (M, C, H, W) of the readable ones, for every picture whether it was readable,
-        and a line per damaged file.
+        images (M, C, H, W) of the readable ones, what is beside them, for every picture whether
+        it was readable, and a line per damaged file.
     """
     everything = list(range(len(pictures)))
     batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
     images = torch.empty((len(pictures), *pictures.shape), dtype=pictures.dtype)
+    together: Tensor | None = None
     good = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
-    for batch, read in zip(batches, PictureReader(pictures, workers).read(batches), strict=True):
+    reader = PictureReader(pictures, workers, beside=beside)
+    for batch, read in zip(batches, reader.read(batches), strict=True):
         good[batch] = read.good
         filled = int(good.sum())
-        images[filled - len(read.images) : filled] = read.images
+        new = slice(filled - len(read.images), filled)
+        images[new] = read.images
+        if read.beside is not None:
+            size = (len(pictures), *read.beside.shape[1:])
+            if together is None:
+                together = torch.empty(size, dtype=read.beside.dtype)
+            together[new] = read.beside
         damaged += read.damaged
-    return images[: int(good.sum())], good, tuple(damaged)
+    count = int(good.sum())
+    return images[:count], None if together is None else together[:count], good, tuple(damaged)
 
 
 def reading_processes(devices: int) -> int:

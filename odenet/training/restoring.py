@@ -180,6 +180,12 @@ def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: R
         )
 
 
+def steps_begun_with(folder: RunFolder, record: Record) -> int:
+    """`steps` of a run when it began, which may have made its epochs short; 0 for none."""
+    settings = record.before[0].settings if record.before else record.settings
+    return odenet.load(folder.spec, set=dict(settings)).recipe.steps
+
+
 def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     """The rows of the epochs up to one that is done or under way."""
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]

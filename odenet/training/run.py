@@ -14,7 +14,7 @@ from rich.text import Text
 import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import printable, render, typed
-from odenet.model.tables.recipe import recipe_keys
+from odenet.model.tables.recipe import Recipe, recipe_keys
 from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
@@ -38,6 +38,7 @@ from odenet.training.restoring import (
     require_same_samples,
     restored,
     rows_before,
+    steps_begun_with,
 )
 from odenet.training.results import Result, draw_curves
 from odenet.training.run_inputs import require_same, require_stored, statistics_of, write_inputs
@@ -184,13 +185,14 @@ def _go_on(
         raise TrainingError(
             "not-resumable", f"{data_set.name} no longer has the classes the run began with"
         )
-    samples = Data(data_set, program.recipe, shape)
+    steps = None if path is None else steps_begun_with(folder, record)
+    samples = Data(data_set, program.recipe, shape, steps=steps)
     require_stored(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
         require_resumable(trainer, task, path, checkpoint)
-        _require_more(folder, task.recipe.epochs)
+        _require_more(folder, task.recipe, samples.steps_per_epoch)
         if has_rows(checkpoint):
             done = len(rows_in(checkpoint))
         else:
@@ -227,15 +229,19 @@ def _say_finished(result: Result, console: Console) -> None:
     console.print(Text(said), soft_wrap=True)
 
 
-def _require_more(folder: RunFolder, epochs: int) -> None:
+def _require_more(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     """Refuse to go on with a finished run that has done as many epochs as are wanted."""
     done = len(folder.rows()) if folder.result.is_file() else 0
-    if done and done >= epochs:
-        raise TrainingError(
-            "not-resumable",
-            f"{folder.path} has done {done} epochs of {epochs}: nothing is left to train",
-            f"ask for more, as in --epochs {2 * done}, or start a new run",
-        )
+    if not done or done < recipe.epochs:
+        return
+    did, more = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
+    if recipe.steps:
+        did, more = f"{done * steps} steps of {recipe.steps}", f"--set steps={2 * done * steps}"
+    raise TrainingError(
+        "not-resumable",
+        f"{folder.path} has done {did}: nothing is left to train",
+        f"ask for more, as in {more}, or start a new run",
+    )
 
 
 def first_process() -> bool:

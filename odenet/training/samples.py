@@ -1,6 +1,6 @@
 """Labelled samples, and seeded, class-balanced choices among them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
+from odenet.training.class_maps import BYTE, Maps
 from odenet.training.pictures import Pictures
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import CHUNK, Stored
@@ -40,16 +41,23 @@ class Split:
     Args:
         inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are;
             windows of a text, whose labels say nothing.
-        labels: (N,) or (N, …), whole numbers for classes and float32 for numbers.
+        labels: (N,) or (N, …), whole numbers for classes and float32 for numbers; or class maps
+            that are read with their pictures.
         files: the file that each sample came from; empty where they are not files.
     """
 
     inputs: Tensor | Pictures | Stored | Windows
-    labels: Tensor
+    labels: Tensor | Maps
     files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def known(self) -> Tensor:
+        """Labels that are in memory, as all but class maps are."""
+        assert isinstance(self.labels, Tensor)
+        return self.labels
 
     def pick(self, indices: np.ndarray) -> "Split":
         """The samples at the given places, in that order."""
@@ -59,7 +67,9 @@ class Split:
             raise TypeError("windows overlap: a text is cut, and no windows are picked")
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
         files = tuple(self.files[i] for i in indices) if self.files else ()
-        return Split(picked, self.labels[places], files)
+        labels = self.labels
+        chosen = labels.pick(indices) if isinstance(labels, Maps) else labels[places]
+        return Split(picked, chosen, files)
 
 
 def of_text(windows: Windows) -> Split:
@@ -124,22 +134,44 @@ class DataSet:
         if kind == "class":
             return Labels(count, shape, counted(train.labels, count))
         if kind == "numbers" and standardised_over(recipe.augment) != "none":
-            mean, deviation = moments([train.labels])
+            mean, deviation = moments([train.known])
             return Labels(count, shape, (), mean.tolist(), deviation.tolist())
         return Labels(count, shape)
 
 
-def counted(labels: Tensor, count: int) -> list[int]:
-    """How many samples, or places, each class has.
+def occurring(labels: Tensor | Maps) -> dict[int, int]:
+    """How many samples, or places, have each label, of those that occur, in order.
 
     Args:
-        labels: (N, …), in bytes perhaps; the numbers that are counted take eight each.
-        count: of the classes.
+        labels: (N, …) whole numbers, in bytes perhaps; what is counted takes eight each.
     """
-    total = torch.zeros(count, dtype=torch.int64)
+    if isinstance(labels, Maps):
+        return labels.occurring()
+    found: dict[int, int] = {}
     for part in labels.split(CHUNK):
-        total += torch.bincount(part.flatten().long(), minlength=count)
-    return total.tolist()
+        values, counts = part.unique(return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            found[value] = found.get(value, 0) + count
+    return dict(sorted(found.items()))
+
+
+def counted(labels: Tensor | Maps, count: int) -> list[int]:
+    """How many samples, or places, each of `count` classes has."""
+    found = occurring(labels)
+    return [found.get(label, 0) for label in range(count)]
+
+
+def renumbered(labels: Tensor | Maps, new: Mapping[int, int]) -> Tensor | Maps:
+    """Other numbers for the labels that occur; those of places in bytes, where these are enough."""
+    if isinstance(labels, Maps):
+        return labels.renumbered(new)
+    old = torch.tensor(sorted(new))
+    numbers = torch.tensor([new[label] for label in old.tolist()])
+    few = labels.dim() > 1 and max(new.values(), default=0) < BYTE
+    found = torch.empty(labels.shape, dtype=torch.uint8 if few else torch.int64)
+    for part, target in zip(labels.split(CHUNK), found.split(CHUNK), strict=True):
+        target.copy_(numbers[torch.searchsorted(old, part.long())])
+    return found
 
 
 def shape_of(split: Split) -> tuple[int, ...]:
@@ -150,12 +182,12 @@ def shape_of(split: Split) -> tuple[int, ...]:
 
 def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:
     """A split with labels in the order of other classes, which its names are among."""
-    new = torch.tensor([classes.index(name) for name in names])
-    return replace(split, labels=new[split.labels])
+    new = {label: classes.index(name) for label, name in enumerate(names)}
+    return replace(split, labels=renumbered(split.labels, new))
 
 
 def stratified(
-    labels: Tensor, size: int, rng: np.random.Generator
+    labels: Tensor | Maps, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose `size` samples, every class in its share, by the method of largest remainders.
 
@@ -169,7 +201,7 @@ def stratified(
     Returns:
         The chosen places and the others, both in increasing order.
     """
-    values = labels.numpy()
+    values = np.zeros(len(labels)) if isinstance(labels, Maps) else labels.numpy()
     distinct = len(np.unique(values)) if values.ndim == 1 else 0
     if values.dtype.kind == "f" or not 0 < distinct <= size:
         values = np.zeros(len(values))

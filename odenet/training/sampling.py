@@ -6,74 +6,53 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.past import Past
 from odenet.training.errors import TrainingError
-from odenet.training.new_task import data_of
+from odenet.training.new_task import data_of, input_shape
 from odenet.training.records import RunFolder
 from odenet.training.sources import located
 from odenet.training.text import load_tokenizer
 from odenet.training.token_by_token import not_token_by_token
-from odenet.training.trained import TrainedRun, load_run
-
-
-def sample(
-    run: str | Path,
-    prompt: str = "",
-    tokens: int = 200,
-    temperature: float = 1.0,
-    top: int = 0,
-    seed: int = 0,
-    weights: str = "best",
-) -> str:
-    """What a language model writes after a prompt.
-
-    Args:
-        run: the run's folder.
-        prompt: how the text begins; where it is empty, with a line break.
-        tokens: how many to add.
-        temperature: scores are divided by it; 0 takes the likeliest token each time.
-        top: how many of the likeliest tokens are drawn from; 0 for all.
-        seed: of the random numbers.
-        weights: "best" or "last".
-
-    Returns:
-        The prompt and what follows it.
-
-    Raises:
-        TrainingError: the run is not one of a language model, or does not know the prompt's tokens.
-    """
-    return written(load_run(run, weights), prompt, tokens, temperature, top, seed)
 
 
 def written(
-    trained: TrainedRun,
-    prompt: str = "",
-    tokens: int = 200,
-    temperature: float = 1.0,
-    top: int = 0,
-    seed: int = 0,
+    program: Program,
+    network: nn.Module,
+    folder: Path,
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    top: int,
+    draw: torch.Generator,
 ) -> str:
-    """What the language model of a run writes after a prompt; see `sample`."""
-    program = trained.program
+    """What the language model of a run writes after a prompt; see `TrainedRun.sample`.
+
+    Args:
+        program: what it was trained by.
+        network: in evaluation mode.
+        folder: of the run.
+        prompt: how the text begins; where it is empty, with a line break.
+        tokens: how many to add.
+        temperature: see `TrainedRun.sample`.
+        top: likewise.
+        draw: where random numbers come from.
+    """
     if program.vocabulary is None or not scores_tokens(program.model):
         raise TrainingError(
-            "not-possible",
-            f"{trained.folder} is not a language model",
-            "its net begins with tokens(…)",
+            "not-possible", f"{folder} is not a language model", "its net begins with tokens(…)"
         )
-    folder = RunFolder(trained.folder).read_record().spec_folder
-    coding = _Coding(located(data_of(program), folder).kwargs.get("tokenizer", ""))
+    spec_folder = RunFolder(folder).read_record().spec_folder
+    coding = _Coding(located(data_of(program), spec_folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
         raise TrainingError("not-possible", f"the prompt has {why}", "give another --prompt")
-    draw = torch.Generator().manual_seed(seed)
     remembers = not not_token_by_token(program.model)
-    added = continued(
-        trained.network, begun, trained.shape[0], temperature, top, draw, remembers=remembers
-    )
+    window = input_shape(program)[0]
+    added = continued(network, begun, window, temperature, top, draw, remembers=remembers)
     return coding.decode([*begun, *(next(added) for _ in range(tokens))])
 
 
@@ -96,20 +75,21 @@ def continued(
         network: a language model in evaluation mode.
         begun: at least one.
         window: how many the network sees at most, and at least half of them where there are more.
-        temperature: see `sample`.
-        top: see `sample`.
+        temperature: scores are divided by it; 0 takes the likeliest token each time.
+        top: how many of the likeliest tokens are drawn from; 0 for all.
         draw: where random numbers come from.
         remembers: whether each token goes through the network once, with what attention keeps of
             those before; else all that are seen go through for each.
     """
     *body, head = network.children()
-    seen = new = torch.tensor([begun[-window:]], dtype=torch.long)
+    device = next(network.parameters()).device
+    seen = new = torch.tensor([begun[-window:]], dtype=torch.long, device=device)
     past = Past(body)
     while True:
         x = past.follow(new)
-        number = chosen(head(x[..., -1:])[0, :, 0], temperature, top, draw)
+        number = chosen(head(x[..., -1:])[0, :, 0].cpu(), temperature, top, draw)
         yield int(number)
-        seen = torch.cat((seen, new := number.view(1, 1)), 1)
+        seen = torch.cat((seen, new := number.view(1, 1).to(device)), 1)
         if full := seen.shape[1] > window:
             seen = seen[:, -max(1, window // 2) :]
         if full or not remembers:

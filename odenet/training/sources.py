@@ -1,7 +1,7 @@
 """Where the data of a training come from: its spec, the command line, or a program."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def data_for(
     folder: str,
     given: Any = None,
     read: Callable[[Any], DataSet] = python_data,
+    known: Sequence[str] = (),
 ) -> DataSet:
     """The data of a training, with labels as its loss takes them.
 
@@ -36,6 +37,7 @@ def data_for(
         folder: of the spec, which the paths in it are relative to.
         given: data from a program, in place of what the recipe names.
         read: reads them.
+        known: the classes of a trained network, where one is measured.
 
     Raises:
         TrainingError: they cannot be read or used.
@@ -44,10 +46,11 @@ def data_for(
     if isinstance(given, DataSet):  # these were agreed on
         return given
     if given is not None and not isinstance(given, str):
-        return agreed(program, read(given))
+        return agreed(program, read(given), known)
     call = located(data_of(program), folder)
     shape = before_the_middle(program.recipe.augment, input_shape(program))
-    return agreed(program, load_data(call, shape, options.data_root, options.download))
+    found = load_data(call, shape, options.data_root, options.download)
+    return agreed(program, found, known)
 
 
 def spec_folder(program: Program) -> str:

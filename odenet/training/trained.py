@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from PIL import Image
@@ -22,6 +22,7 @@ from odenet.training.predictions import Predictions
 from odenet.training.records import RunFolder
 from odenet.training.restoring import restored, weights_of
 from odenet.training.samples import Labels
+from odenet.training.sampling import written
 from odenet.training.trained_network import TrainedNetwork
 
 BATCH = 256  # samples predicted at a time
@@ -101,23 +102,54 @@ class TrainedRun:
         """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
         return evaluate(self.folder, **given)
 
-    def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """New samples of the density that the network is.
+    @overload
+    def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor: ...
+
+    @overload
+    def sample(
+        self,
+        *,
+        prompt: str,
+        tokens: int = 200,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        top: int = 0,
+    ) -> str: ...
+
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        *,
+        prompt: str = "",
+        tokens: int = 200,
+        top: int = 0,
+    ) -> Tensor | str:
+        """New samples of the density that the network is, or what a language model writes.
 
         Args:
-            n: how many.
+            n: how many samples of a density.
             seed: of the random numbers, the same samples for the same seed; by default torch's own.
             temperature: the deviation of the normal numbers that samples are made of; below 1 they
-                are likelier and less various (Kingma & Dhariwal 2018, section 6).
+                are likelier and less various (Kingma & Dhariwal 2018, section 6). The scores of
+                tokens are divided by it; 0 takes the likeliest token each time.
+            prompt: how a text begins; where it is empty, with a line break.
+            tokens: how many to add; each goes through the network once, where that is possible.
+            top: how many of the likeliest tokens are drawn from; 0 for all.
 
         Returns:
-            As data sets store samples, (n, *shape): float32 points, or uint8 pixels.
+            As data sets store samples, (n, *shape): float32 points, or uint8 pixels. Of a language
+            model the prompt and what follows it, as `odenet sample` prints it.
 
         Raises:
-            TrainingError: the network was not trained with `loss = likelihood`.
+            TrainingError: the network is neither, or does not know the prompt's tokens.
         """
+        numbers = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+        if n is None:
+            where = self.program, self.network, self.folder
+            return written(*where, prompt, tokens, temperature, top, numbers)
         self._require_density()
-        numbers = None if seed is None else torch.Generator().manual_seed(seed)
         with torch.no_grad():
             first = next(self.network.parameters(), self.model.mean)
             shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
@@ -144,10 +176,13 @@ class TrainedRun:
 
     def _require_density(self) -> None:
         if not self.loss.needs_density:
+            writes = self.program.vocabulary is not None
             raise TrainingError(
                 "not-possible",
                 f"the network of {self.folder} is not a density",
-                "train it with a line `loss = likelihood`",
+                'load_run(…).sample(prompt="…") lets a language model go on with a text'
+                if writes
+                else "train it with a line `loss = likelihood`",
             )
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:

@@ -1,6 +1,7 @@
 """Data of one's own: from programs, in folders beside a spec, in files too large for the memory."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from torch.utils.data import Dataset, TensorDataset
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.training import arrays as arrays_module
+from odenet.training import data as data_module
+from odenet.training import loader as loader_module
 from odenet.training.arrays import load_arrays
+from odenet.training.class_maps import Maps
 from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
+from odenet.training.pictures import Pictures
 from odenet.training.records import RunFolder
+from odenet.training.samples import occurring
 from odenet.training.statistics import moments
 from odenet.training.stored import Mapped
 
@@ -242,3 +248,80 @@ def test_moments_are_those_of_double_precision():
     expected = values.double().std(0, correction=0)
     torch.testing.assert_close(deviation.double()[:2], expected[:2], rtol=1e-5, atol=0)
     assert deviation[2] == 1
+
+
+def coloured_maps(folder, count):
+    """Pictures of several classes beside their maps, one turned on its side, and the maps."""
+    maps = {}
+    for i in range(count):
+        pixels = RNG.integers(0, 256, (10, 14), dtype=np.uint8)
+        mask = np.select([pixels > 200, pixels > 90], [np.uint8(40), np.uint8(7)], np.uint8(0))
+        for kind, values in (("images", pixels), ("masks", mask)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(folder / kind / f"{i:02}.png")
+        maps[i] = mask
+    return maps
+
+
+def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_path, monkeypatch):
+    coloured_maps(tmp_path / "m", 12)
+    recipe = 'data = masks("m")', "loss = cross_entropy(weights = balanced)", "holdout = 0.25"
+    spec = specs.write(tmp_path, specs.MAPS.format(3), *recipe, "augment = [flip]", epochs=1)
+    before = specs.train(spec)
+    whole = load_masks(str(tmp_path / "m"), (1, 8, 8))
+    monkeypatch.setattr(data_module, "load_masks", partial(load_masks, in_memory=0))
+    monkeypatch.setattr(loader_module, "reading_processes", lambda devices: 0)
+    streamed = load_masks(str(tmp_path / "m"), (1, 8, 8), in_memory=0)
+    assert isinstance(streamed.train.labels, Maps) and isinstance(streamed.train.inputs, Pictures)
+    read = torch.stack([streamed.test.labels[i] for i in range(len(streamed.test))])
+    assert torch.equal(read, whole.test.labels)
+    assert occurring(streamed.train.labels) == dict(
+        zip(*np.unique(whole.train.labels.numpy(), return_counts=True), strict=True)
+    )
+    after = specs.train(spec, out=tmp_path / "streamed")
+    assert (after.test_loss, after.metrics) == (before.test_loss, before.metrics)
+    found = odenet.evaluate(after.folder)
+    assert sum(map(sum, found["confusion"])) == 2 * 8 * 8
+    assert found["worst"][0]["file"].endswith(".png")
+
+
+def test_what_is_wrong_with_class_maps_left_in_their_files_is_said_before_training(tmp_path):
+    coloured_maps(tmp_path / "m", 12)
+    load = partial(load_masks, str(tmp_path / "m"), (1, 8, 8), in_memory=0)
+    whole, masks = (tmp_path / "m" / "masks" / "05.png").read_bytes(), tmp_path / "m" / "masks"
+    for content, said in (
+        (b"", "cannot identify image file"),
+        (whole[: len(whole) // 2], "truncated"),
+        (b"text", "cannot identify image file"),
+        (whole.replace(b"IDAT", b"IDBT"), r"class map .*05\.png cannot be read: \S"),
+    ):
+        (masks / "05.png").write_bytes(content)
+        with pytest.raises(SpecError, match=said) as refused:
+            load()
+        assert "05.png" in str(refused.value)
+    (masks / "05.png").write_bytes(whole)
+    (tmp_path / "m" / "images" / "05.png").write_bytes(b"text")
+    data = load()
+    assert len(data.train) + len(data.test) == 11
+    assert len(data.damaged) == 1 and "05.png: cannot identify" in data.damaged[0]
+
+
+def test_a_run_on_class_maps_is_measured_on_maps_with_fewer_classes(tmp_path):
+    coloured_maps(tmp_path / "m", 8)
+    spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', epochs=1)
+    specs.train(spec)
+    for i, mask in coloured_maps(tmp_path / "few", 8).items():
+        kept = np.where(mask == 7, 0, mask)
+        Image.fromarray(kept).save(tmp_path / "few" / "masks" / f"{i:02}.png")
+    found = odenet.evaluate(tmp_path / "run", set={"data": {"masks": [str(tmp_path / "few")]}})
+    support = [row["support"] for row in found["per_class"].values()]
+    assert list(found["per_class"]) == ["0", "7", "40"]
+    assert support[1] == 0 and support[0] > support[2] > 0
+
+
+def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
+    coloured_maps(tmp_path / "m", 8)
+    for loss in ("bce", "mse"):
+        spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', f"loss = {loss}")
+        with pytest.raises(SpecError, match=rf"a class for every pixel, and {loss} takes other"):
+            specs.train(spec)

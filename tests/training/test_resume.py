@@ -8,12 +8,14 @@ import pytest
 import torch
 from rich.console import Console
 
+import odenet
 from odenet.training import measuring, run
 from odenet.training.errors import TrainingError
 from odenet.training.records import RunFolder
 from odenet.training.stopping import Stopped
 from odenet.training.task import Task
 
+from . import specs
 from .runs import assert_same_run, rows, train, weights
 
 
@@ -115,3 +117,16 @@ def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
 
 def _killed(task, batch, index):
     raise KeyError("killed")
+
+
+def test_more_steps_go_on_in_epochs_as_long_as_those_that_are_done(tmp_path):
+    x = torch.linspace(-1, 1, 240).view(60, 4)
+    data = (x, (x[:, 0] > 0).long())
+    spec = specs.write(tmp_path, specs.VECTORS.format(2))
+    spec.write_text(spec.read_text().replace("epochs    = 2", "steps     = 1"))
+    folder = specs.train(spec, data=data).folder
+    with pytest.raises(TrainingError, match=r"done 1 steps of 1: nothing is left to train\n.*=2,"):
+        odenet.resume(folder, data=data, set={"steps": 1}, console=Console(quiet=True))
+    for changes, steps in (({"set": {"steps": 3}}, [0, 1, 2]), ({"epochs": 4}, [0, 1, 2, 3])):
+        odenet.resume(folder, data=data, console=Console(quiet=True), **changes)
+        assert [row["step"] for row in RunFolder(Path(folder)).rows()] == steps

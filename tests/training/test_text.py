@@ -19,7 +19,7 @@ from odenet.training.language import NextToken
 from odenet.training.loader import Data
 from odenet.training.records import RunFolder
 from odenet.training.samples import Labels, hold_out, part
-from odenet.training.sampling import chosen, sample
+from odenet.training.sampling import chosen
 from odenet.training.text import python_sources
 from odenet.training.windows import Tokens, Windows
 from tests.training.runs import assert_same_run
@@ -224,8 +224,15 @@ def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
     )
     assert first == again != other
     assert first.startswith("the ") and len(first.encode()) >= 20
-    likeliest = sample(tmp_path / "run", "the " * 20, tokens=3, temperature=0)
-    assert likeliest == sample(tmp_path / "run", "the " * 20, tokens=3, temperature=0, seed=5)
+    run = odenet.load_run(tmp_path / "run")
+    passed = []
+    run.network[0].register_forward_pre_hook(lambda _, given: passed.append(given[0].shape[1]))
+    assert run.sample(prompt="the ", tokens=20, top=9, seed=0) + "\n" == first
+    assert passed[1:4] == [1, 1, 1]  # what attention keeps is used
+    likeliest = run.sample(prompt="the " * 20, tokens=3, temperature=0)
+    assert likeliest == run.sample(prompt="the " * 20, tokens=3, temperature=0, seed=5)
+    with pytest.raises(TrainingError, match=r"sample\(prompt="):
+        run.sample(3)
     with pytest.raises(TrainingError, match="studies are not made of those"):
         odenet.training.study_run(tmp_path / "run")
 
@@ -262,7 +269,8 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
     share = len(WORDS) / len(WORDS.split())
     bits = result.test_loss / math.log(2) / share
     assert result.metrics["bits_per_byte"] == pytest.approx(bits, rel=0.01)
-    assert sample(tmp_path / "run", "the cat", tokens=2).startswith("the cat ")
+    run = odenet.load_run(tmp_path / "run")
+    assert run.sample(prompt="the cat", tokens=2).startswith("the cat ")
     spec.write_text(text.replace("vocabulary = 256", "vocabulary = 5"))
     with pytest.raises(SpecError, match=r"a token of number \d, and the network knows 5"):
         odenet.train(spec, out=str(tmp_path / "small"))

@@ -16,7 +16,7 @@ from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
 from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
-from odenet.model.reading.settings import Settings
+from odenet.model.reading.settings import LENGTH, Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.also_called import meant
 from odenet.model.tables.claims import CLAIMS
@@ -202,12 +202,9 @@ def _recipe(
             continue
         entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = overrides.take(recipe_keys(), declared.arguments)
-    # Epochs and steps exclude each other: the last one set wins, and replaces both of the file's.
-    length = [entry.key for entry in replacing if entry.key in ("epochs", "steps")]
-    replacing = [entry for entry in replacing if entry.key not in length[:-1]]
     replaced = {entry.key for entry in replacing}
-    if length:
-        replaced |= {"epochs", "steps"}
+    if replaced & LENGTH:  # they exclude each other: one of them replaces both of the file's
+        replaced |= LENGTH
     entries = [e for e in entries if e.key not in replaced] + replacing
     entries = overrides.take_parts(entries, declared.arguments)
     recipe, problems = check_recipe(entries)

@@ -21,6 +21,7 @@ Given: TypeAlias = "str | float | Fraction | Sequence[Given] | Mapping[str, Sequ
 
 
 OPTIMIZER = "optimizer"  # whose arguments may be set by their names alone
+LENGTH = {"epochs", "steps"}  # keys that both say how long training takes
 
 
 class Settings:
@@ -153,7 +154,8 @@ def without_parts(
 
     Args:
         before: the earlier ones.
-        changes: the later ones: `optimizer` replaces `optimizer.lr` and `lr`, and these each other.
+        changes: the later ones: `optimizer` replaces `optimizer.lr` and `lr`, and these each other;
+            `steps` replaces `epochs`, and these each other.
         own: names that the spec itself declares: there `lr` is another number.
     """
     forms = OPTIMIZERS.forms.values()
@@ -163,6 +165,8 @@ def without_parts(
         return f"{OPTIMIZER}.{name}" if name in short else name
 
     later = set(map(full, changes))
+    if later & LENGTH - {*own}:
+        later |= LENGTH - {*own}
     kept = {
         name: value
         for name, value in before.items()

@@ -65,11 +65,21 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
     return recipe, problems + list(_contradictions(recipe, spans))
 
 
+def _where(span: Any) -> str:
+    """The place of a value, in words."""
+    if span is None:
+        return "given too"
+    outside = span.source.name == "--set"
+    return f"{span.text}, from outside" if outside else f"{span.text}, in line {span.line}"
+
+
 def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
     """Values that are fine by themselves and not beside each other."""
     if "steps" in spans and "epochs" in spans and recipe.steps:
         message = "steps and epochs both say how long training takes"
-        yield Diagnostic("recipe-conflict", message, spans["steps"], "remove one of them")
+        first, later = (name for name in spans if name in ("steps", "epochs"))
+        help_ = f"remove one of them; {first} is {_where(spans[first])}"
+        yield Diagnostic("recipe-conflict", message, spans[later], help_)
     if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
         yield Diagnostic(
             "cannot-refine",

@@ -4,8 +4,10 @@ from fractions import Fraction
 
 import pytest
 
+from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
+from odenet.model.reading.settings import without_parts
 from tests.model.texts import errors_of, model_of, one_state
 
 TEXT = one_state(
@@ -120,8 +122,23 @@ def test_epochs_and_steps_from_outside_replace_each_other():
     assert (found.steps, found.epochs) == (80_000, 30)
     in_file = TEXT.replace("epochs = 3", "steps = 500")
     assert (model_of(in_file, epochs=7).recipe.steps, model_of(in_file).recipe.steps) == (0, 500)
-    assert model_of(TEXT, steps=500, epochs=7).recipe.steps == 0
-    assert model_of(TEXT, epochs=7, steps=500).recipe.steps == 500
+    assert model_of(TEXT, steps=0, epochs=7).recipe.epochs == 7
+
+
+def test_epochs_and_steps_at_once_are_refused_wherever_they_come_from():
+    both = "steps and epochs both say how long training takes"
+    assert errors_of(TEXT, steps=500, epochs=7) == [both]
+    with pytest.raises(SpecError, match="epochs is 8, from outside"):
+        model_of(TEXT, epochs=8, steps=500)
+    with pytest.raises(SpecError, match="epochs is 3, in line 9"):
+        model_of(TEXT.replace("epochs = 3", "epochs = 3\n steps = 50"))
+
+
+def test_what_is_changed_of_a_run_replaces_epochs_and_steps_too():
+    before = {"epochs": 3, "h": 0.1}
+    assert without_parts(before, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
+    assert without_parts({"steps": 9}, {"epochs": 3}, ()) == {"epochs": 3}
+    assert without_parts({"steps": 9}, {"epochs": 3}, {"steps"}) == {"steps": 9, "epochs": 3}
 
 
 def test_only_a_let_that_nothing_reads_is_asked_about():
