@@ -77,12 +77,7 @@ def convert(
         ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
         SpecError: if the scheme's text has an error, or a constant a bad value.
     """
-    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-        raise ValueError("convert the model before it is wrapped for several devices")
-    if any(type(module).__name__ == "OptimizedModule" for module in (model, *model.children())):
-        raise ValueError("convert the model first, and give torch.compile the converted one")
-    if any(isinstance(module, ModuleFlow) for module in model.modules()):
-        raise ValueError(f"this {type(model).__name__} is converted already: convert the original")
+    refuse_wrapped(model)
     plan = blocks if isinstance(blocks, Plan) else find_blocks(model, example, blocks)
     if not plan.runs:
         why = "".join(f"\n  {line}" for line in str(plan).splitlines()[:5])
@@ -107,6 +102,24 @@ def convert(
             stacklevel=2,
         )
     return converted
+
+
+def refuse_wrapped(model: nn.Module) -> None:
+    """Refuses what is not a model yet, or not one of plain modules any more.
+
+    Raises:
+        ValueError: with what to convert in its place.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"a torch.nn.Module is converted, not a {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError("TorchScript has no modules to convert: give the model it was made of")
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        raise ValueError("convert the model before it is wrapped for several devices")
+    if any(type(module).__name__ == "OptimizedModule" for module in (model, *model.children())):
+        raise ValueError("convert the model first, and give torch.compile the converted one")
+    if any(isinstance(module, ModuleFlow) for module in model.modules()):
+        raise ValueError(f"this {type(model).__name__} is converted already: convert the original")
 
 
 class _Conversion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -101,15 +102,24 @@ class Watch(TorchFunctionMode):
             handle.remove()
 
 
-def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
-    """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+def copied(model: nn.Module, instead: Mapping[int, Any]) -> nn.Module:
+    """A copy of a model.
+
+    Args:
+        model: any.
+        instead: what comes in the place of tensors, by their `id`.
+    """
     kept = pytree.tree_leaves([vars(module) for module in model.modules()])
     # What a module keeps of an earlier call has a graph, which cannot be copied.
     results = (t for t in kept if isinstance(t, Tensor) and t.grad_fn is not None)
-    shared |= {id(tensor): tensor.detach() for tensor in results}
+    return copy.deepcopy(model, {id(t): t.detach() for t in results} | dict(instead))
+
+
+def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
+    """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     try:
-        twin = copy.deepcopy(model, shared).eval()
+        twin = copied(model, shared).eval()
     except Exception as error:
         raise NotRun(f"{type(model).__name__} cannot be copied: {error}") from error
     for module in twin.modules():

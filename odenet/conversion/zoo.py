@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,12 +142,12 @@ def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
     if name not in known:
         return _make_timm(name, pretrained, known, outputs)
     sized = {} if outputs is None else {"num_classes": outputs}
-    try:
-        return models.get_model(name, weights="DEFAULT" if pretrained else None, **sized)
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise _no_weights(name, "torchvision", error) from None
+    weights: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
+    if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+        weights["weights_backbone"] = None  # by default those of ImageNet are fetched
+    return _made(
+        lambda: models.get_model(name, **weights, **sized), name, "torchvision", pretrained
+    )
 
 
 def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | None) -> nn.Module:
@@ -157,10 +159,22 @@ def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | Non
     if not timm.is_model(name):
         hint = _near(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
+    sized = {} if outputs is None else {"num_classes": outputs}
+    return _made(
+        lambda: timm.create_model(name, pretrained=pretrained, **sized), name, "timm", pretrained
+    )
+
+
+def _made(make: Callable[[], nn.Module], name: str, library: str, pretrained: bool) -> nn.Module:
+    """What a library makes, without its advice on arguments that are not the user's."""
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=outputs)
-    except Exception as error:
-        raise _no_weights(name, "timm", error) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make()
+    except Exception as error:  # of any kind: the code is not ours
+        if pretrained:
+            raise _no_weights(name, library, error) from None
+        raise ZooError(f"{library} does not make {name}: {_first_line(error)}") from None
 
 
 def _near(name: str, known: list[str]) -> str:

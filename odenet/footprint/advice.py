@@ -6,9 +6,10 @@ Nothing is allocated: a training step of a copy without values is walked through
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from odenet.conversion.examples import Example
-from odenet.conversion.model import convert
+from odenet.conversion.model import convert, refuse_wrapped
 from odenet.conversion.search import Plan, find_blocks, joined
 from odenet.conversion.stages import ResidualStage
 from odenet.conversion.watching import NotRun
@@ -61,8 +62,10 @@ class Advice:
         weights: bytes of parameters and buffers, which every way needs.
         ways: the simplest first.
         recommended: the simplest way whose peak is within a tenth of the least.
+        recommended_in_backward: the same by `Way.in_backward`.
         single: paths of runs of one block; a checkpoint holds less than a flow of one step.
         unsuited: why nothing can be converted; empty where something can.
+        not_run: ways that do not run on the example, and why.
         batch: samples of the example.
     """
 
@@ -70,8 +73,10 @@ class Advice:
     weights: int
     ways: tuple[Way, ...]
     recommended: Way
+    recommended_in_backward: Way
     single: tuple[str, ...] = ()
     unsuited: str = ""
+    not_run: Mapping[str, str] = field(default_factory=dict)
     batch: int | None = None
 
     def __str__(self) -> str:
@@ -87,7 +92,8 @@ class Advice:
 
     def to_json(self) -> str:
         """For programs; sizes in bytes."""
-        return to_json(asdict(self) | {"recommended": self.recommended.name})
+        named = ("recommended", "recommended_in_backward")
+        return to_json(asdict(self) | {name: getattr(self, name).name for name in named})
 
     def way(self, name: str) -> Way:
         """A way by its name; KeyError if it was not looked at."""
@@ -98,10 +104,12 @@ class Advice:
 
     def _remarks(self) -> Iterator[str]:
         original = self.ways[0]
-        for way in self.ways[2:]:
+        yield from (f"{name}: {why}" for name, why in self.not_run.items())
+        converted = [way for way in self.ways if way.cost in (ANOTHER, STORED)]
+        for way in converted:
             if way.peak >= original.peak:
                 yield f"{way.name} saves nothing: {_compared(way.peak, original.peak)}"
-        if len(self.ways) > 2 and self.ways[2].cost.endswith("another network"):
+        if any(way.cost == ANOTHER for way in converted):
             yield "another network: it begins with these weights, and is fine-tuned from there"
         if self.single:
             yield (
@@ -110,13 +118,18 @@ class Advice:
             )
 
     def _reason(self) -> str:
-        best, original = self.recommended, self.ways[0]
-        if best is original:
-            return f"{best.name}: no other way saves more than a tenth"
+        best, original, early = self.recommended, self.ways[0], self.recommended_in_backward
         least = min(self.ways, key=lambda way: way.peak)
         found = f"{best.name}, {_compared(best.peak, original.peak)}"
-        if least is not best:
+        if len(self.ways) == 1:
+            found = f"{best.name}: no other way was found"
+        elif best is original:
+            found = f"{best.name}: no other way saves more than a tenth"
+        elif least is not best:
             found += f"; {least.name} saves no more than a tenth beside it"
+        if early is not best:
+            sizes = _compared(early.in_backward, best.in_backward)
+            found += f"\nwith the update in the backward pass: {early.name}, {sizes}"
         return found
 
 
@@ -147,38 +160,49 @@ def advise(
         ValueError: if the model does not run on the example, or the conversion is not possible for
             another reason than that nothing in it can be converted.
     """
-    walk = Walk(Example.of(example), loss)
-    ways = [_way("original", walk, model)]
+    refuse_wrapped(model)
+    walk, not_run = Walk(Example.of(example), loss), dict[str, str]()
+    ways = [Way("original", *walk.peaks(model))]
+
+    def look(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
+        try:
+            ways.append(Way(name, *walk.peaks(changed, change), cost))
+        except ValueError as error:
+            not_run[name] = str(error)
+
     paths = conversion.pop("blocks", None)
     plan, known = _plan(model, example, paths)
+    blocks = [joined(path, n) for path in plan.runs for n in _children(model, path)]
+    blocks = blocks or list(_listed(model))
+    if blocks:
+        look("checkpointed", AGAIN, model, partial(checkpointed, paths=blocks))
     if plan.runs:
-        blocks = [joined(path, name) for path in plan.runs for name in _children(model, path)]
-        ways.append(_way("checkpointed", walk, model, AGAIN, partial(checkpointed, paths=blocks)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they say, `convert` says when it is called
             converted = convert(model, **conversion, blocks=paths, example=known)
         cost = ANOTHER if all(f.reversible for f in flows(converted).values()) else STORED
-        ways.append(_way("converted", walk, converted, cost))
+        look("converted", cost, converted)
         if any(isinstance(module, ResidualStage) for module in converted.modules()):
-            name = "converted, the rest checkpointed"
-            ways.append(_way(name, walk, converted, cost, rest_checkpointed))
-    least = min(way.peak for way in ways)
+            look("converted, the rest checkpointed", cost, converted, rest_checkpointed)
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     runs = [(path, names) for path, runs in plan.runs.items() for names in runs]
     return Advice(
         network=type(model).__name__,
         weights=sum(tensor.nbytes for tensor in tensors),
         ways=tuple(ways),
-        recommended=next(way for way in ways if way.peak <= NEARLY * least),
+        recommended=_simplest(ways, attrgetter("peak")),
+        recommended_in_backward=_simplest(ways, attrgetter("in_backward")),
         single=tuple(joined(path, names[0]) for path, names in runs if len(names) == 1),
         unsuited="" if plan.runs else _unsuited(plan),
+        not_run=not_run,
         batch=walk.samples,
     )
 
 
-def _way(name: str, walk: Walk, model: nn.Module, cost: str = "", change: Any = None) -> Way:
-    peak, in_backward = walk.peaks(model, change)
-    return Way(name, peak, in_backward, cost)
+def _simplest(ways: list[Way], size: Callable[[Way], int]) -> Way:
+    """The first that needs hardly more than the least."""
+    least = min(map(size, ways))
+    return next(way for way in ways if size(way) <= NEARLY * least)
 
 
 def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
@@ -195,7 +219,22 @@ def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
 def _children(model: nn.Module, path: str) -> list[str]:
     """The blocks of a container: those of its children that have weights."""
     children = model.get_submodule(path).named_children()
-    return [name for name, child in children if any(p.ndim > 1 for p in child.parameters())]
+    return [name for name, child in children if _learns(child)]
+
+
+def _listed(model: nn.Module, path: str = "") -> Iterator[str]:
+    """Blocks that lists of a model hold and no scheme can take as steps; a checkpoint takes any."""
+    module = model.get_submodule(path)
+    for name, child in module.named_children():
+        listed = isinstance(module, nn.Sequential | nn.ModuleList)
+        if listed and any(True for _ in child.children()) and _learns(child):
+            yield joined(path, name)
+        else:
+            yield from _listed(model, joined(path, name))
+
+
+def _learns(module: nn.Module) -> bool:
+    return any(p.ndim > 1 for p in module.parameters())
 
 
 def _unsuited(plan: Plan) -> str:

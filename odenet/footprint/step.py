@@ -6,6 +6,7 @@ they allocate is what the real ones would, except inside single operations.
 
 from __future__ import annotations
 
+import logging
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +57,18 @@ class Footprint:
     outside: int
     working: int
     peak: int
+
+
+@contextmanager
+def without_values(**options: Any) -> Iterator[FakeTensorMode]:
+    """Tensors within have sizes and no values; what fails is said by its error, not by a log."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        with FakeTensorMode(**options) as mode:
+            yield mode
+    finally:
+        log.disabled = before
 
 
 class MemoryLedger(TorchDispatchMode):
@@ -141,7 +154,7 @@ def predicted(
     Raises:
         ValueError: if a flow has no such mode.
     """
-    with FakeTensorMode(), warnings.catch_warnings():
+    with without_values(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
         return TrainingStep(program, batch, memory, device, in_backward).footprint()
 
@@ -151,7 +164,7 @@ def held_by_flows(program: Program, batch: int, memory: Mode) -> dict[str, int]:
 
     It is predicted as in `predicted`, on a CPU; the arguments are those, too.
     """
-    with FakeTensorMode():
+    with without_values():
         return TrainingStep(program, batch, memory, "cpu").held_by_flows()
 
 

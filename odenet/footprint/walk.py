@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,12 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    unset_fake_temporarily,
+)
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from odenet.conversion.examples import Example
 from odenet.conversion.stages import ResidualStage
-from odenet.footprint.step import MemoryLedger
+from odenet.conversion.watching import copied
+from odenet.footprint.step import MemoryLedger, without_values
 from odenet.runtime.in_backward import OptimizerInBackward
 
 Loss = Callable[[Any], Tensor]
@@ -47,9 +53,9 @@ class Walk:
         Raises:
             ValueError: if the model does not run on the batch.
         """
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
         quiet = warnings.catch_warnings()
-        with quiet, torch.random.fork_rng(devices=[]), mode:
+        everything = without_values(allow_non_fake_inputs=True)
+        with quiet, torch.random.fork_rng(devices=[]), everything as mode:
             warnings.simplefilter("ignore")
             twin = _without_values(model, mode).train()
             if change is not None:
@@ -64,22 +70,42 @@ class Walk:
             return plain, self._peak(twin, args, kwargs, known)
 
     def _peak(self, twin: nn.Module, args: Any, kwargs: Any, known: list[Tensor]) -> int:
-        ledger = MemoryLedger(twin, known)
+        ledger, name = MemoryLedger(twin, known), type(twin).__name__
         with ledger:
             try:
                 given = twin(*args, **kwargs)
             except Exception as error:  # of any kind: the code is not ours
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                name = type(twin).__name__
-                raise ValueError(f"{name} does not run on the example: {reason}") from error
-            self._loss(given).backward()
+                raise ValueError(f"{name} does not run on the example: {_said(error)}") from error
+            loss = self._loss(given)
+            try:
+                loss.backward()
+            except Exception as error:
+                raise ValueError(f"{name} has no backward pass here: {_said(error)}") from error
         for parameter in twin.parameters():
             parameter.grad = None
         return ledger.highest
 
 
+def _said(error: Exception) -> str:
+    """Why a walk went no further."""
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return (
+            f"{error.func} gives what depends on values, such as how many entries a mask has, and "
+            "the prediction has sizes alone"
+        )
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def checkpointed(model: nn.Module, paths: Iterable[str]) -> None:
-    """Has modules store their input only, and run again in the backward pass."""
+    """Has modules store their input only, and run again in the backward pass.
+
+    A cache of keys and values, which a second run would fill further, is turned off, as by the
+    switches of transformers.
+    """
+    for module in model.modules():
+        config = module.__dict__.get("config")
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
     for path in paths:
         module = model.get_submodule(path)
         again: Any = partial(
@@ -97,13 +123,19 @@ def rest_checkpointed(model: nn.Module) -> None:
 
 def _without_values(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
     """A copy whose weights and buffers have sizes alone."""
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise ValueError(
+            f"{type(model).__name__} has lazy layers, whose weights its first call makes: call it "
+            "once before"
+        )
     known: dict[int, Any] = {}
     for parameter in model.parameters():
         fake = _fake(mode, parameter)
         known[id(parameter)] = nn.Parameter(fake, parameter.requires_grad)
     for buffer in model.buffers():
         known[id(buffer)] = _fake(mode, buffer)
-    return copy.deepcopy(model, known)
+    with unset_fake_temporarily():  # else tensors that are no buffers could not be copied
+        return copied(model, known)
 
 
 def _fake(mode: FakeTensorMode, tensor: Tensor) -> Tensor:

@@ -64,6 +64,8 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
     assert done.exit_code == 1
     assert "torchvision's weights of resnet18 cannot be loaded: no route to host" in done.output
     assert "--weights none" in done.output
+    done = run("fcn_resnet50", "--weights", "none")  # whose backbone would be fetched
+    assert done.exit_code == 0 and "12 blocks are steps" in done.output
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
     [
         (["resnet19", "--weights", "none"], "a model `resnet19`; did you mean resnet18"),
         (["alexnet", "--weights", "none"], "AlexNet has no residual blocks"),
+        (["vit_tiny_patch16_224.none", "--weights", "none"], "timm does not make"),
         (["resnet18", "--weights", "none", "--scheme", "verlet"], "verlet takes no blocks"),
         (["resnet18", "--weights", "none", "--h", "0.1"], "momentum has no constant h"),
         (["resnet18", "--weights", "nowhere.pth"], "nowhere.pth does not hold weights"),

@@ -82,6 +82,91 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason():
         odenet.advise(models.resnet18(), torch.empty(2, 5, 32, 32))
 
 
+class Often(nn.Module):
+    """One block, called again and again, which notes what it gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Block()])
+        self.given = [torch.ones(16)]
+
+    def forward(self, x):
+        """Twenty calls."""
+        for _ in range(20):
+            x = self.blocks[0](x)
+        self.given = [x]
+        return x
+
+
+def test_a_checkpoint_is_weighed_where_nothing_can_be_converted():
+    model, x = Often(), torch.randn(500, 16)
+    model(x)  # what it keeps has a graph
+    advice = odenet.advise(model, x)
+    assert [way.name for way in advice.ways] == ["original", "checkpointed"]
+    assert "called 20 times" in advice.unsuited
+    # Of each call the state, or the state and its tanh, both as large as x; and little beside.
+    assert advice.recommended.name == "checkpointed"
+    assert 20 * x.nbytes < advice.way("checkpointed").peak < 25 * x.nbytes
+    assert 40 * x.nbytes < advice.way("original").peak < 45 * x.nbytes
+    lone = odenet.advise(nn.Linear(16, 3), x)
+    assert str(lone).endswith("recommended: original: no other way was found")
+
+
+def test_the_optimizer_in_the_backward_pass_has_a_recommendation_of_its_own():
+    advice = odenet.advise(nn.Sequential(*[Block() for _ in range(16)]), torch.empty(8, 16))
+    assert advice.recommended.name == "original"  # most of it is gradients
+    assert advice.recommended_in_backward.name == "converted"
+    assert "with the update in the backward pass: converted, " in str(advice)
+    assert json.loads(advice.to_json())["recommended_in_backward"] == "converted"
+
+
+def test_a_checkpoint_does_not_fill_a_cache_twice():
+    hf = pytest.importorskip("transformers")
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "vocab_size": 30}
+    special = {"bos_token_id": 0, "eos_token_id": 1}
+    given = {"input_ids": torch.zeros(2, 16, dtype=torch.long)}
+    found = []
+    for cached in (True, False):
+        model = hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **special, use_cache=cached))
+        found.append(odenet.advise(model, given))
+        assert model.config.use_cache is cached
+    cached, plain = found
+    assert not cached.not_run
+    assert cached.way("checkpointed") == plain.way("checkpointed")
+    assert cached.way("checkpointed").peak < plain.way("original").peak
+
+
+class InPlace(Block):
+    """Changes what tanh needs in its backward pass."""
+
+    def forward(self, x):
+        """A step that cannot be differentiated."""
+        return torch.tanh(self.first(x)).mul_(2)
+
+
+class Masked(Block):
+    """Gives as many numbers as are positive."""
+
+    def forward(self, x):
+        """Some of them."""
+        return super().forward(x)[x > 0]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (InPlace(), "has no backward pass here: .*inplace"),
+        (Masked(), "nonzero.* depends on values"),
+        (nn.LazyLinear(3), "has lazy layers"),
+        (torch.tanh, "a torch.nn.Module is converted, not a builtin"),
+    ],
+)
+def test_what_cannot_be_walked_through_is_refused_in_words(model, said, capfd):
+    with pytest.raises(ValueError, match=said):
+        odenet.advise(model, torch.empty(4, 16))
+    assert not capfd.readouterr().err
+
+
 def test_the_command_prints_it_and_gives_it_to_programs():
     done = CliRunner().invoke(app, ["resnet18", "--batch", "2", "--size", "32"])
     assert done.exit_code == 0, done.output
