@@ -89,6 +89,12 @@ class EntryWriter:
         """The attribute of a map that changes the shape."""
         return self.frame.names("entered", name, f"{self.frame.names('spec', name)}_in")
 
+    def uses_maps(self, node: expr.Rate, component: int) -> bool:
+        """Whether a right-hand side can change the shape."""
+        groups = self.frame.model.discretisation.groups
+        state = groups[self.frame.pattern[node.function].variable][component]
+        return not self.maps.keys().isdisjoint(self.frame.rate_params(state, node.function))
+
     def _forward(self) -> list[str]:
         """The lines of the step."""
         frame = self.frame
@@ -141,9 +147,13 @@ class _EntryPrinter(StepPrinter):
         return name if slot in self.new else f"self.shortcut({name})"
 
     def rate(self, node: expr.Rate, component: int) -> Code:
-        """A right-hand side, whose maps change the shape unless an argument has the new one."""
+        """A right-hand side, whose maps change the shape unless an argument has the new one.
+
+        One without maps, as the first of `Y' = V`, `V' = f(Y)`, is evaluated at the new shape.
+        """
         before = self._enters
-        self._enters = not any(is_new(argument, self.new) for argument in node.arguments)
+        new = any(is_new(argument, self.new) for argument in node.arguments)
+        self._enters = not new and self.writer.uses_maps(node, component)
         with self._shortened(not self._enters):
             code = super().rate(node, component)
         self._enters = before

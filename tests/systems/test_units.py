@@ -143,6 +143,69 @@ def test_a_learned_shortcut_takes_all_states_and_may_reduce_channels():
     assert odenet.loads(text).network()(torch.randn(2, 3, 8, 8)).shape == (2, 2)
 
 
+def own_unit(equations, scheme):
+    """The unit of a net with these equations, in double precision, with an input and its count."""
+    torch.manual_seed(3)
+    text = f"{equations}\n{scheme}{NET.format(options=', shortcut = pool')}"
+    program = odenet.loads(text)
+    network = program.network()
+    assert size(network) == network_size(program.model).parameters
+    (unit,) = (module for module in network if isinstance(module, Unit))
+    return unit.double(), torch.randn(2, 4, 7, 8, dtype=torch.float64)
+
+
+def through(layer, x, stride=1):
+    """tanh of a convolution, perhaps strided."""
+    return torch.tanh(F.conv2d(x, layer[0].weight, stride=stride, padding=1))
+
+
+def test_of_a_pair_of_first_order_the_rate_that_is_the_speed_has_the_new_shape():
+    equations = "state Y\nmap f = conv(3) -> tanh\nY'' = f(Y)\nY'(0) = -u"
+    unit, x = own_unit(equations, "discretise verlet(h = 0.5)")
+    Y, V = pooled(x, 6), pooled(-x, 6)
+    layers = [unit.entry.f[0], *unit.flow.f]
+    for layer in layers:  # the first of them acts on what has the new shape already
+        Y = Y + 0.5 * V
+        V = V + 0.5 * through(layer, Y)
+    torch.testing.assert_close(unit(x), Y)
+    unit, x = own_unit(equations, "discretise euler(h = 0.5)")
+    Y, V = (
+        pooled(x, 6) - 0.5 * pooled(x, 6),
+        pooled(-x, 6) + 0.5 * through(unit.entry.f_in[0], x, 2),
+    )
+    for layer in unit.flow.f:
+        Y, V = Y + 0.5 * V, V + 0.5 * through(layer, Y)
+    torch.testing.assert_close(unit(x), Y)
+
+
+def test_numbers_that_the_first_step_learns_are_counted():
+    equations = "state Y\nparam a, b : scalar(init = 0.5)\nmap f = conv(3) -> tanh\nY' = a b f(Y)"
+    unit, x = own_unit(equations, "discretise euler(h = 1)")
+    Y = pooled(x, 6) + 0.25 * through(unit.entry.f_in[0], x, 2)
+    for layer in unit.flow.f:
+        Y = Y + 0.25 * through(layer, Y)
+    torch.testing.assert_close(unit(x), Y)
+
+
+def test_a_step_whose_lines_read_maps_by_themselves_is_taken_at_the_old_shape():
+    maps = "map f = conv(3) -> tanh\nmap g = conv(3) -> tanh\nmap s = conv(3) -> tanh"
+    affine = """scheme affine {
+    for Y' = F(Z), Z' = G(Y)
+    Y[n+1] = exp(s(Z[n])) * Y[n] + h F(Z[n])
+    Z[n+1] = Z[n] + h G(Y[n+1])
+}
+discretise affine(h = 1)"""
+    unit, x = own_unit(f"state Y, Z\n{maps}\nY' = f(Z)\nZ' = g(Y)", affine)
+    Y, Z = x.chunk(2, 1)
+    for flow in (unit.entry.flow, unit.flow):
+        for j in range(flow.steps):
+            Y = Y * through(flow.s[j], Z).exp() + through(flow.f[j], Z)
+            Z = Z + through(flow.g[j], Y)
+        if flow is unit.entry.flow:
+            Y, Z = pooled(Y, 3), pooled(Z, 3)
+    torch.testing.assert_close(unit(x), torch.cat([Y, Z], 1))
+
+
 @pytest.mark.parametrize("spec", ["resnet", "revnet", "hamiltonian"])
 def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the_first(spec):
     unit, _ = unit_of(spec, TWINS[spec][1], h=0.5)

@@ -54,10 +54,12 @@ def entry_maps(
         chosen: the discretisation.
     """
     starts = [*dynamics.initial.values(), *(value for _, value in chosen.starts)]
+    lines = [update.value for update in chosen.scheme.updates]  # some read maps by themselves
     fixed = (
         chosen.tolerance is not None
         or any(learned.kind.width != "none" for learned in parameters.values())
         or any(isinstance(n, expr.MapCall | expr.Rate) for v in starts for n in v.walk())
+        or any(isinstance(n, expr.MapCall) for line in lines for n in line.walk())
         or not all(_through_maps(rate) for rate in dynamics.rates.values())
     )
     found = {name: _entering(definition.layers) for name, definition in maps.items()}

@@ -101,7 +101,11 @@ def _unit(model: Model, layer: Layer, axes: int) -> int:
     old = int(layer.before.channels.constant) // dynamics.parts
     new = unit_channels(dynamics, layer.after.channels)
     entering = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
-    first = flow_size(model, old * dynamics.parts, 1, axes) if entering is None else 0
+    if entering is None:
+        first = flow_size(model, old * dynamics.parts, 1, axes)
+    else:  # what it learns besides maps has no width
+        kinds = ((p.kind, p.options) for p in model.parameters.values())
+        first = sum(_numbers(kind.tensors(options, 1, 1, axes)) for kind, options in kinds)
     for name, enters in maps_used(model) if entering else ():
         assert entering is not None
         own = entering[name].layers if enters else map(renewed, model.maps[name].layers)
