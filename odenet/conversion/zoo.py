@@ -141,7 +141,7 @@ def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
     known = models.list_models()
     if name not in known:
         return _make_timm(name, pretrained, known, outputs)
-    sized = {} if outputs is None else {"num_classes": outputs}
+    sized: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
     weights: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
     if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
         weights["weights_backbone"] = None  # by default those of ImageNet are fetched
@@ -159,7 +159,7 @@ def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | Non
     if not timm.is_model(name):
         hint = _near(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
-    sized = {} if outputs is None else {"num_classes": outputs}
+    sized: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
     return _made(
         lambda: timm.create_model(name, pretrained=pretrained, **sized), name, "timm", pretrained
     )

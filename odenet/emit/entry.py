@@ -91,9 +91,7 @@ class EntryWriter:
 
     def uses_maps(self, node: expr.Rate, component: int) -> bool:
         """Whether a right-hand side can change the shape."""
-        groups = self.frame.model.discretisation.groups
-        state = groups[self.frame.pattern[node.function].variable][component]
-        return not self.maps.keys().isdisjoint(self.frame.rate_params(state, node.function))
+        return not self.maps.keys().isdisjoint(self.frame.rate_method(node, component).params)
 
     def _forward(self) -> list[str]:
         """The lines of the step."""

@@ -103,7 +103,7 @@ def checkpointed(model: nn.Module, paths: Iterable[str]) -> None:
     switches of transformers.
     """
     for module in model.modules():
-        config = module.__dict__.get("config")
+        config: Any = module.__dict__.get("config")
         if getattr(config, "use_cache", False):
             config.use_cache = False
     for path in paths:
