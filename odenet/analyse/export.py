@@ -15,7 +15,7 @@ from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import Part
 from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree
 from odenet.analyse.export_scaling import with_diagonal_scaling
-from odenet.analyse.functions import Form, reads_state
+from odenet.analyse.functions import reads_state
 from odenet.analyse.json_layout import laid_out
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
@@ -180,7 +180,8 @@ class _Export:
         """What reads no state and is outside the units."""
         system = self.certificate.system
         whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
-        return self.write.field(_without_states(self.write.reader.form(rate, whole)))
+        form = self.write.reader.form(rate, whole)
+        return self.write.field({leaf: op for leaf, op in form.items() if not reads_state(leaf)})
 
     # the proof
 
@@ -260,10 +261,6 @@ class _Export:
 def _at(row: Row, values: Mapping[str, Fraction]) -> Row:
     """A row at the values of the `let`s."""
     return {state: operator.at(values) for state, operator in row.items()}
-
-
-def _without_states(form: Form) -> Form:
-    return {leaf: operator for leaf, operator in form.items() if not reads_state(leaf)}
 
 
 def _bias(target: object) -> str | None:

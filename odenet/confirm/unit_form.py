@@ -160,15 +160,13 @@ def _put(total: Matrix, block: Matrix, rows: range, columns: range) -> None:
             total[i][j] += entry
 
 
-def _states(evaluation: Evaluation) -> Mapping[State, Jet]:
-    return {state: evaluation.field(state) for state in evaluation.model.dynamics.system(1)}
-
-
 def places(words: Words) -> Mapping[State, range]:
     """Where a state is among the unknowns, by its author's spelling."""
     found: dict[State, range] = {}
     start = 0
-    for state, jet in _states(words.evaluation).items():
-        found[words.reader.state(state)] = range(start, start + len(jet.value))
-        start += len(jet.value)
+    evaluation = words.evaluation
+    for state in evaluation.model.dynamics.system(1):
+        size = len(evaluation.field(state).value)
+        found[words.reader.state(state)] = range(start, start + size)
+        start += size
     return found

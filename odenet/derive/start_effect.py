@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from odenet.derive.growth import growth, growth_with, spectrum
+from odenet.derive.growth import Matrix, growth, growth_with, spectrum
 from odenet.derive.h_series import Number, Powers, multiply
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.power_bounded import NEAR
 from odenet.derive.trees import Key
 from odenet.model.expressions.expr import Slot
 
-Matrix = list[list[Number]]
 Place = tuple[str, int]  # a right-hand side and one of its arguments
 
 

@@ -3,8 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -136,16 +136,26 @@ def has_bar(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> AbstractContextManager[None]:
     """Keep Lightning from reporting what it finds, and from warning of what is meant to be."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    return quiet(("lightning.pytorch", "lightning.fabric"), EXPECTED)
+
+
+@contextmanager
+def quiet(libraries: Sequence[str], messages: Sequence[str] = ("",)) -> Iterator[None]:
+    """Keep libraries from logging less than errors, and from some warnings.
+
+    Args:
+        libraries: the names of their loggers.
+        messages: patterns of the warnings; by default of any.
+    """
+    loggers = [logging.getLogger(name) for name in libraries]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            for message in EXPECTED:
+            for message in messages:
                 warnings.filterwarnings("ignore", message)
             yield
     finally:

@@ -5,10 +5,7 @@ itself: what a program outside of odenet would otherwise have to be told.
 """
 
 import io
-import logging
-import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,13 @@ from torch import Tensor, nn
 
 from odenet.extras import require
 from odenet.files import write_bytes
+from odenet.training.console import quiet
 from odenet.training.errors import TrainingError
 from odenet.training.trained import TrainedRun
 
 SAMPLES = 4  # that the exported network and the original are compared on
 TOLERANCE = 1e-4  # of the scores, relative to the largest
+EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir")  # which log remarks about themselves
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
             "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors",
         )
     sample = _samples(run, SAMPLES)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet(EXPORTERS):
         content, compute = _FORMATS[path.suffix](run.model, sample)
         others = _samples(run, SAMPLES + 1)  # a batch of another size than it was exported with
         wanted, found = run.model(others), compute(others)
@@ -128,19 +127,3 @@ def _samples(run: TrainedRun, count: int) -> Tensor:
 def _kind(sample: Tensor) -> str:
     known = {torch.uint8: "uint8 pixels", torch.int64: "int64 tokens"}
     return known.get(sample.dtype, "float32")
-
-
-@contextmanager
-def _quiet() -> Any:
-    """Without the exporters' remarks about themselves."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -9,7 +9,7 @@ from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.fold import rebuilt
-from odenet.model.expressions.numbers import C, NotANumber, Width, closed, evaluate
+from odenet.model.expressions.numbers import C, NotANumber, closed, evaluate
 from odenet.model.fitting.fit import reads_input
 from odenet.model.fitting.widths import Widths
 from odenet.model.typed.program import Dynamics
@@ -209,8 +209,3 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
     _check_no_split(output, report)
     _check_no_time(output, "an output is taken after the last step", report)
     return output
-
-
-def width_in(dynamics: Dynamics) -> Width:
-    """The width of the flow's input."""
-    return C * dynamics.parts
