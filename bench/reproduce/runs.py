@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,18 +150,30 @@ def put_part(results: Path, title: str, text: str) -> None:
     print(f"wrote {file}")
 
 
+def _options(given: argparse.Namespace) -> Iterator[str]:
+    """The options that a run was given or took by default, but for places and machine."""
+    for name, value in vars(given).items():
+        option = f"--{name.replace('_', '-')}"
+        if name in {"data", "data_root", "runs", "results", "jobs"} or value in (None, False):
+            continue
+        if name == "set":
+            yield from (f"{option} {item}" for item in value)
+        elif isinstance(value, list):
+            yield f"{option} {' '.join(map(str, value))}"
+        else:
+            yield option if value is True else f"{option} {value}"
+
+
 def _conditions(given: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
     """What was run, on what, for how long."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     hours = sum(outcome.result.seconds for outcome in outcomes) / 3600
-    seeds = [f"--seeds {given.seeds}"] if given.seeds else []
-    settings = [f"--set {item}" for item in given.set]
-    flags = " ".join(["--quick"] * given.quick + seeds + settings)
+    data = Path(given.data.removeprefix("folder:")).name
+    command = " ".join([f"python bench/reproduce/{Path(sys.argv[0]).name}", *_options(given)])
     return (
-        f"Run by `python bench/reproduce/{Path(sys.argv[0]).name} {flags}".rstrip()
-        + f"` on {Path(given.data.removeprefix('folder:')).name}: {len(outcomes)} runs, "
-        f"{given.jobs} at a time, {hours:.2f} hours of training in all, on {device}, "
-        f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}."
+        f"Run by `{command}` on {data}: {len(outcomes)} runs, {given.jobs} at a time, "
+        f"{hours:.2f} hours of training in all, on {device}, torch {torch.__version__}, "
+        f"{time.strftime('%Y-%m-%d')}."
     )
 
 
