@@ -1,6 +1,7 @@
 """`data = arrays("x.npz")`: samples of any number of axes, with any labels."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,22 @@ OPTIONAL = ("x_test", "y_test")
 def load_arrays(path: str) -> DataSet:
     """Read `x` and `y` of an .npz file, and `x_test` and `y_test` if it has them.
 
-    Without those a fifth is set aside for testing.
+    Without those a fifth is set aside for testing. Without `y` only the loss of a density can be
+    taken.
 
     Raises:
         TrainingError: an array is missing or cannot be used; says which, and why.
     """
     found = _read(Path(path))
     name = f"arrays:{path}"
-    for needed in NEEDED:
-        if needed not in found:
-            near = suggest(needed, found) or "save it by np.savez(PATH, x=…, y=…)"
-            have = ", ".join(found) or "none"
-            raise TrainingError(
-                "unreadable-data", f"{path} has no array `{needed}`; it has {have}", near
-            )
+    lacking = next((needed for needed in NEEDED if needed not in found), None)
+    if lacking is not None:
+        near = suggest(lacking, found) or "save it by np.savez(PATH, x=…, y=…)"
+        have = ", ".join(found) or "none"
+        said = f"{path} has no array `{lacking}`; it has {have}", near
+        if lacking == "x" or "y_test" in found:
+            raise TrainingError("unreadable-data", *said)
+        return unlabelled(name, found["x"], *said, found.get("x_test"))
     if ("x_test" in found) != ("y_test" in found):
         missing = "y_test" if "x_test" in found else "x_test"
         raise TrainingError(
@@ -111,6 +114,25 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
     split = Split(stored, as_labels(labels))
     require_finite(name, split, suffix)
     return split, classes
+
+
+def unlabelled(name: str, x: Any, message: str, help_: str, x_test: Any = None) -> DataSet:
+    """A data set without labels, which are zeros.
+
+    Args:
+        name: of the data, in messages.
+        x: (N, …) numbers.
+        message: what to say to a loss that takes labels.
+        help_: likewise what to do about it.
+        x_test: likewise; if None a fifth of `x` is set aside.
+    """
+    splits = [
+        split_of(name, part, np.zeros(len(part), np.uint8), suffix)
+        for part, suffix in ((x, ""), (x_test, "_test"))
+        if part is not None
+    ]
+    found = set_aside(name, *splits[0]) if x_test is None else joined(name, splits[0], splits[1])
+    return replace(found, unlabelled=(message, help_))
 
 
 def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:

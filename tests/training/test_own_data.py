@@ -100,7 +100,7 @@ def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_sampl
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (X, r"data is a Tensor|not a pair|no length"),
+        (X, "data from Python has no labels"),
         ((X, Y, X), "data is a tuple of 3"),
         (iter([]), "which training cannot use"),
         (((X, Y[:-1]), (X, Y)), "has 60 samples, and y 59 labels"),

@@ -211,9 +211,9 @@ def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
     ("rows", "said"),
     [
         ("a,b,c,d,prise\n1,2,3,4,5\n", "no column `price`\n.*did you mean `prise`"),
-        ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in row 1: empty"),
+        ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in line 2: empty"),
         ("a,b,c,d,price\n1,2,nan,4,5\n1,2,inf,4,6\n", "`c` of .* 2 cells .* NaN or infinite"),
-        ("a,b,c,d,price\n1,2,3,4\n", "row 1 of .* has 4 cells, and it has 5 columns"),
+        ("a,b,c,d,price\n1,2,3,4\n", "line 2 of .* has 4 cells, and it has 5 columns"),
         ("a,b,c,d,price\n", "no rows below"),
     ],
 )
