@@ -229,8 +229,9 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
             pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
             Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
             values[name, i] = pixels
+    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first one cannot be read
     data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
-    assert data.train.inputs.dtype == torch.float32
+    assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
     found = {tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])}
     assert found == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
     net = specs.MAPS.replace("conv(1, {})", "mean -> dense(2)")
