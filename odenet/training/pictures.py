@@ -63,9 +63,7 @@ def are_deep(paths: Iterable[str]) -> bool:
             if Path(path).is_file():  # a pipe would be waited for
                 with Image.open(path, formats=FORMATS) as image:
                     return image.mode[0] in "IF"
-        except (
-            Exception
-        ):  # what is wrong is said when it is decoded
+        except Exception:  # what is wrong is said when it is decoded
             continue
     return False
 
