@@ -11,6 +11,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from odenet.diagnostics import suggest
+from odenet.training.class_maps import BYTE
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import Pictures
 from odenet.training.samples import (
@@ -193,13 +194,18 @@ def joined(
 
 
 def as_labels(values: Any) -> Tensor:
-    """Labels as they are kept: whole numbers as int64, all others as float32."""
+    """Labels as they are kept: those of places in bytes where these are enough, else as int64.
+
+    What are no whole numbers is kept as float32.
+    """
     if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
         values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
     labels = as_tensor(values)
     if labels.is_floating_point():
         return labels.to(torch.float32)
-    return labels if labels.dtype == torch.uint8 and labels.ndim > 1 else labels.to(torch.int64)
+    places = labels.ndim > 1 and labels.numel()
+    few = places and int(labels.min()) >= 0 and int(labels.max()) < BYTE
+    return labels.to(torch.uint8 if few else torch.int64)
 
 
 def require_finite(name: str, split: Split, suffix: str = "") -> None:

@@ -16,6 +16,7 @@ from odenet.training.arrays import (
     split_of,
     unlabelled,
 )
+from odenet.training.class_maps import BYTE
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
 from odenet.training.single import require_single
@@ -117,7 +118,7 @@ def _items(dataset: Any, suffix: str) -> Split:
     count = len(dataset)
     if not count:
         raise TrainingError("unreadable-data", f"x{suffix} of {NAME} has no samples")
-    labels: list[Any] = []
+    labels: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     kind: torch.dtype | None = None
     for place in range(count):
@@ -149,11 +150,9 @@ def _items(dataset: Any, suffix: str) -> Split:
                 f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
                 f"those before it {shape}",
             )
-        labels.append(item[1])
+        labels.append(_compact(item[1]))
     try:
-        together = np.stack(
-            [np.asarray(label.detach() if isinstance(label, Tensor) else label) for label in labels]
-        )
+        together = np.stack(labels)
     except ValueError as error:
         raise TrainingError(
             "unreadable-data", f"the labels of {_called(dataset)} differ in shape"
@@ -166,6 +165,13 @@ def _items(dataset: Any, suffix: str) -> Split:
     split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split
+
+
+def _compact(label: Any) -> np.ndarray:
+    """A label as an array; a map of classes in bytes, where these are enough."""
+    found = np.asarray(label.detach() if isinstance(label, Tensor) else label)
+    few = found.ndim and found.size and found.dtype.kind in "iu"
+    return found.astype(np.uint8) if few and 0 <= found.min() <= found.max() < BYTE else found
 
 
 def _is_array(given: Any) -> bool:

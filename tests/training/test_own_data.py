@@ -20,6 +20,7 @@ from odenet.training.class_maps import Maps
 from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
 from odenet.training.pictures import Pictures
+from odenet.training.python_data import python_data
 from odenet.training.records import RunFolder
 from odenet.training.samples import occurring
 from odenet.training.statistics import moments
@@ -47,6 +48,19 @@ class Pairs(Dataset):
         if index >= len(self):
             raise IndexError
         return self.x[index], int(self.y[index])
+
+
+class Listed(Dataset):
+    """The items of a list."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
 
 
 @pytest.fixture
@@ -326,3 +340,14 @@ def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
         spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', f"loss = {loss}")
         with pytest.raises(SpecError, match=rf"a class for every pixel, and {loss} takes other"):
             specs.train(spec)
+
+
+def test_class_maps_of_a_program_are_kept_in_bytes():
+    x, maps = torch.zeros(10, 1, 4, 4), torch.arange(160).view(10, 4, 4)
+    for given in ((x, maps), list(zip(x, maps, strict=True))):
+        found = python_data(Listed(given) if isinstance(given, list) else given)
+        assert found.train.labels.dtype == found.test.labels.dtype == torch.uint8
+        kept = torch.cat([found.train.labels, found.test.labels]).flatten().sort().values
+        assert kept.tolist() == list(range(160))
+    wide = python_data((x, maps + 200))
+    assert wide.train.labels.dtype == torch.int64

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from odenet.diagnostics import Diagnostic, Rejected, Report, Source, Span, SpecError
 from odenet.language import canonical, parse_setting, tree
@@ -201,26 +201,23 @@ def _call(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
 
 def _argument(item: Any, span: Span) -> Any:
     """An argument from Python as it is in a text; raises SpecError for what no text has."""
-    match item:
-        case str():
-            return tree.Text(item, span=span)
-        case list() | tuple():
-            items: Sequence[Any] = item
-            return tree.ListValue(tuple(_argument(i, span) for i in items), span=span)
-        case int() | float() | Fraction() if math.isfinite(item):
-            return tree.Number(Fraction(item), str(item), span=span)
-        case _:
-            message = f"{item!r} is not an argument: text, numbers and lists of these are"
-            raise SpecError([Diagnostic("bad-setting", message, span)])
+    if isinstance(item, str):
+        return tree.Text(item, span=span)
+    if isinstance(item, list | tuple):
+        items = cast("Sequence[Any]", item)
+        return tree.ListValue(tuple(_argument(i, span) for i in items), span=span)
+    if isinstance(item, int | float | Fraction) and math.isfinite(item):
+        return tree.Number(Fraction(item), str(item), span=span)
+    message = f"{item!r} is not an argument: text, numbers and lists of these are"
+    raise SpecError([Diagnostic("bad-setting", message, span)])
 
 
 def _in_line(given: Sequence[Any]) -> str:
     """Arguments from Python in one line, as a message shows them."""
-    return ", ".join(
-        f'"{" ".join(item.split())}"'
-        if isinstance(item, str)
-        else f"[{_in_line(item)}]"
-        if isinstance(item, list | tuple)
-        else str(item)
-        for item in given
-    )
+    return ", ".join(map(_shown, given))
+
+
+def _shown(item: Any) -> str:
+    if isinstance(item, list | tuple):
+        return f"[{_in_line(cast('Sequence[Any]', item))}]"
+    return f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)
