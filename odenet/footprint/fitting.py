@@ -14,9 +14,9 @@ MOST = 2**20
 def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
     """The largest number of samples with which a step stays within a limit.
 
-    Brackets it by doubling, and divides the bracket where the straight line between its ends meets
-    the limit, since a peak is a constant and a share for each sample, or nearly so; in halves where
-    that gets on too slowly.
+    Brackets it by going to where the straight line through the last two numbers meets the limit,
+    and at least to twice the last, since a peak is a constant and a share for each sample, or
+    nearly so. It divides the bracket likewise; in halves where that gets on too slowly.
 
     Args:
         peak: bytes for a number of samples; grows with it.
@@ -30,10 +30,12 @@ def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
         return None
     high, at_high = low, at_low
     while at_high <= limit:
+        share = (at_high - at_low) / max(1, high - low)
         low, at_low = high, at_high
         if high == MOST:
             return MOST
-        high = min(2 * high, MOST)
+        further = int((limit - at_low) / share) + 1 if share > 0 else 0
+        high = min(low + max(low, further), MOST)
         at_high = peak(high)
     halve = False
     while (width := high - low) > 1:

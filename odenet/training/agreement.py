@@ -36,6 +36,8 @@ def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSe
         return data
     _require_input(program, data)
     kind = loss_kind(program.recipe.loss)
+    if data.unlabelled and kind.labels != "none":
+        raise TrainingError("unreadable-data", *data.unlabelled)
     match kind.labels:
         case "class":
             data = _classes(program, data, known)

@@ -1,6 +1,7 @@
 """`data = arrays("x.npz")`: samples of any number of axes, with any labels."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from odenet.diagnostics import suggest
+from odenet.training.class_maps import BYTE
 from odenet.training.errors import TrainingError
 from odenet.training.pictures import Pictures
 from odenet.training.samples import (
@@ -36,20 +38,22 @@ OPTIONAL = ("x_test", "y_test")
 def load_arrays(path: str) -> DataSet:
     """Read `x` and `y` of an .npz file, and `x_test` and `y_test` if it has them.
 
-    Without those a fifth is set aside for testing.
+    Without those a fifth is set aside for testing. Without `y` only the loss of a density can be
+    taken.
 
     Raises:
         TrainingError: an array is missing or cannot be used; says which, and why.
     """
     found = _read(Path(path))
     name = f"arrays:{path}"
-    for needed in NEEDED:
-        if needed not in found:
-            near = suggest(needed, found) or "save it by np.savez(PATH, x=…, y=…)"
-            have = ", ".join(found) or "none"
-            raise TrainingError(
-                "unreadable-data", f"{path} has no array `{needed}`; it has {have}", near
-            )
+    lacking = next((needed for needed in NEEDED if needed not in found), None)
+    if lacking is not None:
+        near = suggest(lacking, found) or "save it by np.savez(PATH, x=…, y=…)"
+        have = ", ".join(found) or "none"
+        said = f"{path} has no array `{lacking}`; it has {have}", near
+        if lacking == "x" or "y_test" in found:
+            raise TrainingError("unreadable-data", *said)
+        return unlabelled(name, found["x"], *said, found.get("x_test"))
     if ("x_test" in found) != ("y_test" in found):
         missing = "y_test" if "x_test" in found else "x_test"
         raise TrainingError(
@@ -113,6 +117,25 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
     return split, classes
 
 
+def unlabelled(name: str, x: Any, message: str, help_: str, x_test: Any = None) -> DataSet:
+    """A data set without labels, which are zeros.
+
+    Args:
+        name: of the data, in messages.
+        x: (N, …) numbers.
+        message: what to say to a loss that takes labels.
+        help_: likewise what to do about it.
+        x_test: likewise; if None a fifth of `x` is set aside.
+    """
+    splits = [
+        split_of(name, part, np.zeros(len(part), np.uint8), suffix)
+        for part, suffix in ((x, ""), (x_test, "_test"))
+        if part is not None
+    ]
+    found = set_aside(name, *splits[0]) if x_test is None else joined(name, splits[0], splits[1])
+    return replace(found, unlabelled=(message, help_))
+
+
 def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
     """A data set of which a fifth is for testing, of each class where there are classes."""
     if len(whole) < 2:
@@ -171,13 +194,18 @@ def joined(
 
 
 def as_labels(values: Any) -> Tensor:
-    """Labels as they are kept: whole numbers as int64, all others as float32."""
+    """Labels as they are kept: those of places in bytes where these are enough, else as int64.
+
+    What are no whole numbers is kept as float32.
+    """
     if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
         values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
     labels = as_tensor(values)
     if labels.is_floating_point():
         return labels.to(torch.float32)
-    return labels if labels.dtype == torch.uint8 and labels.ndim > 1 else labels.to(torch.int64)
+    places = labels.ndim > 1 and labels.numel()
+    few = places and int(labels.min()) >= 0 and int(labels.max()) < BYTE
+    return labels.to(torch.uint8 if few else torch.int64)
 
 
 def require_finite(name: str, split: Split, suffix: str = "") -> None:

@@ -71,6 +71,8 @@ def first_look(path: Path, relative_to: Path) -> FirstLook:
 
 def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
     """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
+    if found.unlabelled:
+        raise TrainingError("unreadable-data", *found.unlabelled)
     if found.classes:
         return FirstLook(data, shape, len(found.classes))
     labels = torch.cat([found.train.known, found.test.known])

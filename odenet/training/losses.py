@@ -20,7 +20,9 @@ from odenet.model.tables.losses import USUAL, loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.samples import Labels
 
-THRESHOLDS = 200  # at which the average precision is summed
+# Scores at which the average precision is summed: evenly spaced, so that it does not matter how
+# rare a class is. As probabilities they are as far as single precision tells them from 0 and 1.
+THRESHOLDS = torch.linspace(-16, 16, 641).sigmoid()
 LEAST_WEIGHT = 1e-12  # of a loss, in the square of the labels' unit
 
 

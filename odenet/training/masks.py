@@ -11,8 +11,8 @@ from odenet.training.pictures import (
     COLOUR,
     GREY,
     Pictures,
+    are_deep,
     decode_all,
-    is_deep,
     reading_processes,
 )
 from odenet.training.samples import DataSet, Split
@@ -50,13 +50,13 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test_root is not None:
         pairs = _pairs(root / "train")
-        deep = is_deep(str(pairs[0][0]))
+        deep = are_deep(str(picture) for picture, _ in pairs)
         train, damaged = _read(pairs, size, deep)
         test, more = _read(_pairs(test_root), size, deep)
         damaged += more
     else:
         pairs = _pairs(root)
-        everything, damaged = _read(pairs, size, is_deep(str(pairs[0][0])))
+        everything, damaged = _read(pairs, size, are_deep(str(picture) for picture, _ in pairs))
         found = set_aside(f"masks:{path}", everything)
         train, test = found.train, found.test
     train, bad_train = _settle(train, in_memory)

@@ -12,7 +12,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import COLOUR, GREY, Pictures, decode_all, is_deep, reading_processes
+from odenet.training.pictures import COLOUR, GREY, Pictures, are_deep, decode_all, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, relabelled, stratified
 
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -155,7 +155,7 @@ def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ..
         raise _no_pictures(root)
     paths = tuple(path for path, _ in found.samples)
     labels = torch.tensor([label for _, label in found.samples])
-    return Split(Pictures(paths, shape, is_deep(paths[0])), labels, paths), tuple(found.classes)
+    return Split(Pictures(paths, shape, are_deep(paths)), labels, paths), tuple(found.classes)
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:

@@ -56,13 +56,16 @@ class Pictures:
         return torch.float32 if self.deep else torch.uint8
 
 
-def is_deep(path: str) -> bool:
-    """Whether a picture is grey of 16 or 32 bits; not, if it cannot be read."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.mode[0] in "IF"
-    except Exception:  # decoders raise nearly anything; what is wrong is said when it is decoded
-        return False
+def are_deep(paths: Iterable[str]) -> bool:
+    """Whether pictures are grey of 16 or 32 bits, as the first of them is that can be read."""
+    for path in paths:
+        try:
+            if Path(path).is_file():  # a pipe would be waited for
+                with Image.open(path, formats=FORMATS) as image:
+                    return image.mode[0] in "IF"
+        except Exception:  # what is wrong is said when it is decoded
+            continue
+    return False
 
 
 def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from odenet.training.arrays import as_labels, joined, require_finite, set_aside, split_of
+from odenet.training.arrays import (
+    as_labels,
+    joined,
+    require_finite,
+    set_aside,
+    split_of,
+    unlabelled,
+)
+from odenet.training.class_maps import BYTE
 from odenet.training.errors import TrainingError
 from odenet.training.samples import DataSet, Split
 from odenet.training.single import require_single
@@ -19,6 +27,7 @@ NEEDS = (
     "it was trained on data from Python: give it again, as odenet.resume(RUN, data=(train, test)) "
     "and odenet.evaluate(RUN, data=test)"
 )
+NO_LABELS = (f"{NAME} has no labels", "give pairs (x, y) of tensors, or a torch data set of pairs")
 HELP = "give data=(train, test), each a torch data set or a pair of tensors (x, y)"
 
 
@@ -27,11 +36,15 @@ def python_data(given: Any) -> DataSet:
 
     Args:
         given: `(train, test)`, each a data set whose items are (input, label), or a pair (x, y) of
-            tensors or arrays; or one of these alone, of which a fifth is then set aside.
+            tensors or arrays; or one of these alone, of which a fifth is then set aside. For a
+            density samples alone are enough: x, or ((x,), (x_test,)).
 
     Raises:
         TrainingError: it is none of these, or cannot be used.
     """
+    alone = _unlabelled(given)
+    if alone is not None:
+        return unlabelled(NAME, alone, *NO_LABELS)
     if _is_split(given):
         split, classes = _split(given)
         return set_aside(NAME, split, classes)
@@ -39,6 +52,9 @@ def python_data(given: Any) -> DataSet:
         raise TrainingError(
             "unreadable-data", f"data is {_called(given)}, which training cannot use", HELP
         )
+    x, x_test = map(_unlabelled, given)
+    if x is not None and x_test is not None:
+        return unlabelled(NAME, x, *NO_LABELS, x_test)
     train, test = (_split(part, suffix) for part, suffix in zip(given, ("", "_test"), strict=True))
     return joined(NAME, train, test)
 
@@ -49,10 +65,22 @@ def python_test(given: Any) -> DataSet:
     Raises:
         TrainingError: as `python_data`.
     """
+    alone = _unlabelled(given)
+    if alone is not None:
+        return unlabelled(NAME, alone, *NO_LABELS, alone)
     if not _is_split(given):
         return python_data(given)
     split, classes = _split(given)
     return DataSet(NAME, split, split, classes)
+
+
+def _unlabelled(given: Any) -> Any:
+    """The samples of a split that is samples alone, for a density; else None."""
+    if isinstance(given, TensorDataset):
+        given = given.tensors
+    if isinstance(given, tuple | list):
+        return given[0] if len(given) == 1 and _is_array(given[0]) else None
+    return given if _is_array(given) and np.ndim(given) else None
 
 
 def _is_split(given: Any) -> bool:
@@ -90,7 +118,7 @@ def _items(dataset: Any, suffix: str) -> Split:
     count = len(dataset)
     if not count:
         raise TrainingError("unreadable-data", f"x{suffix} of {NAME} has no samples")
-    labels: list[Any] = []
+    labels: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     kind: torch.dtype | None = None
     for place in range(count):
@@ -122,11 +150,9 @@ def _items(dataset: Any, suffix: str) -> Split:
                 f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
                 f"those before it {shape}",
             )
-        labels.append(item[1])
+        labels.append(_compact(item[1]))
     try:
-        together = np.stack(
-            [np.asarray(label.detach() if isinstance(label, Tensor) else label) for label in labels]
-        )
+        together = np.stack(labels)
     except ValueError as error:
         raise TrainingError(
             "unreadable-data", f"the labels of {_called(dataset)} differ in shape"
@@ -139,6 +165,13 @@ def _items(dataset: Any, suffix: str) -> Split:
     split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split
+
+
+def _compact(label: Any) -> np.ndarray:
+    """A label as an array; a map of classes in bytes, where these are enough."""
+    found = np.asarray(label.detach() if isinstance(label, Tensor) else label)
+    few = found.ndim and found.size and found.dtype.kind in "iu"
+    return found.astype(np.uint8) if few and 0 <= found.min() <= found.max() < BYTE else found
 
 
 def _is_array(given: Any) -> bool:

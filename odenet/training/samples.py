@@ -115,6 +115,8 @@ class DataSet:
         damaged: files that could not be read and were left out, each with the reason.
         scaled: whether samples that are not pictures are standardised.
         ranked: whether labels are values of pictures, of which those that occur are the classes.
+        unlabelled: where there are no labels, what to say to a loss that takes some, and what to
+            do about it; else empty.
     """
 
     name: str
@@ -124,6 +126,7 @@ class DataSet:
     damaged: tuple[str, ...] = ()
     scaled: bool = True
     ranked: bool = False
+    unlabelled: tuple[str, ...] = ()
 
     def labels_of(self, train: Split, recipe: Recipe) -> Labels:
         """What the labels are, with the statistics of a training split."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import odenet
@@ -207,3 +208,38 @@ def test_what_is_set_from_outside_is_refused_as_well(tmp_path):
     with pytest.raises(SpecError, match=r"keeps Y\[n-1\] as well"):
         odenet.loads("state Y\nparam K : dense\nY' = K tanh(Y)\ndiscretise midpoint(h = 0.1)\n"
                      "net = input(2) -> flow(2)\n", set={"loss": "likelihood"})  # fmt: skip
+
+
+def test_a_density_needs_no_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)) @ [[1.0, 0.4], [0.0, 0.5]]
+    np.savez(tmp_path / "x.npz", x=x)
+    np.savez(tmp_path / "labelled.npz", x=x, y=np.zeros(60, np.uint8))
+    rows = "".join(f"{a!r},{b!r}\n" for a, b in x.tolist())
+    (tmp_path / "x.csv").write_text("a,b\n" + rows)
+    spec = tmp_path / "points.ode"
+    spec.write_text(POINTS)
+    losses = [
+        odenet.train(
+            spec,
+            data=data,
+            set=settings,
+            epochs=1,
+            out=tmp_path / str(i),
+            console=Console(quiet=True),
+        ).test_loss
+        for i, (data, settings) in enumerate(
+            (
+                (f"arrays:{tmp_path / 'labelled.npz'}", {}),
+                (f"arrays:{tmp_path / 'x.npz'}", {}),
+                (None, {"data": {"table": [str(tmp_path / "x.csv"), []]}}),
+                (torch.from_numpy(x), {}),
+            )
+        )
+    ]
+    assert len({*losses}) == 1
+    assert odenet.evaluate(tmp_path / "3", data=((x,), (x,)))["loss"] > 0
+    with pytest.raises(SpecError, match="has no array `y`; it has x"):
+        odenet.train(spec, data=f"arrays:{tmp_path / 'x.npz'}", set={"loss": "cross_entropy"})
+    with pytest.raises(SpecError, match="data from Python has no labels"):
+        odenet.train(spec, data=x, set={"loss": "mse"}, out=tmp_path / "other")

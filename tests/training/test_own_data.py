@@ -20,6 +20,7 @@ from odenet.training.class_maps import Maps
 from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
 from odenet.training.pictures import Pictures
+from odenet.training.python_data import python_data
 from odenet.training.records import RunFolder
 from odenet.training.samples import occurring
 from odenet.training.statistics import moments
@@ -47,6 +48,19 @@ class Pairs(Dataset):
         if index >= len(self):
             raise IndexError
         return self.x[index], int(self.y[index])
+
+
+class Listed(Dataset):
+    """The items of a list."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
 
 
 @pytest.fixture
@@ -100,7 +114,7 @@ def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_sampl
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (X, r"data is a Tensor|not a pair|no length"),
+        (X, "data from Python has no labels"),
         ((X, Y, X), "data is a tuple of 3"),
         (iter([]), "which training cannot use"),
         (((X, Y[:-1]), (X, Y)), "has 60 samples, and y 59 labels"),
@@ -229,8 +243,9 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
             pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
             Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
             values[name, i] = pixels
+    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first one cannot be read
     data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
-    assert data.train.inputs.dtype == torch.float32
+    assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
     found = {tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])}
     assert found == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
     net = specs.MAPS.replace("conv(1, {})", "mean -> dense(2)")
@@ -325,3 +340,14 @@ def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
         spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', f"loss = {loss}")
         with pytest.raises(SpecError, match=rf"a class for every pixel, and {loss} takes other"):
             specs.train(spec)
+
+
+def test_class_maps_of_a_program_are_kept_in_bytes():
+    x, maps = torch.zeros(10, 1, 4, 4), torch.arange(160).view(10, 4, 4)
+    for given in ((x, maps), list(zip(x, maps, strict=True))):
+        found = python_data(Listed(given) if isinstance(given, list) else given)
+        assert found.train.labels.dtype == found.test.labels.dtype == torch.uint8
+        kept = torch.cat([found.train.labels, found.test.labels]).flatten().sort().values
+        assert kept.tolist() == list(range(160))
+    wide = python_data((x, maps + 200))
+    assert wide.train.labels.dtype == torch.int64

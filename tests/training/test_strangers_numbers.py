@@ -85,7 +85,7 @@ YEARS = 1e9 + np.arange(20)
         ((X * 1e300, Y), r"channel 0 of x of .* single precision ends at 3.4e\+38"),
         ((X, YEARS), "y of .* from 1000000000 to 1000000019, which single precision cannot tell"),
         ((np.stack([X[:, 0], YEARS, X[:, 1]], 1), Y), "channel 1 of x of .* cannot tell apart"),
-        (X, "a ndarray is not a pair"),
+        ((X, {"y": Y}), "a ndarray is not a pair"),
         ({"x": X, "y": Y}, "data is a dict, which training cannot use"),
     ],
 )
@@ -109,8 +109,8 @@ def test_labels_beyond_64_bits_do_not_turn_negative(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a,y\n1,NA\n2,3\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* row 1: "NA"'),
-        ("a,y\n1,2\n2,hi\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* row 2: "hi"'),
+        ("a,y\n1,NA\n2,3\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* line 2: "NA"'),
+        ("a,y\n1,2\n2,hi\n3,4\n", '`y` of .* has numbers, and 1 cell of words, .* line 3: "hi"'),
         ("a,y\n1_000,1\n2,2\n", '`a` of .* 1 cell that is not a number.*"1_000"'),
         ("a|y\n1|1\n2|2\n", "no column `y`"),
     ],
@@ -121,10 +121,11 @@ def test_cells_that_are_not_what_they_seem_are_refused(tmp_path, rows, message):
         load_table(str(tmp_path / "x.csv"), ["y"])
 
 
-def test_a_table_to_predict_nothing_of_is_refused(tmp_path):
+def test_a_table_to_predict_nothing_of_has_samples_alone(tmp_path):
     (tmp_path / "x.csv").write_text("a,y\n1,1\n2,2\n")
-    with pytest.raises(TrainingError, match=r"no column of .* is to be predicted"):
-        load_table(str(tmp_path / "x.csv"), [])
+    found = load_table(str(tmp_path / "x.csv"), [])
+    assert found.train.inputs.shape == (1, 2)
+    assert "is to be predicted" in found.unlabelled[0]
 
 
 def test_cells_may_hold_line_breaks_and_targets_may_be_huge(tmp_path):

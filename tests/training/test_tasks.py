@@ -11,9 +11,12 @@ from sklearn import metrics
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.losses import LOSSES
+from odenet.model.tables.recipe import LOSS, Recipe
 from odenet.training.exporting import export_run
+from odenet.training.losses import objective_of
 from odenet.training.records import RunFolder
 from odenet.training.results import Result, show_result
+from odenet.training.samples import Labels
 from odenet.training.studies import study_run
 
 from . import specs
@@ -211,9 +214,9 @@ def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
     ("rows", "said"),
     [
         ("a,b,c,d,prise\n1,2,3,4,5\n", "no column `price`\n.*did you mean `prise`"),
-        ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in row 1: empty"),
+        ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in line 2: empty"),
         ("a,b,c,d,price\n1,2,nan,4,5\n1,2,inf,4,6\n", "`c` of .* 2 cells .* NaN or infinite"),
-        ("a,b,c,d,price\n1,2,3,4\n", "row 1 of .* has 4 cells, and it has 5 columns"),
+        ("a,b,c,d,price\n1,2,3,4\n", "line 2 of .* has 4 cells, and it has 5 columns"),
         ("a,b,c,d,price\n", "no rows below"),
     ],
 )
@@ -292,3 +295,18 @@ def test_what_is_offered_next_is_what_the_network_answers(pictures, said):
     console = Console(record=True, width=100)
     show_result(result, console)
     assert said in console.export_text()
+
+
+@pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
+def test_average_precision_is_that_of_sklearn_however_rare_a_class_is(shift):
+    rng = np.random.default_rng(1)
+    holds = rng.random((400, 2)) < 0.2
+    scores = rng.normal(size=(400, 2)) + 1.5 * holds + shift
+    objective = objective_of(Recipe(loss=LOSS.default("bce")), Labels(2, (2,)))
+    metric = objective.metrics()["average_precision"]
+    answer, labels = torch.from_numpy(scores).float(), torch.from_numpy(holds).byte()
+    for part in range(0, 400, 100):
+        some = slice(part, part + 100)
+        metric.update(*objective.compared(answer[some], labels[some]))
+    exact = metrics.average_precision_score(holds, scores, average="macro")
+    assert metric.compute().item() == pytest.approx(exact, abs=0.01)

@@ -1,12 +1,13 @@
 """Values from outside the file, as `--set` gives them."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from odenet.diagnostics import Rejected, Report, Source, Span
+from odenet.diagnostics import Diagnostic, Rejected, Report, Source, Span, SpecError
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.elaboration.scope import SpecScope
@@ -201,19 +202,32 @@ def _literal(value: Given) -> str:
 def _call(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
     """A setting whose value is a call; no text is read, so that its arguments may be any."""
     ((name, given),) = value.items()
-    shown = ", ".join(f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)
-                      for item in given)  # fmt: skip
-    span = Span(text := Source("--set", f"{key}={name}({shown})"), 0, len(text.text))
-    arguments = tuple(
-        tree.Argument(
-            None,
-            tree.Text(item, span=span)
-            if isinstance(item, str)
-            else tree.Number(Fraction(item), str(item), span=span),
-            span=span,
-        )
-        for item in given
-    )
+    span = Span(text := Source("--set", f"{key}={name}({_in_line(given)})"), 0, len(text.text))
+    arguments = tuple(tree.Argument(None, _argument(item, span), span=span) for item in given)
     called = tree.Name(canonical(name), name, span=span)
     term = tree.Term((("", called), ("", tree.Group(arguments, span=span))), span=span)
     return tree.Setting(tree.Name(canonical(key), key, span=span), term, span=span)
+
+
+def _argument(item: Any, span: Span) -> Any:
+    """An argument from Python as it is in a text; raises SpecError for what no text has."""
+    if isinstance(item, str):
+        return tree.Text(item, span=span)
+    if isinstance(item, list | tuple):
+        items = cast("Sequence[Any]", item)
+        return tree.ListValue(tuple(_argument(i, span) for i in items), span=span)
+    if isinstance(item, int | float | Fraction) and math.isfinite(item):
+        return tree.Number(Fraction(item), str(item), span=span)
+    message = f"{item!r} is not an argument: text, numbers and lists of these are"
+    raise SpecError([Diagnostic("bad-setting", message, span)])
+
+
+def _in_line(given: Sequence[Any]) -> str:
+    """Arguments from Python in one line, as a message shows them."""
+    return ", ".join(map(_shown, given))
+
+
+def _shown(item: Any) -> str:
+    if isinstance(item, list | tuple):
+        return f"[{_in_line(cast('Sequence[Any]', item))}]"
+    return f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)

@@ -147,3 +147,12 @@ def test_only_a_let_that_nothing_reads_is_asked_about():
     net = "net = input(1, 8, 8) -> conv(3, 4) -> τ -> flow(n)\ntrain {\n batch = b\n}"
     text = one_state("σ(K Y)", f"param K : conv(3)\n{lets}", net)
     assert [note.span.text for note in model_of(text).notes] == ["idle"]
+
+
+def test_arguments_from_python_may_be_lists_and_what_no_text_has_is_refused():
+    found = model_of(TEXT, data={"table": ["x.csv", ["a b", "c"]]}).recipe.data
+    assert (found["path"], list(found["target"])) == ("x.csv", ["a b", "c"])
+    assert list(model_of(TEXT, data={"table": ["x.csv", []]}).recipe.data["target"]) == []
+    for wrong in (None, {"a": 1}, float("nan")):
+        with pytest.raises(SpecError, match="is not an argument"):
+            model_of(TEXT, data={"table": ["x.csv", wrong]})
