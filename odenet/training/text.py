@@ -75,7 +75,7 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
 
 
 def _drawn(sizes: Sequence[int], share: float) -> list[bool]:
-    """Which files are for testing: so many that make the share, in an order that never changes."""
+    """Which files are for testing: as many as make up the share, in an order that never changes."""
     held, wanted = [False] * len(sizes), share * sum(sizes)
     for place in generator(Stream.SPLIT).permutation(len(sizes)):
         if not sizes[place]:

@@ -101,7 +101,7 @@ class Maker:
                         )  # fmt: skip
                     return name.id, group.arguments
                 near = suggest(name.spelling, [*MAKERS])
-                help_ = near or f"a part stands in `compose({name.spelling}(…), …)`"
+                help_ = near or f"a part is an argument of `compose({name.spelling}(…), …)`"
             case _:
                 help_ = f"write {', '.join(MAKERS.values())}"
         self.report.reject("composition", "a scheme is wanted here", node.span, help=help_)
@@ -156,7 +156,7 @@ class Maker:
                 if index:
                     help_ = f"write `{scheme.name}(h/2, …)`"
                     self.report.reject(
-                        "composition", "the step size stands first", argument.span, help=help_
+                        "composition", "the step size comes first", argument.span, help=help_
                     )
                 step = value
             elif argument.name.id in known:
