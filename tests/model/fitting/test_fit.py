@@ -36,7 +36,8 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
     widths = {name: p.width_in for name, p in model.parameters.items()}
     assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
     # where nothing inside tells the channels, they are those that the whole has to have
-    model = model_of(one_state("K^T ((d/2) tanh(N(b + b) - d b)) + (e + e)", declarations))
+    text = "K^T ((d/2) tanh((b + b) - d b) + N(K Y)) + (e + e)"
+    model = model_of(one_state(text, declarations))
     assert {name: p.width_in for name, p in model.parameters.items()} == widths
 
 
