@@ -15,14 +15,26 @@ from odenet.model.typed.notation import LATEX
 def certificate(parts: tuple[Part, ...], verdict: str, summary: str) -> str:
     """The verdict in words; M, C and the condition of each part as a display."""
     words = latex_prose(f"{summary[0].upper()}{summary[1:]}.")
-    lines = [line for part in parts for line in display(part)]
     if not parts:
         return words
+    lines = list(_blocks(parts))
     where = {"imaginary": "\\subset i\\mathbb{R}", "real": "\\subset (-\\infty, 0]"}
     conclusion = where.get(verdict, "\\subset \\{\\operatorname{Re} \\lambda \\le 0\\}")
     lines.append(f"\\operatorname{{spec}} J &{conclusion}")
     body = " \\\\\n".join(f"  {line}" for line in lines)
     return f"{words}\n\\[\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n\\]"
+
+
+def _blocks(parts: tuple[Part, ...]) -> Iterable[str]:
+    """The rows of all parts; where they are several, those of the block J₁ begin with its name."""
+    if len(parts) == 1:
+        yield from display(parts[0])
+        return
+    spectra = [f"\\operatorname{{spec}} J_{{{i}}}" for i, _ in enumerate(parts, start=1)]
+    yield "\\operatorname{spec} J &= " + " \\cup ".join(spectra)
+    for number, part in enumerate(parts, start=1):
+        first, *others = list(display(part)) or ["J &= 0"]
+        yield from (f"J_{{{number}}}\\colon \\quad {first}", *others)
 
 
 def display(part: Part) -> Iterable[str]:

@@ -40,7 +40,7 @@ def convert(
         int | None,
         typer.Option(
             min=2,
-            help="Predict what a training step on so many pictures takes, and say "
+            help="Predict what a training step on this many pictures takes, and say "
             "which way to save memory suits; converts nothing without -o.",
         ),
     ] = None,

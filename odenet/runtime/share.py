@@ -31,7 +31,7 @@ class BudgetShare(int):
         return BudgetShare, (self.needs, self.place, self.total)
 
     def of(self, need: int) -> int:
-        """The bytes for a flow that would store so much in this call."""
+        """The bytes for a flow that would store this much in this call."""
         self.needs[self.place] = need
         known = [value for value in self.needs if value is not None]
         if len(known) < len(self.needs):

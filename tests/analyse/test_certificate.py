@@ -89,6 +89,7 @@ def test_a_proof_in_blocks_names_each_block():
     assert lines[0].startswith("J is block triangular")
     assert any(line.startswith("block 1: ") for line in lines)
     assert certificate.matrix is None
+    assert all(f"J_{{{n}}}\\colon" in certificate.latex() for n in (1, 2))
 
 
 def test_decay_is_taken_off_and_put_back():

@@ -48,9 +48,10 @@ def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def exactly(steps: int, depth: int = 1000) -> None:
+def exactly(steps: int) -> None:
     """So many steps, there and back, by a flow of fewer that is used again and again."""
     torch.manual_seed(0)
+    depth = min(steps, 1000)
     with tempfile.TemporaryDirectory() as folder:
         tiny = Path(folder) / "hamiltonian.ode"
         tiny.write_text(TINY.replace("h = 0.1", "h = 0.01"))

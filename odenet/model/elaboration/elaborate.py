@@ -19,6 +19,10 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
 
 MOST_NODES = 10_000  # of a formula
+# What has a value of its own for each sample; a bias has not.
+PER_SAMPLE = (
+    expr.State, expr.Input, expr.Split, expr.Slot, expr.Stretch, expr.Stage, expr.Rate,
+)  # fmt: skip
 DEEPEST = 100  # levels of a formula: every stage walks it, on Python's stack of 1000 calls
 
 
@@ -246,6 +250,13 @@ class Elaborator:
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
+        if not any(isinstance(node, PER_SAMPLE) for node in arguments[0].walk()):
+            self._reject(
+                "wrong-kind",
+                group,
+                f"`{written.span.text}` acts on samples, and this is the same for all of them",
+                help_="put a formula inside that reads a state or `u`; a bias needs no norm or map",
+            )
         return expr.MapCall(function, arguments[0], span=span)
 
     def _reject_uncalled(

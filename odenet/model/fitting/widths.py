@@ -61,7 +61,7 @@ class Widths:
             case expr.Quotient():
                 return self.field(node.numerator, expected)
             case expr.Apply():
-                operand = self.field(node.operand, self._reads(node.operator))
+                operand = self.field(node.operand, self._reads(node.operator, expected))
                 return self.operator(node.operator, operand, node.operand)
             case expr.Activate():
                 return self.field(node.operand, expected)
@@ -115,21 +115,23 @@ class Widths:
             self._mismatch(operand, width, f"{shown} reads", reads, help_)
         return gives
 
-    def _reads(self, node: expr.Node) -> Width | None:
-        """The width an operator reads, where it is fixed."""
+    def _reads(self, node: expr.Node, gives: Width | None) -> Width | None:
+        """The width an operator reads: its own, or, of what keeps widths, what it has to give."""
         match node:
             case expr.Param():
-                return self.parameters[node.name].width_in
+                return self.parameters[node.name].width_in or gives
             case expr.Adjoint(expr.Param(name)):
-                return self.parameters[name].width_out
+                return self.parameters[name].width_out or gives
             case expr.Compose():
-                return self._reads(node.right)
+                return self._reads(node.right, self._reads(node.left, gives))
             case expr.Product():
-                return self._reads(node.right)
+                return self._reads(node.right, gives)
+            case expr.Quotient():
+                return self._reads(node.numerator, gives)
             case expr.Sum():
-                return next((w for _, t in node.terms if (w := self._reads(t))), None)
+                return next((w for _, t in node.terms if (w := self._reads(t, gives))), None)
             case _:
-                return None
+                return gives
 
     def _call(self, node: expr.MapCall, expected: Width | None) -> Width | None:
         width = self.field(node.operand, expected)

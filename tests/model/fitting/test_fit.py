@@ -35,6 +35,10 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
     model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
     widths = {name: p.width_in for name, p in model.parameters.items()}
     assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
+    # where nothing inside tells the channels, they are those that the whole has to have
+    text = "K^T ((d/2) tanh((b + b) - d b) + N(K Y)) + (e + e)"
+    model = model_of(one_state(text, declarations))
+    assert {name: p.width_in for name, p in model.parameters.items()} == widths
 
 
 def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
