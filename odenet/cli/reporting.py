@@ -40,9 +40,9 @@ def report(
     target = out or Path(f"{source.resolve().stem}.html")
     _require_free(target, source, chosen=out is not None)
     with Console(stderr=True).status("reading") as status:
-        from odenet.report.page import run_report, spec_report  # with torch, which takes seconds
-
         if source.is_dir():
+            from odenet.report.page import run_report  # with torch, which takes seconds
+
             if set_:
                 raise typer.BadParameter(
                     "a run has the values it was trained with", param_hint="--set"
@@ -51,7 +51,9 @@ def report(
         else:
             import odenet
 
-            program = odenet.load(source, set=read_settings(set_, source))
+            program = odenet.load(source, set=read_settings(set_, source))  # errors come at once
+            from odenet.report.page import spec_report
+
             html = spec_report(program, status.update)
     write_text(target, html)
     say(f"wrote {target}")

@@ -82,4 +82,4 @@ def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     draw_sweep(found, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
     if best := best_of(found):
-        say(f"next  odenet report {typed(best.folder)}  # the best point")
+        say(f"next  odenet report {typed(best.folder)}  # the best of them")

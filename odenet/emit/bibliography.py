@@ -52,5 +52,6 @@ def _by_name() -> Mapping[str, Mapping[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """A text in one line, with `&` for every `and`."""
-    return re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")
+    """A text in one line, with `&` for every `and`, and where a paper appeared in brackets."""
+    line = re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")
+    return re.sub(r"(\d{4}), (AAAI|ICLR)\b", r"\1 (\2)", line)
