@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from odenet.cli.header import announce, announce_step
+from odenet.cli.header import announce
 from odenet.cli.output import say
 from odenet.diagnostics import typed
 
@@ -61,9 +61,7 @@ def begin_sweep(
     first = {name: each[0] for name, each in values.items()}
     count = prod(map(len, values.values()))
     say(f"sweep {folder}, {count} point{'s'[: count > 1]}; the first:")
-    program = odenet.load(spec, set={**settings, **first})
-    announce(program)
-    announce_step(program, options)
+    announce(odenet.load(spec, set={**settings, **first}))
     return folder
 
 
