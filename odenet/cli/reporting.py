@@ -37,9 +37,9 @@ def report(
     target = out or Path(f"{source.resolve().stem}.html")
     require_free(target, out is not None, b'content="odenet', source)
     with Console(stderr=True).status("reading") as status:
-        from odenet.report.page import run_report, spec_report  # with torch, which takes seconds
-
         if source.is_dir():
+            from odenet.report.page import run_report  # with torch, which takes seconds
+
             if set_:
                 raise typer.BadParameter(
                     "a run has the values it was trained with", param_hint="--set"
@@ -48,7 +48,9 @@ def report(
         else:
             import odenet
 
-            program = odenet.load(source, set=read_settings(set_, source))
+            program = odenet.load(source, set=read_settings(set_, source))  # errors come at once
+            from odenet.report.page import spec_report
+
             html = spec_report(program, status.update)
     write_text(target, html)
     say(f"wrote {target}")

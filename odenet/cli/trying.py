@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from odenet.cli.header import announce, announce_step
+from odenet.cli.header import announce
 from odenet.cli.output import say
 from odenet.diagnostics import typed
 
@@ -61,9 +61,7 @@ def begin_sweep(
     first = {name: each[0] for name, each in values.items()}
     count = prod(map(len, values.values()))
     say(f"sweep {folder}, {count} point{'s'[: count > 1]}; the first:")
-    program = odenet.load(spec, set={**settings, **first})
-    announce(program)
-    announce_step(program, options)
+    announce(odenet.load(spec, set={**settings, **first}))
     return folder
 
 
@@ -82,4 +80,4 @@ def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     draw_sweep(found, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
     if best := best_of(found):
-        say(f"next  odenet report {typed(best.folder)}  # the best point")
+        say(f"next  odenet report {typed(best.folder)}  # the best of them")

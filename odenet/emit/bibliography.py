@@ -30,6 +30,7 @@ def citations(model: Model) -> Mapping[str, str]:
 def cited_in(text: str) -> Mapping[str, str]:
     """The entries whose papers a text names, by key, in the order of the bibliography."""
     text = re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")  # in one line, as entries have it
+    text = re.sub(r"(\d{4}), (AAAI|ICLR)\b", r"\1 (\2)", text)
     found = set[str]()
     for name in sorted(_by_name(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
         if name in text:

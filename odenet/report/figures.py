@@ -259,7 +259,7 @@ def _draw_curve(
         axes.plot(*zip(*points, strict=True), style, markersize=3.5, color=colour,
                   markerfacecolor=face, label=split)  # fmt: skip
     if best is not None:
-        axes.axvline(best, color=COLOURS[2], linewidth=1)
+        axes.axvline(best, color=COLOURS[2], linewidth=1, zorder=1)  # behind the points
     if name == "stability":
         axes.axhline(1, color=GREY, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=words)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
@@ -26,11 +27,13 @@ from odenet.report.figures import (
 from odenet.report.measured import Measured, measured_new, stability_of_weights
 from odenet.report.svg import STYLE
 from odenet.training.along import order_of
-from odenet.training.comparison import draw_comparison
+from odenet.training.comparison import draw_comparison, places_of
 from odenet.training.figures import label, require_format, save_figure
 from odenet.training.records import Options, RunFolder
 
-WIDTH = 4.2  # inches of a panel
+WIDTH = 4.2  # of a panel, in inches as all that follows
+LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # of its axes: the room of labels and its title
+TITLE, LINE = 0.4, 0.17  # the room of a title, and of a line of a legend or a caption
 LETTERS = 15  # of a caption to an inch
 
 
@@ -49,6 +52,11 @@ class Source:
     program: Program | None
     run: Path | None = None
     options: Options | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is; of a scheme its name."""
+        return self.run or Path(self.program.model.source.name if self.program else self.name)
 
     def measured(self) -> Measured:
         """Its network, measured.
@@ -184,25 +192,92 @@ def draw_plot(kind: str, sources: Sequence[Source], path: Path) -> None:
     if kind == "curves" and len(sources) > 1:
         draw_comparison([source.run for source in sources if source.run], path)
         return
-    columns = max(_columns(figure) for figure in figures)
-    captions = [fill(figure.caption, int(LETTERS * WIDTH * columns)) for figure in figures]
-    heights = [_height(figure, caption) for figure, caption in zip(figures, captions, strict=True)]
     with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(WIDTH * columns, sum(heights)), layout="constrained")
+        canvas = Canvas()
         FigureCanvasAgg(canvas)
-        parts = canvas.subfigures(len(figures), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for part, source, figure, caption in zip(parts, sources, figures, captions, strict=True):
-            part.suptitle(label(f"{source.name}: {words}"), fontsize=11, fontweight="bold")
-            part.supxlabel(caption, fontsize=8, x=0.02, ha="left")
-            places = part.subplots(_rows(figure), _columns(figure), squeeze=False).flat
-            for axes, panel in zip(places, figure.panels, strict=False):
-                panel.draw(axes)
-                if panel.columns:
-                    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45 / panel.height),
-                                ncols=panel.columns, frameon=False, fontsize=8)  # fmt: skip
-            for axes in list(places)[len(figure.panels) :]:
-                axes.set_axis_off()
+        blocks = [
+            _block(canvas, figure, f"{name}: {words}")
+            for figure, name in zip(figures, _names(sources), strict=True)
+        ]
+        width = WIDTH * max(_columns(figure) for figure in figures)
+        height = sum(block.height(width) for block in blocks)
+        canvas.set_size_inches(width, height)
+        top = height
+        for block in blocks:
+            block.place(canvas, width, height, top)
+            top -= block.height(width)
         save_figure(canvas, path, dpi=150)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The figure of one source, drawn; its parts have places of their own, in inches.
+
+    Args:
+        title: above it.
+        caption: below it, not yet broken into lines.
+        panels: with the height of their axes, and the lines of their legends.
+        columns: of panels.
+    """
+
+    title: str
+    caption: str
+    panels: Sequence[tuple[Axes, float, int]]
+    columns: int
+
+    @property
+    def cell(self) -> float:
+        """The height of a panel with its title, its labels and its legend."""
+        return max(ABOVE + height + BELOW + LINE * lines for _, height, lines in self.panels)
+
+    def height(self, width: float) -> float:
+        """Of all of it, on a picture of a width."""
+        rows = -(-len(self.panels) // self.columns)
+        return TITLE + rows * self.cell + LINE * (len(self.lines(width)) + 1)
+
+    def lines(self, width: float) -> list[str]:
+        """The caption."""
+        return wrap(self.caption, int(LETTERS * width))
+
+    def place(self, canvas: Canvas, width: float, whole: float, top: float) -> None:
+        """Put it on a picture of a width and a height, below a place."""
+        canvas.text(0.1 / width, (top - 0.1) / whole, self.title, va="top", fontsize=11,
+                    fontweight="bold")  # fmt: skip
+        for number, (axes, height, lines) in enumerate(self.panels):
+            row, column = divmod(number, self.columns)
+            upper = top - TITLE - row * self.cell - ABOVE
+            axes.set_position(((column * WIDTH + LEFT) / width, (upper - height) / whole,
+                               (WIDTH - LEFT - RIGHT) / width, height / whole))  # fmt: skip
+            if lines:
+                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -BELOW / height),
+                            ncols=_entries(axes, lines), frameon=False, fontsize=8,
+                            borderaxespad=0)  # fmt: skip
+        bottom = (top - self.height(width) + 0.5 * LINE) / whole
+        canvas.text(0.1 / width, bottom, "\n".join(self.lines(width)), va="bottom", fontsize=8)
+
+
+def _block(canvas: Canvas, figure: Figure, title: str) -> _Block:
+    panels: list[tuple[Axes, float, int]] = []
+    for panel in figure.panels:
+        axes = canvas.add_axes((0, 0, 1, 1), label=f"{title} {len(canvas.axes)}")
+        panel.draw(axes)
+        count = len(axes.get_legend_handles_labels()[0])
+        lines = -(-count // panel.columns) if panel.columns else 0
+        panels.append((axes, panel.height - BELOW, lines))
+    return _Block(label(title), figure.caption, panels, _columns(figure))
+
+
+def _entries(axes: Axes, lines: int) -> int:
+    """Of a legend of so many lines, side by side."""
+    return -(-len(axes.get_legend_handles_labels()[0]) // lines)
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """What the sources are called; by their places where several have one name."""
+    names = [source.name for source in sources]
+    if len(set(names)) == len(names):
+        return names
+    return [str(place) for place in places_of([source.path for source in sources])]
 
 
 def _columns(figure: Figure) -> int:
@@ -211,21 +286,10 @@ def _columns(figure: Figure) -> int:
     return 2 if count == 4 else min(count, 3)
 
 
-def _rows(figure: Figure) -> int:
-    return -(-len(figure.panels) // _columns(figure))
-
-
-def _height(figure: Figure, caption: str) -> float:
-    """Inches of the panels, their legends, the title and the caption."""
-    legend = {0: 0.0, 1: 0.9}  # by its columns; of several it has one row or two
-    panel = max(panel.height + legend.get(panel.columns, 0.4) for panel in figure.panels)
-    return _rows(figure) * panel + 0.7 + 0.17 * caption.count("\n")
-
-
 def _sentence(found: Measured) -> str:
     return f"{found.whose[0].upper()}{found.whose[1:]}"
 
 
 def _nothing(source: Source, why: str, help_: str = "") -> SpecError:
-    file = str(source.run or source.name)
-    return SpecError.of("bad-option", f"there is no such figure: {why}", file=file, help=help_)
+    message = f"there is no such figure: {why}"
+    return SpecError.of("bad-option", message, file=str(source.path), help=help_)

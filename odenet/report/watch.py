@@ -19,6 +19,7 @@ from typing import Any
 
 import odenet
 from odenet.diagnostics import Report, SpecError
+from odenet.language import tree
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.report.page import error_html, page_of, watched_html
@@ -100,14 +101,18 @@ def _stamp(paths: tuple[Path, ...]) -> Stamp:
 
 
 def _used(spec: Path) -> tuple[Path, ...]:
-    """The file and those that it uses; none where that cannot be read off it."""
+    """The file and those that it uses, there or not; none where that cannot be read off it."""
     report = Report()
     try:
-        used = used_files(parse_spec(read(spec), report), report)
+        file = parse_spec(read(spec), report)
+        used = used_files(file, report)
     except SpecError:
         return ()
-    spans = [file.span for file in used if file.span is not None]
-    return tuple(dict.fromkeys([spec, *(Path(span.source.name) for span in spans)]))
+    found = {spec: None}
+    for one in (file, *used):
+        folder = Path(one.span.source.name).parent
+        found |= {Path(os.path.normpath(folder / use.path)): None for use in one.of(tree.Use)}
+    return tuple(found)
 
 
 class _Handler(BaseHTTPRequestHandler):

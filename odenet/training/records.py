@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from odenet.diagnostics import typed
 from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
@@ -232,10 +233,13 @@ class RunFolder:
         try:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
+            runs = sorted(self.path.glob(f"*/{self.record.name}"))  # as of a sweep, or of seeds
             raise TrainingError(
                 "run-folder",
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
-                "name a folder that `odenet train` has written, as in runs/digits-1",
+                f"name one of the runs in it, as in {typed(runs[0].parent)}"
+                if runs
+                else "name a folder that `odenet train` has written, as in runs/digits-1",
             ) from error
         for name, digest in record.files.items():
             path = self.path / name

@@ -122,7 +122,7 @@ def _several(axes: Axes, flow: FlowStudy, study: Study) -> None:
     counts, thinned = np.array(flow.thinned).T
     axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
     axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
-    axes.set(xlabel="share", xlim=(0, 1), **_height(study.measure))
+    axes.set(xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_height(study.measure))
 
 
 def _height(measure: MetricKind) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def test_every_paper_that_a_text_names_has_an_entry(text):
 def test_the_two_papers_of_2018_are_told_apart():
     assert list(cited_in("Chang et al. 2018, Eq. 7")) == ["chang2018reversible"]
     assert list(cited_in("Chang et al. 2018 (ICLR), section 5")) == ["chang2018multilevel"]
+    assert list(cited_in("Chang et al. 2018, ICLR, §3.3")) == ["chang2018multilevel"]
+    assert list(cited_in("Chang et al. 2018, AAAI, appendix")) == ["chang2018reversible"]
     assert list(cited_in("Chang et al.\n# 2018. Chang et al. 2018 (ICLR)")) == [
         "chang2018reversible",
         "chang2018multilevel",

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from odenet.cli import plotting
 from odenet.cli.output import require_free
 from odenet.diagnostics import SpecError
+from odenet.report import plots
+from odenet.report.figures import Figure, Panel
 from odenet.training.depth_figures import draw_energy, draw_spectrum, largest_real
 from odenet.training.results import draw_curves
 
@@ -119,3 +121,32 @@ def test_what_has_no_such_figure_says_why(spec):
     ):
         with pytest.raises(SpecError, match=message):
             plot(*arguments)
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3, 4])
+def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
+    kept, places = [], ("a/one", "b/one")
+    monkeypatch.setattr(plots, "save_figure", lambda f, *_, **__: kept.append(f))
+
+    def draw(axes):
+        for number in range(4):
+            axes.plot([0, 1], [0, 100], label=f"layer {number}: ‖hF‖")
+        axes.set(title="of a panel", xlabel="below", ylabel="beside", aspect=0.01)
+
+    figure = Figure(
+        [Panel(str(n), "", draw, 3.6, 1 + n % 2) for n in range(panels)], "Words. " * 60
+    )
+    monkeypatch.setattr(plots, "KINDS", {"any": (lambda _: figure, "of all kinds")})
+    sources = [plots.Source("one", None, tmp_path / place) for place in places]
+    plots.draw_plot("any", sources, tmp_path / "a.png")
+    (canvas,) = kept
+    canvas.canvas.draw()
+    whole = canvas.bbox
+    words = [*canvas.texts]
+    for axes in canvas.axes:
+        words += [axes.title, axes.xaxis.label, axes.yaxis.label, axes.get_legend()]
+    boxes = [found.get_window_extent() for found in words]
+    assert [text.get_text() for text in canvas.texts][::2] == [f"{p}: of all kinds" for p in places]
+    for number, box in enumerate(boxes):
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+        assert not any(box.overlaps(other) for other in boxes[number + 1 :])

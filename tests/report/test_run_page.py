@@ -87,7 +87,9 @@ def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypat
     assert "<img" not in html and "best epoch" in html
 
 
-def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(run, tmp_path):
+    with pytest.raises(TrainingError, match=rf"one of the runs in it, as in \S+{run.name}$"):
+        run_report(run.parent, None, lambda _: None)
     with pytest.raises(TrainingError, match="is not the folder of a run"):
         run_report(tmp_path, None, lambda _: None)
 

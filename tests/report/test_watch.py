@@ -68,6 +68,10 @@ def test_a_file_that_is_used_is_followed_too(tmp_path):
     save(tmp_path / "part.ode", "let γ = 0.25\n")
     assert watch.refresh()
     assert "γ = 0.25" in watch.built.html
+    (tmp_path / "part.ode").unlink()
+    assert watch.refresh() and "no such file" in watch.built.html
+    save(tmp_path / "part.ode", "let γ = 0.75\n")
+    assert watch.refresh() and "γ = 0.75" in watch.built.html
 
 
 def test_the_server_gives_the_page_to_this_machine_alone(spec):

@@ -74,6 +74,9 @@ def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
 
 def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
     output = command("train", stub_spec, "--sweep", GRID, *SHORT)
+    head = output.split("point 1 of 4")[0]
+    assert head.startswith("sweep sw, 4 points; the first:\nstub\n  data digits")
+    assert re.search(r"^next  odenet report sw/\S+  # the best of them$", output, re.MULTILINE)
     points = [line for line in output.splitlines() if line.startswith("point ")]
     assert points[1] == "point 2 of 4: batch = 32, lr = 1e-2" and len(points) == 4
     assert re.search(r"^ +32 +1e-2 +\d+\.\d\d% +\d+\.\d\d% +1 +\d+\.\d", output, re.MULTILINE)
