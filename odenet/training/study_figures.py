@@ -34,7 +34,7 @@ def show_study(study: Study, console: Console) -> None:
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
-    for name in ("steps", "worst drop", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
+    for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
         table.add_column(name, justify="right")
     for flow in study.flows:
         values = [value for found in flow.spectrum.values() for value in found]

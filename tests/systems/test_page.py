@@ -21,6 +21,70 @@ def test_a_row_has_the_parameters_of_its_network(spec, name, count):
     assert network_size(program.model).parameters == int(count.replace(",", ""))
 
 
+def convolution(size, before, after):
+    return size**2 * before * after
+
+
+def basic(before, after):
+    """bn-relu-conv-bn-relu-conv, by hand."""
+    return 2 * before + convolution(3, before, after) + 2 * after + convolution(3, after, after)
+
+
+def coupled(before, after):
+    """A step of two states: f enters, g works at the new width."""
+    return basic(before, after) + basic(after, after)
+
+
+def operators(count):
+    """A step of `count` kernels and biases; the first of a unit has the old width (before)."""
+    return lambda before, after: count * (convolution(3, before, before) + before)
+
+
+def three_units(n, widths, block, parts=1):
+    """A network of Chang et al. 2018, from its first convolution to its classifier."""
+    states = [width // parts for width in widths]
+    total = convolution(3, 3, widths[0]) + 2 * widths[-1] + 10 * widths[-1] + 10
+    for before, after in zip([states[0], *states], states, strict=False):
+        total += block(before, after) + (n - 1) * block(after, after)
+    return total
+
+
+def bottlenecks():
+    """He et al. 2016, Table 1, 101 layers, with a stem of 3 x 3 points and ten classes."""
+    total, before = convolution(3, 3, 64) + 128 + 2048 * 10 + 10, 64
+    for width, blocks in [(64, 3), (128, 4), (256, 23), (512, 3)]:
+        total += 4 * width * (before + 2)  # the projection and its norm
+        for _ in range(blocks):
+            total += width * (before + 9 * width + 4 * width) + 2 * (2 * width + 4 * width)
+            before = 4 * width
+    return total
+
+
+def by_hand(spec, n, w):
+    """The parameters of a row, from the text of the papers."""
+    if spec in ("resnet", "wide_resnet", "momentum"):
+        return three_units(n, [w, 2 * w, 4 * w], basic)
+    if spec == "revnet":
+        return three_units(n, [32, 64, w], coupled, parts=2)
+    if spec.startswith("hamiltonian"):
+        return three_units(n, [32, 64, w], operators(1 if "one" in spec else 2), parts=2)
+    if spec in ("midpoint", "leapfrog", "dissipative"):
+        return three_units(n, [32, 64, w], operators(1))
+    if spec == "resnet101":
+        return bottlenecks()
+    block = 2 * (2 * w + convolution(3, w, w))
+    return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + 10 * w + 10
+
+
+@pytest.mark.parametrize(("spec", "name", "count"), ROWS)
+def test_a_row_has_the_parameters_that_one_counts_by_hand(spec, name, count):
+    path = ROOT / "specs" / f"{spec}.ode"
+    sizes = dict(re.findall(r"^let (n|w) = (\d+)$", path.read_text("utf-8"), re.MULTILINE))
+    sizes |= preset(path, name) if name else {}
+    n, w = (int(sizes.get(size, 0)) for size in "nw")
+    assert by_hand(spec, n, w) == int(count.replace(",", ""))
+
+
 @pytest.mark.parametrize("spec", ["revnet", "hamiltonian", "midpoint", "leapfrog"])
 def test_every_preset_of_a_reversible_network_has_a_row(spec):
     known = set(presets(ROOT / "specs" / f"{spec}.ode"))

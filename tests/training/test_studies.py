@@ -110,7 +110,7 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
 
 def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
     output = command("study", finished, "--samples", 20, "-o", tmp_path)
-    assert "4 steps" in output and "worst drop" in output
+    assert "4 steps" in output and "one left out" in output
     pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
     assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
 

@@ -18,12 +18,15 @@ from odenet.model.tables.choices import Parameter
 from odenet.model.typed.scheme import ADAPTIVE, COUNT, Scheme
 from odenet.model.typed.step_constants import AtStep, Counted, StepConstant, in_use
 
-STEP = Parameter(Number(0, open_low=True, double=True), "is the step size", 0.0)
+TRAINED = "`learned(0.9)`"
+STEP = Parameter(Number(0, open_low=True, double=True, trained=TRAINED), "is the step size", 0.0)
 HORIZON = Parameter(
     Number(0, open_low=True, double=True), "is the final time, for h = T / steps", 0.0
 )
 TOLERANCE = Parameter(Number(0, open_low=True, double=True), "is an error allowed per step", 0.0)
-CONSTANT = Parameter(Number(float("-inf"), double=True), "is a constant of the scheme")
+CONSTANT = Parameter(
+    Number(float("-inf"), double=True, trained=TRAINED), "is a constant of the scheme"
+)
 
 
 class SchemeConstants:

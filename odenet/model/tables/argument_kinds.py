@@ -82,7 +82,8 @@ class ArgumentKind(Protocol):
 class Number:
     """A number in a range; the ends belong to it unless `open_low`, `open_high`.
 
-    What torch has no number for in single precision is out of reach, unless `double`.
+    What torch has no number for in single precision is out of reach, unless `double`. `trained` is
+    what to write in place of a name whose number training is to find.
     """
 
     low: float
@@ -91,6 +92,7 @@ class Number:
     open_high: bool = False
     whole: bool = False
     double: bool = False
+    trained: str = ""
 
     def words(self) -> str:
         """For example "above 0, at most 1"."""
@@ -106,7 +108,8 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
             own = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
-            help_ = f"write a number, or declare this one: `let {word} = …`" if own else ""
+            learned = f"; one that is trained is written {self.trained}" if self.trained else ""
+            help_ = f"write a number, or declare this one: `let {word} = …`{learned}" if own else ""
             return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
         least, most = DOUBLE if self.double else SINGLE
         most = max(MOST, self.high or 0) if self.whole else most
