@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from odenet.conversion.model import convert
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
-from odenet.conversion.zoo import ZooError, build, stored_weights
+from odenet.conversion.zoo import ZooError, build, difference, stored_weights
 from odenet.runtime.constants import LearnedConstant, Moving
 
 
@@ -86,11 +86,9 @@ class ExistingNetwork(nn.Module):
             p for p, m in self.model.named_modules() if isinstance(m, Moving | LearnedConstant)
         ]
         own = {n: t for n, t in whole.items() if n.rpartition(".")[0] not in added}
-        more = [name for name in (*found, *own) if (name in found) != (name in own)]
         other = [n for n in own if n in found and own[n].shape != found[n].shape]
         wrong = [name for name in other if own[name].shape[1:] != found[name].shape[1:]]
-        if more or wrong:
-            first = (more + wrong)[0]
-            raise ZooError(f"{weights} does not hold weights of {self.name}: {first} differs")
+        if why := difference(own, found, wrong):
+            raise ZooError(f"{weights} does not hold weights of {self.name}: {why}")
         self.model.load_state_dict({**whole, **{n: t for n, t in found.items() if n not in other}})
         return other

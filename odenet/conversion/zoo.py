@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,12 @@ def build(
     """
     if weights is None or weights == "default":
         return _make(name, weights == "default", outputs)
-    model = _make(name, False, outputs)
-    try:
-        model.load_state_dict(_read(weights))
-    except Exception as error:
-        raise ZooError(f"{weights} does not hold weights of {name}: {_first_line(error)}") from None
+    model, found = _make(name, False, outputs), stored_weights(name, weights)
+    own = model.state_dict()
+    other = [n for n in own if n in found and own[n].shape != found[n].shape]
+    if why := difference(own, found, other):
+        raise ZooError(f"{weights} does not hold weights of {name}: {why}")
+    model.load_state_dict(found)
     return model
 
 
@@ -92,17 +93,61 @@ def stored_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
     if weights == "default":
         return build(name).state_dict()
     try:
-        found = _read(weights)
-        return {key: value for key, value in found.items() if isinstance(value, Tensor)}
-    except Exception as error:
+        return _read(weights)
+    except (OSError, ValueError) as error:
         raise ZooError(f"{weights} does not hold weights of {name}: {_first_line(error)}") from None
 
 
-def _read(weights: str | Path) -> dict[str, Any]:
-    """The state_dict in a file of torch or of safetensors."""
-    if Path(weights).suffix == ".safetensors":
-        return load_file(weights)
-    return torch.load(weights, map_location="cpu", weights_only=True)
+def difference(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], other: Iterable[str]
+) -> str | None:
+    """The first difference of a network's weights to those of a file, in words; None for none.
+
+    Args:
+        own: of the network.
+        found: of the file.
+        other: names of those whose shapes differ and should not.
+    """
+    for name in found:
+        if name not in own:
+            return f"it has {name}, which this network has not"
+    for name in own:
+        if name not in found:
+            return f"it has no {name}"
+    for name in other:
+        return f"its {name} is {tuple(found[name].shape)} and not {tuple(own[name].shape)}"
+    return None
+
+
+def _read(weights: str | Path) -> dict[str, Tensor]:
+    """The state_dict in a file of torch or of safetensors, alone or within a checkpoint.
+
+    Raises:
+        OSError: if there is no such file.
+        ValueError: if it holds none.
+    """
+    try:
+        if Path(weights).suffix == ".safetensors":
+            return load_file(weights)
+        found: Any = torch.load(weights, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of any kind: a file may be anything
+        if "GLOBAL" in str(error):
+            raise ValueError(
+                "it holds more than tensors, such as a whole model: write "
+                "torch.save(model.state_dict(), FILE)"
+            ) from None
+        raise ValueError("it cannot be read: damaged, or no file of torch.save") from None
+    for entry in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(entry), Mapping):
+            found = found[entry]
+    if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
+        raise ValueError("it holds no state_dict, which has a tensor for each name")
+    within = "module."  # of a network that was wrapped for several devices
+    if found and all(name.startswith(within) for name in found):
+        return {name.removeprefix(within): tensor for name, tensor in found.items()}
+    return dict(found)
 
 
 def save(model: nn.Module, conversion: Conversion, file: str | Path) -> None:

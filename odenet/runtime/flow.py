@@ -167,10 +167,13 @@ class Flow(Volume, BackwardMode, Bounded):
         if self.warns_of_drift and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._drift.tell(type(self).__name__, self.steps)
         state = single_under_autocast(state)
-        order = tokens_apart if reads_tokens(self) else channels_innermost
-        ordered = like(state, map(order, state))
+        ordered = like(state, map(self._ordered, state))
         end = all_steps(self, ordered, self._memory_now(state[0].dtype))
         return like(state, map(as_before, end, state, ordered))
+
+    def _ordered(self, x: Tensor) -> Tensor:
+        """A map in the order in which its layers read it as it lies."""
+        return tokens_apart(x) if reads_tokens(self) else channels_innermost(x)
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...

@@ -7,6 +7,7 @@ from torchvision import models
 from typer.testing import CliRunner
 
 from odenet.cli.converting import convert
+from odenet.conversion import zoo
 from odenet.conversion.zoo import restore
 from odenet.runtime import Flow
 
@@ -84,3 +85,43 @@ def test_what_is_wrong_is_said_without_a_traceback(arguments, words):
     assert done.exit_code == 1
     assert words in done.output
     assert "Traceback" not in done.output
+
+
+def test_weights_are_taken_out_of_checkpoints(tmp_path):
+    state, file = {"a.b": torch.arange(3.0), "c": torch.ones(())}, tmp_path / "weights.pth"
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    for kept in (state, {"state_dict": state, "epoch": 3}, {"model": wrapped, "args": None}):
+        torch.save(kept, file)
+        found = zoo.stored_weights("net", file)
+        assert list(found) == list(state)
+        assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ([1, 2], "it holds no state_dict"),
+        ({"state_dict": 3}, "it holds no state_dict"),
+        (torch.nn.Linear(1, 1), "such as a whole model: write torch.save"),
+        (b"PK damaged", "it cannot be read: damaged"),
+        (b"", "it cannot be read: damaged"),
+    ],
+)
+def test_files_without_weights_are_refused_in_words(kept, said, tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(kept) if isinstance(kept, bytes) else torch.save(kept, file)
+    with pytest.raises(zoo.ZooError, match=said):
+        zoo.stored_weights("net", file)
+
+
+def test_the_first_difference_of_weights_is_named(tmp_path):
+    own = models.resnet18(num_classes=10).state_dict()
+    for change, said in [
+        ({"fc.bias": None}, "it has no fc.bias"),
+        ({"head": torch.ones(1)}, "it has head, which this network has not"),
+        ({"fc.weight": torch.ones(7, 512)}, r"its fc.weight is \(7, 512\) and not \(10, 512\)"),
+    ]:
+        found = {n: t for n, t in (own | change).items() if t is not None}
+        torch.save(found, tmp_path / "weights.pth")
+        with pytest.raises(zoo.ZooError, match=said):
+            zoo.build("resnet18", tmp_path / "weights.pth", 10)

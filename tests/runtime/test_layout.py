@@ -81,3 +81,16 @@ def test_kernels_in_the_order_of_a_gpu_give_the_same_gradients(mode, monkeypatch
     for a, b in zip(found, expected, strict=True):
         assert a.stride() == b.stride()
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, LAST])
+def test_modules_of_others_read_maps_as_they_came(order):
+    blocks = [torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)]
+    flow, seen = odenet.reversible(blocks, gamma=0.5), []
+    for block in blocks:
+        block.register_forward_pre_hook(
+            lambda _, given: seen.append(given[0].is_contiguous(memory_format=order))
+        )
+    u = torch.randn(2, 4, 5, 6).contiguous(memory_format=order)
+    flow(u).square().sum().backward()
+    assert seen == [True] * 6  # in both passes
