@@ -19,7 +19,6 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
 
 MOST_NODES = 10_000  # of a formula
-# What has a value of its own for each sample; a bias has not.
 PER_SAMPLE = (
     expr.State, expr.Input, expr.Split, expr.Slot, expr.Stretch, expr.Stage, expr.Rate,
 )  # fmt: skip
@@ -250,7 +249,7 @@ class Elaborator:
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
-        if not any(isinstance(node, PER_SAMPLE) for node in arguments[0].walk()):
+        if not reads_sample(arguments[0]):
             self._reject(
                 "wrong-kind",
                 group,
@@ -320,3 +319,8 @@ def _deeper(node: expr.Node, levels: int) -> bool:
     for _ in range(levels):
         row = list({id(child): child for inner in row for child in inner.children()}.values())
     return bool(row)
+
+
+def reads_sample(value: expr.Node) -> bool:
+    """Whether a formula has a value of its own for each sample; of biases alone it has not."""
+    return any(isinstance(node, PER_SAMPLE) for node in value.walk())

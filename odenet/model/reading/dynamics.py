@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
+from odenet.model.elaboration.elaborate import reads_sample
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
@@ -71,6 +72,7 @@ def _field(value: tree.Value, scope: SpecScope) -> expr.Node:
         found = scope.elaborator.field(value)
         for number in closed(found, lambda node: isinstance(node, expr.VARYING)):
             scope.evaluate(number)
+        _check_places(found, scope)
     except Rejected:
         scope.used |= _named(value, scope)
         return expr.Zero(span=value.span)
@@ -173,6 +175,27 @@ def _begun(node: expr.Node) -> expr.Node:
         value = 0 if isinstance(node, expr.Time) else 1
         return expr.Number(Fraction(value), str(value), span=node.span)
     return rebuilt(node, _begun)
+
+
+def _check_places(value: expr.Node, scope: SpecScope) -> None:
+    """Report a convolution of what is the same at all places.
+
+    It would be no bias: fewer terms are summed at the edges of a map, whose size a step is not
+    told.
+    """
+    for node in value.walk():
+        if not isinstance(node, expr.Apply) or reads_sample(node.operand):
+            continue
+        params = [part.name for part in node.operator.walk() if isinstance(part, expr.Param)]
+        learned = [scope.parameters[name] for name in params]
+        if any(each.kind.mixes_places and each.options.get("k") != 1 for each in learned):
+            scope.report.error(
+                "wrong-kind",
+                "this sums over places, and what it acts on is the same at all of them",
+                node.span,
+                "put a formula inside that reads a state or `u`, as in `K (Y + b)`; alone, write "
+                "the bias",
+            )
 
 
 def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
