@@ -18,7 +18,7 @@ map   f = given    # a block less its input
 
 x' = f(x)
 
-discretise {scheme}
+{block}discretise {scheme}
 
 let size = 224
 net = input(3, size, size) -> existing({quoted}, 1000)
@@ -45,14 +45,31 @@ def existing_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Pr
 
     Args:
         name: of the network.
-        scheme: of the library, alone, or with its constants, as in `midpoint(h = 0.5)`.
+        scheme: of the library, alone, or with its constants, as in `midpoint(h = 0.5)`; or a file
+            that ends in `.ode`, or a text, as `odenet.convert` takes it.
         settings: as of `odenet.load`.
     """
     import odenet
 
     quoted = json.dumps(name, ensure_ascii=False)
-    text = SPEC.format(name=name, quoted=quoted, scheme=_with_constants(scheme))
+    block, used = _written(scheme) if scheme.endswith(".ode") or "{" in scheme else ("", scheme)
+    text = SPEC.format(name=name, quoted=quoted, scheme=_with_constants(used), block=block)
     return odenet.loads(text, settings, f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}.ode")
+
+
+def _written(scheme: str) -> tuple[str, str]:
+    """The text of a scheme, empty for one of the library, and its use with the constants."""
+    from odenet.conversion.schemes import choose
+
+    try:
+        chosen = choose(scheme)
+        constants = chosen.with_constants({})
+        used = ", ".join(f"{name} = {float(value):g}" for name, value in constants.items())
+    except (OSError, TypeError, ValueError) as error:
+        cure = "with a file that has a `discretise` line of numbers it is taken as it says there"
+        raise typer.BadParameter(f"{error}; {cure}", param_hint="--convert") from None
+    block = f"{chosen.block.strip()}\n\n" if chosen.block else ""
+    return block, f"{chosen.scheme.name}({used})" if used else chosen.scheme.name
 
 
 def _with_constants(scheme: str) -> str:

@@ -9,6 +9,7 @@ from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
+    from odenet.footprint.step import Mode
     from odenet.training.records import Options
 
 
@@ -46,10 +47,40 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
     from odenet.training.errors import TrainingError
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    batch = batch_within(program, options, limit, device)
+    try:
+        batch = batch_within(program, options, limit, device)
+    except Exception as error:  # of any kind: networks of libraries are not our code
+        raise TrainingError("not-possible", _failed(program, "inputs", error)) from error
     if batch is None:
         raise TrainingError(
             "bad-option", "--fit: not even a step on 2 samples fits", "allow for more"
         )
     say(f"  the largest batch that is predicted to fit has {batch:,} samples")
     return batch
+
+
+def peak_or_refusal(program: "Program", mode: "Mode", device: str, in_backward: bool) -> int | None:
+    """The predicted peak of a step in bytes; None where that depends on values.
+
+    Raises:
+        TrainingError: if a step on such a batch fails.
+    """
+    from torch._subclasses import fake_tensor
+
+    from odenet.footprint.step import predicted
+    from odenet.training.errors import TrainingError
+
+    batch = program.recipe.batch
+    try:
+        return predicted(program, batch, mode, device, in_backward).peak
+    except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException):
+        return None
+    except Exception as error:  # of any kind: networks of libraries are not our code
+        raise TrainingError(
+            "not-possible", _failed(program, f"a batch of {batch} inputs", error)
+        ) from error
+
+
+def _failed(program: "Program", what: str, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"a step on {what} {program.model.input_shape} is not possible: {reason}"

@@ -44,8 +44,8 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     import torch
 
+    from odenet.cli.fitting import peak_or_refusal
     from odenet.footprint.fitting import mode_of
-    from odenet.footprint.step import predicted
     from odenet.footprint.table import size_text
     from odenet.model.typed.program import flows_of
 
@@ -61,7 +61,10 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     mode = mode_of(program, options)
     batch = program.recipe.batch
-    peak = predicted(program, batch, mode, "cuda" if cuda else "cpu").peak
+    peak = peak_or_refusal(program, mode, "cuda" if cuda else "cpu", options.update_in_backward)
+    if peak is None:
+        say(f"  {where}")
+        return
     say(f"  {where}; a step on {batch} samples needs about {size_text(peak)} ({mode} flows)")
 
 

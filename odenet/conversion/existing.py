@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from odenet.conversion.model import convert
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
+from odenet.conversion.valueless import without_values
 from odenet.conversion.zoo import ZooError, build, difference, stored_weights
 from odenet.runtime.constants import LearnedConstant, Moving
 
@@ -31,12 +32,24 @@ def existing(
     Raises:
         ValueError: if the network is not known, or cannot be converted in this way.
     """
-    model = build(name, None, outputs)
+    model = _built(name, outputs)
     spec = f"state x\nmap f = identity\nx' = f(x)\ndiscretise {scheme}\n{text}\n"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training says how exactly steps are undone
         converted = convert(model, spec, blocks=_plan(name), exact=exact)
     return ExistingNetwork(name, converted)
+
+
+def _built(name: str, outputs: int) -> nn.Module:
+    """A network, also where tensors have no values, which some (of timm) read as they are made."""
+    try:
+        return build(name, None, outputs)
+    except ZooError:
+        with unset_fake_temporarily() as faking:
+            if faking is None:
+                raise
+            model = build(name, None, outputs)
+        return without_values(model)
 
 
 @cache
@@ -65,7 +78,13 @@ class ExistingNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The scores of pictures (batch, channels, height, width)."""
-        return self.model(x)
+        given = self.model(x)
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"{self.name} gives a {type(given).__name__}; what is trained here gives one "
+                "tensor, the scores of classes"
+            )
+        return given
 
     @torch.no_grad()
     def begin_with(self, weights: str) -> list[str]:

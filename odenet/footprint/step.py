@@ -60,7 +60,7 @@ class Footprint:
 
 
 @contextmanager
-def without_values(**options: Any) -> Iterator[FakeTensorMode]:
+def valueless(**options: Any) -> Iterator[FakeTensorMode]:
     """Tensors within have sizes and no values; what fails is said by its error, not by a log."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
     before, log.disabled = log.disabled, True
@@ -154,7 +154,7 @@ def predicted(
     Raises:
         ValueError: if a flow has no such mode.
     """
-    with without_values(), warnings.catch_warnings():
+    with valueless(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
         return TrainingStep(program, batch, memory, device, in_backward).footprint()
 
@@ -164,7 +164,7 @@ def held_by_flows(program: Program, batch: int, memory: Mode) -> dict[str, int]:
 
     It is predicted as in `predicted`, on a CPU; the arguments are those, too.
     """
-    with without_values():
+    with valueless():
         return TrainingStep(program, batch, memory, "cpu").held_by_flows()
 
 

@@ -9,20 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensor, FakeTensorMode
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    unset_fake_temporarily,
-)
-from torch.nn.parameter import is_lazy
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from odenet.conversion.examples import Example
 from odenet.conversion.stages import ResidualStage
-from odenet.conversion.watching import copied
-from odenet.footprint.step import MemoryLedger, without_values
+from odenet.conversion.valueless import fake, without_values
+from odenet.footprint.step import MemoryLedger, valueless
 from odenet.runtime.in_backward import OptimizerInBackward
 
 Loss = Callable[[Any], Tensor]
@@ -54,14 +48,14 @@ class Walk:
             ValueError: if the model does not run on the batch.
         """
         quiet = warnings.catch_warnings()
-        everything = without_values(allow_non_fake_inputs=True)
-        with quiet, torch.random.fork_rng(devices=[]), everything as mode:
+        everything = valueless(allow_non_fake_inputs=True)
+        with quiet, torch.random.fork_rng(devices=[]), everything:
             warnings.simplefilter("ignore")
-            twin = _without_values(model, mode).train()
+            twin = without_values(model).train()
             if change is not None:
                 change(twin)
             args, kwargs = pytree.tree_map_only(
-                Tensor, partial(_fake, mode), (self._example.args, self._example.kwargs)
+                Tensor, fake, (self._example.args, self._example.kwargs)
             )
             known = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             plain = self._peak(twin, args, kwargs, known)
@@ -119,30 +113,6 @@ def rest_checkpointed(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, ResidualStage):
             module.checkpoint = True
-
-
-def _without_values(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
-    """A copy whose weights and buffers have sizes alone."""
-    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
-        raise ValueError(
-            f"{type(model).__name__} has lazy layers, whose weights its first call makes: call it "
-            "once before"
-        )
-    known: dict[int, Any] = {}
-    for parameter in model.parameters():
-        fake = _fake(mode, parameter)
-        known[id(parameter)] = nn.Parameter(fake, parameter.requires_grad)
-    for buffer in model.buffers():
-        known[id(buffer)] = _fake(mode, buffer)
-    with unset_fake_temporarily():  # else tensors that are no buffers could not be copied
-        return copied(model, known)
-
-
-def _fake(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
-    if isinstance(tensor, FakeTensor):
-        return tensor
-    device = "cpu" if tensor.is_meta else tensor.device
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
 
 
 def _own_loss(given: Any) -> Tensor:

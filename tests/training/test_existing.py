@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from rich.console import Console
 from torchvision import models
 
 import odenet
 from odenet.cli.existing import existing_program
+from odenet.cli.fitting import peak_or_refusal
+from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
 from odenet.footprint.fitting import batch_within
 from odenet.runtime.constants import Moving
@@ -130,3 +133,37 @@ def test_a_start_of_its_own_is_refused():
     )
     with pytest.raises(SpecError, match="start as their scheme says"):
         odenet.loads(text).network()
+
+
+DAMPED = """
+scheme damped(a) {
+    for Y' = F(Y)
+    start Y[-1] = Y[0]
+    Y[n+1] = (1 - a) Y[n] + a Y[n-1] + h F(Y[n])
+}
+"""
+
+
+def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
+    file = tmp_path / "mine.ode"
+    file.write_text(f"{DAMPED}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n")
+    chosen = existing_program("resnet18", str(file), {}).model.discretisation
+    assert (chosen.scheme.name, chosen.constants, chosen.h) == ("damped", {"a": 0.5}, 0.25)
+    with pytest.raises(typer.BadParameter, match="damped needs a value for a"):
+        existing_program("resnet18", DAMPED, {})
+    with pytest.raises(SpecError, match="no such file"):
+        existing_program("resnet18", "nowhere.ode", {})
+
+
+def test_networks_that_read_values_as_they_are_made_are_predicted():
+    pytest.importorskip("timm")
+    program = existing_program("test_vit", "momentum", {"size": 160, "batch": 2})
+    weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
+    assert peak_or_refusal(program, "reversible", "cpu", False) > 2 * weights  # and gradients
+
+
+def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
+    pytest.importorskip("timm")
+    program = existing_program("test_vit", "momentum", {"size": 24, "batch": 2})
+    with pytest.raises(TrainingError, match=r"a batch of 2 inputs \(3, 24, 24\) is not possible"):
+        peak_or_refusal(program, "reversible", "cpu", False)
