@@ -55,7 +55,7 @@ def main(arguments=None):
         axes.plot(*zip(*found[name].items(), strict=True), "o-", label=name)
         told = [f"{mib:.0f} MiB ({seconds:.0f} s)" for mib, seconds in steps.values()]
         print(f"{name}, {6 * given.blocks + 2} layers: {', '.join(told)}", flush=True)
-    axes.set(xlabel="batch", ylabel="MiB of a training step", ylim=0)
+    axes.set(xlabel="batch", ylabel="MiB of a training step", ylim=0, xticks=given.batches)
     axes.set_title(f"{6 * given.blocks + 2} layers, {given.size} x {given.size}")
     axes.legend()
     save(figure, given.out, "very_deep.png")

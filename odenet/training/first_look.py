@@ -10,11 +10,10 @@ from PIL import Image
 from odenet.training.arrays import load_arrays
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder, pictures_in
-from odenet.training.pictures import COLOUR, GREY
+from odenet.training.pictures import COLOUR, GREY, LOOKED_AT
 from odenet.training.samples import DataSet, shape_of
 from odenet.training.tables import columns_of, load_table
 
-LOOKED_AT = 200  # pictures whose sizes are read
 LARGEST_SIDE = 128  # to which pictures of several sizes are scaled, at most
 TABLES = (".csv", ".tsv")
 TEXTS = (".txt", ".md", ".py", ".tex", ".rst")

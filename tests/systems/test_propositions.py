@@ -3,6 +3,7 @@
 What they are compared with is written by hand: closed solutions, a matrix, a power series.
 """
 
+import cmath
 import math
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
+from scipy.optimize import brentq
 
 import odenet
 
@@ -123,6 +125,21 @@ def test_proposition_3_solutions_of_the_first_order_are_solutions_of_the_second(
     assert (
         distance(path((1, 0), START.sin(), epsilon, 800)) > 20 * errors[-1]
     )  # f itself will not do
+
+
+def at_time_one(theta, epsilon):
+    """x(1) of εx'' + x' = θx on a line from x(0) = 1 at rest, by the roots of its polynomial."""
+    s = cmath.sqrt(theta / epsilon + 1 / (4 * epsilon**2))
+    growth = cmath.cosh(s) + cmath.sinh(s) / (2 * epsilon * s)
+    return (math.exp(-1 / (2 * epsilon)) * growth).real
+
+
+@pytest.mark.parametrize("factor", [-0.9, -0.5, 0.0, 3.0])
+def test_proposition_3_from_rest_every_multiple_above_minus_1_is_represented(factor, epsilon=10):
+    """The larger ε, the nearer to -1: e^(-1/(2 ε)) is how near (appendix B.4)."""
+    theta = brentq(lambda value: at_time_one(value, epsilon) - factor, -98, 100)
+    coarse, fine = (represented(np.array([[theta]]), epsilon, steps) for steps in (500, 1000))
+    assert abs(2 * fine - coarse - factor).item() < 1e-5
 
 
 def series(theta, epsilon, terms=60):

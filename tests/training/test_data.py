@@ -21,7 +21,7 @@ from odenet.training.augment import scaling
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
-from odenet.training.samples import Stream, generator, hold_out, part, stratified
+from odenet.training.samples import Split, Stream, generator, hold_out, part, stratified
 
 RNG = np.random.default_rng(0)
 
@@ -306,6 +306,31 @@ def test_pictures_that_are_scaled_are_said_to_be():
         == "pictures of 8 x 8 are scaled to the network's 32 x 32"
     )
     assert scaling(digits, (3, 8, 8), (3, 8, 8)) == scaling(digits, (64,), (64,)) == ""
+
+
+def test_pictures_in_files_that_are_scaled_are_said_to_be(tmp_path):
+    for i, size in enumerate([(96, 96), (96, 96), (48, 96)]):
+        turned = Image.Exif()
+        turned[0x0112] = 6 if i == 2 else 1  # a quarter turn
+        Image.new("RGB", size).save(tmp_path / f"{i}.png", exif=turned)
+    (tmp_path / "x.png").write_bytes(b"not a picture")
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    square, wide = (
+        Split(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2), tuple(files))
+        for files in (paths[:2] + paths[3:], paths[2:])
+    )
+    shape = (3, 32, 32)
+    said = "pictures of 96 x 96 are scaled to the network's 32 x 32"
+    assert scaling(square, shape, shape) == said
+    assert (
+        scaling(square, (3, 96, 96), (3, 96, 96)) == scaling(wide, (3, 48, 96), (3, 48, 96)) == ""
+    )
+    said = "pictures of 48 x 96 are cut and scaled to the network's 32 x 32"
+    assert scaling(wide, shape, shape) == said
+    mixed = replace(wide, files=tuple(paths))
+    assert scaling(mixed, shape, shape).startswith(
+        "pictures of several sizes are cut and scaled to"
+    )
 
 
 def test_every_data_set_is_on_the_page():

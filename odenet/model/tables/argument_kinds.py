@@ -83,7 +83,8 @@ class Number:
     """A number in a range; the ends belong to it unless `open_low`, `open_high`.
 
     What torch has no number for in single precision is out of reach, unless `double`. `trained` is
-    what to write in place of a name whose number training is to find.
+    what to write in place of a name whose number training is to find, `instead` what to do where
+    the number is too small.
     """
 
     low: float
@@ -93,6 +94,7 @@ class Number:
     whole: bool = False
     double: bool = False
     trained: str = ""
+    instead: str = ""
 
     def words(self) -> str:
         """For example "above 0, at most 1"."""
@@ -125,7 +127,8 @@ class Number:
             used >= self.high if self.open_high else used > self.high
         )
         if below or above:
-            return subject.refuse(self, "too small" if below else "too large")
+            label = "too small" if below else "too large"
+            return subject.refuse(self, label, self.instead * below)
         return used
 
 

@@ -15,11 +15,17 @@ _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size"
 _SHORTCUT = Parameter(
     Word(("stride", "pool", "conv")), "says how the input is brought to the new shape", "stride"
 )
+_ONE_STEP = (
+    "one step that changes the shape is written as layers: `residual(conv(3, C, stride = 2) -> bn "
+    "-> relu)`, or `flow(1) -> pool(2) -> widen(C)`"
+)
 
 STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "flow": {"N": Parameter(COUNT, "counts its steps"), "h": _STEP_SIZE},
     "unit": {
-        "N": Parameter(Number(2, whole=True), "counts its steps, the first one included"),
+        "N": Parameter(
+            Number(2, whole=True, instead=_ONE_STEP), "counts its steps, the first one included"
+        ),
         "C": Parameter(ChannelCount(), "counts the channels it gives"),
         "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),
         "shortcut": _SHORTCUT,
