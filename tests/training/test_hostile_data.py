@@ -154,6 +154,8 @@ def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
     )
 
 
+# Pillow leaves the file that it refuses to be closed by the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_picture_above_the_limit_of_pillow_is_read_and_a_huge_one_named(tmp_path, monkeypatch):
     path = str(tmp_path / "x.png")
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(path)
