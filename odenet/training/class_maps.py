@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import FORMATS, Pictures, reason
+from odenet.training.pictures import Pictures, open_picture, reason
 
 BYTE = 256  # values that one has
 LOOKED_AT = 64  # maps that a process looks at before it says what it saw
@@ -173,7 +173,7 @@ def class_map(path: str, places: Sequence[int], size: tuple[int, int] | None = N
         TrainingError: it is not a class map, or does not fit its picture.
         Exception: it cannot be read; decoders raise nearly anything.
     """
-    with Image.open(path, formats=FORMATS) as image:
+    with open_picture(path) as image:
         if image.format == "JPEG":
             raise TrainingError(
                 "unreadable-data",
@@ -202,7 +202,7 @@ def class_map(path: str, places: Sequence[int], size: tuple[int, int] | None = N
 
 def _shown_size(picture: str) -> tuple[int, int]:
     """The width and the height of a picture once it is turned upright."""
-    with Image.open(picture, formats=FORMATS) as image:
+    with open_picture(picture) as image:
         turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
         width, height = image.size
         return (height, width) if turned else (width, height)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from odenet.training.arrays import load_arrays
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder, pictures_in
-from odenet.training.pictures import COLOUR, GREY, LOOKED_AT
+from odenet.training.pictures import COLOUR, GREY, LOOKED_AT, open_picture
 from odenet.training.samples import DataSet, shape_of
 from odenet.training.tables import columns_of, load_table
 
@@ -87,10 +86,10 @@ def _picture_shape(folder: Path) -> tuple[int, int, int]:
     colours: set[bool] = set()
     for file in files[:: -(-len(files) // LOOKED_AT)]:
         try:
-            with Image.open(file) as picture:
+            with open_picture(file) as picture:
                 sizes.add(picture.size)
                 colours.add(picture.mode not in ("1", "L", "I;16", "I", "LA"))
-        except OSError:  # it will be left out of the training as well
+        except Exception:  # it will be left out of the training as well
             continue
     channels = COLOUR if True in colours else GREY
     if len(sizes) == 1 and max(map(max, sizes)) <= LARGEST_SIDE:

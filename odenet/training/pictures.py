@@ -1,5 +1,6 @@
 """Pictures on disk: decoding one, and folders with one folder of pictures per class."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,12 +59,23 @@ class Pictures:
         return torch.float32 if self.deep else torch.uint8
 
 
+def open_picture(path: str | Path) -> Image.Image:
+    """Open a picture of any of the formats, without reading its pixels.
+
+    Pillow warns of pictures above 89 megapixels, which are read like others, and raises at twice
+    as many.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=FORMATS)
+
+
 def are_deep(paths: Iterable[str]) -> bool:
     """Whether pictures are grey of 16 or 32 bits, as the first of them is that can be read."""
     for path in paths:
         try:
             if Path(path).is_file():  # a pipe would be waited for
-                with Image.open(path, formats=FORMATS) as image:
+                with open_picture(path) as image:
                     return image.mode[0] in "IF"
         except Exception:  # what is wrong is said when it is decoded
             continue
@@ -99,7 +111,7 @@ def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
     try:
         if not Path(path).is_file():  # a pipe would be waited for
             return f"{path}: not a file"
-        with Image.open(path, formats=FORMATS) as image:
+        with open_picture(path) as image:
             return pixels_of(image, shape, deep)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         return f"{path}: {reason(error)}"
@@ -107,6 +119,9 @@ def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
 
 def reason(error: Exception) -> str:
     """Why a file cannot be read, without its name, which Pillow has in quotes at the end."""
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        return f"it has more than the {most} million pixels of the largest picture that is read"
     return str(error).partition("'")[0].strip() or type(error).__name__
 
 
@@ -122,15 +137,22 @@ def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> T
         upright = _in_bytes(upright)
     if "transparency" in upright.info:
         upright = upright.convert("RGBA")
-    fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.BILINEAR)
+    converted = _converted(upright, mode)
+    fitted = ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR)
     pixels = np.array(fitted)
     return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in grey or colour; Pillow takes L*a*b* to colour alone."""
+    return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 
 
 def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
     """The values of a grey picture as they are in the file, cut and scaled, (C, H, W) float32."""
     channels, height, width = shape
-    values = np.asarray(image if image.mode[0] in "IF" else image.convert("L"), dtype=np.float32)
+    grey = image if image.mode[0] in "IF" else _converted(image, "L")
+    values = np.asarray(grey, dtype=np.float32)
     if not np.isfinite(values).all():
         raise ValueError("a pixel is not a finite number")
     whole = Image.fromarray(values)

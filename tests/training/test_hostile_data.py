@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -151,6 +152,30 @@ def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
     assert decode(str(tmp_path / "x.tif"), (1, 4, 4)) == (
         f"{tmp_path / 'x.tif'}: a pixel is not a finite number"
     )
+
+
+# Pillow leaves the file that it refuses to be closed by the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_picture_above_the_limit_of_pillow_is_read_and_a_huge_one_named(tmp_path, monkeypatch):
+    path = str(tmp_path / "x.png")
+    Image.fromarray(np.full((40, 40), 7, np.uint8)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (decode(path, (1, 4, 4)) == 7).all()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    said = decode(path, (1, 4, 4))
+    assert said.startswith(f"{path}: it has more than the ") and "DOS" not in said
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_grey_in_lab_is_read_as_its_lightness(tmp_path, deep):
+    path = str(tmp_path / "x.tif")
+    lab = np.zeros((4, 4, 3), np.uint8)  # a* = b* = 0
+    lab[..., 0] = 136  # L* = 53.33, 0.5 in the curve of sRGB within a level or two
+    Image.fromarray(lab, "LAB").save(path)
+    assert (decode(path, (1, 4, 4), deep).float() - 127.5).abs().max() < 2.5
+    assert (decode(path, (3, 4, 4)).float() - 127.5).abs().max() < 2.5
 
 
 @pytest.mark.parametrize(("text", "size"), [("9" * 320, None), ("٣GB", None), ("1.5KiB", 1536)])
