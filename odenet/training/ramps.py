@@ -14,15 +14,13 @@ class MoveRamps(pl.Callback):
     epoch has.
     """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks for the ramps.
 
         Raises:
             ValueError: if the module has none, or one in epochs and the data have no length.
         """
-        _ = trainer.estimated_stepping_batches  # which sets the data up
-        batches = trainer.num_training_batches
-        steps = batches / trainer.accumulate_grad_batches
+        steps = trainer.num_training_batches / trainer.accumulate_grad_batches
         self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
     def on_train_batch_start(
