@@ -101,7 +101,7 @@ class Ramps:
         """The least number of steps that has the ramps where they are."""
         pairs = list(zip(self._moving, self._lengths, strict=True))
         count = max(math.ceil(moving.part * length / PARTS) for moving, length in pairs)
-        if any(moving.part != moving.place(count / length) for moving, length in pairs):
+        if any(moving.part > moving.place(count / length) for moving, length in pairs):
             count += 1  # the division above rounds
         for moving, length in pairs:
             if moving.part != (there := moving.place(count / length)):

@@ -151,7 +151,7 @@ def test_ramps_that_no_number_of_steps_has_where_they_are_are_refused():
     half = convert(layers(2), gamma=Ramp(0, 0.9, steps=10))
     Ramps(half).at(5)
     both = nn.Sequential(half, convert(layers(2), gamma=Ramp(0, 0.5, steps=20)))
-    with pytest.raises(ValueError, match=r"gamma is 0.0% of its way, .* would be at 25.0%"):
+    with pytest.raises(ValueError, match=r"γ is 0.0% of its way, .* would be at 25.0%"):
         Ramps(both)
     Ramps(both[1]).at(5)
     assert Ramps(both).count == 5
