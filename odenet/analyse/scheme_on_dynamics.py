@@ -16,6 +16,7 @@ from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads
+from odenet.model.tables.layers import LAYERS
 from odenet.model.typed.decay import without_decay
 from odenet.model.typed.program import Dynamics, Model, flows_of
 from odenet.model.typed.scheme import Scheme
@@ -36,12 +37,20 @@ class Undone:
         axis: on which the spectrum is assumed to lie.
         reach: up to where on it.
         error: of the rebuilt state in float32; infinite where it overflows.
+        example: whether that many steps are one, since a library decides how many there are.
     """
 
     steps: int
     axis: Axis
     reach: float
     error: RoundTrip
+    example: bool = False
+
+    @property
+    def counted(self) -> str:
+        """The number of steps, in words."""
+        text = f"{self.steps} step{'s' if self.steps != 1 else ''}"
+        return f"{text} (an example: the network decides how many)" if self.example else text
 
     @property
     def fine(self) -> bool:
@@ -60,7 +69,7 @@ class Undone:
             f"{name} ({error:.1e})" for name, error in errors.items() if not error <= VISIBLE_DRIFT
         ]
         under = f"while {self.axis.variable} ≤ {self.reach:.3g} and all steps have equal weights"
-        begin = f"{self.steps} steps are undone"
+        begin = f"{self.counted} are undone"
         text = f"{begin} to an estimated {', '.join(fine)}, relative to the first state, {under}"
         bad = f"too coarse to train by: {', '.join(coarse)}"
         if not fine:
@@ -184,7 +193,10 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     found = derivation.roundtrip_error(
         steps, h, EPS["float32"], frequency, values, each, axis.where
     )
-    return None if found is None else Undone(steps, axis, reach, found)
+    if found is None:
+        return None
+    rows = [LAYERS.get(layer.name) for layer in model.net]
+    return Undone(steps, axis, reach, found, any(row.stepped for row in rows if row))
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:

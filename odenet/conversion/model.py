@@ -24,7 +24,7 @@ from odenet.conversion.reversible import (
 )
 from odenet.conversion.schemes import GivenScheme, choose
 from odenet.conversion.search import Plan, find_blocks
-from odenet.conversion.stages import Encoder, ResidualStage, holder_class
+from odenet.conversion.stages import Encoder, FlowsOfBlocks, ResidualStage, holder_class
 
 
 def convert(
@@ -164,7 +164,7 @@ class _Conversion:
     def _holder(self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]) -> Any:
         path = self.paths[original]
         flows = [self._flow(Blocks(holder, names), path) for names in runs]
-        holder.flows = _in_mode(nn.ModuleList(flows), original.training)
+        holder.flows = _in_mode(FlowsOfBlocks(flows), original.training)
         for flow, names in zip(flows, runs, strict=True):
             for index, name in enumerate(names):
                 assign(holder._modules[name], flow, index)

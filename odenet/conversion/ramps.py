@@ -6,6 +6,7 @@ the pretrained network itself, and its coefficients go over into those of a reve
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,12 +60,16 @@ class Predicted:
 class Ramps:
     """Moves the ramps of a model, as a schedule moves the learning rate.
 
+    Ramps that are under way stay where they are, and are taken up from there: to the thousandth of
+    the way that a constant knows, and to the very step by ``load_state_dict``.
+
     Args:
         model: with flows whose constants are ``Ramp``s.
         steps_per_epoch: of the optimizer; for ramps whose length is said in epochs.
 
     Raises:
-        ValueError: if the model has no ramp, or one in epochs and nothing says how long these are.
+        ValueError: if the model has no ramp, or one in epochs and nothing says how long these are,
+            or if its ramps are not where one number of steps has them all.
 
     Example:
         ::
@@ -79,7 +84,6 @@ class Ramps:
     """
 
     def __init__(self, model: nn.Module, steps_per_epoch: int | None = None):
-        self.count = 0
         self._moving = [module for module in model.modules() if isinstance(module, Moving)]
         self._flows = [
             flow for flow in model.modules() if isinstance(flow, ModuleFlow) and flow.moving()
@@ -91,14 +95,30 @@ class Ramps:
                 "gamma=odenet.runtime.Ramp(0, 0.9, steps=1000), say"
             )
         self._lengths = [self._length(moving.ramp) for moving in self._moving]
-        self.at(0)
+        self.count = self._found()
+
+    def _found(self) -> int:
+        """The least number of steps that has the ramps where they are."""
+        pairs = list(zip(self._moving, self._lengths, strict=True))
+        count = max(math.ceil(moving.part * length / PARTS) for moving, length in pairs)
+        if any(moving.part > moving.place(count / length) for moving, length in pairs):
+            count += 1  # the division above rounds
+        for moving, length in pairs:
+            if moving.part != (there := moving.place(count / length)):
+                raise ValueError(
+                    f"the ramp of {moving.name} is {moving.part / PARTS:.1%} of its way, and where "
+                    f"the others are it would be at {there / PARTS:.1%}: make Ramps of each part "
+                    "of the model"
+                )
+        return count
 
     def _length(self, ramp: Ramp) -> float:
         if ramp.steps is not None:
             return ramp.steps
-        if self._per_epoch is None:
+        if self._per_epoch is None or not self._per_epoch > 0:
             raise ValueError(
-                f"a ramp takes {ramp.epochs:g} epochs: say Ramps(model, steps_per_epoch=…)"
+                f"a ramp takes {ramp.epochs:g} epochs: say Ramps(model, steps_per_epoch=…), how "
+                "many steps of the optimizer an epoch has, at least 1"
             )
         return ramp.epochs * self._per_epoch
 

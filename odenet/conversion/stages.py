@@ -20,6 +20,22 @@ def _refused(stage: nn.Module, *_: Any) -> NoReturn:
     raise RuntimeError(changed(stage))
 
 
+class FlowsOfBlocks(nn.ModuleList):
+    """The flows of the blocks of a holder, which registers them beside these."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse a call, by code that takes everything a module registers for blocks.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            "what calls the blocks finds them in `_modules`, where the flows that they are steps "
+            "of are registered too: let it take children(), named_children(), or the container "
+            "itself (`for layer in self.layers`), which give the blocks alone"
+        )
+
+
 class HoldsFlows(nn.Module):
     """Comes before the class of what has blocks, and has the flows that they are steps of.
 
@@ -211,7 +227,7 @@ class ResidualStage(HoldsList, nn.Sequential):
                 flows.append(self._flow(piece).view().borrow(Blocks(part, steps)))
         part.plan, part.checkpoint = tuple(plan), self.checkpoint
         part.training = self.training
-        part.flows = nn.ModuleList(flows)
+        part.flows = FlowsOfBlocks(flows)
         part.flows.training = self.training
         return part
 

@@ -62,7 +62,7 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
     found = undone(model, derivation, depth(model))
     if found is None:
         return "undone line by line; no estimate of its rounding error"
-    steps = f"{found.steps} step{'s' if found.steps != 1 else ''}"
+    steps = found.counted
     single = found.error.estimate
     where = f"({found.axis.variable} ≤ {found.reach:.3g})"
     if not single <= VISIBLE_DRIFT:

@@ -135,7 +135,12 @@ class Moving(nn.Module):
 
     def move(self, way: float) -> None:
         """Goes to a part of the way: 0 is the start and 1, as well as all above it, the end."""
-        self.part = int(PARTS * min(max(way, 0.0), 1.0))
+        self.part = self.place(way)
+
+    @staticmethod
+    def place(way: float) -> int:
+        """The thousandth in which a part of the way lies."""
+        return int(PARTS * min(max(way, 0.0), 1.0))
 
     def get_extra_state(self) -> Tensor:
         """For ``state_dict``: how many thousandths of the way are done."""

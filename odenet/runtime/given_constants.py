@@ -87,6 +87,10 @@ class Ramp:
     epochs: float = 1.0
     steps: float | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < (self.epochs if self.steps is None else self.steps) < math.inf:
+            raise ValueError(f"a ramp takes some time: more than 0 epochs or steps, unlike {self}")
+
     def made(self, name: str, steps: int) -> Moving:
         """The constant of a flow."""
         return Moving(self, name)

@@ -1,5 +1,7 @@
 """Ramps of converted models in anybody's Lightning trainer."""
 
+import math
+
 import lightning.pytorch as pl
 
 from odenet.conversion import Ramps
@@ -12,11 +14,14 @@ class MoveRamps(pl.Callback):
     epoch has.
     """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks for the ramps."""
-        self._ramps = Ramps(
-            pl_module, int(trainer.estimated_stepping_batches) // (trainer.max_epochs or 1)
-        )
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks for the ramps.
+
+        Raises:
+            ValueError: if the module has none, or one in epochs and the data have no length.
+        """
+        steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+        self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int

@@ -111,8 +111,9 @@ def test_the_way_of_a_ramp_is_predicted_and_saved():
         converted(inputs()).square().sum().backward()
         assert converted.flows[0].drift < 3 * way.error
     ramps.at(30)
-    saved, other = ramps.state_dict(), Ramps(copy.deepcopy(converted))
+    other = Ramps(convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100)))
     assert other.count == 0
+    saved = ramps.state_dict()
     other.load_state_dict(saved)
     assert other.count == 30
 
@@ -123,6 +124,34 @@ def test_ramps_that_are_not_there_or_have_no_length_are_refused():
     converted = convert(layers(), gamma=Ramp(0, 0.9, epochs=2))
     with pytest.raises(ValueError, match="a ramp takes 2 epochs: say Ramps"):
         Ramps(converted)
+    with pytest.raises(ValueError, match="how many steps of the optimizer an epoch has, at least"):
+        Ramps(converted, steps_per_epoch=0)
+    with pytest.raises(ValueError, match="a ramp takes some time"):
+        Ramp(0, 0.9, steps=0)
     ramps = Ramps(converted, steps_per_epoch=10)
     ramps.at(10)
     assert converted.flows[0].gamma[0] == 0.45
+
+
+@pytest.mark.parametrize("length", [3, 7, 100, 777, 1000, 4096])
+def test_ramps_that_are_under_way_are_taken_up_where_they_are(length):
+    converted, x = convert(layers(2), gamma=Ramp(0, 0.9, steps=length)), inputs()
+    ramps = Ramps(converted)
+    for step in {1, length // 3, length // 2, length - 1, length}:
+        ramps.at(step)
+        before = converted(x)
+        again = Ramps(copy.deepcopy(converted))
+        assert torch.equal(converted(x), before)  # nothing moved
+        assert step - length / 1000 < again.count <= step
+        again.step()
+        assert again.count > step - length / 1000
+
+
+def test_ramps_that_no_number_of_steps_has_where_they_are_are_refused():
+    half = convert(layers(2), gamma=Ramp(0, 0.9, steps=10))
+    Ramps(half).at(5)
+    both = nn.Sequential(half, convert(layers(2), gamma=Ramp(0, 0.5, steps=20)))
+    with pytest.raises(ValueError, match=r"γ is 0.0% of its way, .* would be at 25.0%"):
+        Ramps(both)
+    Ramps(both[1]).at(5)
+    assert Ramps(both).count == 5

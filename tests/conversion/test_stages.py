@@ -259,3 +259,25 @@ def test_copies_have_blocks_of_their_own_and_find_them(model):
     other.layer1(maps()).sum().backward()
     assert all(p.grad is None for p in model.parameters())
     torch.testing.assert_close(converted.layer1(maps()), momentum(blocks, maps()))
+
+
+def test_code_that_takes_all_registered_modules_for_blocks_is_told_so():
+    class Residual(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 4)
+
+        def forward(self, x):
+            return x + super().forward(x).tanh()
+
+    class Walks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(Residual() for _ in range(3))
+
+        def forward(self, x):
+            for layer in self.layers._modules.values():
+                x = layer(x)
+            return x
+
+    with pytest.raises(RuntimeError, match=r"let it take children\(\)"):
+        convert(Walks(), blocks="layers", gamma=0.7)(torch.zeros(2, 4))

@@ -75,7 +75,8 @@ def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(before, converted.parameters(), strict=True))
 
 
-def test_lightning_trains_a_ramp():
+@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 8}])
+def test_lightning_trains_a_ramp(length):
     pl = pytest.importorskip("lightning.pytorch")
     from odenet.training.ramps import MoveRamps
 
@@ -97,7 +98,7 @@ def test_lightning_trains_a_ramp():
     task = Regression()
     data = DataLoader(TensorDataset(torch.randn(8, 4, 8)), batch_size=2)
     trainer = pl.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        **length, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[MoveRamps()],
     )  # fmt: skip
     with warnings.catch_warnings():

@@ -9,6 +9,7 @@ from rich.console import Console
 from torchvision import models
 
 import odenet
+from odenet.analyse.scheme_on_dynamics import depth, undone
 from odenet.cli.existing import existing_program
 from odenet.cli.fitting import peak_or_refusal
 from odenet.conversion.zoo import build
@@ -167,3 +168,9 @@ def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
     program = existing_program("test_vit", "momentum", {"size": 24, "batch": 2})
     with pytest.raises(TrainingError, match=r"a batch of 2 inputs \(3, 24, 24\) is not possible"):
         peak_or_refusal(program, "reversible", "cpu", False)
+
+
+def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
+    program = existing_program("resnet50", "momentum", {})
+    found = undone(program.model, program.derivation, depth(program.model))
+    assert str(found).startswith("100 steps (an example: the network decides how many) are undone")
