@@ -69,7 +69,7 @@ class Undone:
             f"{name} ({error:.1e})" for name, error in errors.items() if not error <= VISIBLE_DRIFT
         ]
         under = f"while {self.axis.variable} ≤ {self.reach:.3g} and all steps have equal weights"
-        begin = f"{self.counted} are undone"
+        begin = f"{self.counted} {'is' if self.steps == 1 else 'are'} undone"
         text = f"{begin} to an estimated {', '.join(fine)}, relative to the first state, {under}"
         bad = f"too coarse to train by: {', '.join(coarse)}"
         if not fine:

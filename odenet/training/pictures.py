@@ -88,7 +88,7 @@ def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
     for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
         try:
             if Path(path).is_file():  # a pipe would be waited for
-                with Image.open(path, formats=FORMATS) as image:
+                with open_picture(path) as image:
                     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= TURNED
                     found.add(image.size if turned else (image.height, image.width))
         except Exception:  # what is wrong is said when it is decoded
