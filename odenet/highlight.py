@@ -6,10 +6,10 @@ Installed, pygments finds it as `ode`, in a fenced block of Markdown for example
 import re
 from collections.abc import Iterator
 
-from pygments.lexer import RegexLexer, words
+from pygments.lexer import RegexLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
-from odenet.language.words import keywords, pattern
+from odenet.language.words import keyword_pattern, pattern
 from odenet.model.elaboration.library import library
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
@@ -40,7 +40,7 @@ class OdeLexer(RegexLexer):
         "root": [
             (pattern("COMMENT"), Comment.Single),
             (pattern("STRING"), String),
-            (words(keywords(), prefix=r"\b", suffix=r"\b"), Keyword),
+            (keyword_pattern(), Keyword),
             (pattern("NAME"), _name),
             (pattern("NUMBER"), Number),
             (r"\s+", Whitespace),

@@ -228,6 +228,8 @@ def schemes(
     from rich.console import Console
     from rich.table import Table
 
+    from odenet.tables import print_table
+
     remarks = {"solves": "solves", "parasitic": "has", "start": "starts",
                "why not reversible": "is not reversible"}  # fmt: skip
     notes = [(row["scheme"], word, row.pop(key)) for key, word in remarks.items() for row in facts]
@@ -238,7 +240,7 @@ def schemes(
         table.add_column(column, no_wrap=True, min_width=None if cut else max(widest, len(column)))
     for row in facts:
         table.add_row(*(str(value) for value in row.values()))
-    Console(width=max(100, Console().width)).print(table)
+    print_table(table, Console(width=max(100, Console().width)))
     for name, word, remark in notes:
         if remark:
             say(f"  {name} {word}: {remark}")
@@ -254,6 +256,7 @@ def _show_scheme(name: str) -> None:
     from odenet.derive.residuals import residuals
     from odenet.diagnostics import SpecError, suggest
     from odenet.model.elaboration.library import library, library_scheme, library_text
+    from odenet.tables import print_table
 
     if name not in library():
         message, near = f"unknown scheme `{name}`", suggest(name, library())
@@ -270,4 +273,4 @@ def _show_scheme(name: str) -> None:
         table.add_column(column, no_wrap=True)
     for row in found:
         table.add_row(str(row.order), row.differential, row.off or "holds")
-    Console(width=max(100, Console().width)).print(table)
+    print_table(table, Console(width=max(100, Console().width)))

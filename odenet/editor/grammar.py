@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from odenet.language.words import keywords, pattern
+from odenet.language.words import keyword_pattern, pattern
 
 
 def textmate() -> str:
@@ -12,7 +12,7 @@ def textmate() -> str:
     rules = (
         ("comment.line.number-sign", pattern("COMMENT")),
         ("string.quoted.double", pattern("STRING")),
-        ("keyword.control", rf"\b(?:{'|'.join(keywords())})\b"),
+        ("keyword.control", keyword_pattern()),
         ("entity.name.function", rf"{name}(?=\()"),
         ("variable.other", name),
         ("constant.numeric", pattern("NUMBER")),

@@ -60,7 +60,8 @@ def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     if model.lets:
         parts.append(f"with {', '.join(notation.where(model))}")
     if derivation is not None:
-        parts += ["", f"discretised by {notation.discretisation(model)}", "", str(derivation)]
+        by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
+        parts += ["", f"discretised by {by}", "", str(derivation)]
         if lines := numerics(model, derivation):
             parts += ["in numbers", *_indented(lines)]
     parts += ["", str(certificate)]

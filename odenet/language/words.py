@@ -15,6 +15,15 @@ def keywords() -> tuple[str, ...]:
     return tuple(sorted(word for word in fixed if word.isascii() and word.isidentifier()))
 
 
+def keyword_pattern() -> str:
+    """A regular expression of the keywords that leaves names such as `start₁` alone.
+
+    A word boundary is not enough: to the engines of many editors it lies before the `₁`.
+    """
+    goes_on = pattern("NAME").partition("]")[2].removesuffix("*")
+    return rf"\b(?:{'|'.join(keywords())})(?!{goes_on})"
+
+
 def pattern(terminal: str) -> str:
     """The regular expression of a terminal of the grammar, such as NAME, NUMBER or STRING."""
     return next(t.pattern.to_regexp() for t in _terminals() if t.name == terminal)

@@ -107,12 +107,16 @@ def test_the_grammar_of_editors_is_that_of_the_language(request):
 
 
 def test_the_grammar_colours_what_it_should():
-    rules = [(r["name"], re.compile(r["match"])) for r in json.loads(textmate())["patterns"]]
+    rules = [
+        (r["name"], re.compile(r["match"], re.ASCII))  # as to editors, ₁ is no part of a word
+        for r in json.loads(textmate())["patterns"]
+    ]
 
     def scope(text):
         return next(name for name, rule in rules if rule.match(text)).split(".")[0]
 
     assert {scope(word) for word in keywords()} == {"keyword"}
+    assert {scope(word + "₁") for word in keywords()} == {"variable"}
     assert [scope(t) for t in ("# a", '"a"', "K₁", "tanh(Y)", "1e-3", "->", "states")] == [
         "comment", "string", "variable", "entity", "constant", "keyword", "variable",
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import NoReturn
 
 from odenet.diagnostics import Rejected, Report, Span, strip_digits, suggest
@@ -24,6 +25,7 @@ class SpecScope(DeclaredNames):
     Attributes:
         used: names that a formula reads.
         asked: names of `let`s that an argument reads, of a layer, a scheme or the recipe.
+        elsewhere: what files that are used declare for themselves alone: its kind and its name.
         incomplete: whether a file that is used could not be read, so that any name may be fine.
     """
 
@@ -37,6 +39,7 @@ class SpecScope(DeclaredNames):
         self.settings: dict[str, tree.Value] = {}
         self.used: set[str] = set()
         self.asked: set[str] = set()
+        self.elsewhere: dict[str, tuple[str, tree.Name]] = {}
         self.incomplete = False
         self._formulas: dict[str, expr.Node] = {}
         self._numbers: dict[str, Value] = {}
@@ -246,7 +249,11 @@ class SpecScope(DeclaredNames):
         known = self.known()
         twin = Shapes(known).twin(node.spelling)
         self.used |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
-        if twin:
+        if node.id in self.elsewhere:
+            what, name = self.elsewhere[node.id]
+            help_ = (f"{Path(name.span.source.name).name} has a {what} of this name, and `use` "
+                     "brings in only schemes and `let`s: declare it here")  # fmt: skip
+        elif twin:
             self.used.add(canonical(twin))
             help_ = f"it looks like `{twin}` but is another letter"
         elif transposed := next(filter(self._is_operator, untransposed(node.spelling)), ""):

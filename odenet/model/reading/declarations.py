@@ -1,6 +1,6 @@
 """What a file declares: states, parameters, maps, lets and schemes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
@@ -45,6 +45,7 @@ class Declarations:
         for other in [*used, file]:
             self._lets(other)
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
+        self.scope.elsewhere = {n.id: (what, n) for other in used for what, n in _own(other)}
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
         self._maps()
@@ -143,7 +144,9 @@ class Declarations:
             )
 
     def check_used(self) -> None:
-        """Report parameters and maps that no formula reads."""
+        """Report parameters and maps that no formula reads, where there are formulas."""
+        if not self.file.of(tree.State) and not self.file.of(tree.Equation):
+            return
         for name in self.scope.declared.values():
             if name.id in self.scope.used or name.id in self.scope.broken or self.equation_lost:
                 continue
@@ -152,3 +155,12 @@ class Declarations:
                 message = f"the {what} `{name.spelling}` is never used"
                 help_ = "remove it, or use it in an equation"
                 self.report.error("unused-name", message, name.span, help_)
+
+
+def _own(file: tree.File) -> Iterator[tuple[str, tree.Name]]:
+    """What a file declares for itself alone, which `use` does not bring in."""
+    for state in file.of(tree.State):
+        yield from (("state", name) for name in state.names)
+    for param in file.of(tree.Param):
+        yield from (("parameter", name) for name in param.names)
+    yield from (("map", each.name) for each in file.of(tree.Map))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
@@ -24,6 +25,11 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     lost = any(statement.kind in ("state", "use") for statement in file.of(tree.Lost))
     if not file.of(tree.State) and not lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
+        brought = (tree.Let, tree.Scheme, tree.MadeScheme)
+        beside = (tree.Version, tree.Description, tree.Use)
+        if file.statements and all(isinstance(s, (*brought, *beside)) for s in file.statements):
+            name = Path(file.span.source.name).name
+            help_ += f'; `use "{name}"` in one brings in the schemes and `let`s of this file'
         first = next(iter((*file.of(tree.Equation), *file.statements)), file)
         report.error("missing-state", "this file has no state", first.span, help_)
     rates = _rates(file, scope, report)
