@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 
@@ -145,10 +144,10 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _prose(text: str) -> Markup:
+def _prose(text: str) -> str:
     """A sentence as HTML: `C^-½` as powers are written, and code in the letters of code."""
     powers = re.sub(r"\^(-?½)", r"<sup>\1</sup>", escape(text))
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", powers))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", powers)
 
 
 def _text(name: str) -> str:
