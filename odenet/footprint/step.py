@@ -34,6 +34,8 @@ from odenet.training.optim import build_optimizer
 
 Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
 
+NEARLY_ZERO = 1e-9  # a number of a tensor without values
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -98,8 +100,9 @@ class MemoryLedger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
         """Counts what an operation gives."""
         if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
-            # Exact arithmetic asks for the range of a state. Without values it is that of zero.
-            return False if args[0].dtype == torch.bool else 0.0
+            # Exact arithmetic asks for the range of a state, the guard for a drift, and Adam for
+            # its step, by which it divides. Without values each is nearly zero.
+            return False if args[0].dtype == torch.bool else NEARLY_ZERO
         given = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(given):
             if isinstance(leaf, Tensor):

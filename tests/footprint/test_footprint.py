@@ -151,11 +151,12 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
     assert out.startswith("\ndigits: a training step on 2 samples")
 
 
-def test_an_optimizer_in_the_backward_pass_is_predicted():
+@pytest.mark.parametrize("optimizer", ["sgd(lr = 0.1, momentum = 0.9)", "adamw(lr = 1e-3)"])
+def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
     text = (
         "state Y, Z\nparam K1 : conv(3)\nmap f = conv(3) -> bn -> tanh\nY' = K1^T tanh(K1 Z)\n"
         "Z' = f(Y)\ndiscretise verlet(h = 0.1)\nnet = input(16, 6, 6) -> flow(12) -> mean -> dense(3)"
-        "\ntrain {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
+        f"\ntrain {{\n    optimizer = {optimizer}\n}}\n"
     )
     program = odenet.loads(text)
     after = predicted(program, 2, "reversible", "cpu")
@@ -167,5 +168,6 @@ def test_an_optimizer_in_the_backward_pass_is_predicted():
         8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8
     )  # K1; the convolution of f, its bias, the norm
     assert expected.gradients in (of_step, of_step - 4 * 8)
-    assert expected.optimizer == after.optimizer
+    # each slice of a stacked parameter counts its steps
+    assert 0 <= expected.optimizer - after.optimizer <= 0.01 * after.optimizer
     assert after.peak - expected.peak > 0.8 * (after.gradients - expected.gradients)

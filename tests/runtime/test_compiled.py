@@ -58,8 +58,10 @@ def test_what_is_compiled_does_not_grow_with_depth(name):
 @pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
 def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
     graphs = Graphs()
+    flows = []  # what is compiled goes with the flow that it was compiled for
     for seed in range(3):
         flow, u = build(name, steps=2 + seed)
+        flows.append(flow)
         for parameter in flow.parameters():
             nn.init.normal_(parameter, std=0.1)
         flow.compile(backend=graphs)
