@@ -268,7 +268,7 @@ def _block(canvas: Canvas, figure: Figure, title: str) -> _Block:
 
 
 def _entries(axes: Axes, lines: int) -> int:
-    """Of a legend of so many lines, side by side."""
+    """How many entries a legend of some lines has side by side."""
     return -(-len(axes.get_legend_handles_labels()[0]) // lines)
 
 
@@ -291,5 +291,5 @@ def _sentence(found: Measured) -> str:
 
 
 def _nothing(source: Source, why: str, help_: str = "") -> SpecError:
-    message = f"there is no such figure: {why}"
+    message = f"this figure cannot be drawn: {why}"
     return SpecError.of("bad-option", message, file=str(source.path), help=help_)

@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from odenet.training.errors import TrainingError
-from odenet.training.pictures import Pictures, open_picture, reason
+from odenet.training.pictures import Pictures, open_picture, reason, upright_size
 
 BYTE = 256  # values that one has
 LOOKED_AT = 64  # maps that a process looks at before it says what it saw
-SIDEWAYS = range(5, 9)  # orientations whose width is the height of what is shown (Exif 2.3, 4.6.4)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class _Looks:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray] | str | tuple[str, str]:
         picture, path = self.pictures[index], self.maps[index]
         try:
-            size = _shown_size(picture)
+            size = upright_size(picture)
         except Exception as error:  # decoders raise nearly anything on damaged bytes
             return f"{picture}: {reason(error)}"
         try:
@@ -198,11 +197,3 @@ def class_map(path: str, places: Sequence[int], size: tuple[int, int] | None = N
     whole = Image.fromarray(values.astype(np.int32))
     fitted = ImageOps.fit(whole, (places[1], places[0]), Image.Resampling.NEAREST)
     return np.array(fitted, dtype=np.int32)
-
-
-def _shown_size(picture: str) -> tuple[int, int]:
-    """The width and the height of a picture once it is turned upright."""
-    with open_picture(picture) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-        width, height = image.size
-        return (height, width) if turned else (width, height)

@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
 CHUNK = 256  # pictures decoded at a time
 MOST_WORKERS = 8
 LOOKED_AT = 200  # pictures whose sizes are read
-TURNED = 5  # orientations of Exif from here on exchange height and width
+SIDEWAYS = range(5, 9)  # orientations whose width is the height of what is shown (Exif 2.3, 4.6.4)
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,21 @@ def are_deep(paths: Iterable[str]) -> bool:
     return False
 
 
+def upright_size(path: str) -> tuple[int, int]:
+    """The width and the height of a picture once it is turned upright."""
+    with open_picture(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+        return (image.height, image.width) if turned else image.size
+
+
 def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
     """The sizes (H, W) of pictures, upright; of many, some are looked at, and no damaged ones."""
     found: set[tuple[int, int]] = set()
     for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
         try:
             if Path(path).is_file():  # a pipe would be waited for
-                with open_picture(path) as image:
-                    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= TURNED
-                    found.add(image.size if turned else (image.height, image.width))
+                width, height = upright_size(path)
+                found.add((height, width))
         except Exception:  # what is wrong is said when it is decoded
             continue
     return found
