@@ -103,7 +103,7 @@ def _unit(model: Model, layer: Layer, axes: int) -> int:
     entering = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
     if entering is None:
         first = flow_size(model, old * dynamics.parts, 1, axes)
-    else:  # its own parameters have no width
+    else:  # parameters, unlike maps, have no width here
         kinds = ((p.kind, p.options) for p in model.parameters.values())
         first = sum(_numbers(kind.tensors(options, 1, 1, axes)) for kind, options in kinds)
     for name, enters in maps_used(model) if entering else ():
