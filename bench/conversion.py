@@ -102,6 +102,7 @@ MODELS = {
     "ResNet-18 (torchvision), batch 16": partial(of_torchvision, "resnet18", batch=16),
     "ResNet-50 (torchvision)": partial(of_torchvision, "resnet50"),
     "ResNet-50 (torchvision), 96×96": partial(of_torchvision, "resnet50", 96),
+    "ResNet-50 (torchvision), batch 32 of 224×224": partial(of_torchvision, "resnet50", 224, 32),
     "DenseNet-121 (torchvision)": partial(of_torchvision, "densenet121"),
 }
 

@@ -1,12 +1,12 @@
 """How to train a network of others in less memory: what each way would take, and which to choose.
 
-Nothing is allocated: a training step of a copy without values is walked through, in every way.
+A training step of a copy without values is walked through, in every way.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -21,8 +21,9 @@ from odenet.conversion.model import convert, refuse_wrapped
 from odenet.conversion.search import Plan, find_blocks, joined
 from odenet.conversion.stages import ResidualStage
 from odenet.conversion.watching import NotRun
+from odenet.footprint.kernels import memory_within
 from odenet.footprint.table import size_text
-from odenet.footprint.walk import Loss, Walk, checkpointed, rest_checkpointed
+from odenet.footprint.walk import Demand, Loss, Walk, checkpointed, rest_checkpointed
 from odenet.json_text import to_json
 from odenet.training.flows import flows
 
@@ -66,6 +67,7 @@ class Advice:
         single: paths of runs of one block; a checkpoint holds less than a flow of one step.
         unsuited: why nothing can be converted; empty where something can.
         not_run: ways that do not run on the example, and why.
+        unmeasured: why it is not known what convolutions hold while they run; empty where it is.
         batch: samples of the example.
     """
 
@@ -77,6 +79,7 @@ class Advice:
     single: tuple[str, ...] = ()
     unsuited: str = ""
     not_run: Mapping[str, str] = field(default_factory=dict)
+    unmeasured: str = ""
     batch: int | None = None
 
     def __str__(self) -> str:
@@ -105,6 +108,8 @@ class Advice:
     def _remarks(self) -> Iterator[str]:
         original = self.ways[0]
         yield from (f"{name}: {why}" for name, why in self.not_run.items())
+        if self.unmeasured:
+            yield f"without what convolutions hold while they run: {self.unmeasured}"
         converted = [way for way in self.ways if way.cost in (ANOTHER, STORED)]
         for way in converted:
             if way.peak >= original.peak:
@@ -142,8 +147,9 @@ def advise(
 ) -> Advice:
     """Predict what a training step takes with each way to save memory, and recommend one.
 
-    The model is not changed, and no step is run: it is walked through without values. What single
-    operations need within is not seen; the network is taken to be on the CPU.
+    The model is not changed, and no step is run: it is walked through without values. What a
+    convolution holds while it runs is measured, on zeros, in another process; what other
+    operations hold while they run is not seen. A model on "meta" is taken to be on the CPU.
 
     Args:
         model: any model; a real one, or one on the device "meta".
@@ -162,11 +168,11 @@ def advise(
     """
     refuse_wrapped(model)
     walk, not_run = Walk(Example.of(example), loss), dict[str, str]()
-    ways = [Way("original", *walk.peaks(model))]
+    walked = [("original", "", walk.demands(model))]
 
     def look(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
         try:
-            ways.append(Way(name, *walk.peaks(changed, change), cost))
+            walked.append((name, cost, walk.demands(changed, change)))
         except ValueError as error:
             not_run[name] = str(error)
 
@@ -184,6 +190,11 @@ def advise(
         look("converted", cost, converted)
         if any(isinstance(module, ResidualStage) for module in converted.modules()):
             look("converted, the rest checkpointed", cost, converted, rest_checkpointed)
+    within, unmeasured = _within_kernels([demands for _, _, demands in walked])
+    ways = [
+        Way(name, plain.peak(within), early.peak(within), cost)
+        for name, cost, (plain, early) in walked
+    ]
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     runs = [(path, names) for path, runs in plan.runs.items() for names in runs]
     return Advice(
@@ -195,8 +206,18 @@ def advise(
         single=tuple(joined(path, names[0]) for path, names in runs if len(names) == 1),
         unsuited="" if plan.runs else _unsuited(plan),
         not_run=not_run,
+        unmeasured=unmeasured,
         batch=walk.samples,
     )
+
+
+def _within_kernels(walked: Iterable[tuple[Demand, Demand]]) -> tuple[dict[str, int], str]:
+    """What convolutions hold while they run, by their calls; or why that is not known."""
+    calls = {call for both in walked for demand in both for call in demand.at_kernels}
+    try:
+        return memory_within(calls), ""
+    except RuntimeError as error:
+        return {}, str(error)
 
 
 def _simplest(ways: list[Way], size: Callable[[Way], int]) -> Way:

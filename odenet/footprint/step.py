@@ -24,6 +24,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
+from odenet.footprint.kernels import kernel_call
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.flow import Flow
 from odenet.runtime.head import before_head, next_token_loss
@@ -80,6 +81,11 @@ class MemoryLedger(TorchDispatchMode):
         network: its weights and buffers, and views of them, are not counted; what its flows make
             while they are called is counted as theirs.
         known: further tensors that are not counted.
+
+    Attributes:
+        held: the bytes that are held.
+        highest: the most that were held at once.
+        at_kernels: the most that were held at once while a convolution ran, by its call.
     """
 
     def __init__(self, network: nn.Module, known: Iterable[Tensor] = ()) -> None:
@@ -87,6 +93,7 @@ class MemoryLedger(TorchDispatchMode):
         self._network = network
         self.held = self.highest = 0
         self.by_flow = dict.fromkeys(flows(network), 0)
+        self.at_kernels: dict[str, int] = {}
         self._flow = ""
         self._seen = WeakIdKeyDictionary()
         for tensor in (*network.parameters(), *network.buffers(), *known):
@@ -107,6 +114,8 @@ class MemoryLedger(TorchDispatchMode):
         for leaf in tree_leaves(given):
             if isinstance(leaf, Tensor):
                 self.note(leaf)
+        if call := kernel_call(func, args):
+            self.at_kernels[call] = max(self.held, self.at_kernels.get(call, 0))
         return given
 
     def note(self, tensor: Tensor) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,24 @@ Loss = Callable[[Any], Tensor]
 Change = Callable[[nn.Module], None]
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What a step holds beyond the weights, in bytes.
+
+    Attributes:
+        highest: the most at once, but for what convolutions hold while they run.
+        at_kernels: the most at once while a convolution runs, by its call.
+    """
+
+    highest: int
+    at_kernels: Mapping[str, int]
+
+    def peak(self, within: Mapping[str, int]) -> int:
+        """The most at once, with what convolutions hold while they run, by their calls."""
+        while_running = (held + within.get(call, 0) for call, held in self.at_kernels.items())
+        return max([self.highest, *while_running])
+
+
 class Walk:
     """Walks through training steps on one batch.
 
@@ -37,8 +56,8 @@ class Walk:
         leaves = pytree.tree_leaves((example.args, example.kwargs))
         self.samples = next((len(x) for x in leaves if isinstance(x, Tensor) and x.ndim), None)
 
-    def peaks(self, model: nn.Module, change: Change | None = None) -> tuple[int, int]:
-        """The most bytes beyond weights, without and with an optimizer in the backward pass.
+    def demands(self, model: nn.Module, change: Change | None = None) -> tuple[Demand, Demand]:
+        """What a step needs, without and with an optimizer in the backward pass.
 
         Args:
             model: a copy of it is walked through, in training mode.
@@ -58,12 +77,12 @@ class Walk:
                 Tensor, fake, (self._example.args, self._example.kwargs)
             )
             known = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-            plain = self._peak(twin, args, kwargs, known)
+            plain = self._demand(twin, args, kwargs, known)
             learned = [p for p in twin.parameters() if p.requires_grad]
             OptimizerInBackward(twin, torch.optim.SGD(learned, lr=0.1))
-            return plain, self._peak(twin, args, kwargs, known)
+            return plain, self._demand(twin, args, kwargs, known)
 
-    def _peak(self, twin: nn.Module, args: Any, kwargs: Any, known: list[Tensor]) -> int:
+    def _demand(self, twin: nn.Module, args: Any, kwargs: Any, known: list[Tensor]) -> Demand:
         ledger, name = MemoryLedger(twin, known), type(twin).__name__
         with ledger:
             try:
@@ -77,7 +96,7 @@ class Walk:
                 raise ValueError(f"{name} has no backward pass here: {_said(error)}") from error
         for parameter in twin.parameters():
             parameter.grad = None
-        return ledger.highest
+        return Demand(ledger.highest, ledger.at_kernels)
 
 
 def _said(error: Exception) -> str:

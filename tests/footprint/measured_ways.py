@@ -29,7 +29,38 @@ def encoder():
     return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False), (torch.randn(4, 64, 64),)
 
 
-MODELS = {"regnet": regnet, "encoder": encoder}
+class Wide(nn.Module):
+    """x + f(x) with kernels far larger than the pictures, which convolutions reorder."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        """As every residual block."""
+        return x + self.last(torch.relu(self.first(x)))
+
+
+class Patches(nn.Module):
+    """Patches of pictures, and blocks of wide convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 256, 16, 16)
+        self.layers = nn.Sequential(Wide(256), Wide(256))
+
+    def forward(self, x):
+        """Maps of 4×4."""
+        return self.layers(self.patches(x))
+
+
+def patches():
+    """Kernels of 2.25 MiB on maps of 64 KiB."""
+    return Patches(), (torch.randn(4, 3, 64, 64),)
+
+
+MODELS = {"regnet": regnet, "encoder": encoder, "patches": patches}
 
 
 def blocks(model):

@@ -21,7 +21,7 @@ app = typer.Typer()
 app.command()(convert)
 
 
-def test_peaks_are_within_a_tenth_of_what_the_allocator_sees_in_another_process():
+def test_peaks_are_those_that_the_allocator_sees_in_another_process():
     child = subprocess.run(
         [sys.executable, "-m", "tests.footprint.measured_ways"],
         capture_output=True, text=True, check=True, env=os.environ | {"KINETO_LOG_LEVEL": "99"},
@@ -33,9 +33,10 @@ def test_peaks_are_within_a_tenth_of_what_the_allocator_sees_in_another_process(
             plain, in_backward = measured.pop(f"{name}, {way.name}", (None, None))
             if plain is None:  # an encoder has nothing beside its layers
                 continue
-            assert abs(way.peak - plain) <= 0.1 * plain, (name, way)
-            assert abs(way.in_backward - in_backward) <= 0.1 * in_backward, (name, way)
-    assert set(measured) <= {"encoder, converted, the rest checkpointed"}
+            assert abs(way.peak - plain) <= 0.04 * plain, (name, way)
+            assert abs(way.in_backward - in_backward) <= 0.04 * in_backward, (name, way)
+    alone = {f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")}
+    assert set(measured) <= alone  # they have no other blocks
 
 
 def test_a_model_that_conversion_does_not_help_is_told_so():
@@ -66,12 +67,12 @@ def test_where_conversion_saves_most_it_is_recommended():
 
 
 def test_neither_the_model_nor_the_random_numbers_are_touched():
-    model = models.resnet18().eval()
+    model = nn.Sequential(*[Block() for _ in range(2)], nn.BatchNorm1d(16), nn.Dropout()).eval()
     before = copy.deepcopy(model.state_dict())
     torch.manual_seed(3)
     wanted = torch.rand(())
     torch.manual_seed(3)
-    odenet.advise(model, torch.empty(2, 3, 32, 32))
+    odenet.advise(model, torch.empty(2, 16))
     assert torch.rand(()) == wanted
     assert not model.training and all(p.grad is None for p in model.parameters())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
