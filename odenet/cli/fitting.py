@@ -9,7 +9,7 @@ from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
-    from odenet.footprint.step import Mode
+    from odenet.footprint.step import Footprint, Mode
     from odenet.training.records import Options
 
 
@@ -59,8 +59,10 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
     return batch
 
 
-def peak_or_refusal(program: "Program", mode: "Mode", device: str, in_backward: bool) -> int | None:
-    """The predicted peak of a step in bytes; None where that depends on values.
+def footprint_or_refusal(
+    program: "Program", mode: "Mode", device: str, in_backward: bool
+) -> "Footprint | None":
+    """What a step is predicted to take; None where that depends on values.
 
     Raises:
         TrainingError: if a step on such a batch fails.
@@ -72,7 +74,7 @@ def peak_or_refusal(program: "Program", mode: "Mode", device: str, in_backward: 
 
     batch = program.recipe.batch
     try:
-        return predicted(program, batch, mode, device, in_backward).peak
+        return predicted(program, batch, mode, device, in_backward)
     except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException):
         return None
     except Exception as error:  # of any kind: networks of libraries are not our code

@@ -8,6 +8,7 @@ from odenet.cli.output import say
 if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.model.tables.recipe import Call
+    from odenet.model.typed.program import Model
     from odenet.training.records import Options
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number processes
@@ -17,15 +18,13 @@ def announce(program: "Program") -> None:
     """Print what is about to be trained, in the first of several processes."""
     if not _first():
         return
-    from odenet.model.tables.layers import LAYERS
     from odenet.model.typed.program import flows_of
     from odenet.model.typed.size import network_size
 
     model, claims = program.model, program.claims
     flows = [layer.arguments["N"] for layer in flows_of(model.net)]
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
-    rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
-    names = [layer.arguments["name"] for layer, row in rows if row and row.stepped]
+    names = _of_libraries(model)
     say(f"{model.name}: {model.description}" if model.description else model.name)
     others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
     size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
@@ -44,7 +43,7 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     import torch
 
-    from odenet.cli.fitting import peak_or_refusal
+    from odenet.cli.fitting import footprint_or_refusal
     from odenet.footprint.fitting import mode_of
     from odenet.footprint.table import size_text
     from odenet.model.typed.program import flows_of
@@ -61,11 +60,23 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     mode = mode_of(program, options)
     batch = program.recipe.batch
-    peak = peak_or_refusal(program, mode, "cuda" if cuda else "cpu", options.update_in_backward)
-    if peak is None:
+    device = "cuda" if cuda else "cpu"
+    step = footprint_or_refusal(program, mode, device, options.update_in_backward)
+    if step is None:
         say(f"  {where}")
         return
-    say(f"  {where}; a step on {batch} samples needs about {size_text(peak)} ({mode} flows)")
+    size = f"{size_text(step.peak)} ({mode} flows)"
+    say(f"  {where}; a step on {batch} samples needs about {size}")
+    if names := _of_libraries(model):
+        say(f"  {', '.join(names)}: {size_text(step.parameters)} of weights")
+
+
+def _of_libraries(model: "Model") -> list[str]:
+    """The names of its networks that a library makes, and whose parameters only that counts."""
+    from odenet.model.tables.layers import LAYERS
+
+    rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
+    return [layer.arguments["name"] for layer, row in rows if row and row.stepped]
 
 
 def _data(call: "Call") -> str:

@@ -11,7 +11,7 @@ from torchvision import models
 import odenet
 from odenet.analyse.scheme_on_dynamics import depth, undone
 from odenet.cli.existing import existing_program
-from odenet.cli.fitting import peak_or_refusal
+from odenet.cli.fitting import footprint_or_refusal
 from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
 from odenet.footprint.fitting import batch_within
@@ -160,14 +160,15 @@ def test_networks_that_read_values_as_they_are_made_are_predicted():
     pytest.importorskip("timm")
     program = existing_program("test_vit", "momentum", {"size": 160, "batch": 2})
     weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
-    assert peak_or_refusal(program, "reversible", "cpu", False) > 2 * weights  # and gradients
+    step = footprint_or_refusal(program, "reversible", "cpu", False)
+    assert step.peak > 2 * weights  # and gradients
 
 
 def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
     pytest.importorskip("timm")
     program = existing_program("test_vit", "momentum", {"size": 24, "batch": 2})
     with pytest.raises(TrainingError, match=r"a batch of 2 inputs \(3, 24, 24\) is not possible"):
-        peak_or_refusal(program, "reversible", "cpu", False)
+        footprint_or_refusal(program, "reversible", "cpu", False)
 
 
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
