@@ -4,8 +4,9 @@ program = odenet.load("specs/hamiltonian.ode", set={"h": 0.05})
 flow = program.flow(channels=64, steps=10)
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from odenet.lazily import imported
 
 __version__ = "0.1.0"
 
@@ -25,19 +26,18 @@ if TYPE_CHECKING:
     from odenet.runtime.in_backward import OptimizerInBackward
     from odenet.training import evaluate, load_run, resume, train
 
-# Where the public names live; each is imported when it is used, so that `import odenet` loads
-# neither torch nor sympy.
+# Where the public names live; each is imported when it is used.
 _HOMES = {
-    "odenet.compiler": ("Program", "load", "loads"),
-    "odenet.conversion": ("convert", "reversible"),
-    "odenet.diagnostics": ("SpecError",),
-    "odenet.footprint.advice": ("advise",),
-    "odenet.plugins": (
+    "compiler": ("Program", "load", "loads"),
+    "conversion": ("convert", "reversible"),
+    "diagnostics": ("SpecError",),
+    "footprint.advice": ("advise",),
+    "plugins": (
         "load_plugin", "register_activation", "register_claim", "register_layer", "register_map",
         "register_parameter",
     ),
-    "odenet.runtime.in_backward": ("OptimizerInBackward",),
-    "odenet.training": ("evaluate", "load_run", "resume", "train"),
+    "runtime.in_backward": ("OptimizerInBackward",),
+    "training": ("evaluate", "load_run", "resume", "train"),
 }  # fmt: skip
 
 __all__ = [
@@ -48,10 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'odenet' has no attribute '{name}'")
+    return imported(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ docs/language.md and docs/errors.md have tests of their own as well.
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -147,6 +148,17 @@ def test_every_public_name_is_on_the_page_of_the_api(module):
     for name in module.__all__:
         home = getattr(module, name).__module__
         assert {f"odenet.{name}", f"{module.__name__}.{name}", f"{home}.{name}"} & listed
+
+
+def test_names_that_pages_show_need_no_further_import():
+    texts = [text for page, text in TEXTS.items() if page not in ("docs/api.md", "docs/editors.md")]
+    names = sorted(
+        {n for t in texts for n in re.findall(r"(?<![\w/.-])odenet(?:\.[A-Za-z_]\w*)+", t)}
+    )
+    assert "odenet.conversion.find_blocks" in names
+    look = "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
+    done = subprocess.run([sys.executable, "-c", look, *names], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
 
 
 def test_every_page_is_in_the_navigation():

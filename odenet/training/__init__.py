@@ -7,10 +7,10 @@ evaluate(result.folder)
 """
 
 import warnings
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from odenet.extras import require
+from odenet.lazily import imported
 
 if TYPE_CHECKING:
     from odenet.training.dry_running import DryRun, dry_run
@@ -50,14 +50,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = next((home for home, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise AttributeError(f"module 'odenet.training' has no attribute '{name}'")
-    require("train", f"odenet.training.{name}")
+    if name in __all__:
+        require("train", f"odenet.training.{name}")
     with warnings.catch_warnings():
         # In a notebook tqdm, which Lightning imports and nothing here uses, asks for ipywidgets.
         warnings.filterwarnings("ignore", "IProgress not found")
-        return getattr(import_module(f"odenet.training.{home}"), name)
+        return imported(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:
