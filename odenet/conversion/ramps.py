@@ -88,7 +88,7 @@ class Ramps:
         self._flows = [
             flow for flow in model.modules() if isinstance(flow, ModuleFlow) and flow.moving()
         ]
-        self._per_epoch = steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch
         if not self._moving:
             raise ValueError(
                 f"{type(model).__name__} has no constant that moves: convert it with "
@@ -115,12 +115,12 @@ class Ramps:
     def _length(self, ramp: Ramp) -> float:
         if ramp.steps is not None:
             return ramp.steps
-        if self._per_epoch is None or not self._per_epoch > 0:
+        if self.steps_per_epoch is None or not self.steps_per_epoch > 0:
             raise ValueError(
                 f"a ramp takes {ramp.epochs:g} epochs: say Ramps(model, steps_per_epoch=…), how "
                 "many steps of the optimizer an epoch has, at least 1"
             )
-        return ramp.epochs * self._per_epoch
+        return ramp.epochs * self.steps_per_epoch
 
     def step(self) -> None:
         """After a step of the optimizer: moves all ramps on."""

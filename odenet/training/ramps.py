@@ -1,6 +1,7 @@
 """Ramps of converted models in anybody's Lightning trainer."""
 
 import math
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -10,9 +11,14 @@ from odenet.conversion import Ramps
 class MoveRamps(pl.Callback):
     """Moves the ramps of a module before each batch, to where the number of the step has them.
 
-    So a resumed run goes on with it. Ramps whose length is said in epochs take the steps that an
+    So a resumed run goes on with it, and a checkpoint that is tested has them where they were: the
+    callback has to be there then, too. Ramps whose length is said in epochs take the steps that an
     epoch has.
     """
+
+    def __init__(self) -> None:
+        self._ramps: Ramps | None = None
+        self._saved: dict[str, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks for the ramps.
@@ -27,4 +33,24 @@ class MoveRamps(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Moves them."""
-        self._ramps.at(trainer.global_step)
+        if self._ramps is not None:
+            self._ramps.at(trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far they are, and how many steps an epoch has."""
+        if self._ramps is None:
+            return self._saved
+        return {**self._ramps.state_dict(), "steps_per_epoch": self._ramps.steps_per_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Of a checkpoint; the ramps move there when its module is used."""
+        self._saved = state_dict
+        if self._ramps is not None:
+            self._ramps.load_state_dict(state_dict)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Moves them to where the checkpoint has them, unless they are being trained."""
+        if self._ramps is None and self._saved:
+            Ramps(pl_module, self._saved["steps_per_epoch"]).load_state_dict(self._saved)
+
+    on_test_start = on_predict_start = on_validation_start

@@ -75,33 +75,68 @@ def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(before, converted.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 8}])
-def test_lightning_trains_a_ramp(length):
+class Regression:
+    """A Lightning module with a ramp of an epoch, without Lightning."""
+
+    def training_step(self, batch, _):
+        return self.net(batch[0]).square().mean()
+
+    def test_step(self, batch, _):
+        self.log("loss", self.net(batch[0]).square().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def lightning():
+    """Makes modules, trainers and data; says which package is Lightning."""
     pl = pytest.importorskip("lightning.pytorch")
     from odenet.training.ramps import MoveRamps
 
-    torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
-    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    def module(**ramp):
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        task = type("Task", (Regression, pl.LightningModule), {})()
+        task.net = convert(encoder, gamma=Ramp(0, 0.9, **ramp))
+        return task
 
-    class Regression(pl.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.net = convert(encoder, gamma=Ramp(0, 0.9, epochs=1))
+    def trainer(**length):
+        return pl.Trainer(
+            **length, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, callbacks=[MoveRamps()],
+        )  # fmt: skip
 
-        def training_step(self, batch, _):
-            return self.net(batch[0]).square().mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    task = Regression()
+    torch.manual_seed(1)
     data = DataLoader(TensorDataset(torch.randn(8, 4, 8)), batch_size=2)
-    trainer = pl.Trainer(
-        **length, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[MoveRamps()],
-    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(task, data)
+        yield module, trainer, data
+
+
+@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 8}])
+def test_lightning_trains_a_ramp(lightning, length):
+    module, trainer, data = lightning
+    task = module(epochs=1)
+    trainer(**length).fit(task, data)
     assert task.net.flow.gamma[0] == 0.9 and task.net.flow.drift < 1e-4
+
+
+def test_lightning_goes_on_with_a_ramp_and_tests_it_where_it_is(lightning, tmp_path):
+    module, trainer, data = lightning
+    whole = module(epochs=3)
+    trainer(max_epochs=2).fit(whole, data)
+    first = trainer(max_epochs=1)
+    first.fit(module(epochs=3), data)
+    first.save_checkpoint(tmp_path / "first.ckpt")
+    resumed, further = module(epochs=3), trainer(max_epochs=2)
+    further.fit(resumed, data, ckpt_path=tmp_path / "first.ckpt")
+    assert resumed.net.flow.gamma[0] == whole.net.flow.gamma[0] == 0.5247  # 0.583 of 0.9
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    further.save_checkpoint(tmp_path / "second.ckpt")
+    tested = trainer().test(module(epochs=3), data, tmp_path / "second.ckpt", verbose=False)
+    assert tested == further.test(resumed, data, verbose=False)
+    further.test(resumed, data, tmp_path / "first.ckpt", verbose=False)
+    assert resumed.net.flow.gamma[0] == 0.225  # a quarter of 0.9
