@@ -37,6 +37,7 @@ NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_any_model.py",
     "flow = torch.cuda.make_graphed_callables(": "a GPU",
+    "from timm.models import register_model": "timm; tests/training/test_existing.py",
     'run = odenet.load_run("runs/moons_density-1")': "a run; tests/training/test_likelihood.py",
     'run = odenet.load_run("runs/bytes-1")': "a run; tests/training/test_text.py",
     'run = odenet.load_run("runs/digits-1")': "a run; tests/training/test_trained.py",

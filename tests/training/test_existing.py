@@ -1,5 +1,7 @@
 """Networks of torchvision as the `net` of a spec: trained, resumed, exported like any other."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,15 @@ import odenet
 from odenet.analyse.scheme_on_dynamics import depth, undone
 from odenet.cli.existing import existing_program
 from odenet.cli.fitting import footprint_or_refusal
+from odenet.cli.header import announce_step
 from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
 from odenet.footprint.fitting import batch_within
+from odenet.plugins import load_plugin
 from odenet.runtime.constants import Moving
 from odenet.training import Options, TrainingError, export_run
 from odenet.training.preparation import prepare
+from tests.language.texts import ROOT
 
 SMALL = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
 
@@ -154,6 +159,23 @@ def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
         existing_program("resnet18", DAMPED, {})
     with pytest.raises(SpecError, match="no such file"):
         existing_program("resnet18", "nowhere.ode", {})
+
+
+def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, tmp_path, capsys):
+    pytest.importorskip("timm")
+    page = (ROOT / "docs" / "conversion.md").read_text(encoding="utf-8")
+    file = tmp_path / "mine.py"
+    file.write_text(re.search(r"```python\n(# mine\.py\n.*?)```", page, re.DOTALL)[1])
+    settings = {**SMALL, "data": f'folder("{pictures}")'}
+    with load_plugin(file):
+        program = existing_program("mine", "momentum", settings)
+        announce_step(program, Options())
+        count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17  # by hand
+        statistics = 8 * (32 * 4 + 8)  # of eight batch norms, in bytes
+        size = (4 * count + statistics) / 2**10
+        assert f"  mine: {size:.1f} KiB of weights" in capsys.readouterr().out
+        run = odenet.train(program, settings, Options(), tmp_path / "run", Console(quiet=True))
+        assert odenet.load_run(run.folder).classes == ("dark", "light")
 
 
 def test_networks_that_read_values_as_they_are_made_are_predicted():
