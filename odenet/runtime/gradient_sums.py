@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from odenet.runtime.knots import Between
 from odenet.runtime.weights import Address, Part
@@ -32,7 +33,9 @@ class GradientSums:
         self.values: list[Tensor | None] = [None] * len(tensors)
         self._storages = storages((*tensors, *cotangents))  # and those of values
 
-    def add(self, address: Address, gradient: Tensor, others: Collection[int] = ()) -> None:
+    def add(
+        self, address: Address, gradient: Tensor, others: Collection[StorageWeakRef] = ()
+    ) -> None:
         """Adds a gradient to a tensor's, or to its slice of a stack's.
 
         Args:
@@ -63,12 +66,12 @@ class GradientSums:
             found = self._slices.pop(part, None)
         else:
             found, self.values[part.place] = self.values[part.place], None
-        if found is not None:  # its address may come to be that of another tensor
-            self._storages.discard(found.untyped_storage()._cdata)
+        if found is not None:
+            self._storages.discard(StorageWeakRef(found.untyped_storage()))
         return found
 
     def _add_slice(
-        self, part: Part, gradient: Tensor, factor: float, others: Collection[int]
+        self, part: Part, gradient: Tensor, factor: float, others: Collection[StorageWeakRef]
     ) -> None:
         total = self._slices.get(part)
         if total is not None:
@@ -78,19 +81,23 @@ class GradientSums:
         else:
             self._slices[part] = gradient * factor
 
-    def _own(self, gradient: Tensor, others: Collection[int]) -> Tensor:
+    def _own(self, gradient: Tensor, others: Collection[StorageWeakRef]) -> Tensor:
         """A gradient to add to and to hand out.
 
         Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
         """
         storage = gradient.untyped_storage()
-        place = storage._cdata
+        place = StorageWeakRef(storage)
         if place in self._storages or place in others or storage.nbytes() != gradient.nbytes:
             return gradient.clone()
         self._storages.add(place)
         return gradient
 
 
-def storages(tensors: Iterable[Tensor | None]) -> set[int]:
-    """Where tensors lie, for as long as they live: without values none has an address."""
-    return {tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None}
+def storages(tensors: Iterable[Tensor | None]) -> set[StorageWeakRef]:
+    """Where tensors lie.
+
+    A place keeps no memory, and is not taken for that of a tensor that is made when the first has
+    been freed, as its address would be.
+    """
+    return {StorageWeakRef(t.untyped_storage()) for t in tensors if t is not None}
