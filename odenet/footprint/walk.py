@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from odenet.conversion.examples import Example
 from odenet.conversion.stages import ResidualStage
 from odenet.conversion.valueless import fake, without_values
-from odenet.footprint.step import MemoryLedger, valueless
+from odenet.footprint.ledger import MemoryLedger, valueless
 from odenet.runtime.in_backward import OptimizerInBackward
 
 Loss = Callable[[Any], Tensor]
