@@ -1,0 +1,236 @@
+"""Clipping, micro-batches and saved states with an optimizer in the backward pass; what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from odenet import OptimizerInBackward
+from tests.runtime.moved_in_backward import (
+    ADAMW,
+    SPECS,
+    batches,
+    network_of,
+    ordinary,
+    same,
+)
+
+
+@pytest.mark.parametrize("name", ["verlet", "momentum", "shared"])
+def test_exact_clipping_is_clip_grad_norm_to_rounding(name):
+    network = network_of(SPECS[name])
+    twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6))
+    ordinary(network, torch.optim.SGD(network.parameters(), 0.1, 0.9), inputs, clip=1e-3)
+    optimizer = torch.optim.SGD(twin.parameters(), 0.1, 0.9)
+    moving = OptimizerInBackward(twin, optimizer, clip=1e-3)
+    for x in inputs:
+        moving.backward(twin(x).square().mean())
+    assert moving.norm > 2e-3
+    for one, other in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-14)
+
+
+def test_clipping_by_the_last_norm():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    clip, (x, other) = 0.1, batches((5, 4), 2)
+    moving = OptimizerInBackward(layers, torch.optim.SGD(layers.parameters(), 0.0), clip, "last")
+    factors = {}
+    for p in layers.parameters():  # called before the one that moves it has used the gradient up
+        p.register_hook(lambda g, p=p: factors.update({id(p): g.clone()}))
+    layers(x).square().sum().backward()
+    last = moving.norm
+    whole = torch.cat([g.flatten() for g in factors.values()]).norm()
+    torch.testing.assert_close(last, whole)
+    before = [p.detach().clone() for p in layers.parameters()]
+    moving.optimizer.param_groups[0]["lr"] = 1.0
+    layers(1e-3 * other).square().sum().backward()
+    for p, old in zip(layers.parameters(), before, strict=True):
+        torch.testing.assert_close(old - p.detach(), factors[id(p)] * (clip / (last + 1e-6)))
+
+
+def test_a_first_step_clipped_by_the_last_norm_moves_no_weight_by_more():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    before = [p.detach().clone() for p in layers.parameters()]
+    OptimizerInBackward(layers, torch.optim.SGD(layers.parameters(), 1.0), 0.1, "last")
+    (1e6 * layers(batches((5, 4), 1)[0]).sum()).backward()
+    for old, new in zip(before, layers.parameters(), strict=True):
+        assert (old - new).norm() <= 0.1
+
+
+def test_a_pass_with_a_nan_does_not_reach_into_the_next():
+    weight = nn.Parameter(torch.ones(2))
+    parts = nn.ParameterList([weight])
+    optimizer = torch.optim.SGD(parts.parameters(), lr=1.0)
+    moving = OptimizerInBackward(parts, optimizer, clip=1.0, clip_by="last")
+    for bad in (float("nan"), float("inf")):
+        (weight.sum() * bad).backward()
+        weight.data.fill_(1.0)
+        (weight * torch.tensor([3.0, 4.0])).sum().backward()
+        assert moving.norm == 5.0
+        torch.testing.assert_close(weight.data, torch.tensor([0.4, 0.2]))
+
+
+def test_a_limit_that_is_not_one_and_weights_of_another_network_are_refused():
+    linear, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    for clip in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="largest norm"):
+            OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=clip)
+    with pytest.raises(ValueError, match="no parameter of the network"):
+        OptimizerInBackward(linear, ADAMW(other.parameters()))
+
+
+def test_gradients_of_micro_batches_wait_for_the_last():
+    network = network_of(SPECS["verlet"])
+    twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6), 4)
+    optimizer = ADAMW(network.parameters())
+    moving = OptimizerInBackward(twin, ADAMW(twin.parameters()))
+    for one, two in (inputs[:2], inputs[2:]):
+        for x in (one, two):
+            network(x).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        with moving.accumulating():
+            twin(one).square().mean().backward()
+        twin(two).square().mean().backward()
+    assert same(network, twin)
+
+
+def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
+    def made(network):
+        weights = [p for p in network.parameters() if p.ndim > 2]
+        rest = [p for p in network.parameters() if p.ndim <= 2]
+        groups = [{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, 1e-2)
+        return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    network = network_of(SPECS["knots"])
+    twin = copy.deepcopy(network)
+    (optimizer, schedule), (own, other) = made(network), made(twin)
+    OptimizerInBackward(twin, own)
+    for x in batches((2, 4, 6, 6)):
+        ordinary(network, optimizer, [x])
+        schedule.step()
+        twin(x).square().mean().backward()
+        own.step()  # as loops have it: nothing is left to do
+        other.step()
+    assert same(network, twin)
+    saved, theirs = own.state_dict(), optimizer.state_dict()
+    assert saved["param_groups"] == theirs["param_groups"]
+    for place, entry in theirs["state"].items():
+        assert all(torch.equal(value, saved["state"][place][k]) for k, value in entry.items())
+
+    third = copy.deepcopy(network)  # goes on from what the ordinary way saved
+    fresh, _ = made(third)
+    OptimizerInBackward(third, fresh)
+    fresh.load_state_dict(copy.deepcopy(theirs))
+    fourth = copy.deepcopy(network)  # and takes over an optimizer under way
+    late, _ = made(fourth)
+    late.load_state_dict(copy.deepcopy(theirs))
+    OptimizerInBackward(fourth, late)
+    (x,) = batches((2, 4, 6, 6), 1)
+    ordinary(network, optimizer, [x])
+    for one in (third, fourth):
+        one(x).square().mean().backward()
+        assert same(network, one)
+
+
+def test_gradients_that_are_asked_for_are_given_and_move_nothing():
+    network = network_of(SPECS["verlet"])
+    twin = copy.deepcopy(network)
+    OptimizerInBackward(twin, ADAMW(twin.parameters()))
+    x = batches((2, 4, 6, 6), 1)[0].requires_grad_()
+    found = [torch.autograd.grad(n(x).sum(), (x, n[0].weight)) for n in (network, twin)]
+    assert all(map(torch.equal, *found))
+    assert same(network, twin)
+
+
+# Refusals
+
+
+def test_weights_that_moved_are_not_gone_back_over_again():
+    network = network_of(SPECS["verlet"])
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    loss = network[1](torch.randn(2, 4, 6, 6).double()).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_penalty_on_a_whole_stack_is_refused_and_smoothness_is_not():
+    network = network_of(SPECS["verlet"])
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    with pytest.raises(RuntimeError, match=r"1\.K1 is read outside of the steps"):
+        network[1].K1.square().sum().backward()
+    network, inputs = network_of(SPECS["knots"]), batches((2, 4, 6, 6))
+    twin, optimizer = copy.deepcopy(network), ADAMW(network.parameters())
+    OptimizerInBackward(twin, ADAMW(twin.parameters()))
+    for x in inputs:
+        (network(x).square().mean() + network[1].smoothness()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        (twin(x).square().mean() + twin[1].smoothness()).backward()
+    assert same(network, twin)
+
+
+class Counting(torch.optim.SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+        return super().step(closure)
+
+
+def test_optimizers_that_need_all_gradients_at_once_are_refused():
+    linear = nn.Linear(3, 3)
+    with pytest.raises(TypeError, match="LBFGS evaluates the loss within its step"):
+        OptimizerInBackward(linear, torch.optim.LBFGS(linear.parameters()))
+    OptimizerInBackward(linear, Counting(linear.parameters(), 0.1))
+    with pytest.raises(RuntimeError, match="Counting keeps `k` for a whole group"):
+        linear(torch.ones(1, 3)).sum().backward()
+
+
+def test_exact_clipping_asks_for_its_own_backward():
+    linear = nn.Linear(3, 3)
+    moving = OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=1.0)
+    with pytest.raises(RuntimeError, match="exact clipping takes two backward passes"):
+        linear(torch.ones(1, 3)).sum().backward()
+    with pytest.raises(ValueError, match="cannot be clipped exactly"), moving.accumulating():
+        pass
+    with pytest.raises(ValueError, match='"exact" or "last"'):
+        OptimizerInBackward(linear, ADAMW(linear.parameters()), 1.0, "always")
+
+
+def test_a_reentrant_checkpoint_is_refused():
+    linear = nn.Linear(3, 3)
+    OptimizerInBackward(linear, ADAMW(linear.parameters()))
+    x = torch.ones(1, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="say use_reentrant=False"):
+        checkpoint(linear, x, use_reentrant=True).sum().backward()
+    checkpoint(linear, x, use_reentrant=False).sum().backward()
+
+
+def test_a_network_that_is_converted_afterwards_is_refused():
+    network = network_of(SPECS["verlet"], torch.float32)
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    network.double()
+    with pytest.raises(RuntimeError, match="was moved or converted after"):
+        network(torch.randn(2, 4, 6, 6).double())
+
+
+def test_a_hook_on_the_gradient_of_a_stack_is_refused():
+    network = network_of(SPECS["verlet"])
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    network[1].K1.register_hook(lambda gradient: gradient)
+    with pytest.raises(RuntimeError, match="put it on the slices"):
+        network(torch.randn(2, 4, 6, 6).double())
+
+
+def test_copies_are_without_it():
+    network = network_of(SPECS["verlet"])
+    OptimizerInBackward(network, ADAMW(network.parameters()))
+    twin = copy.deepcopy(network)
+    twin(torch.randn(2, 4, 6, 6).double()).sum().backward()
+    assert twin[1].K1.grad is not None
