@@ -216,7 +216,7 @@ def _within_kernels(walked: Iterable[tuple[Demand, Demand]]) -> tuple[dict[str, 
     calls = {call for both in walked for demand in both for call in demand.at_kernels}
     try:
         return memory_within(calls), ""
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         return {}, str(error)
 
 

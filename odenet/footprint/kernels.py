@@ -46,6 +46,7 @@ def memory_within(calls: Iterable[str]) -> dict[str, int]:
 
     Raises:
         RuntimeError: if one does not run on this machine.
+        OSError: if no process can be started.
     """
     calls = list(calls)
     if not calls:
