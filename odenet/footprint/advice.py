@@ -67,7 +67,8 @@ class Advice:
         single: paths of runs of one block; a checkpoint holds less than a flow of one step.
         unsuited: why nothing can be converted; empty where something can.
         not_run: ways that do not run on the example, and why.
-        unmeasured: why it is not known what convolutions hold while they run; empty where it is.
+        unmeasured: why it is not known what convolutions and batch norms hold while they run; empty
+            where it is.
         batch: samples of the example.
     """
 
@@ -109,7 +110,7 @@ class Advice:
         original = self.ways[0]
         yield from (f"{name}: {why}" for name, why in self.not_run.items())
         if self.unmeasured:
-            yield f"without what convolutions hold while they run: {self.unmeasured}"
+            yield f"without what convolutions and batch norms need within: {self.unmeasured}"
         converted = [way for way in self.ways if way.cost in (ANOTHER, STORED)]
         for way in converted:
             if way.peak >= original.peak:
@@ -147,9 +148,9 @@ def advise(
 ) -> Advice:
     """Predict what a training step takes with each way to save memory, and recommend one.
 
-    The model is not changed, and no step is run: it is walked through without values. What a
-    convolution holds while it runs is measured, on zeros, in another process; what other
-    operations hold while they run is not seen. A model on "meta" is taken to be on the CPU.
+    The model is not changed, and no step is run: it is walked through without values. What
+    convolutions and batch norms hold while they run is measured, on zeros, in another process; of
+    other operations it is not seen. A model on "meta" is taken to be on the CPU.
 
     Args:
         model: any model; a real one, or one on the device "meta".
@@ -212,7 +213,7 @@ def advise(
 
 
 def _within_kernels(walked: Iterable[tuple[Demand, Demand]]) -> tuple[dict[str, int], str]:
-    """What convolutions hold while they run, by their calls; or why that is not known."""
+    """What kernels hold while they run, by their calls; or why that is not known."""
     calls = {call for both in walked for demand in both for call in demand.at_kernels}
     try:
         return memory_within(calls), ""

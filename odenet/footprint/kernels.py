@@ -1,9 +1,9 @@
-"""What convolutions hold while they run, beside what they are given and what they give.
+"""What layers of convolutional networks hold while they run, beside their arguments and results.
 
-The libraries of convolutions reorder images and kernels into an order of their own, in memory that
-the allocator sees and a walk without values does not: as much as the kernel where that is large.
-How much depends on the processor and on the library's version, so that it is measured: each
-convolution of a step is run on zeros, one at a time, in a process of its own.
+Libraries of convolutions reorder images and kernels into an order of their own, in memory that the
+allocator sees and a walk without values does not: as much as the kernel where that is large. The
+backward pass of a batch norm has a map of its own. How much it is depends on the processor and on
+the version, so that it is measured: each such call is run on zeros, in a process of its own.
 
 `python -m odenet.footprint.kernels` reads the job from its input and prints the result.
 """
@@ -26,12 +26,17 @@ from odenet.json_text import to_json
 
 _KERNELS: Mapping[str, Callable] = {
     str(kernel): kernel
-    for kernel in (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+    for kernel in (
+        torch.ops.aten.convolution.default,
+        torch.ops.aten.convolution_backward.default,
+        torch.ops.aten.native_batch_norm.default,
+        torch.ops.aten.native_batch_norm_backward.default,
+    )
 }
 
 
 def kernel_call(function: Callable, arguments: tuple) -> str | None:
-    """A call with sizes in the place of tensors, as text; None of another than a convolution."""
+    """A call with sizes in the place of tensors, as text; None of one that is not measured."""
     name = str(function)
     if name not in _KERNELS:
         return None

@@ -48,7 +48,8 @@ class MemoryLedger(TorchDispatchMode):
     Attributes:
         held: the bytes that are held.
         highest: the most that were held at once.
-        at_kernels: the most that were held at once while a convolution ran, by its call.
+        at_kernels: the most that were held at once while a kernel ran whose own memory is
+            measured (`odenet.footprint.kernels`), by its call.
     """
 
     def __init__(self, network: nn.Module, known: Iterable[Tensor] = ()) -> None:

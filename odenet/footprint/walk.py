@@ -29,15 +29,15 @@ class Demand:
     """What a step holds beyond the weights, in bytes.
 
     Attributes:
-        highest: the most at once, but for what convolutions hold while they run.
-        at_kernels: the most at once while a convolution runs, by its call.
+        highest: the most at once, but for what kernels hold while they run.
+        at_kernels: the most at once while one runs whose own memory is measured, by its call.
     """
 
     highest: int
     at_kernels: Mapping[str, int]
 
     def peak(self, within: Mapping[str, int]) -> int:
-        """The most at once, with what convolutions hold while they run, by their calls."""
+        """The most at once, with what kernels hold while they run, by their calls."""
         while_running = (held + within.get(call, 0) for call, held in self.at_kernels.items())
         return max([self.highest, *while_running])
 

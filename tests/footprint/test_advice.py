@@ -138,12 +138,12 @@ def test_a_checkpoint_does_not_fill_a_cache_twice():
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
-def test_it_is_said_where_convolutions_cannot_be_measured(monkeypatch, executable):
+def test_it_is_said_where_kernels_cannot_be_measured(monkeypatch, executable):
     model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), torch.empty(2, 3, 8, 8)
     monkeypatch.setattr(sys, "executable", executable)
     advice = odenet.advise(model, x)
     assert advice.ways and advice.unmeasured
-    assert "without what convolutions hold while they run: " in str(advice)
+    assert "without what convolutions and batch norms need within: " in str(advice)
 
 
 class InPlace(Block):
