@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenet.conversion import convert
+from odenet.conversion import convert, find_blocks
 from odenet.runtime import Ramp
 from tests.conversion.oracles import momentum
 
@@ -118,7 +118,11 @@ class Loop(nn.Module):
     ("kind", "call", "why"),
     [
         (ByKeyword, lambda block, x: block(x=x), "cannot be given its input first, by position"),
-        (Counting, lambda block, x: block(x), "what it gives beside its value is read"),
+        (
+            Counting,
+            lambda block, x: block(x),
+            "what it gives beside its value is made of it, and read",
+        ),
     ],
 )
 def test_blocks_whose_calls_a_flow_cannot_take_over_stay(kind, call, why):
@@ -182,3 +186,73 @@ def test_layers_that_are_left_out_at_random_are_refused_by_name():
         converted(x, left_out=[0])
     with pytest.raises(RuntimeError, match="after block 3 of 4"):
         converted(x, left_out=[3]).sum()
+
+
+class Biased(nn.Module):
+    """A layer that makes a bias for all layers if it is given none, and hands it on (T5)."""
+
+    def __init__(self, makes, drop=0.0, of_the_value=False):
+        super().__init__()
+        self.linear = nn.Linear(4, 4, dtype=torch.float64)
+        self.table = nn.Parameter(torch.randn(5, 4, dtype=torch.float64)) if makes else None
+        self.drop, self.of_the_value = nn.Dropout(drop), of_the_value
+
+    def forward(self, x, places, bias=None):
+        if bias is None:
+            bias = self.drop(self.table[places])
+            bias = bias + 0 * x if self.of_the_value else bias
+        return x + torch.tanh(self.linear(x)) * bias, bias, x.mean()
+
+
+class BiasedLayers(nn.Module):
+    def __init__(self, adds=False, **options):
+        super().__init__()
+        self.blocks = nn.ModuleList(Biased(n == 0, **options) for n in range(4))
+        self.adds = adds
+
+    def forward(self, x, places):
+        bias = None
+        for block in self.blocks:
+            x, bias, _ = block(x, places, bias)
+            bias = bias + 1 if self.adds else bias
+        return x + bias
+
+
+def biased(**options):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    return BiasedLayers(**options), (x, torch.tensor([[0, 1, 2], [2, 3, 0]]))
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_what_the_first_layer_makes_for_all_has_its_gradient(adds):
+    model, given = biased(adds=adds)
+    converted = convert(model, gamma=0.7, example=given)
+    assert [f.memory for f in converted.blocks.flows] == ["reversible"]
+    x, v, bias = given[0], 0, model.blocks[0].table[given[1]]
+    for number, block in enumerate(model.blocks):
+        v = 0.7 * v + 0.3 * torch.tanh(block.linear(x)) * (bias + number * adds)
+        x = x + v
+    expected = x + bias + 4 * adds
+    found = converted(*given)
+    torch.testing.assert_close(found, expected)
+    parameters = list(model.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad(found.square().sum(), parameters),
+        torch.autograd.grad(expected.square().sum(), parameters),
+    )
+    original = convert(model, gamma=Ramp(0, 0.9, steps=9), example=given)
+    assert torch.equal(original(*given), model(*given))
+
+
+def test_what_a_layer_makes_of_its_value_or_at_random_is_not_handed_on():
+    model, given = biased(of_the_value=True)
+    assert str(find_blocks(model, given)).splitlines() == [
+        "blocks: 1 to 3 become 3 steps",  # which are handed what block 0 makes
+        "blocks.0 stays: what it gives beside its value is made of it, and read",
+    ]
+    model, given = biased(drop=0.5)
+    converted = convert(model, example=given)
+    with pytest.raises(RuntimeError, match="Biased reads what a block gives beside its value"):
+        converted(*given)
+    converted.eval()(*given)
