@@ -120,7 +120,7 @@ class Placeholder(Tensor):
         found = next((value for value in values if isinstance(value, Placeholder)), None)
         if found is None:
             return func(*args, **kwargs)
-        if func in READABLE:
+        if func in READABLE and found.steps is not None:  # else its shape is not known
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         raise RuntimeError(found.refusal(getattr(func, "__name__", "an operation")))

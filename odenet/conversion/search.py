@@ -184,11 +184,13 @@ class _Search:
     def _fits(self, path: str) -> bool:
         """Whether a block may be a step, as far as its calls say; notes why not."""
         seen, block = self.seen.get(path), self.modules.get(path)
-        if seen is None or block is None or not _has_weights(block):
+        if block is None or not _has_weights(block):
             return False
+        if seen is None:
+            return self._noted(path, "it is not called, or as block.forward(…), which no flow sees")
         why = ""
         if seen.times > 1:
-            why = f"it is called {seen.times} times"
+            why = f"it is called {seen.times} times, and each step has a block of its own"
         elif seen.x is None:
             why = "its forward cannot be given its input first, by position"
         elif not isinstance(seen.x, Tensor) or not isinstance(seen.y, Tensor):
@@ -197,9 +199,10 @@ class _Search:
             why = f"it changes the shape, {tuple(seen.x.shape)} to {tuple(seen.y.shape)}"
         elif not seen.x.is_floating_point():
             why = "it does not take real numbers"
-        elif of_the_state := _of_the_state(block, seen, seen.beside_read | self._handed_on(seen)):
-            readers = "" if of_the_state & seen.beside_read else " by other blocks"
-            why = f"what it gives beside its value is made of it, and read{readers}"
+        elif seen.y is seen.x:
+            why = "it gives what it is handed, unchanged"
+        else:
+            why = self._beside(block, seen)
         return self._noted(path, why)
 
     def _adds(self, path: str) -> bool:
@@ -213,6 +216,24 @@ class _Search:
             self.left[path] = why
         return not why
 
+    def _beside(self, block: nn.Module, seen: Seen) -> str:
+        """Why what a block gives beside its value cannot be handed on; empty if nothing says so."""
+        places = seen.beside_read | self._handed_on(seen)
+        given = {id(tensor) for tensor in tensors_in((seen.args, seen.kwargs))}
+        own = {n for n in places if not {id(t) for t in tensors_in(seen.beside[n])} <= given}
+        if not own:
+            return ""
+        others = (t for other in self.seen.values() for t in tensors_in(other.beside))
+        if any(id(tensor) in given for tensor in others):
+            return "what it gives beside its value is made of what another block gives so, and read"
+        try:
+            made = made_without(block, seen.x, seen.args, seen.kwargs)
+        except Exception as error:  # of any kind: the code is not ours
+            return f"called again, with other values, it does not run: {first_line(error)}"
+        if all(made[place] for place in own):
+            return ""
+        return "what it gives beside its value is made of what it is handed, and read"
+
     def _handed_on(self, seen: Seen) -> set[int]:
         """The places of what a block gives beside its value that other blocks are handed."""
         mine = {id(t): n for n, entry in enumerate(seen.beside) for t in tensors_in(entry)}
@@ -220,17 +241,6 @@ class _Search:
             return set()
         given = (tensors_in((other.args, other.kwargs)) for other in self.seen.values())
         return {mine[id(tensor)] for ts in given for tensor in ts if id(tensor) in mine}
-
-
-def _of_the_state(block: nn.Module, seen: Seen, places: set[int]) -> set[int]:
-    """Which of these entries that a block gives beside its value depend on what it is handed."""
-    if not places:
-        return set()
-    try:
-        made = made_without(block, seen.x, seen.args, seen.kwargs)
-    except Exception:  # of any kind: the code is not ours
-        return places
-    return {place for place in places if not made[place]}
 
 
 def _listed(module: nn.Module) -> bool:

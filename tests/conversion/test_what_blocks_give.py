@@ -121,7 +121,7 @@ class Loop(nn.Module):
         (
             Counting,
             lambda block, x: block(x),
-            "what it gives beside its value is made of it, and read",
+            "what it gives beside its value is made of what it is handed",
         ),
     ],
 )
@@ -188,6 +188,33 @@ def test_layers_that_are_left_out_at_random_are_refused_by_name():
         converted(x, left_out=[3]).sum()
 
 
+class Beside(Adding):
+    """The value stays, and what goes along with it changes from layer to layer (CoaT)."""
+
+    def forward(self, x, other):
+        return x, super().forward(other)
+
+
+class Along(Adding):
+    def forward(self, x, other):
+        return super().forward(x), super().forward(other)
+
+
+def test_two_values_that_go_through_the_blocks_are_not_one_state():
+    class TwoValues(Loop):
+        def forward(self, x):
+            other = 2 * x
+            for block in self.blocks:
+                x, other = block(x, other)
+            return x + other
+
+    x = torch.randn(2, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"blocks.0 stays: it gives what it is handed, unchanged"):
+        convert(TwoValues(Beside, None), example=x)
+    plan = find_blocks(TwoValues(Along, None), x)
+    assert "blocks.1 stays: what it gives beside its value is made of what another" in str(plan)
+
+
 class Biased(nn.Module):
     """A layer that makes a bias for all layers if it is given none, and hands it on (T5)."""
 
@@ -249,7 +276,7 @@ def test_what_a_layer_makes_of_its_value_or_at_random_is_not_handed_on():
     model, given = biased(of_the_value=True)
     assert str(find_blocks(model, given)).splitlines() == [
         "blocks: 1 to 3 become 3 steps",  # which are handed what block 0 makes
-        "blocks.0 stays: what it gives beside its value is made of it, and read",
+        "blocks.0 stays: what it gives beside its value is made of what it is handed, and read",
     ]
     model, given = biased(drop=0.5)
     converted = convert(model, example=given)
