@@ -14,7 +14,8 @@ from odenet.conversion.beside import Made
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
 
-MADE, OF_THE_STATE = "made", "of the state"  # where blocks have what they give beside their value
+# Where blocks have what they give beside their value.
+MADE, NUMBERS, OF_THE_STATE = "made", "numbers", "of the state"
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # what a block was called with, beside the state
 
@@ -43,7 +44,8 @@ class Result:
     Attributes:
         container: a list, or a kind of tuples; None for a tensor alone.
         beside: where the entries after the first come from: the place of one among the leaves of
-            the call; `MADE` or `OF_THE_STATE`; None for an entry that is nothing.
+            the call; `MADE`, `NUMBERS` of which none is a tensor, or `OF_THE_STATE`; None for an
+            entry that is nothing.
     """
 
     container: type | None = None
@@ -55,8 +57,13 @@ class Result:
         if not isinstance(value, tuple | list):
             return Result()
         places = {id(leaf): place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
-        beside = (None if v is None else places.get(id(v), OF_THE_STATE) for v in value[1:])
-        return Result(type(value), tuple(beside))
+
+        def source(entry: Any) -> int | str | None:
+            if entry is None or isinstance(entry, Tensor):
+                return None if entry is None else places.get(id(entry), OF_THE_STATE)
+            return OF_THE_STATE if tensors_in(entry) else NUMBERS
+
+        return Result(type(value), tuple(map(source, value[1:])))
 
     def made(self, which: tuple[bool, ...]) -> Result:
         """The same where some entries are made without the state."""
@@ -74,11 +81,18 @@ class Result:
         for entry, source in enumerate(self.beside, start=1):
             if isinstance(source, int):
                 others.append(leaves[source])
+            elif source == NUMBERS:
+                others.append(made.result[entry])
             else:
                 what = (made, entry) if source == MADE else None
                 others.append(None if source is None else Placeholder.of(None, value, what))
         make: Any = getattr(self.container, "_make", self.container)  # of named tuples
         return make((value, *others))
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in tuples, lists and dictionaries."""
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 # What may be asked of a value that is not there yet.

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from odenet.conversion.beside import made_without
-from odenet.conversion.watching import NotRun, Seen, first_line, tensors_in, watched
+from odenet.conversion.placeholders import tensors_in
+from odenet.conversion.watching import NotRun, Seen, first_line, watched
 
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
 PASSED = 0.4  # of the values: relu(x) hands on those above 0

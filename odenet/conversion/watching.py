@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from odenet.conversion.borrowed import first_given
 from odenet.conversion.examples import Example, examples
-from odenet.conversion.placeholders import READABLE
+from odenet.conversion.placeholders import READABLE, tensors_in
 
 
 @dataclass
@@ -40,11 +40,6 @@ class Seen:
     beside_read: set[int] = field(default_factory=set)
     read_in: set[str] = field(default_factory=set)
     times: int = 1
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    """All tensors in tuples, lists and dictionaries."""
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 class NotRun(ValueError):
