@@ -138,8 +138,8 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             refuse_alone(step)
         if len(before.calls) != index:
             _refuse_left_out(step, len(before.calls))
-    leaves = pytree.tree_leaves((args, kwargs))
-    result = _learn_result(step, flow, before.start, args, kwargs, leaves)
+    leaves, spec = pytree.tree_flatten((args, kwargs))
+    result = _learn_result(step, flow, before.start, (args, kwargs), leaves, str(spec))
     around = partial(result.around, made=Made(step, before.start, args, kwargs), leaves=leaves)
     calls = (*before.calls, (args, kwargs))
     if len(calls) < flow.steps:
@@ -197,16 +197,18 @@ def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _learn_result(
-    step: Any, flow: ModuleFlow, x: Tensor, args: tuple, kwargs: dict, leaves: list
+    step: Any, flow: ModuleFlow, x: Tensor, given: Call, leaves: list, form: str
 ) -> Result:
     """What such a block gives in such a call: found once, by evaluations that count nothing."""
+    args, kwargs = given
     flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
     call = (step.kind, *kwargs, *flags)
     result = flow.gives.get(call) or Result.of(_evaluated(step, x, args, kwargs), leaves)
     flow.gives[call] = result
     if not any(source is not None for source in result.beside):
         return result
-    call = (*call, step.index_of_step, step.training)  # layers of a kind may differ in this
+    # Layers of a kind may differ in this, and so do places among more or fewer tensors.
+    call = (*call, step.index_of_step, step.training, form)
     if call not in flow.gives:
         result = Result.of(_evaluated(step, x, args, kwargs), leaves)
         flow.gives[call] = result.made(made_without(step, x, args, kwargs))

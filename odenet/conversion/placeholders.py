@@ -56,7 +56,9 @@ class Result:
         """As this one is, of a call with these leaves."""
         if not isinstance(value, tuple | list):
             return Result()
-        places = {id(leaf): place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
+        ids = [id(leaf) for leaf in leaves]
+        # What is there twice in this call may be two things in the next one.
+        places = {i: place for place, i in enumerate(ids) if ids.count(i) == 1}
 
         def source(entry: Any) -> int | str | None:
             if entry is None or isinstance(entry, Tensor):

@@ -251,6 +251,29 @@ def biased(**options):
     return BiasedLayers(**options), (x, torch.tensor([[0, 1, 2], [2, 3, 0]]))
 
 
+class Varying(Adding):
+    """Whose further inputs are more or fewer, and the same or not."""
+
+    def forward(self, x, others, bias):
+        return super().forward(x) + sum(others) + bias, bias
+
+
+def test_what_is_handed_on_is_the_same_input_in_calls_of_another_form():
+    class Layered(Loop):
+        def forward(self, x, others, bias):
+            for block in self.blocks:
+                x, bias = block(x, others, bias)
+            return x + bias
+
+    torch.manual_seed(0)
+    x, a, b, bias = torch.randn(4, 2, 4, dtype=torch.float64)
+    model = Layered(Varying, None)
+    converted = convert(model, gamma=0.7, example=(x, (a, b), bias))
+    for others, last in [((bias,), bias), ((a,), bias), ((a, b), bias), ((a, b, x), a)]:
+        steps = [lambda x, f=f: f(x, others, last)[0] for f in model.blocks]  # noqa: B023
+        torch.testing.assert_close(converted(x, others, last), momentum(steps, x, 0.7) + last)
+
+
 @pytest.mark.parametrize("adds", [False, True])
 def test_what_the_first_layer_makes_for_all_has_its_gradient(adds):
     model, given = biased(adds=adds)
