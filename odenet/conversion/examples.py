@@ -97,7 +97,7 @@ def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
     if hasattr(config, "use_cache"):
         others["use_cache"] = False
     ids = torch.arange(8, device=like.device)[None]
-    ids = ids % getattr(config.get_text_config(), "vocab_size", 8)
+    ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
         others["decoder_input_ids"] = ids
     seen = getattr(config, "vision_config", config)

@@ -332,6 +332,17 @@ def test_what_cannot_be_found_is_asked_for(how, words):
         convert(unheard()[0], **how)
 
 
+def test_a_configuration_of_which_no_input_can_be_made_up_is_no_failure():
+    class Config:
+        vocab_size, image_size = None, "large"
+        to_dict = get_text_config = lambda self: self
+
+    model = unheard()[0]
+    model.config, model.main_input_name = Config(), "input_ids"
+    with pytest.raises(ValueError, match="Unheard does not run on an input that could be made up"):
+        convert(model)
+
+
 def test_a_converted_model_is_not_converted_again():
     converted = convert(unheard()[0], blocks="layers")
     with pytest.raises(ValueError, match="this Unheard is converted already"):
