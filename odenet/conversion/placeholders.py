@@ -1,4 +1,4 @@
-"""What stands in for the values of blocks that are steps of a flow, until the flow is run."""
+"""What is in the place of the values of blocks that are steps of a flow, until it is run."""
 
 from __future__ import annotations
 

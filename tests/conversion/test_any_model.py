@@ -332,7 +332,7 @@ def test_what_cannot_be_found_is_asked_for(how, words):
         convert(unheard()[0], **how)
 
 
-def test_a_configuration_of_which_no_input_can_be_made_up_is_no_failure():
+def test_an_example_is_asked_for_where_a_configuration_says_too_little():
     class Config:
         vocab_size, image_size = None, "large"
         to_dict = get_text_config = lambda self: self
