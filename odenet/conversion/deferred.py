@@ -9,128 +9,20 @@ blocks does with a placeholder, other than to hand it on, is refused.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from odenet.conversion.beside import Made, made_without, own_random_streams
 from odenet.conversion.borrowed import WITHIN_FLOW, changed, first_given, twin_of, within_flow
+from odenet.conversion.placeholders import Call, Deferred, Placeholder, Result, with_made
 from odenet.runtime.replay import evaluating
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # what a block was called with, beside the state
-
-
-@dataclass(frozen=True)
-class Deferred:
-    """Steps of a flow that were asked for and not taken yet.
-
-    Attributes:
-        flow: whose steps.
-        start: the input of the first.
-        calls: one for each step.
-        differentiable: whether gradients were on at the first of them.
-    """
-
-    flow: ModuleFlow
-    start: Tensor
-    calls: tuple[Call, ...]
-    differentiable: bool
-
-
-@dataclass(frozen=True)
-class Result:
-    """In what a block gives its value.
-
-    Attributes:
-        container: a list, or a kind of tuples; None for a tensor alone.
-        beside: which of the entries after the first are something.
-    """
-
-    container: type | None = None
-    beside: tuple[bool, ...] = ()
-
-    @staticmethod
-    def of(value: Any) -> Result:
-        """As this one is."""
-        if not isinstance(value, tuple | list):
-            return Result()
-        return Result(type(value), tuple(entry is not None for entry in value[1:]))
-
-    def around(self, value: Tensor) -> Any:
-        """A value as the block gives it, with placeholders beside it."""
-        if self.container is None:
-            return value
-        others = (Placeholder.of(None, value) if there else None for there in self.beside)
-        make: Any = getattr(self.container, "_make", self.container)  # of named tuples
-        return make((value, *others))
-
-
-# What may be asked of a value that is not there yet.
-READABLE = {
-    *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "layout", "ndim")),
-    *(getattr(Tensor, name).__get__ for name in ("requires_grad", "is_cuda", "is_nested")),
-    *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.get_device),
-}
-
-
-class Placeholder(Tensor):
-    """In the place of a value that only the flow has: it has a shape, a type and a device.
-
-    Attributes:
-        steps: those it is the end of; None for what blocks give beside their value.
-    """
-
-    steps: Deferred | None
-
-    @staticmethod
-    def of(steps: Deferred | None, like: Tensor) -> Placeholder:
-        """One that looks like a tensor."""
-        made: Placeholder = Tensor._make_wrapper_subclass(
-            Placeholder, like.shape, dtype=like.dtype, device=like.device
-        )
-        made.steps = steps
-        return made
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in READABLE:
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **kwargs or {})
-        values, _ = pytree.tree_flatten((args, kwargs))
-        found = next(value for value in values if isinstance(value, Placeholder))
-        raise RuntimeError(found.refusal(getattr(func, "__name__", "an operation")))
-
-    @classmethod
-    def __torch_dispatch__(
-        cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return cls.__torch_function__(func, types, args, kwargs)
-
-    def refusal(self, user: str) -> str:
-        """What is said where something but the next block reads it."""
-        if self.steps is None:
-            return (
-                f"{user} reads what a block gives beside its value, which a flow does not hand on: "
-                "its steps are taken at once, and again in the backward pass"
-            )
-        flow, done = self.steps.flow, len(self.steps.calls)
-        return (
-            f"{user} reads the value after block {done} of {flow.steps} that are steps of one "
-            "flow: the steps are taken at once, where the last of these blocks is called. Values "
-            "between them (hidden states, an early exit, a block wrapped in other operations) "
-            "are those of flow.trajectory(x), or leave the blocks out of the conversion"
-        )
-
-    def __repr__(self) -> str:
-        return f"Placeholder(shape={tuple(self.shape)})"
 
 
 class Step:
@@ -234,6 +126,7 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x, args, kwargs = first_given(step, args, kwargs)
     except LookupError:
         refuse_alone(step)
+    args, kwargs = with_made((args, kwargs))
     _refuse_recorders(step, args, kwargs)
     if index == 0:
         if not isinstance(x, Tensor):
@@ -245,17 +138,19 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             refuse_alone(step)
         if len(before.calls) != index:
             _refuse_left_out(step, len(before.calls))
-    result = _learn_result(step, flow, before.start, args, kwargs)
+    leaves, spec = pytree.tree_flatten((args, kwargs))
+    result = _learn_result(step, flow, before.start, (args, kwargs), leaves, str(spec))
+    around = partial(result.around, made=Made(step, before.start, args, kwargs), leaves=leaves)
     calls = (*before.calls, (args, kwargs))
     if len(calls) < flow.steps:
         steps = Deferred(flow, before.start, calls, before.differentiable)
-        return result.around(Placeholder.of(steps, before.start))
+        return around(Placeholder.of(steps, before.start))
     if before.differentiable != torch.is_grad_enabled():
         raise RuntimeError(
             "gradients were on where the first block of a flow was called, and are off at the "
             "last: checkpoints around its blocks need use_reentrant=False"
         )
-    return result.around(_run(flow, before.start, calls))
+    return around(_run(flow, before.start, calls))
 
 
 def _run(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tensor:
@@ -301,12 +196,25 @@ def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
 
 
-def _learn_result(step: Any, flow: ModuleFlow, x: Tensor, args: tuple, kwargs: dict) -> Result:
-    """What such a block gives in such a call: found once, by an evaluation that counts nothing."""
+def _learn_result(
+    step: Any, flow: ModuleFlow, x: Tensor, given: Call, leaves: list, form: str
+) -> Result:
+    """What such a block gives in such a call: found once, by evaluations that count nothing."""
+    args, kwargs = given
     flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
     call = (step.kind, *kwargs, *flags)
+    result = flow.gives.get(call) or Result.of(_evaluated(step, x, args, kwargs), leaves)
+    flow.gives[call] = result
+    if not any(source is not None for source in result.beside):
+        return result
+    # Layers of a kind may differ in this, and so do places among more or fewer tensors.
+    call = (*call, step.index_of_step, step.training, form)
     if call not in flow.gives:
-        cuda = [x.device] if x.is_cuda else []
-        with torch.random.fork_rng(cuda), torch.no_grad(), evaluating(step), WITHIN_FLOW:
-            flow.gives[call] = Result.of(step(x, *args, **kwargs))
+        result = Result.of(_evaluated(step, x, args, kwargs), leaves)
+        flow.gives[call] = result.made(made_without(step, x, args, kwargs))
     return flow.gives[call]
+
+
+def _evaluated(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
+    with own_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
+        return step(x, *args, **kwargs)

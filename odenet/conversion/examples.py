@@ -97,7 +97,7 @@ def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
     if hasattr(config, "use_cache"):
         others["use_cache"] = False
     ids = torch.arange(8, device=like.device)[None]
-    ids = ids % getattr(config.get_text_config(), "vocab_size", 8)
+    ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
         others["decoder_input_ids"] = ids
     seen = getattr(config, "vision_config", config)
@@ -119,6 +119,23 @@ def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
         yield Example((), {name: inputs[name], **others})
         yield Example((), {name: inputs[name]})
         yield Example((), {name: inputs[name] for name in ("input_ids", "pixel_values")})
+    for shape in _sequences(name, config, seen, space):
+        yield Example((), {name: _drawn(like, *shape), **others})
+        yield Example((), {name: _drawn(like, *shape)})
+
+
+def _sequences(name: str, config: Any, seen: Any, space: tuple) -> Iterator[tuple[int, ...]]:
+    """Shapes of videos, spectrograms and series of numbers, as far as a configuration has them."""
+    sizes = {
+        "pixel_values": ((seen, "num_frames"), (seen, "num_channels")),
+        "input_values": ((config, "max_length"), (config, "num_mel_bins")),
+        "input_features": ((config, "input_feat_per_channel"),),
+        "past_values": ((config, "context_length"), (config, "num_input_channels")),
+    }
+    found = [getattr(part, field, None) for part, field in sizes.get(name, ())]
+    if found and all(isinstance(size, int) for size in found):
+        before = (1, 64) if name == "input_features" else (1,)
+        yield (*before, *found, *(space if name == "pixel_values" else ()))
 
 
 def _drawn(like: Tensor, *shape: int) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
-from odenet.conversion.deferred import Call, Result, Step
+from odenet.conversion.deferred import Step
+from odenet.conversion.placeholders import Call, Result
 from odenet.runtime import Flow
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.runtime.context import NOTHING, Context

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
-from torch.utils import _pytree as pytree
 
-from odenet.conversion.watching import NotRun, Seen, watched
+from odenet.conversion.beside import made_without
+from odenet.conversion.placeholders import tensors_in
+from odenet.conversion.watching import NotRun, Seen, first_line, watched
 
+NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
 PASSED = 0.4  # of the values: relu(x) hands on those above 0
 
 
@@ -127,7 +129,10 @@ class _Search:
         return Plan(self.runs, left, {path: self.seen[path].x.shape for path in steps})
 
     def _within(self, path: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-        """The runs of a module and all within it: those of most steps, where they are nested."""
+        """The runs of a module and all within it; the longest flow, where they are nested.
+
+        Each flow begins at rest, so that many short ones are further from the original network.
+        """
         module = self.modules.get(path)
         if module is None:
             return {}
@@ -135,7 +140,7 @@ class _Search:
         runs: list[tuple[str, ...]] = []
         for run in self._runs(path, module):
             below = [len(r) for name in run for rs in inner[name].values() for r in rs]
-            if sum(below) <= len(run):
+            if max(below, default=0) <= len(run):
                 runs.append(run)
         stepped = {name for run in runs for name in run}
         found = {path: tuple(runs)} if runs else {}
@@ -154,7 +159,8 @@ class _Search:
         residual = [name for name in fit if self._adds(joined(path, name))]
         runs = [tuple(run) for run in self._chains(path, residual) if len(run) >= least]
         taken = {name for run in runs for name in run}
-        for name in set(residual) - taken or set(names) - set(fit):
+        alone = set(residual) - taken or set(names) - set(fit)
+        for name in filter(alone.__contains__, names):
             if _listed(module):
                 self.left[joined(path, name)] = "no other block follows or precedes it"
         return runs
@@ -179,11 +185,13 @@ class _Search:
     def _fits(self, path: str) -> bool:
         """Whether a block may be a step, as far as its calls say; notes why not."""
         seen, block = self.seen.get(path), self.modules.get(path)
-        if seen is None or block is None or not _has_weights(block):
+        if block is None or not _has_weights(block):
             return False
+        if seen is None:
+            return self._noted(path, "it is not called, or as block.forward(…), which no flow sees")
         why = ""
         if seen.times > 1:
-            why = f"it is called {seen.times} times"
+            why = f"it is called {seen.times} times, and each step has a block of its own"
         elif seen.x is None:
             why = "its forward cannot be given its input first, by position"
         elif not isinstance(seen.x, Tensor) or not isinstance(seen.y, Tensor):
@@ -192,29 +200,48 @@ class _Search:
             why = f"it changes the shape, {tuple(seen.x.shape)} to {tuple(seen.y.shape)}"
         elif not seen.x.is_floating_point():
             why = "it does not take real numbers"
-        elif self._hands_on_more(seen):
-            why = "what it gives beside its value is read by other blocks"
-        elif seen.beside_read:
-            why = "what it gives beside its value is read"
+        elif seen.y is seen.x:
+            why = "it gives what it is handed, unchanged"
+        else:
+            why = self._beside(block, seen)
         return self._noted(path, why)
 
     def _adds(self, path: str) -> bool:
         """Whether a block adds to what it is given; notes if not."""
-        if self.wanted is not None or _is_residual(self.modules[path], self.seen[path]):
+        if self.wanted is not None:
             return True
-        return self._noted(path, "it adds to no skip connection")
+        return self._noted(path, _not_residual(self.modules[path], self.seen[path]))
 
     def _noted(self, path: str, why: str) -> bool:
         if why and _listed(self.modules[path.rpartition(".")[0]]):
             self.left[path] = why
         return not why
 
-    def _hands_on_more(self, seen: Seen) -> bool:
-        mine = {id(tensor) for tensor in seen.beside}
+    def _beside(self, block: nn.Module, seen: Seen) -> str:
+        """Why what a block gives beside its value cannot be handed on; empty if nothing says so."""
+        places = seen.beside_read | self._handed_on(seen)
+        given = {id(tensor) for tensor in tensors_in((seen.args, seen.kwargs))}
+        own = {n for n in places if not {id(t) for t in tensors_in(seen.beside[n])} <= given}
+        if not own:
+            return ""
+        others = (t for other in self.seen.values() for t in tensors_in(other.beside))
+        if any(id(tensor) in given for tensor in others):
+            return "what it gives beside its value is made of what another block gives so, and read"
+        try:
+            made = made_without(block, seen.x, seen.args, seen.kwargs)
+        except Exception as error:  # of any kind: the code is not ours
+            return f"called again, with other values, it does not run: {first_line(error)}"
+        if all(made[place] for place in own):
+            return ""
+        return "what it gives beside its value is made of what it is handed, and read"
+
+    def _handed_on(self, seen: Seen) -> set[int]:
+        """The places of what a block gives beside its value that other blocks are handed."""
+        mine = {id(t): n for n, entry in enumerate(seen.beside) for t in tensors_in(entry)}
         if not mine:
-            return False
-        given = (pytree.tree_leaves((other.args, other.kwargs)) for other in self.seen.values())
-        return any(id(leaf) in mine for leaves in given for leaf in leaves)
+            return set()
+        given = (tensors_in((other.args, other.kwargs)) for other in self.seen.values())
+        return {mine[id(tensor)] for ts in given for tensor in ts if id(tensor) in mine}
 
 
 def _listed(module: nn.Module) -> bool:
@@ -227,14 +254,18 @@ def _has_weights(block: nn.Module) -> bool:
     return not leaf and any(p.ndim > 1 for p in block.parameters())
 
 
-def _is_residual(block: nn.Module, seen: Seen) -> bool:
-    """Whether a block with weights of zero hands on its input, but for activations and norms.
+def _not_residual(block: nn.Module, seen: Seen) -> str:
+    """Why a block with weights of zero does not hand on its input, but for activations and norms.
 
     Scales are tried at 1, for norms behind the skip connection (BERT), and at 0, for branches that
     have no other weights (PoolFormer); inputs of size 1, which such norms keep, and of size 64,
-    where smooth activations behind it (SiLU) are the identity or zero.
+    where smooth activations behind it (SiLU) are the identity or zero. Empty if it does.
     """
-    return any(_passes_on(block, seen, scale, size) for size in (1.0, 64.0) for scale in (1.0, 0.0))
+    trials = ((scale, size) for size in (1.0, 64.0) for scale in (1.0, 0.0))
+    try:
+        return "" if any(_passes_on(block, seen, *trial) for trial in trials) else NOT_RESIDUAL
+    except Exception as error:  # of any kind: the code is not ours
+        return f"called again, with other values, it does not run: {first_line(error)}"
 
 
 def _passes_on(block: nn.Module, seen: Seen, scale: float, size: float) -> bool:
@@ -244,11 +275,8 @@ def _passes_on(block: nn.Module, seen: Seen, scale: float, size: float) -> bool:
             tensors[name] = _neutral(name, buffer, 1.0)
     x = torch.randn(seen.x.shape, generator=torch.Generator().manual_seed(0))
     x = (size * (layer_norm(x, x.shape[-1:]) if x.ndim == 3 else x)).to(seen.x)
-    try:
-        with torch.no_grad():
-            y = torch.func.functional_call(block, tensors, (x, *seen.args), seen.kwargs)
-    except Exception:  # of any kind: the code is not ours
-        return False
+    with torch.no_grad():
+        y = torch.func.functional_call(block, tensors, (x, *seen.args), seen.kwargs)
     y = y[0] if isinstance(y, tuple | list) else y
     if not isinstance(y, Tensor) or y.shape != x.shape:
         return False

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from odenet.conversion.borrowed import first_given
-from odenet.conversion.deferred import READABLE
 from odenet.conversion.examples import Example, examples
+from odenet.conversion.placeholders import READABLE, tensors_in
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Seen:
         x: what it was handed first; None if that cannot go by its position.
         args: what else, with the keywords.
         y: what it gave, or first in a tuple.
-        beside: tensors that it gave beside that.
-        beside_read: whether an operation read one of these after the call.
+        beside: the entries that it gave after that.
+        beside_read: places of those that an operation read after the call.
         read_in: the blocks during whose calls an operation read y.
         times: how often it was called.
     """
@@ -36,8 +36,8 @@ class Seen:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     y: Any
-    beside: list[Tensor]
-    beside_read: bool = False
+    beside: list[Any]
+    beside_read: set[int] = field(default_factory=set)
     read_in: set[str] = field(default_factory=set)
     times: int = 1
 
@@ -53,7 +53,7 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self.seen: dict[str, Seen] = {}
         self._given: dict[int, list[Seen]] = {}  # by the `id` of what blocks gave
-        self._beside: dict[int, list[Seen]] = {}
+        self._beside: dict[int, list[tuple[Seen, int]]] = {}
         self._running = [""]
         self._handles: list[Any] = []
         for path, module in model.named_modules():
@@ -70,8 +70,8 @@ class Watch(TorchFunctionMode):
                     continue
                 for seen in self._given.get(id(value), ()):
                     seen.read_in.add(self._running[-1])
-                for seen in self._beside.get(id(value), ()):
-                    seen.beside_read = True
+                for seen, place in self._beside.get(id(value), ()):
+                    seen.beside_read.add(place)
         return func(*args, **kwargs or {})
 
     def _begin(self, path: str, block: nn.Module, args: tuple) -> None:
@@ -90,16 +90,21 @@ class Watch(TorchFunctionMode):
             x = None
         several = isinstance(result, tuple | list) and bool(result)
         y, rest = (result[0], list(result[1:])) if several else (result, [])
-        beside = [leaf for leaf in pytree.tree_leaves(rest) if isinstance(leaf, Tensor)]
-        seen = self.seen[path] = Seen(x, args, dict(kwargs), y, beside)
-        for tensor in beside:
-            self._beside.setdefault(id(tensor), []).append(seen)
+        seen = self.seen[path] = Seen(x, args, dict(kwargs), y, rest)
+        for place, entry in enumerate(rest):
+            for tensor in tensors_in(entry):
+                self._beside.setdefault(id(tensor), []).append((seen, place))
         self._given.setdefault(id(y), []).append(seen)  # a stage gives what its last block gives
 
     def remove(self) -> None:
         """Leaves the model alone."""
         for handle in self._handles:
             handle.remove()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def copied(model: nn.Module, instead: Mapping[int, Any]) -> nn.Module:
@@ -126,17 +131,19 @@ def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]
         module._forward_hooks.clear()
         # Models of transformers have recorders among them, and put them on again without this.
         module.__dict__.pop("_output_capturing_hooks_installed", None)
+        # A cache of keys and values, which a converted model has not, is full in a second run.
+        config: Any = module.__dict__.get("config")
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
     problems: list[str] = []
-    for one in [Example.of(example)] if example is not None else examples(twin):
+    for one in _made_up(twin) if example is None else [Example.of(example)]:
         watch = Watch(twin)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
                 twin(*one.args, **one.kwargs)
             return twin, watch.seen
         except Exception as error:
-            problems.append(
-                f"{one}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
-            )
+            problems.append(f"{one}: {first_line(error)}")
         finally:
             watch.remove()
     tried = f" ({problems[0]})" if problems else ""
@@ -146,3 +153,10 @@ def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]
         "odenet.convert(model, example=…), or say where the blocks are, "
         'blocks="model.layers"'
     )
+
+
+def _made_up(model: nn.Module) -> list[Example]:
+    try:
+        return list(examples(model))
+    except Exception:  # of any kind: a configuration is not ours, and may say anything
+        return []

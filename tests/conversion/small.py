@@ -34,6 +34,15 @@ def transformers_model(name: str, **options):
     width = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
     gpt = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 32, "vocab_size": 20}
     drop = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "use_cache": False}
+    t5 = {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 3,
+        "num_heads": 2,
+        "vocab_size": 20,
+        "dropout_rate": 0.0,
+    }
     layers = {"use_sliding_window": True, "sliding_window": 2, "max_window_layers": 1}
     make = {
         "gpt2": lambda: (hf.GPT2LMHeadModel(hf.GPT2Config(**gpt, **drop, **words)), text),
@@ -42,6 +51,10 @@ def transformers_model(name: str, **options):
         "bert": lambda: (
             hf.BertForMaskedLM(hf.BertConfig(**LANGUAGE, **no_dropout, use_cache=False)),
             text,
+        ),
+        "t5": lambda: (
+            hf.T5ForConditionalGeneration(hf.T5Config(**t5, **words, use_cache=False)),
+            {**text, "decoder_input_ids": IDS[:, :4]},
         ),
         "vit": lambda: (
             hf.ViTForImageClassification(hf.ViTConfig(**width, intermediate_size=24, **picture)),

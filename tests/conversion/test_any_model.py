@@ -65,6 +65,7 @@ STEPS = {
     ("transformers", "qwen2"): 3,  # of which two attend within a window: masks of their own
     ("transformers", "bert"): 3,
     ("transformers", "vit"): 3,
+    ("transformers", "t5"): 6,  # whose first layers make the position bias of all
 }
 
 
@@ -157,6 +158,7 @@ def test_a_cache_that_the_config_asks_for_is_turned_off_and_said():
         converted = convert(model)
     assert model.config.use_cache and not converted.config.use_cache
     converted(**given)
+    assert find_blocks(model, given).runs == find_blocks(model).runs
     made = converted.generate(IDS, max_new_tokens=2, do_sample=False, use_cache=False)
     assert made.shape == (2, 8)
     with pytest.raises(RuntimeError, match="use_cache=False"):
@@ -328,6 +330,17 @@ def test_what_stays_is_said_by_name_and_reason():
 def test_what_cannot_be_found_is_asked_for(how, words):
     with pytest.raises(ValueError, match=words):
         convert(unheard()[0], **how)
+
+
+def test_an_example_is_asked_for_where_a_configuration_says_too_little():
+    class Config:
+        vocab_size, image_size = None, "large"
+        to_dict = get_text_config = lambda self: self
+
+    model = unheard()[0]
+    model.config, model.main_input_name = Config(), "input_ids"
+    with pytest.raises(ValueError, match="Unheard does not run on an input that could be made up"):
+        convert(model)
 
 
 def test_a_converted_model_is_not_converted_again():
