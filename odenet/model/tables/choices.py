@@ -1,12 +1,37 @@
 """Named forms with arguments of their own, such as `sgd(lr = 0.1)` among the optimizers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from odenet.diagnostics import Diagnostic
 from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import ArgumentKind, Call, Subject, describe, show
+
+Seen = TypeVar("Seen")
+
+
+class View(Mapping[str, Seen]):
+    """What something makes of each row of some tables, rows added later included.
+
+    Args:
+        see: what it makes of a row.
+        tables: in their order; no two have a name in common.
+    """
+
+    def __init__(self, see: Callable[[Any], Seen], *tables: Mapping[str, Any]):
+        self._see, self._tables = see, tables
+
+    def __getitem__(self, name: str) -> Seen:
+        table = next((table for table in self._tables if name in table), self._tables[0])
+        return self._see(table[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(*self._tables)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A row says what a layer takes, what it does to a shape, and its torch code.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from odenet.model.expressions.numbers import Width, fixed
@@ -11,7 +11,7 @@ from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
-from odenet.model.tables.choices import Parameter
+from odenet.model.tables.choices import Parameter, View
 from odenet.model.tables.existing import EXISTING
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.size_layers import SIZE_LAYERS, with_space
@@ -276,23 +276,9 @@ ROWS = (
 )
 
 
-class _Layers(Mapping[str, LayerKind]):
-    """The rows of layers, and every activation as a layer."""
-
-    def __init__(self, rows: Mapping[str, LayerKind], activations: Mapping[str, ActivationKind]):
-        self.rows = rows
-        self.activations = activations
-
-    def __getitem__(self, name: str) -> LayerKind:
-        return self.rows[name] if name in self.rows else _activation(self.activations[name])
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.rows
-        yield from self.activations
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.activations)
+def _as_layer(row: LayerKind | ActivationKind) -> LayerKind:
+    return row if isinstance(row, LayerKind) else _activation(row)
 
 
 OWN_LAYERS = {row.name: row for row in ROWS}
-LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
+LAYERS: Mapping[str, LayerKind] = View(_as_layer, OWN_LAYERS, ACTIVATIONS)

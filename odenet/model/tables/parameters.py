@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from odenet.model.tables.argument_kinds import Call, Number, Word
-from odenet.model.tables.arguments import COUNT, Forms, channels, init
-from odenet.model.tables.choices import Choice, Parameter
+from odenet.model.tables.arguments import COUNT, channels, init
+from odenet.model.tables.choices import Choice, Parameter, View
 from odenet.model.tables.norms import NORMS
 from odenet.model.tables.parameter_kinds import Construction, Operator, Options, ParameterKind
 from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensors
@@ -230,4 +230,4 @@ ROWS = (
 )
 
 PARAMETERS = {row.name: row for row in ROWS}
-TYPES = Choice("type of parameter", Forms(PARAMETERS))
+TYPES = Choice("type of parameter", View(lambda row: row.arguments, PARAMETERS))
