@@ -63,9 +63,8 @@ class ArgumentReader:
                 self.report.reject("syntax", f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.reject(
-                    "syntax", "arguments are written in brackets", argument.span, help_
-                )
+                message = "arguments are written in brackets"
+                self.report.reject("syntax", message, argument.span, help_)
             case _:
                 self.report.reject("wrong-argument", f"{wanted} is wanted here", node.span)
 
@@ -148,8 +147,7 @@ class ArgumentReader:
             known = [name.spelling for name in self.scope.declared.values()]
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
             message = f"`{node.spelling}` is not a number"
-            self.report.error(
-                "not-a-number", message, node.span, help_ or self._number_or_path(node)
-            )
+            help_ = help_ or self._number_or_path(node)
+            self.report.error("not-a-number", message, node.span, help_)
             self._unknown.add(node.id)
         raise Rejected

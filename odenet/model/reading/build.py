@@ -221,6 +221,5 @@ def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:
-        report.error(
-            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, cure
-        )
+        message = f"levels cannot refine the flows: {why}"
+        report.error("cannot-refine", message, entry.value_span, cure)

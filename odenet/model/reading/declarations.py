@@ -124,9 +124,8 @@ class Declarations:
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
-            self.report.reject(
-                "unknown-argument", message, call.place("knots"), "leave out `knots`"
-            )
+            help_ = "leave out `knots`"
+            self.report.reject("unknown-argument", message, call.place("knots"), help_)
         call = self.arguments.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
@@ -136,12 +135,8 @@ class Declarations:
     def _check_knots(self, call: Call, statement: tree.Param) -> None:
         if statement.shared and call.kwargs.get("knots"):
             message = "what is shared by all steps has one value, and no knots in time"
-            self.report.reject(
-                "wrong-argument",
-                message,
-                statement.type.span,
-                "leave out `shared`, or `knots`",
-            )
+            help_ = "leave out `shared`, or `knots`"
+            self.report.reject("wrong-argument", message, statement.type.span, help_)
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads, where there are formulas."""

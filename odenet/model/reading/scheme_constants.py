@@ -82,9 +82,8 @@ class SchemeConstants:
         if self.varying and "rtol" in given:
             constant = next(iter(self.varying.values()))
             message = "steps to a tolerance take numbers that are the same in all of them"
-            self.report.error(
-                "tolerance", message, constant.span, "remove rtol, or write one number"
-            )
+            help_ = "remove rtol, or write one number"
+            self.report.error("tolerance", message, constant.span, help_)
         if self.failed:
             raise Rejected
         if self.scheme.counts:
@@ -130,9 +129,8 @@ class SchemeConstants:
                 near = meant("argument", name, self.form)
                 self.report.error("scheme-constant", message, place, takes + unused, label=near)
             elif name in given:
-                self.report.error(
-                    "given-twice", f"`{self.shown[name]}` is given twice", place, "remove one"
-                )
+                message = f"`{self.shown[name]}` is given twice"
+                self.report.error("given-twice", message, place, "remove one")
             else:
                 given[name] = value, place
         return given

@@ -101,9 +101,8 @@ class Settings:
         call = Call(entry.value) if isinstance(entry.value, str) else entry.value
         if not isinstance(call, Call) or not isinstance(recipe_keys()[entry.key].kind, Choice):
             message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
-            self.report.reject(
-                "bad-setting", message, setting.key.span, f"set it whole: {entry.key}=…"
-            )
+            help_ = f"set it whole: {entry.key}=…"
+            self.report.reject("bad-setting", message, setting.key.span, help_)
         order = list(_form(entry.key, call))
         at = order.index(name) if name in order else len(call.args)
         args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.places)
@@ -131,9 +130,8 @@ class Settings:
                 message = f"nothing that can be set is called `{shown}`"
             near = meant("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
-            self.report.error(
-                "bad-setting", message, setting.key.span, near or f"this file has {have}"
-            )
+            help_ = near or f"this file has {have}"
+            self.report.error("bad-setting", message, setting.key.span, help_)
 
 
 def _form(key: str, value: Any) -> Mapping[str, Any]:

@@ -240,10 +240,9 @@ def check_times(
         report.error("no-time", message, read.span, help_)
     for learned in parameters.values():
         if learned.knots:
-            message = f"`{learned.name}` moves in time between its knots"
-            report.error(
-                "no-time", f"{message}, and the step sizes are learned", learned.span, help_
-            )
+            message = f"`{learned.name}` moves in time between its knots, and the step sizes are "
+            message += "learned"
+            report.error("no-time", message, learned.span, help_)
 
 
 def check_ramps(chosen: Discretisation, recipe: Recipe, report: Report) -> None:

@@ -52,10 +52,8 @@ def _initialised(code: str, layer: Layer) -> str:
 
 def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
     if shape.space:
-        raise LayerError(
-            f"dense needs a plain vector, but its input is an image {shape}",
-            "write `mean` or `flatten` before it",
-        )
+        message = f"dense needs a plain vector, but its input is an image {shape}"
+        raise LayerError(message, "write `mean` or `flatten` before it")
     return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
 
 
@@ -77,10 +75,8 @@ def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
 def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
     wanted = arguments["C"]
     if wanted.multiple or shape.channels.constant > wanted.constant:
-        raise LayerError(
-            f"widen({wanted}) would take channels away from {shape}",
-            "widen adds zero channels; conv(1, C) reduces them",
-        )
+        message = f"widen({wanted}) would take channels away from {shape}"
+        raise LayerError(message, "widen adds zero channels; conv(1, C) reduces them")
     return replace(shape, channels=wanted)
 
 

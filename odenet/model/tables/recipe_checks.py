@@ -90,16 +90,11 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         )
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
-        yield Diagnostic(
-            "cannot-refine", doubled, spans["levels"], f"refine at most {MOST_LEVELS} times"
-        )
+        help_ = f"refine at most {MOST_LEVELS} times"
+        yield Diagnostic("cannot-refine", doubled, spans["levels"], help_)
     if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
-        yield Diagnostic(
-            "wrong-argument",
-            "target is the value at which to stop, a share: at most 1",
-            spans["target"],
-            label="too large",
-        )
+        message = "target is the value at which to stop, a share: at most 1"
+        yield Diagnostic("wrong-argument", message, spans["target"], label="too large")
     if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
         yield Diagnostic(
             "recipe-conflict",
@@ -110,21 +105,14 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
     for call in recipe.augment:
         if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
             loss = loss_kind(recipe.loss).name
-            yield Diagnostic(
-                "recipe-conflict",
-                f"{call.name} mixes classes, and loss = {loss} has none to mix",
-                spans["augment"],
-                "leave it out, or take loss = cross_entropy",
-            )
+            message = f"{call.name} mixes classes, and loss = {loss} has none to mix"
+            help_ = "leave it out, or take loss = cross_entropy"
+            yield Diagnostic("recipe-conflict", message, spans["augment"], help_)
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
         yield Diagnostic("recipe-conflict", message, spans["schedule"], "remove one of them")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"
-        yield Diagnostic(
-            "recipe-conflict",
-            message,
-            spans["optimizer"],
-            "give a momentum, as in momentum = 0.9",
-        )
+        help_ = "give a momentum, as in momentum = 0.9"
+        yield Diagnostic("recipe-conflict", message, spans["optimizer"], help_)
