@@ -35,9 +35,7 @@ def loss(matrix: Matrix, row: int) -> int:
     # one more component, which feeds the row in every step
     fed = [[*entries, 1 if i == row else 0] for i, entries in enumerate(matrix)]
     fed.append([0] * size + [1])
-    start = [0] * size + [1]
-    found = growth(fed, 1, start, anywhere=range(size), seen=())
-    return found or 0
+    return growth(fed, 1, [0] * size + [1], anywhere=range(size), seen=()) or 0
 
 
 def growth(
@@ -64,7 +62,7 @@ def growth(
 def spectrum(matrix: Matrix) -> list[Number]:
     """The eigenvalues of a matrix, with multiplicity."""
     with mpmath.workdps(DIGITS):
-        return eigenvalues(mpmath.matrix([[plain(entry) for entry in row] for row in matrix]))
+        return eigenvalues([[plain(entry) for entry in row] for row in matrix])
 
 
 def growth_with(

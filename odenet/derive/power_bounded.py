@@ -28,8 +28,7 @@ def bounded_powers(matrix: Matrix, at_one: int = 1) -> bool:
             linearly because it has a velocity.
     """
     with mpmath.workdps(DIGITS):
-        exact = _matrix(matrix)
-        found = eigenvalues(exact)
+        exact, found = _matrix(matrix), eigenvalues(matrix)
         if any(abs(value) > 1 + NEAR for value in found):
             return False
         on_circle = [value for value in found if abs(value) > 1 - NEAR]
@@ -48,20 +47,19 @@ def index_of_one(matrix: Matrix) -> int:
 def spectral_radius(matrix: Matrix) -> Number:
     """The largest absolute value of an eigenvalue."""
     with mpmath.workdps(DIGITS):
-        return max(abs(value) for value in eigenvalues(_matrix(matrix)))
+        return max(map(abs, eigenvalues(matrix)))
 
 
-def eigenvalues(matrix: mpmath.matrix) -> list[Number]:
+def eigenvalues(matrix: Matrix) -> list[Number]:
     """All eigenvalues, with multiplicity."""
-    if matrix.rows == 1:
-        return [mpmath.mpc(matrix[0, 0])]
-    found, _ = mpmath.eig(matrix, left=False, right=True)
+    if len(matrix) == 1:
+        return [mpmath.mpc(as_mpf(matrix[0][0]))]
+    found, _ = mpmath.eig(_matrix(matrix), left=False, right=True)
     return [mpmath.mpc(value) for value in found]
 
 
 def _matrix(rows: Matrix) -> mpmath.matrix:
-    entries = [[x if isinstance(x, mpmath.mpc) else as_mpf(x) for x in row] for row in rows]
-    return mpmath.matrix(entries)
+    return mpmath.matrix([[as_mpf(entry) for entry in row] for row in rows])
 
 
 def distinct(values: list[Number]) -> list[Number]:
