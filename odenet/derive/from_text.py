@@ -34,7 +34,7 @@ def derive(
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
     found = _derive(scheme, expand=False)
-    if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
+    if scheme.lets and (found.obstacle or any(_is_zero(scheme, c) for c in found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
     own = (COUNT,) if scheme.counts else ()
@@ -58,7 +58,7 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
         return Derivation(scheme=scheme, obstacle=find_obstacle(step, stuck, notation(scheme)))
     conditions = _conditions(scheme, scalars, divisors)
     undone, why = (), ""
-    if expand and _zeros(scheme, conditions):
+    if expand and any(_is_zero(scheme, condition) for condition in conditions):
         why = "the inverse divides by 0"
     else:
         undone = derive_inverse(scheme, shears, relabel)
@@ -83,11 +83,6 @@ def _conditions(
             if not never and _is_zero(scheme, shown) is not False:
                 found[shown] = None
     return tuple(found)
-
-
-def _zeros(scheme: Scheme, conditions: Iterable[sympy.Expr]) -> list[sympy.Expr]:
-    """The conditions that fail whatever the constants are."""
-    return [condition for condition in conditions if _is_zero(scheme, condition)]
 
 
 def _is_zero(scheme: Scheme, expression: sympy.Expr) -> bool | None:

@@ -16,10 +16,10 @@ import sympy
 
 from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
-from odenet.derive.growth import Matrix, loss
 from odenet.derive.h_series import NoSeries, Number, Powers, SeriesWriter, add, shift
 from odenet.derive.influence import Influence, delays
 from odenet.derive.linear_forms import Algebra, Form, read_step
+from odenet.derive.power_bounded import Matrix, loss
 from odenet.derive.remembered import remembered
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key

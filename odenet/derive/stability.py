@@ -29,6 +29,7 @@ from odenet.derive.intervals import (
     most_terms,
     positive_roots,
     stable_intervals,
+    with_fractions,
 )
 from odenet.derive.linear_step import OneStep, one_step
 from odenet.derive.linear_tests import Coupling, LinearTest, linear_tests
@@ -156,8 +157,7 @@ class TestedScheme:
 
 def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
     """The polynomial with numbers for constants; raises Undecided where many are irrational."""
-    known = {s: exact[s] for s in poly.gens[2:] if isinstance(exact[s], Fraction)}
-    found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
+    found = with_fractions(poly, exact)
     irrational = len(found.gens) - 2
     if irrational and most_terms(found) ** irrational > MOST_TERMS:
         raise Undecided

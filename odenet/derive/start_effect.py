@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from odenet.derive.growth import Matrix, growth, growth_with, spectrum
 from odenet.derive.h_series import Number, Powers, multiply
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.power_bounded import NEAR
+from odenet.derive.power_bounded import NEAR, Matrix, eigenvalues, growth, growth_with
 from odenet.derive.trees import Key
 from odenet.model.expressions.expr import Slot
 
@@ -131,7 +130,7 @@ def _squared(
     For an error of size 1 all further derivatives count as much: where the second ones cancel,
     nothing better is said than that.
     """
-    values = spectrum(conditions.matrix())
+    values = eigenvalues(conditions.matrix())
     swings = any(abs(v) > 1 - NEAR and abs(v - 1) > NEAR for v in values)
     if 2 * error.power + (0 if swings else 1) >= below:
         return None

@@ -1,6 +1,7 @@
 """The values of one step as series over trees, read from its linear forms."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sympy.polys.fields import FracElement
 
@@ -12,6 +13,7 @@ from odenet.derive.trees import Forest, Key
 from odenet.model.expressions.expr import Slot
 
 
+@dataclass(eq=False)
 class StepSeries:
     """The coefficient of any form on any tree, from those of the stored values.
 
@@ -23,19 +25,11 @@ class StepSeries:
         limit: the highest power of h that is kept.
     """
 
-    def __init__(
-        self,
-        algebra: Algebra,
-        forest: Forest,
-        read: Callable[[FracElement], Powers],
-        stored: Callable[[Slot, Key], Powers],
-        limit: int,
-    ):
-        self.algebra = algebra
-        self.forest = forest
-        self.read = read
-        self.stored = stored
-        self.limit = limit
+    algebra: Algebra
+    forest: Forest
+    read: Callable[[FracElement], Powers]
+    stored: Callable[[Slot, Key], Powers]
+    limit: int
 
     def value(self, form: Form, key: Key) -> Powers:
         """A form's coefficient on a tree.
