@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.elaborate import Elaborator
+from odenet.model.elaboration.meaning import Scope
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
@@ -13,7 +14,7 @@ from odenet.model.tables.argument_kinds import Call, Subject
 from odenet.model.tables.choices import Choice
 
 
-class ArgumentReader:
+class ArgumentReader(Scope):
     """Reads arguments; names of numbers are looked up, all other names are words.
 
     Args:
@@ -125,10 +126,6 @@ class ArgumentReader:
     def indexed(self, node: tree.Indexed) -> expr.Node:
         """Refuse `Y[n]`, which is not a number."""
         self.unknown(node.name)
-
-    def adjoint(self, operator: expr.Node) -> expr.Node:
-        """Formulas of numbers have no operators: returned as it is."""
-        return operator
 
     @staticmethod
     def _number_or_path(node: tree.Name) -> str:

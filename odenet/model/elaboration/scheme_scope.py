@@ -6,7 +6,7 @@ from typing import NoReturn
 from odenet.diagnostics import Rejected, Report, Span, suggest
 from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
-from odenet.model.elaboration.meaning import Function
+from odenet.model.elaboration.meaning import Function, Scope
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import COUNT, Pattern
 
@@ -19,7 +19,7 @@ RESERVED = {
 MOST_HISTORY = 16
 
 
-class SchemeScope:
+class SchemeScope(Scope):
     """The names of one scheme; more are known as its lines are read.
 
     Attributes:
@@ -155,10 +155,6 @@ class SchemeScope:
         message = "a scheme uses the right-hand side by its name, not a derivative"
         help_ = f"write {' or '.join(self.functions)}"
         self.report.reject("scheme-line", message, node.span, help_)
-
-    def adjoint(self, operator: expr.Node) -> expr.Node:
-        """Schemes have no operators, so nothing to transpose."""
-        return operator
 
     def unknown(self, node: tree.Name) -> NoReturn:
         """Say what is near the name, or that it is below."""

@@ -136,16 +136,16 @@ class SchemeReader(SchemeScope):
 
     def _decay(self, pattern: tree.Pattern) -> str | None:
         """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""
-        if pattern.decay is None or pattern.damped is None:
-            return None
         damped = pattern.damped
+        if pattern.decay is None or damped is None:
+            return None
         derived = isinstance(damped, tree.Derivative)
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
             own = expr.derivative(pattern.name.spelling, pattern.order - 1)
             message = "a decay is one of the equation's own unknown"
             help_ = f"write `- {pattern.decay.spelling} {own}`"
-            self.report.error("scheme-for", message, pattern.damped.span, help_)
+            self.report.error("scheme-for", message, damped.span, help_)
         if pattern.decay.id not in self.numbers:
             self._declare(pattern.decay)
             self.numbers.add(pattern.decay.id)
@@ -178,9 +178,8 @@ class SchemeReader(SchemeScope):
             try:
                 evaluate(number, {})
             except NotANumber as error:
-                message = str(error)
-                self.report.error("undefined-number", message, error.node.span or self.block.span)
-                raise Rejected from None
+                place = error.node.span or self.block.span
+                self.report.reject("undefined-number", str(error), place)
 
     def _update(self, rule: tree.Update) -> Update:
         target = rule.target
@@ -204,8 +203,7 @@ class SchemeReader(SchemeScope):
             if isinstance(node, expr.Stretch) and not isinstance(value, expr.Hadamard):
                 message = "the exponential of a field multiplies a value"
                 help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
-                self.report.error("not-linear", message, node.span or self.block.span, help_)
-                raise Rejected
+                self.report.reject("not-linear", message, node.span or self.block.span, help_)
         for node in value.children():
             for inner in node.children() if isinstance(node, expr.Stretch) else (node,):
                 self._check_stretches(inner)
@@ -217,8 +215,7 @@ class SchemeReader(SchemeScope):
             self.unknown(target.name)
         if target.base is None or target.base.id != "n" or target.offset != 1:
             message = f"a line computes `{name}[n+1]` or a stage"
-            self.report.error("scheme-line", message, target.span, "the step leads from n to n+1")
-            raise Rejected
+            self.report.reject("scheme-line", message, target.span, "the step leads from n to n+1")
         if target.name.id in self.computed - self.broken:
             help_ = "give the first value a name without an index: a stage"
             self.report.error("scheme-line", f"`{name}[n+1]` is computed twice", target.span, help_)

@@ -207,7 +207,8 @@ class SpecScope(DeclaredNames):
         if name.id in self.states:
             if self.states[name.id] == 2 and node.order == 1:
                 return expr.State(name.id, 1, span=node.span)
-            shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
+            shown = node.span.text
+            equation = expr.derivative(name.spelling, self.states[name.id])
             message = f"`{shown}` cannot be used on the right: `{equation}` has the equation"
             help_ = f"write the right-hand side of `{equation}` instead"
             self.report.reject("misplaced-derivative", message, node.span, help_)

@@ -121,14 +121,14 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
         elif scope.states.get(name.id, 0) <= line.order:
             if name.id in scope.broken:
                 continue
-            what = f"{name.spelling}{chr(39) * line.order}"
+            what = expr.derivative(name.spelling, line.order)
             help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
             if name.id in scope.states:
                 help_ = f"the equation of `{name.spelling}` is of first order"
             message = f"`{what}` is not an unknown of these equations"
             report.error("initial-value", message, name.span, help_)
         elif state in found:
-            shown = f"{name.spelling}{chr(39) * line.order}(0)"
+            shown = f"{expr.derivative(name.spelling, line.order)}(0)"
             report.error("given-twice", f"`{shown}` is given twice", line.span, "remove one")
         else:
             found[state] = _field(line.value, scope)

@@ -157,7 +157,6 @@ class Pipelines:
             arguments=call.kwargs,
             before=shape,
             after=after,
-            inner=(),
             span=node.span,
             groups=groups,
         )

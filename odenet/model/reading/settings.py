@@ -190,17 +190,19 @@ def setting_words(name: str, value: Given) -> list[str]:
     return ["--set", _call(name, value).key.span.text]
 
 
-def _literal(value: Given) -> str:
-    """A Python value as it is written in a file; a text is left as it is."""
+def _literal(value: Any, quoted: bool = False) -> str:
+    """A Python value in one line, as it is written in a file; a text is quoted, or as it is."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    return str(value)
+        items = cast("Sequence[Any]", value)
+        return f"[{', '.join(_literal(item, quoted) for item in items)}]"
+    return f'"{" ".join(value.split())}"' if quoted and isinstance(value, str) else str(value)
 
 
 def _call(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
     """A setting whose value is a call; no text is read, so that its arguments may be any."""
     ((name, given),) = value.items()
-    span = Span(text := Source("--set", f"{key}={name}({_in_line(given)})"), 0, len(text.text))
+    shown = ", ".join(_literal(item, quoted=True) for item in given)
+    span = Span(text := Source("--set", f"{key}={name}({shown})"), 0, len(text.text))
     arguments = tuple(tree.Argument(None, _argument(item, span), span=span) for item in given)
     called = tree.Name(canonical(name), name, span=span)
     term = tree.Term((("", called), ("", tree.Group(arguments, span=span))), span=span)
@@ -218,14 +220,3 @@ def _argument(item: Any, span: Span) -> Any:
         return tree.Number(Fraction(item), str(item), span=span)
     message = f"{item!r} is not an argument: text, numbers and lists of these are"
     raise SpecError([Diagnostic("bad-setting", message, span)])
-
-
-def _in_line(given: Sequence[Any]) -> str:
-    """Arguments from Python in one line, as a message shows them."""
-    return ", ".join(map(_shown, given))
-
-
-def _shown(item: Any) -> str:
-    if isinstance(item, list | tuple):
-        return f"[{_in_line(cast('Sequence[Any]', item))}]"
-    return f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)

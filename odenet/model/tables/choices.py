@@ -80,9 +80,8 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = meant(self.what, value.name, self.forms)
-            subject.report(
-                Diagnostic("unknown-choice", message, value.word or span, known, label=near)
-            )
+            place = value.word or span
+            subject.report(Diagnostic("unknown-choice", message, place, known, label=near))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -115,15 +114,8 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(
-                Diagnostic(
-                    "unknown-argument",
-                    message,
-                    places.get(key, subject.span),
-                    takes,
-                    label=meant("argument", key, form),
-                )
-            )
+            near, place = meant("argument", key, form), places.get(key, subject.span)
+            report(Diagnostic("unknown-argument", message, place, takes, label=near))
             fine = False
         else:
             given[key] = value

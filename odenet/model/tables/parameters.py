@@ -50,12 +50,8 @@ def _begins_above_zero(options: Options) -> tuple[str, str]:
     return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
 
 
-def _per_diagonal(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
-
-
 def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes))}
+    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
@@ -175,7 +171,7 @@ ROWS = (
         "operator",
         "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
         {"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
-        _per_diagonal,
+        _per_channel,
         lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}"
             f"{_positive_code(options)}{make.init('ones')})"
