@@ -75,12 +75,9 @@ class Clock:
 
     def _states(self, now: dict[Key, FracElement]) -> dict[Node, Value]:
         """The time in the values of states, those after the step with them."""
-        return {
-            slot: None
-            if now and self._lost(slot)
-            else add(now, {ONE: self.one}, self.h * slot.offset)
-            for slot in self._slots(self.scheme.equations)
-        }
+        slots = self._slots(self.scheme.equations)
+        times = {slot: add(now, {ONE: self.one}, self.h * slot.offset) for slot in slots}
+        return {slot: None if now and self._lost(slot) else at for slot, at in times.items()}
 
     def _slots(self, unknowns: Iterable[str]) -> list[Slot]:
         """The stored values of some unknowns, and those after the step."""

@@ -103,7 +103,8 @@ def stray(piece: Token) -> Said:
     char = piece[0]
     if char == '"':
         return "unclosed-bracket", "this text is never closed", 'close it with `"` on the same line'
-    return "unknown-character", *_unknown(str(piece), char)
+    message, help_ = _unknown(str(piece), char)
+    return "unknown-character", message, help_
 
 
 def _unknown(piece: str, char: str) -> tuple[str, str]:
