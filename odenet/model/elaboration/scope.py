@@ -147,11 +147,9 @@ class SpecScope(DeclaredNames):
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None
-        return (
-            family(row, self.evaluate, self.report)
-            if row.constants
-            else expr.Activation(row.name, span=node.span)
-        )
+        if row.constants:
+            return family(row, self.evaluate, self.report)
+        return expr.Activation(row.name, span=node.span)
 
     def _parameter(self, learned: DeclaredParameter, span: Span) -> expr.Node:
         if learned.is_operator:

@@ -69,11 +69,8 @@ class SchemeConstants:
             if name in self.form and name not in given:
                 found[name] = self._default(name, default)
         if self.steps and not self.failed and ("h" in given) == ("T" in given):
-            wrong = (
-                "both h and T are given"
-                if "h" in given
-                else f"{self.scheme.name} needs a step size"
-            )
+            neither = f"{self.scheme.name} needs a step size"
+            wrong = "both h and T are given" if "h" in given else neither
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
             self.report.error("step-size", wrong, self.call.span, help_)
         if "atol" in given and "rtol" not in given:

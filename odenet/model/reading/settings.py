@@ -76,15 +76,14 @@ class Settings:
             entries: what the recipe says.
             arguments: reads what is set.
         """
+        keys = recipe_keys()
         recipe = {e.key: e for e in entries}  # of two for a key, which is reported, the last
         optimizer = _whole(OPTIMIZER, recipe).value
         for name in [n for n in self._left if n in _form(OPTIMIZER, optimizer)]:
             self._parts.append((OPTIMIZER, self._left.pop(name)))
         for key, setting in self._parts:
-            if key not in recipe_keys():
-                known = (
-                    meant("key", key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
-                )
+            if key not in keys:
+                known = meant("key", key, keys) or "a part of a key, as in optimizer.lr=0.1"
                 message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
                 self.report.error("bad-setting", message, setting.key.span, known)
                 continue

@@ -5,6 +5,7 @@ A row says what a layer takes, what it does to a shape, and its torch code.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
@@ -86,10 +87,7 @@ def _mean_shape(_: Arguments, shape: Shape) -> Shape:
 
 
 def _flatten_shape(_: Arguments, shape: Shape) -> Shape:
-    sizes = shape.channels.constant
-    for n in shape.space:
-        sizes *= n
-    return Shape(fixed(sizes), ())
+    return Shape(shape.channels * prod(shape.space), ())
 
 
 def _bn_code(layer: Layer, width: Callable[[Width], str]) -> str:
