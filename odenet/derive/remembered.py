@@ -10,6 +10,6 @@ Answer = TypeVar("Answer")
 
 def remembered(
     method: Callable[Concatenate[Any, P], Answer],
-) -> "cached_property[Callable[P, Answer]]":
+) -> cached_property[Callable[P, Answer]]:
     """A method whose answers are kept with its object, by the arguments, which are hashable."""
     return cached_property(lambda owner: cast("Callable[P, Answer]", cache(partial(method, owner))))
