@@ -80,20 +80,21 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
         message = "a formula of this file is nested too deeply"
         raise SpecError.of("too-large", message, file=source.name) from None
     program = Program(file, with_times(model))
-    if program.discretised and (model.discretisation.varying or has_exponentials(model.scheme)):
-        wrong = refused_constants(model, program.derivation)
-        if wrong:
-            raise SpecError(wrong)
-    if program.discretised and model.discretisation.exact:
-        refused = exact_refused(model, program.derivation)
-        if refused is not None:
-            raise SpecError([refused])
+    if program.discretised:
+        if model.discretisation.varying or has_exponentials(model.scheme):
+            _require_none(*refused_constants(model, program.derivation))
+        if model.discretisation.exact:
+            _require_none(exact_refused(model, program.derivation))
     if loss_kind(model.recipe.loss).needs_density and model.net:
         derivation = program.derivation if program.discretised else None
-        refused = density_refused(model, derivation)
-        if refused is not None:
-            raise SpecError([refused])
+        _require_none(density_refused(model, derivation))
     return program
+
+
+def _require_none(*found: Diagnostic | None) -> None:
+    """Raise SpecError with what was found, if anything was."""
+    if wrong := [diagnostic for diagnostic in found if diagnostic is not None]:
+        raise SpecError(wrong)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ scheme ruth {                         # Ruth 1983, order 3
         "operator",
         "one factor for each channel",
         {"init": init("ones")},
-        _per_diagonal,
+        _per_channel,
         lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}{make.init('ones')})"
         ),

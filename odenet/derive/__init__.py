@@ -13,16 +13,6 @@ from odenet.derive.shears import Coefficient, Shear
 from odenet.derive.stability import Axis, Stability
 
 __all__ = [
-    "XI",
-    "Axis",
-    "Coefficient",
-    "Derivation",
-    "Interval",
-    "Obstacle",
-    "Order",
-    "RoundTrip",
-    "Shear",
-    "Stability",
-    "derive",
-    "inverse_lines",
-]
+    "XI", "Axis", "Coefficient", "Derivation", "Interval", "Obstacle", "Order", "RoundTrip",
+    "Shear", "Stability", "derive", "inverse_lines",
+]  # fmt: skip

@@ -62,8 +62,7 @@ class Axis:
         """`sentence` with the limit as a number alone."""
         if not 0 < self.limit < float("inf") or len(self.intervals) > 1:
             return self.sentence
-        sign = "≤" if self.closed else "<"
-        return f"stable for {self.variable} {sign} {self.limit:.6g} {self.place}"
+        return f"stable for {self._below} {self.limit:.6g} {self.place}"
 
     @property
     def unstable(self) -> bool:
@@ -81,16 +80,20 @@ class Axis:
             return f"stable for every {self.variable[0]}"
         if len(self.intervals) > 1:
             return self._ranges()
-        sign = "≤" if self.closed else "<"
         number = f"{self.limit:.6g}"
         if self.polynomial is not None:
             zero = self.notation.number(self.polynomial)
-            return f"{self.variable} {sign} {number}, where s = {number} is a zero of {zero}"
+            return f"{self._below} {number}, where s = {number} is a zero of {zero}"
         assert self.closed_form is not None
         shown = self.notation.number(self.closed_form)
-        if len(shown) > LONG:
-            return f"{self.variable} {sign} {number}"
-        return f"{self.variable} {sign} {shown}" + ("" if shown == number else f" = {number}")
+        if len(shown) > LONG or shown == number:
+            return f"{self._below} {number}"
+        return f"{self._below} {shown} = {number}"
+
+    @property
+    def _below(self) -> str:
+        """`hω <`, or `hω ≤` where the limit is stable."""
+        return f"{self.variable} {'≤' if self.closed else '<'}"
 
     def _ranges(self) -> str:
         found: list[str] = []

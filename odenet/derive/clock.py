@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
+from itertools import product
 from typing import Any
 
 from sympy.polys.fields import FracElement
@@ -74,15 +75,13 @@ class Clock:
 
     def _states(self, now: dict[Key, FracElement]) -> dict[Node, Value]:
         """The time in the values of states, those after the step with them."""
-        slots = [
-            Slot(name, k) for name in self.scheme.equations for k in (*self.scheme.history(name), 1)
-        ]
-        return {
-            slot: None if now and self._lost(slot) else self._at(now, slot.offset) for slot in slots
-        }
+        slots = self._slots(self.scheme.equations)
+        times = {slot: add(now, {ONE: self.one}, self.h * slot.offset) for slot in slots}
+        return {slot: None if now and self._lost(slot) else at for slot, at in times.items()}
 
-    def _at(self, now: dict[Key, FracElement], offset: int) -> Value:
-        return add(now, {ONE: self.one}, self.h * offset)
+    def _slots(self, unknowns: Iterable[str]) -> list[Slot]:
+        """The stored values of some unknowns, and those after the step."""
+        return [Slot(name, k) for name in unknowns for k in (*self.scheme.history(name), 1)]
 
     def _lost(self, slot: Slot) -> bool:
         """Whether a value is from a step of another size."""
@@ -98,13 +97,11 @@ class Clock:
             NoTime: a part of a right-hand side that is taken apart does not keep to the time.
         """
         unknown: dict[Node, Value] = {}
-        for aux in self.scheme.aux:
-            for k in (*self.scheme.history(aux), 1):
-                a, b = (aux, 0), (aux, 1)
-                line = {(0, a): self.one, (1, b): self.one}
-                slot = Slot(aux, k)
-                value = add(line, {(0, b): self.one}, self.h * k)
-                unknown[slot] = None if self._lost(slot) else value
+        for slot in self._slots(self.scheme.aux):
+            a, b = (slot.name, 0), (slot.name, 1)
+            line = {(0, a): self.one, (1, b): self.one}
+            value = add(line, {(0, b): self.one}, self.h * slot.offset)
+            unknown[slot] = None if self._lost(slot) else value
         wanted = {**self._states({T: self.one}), **unknown}
         found: dict[Node, Value] = {s: v for s, v in wanted.items() if _held(s)}
         for update in self.scheme.updates:
@@ -116,12 +113,11 @@ class Clock:
             raise NoTime
         if solved is None or any(map(self._moves, solved.values())):
             return dict.fromkeys(held)
-        free: dict[Any, Row] = {
-            (aux, i): {} for aux in self.scheme.aux for i in (0, 1) if (aux, i) not in solved
-        }
-        for aux, i in free:
-            begins = start.get(Slot(aux, 0)) or {}
-            free[aux, i] = {None: begins[ONE]} if i == 0 and ONE in begins else {}
+        free: dict[Any, Row] = {}
+        for aux, i in product(self.scheme.aux, (0, 1)):
+            if (aux, i) not in solved:
+                begins = start.get(Slot(aux, 0)) or {}
+                free[aux, i] = {None: begins[ONE]} if i == 0 and ONE in begins else {}
         solved = {**free, **{u: _put_in(form, free) for u, form in solved.items()}}
         at: dict[Any, Row] = {
             (power, unknown): {(power, None): form[None]} if form else {}
@@ -172,10 +168,8 @@ def _held(node: Node) -> bool:
 
 def _powers(error: dict[Key, FracElement]) -> Iterable[Row]:
     """The equations that make a value 0 at every time: unknown, or None for 1, -> factor."""
-    for power in (0, 1):
-        row = {unknown: factor for (own, unknown), factor in error.items() if own == power}
-        if row:
-            yield row
+    rows = ({u: f for (own, u), f in error.items() if own == power} for power in (0, 1))
+    yield from filter(None, rows)
 
 
 def _solved(rows: list[Row]) -> dict[Any, Row] | None:

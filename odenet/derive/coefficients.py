@@ -26,6 +26,7 @@ from odenet.derive.exact_numbers import (
     factored,
     put_in,
     to_sympy,
+    without_lets,
 )
 from odenet.derive.exponentials import Generator, generators, power_product
 from odenet.diagnostics import SpecError
@@ -127,16 +128,12 @@ class Scalars:
                 return value ** abs(exponent)
             case expr.Exp():
                 exponent = self.read(node.exponent)
-                found = power_product(exponent, self.exponentials, self._generators)
+                found = power_product(exponent, self.exponentials, self._named)
                 if found is None:
                     raise UnknownPower
                 return found
             case _:
                 return arithmetic(node, self.read)
-
-    @property
-    def _generators(self) -> dict[sympy.Symbol, FracElement]:
-        return {g.symbol: self._named[g.symbol] for g in self.exponentials}
 
     def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
         """Refuse a power that has very many terms when it is multiplied out."""
@@ -166,7 +163,8 @@ class Scalars:
     @cached_property
     def _definitions(self) -> dict[sympy.Symbol, sympy.Expr]:
         powers = self._definitions_of_powers
-        return powers | {g.symbol: put_in(g.definition(), powers) for g in self.exponentials}
+        exponents = {g.symbol: put_in(g.exponent.as_expr(), powers) for g in self.exponentials}
+        return powers | {symbol: sympy.exp(exponent) for symbol, exponent in exponents.items()}
 
     def numbers(self, values: Mapping[str, Value]) -> dict[sympy.Symbol, Value]:
         """The values of the symbols of the field that follow from those of constants and lets."""
@@ -192,11 +190,8 @@ class Scalars:
     @property
     def powers_of_h(self) -> bool:
         """Whether h is in an irrational power, so that nothing is known of -h."""
-        lets = {name: to_sympy(value) for name, value in reversed(self.scheme.lets)}
         found = sympy.Add(*self._definitions_of_powers.values())
-        for name, value in lets.items():
-            found = put_in(found, {sympy.Symbol(name): value})
-        return H in found.free_symbols
+        return H in without_lets(found, self.scheme).free_symbols
 
     @property
     def irrational(self) -> bool:
@@ -218,11 +213,6 @@ class Scalars:
         """
         known = [values.get(symbol) for symbol in self.field.symbols]
         return _at(element.numer, known, number) / _at(element.denom, known, number)
-
-    @cached_property
-    def definitions(self) -> dict[str, sympy.Expr]:
-        """The `let`s of the scheme as they were defined, in order."""
-        return {name: to_sympy(value) for name, value in self.scheme.lets}
 
 
 def _whole(exponent: expr.Node) -> int:

@@ -70,22 +70,19 @@ class DampedStep:
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
             values[update.target] = self._read(update.value, values)
-        found: dict[str, int] = {}
-        for pattern in self.scheme.patterns:
-            new = Slot(pattern.variable, 1)
-            off = _plus(values[new], self._exact(new), -1)
-            powers = [k for part in off for k in part if k <= self.limit]
-            found[pattern.variable] = min(powers, default=self.limit + 1)
-        return found
+        after = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
+        return {slot.name: self._apart(values[slot], self._exact(slot)) for slot in after}
 
     def start_errors(self) -> dict[Slot, int]:
         """Value before the first step -> the lowest power of h at which its start line is off."""
         now: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
-        found: dict[Slot, int] = {}
-        for slot, value in self.scheme.starts:
-            off = _plus(self._read(value, now), self._exact(slot), -1)
-            found[slot] = min((k for part in off for k in part), default=self.limit + 1)
-        return found
+        starts = self.scheme.starts
+        return {slot: self._apart(self._read(v, now), self._exact(slot)) for slot, v in starts}
+
+    def _apart(self, one: Vector, other: Vector) -> int:
+        """The lowest power of h at which two values differ; limit + 1 for none."""
+        off = _plus(one, other, -1)
+        return min((k for part in off for k in part), default=self.limit + 1)
 
     def _drawn(
         self, pattern: Pattern, draws: random.Random

@@ -10,12 +10,12 @@ import sympy
 
 from odenet.derive import describe
 from odenet.derive.axis import AxisName
-from odenet.derive.coefficients import Scalars
-from odenet.derive.exact_numbers import absolute, as_sympy, constants, put_in
+from odenet.derive.exact_numbers import absolute, as_sympy, constants, definitions, put_in
 from odenet.derive.inverse import Undo, proof_lines
 from odenet.derive.linear_step import Rates, characteristic
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order, derive_order
+from odenet.derive.remembered import remembered
 from odenet.derive.roundtrip import MOST_DIFFERENT, MOST_STEPS, RoundTrip, predict_roundtrip
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
@@ -44,11 +44,11 @@ class Derivation:
     """
 
     scheme: Scheme
-    shears: tuple[Shear, ...] | None
-    relabel: Mapping[Slot, Slot]
-    conditions: tuple[sympy.Expr, ...]
-    obstacle: Obstacle | None
-    _undone: tuple[Undo, ...] = field(repr=False)
+    shears: tuple[Shear, ...] | None = None
+    relabel: Mapping[Slot, Slot] = field(default_factory=dict[Slot, Slot])
+    conditions: tuple[sympy.Expr, ...] = ()
+    obstacle: Obstacle | None = None
+    _undone: tuple[Undo, ...] = field(default=(), repr=False)
     values: Mapping[str, Number] = field(default_factory=dict[str, Number])
     varying: tuple[str, ...] = ()
 
@@ -70,7 +70,7 @@ class Derivation:
     @property
     def definitions(self) -> Mapping[str, sympy.Expr]:
         """The scheme's own numbers, as it defines them."""
-        return Scalars(self.scheme).definitions
+        return definitions(self.scheme)
 
     @cached_property
     def proof(self) -> tuple[str, ...]:
@@ -103,9 +103,7 @@ class Derivation:
     @cached_property
     def accuracy(self) -> Order:
         """The order of accuracy, and what limits it."""
-        if self.varying:
-            return varying_order(self.scheme, self.values, self.varying)
-        return derive_order(self.scheme, self.values)
+        return self.order_at({})
 
     @property
     def order(self) -> int | None:
@@ -114,9 +112,10 @@ class Derivation:
 
     def order_at(self, values: Mapping[str, Number]) -> Order:
         """The order of accuracy at given values of the constants."""
+        known = {**self.values, **values}
         if self.varying:
-            return varying_order(self.scheme, {**self.values, **values}, self.varying)
-        return derive_order(self.scheme, {**self.values, **values})
+            return varying_order(self.scheme, known, self.varying)
+        return derive_order(self.scheme, known)
 
     @cached_property
     def symmetric(self) -> bool:
@@ -205,15 +204,11 @@ class Derivation:
 
     def stability_at(self, values: Mapping[str, Number]) -> Stability | str:
         """The stability at given values of the constants (and of h), or why there is none."""
-        given = tuple(sorted(values.items()))
-        if given not in self._stabilities:
-            self._stabilities[given] = derive_stability(self.scheme, values)
-        return self._stabilities[given]
+        return self._stability(*sorted(values.items()))
 
-    @cached_property
-    def _stabilities(self) -> dict[tuple[tuple[str, Number], ...], Stability | str]:
-        """What was asked for: several stages of the compiler ask the same."""
-        return {}
+    @remembered  # several stages of the compiler ask the same
+    def _stability(self, *values: tuple[str, Number]) -> Stability | str:
+        return derive_stability(self.scheme, dict(values))
 
     def characteristic(self, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:
         """The characteristic polynomial in ξ, which is `odenet.derive.XI`, of a linear step.
@@ -257,21 +252,23 @@ class Derivation:
         if steps > MOST_STEPS or len(set(different)) > MOST_DIFFERENT:
             return None
         given = {**(values or {}), "h": h}
-        found = self.stability_at(given)
-        undone = not any(map(self.violated, (given, *each)))
-        if self.shears is None or isinstance(found, str) or not undone:
+        if not self.reversible or any(map(self.violated, (given, *each))):
             return None
-        asked = (*sorted((values or {}).items()), steps, h, eps, frequency, where, different)
-        if asked not in self._roundtrips:
-            known = [constants(self.scheme, numbers) for numbers in each]
-            self._roundtrips[asked] = predict_roundtrip(
-                found, self.shears, self.relabel, steps, h, eps, frequency, known, where
-            )
-        return self._roundtrips[asked]
+        at = tuple(sorted(given.items()))
+        return self._roundtrip(at, different, steps, h, eps, frequency, where)
 
-    @cached_property
-    def _roundtrips(self) -> dict[tuple[object, ...], RoundTrip]:
-        return {}
+    @remembered
+    def _roundtrip(
+        self,
+        given: tuple[tuple[str, Number], ...],
+        each: tuple[tuple[tuple[str, Number], ...], ...],
+        *asked: Any,
+    ) -> RoundTrip | None:
+        found = self._stability(*given)
+        if isinstance(found, str):
+            return None
+        known = [constants(self.scheme, dict(numbers)) for numbers in each]
+        return predict_roundtrip(found, self.shears or (), self.relabel, known, *asked)
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""

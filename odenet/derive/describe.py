@@ -23,12 +23,8 @@ def summary(derivation: Derivation) -> list[str]:
     why = why_not_undone(derivation)
     if why:
         facts.append(f"Not reversible: {why}.")
-    words = [] if why else ["reversible"]
-    words += [_order(derivation)] if derivation.order is not None else []
-    words += ["symmetric"] if derivation.symmetric else []
-    if not why:
-        kept = derivation.volume_preserving
-        words.append("volume preserving" if kept else f"volume {_volume(derivation, shown)}")
+    words = [*([] if why else ["reversible"]), *_words(derivation)]
+    words += [] if why else [_volume_words(derivation, shown)]
     if words:
         sentence = "; ".join(words)
         facts.append(f"{sentence[0].upper()}{sentence[1:]}.")
@@ -58,8 +54,10 @@ def conditions(derivation: Derivation) -> list[str]:
     return [f"{shown.number(condition)} ≠ 0" for condition in derivation.conditions]
 
 
-def _order(derivation: Derivation) -> str:
-    return f"order {derivation.accuracy}"
+def _words(derivation: Derivation) -> list[str]:
+    """`order 2`, `symmetric`."""
+    words = [f"order {derivation.accuracy}"] if derivation.order is not None else []
+    return [*words, "symmetric"] if derivation.symmetric else words
 
 
 def _symmetric(derivation: Derivation) -> str:
@@ -72,14 +70,22 @@ def _symmetric(derivation: Derivation) -> str:
     return f"no; a step is undone by -h to order {derivation.symmetry_order}{digits}"
 
 
-def _volume(derivation: Derivation, shown: SchemeNotation) -> str:
+def _volume_words(derivation: Derivation, shown: SchemeNotation) -> str:
     if derivation.volume_preserving:
-        return "preserved"
+        return "volume preserving"
+    factor = _volume(derivation, shown)
+    per_value = f"${factor}$" if shown.dialect.stacked else f"{factor} per value and step"
+    return f"volume times {per_value}"
+
+
+def _volume(derivation: Derivation, shown: SchemeNotation) -> str:
+    """By what a step multiplies volume."""
     if derivation.volume is not None:
-        return f"times {shown.number(derivation.volume)} per value and step"
+        return shown.number(derivation.volume)
     scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
     inside = " + ".join(map(shown.show, derivation.exponents))
-    return f"times {scale}exp(mean of {inside}) per value and step"
+    mean = r"\exp(\textrm{mean of }" if shown.dialect.stacked else "exp(mean of"
+    return f"{scale}{mean} {inside})"
 
 
 def as_text(derivation: Derivation) -> str:
@@ -110,7 +116,8 @@ def properties(derivation: Derivation) -> list[tuple[str, str]]:
         rows.append(("parasitic", accuracy.parasitic))
     if why_not_undone(derivation):
         return rows
-    rows.append(("volume", _volume(derivation, shown)))
+    kept = "preserved" if derivation.volume_preserving else ""
+    rows.append(("volume", kept or f"times {_volume(derivation, shown)} per value and step"))
     if derivation.conditions:
         rows.append(("condition", ", ".join(conditions(derivation))))
     lost = _lost(derivation, shown)
@@ -153,22 +160,9 @@ def as_latex(derivation: Derivation) -> str:
         f"{shown.show(update.target)} &= {shown.show(update.value)}"
         for update in derivation.inverse
     )
-    words = [_order(derivation)] if derivation.order is not None else []
-    words += ["symmetric"] if derivation.symmetric else []
-    if derivation.volume_preserving:
-        words.append("volume preserving")
-    else:
-        words.append(f"volume {_latex_volume(derivation, shown)}")
+    words = [*_words(derivation), _volume_words(derivation, shown)]
     words += [f"${shown.number(condition)} \\neq 0$" for condition in derivation.conditions]
     return f"The inverse step:\n\\begin{{align*}}\n{lines}\n\\end{{align*}}\n{', '.join(words)}."
-
-
-def _latex_volume(derivation: Derivation, shown: SchemeNotation) -> str:
-    if derivation.volume is not None:
-        return f"times ${shown.number(derivation.volume)}$"
-    scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
-    inside = " + ".join(map(shown.show, derivation.exponents))
-    return rf"times ${scale}\exp(\textrm{{mean of }} {inside})$"
 
 
 def as_json(derivation: Derivation) -> dict[str, Any]:

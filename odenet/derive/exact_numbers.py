@@ -74,6 +74,18 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return arithmetic(node, to_sympy)
 
 
+def definitions(scheme: Scheme) -> dict[str, sympy.Expr]:
+    """The `let`s of a scheme as they were defined, in order."""
+    return {name: to_sympy(value) for name, value in scheme.lets}
+
+
+def without_lets(value: sympy.Expr, scheme: Scheme) -> sympy.Expr:
+    """An expression in the numbers of a scheme with its `let`s written out."""
+    for name, definition in reversed(definitions(scheme).items()):
+        value = put_in(value, {sympy.Symbol(name): definition})
+    return value
+
+
 def constants(scheme: Scheme, values: Mapping[str, Fraction | float]) -> dict[str, Value]:
     """The values of a scheme's constants and `let`s, exact or to 50 digits.
 

@@ -36,10 +36,6 @@ class Generator:
         """What it is the exponential of."""
         return self.monomial / self.divisor
 
-    def definition(self) -> sympy.Expr:
-        """The exponential, as sympy has it; irrational powers are still symbols."""
-        return sympy.exp(self.exponent.as_expr())
-
 
 def taken_apart(exponent: FracElement) -> dict[FracElement, Fraction]:
     """Monomials, or quotients of one by a polynomial -> the rational number in front of each."""

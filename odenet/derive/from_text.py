@@ -8,7 +8,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.derivation import Derivation, Number
-from odenet.derive.exact_numbers import put_in
+from odenet.derive.exact_numbers import without_lets
 from odenet.derive.inverse import derive_inverse, verified
 from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle
@@ -34,7 +34,7 @@ def derive(
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
     found = _derive(scheme, expand=False)
-    if scheme.lets and (found.obstacle or _zeros(scheme, found.conditions)):
+    if scheme.lets and (found.obstacle or any(_is_zero(scheme, c) for c in found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
     own = (COUNT,) if scheme.counts else ()
@@ -55,30 +55,19 @@ def _derive(scheme: Scheme, expand: bool) -> Derivation:
     try:
         shears, relabel, divisors = find_shears(step)
     except NoInverse as stuck:
-        obstacle = find_obstacle(step, stuck, notation(scheme))
-        return _without_inverse(scheme, obstacle)
+        return Derivation(scheme=scheme, obstacle=find_obstacle(step, stuck, notation(scheme)))
     conditions = _conditions(scheme, scalars, divisors)
-    if expand and _zeros(scheme, conditions):
-        obstacle = Obstacle("the inverse divides by 0", scheme.slots[0], scheme.span)
-        return _without_inverse(scheme, obstacle)
-    undone = derive_inverse(scheme, shears, relabel)
-    if not verified(scheme, undone, scalars):
-        why = "the inverse divides by an irrational number, and could not be verified"
-        obstacle = Obstacle(why, scheme.slots[0], scheme.span)
-        return _without_inverse(scheme, obstacle)
+    undone, why = (), ""
+    if expand and any(_is_zero(scheme, condition) for condition in conditions):
+        why = "the inverse divides by 0"
+    else:
+        undone = derive_inverse(scheme, shears, relabel)
+        if not verified(scheme, undone, scalars):
+            why = "the inverse divides by an irrational number, and could not be verified"
+    if why:
+        return Derivation(scheme=scheme, obstacle=Obstacle(why, scheme.slots[0], scheme.span))
     return Derivation(
-        scheme=scheme,
-        shears=shears,
-        relabel=relabel,
-        conditions=conditions,
-        obstacle=None,
-        _undone=undone,
-    )
-
-
-def _without_inverse(scheme: Scheme, obstacle: Obstacle) -> Derivation:
-    return Derivation(
-        scheme=scheme, shears=None, relabel={}, conditions=(), obstacle=obstacle, _undone=()
+        scheme=scheme, shears=shears, relabel=relabel, conditions=conditions, _undone=undone
     )
 
 
@@ -90,21 +79,13 @@ def _conditions(
     for divisor in divisors:
         for factor, _ in divisor.numer.factor_list()[1]:
             shown = scalars.show(scalars.field(factor))
-            value = _value(scheme, shown)
             never = shown == H or isinstance(shown, sympy.exp)
-            if not never and (value is None or abs(value) < 1e-20):
+            if not never and _is_zero(scheme, shown) is not False:
                 found[shown] = None
     return tuple(found)
 
 
-def _zeros(scheme: Scheme, conditions: Iterable[sympy.Expr]) -> list[sympy.Expr]:
-    """The conditions that fail whatever the constants are."""
-    values = ((condition, _value(scheme, condition)) for condition in conditions)
-    return [condition for condition, value in values if value is not None and abs(value) < 1e-20]
-
-
-def _value(scheme: Scheme, expression: sympy.Expr) -> sympy.Expr | None:
-    """The number an expression is; None if it depends on h or a constant of the scheme."""
-    for name, value in reversed(list(Scalars(scheme).definitions.items())):
-        expression = put_in(expression, {sympy.Symbol(name): value})
-    return None if expression.free_symbols else expression.evalf(30)
+def _is_zero(scheme: Scheme, expression: sympy.Expr) -> bool | None:
+    """Whether an expression is 0; None if it depends on h or a constant of the scheme."""
+    found = without_lets(expression, scheme)
+    return None if found.free_symbols else bool(abs(found.evalf(30)) < 1e-20)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import mpmath
@@ -12,6 +13,7 @@ from sympy.polys.fields import FracElement
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.exact_numbers import as_mpf
 from odenet.derive.printed import Printed
+from odenet.derive.remembered import remembered
 from odenet.model.expressions import expr
 
 # Fractions, numbers of mpmath, decimals known to their last digit, or elements of a field of
@@ -127,42 +129,34 @@ class SeriesWriter:
     """
 
     def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], limit: int):
-        symbols: tuple[Any, ...] = scalars.field.symbols
-        self.values: list[Powers | None] = [
-            number(values[symbol]) if symbol in values else None for symbol in symbols
-        ]
-        self.values[symbols.index(H)] = {1: Fraction(1)}
+        self.symbols: tuple[Any, ...] = scalars.field.symbols
+        self.values = {s: number(values[s]) for s in self.symbols if s in values}
+        self.values[H] = {1: Fraction(1)}
         self.wanted = limit
         self.limit = limit + (DIVIDED if scalars.exponentials else 0)
-        self._known: dict[FracElement, Powers] = {}
         self._define_exponentials(scalars)
         if not scalars.expand:
             for name, value in scalars.scheme.lets:
-                place = symbols.index(sympy.Symbol(name))
-                self.values[place] = self._quotient(scalars.read(value))
+                self.values[sympy.Symbol(name)] = self._quotient(scalars.read(value))
                 self._define_exponentials(scalars)
 
     def _define_exponentials(self, scalars: Scalars) -> None:
         """The series of all exponentials whose exponents are known."""
-        symbols: tuple[Any, ...] = scalars.field.symbols
-        known = {s for s, value in zip(symbols, self.values, strict=True) if value is not None}
+        known = {*self.values}
         for generator in scalars.exponentials:
-            place = symbols.index(generator.symbol)
             free = generator.exponent.as_expr().free_symbols
             if generator.symbol not in known and free <= known:
                 series = exponential(self._quotient(generator.exponent), self.limit)
-                self.values[place] = series
+                self.values[generator.symbol] = series
 
+    @remembered
     def read(self, element: FracElement) -> Powers:
         """An element of the field as a power series.
 
         Raises:
             NoSeries: it divides by zero.
         """
-        if element not in self._known:
-            found = self._quotient(element)
-            self._known[element] = {d: a for d, a in found.items() if d <= self.wanted}
-        return self._known[element]
+        return {d: a for d, a in self._quotient(element).items() if d <= self.wanted}
 
     def _quotient(self, element: FracElement) -> Powers:
         above, below = self._polynomial(element.numer), self._polynomial(element.denom)
@@ -177,21 +171,13 @@ class SeriesWriter:
         for powers, coefficient in polynomial.terms():
             exact = Fraction(int(coefficient.numerator), int(coefficient.denominator))
             term: Powers = {0: exact}
-            for value, power in zip(self.values, powers, strict=True):
+            for symbol, power in zip(self.symbols, powers, strict=True):
                 for _ in range(power):
-                    assert value is not None
-                    term = multiply(term, value, self.limit)
+                    term = multiply(term, self.values[symbol], self.limit)
             total = add(total, term)
         return total
 
 
 def backwards(read: Callable[[FracElement], Powers]) -> Callable[[FracElement], Powers]:
     """The same coefficients for steps of size -h."""
-    known: dict[FracElement, Powers] = {}
-
-    def reversed_(element: FracElement) -> Powers:
-        if element not in known:
-            known[element] = {k: a * (-1) ** k for k, a in read(element).items()}
-        return known[element]
-
-    return reversed_
+    return cache(lambda element: {k: a * (-1) ** k for k, a in read(element).items()})

@@ -5,17 +5,18 @@ read with both signs cancels: in two steps of reversible Heun, of other sizes, Z
 each place, and with h^2 altogether.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sympy.polys.fields import FracElement
 
 from odenet.derive.h_series import Powers, add, multiply
-from odenet.derive.linear_forms import Algebra, Form
+from odenet.derive.linear_forms import Algebra, Form, Key
 from odenet.model.expressions.expr import Slot
 
 HIGHEST = 3  # powers of h that are looked at
 Path = tuple[tuple[str, int], ...]  # the right-hand sides around a value, and in which argument
-Read = dict[tuple[str, Path], Powers]
+# What is read: added up with signs, and the least power of h of any one term.
+Reading = tuple[dict[tuple[str, Path], Powers], dict[str, int]]
 
 
 class Influence:
@@ -28,38 +29,23 @@ class Influence:
 
     def __init__(self, algebra: Algebra, read: Callable[[FracElement], Powers]):
         self.read = read
-        self.signed: list[Read] = []
-        self.lowest: list[dict[str, int]] = []
+        self.atoms: list[Reading] = []
         for atom in algebra.atoms:
-            total: Read = {}
-            least: dict[str, int] = {}
-            for place, argument in enumerate(atom.arguments):
-                signed, lowest = self.of(argument)
-                for (name, path), powers in signed.items():
-                    key = name, ((atom.function, place), *path)
-                    total[key] = add(total.get(key, {}), powers)
-                for name, power in lowest.items():
-                    least[name] = min(power, least.get(name, power))
-            self.signed.append(total)
-            self.lowest.append(least)
+            arguments = enumerate(map(self.of, atom.arguments))
+            self.atoms.append(_added(_inside(r, (atom.function, i)) for i, r in arguments))
 
-    def of(self, form: Form) -> tuple[Read, dict[str, int]]:
-        """What a form reads: added up with signs, and the least power of h of any one term."""
-        total: Read = {}
-        least: dict[str, int] = {}
-        for key, factor in form.items():
-            own = self.read(factor)
-            if not own:
-                continue
-            at: Read = {(key.name, ()): {0: 1}} if isinstance(key, Slot) else self.signed[key]
-            low = {key.name: 0} if isinstance(key, Slot) else self.lowest[key]
-            for where, powers in at.items():
-                found = multiply(own, powers, HIGHEST)
-                total[where] = add(total.get(where, {}), found)
-            for name, power in low.items():
-                found_power = min(own) + power
-                least[name] = min(found_power, least.get(name, found_power))
-        return total, least
+    def of(self, form: Form) -> Reading:
+        """What a form reads."""
+        factors = ((key, self.read(factor)) for key, factor in form.items())
+        return _added(self._times(own, key) for key, own in factors if own)
+
+    def _times(self, own: Powers, key: Key) -> Reading:
+        """What a stored value or a right-hand side reads, times a factor."""
+        signed, least = _itself(key) if isinstance(key, Slot) else self.atoms[key]
+        return (
+            {where: multiply(own, powers, HIGHEST) for where, powers in signed.items()},
+            {name: min(own) + power for name, power in least.items()},
+        )
 
     def powers(self, form: Form) -> dict[str, int]:
         """Unknown -> the least power of h with which a form reads it, all in all."""
@@ -68,6 +54,27 @@ class Influence:
         for (name, _), powers in total.items():
             found[name] = min([found[name], *powers])
         return found
+
+
+def _itself(slot: Slot) -> Reading:
+    return {(slot.name, ()): {0: 1}}, {slot.name: 0}
+
+
+def _inside(reading: Reading, place: tuple[str, int]) -> Reading:
+    """What is read inside an argument of a right-hand side."""
+    signed, least = reading
+    return {(name, (place, *path)): powers for (name, path), powers in signed.items()}, least
+
+
+def _added(readings: Iterable[Reading]) -> Reading:
+    """What is read all in all."""
+    total: Reading = {}, {}
+    for signed, least in readings:
+        for where, powers in signed.items():
+            total[0][where] = add(total[0].get(where, {}), powers)
+        for name, power in least.items():
+            total[1][name] = min(power, total[1].get(name, power))
+    return total
 
 
 def delays(

@@ -153,11 +153,16 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
 
 def _simple(poly: Poly, values: Values) -> Poly:
     """The polynomial in s alone, each zero once, if its constants are rational numbers."""
-    known = {symbol: values[symbol] for symbol in poly.gens if symbol != S}
-    if not known or not all(isinstance(value, Fraction) for value in known.values()):
+    found = with_fractions(poly, values) if len(poly.gens) > 1 else poly
+    if found is poly or len(found.gens) > 1 or found.degree(S) < 1:
         return poly
-    found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
-    return poly if found.degree(S) < 1 else found.quo(found.gcd(found.diff(S)))
+    return found.quo(found.gcd(found.diff(S)))
+
+
+def with_fractions(poly: Poly, values: Values) -> Poly:
+    """The polynomial with the constants that are rational numbers put in."""
+    known = {s: values[s] for s in poly.gens if isinstance(values.get(s), Fraction)}
+    return poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
 
 
 def _as_mpc(coefficient: Any) -> Real:

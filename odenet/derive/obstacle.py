@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from odenet.derive.linear_algebra import express
-from odenet.derive.linear_forms import Form, Step
+from odenet.derive.linear_forms import Form, Step, express
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
@@ -66,13 +65,12 @@ def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) 
     )
     name, shown = notation.show(unknown), notation.show(rate)
     carrier = next(row for row in stuck.rows.values() if index in row)
-    others = sorted({key for key in carrier if isinstance(key, int)} - {index})
     if not set(values[unknown]) & set().union(*stuck.rows.values()):
         message = f"{name} appears only inside {shown}: no line gives it back"
     elif _occurs_in(values[unknown], carrier):
         message = f"{name} also appears inside {shown}, in the line that would have to give it"
     else:
-        need = _needed(step, stuck, values[unknown], index, others)
+        need = _needed(stuck, values[unknown], index, carrier)
         message = f"{name} appears inside {shown}, but solving for {name} needs {shown} first"
         if need is not None:
             message = (
@@ -82,15 +80,13 @@ def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) 
     return Obstacle(message, unknown, unknown.span)
 
 
-def _needed(
-    step: Step, stuck: NoInverse, unknown: Form, index: int, others: list[int]
-) -> int | None:
+def _needed(stuck: NoInverse, unknown: Form, index: int, carrier: Form) -> int | None:
     """Another right-hand side in the way of an unknown."""
-    for row in stuck.rows.values():
+    for row in (*(r for r in stuck.rows.values() if _occurs_in(unknown, r)), carrier):
         atoms = [key for key in row if isinstance(key, int) and key != index]
-        if atoms and _occurs_in(unknown, row):
+        if atoms:
             return max(atoms)
-    return max(others, default=None)
+    return None
 
 
 def _occurs_in(value: Form, row: Form) -> bool:

@@ -200,8 +200,7 @@ def _conditions(
 
 def search(conditions: OrderConditions) -> _Found:
     """The order up to which the conditions hold, and the first that does not."""
-    losses = conditions.losses()
-    below = conditions.lightest + max(losses.values())
+    losses, below = conditions.losses, conditions.below
     found = _Found(HIGHEST, HIGHEST)
     trees = 0
     for weight in range(HIGHEST + below + 1):
@@ -225,14 +224,13 @@ def search(conditions: OrderConditions) -> _Found:
 
 def _largest_residual(conditions: OrderConditions, order: int) -> float:
     """The largest residual of the conditions up to an order."""
-    losses = conditions.losses()
     found = [
         abs(value)
-        for weight in range(order + conditions.lightest + max(losses.values()) + 1)
+        for weight in range(order + conditions.below + 1)
         for key in conditions.forest.keys(weight)
         for row, powers in conditions.errors(key).items()
         for power, value in powers.items()
-        if power - losses[row] < order
+        if power - conditions.losses[row] < order
     ]
     return float(max(found, default=0))
 

@@ -10,15 +10,17 @@ is left over in its rows is the error a step makes.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import sympy
 
 from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
-from odenet.derive.growth import Matrix, loss
 from odenet.derive.h_series import NoSeries, Number, Powers, SeriesWriter, add, shift
 from odenet.derive.influence import Influence, delays
 from odenet.derive.linear_forms import Algebra, Form, read_step
+from odenet.derive.power_bounded import Matrix, loss
+from odenet.derive.remembered import remembered
 from odenet.derive.step_series import StepSeries
 from odenet.derive.trees import Forest, Key
 from odenet.diagnostics import SpecError
@@ -48,7 +50,7 @@ class OrderConditions:
         if scalars.powers_of_h:
             raise NoSeries("a root of h is not a power series in h")
         self.scheme = scheme
-        self.forest = Forest.of(scheme, factors)
+        self.forest = Forest(scheme.patterns, factors or {})
         self.algebra = Algebra(scalars)
         self.limit = limit
         self.writer = SeriesWriter(scalars, values, limit)
@@ -60,9 +62,7 @@ class OrderConditions:
         self.series = StepSeries(self.algebra, self.forest, self.writer.read, self.stored, limit)
         self.starts = dict(scheme.starts)
         self._begin = StepSeries(self.algebra, self.forest, self.writer.read, self.begin, limit)
-        self._begun: dict[tuple[Slot, Key], Powers] = {}
         self._followed: dict[tuple[str, Key], Powers] = {}
-        self._left: dict[Key, dict[str, Powers]] = {}
         self._system = Elimination(self._equations(), self.aux, limit)
         self.undetermined = False
 
@@ -105,6 +105,7 @@ class OrderConditions:
     def _entry(self, form: Form, slot: Slot) -> Powers:
         return self.writer.read(form[slot]) if slot in form else {}
 
+    @cached_property
     def losses(self) -> dict[str, int]:
         """Row -> how many powers of h an error that it makes in every step costs.
 
@@ -129,6 +130,11 @@ class OrderConditions:
         ]
         own = max(p.order for p in self.scheme.patterns) if self.aux else 0
         return own - min([0, *degrees])
+
+    @property
+    def below(self) -> int:
+        """How far the order that an error on a tree leaves may lie below its weight."""
+        return self.lightest + max(self.losses.values())
 
     # on the solution
 
@@ -164,25 +170,21 @@ class OrderConditions:
             self.errors(key)
         return self._followed[name, key]
 
+    @remembered
     def errors(self, key: Key) -> dict[str, Powers]:
         """What a step is off by on a tree, row by row; solves for the auxiliary unknowns."""
-        if key not in self._left:
-            free = {name: self._free(name, key) for name in self._system.free}
-            for name in self.aux:
-                self._followed[name, key] = {}
-            right = {row: self._right(row, key) for row in self.unknowns}
-            solved, left = self._system.solve(right, free)
-            for name in self.aux:
-                self._followed[name, key] = solved[name]
-            self._left[key] = left
-        return self._left[key]
+        free = {name: self._free(name, key) for name in self._system.free}
+        self._followed |= {(name, key): {} for name in self.aux}
+        right = {row: self._right(row, key) for row in self.unknowns}
+        solved, left = self._system.solve(right, free)
+        self._followed |= {(name, key): solved[name] for name in self.aux}
+        return left
 
     def _right(self, row: str, key: Key) -> Powers:
         """The solution a step later, less the value of the step, without the unknowns there."""
         new = self.series.value(self.after[Slot(row, 0)], key)
-        if row in self.aux:
-            return add(self._earlier(row, key, 1), new, -1)
-        return add(self._exact(Slot(row, 1), key), new, -1)
+        later = self._earlier(row, key, 1) if row in self.aux else self._exact(Slot(row, 1), key)
+        return add(later, new, -1)
 
     def _free(self, name: str, key: Key) -> Powers:
         """Where the step leaves a value open, the start line says what it is."""
@@ -191,6 +193,7 @@ class OrderConditions:
 
     # at the beginning
 
+    @remembered
     def begin(self, slot: Slot, key: Key) -> Powers:
         """The coefficient of a value that a step begins with, by its start line.
 
@@ -199,14 +202,12 @@ class OrderConditions:
         """
         if slot not in self.starts:
             return self._exact(slot, key)
-        if (slot, key) not in self._begun:
-            line = self.starts[slot]
-            now: dict[Node, Form] = {
-                Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
-            }
-            try:
-                form = self.algebra.read(line, now)
-            except (SpecError, KeyError):
-                raise NoSeries("it is not a sum of values and right-hand sides", line) from None
-            self._begun[slot, key] = self._begin.value(form, key)
-        return self._begun[slot, key]
+        line = self.starts[slot]
+        now: dict[Node, Form] = {
+            Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
+        }
+        try:
+            form = self.algebra.read(line, now)
+        except (SpecError, KeyError):
+            raise NoSeries("it is not a sum of values and right-hand sides", line) from None
+        return self._begin.value(form, key)

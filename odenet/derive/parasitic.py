@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import mpmath
 
 from odenet.derive.exact_numbers import DIGITS
-from odenet.derive.growth import Matrix, plain, spectrum
-from odenet.derive.power_bounded import NEAR, Number, distinct
+from odenet.derive.power_bounded import NEAR, Matrix, Number, distinct, eigenvalues, plain
 from odenet.model.expressions.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
@@ -27,7 +26,7 @@ def parasitic(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
         variable: the unknown that the output reads.
     """
     with mpmath.workdps(DIGITS):
-        values = [v for v in distinct(spectrum(matrix)) if abs(v - 1) > NEAR]
+        values = [v for v in distinct(eigenvalues(matrix)) if abs(v - 1) > NEAR]
         found = [value for value in values if abs(abs(value) - 1) < NEAR]
     if not found:
         return ""

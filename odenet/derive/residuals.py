@@ -41,11 +41,10 @@ def residuals(scheme: Scheme) -> list[Residual] | str:
         return f"it solves {order.equations}"
     with mpmath.workdps(WORKING_DIGITS):
         conditions = conditions_at(scheme)
-        losses = conditions.losses()
-        below = conditions.lightest + max(losses.values())
+        losses = conditions.losses
         highest = max(pattern.order for pattern in scheme.patterns)
         found: list[Residual] = []
-        for weight in range(1, order.value + 1 + below):
+        for weight in range(1, order.value + 1 + conditions.below):
             for key in conditions.forest.keys(weight):
                 off = {row: left for row, left in conditions.errors(key).items() if left}
                 own = weight - highest + 1

@@ -18,7 +18,9 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import cycle, islice, product
 from typing import Any
 
@@ -29,7 +31,8 @@ from odenet.derive.axis import AxisName
 from odenet.derive.coefficients import H
 from odenet.derive.exact_numbers import Value, as_mpf, put_in
 from odenet.derive.intervals import S
-from odenet.derive.linear_forms import Algebra, Form
+from odenet.derive.linear_forms import Form
+from odenet.derive.remembered import remembered
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, TestedScheme
 from odenet.diagnostics import SpecError
@@ -67,24 +70,16 @@ class RoundTrip:
         return RoundTrip(self.estimate * factor, self.uneven * factor)
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One step at a frequency: its matrix and its inverse; None where that is not a number."""
-
-    forward: Matrix
-    back: Matrix
-
-
 def predict_roundtrip(
     stability: Stability,
     shears: tuple[Shear, ...],
     relabel: Mapping[Slot, Slot],
+    each: Sequence[Mapping[str, Any]],
     steps: int,
     h: float,
     eps: float,
     frequency: float,
-    each: Sequence[Mapping[str, Any]] = (),
-    where: AxisName | None = None,
+    where: AxisName | None,
 ) -> RoundTrip:
     """The error after a number of steps forward and as many back; infinite where it overflows.
 
@@ -92,26 +87,25 @@ def predict_roundtrip(
         stability: of the scheme, for its test equation and constants.
         shears: of the scheme.
         relabel: register -> the slot it holds after a step, for those that change places.
+        each: the values of all constants in one step after the other, where they differ, with h.
         steps: forward, and back.
         h: step size; not read by schemes without one.
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
-        each: the values of all constants in one step after the other, where they differ, with h.
-        where: the axis of λ, one for all steps; by default the imaginary one where it is stable on
-            that.
+        where: the axis of λ, one for all steps; by default (None) the imaginary one where it is
+            stable on that.
     """
     tested = stability.tested[0]
     imaginary = tested.imaginary.limit or tested.real is None
     axis = where or ("imaginary" if imaginary else "real")
-    transports = [_ErrorTransport(tested, shears, relabel, h, axis)]
-    if each:
-        known: dict[tuple[Any, ...], _ErrorTransport] = {}
-        for values in each:
-            key = tuple(values.values())
-            if key not in known:
-                own = replace(tested, values=values)
-                known[key] = _ErrorTransport(own, shears, relabel, float(values.get("h", h)), axis)
-        transports = [known[tuple(values.values())] for values in each]
+
+    @cache
+    def transport(*numbers: tuple[str, Any]) -> _ErrorTransport:
+        values = dict(numbers)
+        own = replace(tested, values=values) if values else tested
+        return _ErrorTransport(own, shears, relabel, float(values.get("h", h)), axis)
+
+    transports = [transport(*values.items()) for values in each or [{}]]
     equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
     uneven = [
         [frequency] * high + [frequency * low] * lower
@@ -137,13 +131,14 @@ def _error(transports: list[_ErrorTransport], pattern: list[float], steps: int) 
     initial = before = _norm(state)
     squares = 0.0
     for transport, frequency in islice(zip(cycle(transports), cycle(pattern), strict=False), steps):
-        step = transport.step(frequency)
-        if step is None:
+        try:
+            forward, inverse = transport.step(frequency)
+        except ArithmeticError:
             return math.inf
         squares += (
             before * before * _squares(g * _column(back, row) for row, g in transport.rounded_back)
         )
-        state, back = _times(step.forward, state), _times(back, step.back)
+        state, back = _times(forward, state), _times(back, inverse)
         before = _norm(state)
         squares += before * before * _squares(_column(back, row) for row in transport.rounded)
         if not squares <= HUGE:
@@ -164,33 +159,25 @@ class _ErrorTransport:
     ):
         self.tested, self.h = tested, h
         self.direction = mpmath.mpc(0, 1) if axis == "imaginary" else -1
-        self.values = {
-            symbol: as_mpf(value) for symbol, value in tested.step.scalars.numbers(
-                tested.values
-            ).items()
-        } | {H: mpmath.mpf(h)}  # fmt: skip
+        self.values = tested.numbers() | {H: mpmath.mpf(h)}
         slots = tested.scheme.slots
         scales = {s: sympy.Float(v, PRECISION) for s, v in self.values.items()}
         self.rounded = [slots.index(relabel.get(s.target, s.target)) for s in shears]
         self.rounded_back = [
             (slots.index(s.target), 1 / abs(complex(put_in(s.scale, scales)))) for s in shears
         ]
-        self._known: dict[float, _Step | None] = {}
 
-    def step(self, frequency: float) -> _Step | None:
-        """The step at a frequency; None where that is not a number."""
-        if frequency not in self._known:
-            with mpmath.workdps(PRECISION):
-                self._known[frequency] = self._invert(frequency)
-        return self._known[frequency]
+    @remembered
+    def step(self, frequency: float) -> tuple[Matrix, Matrix]:
+        """The matrix of the step at a frequency, and its inverse.
 
-    def _invert(self, frequency: float) -> _Step | None:
-        try:
-            matrix = self.tested.step.at(self.values | {S: self._slope(frequency)}, as_mpf)
+        Raises:
+            ArithmeticError: one of them is not a number.
+        """
+        with mpmath.workdps(PRECISION):
+            matrix = self.tested.step.at(self.values | {S: self._slope(frequency)})
             inverse = mpmath.inverse(mpmath.matrix(matrix)).tolist()
-            return _Step(_complex(matrix), _complex(inverse))
-        except (ZeroDivisionError, OverflowError):
-            return None
+            return _complex(matrix), _complex(inverse)
 
     def _slope(self, frequency: float) -> Value:
         """The value of s = hλ on the axis."""
@@ -204,40 +191,26 @@ class _ErrorTransport:
         rows: dict[Slot, list[complex]] = {
             Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
         }
-        for slot, row in _start_values(self.tested, self.values, self._slope(frequency), unknowns):
-            rows[slot] = row
+        rows |= self._starts(self.values | {S: self._slope(frequency)}, unknowns)
         unknown = [1.0 + 0j] * len(unknowns)
         return [rows.get(slot, unknown) for slot in scheme.slots]
 
-
-def _start_values(
-    tested: TestedScheme, values: dict[sympy.Symbol, Value], slope: Value, unknowns: list[str]
-) -> Iterator[tuple[Slot, list[complex]]]:
-    """The start lines that can be read as linear functions of the unknowns at step 0."""
-    algebra: Algebra = tested.step.algebra
-    known: dict[Node, Form] = {Slot(name, 0): algebra.register(Slot(name, 0)) for name in unknowns}
-    for slot, value in tested.scheme.starts:
-        try:
-            form = algebra.read(value, known)
-            yield (
-                slot,
-                [
-                    _number(tested.step.scalars.value(form[key], values | {S: slope}, as_mpf))
-                    if (key := Slot(name, 0)) in form
-                    else 0j
-                    for name in unknowns
-                ],
-            )
-        except (SpecError, ZeroDivisionError, OverflowError):
-            continue
-
-
-def _number(value: Value) -> complex:
-    return complex(as_mpf(value))
+    def _starts(
+        self, values: Mapping[sympy.Symbol, Value], unknowns: Iterable[str]
+    ) -> Iterator[tuple[Slot, list[complex]]]:
+        """The start lines that can be read as linear functions of the unknowns at step 0."""
+        step = self.tested.step
+        now = [Slot(name, 0) for name in unknowns]
+        known: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in now}
+        for slot, value in self.tested.scheme.starts:
+            with suppress(SpecError, ArithmeticError):
+                form = step.algebra.read(value, known)
+                row = (form.get(key, step.scalars.field.zero) for key in now)
+                yield slot, [complex(step.scalars.value(c, values, as_mpf)) for c in row]
 
 
 def _complex(matrix: list[list[Value]]) -> Matrix:
-    found = [[_number(entry) for entry in row] for row in matrix]
+    found = [[complex(entry) for entry in row] for row in matrix]
     if not all(cmath.isfinite(entry) for row in found for entry in row):
         raise OverflowError
     return found

@@ -16,8 +16,7 @@ import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
-from odenet.derive.linear_algebra import Direction, direction, express
-from odenet.derive.linear_forms import Form, Line, Step, add, scale
+from odenet.derive.linear_forms import Direction, Form, Line, Step, add, direction, express, scale
 from odenet.model.expressions.expr import MapCall, Node, Rate, Slot
 
 

@@ -5,6 +5,7 @@ imaginary axis, and on s = hμ with λ = -μ along the negative real one.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -28,6 +29,7 @@ from odenet.derive.intervals import (
     most_terms,
     positive_roots,
     stable_intervals,
+    with_fractions,
 )
 from odenet.derive.linear_step import OneStep, one_step
 from odenet.derive.linear_tests import Coupling, LinearTest, linear_tests
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
 
 MOST_TERMS = 700  # of a determinant with a named constant; its factors take the longer the more
 TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
+
+# The letter of the frequency on an axis, and hλ there.
+_PATHS: dict[AxisName, tuple[str, sympy.Expr]] = {
+    "imaginary": ("ω", sympy.I * S),
+    "real": ("μ", -S),
+}
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,12 @@ class TestedScheme:
     @cached_property
     def imaginary(self) -> Axis:
         """The limit on the imaginary axis."""
-        return self._axis("ω", sympy.I * S)
+        return self._axis("imaginary")
 
     @cached_property
     def real(self) -> Axis | None:
         """The limit on the negative real axis; None if the test equation has no such eigenvalue."""
-        return self._axis("μ", -S) if self.equation.real else None
+        return self._axis("real") if self.equation.real else None
 
     @property
     def polynomial(self) -> sympy.Expr:
@@ -96,22 +104,41 @@ class TestedScheme:
         known = self.step.scalars.numbers(self.values)
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
-    def _axis(self, frequency: str, path: sympy.Expr) -> Axis:
+    def _axis(self, where: AxisName) -> Axis:
+        letter, path = _PATHS[where]
+        zeros: dict[Real, Poly] = {}
+        intervals: tuple[Interval, ...] | None = None
+        closed = polynomial = None
         with mpmath.workdps(DIGITS):
             values = self.numbers()
             exact = {H: Fraction(1)} | self.step.scalars.numbers(self.values)
-            try:
-                polynomials = self._critical(path, exact)
-                zeros = {r: poly for poly in polynomials for r in positive_roots(poly, exact)}
-            except Undecided:
-                return self._describe(frequency, None, {}, values)
 
             def stable(s: Real) -> bool:
-                at = mpmath.mpc(0, s) if path.has(sympy.I) else -s
+                at = mpmath.mpc(0, s) if where == "imaginary" else -s
                 return bounded_powers(self.step.at(values | {S: at}))
 
-            intervals = stable_intervals(list(zeros), stable)
-            return self._describe(frequency, intervals, zeros, values)
+            with suppress(Undecided):
+                polynomials = self._critical(path, exact)
+                zeros = {r: poly for poly in polynomials for r in positive_roots(poly, exact)}
+                intervals = stable_intervals(list(zeros), stable)
+            first = intervals[0] if intervals and not intervals[0].low else None
+            if first and not mpmath.isinf(first.high):
+                closed = closed_form(zeros[first.high], first.high, values)
+                polynomial = zeros[first.high].as_expr() if closed is None else None
+                written = self.step.scalars.written_out
+                closed, polynomial = (value and written(value) for value in (closed, polynomial))
+        return Axis(
+            where=where,
+            test=self.equation.text,
+            variable=f"h{letter}" if self.scheme.uses_step_size else letter,
+            intervals=intervals or (),
+            limit=float(first.high) if first else 0.0,
+            closed=bool(first and first.closed_high),
+            closed_form=closed,
+            polynomial=polynomial,
+            notation=notation(self.scheme),
+            decided=intervals is not None,
+        )
 
     def _critical(self, path: sympy.Expr, exact: Mapping[sympy.Symbol, Any]) -> list[Poly]:
         scalars = self.step.scalars
@@ -127,44 +154,10 @@ class TestedScheme:
             poly = _with_numbers(poly, exact)
         return critical(poly, path)
 
-    def _describe(
-        self,
-        frequency: str,
-        intervals: tuple[Interval, ...] | None,
-        zeros: Mapping[Real, Poly],
-        values: Mapping[sympy.Symbol, Real],
-    ) -> Axis:
-        variable = f"h{frequency}" if self.scheme.uses_step_size else frequency
-        shown = notation(self.scheme)
-        first = intervals[0] if intervals and not intervals[0].low else None
-        limit = float(first.high) if first else 0.0
-        found = polynomial = None
-        if first and not mpmath.isinf(first.high):
-            found = closed_form(zeros[first.high], first.high, values)
-            polynomial = zeros[first.high].as_expr() if found is None else None
-            written = self.step.scalars.written_out
-            found, polynomial = (value and written(value) for value in (found, polynomial))
-        closed = bool(first and first.closed_high)
-        where: AxisName = "imaginary" if frequency == "ω" else "real"
-        text, decided = self.equation.text, intervals is not None
-        return Axis(
-            where=where,
-            test=text,
-            variable=variable,
-            intervals=intervals or (),
-            limit=limit,
-            closed=closed,
-            closed_form=found,
-            polynomial=polynomial,
-            notation=shown,
-            decided=decided,
-        )
-
 
 def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
     """The polynomial with numbers for constants; raises Undecided where many are irrational."""
-    known = {s: exact[s] for s in poly.gens[2:] if isinstance(exact[s], Fraction)}
-    found = poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
+    found = with_fractions(poly, exact)
     irrational = len(found.gens) - 2
     if irrational and most_terms(found) ** irrational > MOST_TERMS:
         raise Undecided
@@ -249,17 +242,9 @@ def derive_stability(
         symbols = {s for c in step.characteristic for s in c.as_expr().free_symbols}
         if not symbols <= {S, *step.scalars.numbers(known)}:
             return "the step depends on h itself, not on hλ alone"
-        if _divides_by_zero(step, known):
-            return "it divides by zero at these values of its constants"
         tested.append(TestedScheme(scheme, known, equation, step))
+        try:
+            step.at(tested[-1].numbers() | {S: mpmath.mpf(1)})
+        except ZeroDivisionError:
+            return "it divides by zero at these values of its constants"
     return Stability(tested=tuple(tested))
-
-
-def _divides_by_zero(step: OneStep, known: Mapping[str, Any]) -> bool:
-    values = {H: mpmath.mpf(1)} | step.scalars.numbers(known)
-    numbers = {symbol: as_mpf(value) for symbol, value in values.items()}
-    try:
-        step.at(numbers | {S: mpmath.mpf(1)})
-    except ZeroDivisionError:
-        return True
-    return False

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from odenet.derive.growth import Matrix, growth, growth_with, spectrum
 from odenet.derive.h_series import Number, Powers, multiply
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.power_bounded import NEAR
+from odenet.derive.power_bounded import NEAR, Matrix, eigenvalues, growth, growth_with
 from odenet.derive.trees import Key
 from odenet.model.expressions.expr import Slot
 
@@ -85,26 +84,24 @@ def _linear(conditions: OrderConditions, error: StartError) -> tuple[int, bool]:
 def _joint(conditions: OrderConditions, place: Place) -> Matrix:
     """One step of errors on t at several powers of h, and of those on F'(t) after them."""
     powers = _powers(conditions)
-    own = [conditions.matrix(k) for k in powers]
-    into = [_derivative(conditions, place, k) for k in powers]
-    zero = _zeros(len(own[0]), len(own[0]))
-    lower = [[own[i - j] if j <= i else zero for j in powers] for i in powers]
-    fed = [[into[i - j] if j <= i else zero for j in powers] for i in powers]
-    blocks = [[*row, *[zero] * len(row)] for row in lower]
-    blocks += [[*a, *b] for a, b in zip(fed, lower, strict=True)]
+    own = _lower([conditions.matrix(k) for k in powers])
+    into = _lower([_derivative(conditions, place, k) for k in powers])
+    zero = _zeros(len(conditions.slots), len(conditions.slots))
+    blocks = [[*row, *[zero] * len(row)] for row in own]
+    blocks += [[*a, *b] for a, b in zip(into, own, strict=True)]
     return _whole(blocks)
 
 
 def _derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
     """How a step depends on the stored values through one argument of a right-hand side."""
-    rows: Matrix = []
-    for to in conditions.slots:
-        row: list[Number] = [0 for _ in conditions.slots]
-        for outer, inner in _uses(conditions, to, place):
-            for i, slot in enumerate(conditions.slots):
-                row[i] = row[i] + multiply(outer, inner[slot], power).get(power, 0)
-        rows.append(row)
-    return rows
+    uses = [_uses(conditions, to, place) for to in conditions.slots]
+    return [
+        [
+            sum(multiply(outer, inner[slot], power).get(power, 0) for outer, inner in row)
+            for slot in conditions.slots
+        ]
+        for row in uses
+    ]
 
 
 def _uses(
@@ -133,7 +130,7 @@ def _squared(
     For an error of size 1 all further derivatives count as much: where the second ones cancel,
     nothing better is said than that.
     """
-    values = spectrum(conditions.matrix())
+    values = eigenvalues(conditions.matrix())
     swings = any(abs(v) > 1 - NEAR and abs(v - 1) > NEAR for v in values)
     if 2 * error.power + (0 if swings else 1) >= below:
         return None
@@ -157,28 +154,26 @@ def _squared(
 
 def _squares(conditions: OrderConditions, place: Place) -> Matrix:
     """One step of e ⊗ e, and of what F''(e, e) adds to the values at several powers of h."""
-    powers, own = _powers(conditions), [conditions.matrix(k) for k in _powers(conditions)]
-    size = len(own[0])
+    powers, once = _powers(conditions), conditions.matrix()
+    size = len(once)
     pairs = list(product(range(size), range(size)))
-    twice = [[own[0][i][k] * own[0][j][m] for k, m in pairs] for i, j in pairs]
-    zero, none = _zeros(size, size), _zeros(size * size, size)
-    blocks = [[twice, *[none] * len(powers)]]
-    for i in powers:
-        lower = [own[i - j] if j <= i else zero for j in powers]
-        blocks.append([_second_derivative(conditions, place, i), *lower])
+    twice = [[once[i][k] * once[j][m] for k, m in pairs] for i, j in pairs]
+    blocks = [[twice, *[_zeros(size * size, size)] * len(powers)]]
+    for i, own in enumerate(_lower([conditions.matrix(k) for k in powers])):
+        blocks.append([_second_derivative(conditions, place, i), *own])
     return _whole(blocks)
 
 
 def _second_derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
     """What F''(e, e) adds to each value, for e in the stored values, at a power of h."""
+    pairs = list(product(range(len(conditions.slots)), repeat=2))
     rows: Matrix = []
     for to in conditions.slots:
-        row: list[Number] = [0 for _ in product(conditions.slots, conditions.slots)]
-        for outer, inner in _uses(conditions, to, place):
-            near = [inner[slot].get(0, 0) for slot in conditions.slots]
-            for i, (a, b) in enumerate(product(near, near)):
-                row[i] = row[i] + outer.get(power, 0) * a * b
-        rows.append(row)
+        uses = [
+            (outer.get(power, 0), [_near(inner, slot) for slot in conditions.slots])
+            for outer, inner in _uses(conditions, to, place)
+        ]
+        rows.append([sum(factor * near[i] * near[j] for factor, near in uses) for i, j in pairs])
     return rows
 
 
@@ -186,16 +181,25 @@ def _reads(
     conditions: OrderConditions, place: Place, values: list[Number], first: list[Number]
 ) -> bool:
     """Whether an argument of a right-hand side is off by an error for ever."""
-    matrix = [[*row, 0] for row in conditions.matrix()]
+    matrix, last = [[*row, 0] for row in conditions.matrix()], [len(conditions.slots)]
     for to in conditions.slots:
         for _, inner in _uses(conditions, to, place):
-            near = [inner[slot].get(0, 0) for slot in conditions.slots]
-            last = len(near)
-            watched = [*matrix, [*near, 0]]
-            degree = growth_with(watched, [*values, 0], [*first, 0], [last], [last])
-            if degree is not None:
+            watched = [*matrix, [*(_near(inner, slot) for slot in conditions.slots), 0]]
+            if growth_with(watched, [*values, 0], [*first, 0], last, last) is not None:
                 return True
     return False
+
+
+def _near(factors: Mapping[Slot, Powers], slot: Slot) -> Number:
+    """The factor of a stored value at h = 0."""
+    return factors[slot].get(0, 0)
+
+
+def _lower(matrices: list[Matrix]) -> list[list[Matrix]]:
+    """The blocks with one matrix on the diagonal, the next below it, and so on."""
+    zero = _zeros(len(matrices[0]), len(matrices[0][0]))
+    places = range(len(matrices))
+    return [[matrices[i - j] if j <= i else zero for j in places] for i in places]
 
 
 def _zeros(rows: int, columns: int) -> Matrix:

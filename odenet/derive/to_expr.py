@@ -10,7 +10,7 @@ import sympy
 from odenet.derive.coefficients import H
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import product_of, rebuilt, sum_of
 
 
 def scalar(value: Any) -> Node:
@@ -44,7 +44,8 @@ def _signed(value: Any) -> tuple[int, Node]:
 
 def _plus_first(terms: list[tuple[int, Node]]) -> tuple[tuple[int, Node], ...]:
     """Terms so ordered that a sum begins with one that is added, if there is one."""
-    return tuple(sorted(terms, key=lambda term: -term[0]) if terms[0][0] < 0 else terms)
+    negative = terms[:1] and terms[0][0] < 0
+    return tuple(sorted(terms, key=lambda term: -term[0]) if negative else terms)
 
 
 def _fraction(value: sympy.Mul) -> Node:
@@ -55,19 +56,8 @@ def _fraction(value: sympy.Mul) -> Node:
     factors = sorted(value.as_ordered_factors(), key=lambda factor: factor.has(H))
     parts = [(f, 1) if isinstance(f, sympy.exp) else f.as_numer_denom() for f in factors]
     above, below = ([part[i] for part in parts] for i in (0, 1))
-    top = _product([scalar(factor) for factor in above if factor != 1])
-    if all(factor == 1 for factor in below):
-        return top
-    return expr.Quotient(top, _product([scalar(factor) for factor in below if factor != 1]))
-
-
-def _product(factors: list[Node]) -> Node:
-    if not factors:
-        return scalar(sympy.Integer(1))
-    first, *others = factors
-    for factor in others:
-        first = expr.Product(first, factor)
-    return first
+    top, bottom = (product_of(scalar(f) for f in part if f != 1) for part in (above, below))
+    return top if all(factor == 1 for factor in below) else expr.Quotient(top, bottom)
 
 
 def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
@@ -78,9 +68,7 @@ def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
             sign, coefficient = -sign, -coefficient
         value = field if coefficient == 1 else expr.Product(scalar(coefficient), field)
         found.append((sign, value))
-    if not found:
-        return expr.Zero()
-    return found[0][1] if len(found) == 1 and found[0][0] > 0 else expr.Sum(_plus_first(found))
+    return sum_of(_plus_first(found))
 
 
 def scaled(value: Node, exponents: Iterable[Node]) -> Node:
@@ -92,10 +80,8 @@ def scaled(value: Node, exponents: Iterable[Node]) -> Node:
 
 def negated(node: Node) -> Node:
     """The field with the other sign; signs of a sum are turned around one by one."""
-    if isinstance(node, expr.Sum):
-        terms = _plus_first([(-sign, term) for sign, term in node.terms])
-        return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else expr.Sum(terms)
-    return expr.Sum(((-1, node),))
+    terms = node.terms if isinstance(node, expr.Sum) else ((1, node),)
+    return sum_of(_plus_first([(-sign, term) for sign, term in terms]))
 
 
 def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:

@@ -14,7 +14,8 @@ from fractions import Fraction
 from itertools import product
 
 from odenet.derive.h_series import Number
-from odenet.model.typed.scheme import Pattern, Scheme
+from odenet.derive.remembered import remembered
+from odenet.model.typed.scheme import Pattern
 
 # (function, children), each child with the argument it is in; ("Y'", ()) is the velocity where
 # Y'' is given. A plain name, the tree without a vertex, is the unknown itself.
@@ -41,27 +42,17 @@ class Forest:
     def __post_init__(self) -> None:
         self.of_function = {p.function: p for p in self.patterns}
         self.of_variable = {p.variable: p for p in self.patterns}
-        self._weights: dict[Key, int] = {}
-        self._at_weight: dict[int, tuple[Tree, ...]] = {}
-        self._exact: dict[Tree, Number] = {}
-        self._moved: dict[Tree, dict[Key, Number]] = {}
-
-    @classmethod
-    def of(cls, scheme: Scheme, factors: dict[str, Number] | None = None) -> "Forest":
-        """The trees of the equations a scheme takes, each function multiplied by its factor."""
-        return cls(scheme.patterns, factors or {})
 
     # trees
 
+    @remembered
     def weight(self, key: Key) -> int:
         """The power of time with which the exact solution contains a tree."""
         if isinstance(key, str):
             return 0
-        if key not in self._weights:
-            function, children = key
-            own = 1 if function.endswith(PRIME) else self.of_function[function].order
-            self._weights[key] = own + sum(self.weight(child) for _, child in children)
-        return self._weights[key]
+        function, children = key
+        own = 1 if function.endswith(PRIME) else self.of_function[function].order
+        return own + sum(self.weight(child) for _, child in children)
 
     def variable(self, tree: Tree) -> str:
         """The unknown whose exact solution contains a tree."""
@@ -70,13 +61,10 @@ class Forest:
             return function[:-1]
         return self.of_function[function].variable
 
+    @remembered
     def keys(self, weight: int) -> tuple[Key, ...]:
         """All trees of a weight; the unknowns themselves for weight 0."""
-        if not weight:
-            return tuple(self.of_variable)
-        if weight not in self._at_weight:
-            self._at_weight[weight] = tuple(self._grow(weight))
-        return self._at_weight[weight]
+        return tuple(self._grow(weight) if weight else self.of_variable)
 
     def _grow(self, weight: int) -> Iterator[Tree]:
         if weight == 1:
@@ -111,19 +99,19 @@ class Forest:
 
     # the exact solution
 
+    @remembered
     def exact(self, tree: Tree) -> Number:
         """The factor of time^weight with which the exact solution contains a tree."""
-        if tree not in self._exact:
-            function, children = tree
-            found: Number = self.factors.get(function, Fraction(1))
-            for _, child in children:
-                found = found * self.exact(child)
-            if not function.endswith(PRIME):
-                for k in range(self.of_function[function].order):
-                    found = found / (self.weight(tree) - k)
-            self._exact[tree] = found
-        return self._exact[tree]
+        function, children = tree
+        found: Number = self.factors.get(function, Fraction(1))
+        for _, child in children:
+            found = found * self.exact(child)
+        if not function.endswith(PRIME):
+            for k in range(self.of_function[function].order):
+                found = found / (self.weight(tree) - k)
+        return found
 
+    @remembered
     def moved(self, tree: Tree) -> dict[Key, Number]:
         """A tree seen from the solution one unit of time earlier.
 
@@ -132,19 +120,14 @@ class Forest:
         (Hairer, Lubich & Wanner, Geometric Numerical Integration, III.1.4), where each key is the
         tree with some of its branches cut off.
         """
-        if tree not in self._moved:
-            name = self.variable(tree)
-            found: dict[Key, Number] = {name: self.exact(tree)}
-            if self.of_variable[name].order == 2:
-                found[name + PRIME, ()] = self._velocity(tree)
-            if not tree[0].endswith(PRIME):
-                for key, factor in self._cut(tree).items():
-                    found[key] = found.get(key, Fraction(0)) + factor
-            self._moved[tree] = found
-        return self._moved[tree]
-
-    def _velocity(self, tree: Tree) -> Number:
-        return self.exact(tree) * self.weight(tree)
+        name = self.variable(tree)
+        found: dict[Key, Number] = {name: self.exact(tree)}
+        if self.of_variable[name].order == 2:
+            found[name + PRIME, ()] = self.exact(tree) * self.weight(tree)  # its velocity
+        if not tree[0].endswith(PRIME):
+            for key, factor in self._cut(tree).items():
+                found[key] = found.get(key, Fraction(0)) + factor
+        return found
 
     def _cut(self, tree: Tree) -> dict[Tree, Number]:
         """What stays of a tree with its root kept -> the product of what was cut off."""
@@ -152,13 +135,9 @@ class Forest:
         choices: list[list[tuple[Branches, Number]]] = []
         for place, child in children:
             # cut off, or kept in part; a velocity that is kept moves as well
-            kept: list[tuple[Branches, Number]] = [((), self.exact(child))]
-            kept += [
-                (((place, key),), factor)
-                for key, factor in self.moved(child).items()
-                if not isinstance(key, str)
-            ]
-            choices.append(kept)
+            moved = self.moved(child).items()
+            kept = [(((place, key),), f) for key, f in moved if not isinstance(key, str)]
+            choices.append([((), self.exact(child)), *kept])
         found: dict[Tree, Number] = {}
         for parts in product(*choices):
             factor: Number = Fraction(1)

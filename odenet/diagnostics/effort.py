@@ -11,18 +11,13 @@ class TooMuch(Exception):
     """A stage came to more products of terms than it may work out."""
 
 
-class _Left:
-    def __init__(self, amount: int):
-        self.amount = amount
-
-
-_left: ContextVar[_Left | None] = ContextVar("left", default=None)
+_left: ContextVar[int | None] = ContextVar("left", default=None)
 
 
 @contextmanager
 def at_most(products: int) -> Iterator[None]:
     """Inside, `spend` raises TooMuch after that many products of terms."""
-    token = _left.set(_Left(products))
+    token = _left.set(products)
     try:
         yield
     finally:
@@ -38,6 +33,6 @@ def spend(products: int) -> None:
     left = _left.get()
     if left is None:
         return
-    left.amount -= products
-    if left.amount < 0:
+    _left.set(left - products)
+    if left < products:
         raise TooMuch

@@ -52,21 +52,15 @@ class Rejected(Exception):
 
 
 class Report:
-    """Collects diagnostics so that one run reports all of a file's errors."""
+    """Collects diagnostics so that one run reports all of a file's errors.
+
+    Attributes:
+        errors: how many errors were reported.
+    """
 
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []
-        self._errors = 0
-
-    @property
-    def failed(self) -> bool:
-        """Whether an error was reported."""
-        return self.errors > 0
-
-    @property
-    def errors(self) -> int:
-        """How many errors were reported."""
-        return self._errors
+        self.errors = 0
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -82,8 +76,8 @@ class Report:
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep one diagnostic; with very many errors nothing more is looked for."""
         self._found.append(diagnostic)
-        self._errors += diagnostic.severity == "error"
-        if self._errors >= MOST_ERRORS:
+        self.errors += diagnostic.severity == "error"
+        if self.errors >= MOST_ERRORS:
             self.fail()
 
     def error(
@@ -105,7 +99,7 @@ class Report:
 
     def check(self) -> None:
         """Raise if an error was reported."""
-        if self.failed:
+        if self.errors:
             self.fail()
 
 

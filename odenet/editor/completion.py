@@ -95,7 +95,7 @@ def _setting(begun: str) -> list[Proposal]:
 
 def _spelled(file: tree.File) -> Iterable[tree.Name]:
     """The names that a file declares, as they are written."""
-    declared = {defined.span.text for defined in names(file).values()}
+    declared = {defined.span.text for defined in names(file.statements).values()}
     found = (node for node in file.walk() if isinstance(node, tree.Name))
     return {node.spelling: node for node in found if node.spelling in declared}.values()
 

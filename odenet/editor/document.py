@@ -1,7 +1,7 @@
 """A specification while it is written: what can be said of it whatever state it is in."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -103,61 +103,56 @@ class Document:
                 local = dict(_of_scheme(block))
                 if name in local:
                     return local[name]
-        found = names(self.file)
-        for statement in self.brought:
-            for brought, defined in _declared(statement):
-                found.setdefault(brought, defined)
+        found = names((*self.file.statements, *self.brought))
         if name in found:
             return found[name]
         return _of_library(word.text) if word.text in library() else None
 
 
-def names(file: tree.File) -> dict[str, Defined]:
-    """What a file declares, by canonical name; of two declarations the first."""
+def names(statements: Iterable[tree.Statement]) -> dict[str, Defined]:
+    """What statements declare, by canonical name; of two declarations the first."""
     found: dict[str, Defined] = {}
-    for statement in file.statements:
+    for statement in statements:
         for name, defined in _declared(statement):
             found.setdefault(name, defined)
     return found
 
 
-def _declared(statement: tree.Statement) -> Iterator[tuple[str, Defined]]:
-    def all_of(kind: str, *declared: tree.Name) -> Iterator[tuple[str, Defined]]:
-        for name in declared:
-            yield canonical(name.spelling), Defined(kind, name.span, statement.span)
+def _named(
+    kind: str, statement: tree.Node, names: Iterable[tree.Name]
+) -> Iterable[tuple[str, Defined]]:
+    return [(name.id, Defined(kind, name.span, statement.span)) for name in names]
 
+
+def _declared(statement: tree.Statement) -> Iterable[tuple[str, Defined]]:
     match statement:
-        case tree.State():
-            yield from all_of("unknown of the equations", *statement.names)
-        case tree.Param():
-            shared = ", shared by all steps" if statement.shared else ", of each step its own"
-            yield from all_of(f"learned parameter{shared}", *statement.names)
-        case tree.Map():
-            yield from all_of("map made of layers", statement.name)
-        case tree.Let():
-            yield from all_of("name for a value", statement.name)
-        case tree.Scheme() | tree.MadeScheme():
-            yield from all_of("scheme", statement.name)
-        case tree.Lost():
-            for name in statement.declares:
-                yield canonical(name), Defined(statement.kind, statement.span, statement.span)
+        case tree.State(names):
+            return _named("unknown of the equations", statement, names)
+        case tree.Param(shared, names):
+            whose = "shared by all steps" if shared else "of each step its own"
+            return _named(f"learned parameter, {whose}", statement, names)
+        case tree.Map(_, name):
+            return _named("map made of layers", statement, [name])
+        case tree.Let(name):
+            return _named("name for a value", statement, [name])
+        case tree.Scheme(name) | tree.MadeScheme(name):
+            return _named("scheme", statement, [name])
+        case tree.Lost(kind, names):
+            return [(name, Defined(kind, statement.span, statement.span)) for name in names]
         case _:
-            pass
+            return ()
 
 
 def _of_scheme(block: tree.Scheme) -> Iterator[tuple[str, Defined]]:
     """What the lines of a scheme declare: unknowns of its own, numbers, stages."""
     for rule in reversed(block.rules):  # so that the first of several lines is what is kept
         match rule:
-            case tree.Aux():
-                for name in rule.names:
-                    yield canonical(name.spelling), Defined("unknown of the scheme's own",
-                                                            name.span, rule.span)  # fmt: skip
-            case tree.Let():
-                yield canonical(rule.name.spelling), Defined("number of the scheme",
-                                                             rule.name.span, rule.span)  # fmt: skip
-            case tree.Update(target=tree.Name() as name):
-                yield canonical(name.spelling), Defined("stage of the step", name.span, rule.span)
+            case tree.Aux(names):
+                yield from _named("unknown of the scheme's own", rule, names)
+            case tree.Let(name):
+                yield from _named("number of the scheme", rule, [name])
+            case tree.Update(tree.Name() as name):
+                yield from _named("stage of the step", rule, [name])
             case _:
                 pass
 

@@ -1,5 +1,6 @@
-"""From lark's parse tree to our syntax tree: one method per rule of the grammar."""
+"""From lark's parse tree to our syntax tree: one class or one method per rule of the grammar."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -10,17 +11,22 @@ from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
 from odenet.language.names import canonical
 
+# Rules whose children are the fields of their node.
+_FIELDS: dict[str, Callable[..., tree.Node]] = {
+    "version": tree.Version, "state": tree.State, "aux": tree.Aux, "let": tree.Let,
+    "equation": tree.Equation, "output": tree.Output, "start": tree.Start,
+    "setting": tree.Setting, "made": tree.MadeScheme, "right": tree.RightHandSide,
+    "update": tree.Update, "power": tree.Power, "derivative": tree.Derivative,
+}  # fmt: skip
 
-def _signed(items: list[Any]) -> list[tuple[int, tree.Expr]]:
-    """Pairs of sign and term from `[-] term (± term)*`."""
-    return [
-        (-1 if sign is not None and sign.type == "MINUS" else 1, term)
-        for sign, term in zip(items[::2], items[1::2], strict=True)
-    ]
+# Rules whose children are a list, the one field of their node.
+_LISTS: dict[str, Callable[..., tree.Node]] = {
+    "train": tree.Train, "takes": tree.For, "array": tree.ListValue, "group": tree.Group,
+}  # fmt: skip
 
 
 class Builder:
-    """Builds the nodes of one source."""
+    """Builds the nodes of one source; a rule without a method is in one of the tables above."""
 
     def __init__(self, source: Source, report: Report):
         self.source = source
@@ -33,7 +39,12 @@ class Builder:
                 return self._leaf(parsed)
             case Tree():
                 children = [self.build(child) for child in parsed.children]
-                return getattr(self, parsed.data)(self._place(parsed.meta), *children)
+                rule, span = parsed.data, self._place(parsed.meta)
+                if rule in _FIELDS:
+                    return _FIELDS[rule](*children, span=span)
+                if rule in _LISTS:  # None is an optional part that was left out
+                    return _LISTS[rule](tuple(c for c in children if c is not None), span=span)
+                return getattr(self, rule)(span, *children)
             case None:
                 return None
 
@@ -46,6 +57,8 @@ class Builder:
                 return tree.Name(canonical(token), str(token), span=span)
             case "STRING":
                 return tree.Text(str(token)[1:-1], span=span)
+            case "PRIME":
+                return len(token)
             case _:
                 return token
 
@@ -53,9 +66,6 @@ class Builder:
         return Span(self.source, getattr(parsed, "start_pos", 0), getattr(parsed, "end_pos", 0))
 
     # statements
-
-    def version(self, span: Span, number: tree.Number):
-        return tree.Version(number, span=span)
 
     def description(self, span: Span, text: tree.Text):
         return tree.Description(text.value, span=span)
@@ -65,12 +75,6 @@ class Builder:
 
     def names(self, span: Span, *names: tree.Name):
         return names
-
-    def state(self, span: Span, names: tuple[tree.Name, ...]):
-        return tree.State(names, span=span)
-
-    def aux(self, span: Span, names: tuple[tree.Name, ...]):
-        return tree.Aux(names, span=span)
 
     def param(
         self, span: Span, shared: Token | None, names: tuple[tree.Name, ...], type_: tree.Expr
@@ -82,22 +86,10 @@ class Builder:
     ):
         return tree.Map(shared is not None, name, _pipeline(layers), span=span)
 
-    def let(self, span: Span, name: tree.Name, value: tree.Expr):
-        return tree.Let(name, value, span=span)
-
-    def equation(self, span: Span, name: tree.Name, primes: str, value: tree.Expr):
-        return tree.Equation(name, len(primes), value, span=span)
-
     def initial(
-        self, span: Span, name: tree.Name, primes: str | None, time: tree.Number, value: tree.Expr
+        self, span: Span, name: tree.Name, order: int | None, time: tree.Number, value: tree.Expr
     ):
-        return tree.Initial(name, len(primes or ""), time, value, span=span)
-
-    def output(self, span: Span, value: tree.Expr):
-        return tree.Output(value, span=span)
-
-    def start(self, span: Span, target: tree.Indexed, value: tree.Expr):
-        return tree.Start(target, value, span=span)
+        return tree.Initial(name, order or 0, time, value, span=span)
 
     def discretise(self, span: Span, scheme: tree.Expr, *rest: tree.Start | Token | None):
         starts = tuple(s for s in rest if isinstance(s, tree.Start))
@@ -111,12 +103,6 @@ class Builder:
     def net(self, span: Span, layers: tree.Expr | tree.Pipeline):
         return tree.Net(_pipeline(layers), span=span)
 
-    def train(self, span: Span, *settings: tree.Setting):
-        return tree.Train(settings, span=span)
-
-    def setting(self, span: Span, key: tree.Name, value: tree.Value):
-        return tree.Setting(key, value, span=span)
-
     def scheme(
         self,
         span: Span,
@@ -126,27 +112,12 @@ class Builder:
     ):
         return tree.Scheme(name, constants, rules, span=span)
 
-    def made(self, span: Span, name: tree.Name, constants: tree.Group | None, value: tree.Expr):
-        return tree.MadeScheme(name, constants, value, span=span)
-
-    def takes(self, span: Span, *patterns: tree.Pattern):
-        return tree.For(patterns, span=span)
-
-    def pattern(self, span: Span, name: tree.Name, primes: str, *rest: Any):
+    def pattern(self, span: Span, name: tree.Name, order: int, *rest: Any):
         *rights, _minus, decay, damped = rest
         summands = tuple(right for right in rights if isinstance(right, tree.RightHandSide))
-        return tree.Pattern(name, len(primes), summands, decay, damped, span=span)
-
-    def right(self, span: Span, function: tree.Name, arguments: tree.Group):
-        return tree.RightHandSide(function, arguments, span=span)
-
-    def update(self, span: Span, target: tree.Name | tree.Indexed, value: tree.Expr):
-        return tree.Update(target, value, span=span)
+        return tree.Pattern(name, order, summands, decay, damped, span=span)
 
     # values
-
-    def array(self, span: Span, *items: tree.Value | None):
-        return tree.ListValue(tuple(i for i in items if i is not None), span=span)
 
     def pipeline(self, span: Span, *layers: tree.Expr):
         return layers[0] if len(layers) == 1 else tree.Pipeline(layers, span=span)
@@ -154,12 +125,10 @@ class Builder:
     # expressions
 
     def sum(self, span: Span, *items: Any):
-        terms = _signed(list(items))
-        return (
-            terms[0][1]
-            if len(terms) == 1 and terms[0][0] > 0
-            else tree.Sum(tuple(terms), span=span)
-        )
+        pairs = zip(items[::2], items[1::2], strict=True)
+        terms = tuple((_sign(sign), term) for sign, term in pairs)
+        (sign, first), *others = terms
+        return tree.Sum(terms, span=span) if others or sign < 0 else first
 
     def term(self, span: Span, *items: tree.Expr | Token):
         factors: list[tuple[str, tree.Expr]] = []
@@ -172,14 +141,8 @@ class Builder:
                 operator = ""
         return factors[0][1] if len(factors) == 1 else tree.Term(tuple(factors), span=span)
 
-    def power(self, span: Span, base: tree.Expr, exponent: tree.Expr):
-        return tree.Power(base, exponent, span=span)
-
     def transpose(self, span: Span, base: tree.Expr):
         return tree.Power(base, tree.Name("T", "T", span=span), span=span)
-
-    def derivative(self, span: Span, name: tree.Name, primes: str):
-        return tree.Derivative(name, len(primes), span=span)
 
     def indexed(self, span: Span, name: tree.Name, index: tuple[tree.Name | None, int]):
         return tree.Indexed(name, *index, span=span)
@@ -189,17 +152,10 @@ class Builder:
         sign, number = items[-2:] if base is None else items[1:]
         offset = 0 if number is None else int(number.value)
         if number is not None and number.value != offset:
-            self.report.error(
-                "misplaced-index",
-                "an index counts whole steps",
-                number.span,
-                "write n+1, n, n-1 …",
-            )
+            message = "an index counts whole steps"
+            self.report.error("misplaced-index", message, number.span, "write n+1, n, n-1 …")
             offset = 0
-        return base, -offset if sign is not None and sign.type == "MINUS" else offset
-
-    def group(self, span: Span, *arguments: tree.Argument | None):
-        return tree.Group(tuple(a for a in arguments if a is not None), span=span)
+        return base, _sign(sign) * offset
 
     def argument(self, span: Span, *parts: Any):
         name, value = (None, parts[0]) if len(parts) == 1 else parts
@@ -208,8 +164,12 @@ class Builder:
         return tree.Argument(name, value, span=span)
 
 
+def _sign(token: Token | None) -> int:
+    return -1 if token is not None and token.type == "MINUS" else 1
+
+
 def _pipeline(layers: tree.Expr | tree.Pipeline) -> tree.Pipeline:
     """A pipeline, also when it is of one layer."""
-    return (
-        layers if isinstance(layers, tree.Pipeline) else tree.Pipeline((layers,), span=layers.span)
-    )
+    if isinstance(layers, tree.Pipeline):
+        return layers
+    return tree.Pipeline((layers,), span=layers.span)

@@ -21,6 +21,7 @@ _KINDS = (
     ),
 )
 _SHARED: dict[str, str] = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
+_SPEC = "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations (`Y' = …`)"
 _OURS = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
 
@@ -31,12 +32,7 @@ def recognise(source: Source) -> Diagnostic | None:
     for program, pattern in _KINDS:
         found = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
         if found:
-            return Diagnostic(
-                "not-a-spec",
-                f"this looks like a file of {program}" + _SHARED.get(program, ""),
-                Span(source, found.start(1), found.end(1)),
-                "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations "
-                "(`Y' = …`)",
-                label=f"this is how {program} writes it",
-            )
+            message = f"this looks like a file of {program}" + _SHARED.get(program, "")
+            place, label = Span(source, *found.span(1)), f"this is how {program} writes it"
+            return Diagnostic("not-a-spec", message, place, _SPEC, label=label)
     return None

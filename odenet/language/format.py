@@ -87,14 +87,12 @@ def _broken_at_braces(lines: list[Line]) -> list[Line]:
             head.tokens.append(line.tokens.pop(0))
             types.pop(0)
         closed = "LBRACE" in types and "RBRACE" in types
-        cut = types.index("LBRACE") + 1 if "LBRACE" in types and not closed else 0
-        if 0 < cut < len(types):
-            found.append(Line(line.tokens[:cut], blank=line.blank))
-            line = Line(line.tokens[cut:], line.comment, line.column)
-        if "RBRACE" in line.types()[1:] and not closed:
-            cut = line.types().index("RBRACE")
-            found.append(Line(line.tokens[:cut], blank=line.blank))
-            line = Line(line.tokens[cut:], line.comment, line.column)
+        for brace, after in (("LBRACE", 1), ("RBRACE", 0)):
+            types = line.types()
+            cut = types.index(brace) + after if brace in types and not closed else 0
+            if 0 < cut < len(types):
+                found.append(Line(line.tokens[:cut], blank=line.blank))
+                line = Line(line.tokens[cut:], line.comment, line.column)
         if line.tokens or line.comment:
             found.append(line)
     return found

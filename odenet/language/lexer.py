@@ -80,7 +80,9 @@ def tokens(source: Source) -> list[Token]:
             for token in lexer.lex(None):
                 found.append(_moved(token, at))
                 if len(found) > MOST_TOKENS:
-                    _too_long(found[-1], source)
+                    message = f"a file has at most {MOST_TOKENS:,} words and signs"
+                    message += ", and here it has that many"
+                    raise SpecError.of("too-large", message, span_of(found[-1], source))
             break
         except UnexpectedCharacters as unexpected:
             strays.append(_stray(text, at + unexpected.pos_in_stream, found))
@@ -104,11 +106,6 @@ def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     last = span_of(strays[-1], source)
     report.error("not-a-spec", "the file is not read any further", last, "is it a spec?")
     report.fail()
-
-
-def _too_long(token: Token, source: Source) -> NoReturn:
-    message = f"a file has at most {MOST_TOKENS:,} words and signs, and here it has that many"
-    raise SpecError.of("too-large", message, span_of(token, source))
 
 
 def _moved(token: Token, by: int) -> Token:

@@ -103,25 +103,31 @@ def stray(piece: Token) -> Said:
     char = piece[0]
     if char == '"':
         return "unclosed-bracket", "this text is never closed", 'close it with `"` on the same line'
+    message, help_ = _unknown(str(piece), char)
+    return "unknown-character", message, help_
+
+
+def _unknown(piece: str, char: str) -> tuple[str, str]:
+    """What to say of a piece with an unknown character, and what to write instead."""
     if char in "“„«”»":
-        return (
-            "unknown-character",
-            "a text is written in straight quotes",
-            f'write `"{piece.strip("“„«”»")}"`',
-        )
+        return "a text is written in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
     if char == "\\" and len(piece) > 1:
         help_ = _LATEX.get(piece[1:], f"write the name alone: `{piece[1:]}`")
-        return "unknown-character", f"`{piece}` is LaTeX", help_
-    if "\u0307" in unicodedata.normalize("NFD", str(piece)):
-        return "unknown-character", f"`{piece}` has a dot", "a derivative is written `Y'`"
+        return f"`{piece}` is LaTeX", help_
+    if "\u0307" in unicodedata.normalize("NFD", piece):
+        return f"`{piece}` has a dot", "a derivative is written `Y'`"
     foreign = next((c for c in piece if not _known(c)), char)
     if foreign.isalpha() and foreign not in _INSTEAD:
-        return _foreign_letter(str(piece), foreign)
+        return _foreign_letter(piece, foreign)
     if char == "_":
-        return "unknown-character", f"`{piece}` is not a name: a name begins with a letter", ""
-    name = unicodedata.name(char, f"character number {ord(char)}").lower()
-    shown_ = f"`{piece}`" if char.isprintable() else name
-    return "unknown-character", f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+        return f"`{piece}` is not a name: a name begins with a letter", ""
+    shown_ = f"`{piece}`" if char.isprintable() else _name(char)
+    return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+
+
+def _name(char: str) -> str:
+    """What Unicode calls a character."""
+    return unicodedata.name(char, f"character number {ord(char)}").lower()
 
 
 def _known(char: str) -> bool:
@@ -132,20 +138,13 @@ def _known(char: str) -> bool:
     return folded.isdigit() or folded.isascii() or "Α" <= folded <= "ω"
 
 
-def _foreign_letter(piece: str, letter: str) -> Said:
-    name = unicodedata.name(letter, f"character number {ord(letter)}").lower()
+def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
     if letter in _LATIN:
         latin = "".join(_LATIN.get(c, c) for c in piece)
-        return (
-            "unknown-character",
-            f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {name}",
-            f"write `{latin}`",
-        )
-    return (
-        "unknown-character",
-        f"`{letter}` ({name}) cannot be part of a name",
-        "names are made of the letters A to Z, Greek letters, digits and `_`",
-    )
+        message = f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {_name(letter)}"
+        return message, f"write `{latin}`"
+    help_ = "names are made of the letters A to Z, Greek letters, digits and `_`"
+    return f"`{letter}` ({_name(letter)}) cannot be part of a name", help_
 
 
 def unclosed(bracket: Token) -> Said:
@@ -156,11 +155,8 @@ def unclosed(bracket: Token) -> Said:
 
 def unopened(bracket: Token) -> Said:
     """A closing bracket too many."""
-    return (
-        "unclosed-bracket",
-        f"nothing opens this `{bracket}`",
-        "remove it, or open the bracket before it",
-    )
+    help_ = "remove it, or open the bracket before it"
+    return "unclosed-bracket", f"nothing opens this `{bracket}`", help_
 
 
 def dangling(token: Token) -> Said:
@@ -175,8 +171,5 @@ def dangling(token: Token) -> Said:
 
 def block_without_brace(keyword: Token) -> Said:
     """The head of a block at the end of its line."""
-    return (
-        "line-end",
-        "`{` is missing at the end of this line",
-        f"a {keyword} is written in `{{ … }}`",
-    )
+    help_ = f"a {keyword} is written in `{{ … }}`"
+    return "line-end", "`{` is missing at the end of this line", help_

@@ -149,16 +149,15 @@ def _higher_derivative(m: Mistake) -> Finding | None:
     return m.token, "equations are of first or second order", "introduce a state for the derivative"
 
 
+_RATE = "an equation says how fast a state changes"
 _PAIRS = {
     "**": "a power is written `^`",
     "//": "a comment begins with `#`",
     ":=": "write `=`",
     "==": "write `=`",
     "=>": "layers are joined by `->`",
-    "+=": "write `Y' = …`: an equation says how fast a state changes",
-    "-=": "write `Y' = -…`: an equation says how fast a state changes",
-    "*=": "write `Y' = …`: an equation says how fast a state changes",
-    "/=": "write `Y' = …`: an equation says how fast a state changes",
+    **dict.fromkeys(("+=", "*=", "/="), f"write `Y' = …`: {_RATE}"),
+    "-=": f"write `Y' = -…`: {_RATE}",
     "^{": "write `^T` for the transpose, `^2` or `^(1/2)` for a power",
 }
 

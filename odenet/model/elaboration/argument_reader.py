@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from odenet.diagnostics import Rejected, Report, suggest
 from odenet.language import tree
 from odenet.model.elaboration.elaborate import Elaborator
+from odenet.model.elaboration.meaning import Scope
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import C, NotANumber, Value, evaluate
@@ -13,7 +14,7 @@ from odenet.model.tables.argument_kinds import Call, Subject
 from odenet.model.tables.choices import Choice
 
 
-class ArgumentReader:
+class ArgumentReader(Scope):
     """Reads arguments; names of numbers are looked up, all other names are words.
 
     Args:
@@ -63,9 +64,8 @@ class ArgumentReader:
                 self.report.reject("syntax", f"this cannot follow `{shown}`", span)
             case tree.Term(((_, tree.Name() as name), ("", argument), *_)):
                 help_ = f"write `{name.spelling}({argument.span.text})`"
-                self.report.reject(
-                    "syntax", "arguments are written in brackets", argument.span, help_
-                )
+                message = "arguments are written in brackets"
+                self.report.reject("syntax", message, argument.span, help_)
             case _:
                 self.report.reject("wrong-argument", f"{wanted} is wanted here", node.span)
 
@@ -127,10 +127,6 @@ class ArgumentReader:
         """Refuse `Y[n]`, which is not a number."""
         self.unknown(node.name)
 
-    def adjoint(self, operator: expr.Node) -> expr.Node:
-        """Formulas of numbers have no operators: returned as it is."""
-        return operator
-
     @staticmethod
     def _number_or_path(node: tree.Name) -> str:
         """What to write for a name that is not a number: `folder(my/pictures)` is a path."""
@@ -148,8 +144,7 @@ class ArgumentReader:
             known = [name.spelling for name in self.scope.declared.values()]
             help_ = suggest(node.spelling, known) if node.id not in self.scope.declared else ""
             message = f"`{node.spelling}` is not a number"
-            self.report.error(
-                "not-a-number", message, node.span, help_ or self._number_or_path(node)
-            )
+            help_ = help_ or self._number_or_path(node)
+            self.report.error("not-a-number", message, node.span, help_)
             self._unknown.add(node.id)
         raise Rejected

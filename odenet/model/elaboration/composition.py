@@ -4,7 +4,8 @@ What comes out is a text of the language, so that all that holds for a scheme ho
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from odenet.model.elaboration.rewriting import H, parity, reversed_time, substituted
 from odenet.model.elaboration.scheme_text import (
@@ -21,6 +22,7 @@ from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme, Update
 
 MOST_LINES = 100
+ValueOf = TypeVar("ValueOf", Slot, Stage, Slot | Stage)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,8 @@ def composed(name: str, parts: Sequence[Part], constants: Mapping[str, Node | No
     text.starts = _starts(renamed[0])
     for part in renamed[1:]:
         if (part.scheme.aux, part.scheme.starts) != (text.like.aux, text.like.starts):
-            raise NotComposed(
-                f"{text.like.name} and {part.scheme.name} have other unknowns of their own"
-            )
+            message = f"{text.like.name} and {part.scheme.name} have other unknowns of their own"
+            raise NotComposed(message)
     current: dict[str, Slot | Stage] = {u: Slot(u, 0) for u in text.like.unknowns}
     for index, part in enumerate(renamed):
         current = _add_part(text, part, current, final=index == len(renamed) - 1)
@@ -78,10 +79,8 @@ def _alike(first: Scheme, part: Part) -> Part:
     scheme = part.scheme
     for unknown in scheme.unknowns:
         if scheme.history(unknown) != (0,):
-            raise NotComposed(
-                f"{scheme.name} looks back to values of earlier steps, "
-                "which a part of a step has not"
-            )
+            why = "looks back to values of earlier steps, which a part of a step has not"
+            raise NotComposed(f"{scheme.name} {why}")
     names = dict(zip(scheme.equations, first.equations, strict=False))
     names |= {p.function: q.function for p, q in zip(scheme.patterns, first.patterns, strict=False)}
     form = [(names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.part, bool(p.decay))
@@ -89,10 +88,8 @@ def _alike(first: Scheme, part: Part) -> Part:
     wanted = [(p.variable, p.order, p.reads, p.part, bool(p.decay)) for p in first.patterns]
     if form != wanted:
         write, other = Notation(Language(first.spellings)), Notation(Language(scheme.spellings))
-        raise NotComposed(
-            f"{first.name} takes {write.for_line(first)}, and {scheme.name} takes "
-            f"{other.for_line(scheme)}"
-        )
+        takes = f"{first.name} takes {write.for_line(first)}"
+        raise NotComposed(f"{takes}, and {scheme.name} takes {other.for_line(scheme)}")
     names |= dict(zip(scheme.aux, first.aux, strict=False))
     decays = dict(zip(scheme.decays, first.decays, strict=True))
     if all(a == b for a, b in [*names.items(), *decays.items()]):
@@ -104,25 +101,19 @@ def _renamed(
     scheme: Scheme, first: Scheme, names: Mapping[str, str], decays: Mapping[str, str]
 ) -> Scheme:
     """A scheme in other names, with its own stages out of their way."""
-    new = {*names.values(), *decays.values()}
+    taken = {*names.values(), *decays.values()}
     own = {*scheme.aux, *(u.target.name for u in scheme.updates), *dict(scheme.lets)}
-    renaming = {n: f"{n}_" for n in own if n in new and n not in names} | dict(names)
+    renaming = {n: f"{n}_" for n in own if n in taken and n not in names} | dict(names)
     numbers: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
     numbers |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
-    def slot(old: Slot) -> Slot:
-        return Slot(renaming.get(old.name, old.name), old.offset)
-
-    def stage(old: Stage) -> Stage:
-        return Stage(renaming.get(old.name, old.name))
-
-    def target(old: Slot | Stage) -> Slot | Stage:
-        return slot(old) if isinstance(old, Slot) else stage(old)
+    def new_value(old: ValueOf) -> ValueOf:
+        return replace(old, name=renaming.get(old.name, old.name))
 
     def named(node: Node) -> Node:
         match node:
             case Slot() | Stage():
-                return target(node)
+                return new_value(node)
             case expr.Rate():
                 return expr.Rate(names.get(node.function, node.function), node.arguments)
             case _:
@@ -137,8 +128,8 @@ def _renamed(
         lets=tuple((renaming.get(n, n), put(v)) for n, v in scheme.lets),
         patterns=first.patterns,
         aux=tuple(renaming.get(n, n) for n in scheme.aux),
-        starts=tuple((slot(s), put(v)) for s, v in scheme.starts),
-        updates=tuple(Update(target(u.target), put(u.value), u.span) for u in scheme.updates),
+        starts=tuple((new_value(s), put(v)) for s, v in scheme.starts),
+        updates=tuple(Update(new_value(u.target), put(u.value), u.span) for u in scheme.updates),
         spellings={**scheme.spellings, **first.spellings},
         span=scheme.span,
         text=scheme.text,

@@ -10,7 +10,6 @@ from odenet.model.elaboration.rewriting import (
     parity,
     reversed_time,
     substituted,
-    sum_of,
     terms_of,
 )
 from odenet.model.elaboration.scheme_text import (
@@ -22,6 +21,7 @@ from odenet.model.elaboration.scheme_text import (
 )
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
+from odenet.model.expressions.fold import sum_of
 from odenet.model.typed.scheme import Scheme
 
 LAMBDA = "lambda"

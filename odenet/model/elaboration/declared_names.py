@@ -30,9 +30,8 @@ class DeclaredNames:
             alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
             message = f"`{name.spelling}` is defined twice"
             where = f"first defined{alias} in {_line_of(first, name)}"
-            self.report.error(
-                "name-taken", message, name.span, "remove one, or choose another name", label=where
-            )
+            help_ = "remove one, or choose another name"
+            self.report.error("name-taken", message, name.span, help_, label=where)
         elif name.id in self._fixed:
             message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
             self.report.error("name-taken", message, name.span, "choose another name")

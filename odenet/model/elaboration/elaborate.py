@@ -40,34 +40,25 @@ class Elaborator:
         if isinstance(value, expr.Number) and value.value == 0:
             return expr.Zero(span=node.span)
         if value.kind is not Kind.FIELD:
-            help_ = "apply the operator to a state, as in `K Y`"
-            self._reject(
-                "wrong-kind",
-                node,
-                f"a field is wanted here, but this is {a(value.kind)}",
-                help_=help_ if value.kind is Kind.OPERATOR else "",
-            )
+            operator = value.kind is Kind.OPERATOR
+            message = f"a field is wanted here, but this is {a(value.kind)}"
+            help_ = "apply the operator to a state, as in `K Y`" if operator else ""
+            self._reject("wrong-kind", node, message, help_=help_)
         return value
 
     def scalar(self, node: tree.Value) -> expr.Node:
         """A formula for a number."""
         value = self.value(node)
         if value.kind is not Kind.SCALAR:
-            self._reject(
-                "wrong-kind", node, f"a number is wanted here, but this is {a(value.kind)}"
-            )
+            message = f"a number is wanted here, but this is {a(value.kind)}"
+            self._reject("wrong-kind", node, message)
         return value
 
     def value(self, node: tree.Value) -> expr.Node:
         """A formula of any kind."""
         found = self._read(node)
         if isinstance(found, Function):
-            self._reject(
-                "missing-argument",
-                node,
-                f"`{found.name}` needs arguments",
-                help_=f"write `{found.takes}`",
-            )
+            self._reject_uncalled(found, node)
         if not self._inside:
             if _deeper(found, DEEPEST):
                 self._reject_depth(node)
@@ -226,50 +217,33 @@ class Elaborator:
         if isinstance(function, Function):
             found = function.call(arguments, span)
             if found is None:
-                message, help_ = (
-                    f"`{function.name}` does not take this",
-                    f"write `{function.takes}`",
-                )
-                self.report.reject("wrong-argument", message, span, help_)
+                message = f"`{function.name}` does not take this"
+                self.report.reject("wrong-argument", message, span, f"write `{function.takes}`")
             return found
         if len(arguments) != 1 or arguments[0].kind is not Kind.FIELD:
             name = written.span.text
-            what = (
-                f"are {len(arguments)} arguments"
-                if len(arguments) != 1
-                else f"is {a(arguments[0].kind)}"
-            )
+            several = len(arguments) != 1
+            what = f"are {len(arguments)} arguments" if several else f"is {a(arguments[0].kind)}"
             message = f"`{name}` acts on one field, but here {what}"
-            self._reject(
-                "wrong-kind",
-                group,
-                message,
-                help_=f"put a formula for a field inside: `{name}(K Y)`",
-            )
+            help_ = f"put a formula for a field inside: `{name}(K Y)`"
+            self._reject("wrong-kind", group, message, help_=help_)
         if isinstance(function, expr.Activation):
             return expr.Activate(function, arguments[0], span=span)
         assert isinstance(function, expr.Map)
         if not reads_sample(arguments[0]):
-            self._reject(
-                "wrong-kind",
-                group,
-                f"`{written.span.text}` acts on samples, and this is the same for all of them",
-                help_="put a formula inside that reads a state or `u`; a bias needs no norm or map",
-            )
+            message = f"`{written.span.text}` acts on samples, and this is the same for all of them"
+            help_ = "put a formula inside that reads a state or `u`; a bias needs no norm or map"
+            self._reject("wrong-kind", group, message, help_=help_)
         return expr.MapCall(function, arguments[0], span=span)
 
     def _reject_uncalled(
-        self, value: expr.Node | Function, written: tree.Node, rest: Span | None
+        self, value: expr.Node | Function, written: tree.Node, rest: Span | None = None
     ) -> NoReturn:
         """A function without brackets; `rest` is the span of the last factor after it."""
         name = written.span.text
         if isinstance(value, Function):
-            self._reject(
-                "missing-argument",
-                written,
-                f"`{name}` needs arguments",
-                help_=f"write `{value.takes}`",
-            )
+            message = f"`{name}` needs arguments"
+            self._reject("missing-argument", written, message, help_=f"write `{value.takes}`")
         text = written.span.to(rest).text[len(name) :].strip() if rest else "…"
         message = f"`{name}` is {a(value.kind)}: it is applied to a field"
         self._reject("missing-argument", written, message, help_=f"write `{name}({text})`")
@@ -284,9 +258,8 @@ class Elaborator:
         if isinstance(base, Function) or self._callable(base):
             name, what = node.base.span.text, "transpose" if transpose else "power"
             help_ = "only operators (`param … : conv`, dense, diag) have an adjoint"
-            self._reject(
-                "not-a-transpose", node, f"`{name}` is not linear, so it has no {what}", help_=help_
-            )
+            message = f"`{name}` is not linear, so it has no {what}"
+            self._reject("not-a-transpose", node, message, help_=help_)
         if base.kind is Kind.OPERATOR:
             if not transpose:
                 below = node.span.text[len(node.base.span.text) :].lstrip("^( ").startswith("-")
@@ -299,12 +272,8 @@ class Elaborator:
             help_ = "only operators have an adjoint" if transpose else "write `Y * Y`"
             self._reject("not-a-product", node, what, help_=help_)
         if transpose and exponent is not None and self.scope.name(exponent) is None:
-            self._reject(
-                "not-a-transpose",
-                node,
-                "a number has no transpose",
-                help_="only operators have an adjoint",
-            )
+            message = "a number has no transpose"
+            self._reject("not-a-transpose", node, message, help_="only operators have an adjoint")
         return expr.Power(base, self.scalar(node.exponent), span=node.span)
 
 

@@ -38,19 +38,16 @@ def made_scheme(
 def split_use(node: tree.Value) -> tuple[tree.Value, tree.Group | None] | None:
     """What makes a scheme, and the brackets after it; None for a plain scheme."""
     match node:
-        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *_)):
-            if name.id not in MAKERS:
-                return None
+        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *rest)) if (
+            name.id in MAKERS
+        ):
             head = tree.Term(node.factors[:2], span=name.span.to(made.span))
-            match list(node.factors[2:]):
+            match rest:
                 case []:
                     return head, None
                 case [("", tree.Group() as group)]:
                     return head, group
-                case _:
-                    return None
-        case _:
-            return None
+    return None
 
 
 class Maker:
@@ -97,17 +94,14 @@ class Maker:
         match node:
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
                 if name.id in MAKERS:
-                    named = [a for a in group.arguments if a.name is not None]
-                    for argument in named:
-                        self.report.reject(
-                            "composition", "the parts of a scheme have no names", argument.span
-                        )
+                    for argument in (a for a in group.arguments if a.name is not None):
+                        message = "the parts of a scheme have no names"
+                        self.report.reject("composition", message, argument.span)
                     one = name.id != "compose"
                     if not group.arguments or (one and len(group.arguments) != 1):
-                        self.report.reject("composition",
-                            f"`{name.id}` takes {'one scheme' if one else 'schemes'}", group.span,
-                            f"write `{MAKERS[name.id]}`",
-                        )  # fmt: skip
+                        message = f"`{name.id}` takes {'one scheme' if one else 'schemes'}"
+                        help_ = f"write `{MAKERS[name.id]}`"
+                        self.report.reject("composition", message, group.span, help_)
                     return name.id, group.arguments
                 near = suggest(name.spelling, [*MAKERS])
                 help_ = near or f"a part belongs in `compose({name.spelling}(…), …)`"
@@ -138,21 +132,16 @@ class Maker:
 
     def _part(self, argument: tree.Argument) -> Part:
         """`S`, `S(h/2)`, `adjoint(S)(h/2, γ = 0.5)`."""
-        node = argument.value
-        match node:
-            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):
-                if name.id not in MAKERS:
-                    return self._applied(self.find(name), group)
-                head = tree.Term(node.factors[:2], span=name.span.to(group.span))
-                match list(node.factors[2:]):
-                    case []:
-                        return Part(self.scheme(head))
-                    case [("", tree.Group() as applied)]:
-                        return self._applied(self.scheme(head), applied)
-                    case _:
-                        return Part(self.scheme(node))
+        made, applied = split_use(argument.value) or (argument.value, None)
+        if applied is not None:
+            return self._applied(self.scheme(made), applied)
+        match made:
+            case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)) if (
+                name.id not in MAKERS
+            ):
+                return self._applied(self.find(name), group)
             case _:
-                return Part(self.scheme(node))
+                return Part(self.scheme(made))
 
     def _applied(self, scheme: Scheme, group: tree.Group) -> Part:
         """A scheme with a step size and constants of its own."""
@@ -164,9 +153,8 @@ class Maker:
             if argument.name is None or argument.name.id == "h":
                 if index:
                     help_ = f"write `{scheme.name}(h/2, …)`"
-                    self.report.reject(
-                        "composition", "the step size comes first", argument.span, help_
-                    )
+                    message = "the step size comes first"
+                    self.report.reject("composition", message, argument.span, help_)
                 step = value
             elif argument.name.id in known:
                 values[argument.name.id] = value
@@ -187,7 +175,6 @@ class Maker:
         scheme = elaborate_scheme(block, report, self.scope.maps)
         if scheme is None:
             wrong = report.diagnostics[0].message
-            self.report.reject(
-                "composition", f"these schemes do not go together: {wrong}", node.span
-            )
+            message = f"these schemes do not go together: {wrong}"
+            self.report.reject("composition", message, node.span)
         return scheme if name else replace(scheme, name=shown)

@@ -45,8 +45,8 @@ class Scope(Protocol):
         ...
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
-        """The adjoint of an operator."""
-        ...
+        """The adjoint of an operator; where there are none, as it is."""
+        return operator
 
 
 def a(kind: Kind) -> str:

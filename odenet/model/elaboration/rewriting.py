@@ -6,7 +6,7 @@ from functools import partial
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind, Node
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import product_of, rebuilt, sum_of
 
 H = expr.Constant("h")
 Monomial = tuple[Fraction, dict[str, int]]
@@ -95,7 +95,7 @@ def _written(number: Fraction, powers: Mapping[str, int]) -> Node:
         above = [_number(number), *above]
     elif number != 1:
         below = [_number(1 / number), *below]
-    return expr.Quotient(_product(above), _product(below)) if below else _product(above)
+    return expr.Quotient(product_of(above), product_of(below)) if below else product_of(above)
 
 
 def _number(value: Fraction) -> Node:
@@ -105,13 +105,6 @@ def _number(value: Fraction) -> Node:
 def _raised(name: str, power: int) -> Node:
     constant = expr.Constant(name)
     return constant if power == 1 else expr.Power(constant, _number(Fraction(power)))
-
-
-def _product(factors: list[Node]) -> Node:
-    first, *others = factors
-    for factor in others:
-        first = expr.Product(first, factor)
-    return first
 
 
 # --- the step size reversed ----------------------------------------------------------------------
@@ -133,21 +126,18 @@ def signed(node: Node, odd: Collection[str]) -> tuple[int, Node]:
     match node:
         case expr.Constant():
             return (-1 if node.name in odd else 1), node
-        case expr.Product(left, right):
+        case expr.Product(left, right) | expr.Quotient(left, right):
             (a, left), (b, right) = signed(left, odd), signed(right, odd)
-            return a * b, expr.Product(left, right)
-        case expr.Quotient(left, right):
-            (a, left), (b, right) = signed(left, odd), signed(right, odd)
-            return a * b, expr.Quotient(left, right)
+            return a * b, type(node)(left, right)
         case expr.Power(base, expr.Number(value)) if value.denominator == 1:
             sign, base = signed(base, odd)
             return sign ** (int(value) % 2), expr.Power(base, node.exponent)
         case expr.Sum(terms):
-            found = tuple(_term(sign, term, odd) for sign, term in terms)
+            parts = [(sign, *signed(term, odd)) for sign, term in terms]
+            found = [(sign * own, term) for sign, own, term in parts]
             if all(sign < 0 for sign, _ in found):
-                flipped = tuple((1, term) for _, term in found)
-                return -1, flipped[0][1] if len(flipped) == 1 else expr.Sum(flipped)
-            return 1, found[0][1] if len(found) == 1 else expr.Sum(found)
+                return -1, sum_of([(1, term) for _, term in found])
+            return 1, sum_of(found)
         case _:
             return 1, rebuilt(node, partial(reversed_time, odd=odd))
 
@@ -158,11 +148,6 @@ def parity(node: Node, odd: Collection[str]) -> int | None:
     return sign * other if plain == flipped else None
 
 
-def _term(sign: int, term: Node, odd: Collection[str]) -> tuple[int, Node]:
-    own, found = signed(term, odd)
-    return sign * own, found
-
-
 def negated(node: Node) -> Node:
     """Minus a formula."""
     return sum_of([(-sign, term) for sign, term in terms_of(node)])
@@ -171,8 +156,3 @@ def negated(node: Node) -> Node:
 def terms_of(node: Node) -> list[tuple[int, Node]]:
     """The terms of a sum; anything else is one term."""
     return list(node.terms) if isinstance(node, expr.Sum) else [(1, node)]
-
-
-def sum_of(terms: list[tuple[int, Node]]) -> Node:
-    """A sum, or its only term."""
-    return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else expr.Sum(tuple(terms))

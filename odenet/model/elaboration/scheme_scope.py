@@ -6,7 +6,7 @@ from typing import NoReturn
 from odenet.diagnostics import Rejected, Report, Span, suggest
 from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
-from odenet.model.elaboration.meaning import Function
+from odenet.model.elaboration.meaning import Function, Scope
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import COUNT, Pattern
 
@@ -19,7 +19,7 @@ RESERVED = {
 MOST_HISTORY = 16
 
 
-class SchemeScope:
+class SchemeScope(Scope):
     """The names of one scheme; more are known as its lines are read.
 
     Attributes:
@@ -96,9 +96,8 @@ class SchemeScope:
         if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
             return None
         if self.has_exponential(arguments[0]):
-            self.report.reject(
-                "scheme-line", "an exponent has no exponential in it", span, "write it without one"
-            )
+            message = "an exponent has no exponential in it"
+            self.report.reject("scheme-line", message, span, "write it without one")
         return expr.Exp(arguments[0], span=span)
 
     def has_exponential(self, value: expr.Node) -> bool:
@@ -127,24 +126,16 @@ class SchemeScope:
             self.unknown(node.name)
         if self.inside_start:
             if node.base is not None or node.offset > 0:
-                self.report.reject(
-                    "scheme-start",
-                    "a start line gives values at step 0 or before",
-                    node.span,
-                    f"write `{name}[0]` or `{name}[-1]`",
-                )
+                message = "a start line gives values at step 0 or before"
+                help_ = f"write `{name}[0]` or `{name}[-1]`"
+                self.report.reject("scheme-start", message, node.span, help_)
         elif node.base is None or node.base.id != "n" or node.offset > 1:
-            self.report.reject(
-                "misplaced-index",
-                "the index of a step is n+1, n, n-1 and so on",
-                node.span,
-                f"write `{name}[n]`",
-            )
+            message = "the index of a step is n+1, n, n-1 and so on"
+            self.report.reject("misplaced-index", message, node.span, f"write `{name}[n]`")
         elif node.offset < -MOST_HISTORY:
             message = f"a scheme looks back at most {MOST_HISTORY} steps"
-            self.report.reject(
-                "misplaced-index", message, node.span, "every value looked back to is stored"
-            )
+            help_ = "every value looked back to is stored"
+            self.report.reject("misplaced-index", message, node.span, help_)
         elif node.offset == 1 and node.name.id not in self.computed:
             self._reject_early(node)
         return expr.Slot(node.name.id, node.offset, span=node.span)
@@ -152,95 +143,54 @@ class SchemeScope:
     def _reject_early(self, node: tree.Indexed) -> NoReturn:
         shown = node.span.text
         if self.current is not None and self.current.id == node.name.id:
-            self.report.reject(
-                "implicit-line",
-                f"this line is implicit: `{shown}` appears in its own right-hand side",
-                node.span,
-                "an explicit scheme computes it from values above",
-            )
+            message = f"this line is implicit: `{shown}` appears in its own right-hand side"
+            help_ = "an explicit scheme computes it from values above"
         else:
-            self.report.reject(
-                "implicit-line",
-                f"`{shown}` is used before the line that computes it",
-                node.span,
-                f"move its line up, or use `{node.name.spelling}[n]`",
-            )
+            message = f"`{shown}` is used before the line that computes it"
+            help_ = f"move its line up, or use `{node.name.spelling}[n]`"
+        self.report.reject("implicit-line", message, node.span, help_)
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """A scheme names right-hand sides by their function."""
-        self.report.reject(
-            "scheme-line",
-            "a scheme uses the right-hand side by its name, not a derivative",
-            node.span,
-            f"write {' or '.join(self.functions)}",
-        )
-
-    def adjoint(self, operator: expr.Node) -> expr.Node:
-        """Schemes have no operators, so nothing to transpose."""
-        return operator
+        message = "a scheme uses the right-hand side by its name, not a derivative"
+        help_ = f"write {' or '.join(self.functions)}"
+        self.report.reject("scheme-line", message, node.span, help_)
 
     def unknown(self, node: tree.Name) -> NoReturn:
         """Say what is near the name, or that it is below."""
-        later = [
-            rule
-            for rule in self.block.rules
-            if isinstance(rule, tree.Update) and rule.target == node
-        ]
-        if later:
-            self.report.reject(
-                "implicit-line",
-                f"`{node.spelling}` is used before the line that computes it",
-                node.span,
-                "lines run top to bottom",
-            )
+        if any(isinstance(r, tree.Update) and r.target == node for r in self.block.rules):
+            message = f"`{node.spelling}` is used before the line that computes it"
+            self.report.reject("implicit-line", message, node.span, "lines run top to bottom")
         elif node.id == COUNT:
-            help_ = "the first step has n = 0"
-            self.report.reject(
-                "scheme-line",
-                "`n` is the number of a step, and no step is taken yet",
-                node.span,
-                help_,
-            )
+            message = "`n` is the number of a step, and no step is taken yet"
+            self.report.reject("scheme-line", message, node.span, "the first step has n = 0")
         elif node.id in self.unknowns:
             name = node.spelling
-            help_ = (
-                f"write `{name}[n]`, or `{name}[n+1]`"
-                if not self.inside_start
-                else f"write `{name}[0]`"
-            )
+            inside = f"`{name}[n]`, or `{name}[n+1]`"
+            help_ = f"write `{name}[0]`" if self.inside_start else f"write {inside}"
             self.report.reject("misplaced-index", f"which value of `{name}`?", node.span, help_)
         else:
             self.broken.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
             known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
             near = suggest(node.spelling, known)
-            self.report.reject(
-                "unknown-name", message, node.span, near or f"it has {', '.join(known)}"
-            )
+            help_ = near or f"it has {', '.join(known)}"
+            self.report.reject("unknown-name", message, node.span, help_)
 
     def _known(self) -> tuple[Collection[str], ...]:
         """All names that mean something here, kind by kind."""
         return self.numbers, self.stages, self.functions, self.unknowns
 
     def _declare(self, name: tree.Name) -> None:
-        twin = self._shapes.twin(name.spelling)
+        shown, help_ = f"`{name.spelling}`", "choose another name"
         if name.id in RESERVED:
-            self.report.error(
-                "name-taken",
-                f"`{name.spelling}` is {RESERVED[name.id]} and cannot be a name",
-                name.span,
-                "choose another name",
-            )
+            message = f"{shown} is {RESERVED[name.id]} and cannot be a name"
+            self.report.error("name-taken", message, name.span, help_)
         elif any(name.id in names for names in self._known()):
-            self.report.error(
-                "name-taken",
-                f"`{name.spelling}` is defined twice",
-                name.span,
-                "choose another name",
-            )
-        elif twin:
-            message = f"`{name.spelling}` cannot be told from `{twin}` by eye"
-            self.report.error("confusable-name", message, name.span, "choose another name")
+            self.report.error("name-taken", f"{shown} is defined twice", name.span, help_)
+        elif twin := self._shapes.twin(name.spelling):
+            message = f"{shown} cannot be told from `{twin}` by eye"
+            self.report.error("confusable-name", message, name.span, help_)
         self._spell(name)
 
     def _spell(self, name: tree.Name) -> None:

@@ -37,12 +37,9 @@ class SchemeReader(SchemeScope):
         constants = self.read_constants()
         patterns = [p for rule in rules if isinstance(rule, tree.For) for p in rule.patterns]
         if not patterns:
-            self.report.error(
-                "scheme-for",
-                "a scheme says which dynamics it takes",
-                self.block.name.span,
-                "add a line such as `for Y' = F(Y)`",
-            )
+            message = "a scheme says which dynamics it takes"
+            help_ = "add a line such as `for Y' = F(Y)`"
+            self.report.error("scheme-for", message, self.block.name.span, help_)
             return None
         for pattern in patterns:
             self._declare(pattern.name)
@@ -79,12 +76,8 @@ class SchemeReader(SchemeScope):
         for argument in self.block.constants.arguments if self.block.constants else ():
             name = argument.name or argument.value
             if not isinstance(name, tree.Name):
-                self.report.error(
-                    "scheme-for",
-                    "a scheme's constant is a name",
-                    argument.span,
-                    "write `γ = 0.9`, or `γ`",
-                )
+                message = "a scheme's constant is a name"
+                self.report.error("scheme-for", message, argument.span, "write `γ = 0.9`, or `γ`")
                 continue
             self._declare(name)
             default = self._default(argument.value) if argument.name else None
@@ -110,20 +103,13 @@ class SchemeReader(SchemeScope):
     def _pattern(self, pattern: tree.Pattern) -> tuple[Pattern, ...]:
         """The right-hand sides of an equation: one, or the summands."""
         if pattern.order > 2:
-            self.report.error(
-                "scheme-for",
-                "dynamics are of first or second order",
-                pattern.span,
-                "write `Y'`, or `Y''`",
-            )
+            message = "dynamics are of first or second order"
+            self.report.error("scheme-for", message, pattern.span, "write `Y'`, or `Y''`")
         count = len(pattern.summands)
         if count > 1 and pattern.damped is not None:
-            self.report.error(
-                "scheme-for",
-                "a right-hand side is a sum, or has a decay, not both",
-                pattern.damped.span,
-                "make the decay part of a summand",
-            )
+            message = "a right-hand side is a sum, or has a decay, not both"
+            help_ = "make the decay part of a summand"
+            self.report.error("scheme-for", message, pattern.damped.span, help_)
         reads = [self._reads(right) for right in pattern.summands]
         decay = self._decay(pattern)
         found = tuple(
@@ -142,31 +128,24 @@ class SchemeReader(SchemeScope):
             name = argument.value
             if not isinstance(name, tree.Name) or name.id not in self.unknowns:
                 known = ", ".join(self.unknowns)
-                self.report.error(
-                    "scheme-for",
-                    "a right-hand side reads the scheme's unknowns",
-                    argument.span,
-                    f"the unknowns are {known}",
-                )
+                message = "a right-hand side reads the scheme's unknowns"
+                self.report.error("scheme-for", message, argument.span, f"the unknowns are {known}")
                 continue
             reads.append(name.id)
         return tuple(reads)
 
     def _decay(self, pattern: tree.Pattern) -> str | None:
         """The constant of `- γ Y` in an equation for Y', or of `- γ Y'` in one for Y''."""
-        if pattern.decay is None or pattern.damped is None:
-            return None
         damped = pattern.damped
+        if pattern.decay is None or damped is None:
+            return None
         derived = isinstance(damped, tree.Derivative)
         name, order = (damped.name, damped.order) if derived else (damped, 0)
         if (name.id, order) != (pattern.name.id, pattern.order - 1):
             own = expr.derivative(pattern.name.spelling, pattern.order - 1)
-            self.report.error(
-                "scheme-for",
-                "a decay is one of the equation's own unknown",
-                pattern.damped.span,
-                f"write `- {pattern.decay.spelling} {own}`",
-            )
+            message = "a decay is one of the equation's own unknown"
+            help_ = f"write `- {pattern.decay.spelling} {own}`"
+            self.report.error("scheme-for", message, damped.span, help_)
         if pattern.decay.id not in self.numbers:
             self._declare(pattern.decay)
             self.numbers.add(pattern.decay.id)
@@ -199,10 +178,8 @@ class SchemeReader(SchemeScope):
             try:
                 evaluate(number, {})
             except NotANumber as error:
-                self.report.error(
-                    "undefined-number", str(error), error.node.span or self.block.span
-                )
-                raise Rejected from None
+                place = error.node.span or self.block.span
+                self.report.reject("undefined-number", str(error), place)
 
     def _update(self, rule: tree.Update) -> Update:
         target = rule.target
@@ -224,13 +201,9 @@ class SchemeReader(SchemeScope):
         """The exponential of a field is a factor of something else; raises Rejected."""
         for node in (value, *value.children()):
             if isinstance(node, expr.Stretch) and not isinstance(value, expr.Hadamard):
-                self.report.error(
-                    "not-linear",
-                    "the exponential of a field multiplies a value",
-                    node.span or self.block.span,
-                    "write what it multiplies: `exp(s(Z[n])) * Y[n]`",
-                )
-                raise Rejected
+                message = "the exponential of a field multiplies a value"
+                help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
+                self.report.reject("not-linear", message, node.span or self.block.span, help_)
         for node in value.children():
             for inner in node.children() if isinstance(node, expr.Stretch) else (node,):
                 self._check_stretches(inner)
@@ -242,8 +215,7 @@ class SchemeReader(SchemeScope):
             self.unknown(target.name)
         if target.base is None or target.base.id != "n" or target.offset != 1:
             message = f"a line computes `{name}[n+1]` or a stage"
-            self.report.error("scheme-line", message, target.span, "the step leads from n to n+1")
-            raise Rejected
+            self.report.reject("scheme-line", message, target.span, "the step leads from n to n+1")
         if target.name.id in self.computed - self.broken:
             help_ = "give the first value a name without an index: a stage"
             self.report.error("scheme-line", f"`{name}[n+1]` is computed twice", target.span, help_)
@@ -265,23 +237,17 @@ class SchemeReader(SchemeScope):
         for unknown in self.unknowns:
             if unknown not in self.computed:
                 name = self.spellings[unknown]
-                self.report.error(
-                    "scheme-line",
-                    f"no line computes `{name}[n+1]`",
-                    self.block.name.span,
-                    f"add a line `{name}[n+1] = …`",
-                )
+                message = f"no line computes `{name}[n+1]`"
+                help_ = f"add a line `{name}[n+1] = …`"
+                self.report.error("scheme-line", message, self.block.name.span, help_)
         started = {(slot.name, slot.offset) for slot, _ in scheme.starts}
         for slot in scheme.slots:
             missing = slot.offset < 0 or slot.name in scheme.aux
             if missing and (slot.name, slot.offset) not in started:
                 name = f"{self.spellings[slot.name]}[{slot.offset}]"
-                self.report.error(
-                    "scheme-start",
-                    f"`{name}` has no value before the first step",
-                    self.block.name.span,
-                    f"add a line `start {name} = 0`",
-                )
+                message = f"`{name}` has no value before the first step"
+                help_ = f"add a line `start {name} = 0`"
+                self.report.error("scheme-start", message, self.block.name.span, help_)
 
 
 def cost(scheme: Scheme) -> tuple[int, int, str]:

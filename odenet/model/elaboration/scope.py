@@ -147,11 +147,9 @@ class SpecScope(DeclaredNames):
         row = ACTIVATIONS.get(node.id)
         if row is None:
             return None
-        return (
-            family(row, self.evaluate, self.report)
-            if row.constants
-            else expr.Activation(row.name, span=node.span)
-        )
+        if row.constants:
+            return family(row, self.evaluate, self.report)
+        return expr.Activation(row.name, span=node.span)
 
     def _parameter(self, learned: DeclaredParameter, span: Span) -> expr.Node:
         if learned.is_operator:
@@ -170,11 +168,8 @@ class SpecScope(DeclaredNames):
             raise Rejected
         if node.id in self._reading:
             chain = " > ".join([*self._reading[self._reading.index(node.id) :], node.id])
-            self.report.reject(
-                "circular-definition",
-                f"`{node.spelling}` is defined by itself: {chain}",
-                node.span,
-            )
+            message = f"`{node.spelling}` is defined by itself: {chain}"
+            self.report.reject("circular-definition", message, node.span)
         written = self.settings.get(node.id, self.lets[node.id].value)
         self._reading.append(node.id)
         try:
@@ -198,9 +193,8 @@ class SpecScope(DeclaredNames):
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._numbers.get(node.name, C), Width):
                 message = f"`{node.name}` counts channels, and cannot be used in a formula"
-                self.report.reject(
-                    "channel-count", message, node.span, "it is for widths such as `out = 2c`"
-                )
+                help_ = "it is for widths such as `out = 2c`"
+                self.report.reject("channel-count", message, node.span, help_)
 
     def derivative(self, node: tree.Derivative) -> expr.Node:
         """`Y'` on a right-hand side, for states with a second-order equation."""
@@ -211,22 +205,15 @@ class SpecScope(DeclaredNames):
         if name.id in self.states:
             if self.states[name.id] == 2 and node.order == 1:
                 return expr.State(name.id, 1, span=node.span)
-            shown, equation = node.span.text, f"{name.spelling}{chr(39) * self.states[name.id]}"
+            shown = node.span.text
+            equation = expr.derivative(name.spelling, self.states[name.id])
             message = f"`{shown}` cannot be used on the right: `{equation}` has the equation"
-            self.report.reject(
-                "misplaced-derivative",
-                message,
-                node.span,
-                f"write the right-hand side of `{equation}` instead",
-            )
+            help_ = f"write the right-hand side of `{equation}` instead"
+            self.report.reject("misplaced-derivative", message, node.span, help_)
         if name.id in self.parameters:
             message = f"`'` is a time derivative, and `{name.spelling}` is a parameter"
-            self.report.reject(
-                "misplaced-derivative",
-                message,
-                node.span,
-                f"the transpose is written `{name.spelling}^T`",
-            )
+            help_ = f"the transpose is written `{name.spelling}^T`"
+            self.report.reject("misplaced-derivative", message, node.span, help_)
         if self.name(name) is None:
             self.unknown(name)
         message = f"`'` is the time derivative of a state, and `{name.spelling}` is not a state"

@@ -4,14 +4,14 @@ A walk matches the nodes that mean something of their own to it, and leaves the 
 these, which take a formula apart by one layer and call the walk on its parts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
 
-from odenet.diagnostics import SpecError
+from odenet.diagnostics import Span, SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Part
 
@@ -65,6 +65,20 @@ def combination(
             yield number(node.left), node.right
         case expr.Quotient():
             yield number(expr.Quotient(_ONE, node.denominator, span=node.span)), node.numerator
+
+
+def sum_of(terms: Sequence[tuple[int, Node]], span: Span | None = None) -> Node:
+    """The sum of signed terms; of one that is added, that term, and of none the zero field."""
+    if not terms:
+        return expr.Zero(span=span)
+    (sign, first), *others = terms
+    return expr.Sum(tuple(terms), span=span) if others or sign < 0 else first
+
+
+def product_of(factors: Iterable[Node]) -> Node:
+    """The product of numbers, from left to right; of none the number 1."""
+    listed = list(factors)
+    return reduce(expr.Product, listed) if listed else _ONE
 
 
 def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from odenet.diagnostics import Diagnostic, Span
+from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import Input, Node, State, Sum, derivative
 from odenet.model.typed.decay import decay, right_hand_side, summands
 from odenet.model.typed.dialects import Language
@@ -26,16 +27,20 @@ def fit(
     order = max(orders)
     if order == 2 and any(own == 1 for own in dynamics.states.values()):
         name = next(name for name, own in dynamics.states.items() if own == 1)
-        rate = dynamics.rates[name]
-        return Diagnostic("scheme-misfit",
-            f"{scheme.name} needs second-order equations {takes(scheme)}",
-            rate.span, label=f"this is {name}', of first order",
-        )  # fmt: skip
+        message = f"{scheme.name} needs second-order equations {takes(scheme)}"
+        label = f"this is {name}', of first order"
+        return Diagnostic("scheme-misfit", message, dynamics.rates[name].span, label=label)
     system = dynamics.system(order)
     found = _assign(list(system), {}, scheme, system)
     if found is None:
         return _misfit(scheme, system, span)
     return {name: tuple(s for s in system if found[s] == name) for name in scheme.equations}
+
+
+def takers(dynamics: Dynamics, span: Span) -> list[Scheme]:
+    """The schemes of the library that take some equations."""
+    schemes = map(library_scheme, library())
+    return [s for s in schemes if not isinstance(fit(s, dynamics, span), Diagnostic)]
 
 
 def reads(rate: Node) -> dict[State, Node]:
@@ -85,9 +90,8 @@ def _violations(
             if pattern.decay and not _decays_alike(state, chosen, pattern, system):
                 found.append((state, rate, pattern))
             for other, place in reads(right_hand_side(rate, state, pattern)).items():
-                if other in chosen and chosen[other] not in pattern.reads:
-                    found.append((state, place, pattern))
-                elif other not in system:
+                unread = other in chosen and chosen[other] not in pattern.reads
+                if unread or other not in system:
                     found.append((state, place, pattern))
     return found
 
@@ -98,9 +102,7 @@ def _decays_alike(
     """Whether an equation has the pattern's decay, the same as the others in its group."""
     own = decay(system[state], state, pattern)
     group = [other for other in chosen if chosen[other] == pattern.variable]
-    return own is not None and all(
-        decay(system[other], other, pattern) == own for other in group
-    )  # fmt: skip
+    return own is not None and all(decay(system[s], s, pattern) == own for s in group)
 
 
 def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnostic:
@@ -108,30 +110,25 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     states = list(system)
     variables = list(scheme.equations)
     if len(states) < len(variables):
-        return Diagnostic("scheme-misfit",
-            f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state",
-            span, label=f"takes {takes(scheme)}",
-        )  # fmt: skip
+        message = f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state"
+        return Diagnostic("scheme-misfit", message, span, label=f"takes {takes(scheme)}")
     chosen = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(chosen, scheme, system)
     if violations and _is_undivided(violations[0], system):
         state, _, pattern = violations[0]
         return _undivided(scheme, system[state], state, pattern)
     if not violations or len(states) > len(variables) or scheme.decays:
-        return Diagnostic("scheme-misfit",
-            f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so",
-            span,
-        )  # fmt: skip
+        message = f"{scheme.name} takes {takes(scheme)}, and these equations cannot be grouped so"
+        return Diagnostic("scheme-misfit", message, span)
     state, place, pattern = violations[0]
     allowed = [s for s in states if chosen[s] in pattern.reads]
     wrong = next(iter(reads(place)))
     swap = [s for s in allowed if s != wrong and s.order == wrong.order]
-    return Diagnostic("scheme-misfit",
-        f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
-        f"{' and '.join(s.written for s in allowed)}, but it reads {wrong.written}",
-        place.span, f"swap {wrong.written} for {swap[0].written}" if swap else "",
-        label=f"{wrong.written} is read here",
-    )  # fmt: skip
+    needs = f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
+    message = f"{needs}{' and '.join(s.written for s in allowed)}, but it reads {wrong.written}"
+    help_ = f"swap {wrong.written} for {swap[0].written}" if swap else ""
+    label = f"{wrong.written} is read here"
+    return Diagnostic("scheme-misfit", message, place.span, help_, label=label)
 
 
 def _is_undivided(violation: tuple[State, Node, Pattern], system: Mapping[State, Node]) -> bool:
@@ -146,13 +143,11 @@ def _undivided(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Di
     given = len(rate.terms) if isinstance(rate, Sum) else 1
     terms = "not a sum" if given == 1 else f"a sum of {given} terms"
     names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
-    return Diagnostic(
-        "scheme-misfit",
-        f"{scheme.name} takes {takes(scheme)}, and "
-        f"{derivative(state.written, pattern.order)} is {terms}",
-        rate.span,
-        f"write {' + '.join(['( … )'] * pattern.part[1])}, in this order for {' and '.join(names)}",
-    )
+    given_ = f"{derivative(state.written, pattern.order)} is {terms}"
+    parts = " + ".join(["( … )"] * pattern.part[1])
+    help_ = f"write {parts}, in this order for {' and '.join(names)}"
+    message = f"{scheme.name} takes {takes(scheme)}, and {given_}"
+    return Diagnostic("scheme-misfit", message, rate.span, help_)
 
 
 def shape(scheme: Scheme) -> str:

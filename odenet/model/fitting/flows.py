@@ -42,10 +42,9 @@ class FlowShape:
             raise LayerError(f"a stride needs an image, but {before} is a plain vector")
         old, new = self._state_channels(before), unit_channels(self.dynamics, after.channels)
         if new < old and arguments["shortcut"] != "conv":
-            raise LayerError(
-                f"a unit with {new} channels for each state would take some of {old} away",
-                "zero channels are added only; `shortcut = conv` learns how to reduce them",
-            )
+            message = f"a unit with {new} channels for each state would take some of {old} away"
+            help_ = "zero channels are added only; `shortcut = conv` learns how to reduce them"
+            raise LayerError(message, help_)
         return after
 
     def _state_channels(self, shape: Shape) -> int:
@@ -59,6 +58,7 @@ class FlowShape:
         return int(channels.constant) // parts
 
 
+@dataclass(frozen=True)
 class Flows:
     """Checks the flows of a net.
 
@@ -70,19 +70,11 @@ class Flows:
         report: takes what is wrong.
     """
 
-    def __init__(
-        self,
-        dynamics: Dynamics,
-        parameters: Mapping[str, DeclaredParameter],
-        maps: Mapping[str, MapDefinition],
-        chosen: Discretisation | None,
-        report: Report,
-    ):
-        self.dynamics = dynamics
-        self.parameters = parameters
-        self.maps = maps
-        self.chosen = chosen
-        self.report = report
+    dynamics: Dynamics
+    parameters: Mapping[str, DeclaredParameter]
+    maps: Mapping[str, MapDefinition]
+    chosen: Discretisation | None
+    report: Report
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Report the flows that cannot be built where they are."""
@@ -100,9 +92,8 @@ class Flows:
         convolutions = [p for p in self.parameters.values() if p.kind.needs_image]
         if len(here) != len(there):
             message = f"this flow would work on {layer.before}, and the first on {first.before}"
-            self.report.error(
-                "shape-mismatch", message, layer.span, "flows have the same number of axes"
-            )
+            help_ = "flows have the same number of axes"
+            self.report.error("shape-mismatch", message, layer.span, help_)
         elif convolutions and not here:
             name = convolutions[0].name
             message = f"`{name}` needs an image, but the flow works on {layer.before}"
@@ -113,9 +104,8 @@ class Flows:
         wrong = next(self._misfits(c), "")
         if wrong:
             message = f"with {c} channels for each state, {wrong}"
-            self.report.error(
-                "shape-mismatch", message, layer.span, "change the channels before the flow"
-            )
+            help_ = "change the channels before the flow"
+            self.report.error("shape-mismatch", message, layer.span, help_)
         scheme = self.chosen.scheme if self.chosen else None
         if layer.arguments["h"] and scheme is not None and not scheme.uses_step_size:
             message = f"{scheme.name} has no step size"
@@ -125,16 +115,14 @@ class Flows:
         """Report a unit whose first step cannot be built, or whose others cannot."""
         if self.dynamics.exogenous:
             message = "a unit changes the shape, and the equations read the input `u` at every step"
-            self.report.error(
-                "misplaced-unit", message, layer.span, "write the change before a `flow`"
-            )
+            help_ = "write the change before a `flow`"
+            self.report.error("misplaced-unit", message, layer.span, help_)
             return
         bound = self._bound_to_a_flow()
         if bound:
             message = f"{bound}, and the first step of a unit is not one of its flow"
-            self.report.error(
-                "misplaced-unit", message, layer.span, "write the change before a `flow`"
-            )
+            help_ = "write the change before a `flow`"
+            self.report.error("misplaced-unit", message, layer.span, help_)
             return
         old = int(layer.before.channels.constant) // self.dynamics.parts
         new = unit_channels(self.dynamics, layer.after.channels)
@@ -146,14 +134,12 @@ class Flows:
             wrong = wrong or next(_entry_misfits(name, entry, old, new), "")
             if layer.arguments["stride"] > 1 and not entry.can_stride:
                 message = f"no layer of `{name}` can have the stride of this unit"
-                self.report.error(
-                    "misplaced-unit", message, layer.span, "a convolution of odd size can"
-                )
+                help_ = "a convolution of odd size can"
+                self.report.error("misplaced-unit", message, layer.span, help_)
         if wrong:
             message = f"with {new} channels for each state, after {old}, {wrong}"
-            self.report.error(
-                "shape-mismatch", message, layer.span, "change the channels of the unit"
-            )
+            help_ = "change the channels of the unit"
+            self.report.error("shape-mismatch", message, layer.span, help_)
 
     def _bound_to_a_flow(self) -> str:
         """What of the equations is for the steps of one flow alone; empty if nothing."""

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic, Span
 from odenet.language import tree
-from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions.expr import State
-from odenet.model.fitting.fit import fit
+from odenet.model.fitting.fit import takers
 from odenet.model.typed.program import Dynamics
 from odenet.model.typed.scheme import Scheme
 
@@ -30,8 +29,8 @@ def unread_velocity(
     if max(pattern.order for pattern in scheme.patterns) == 1:
         return None
     for speed, verb, place in _mentions(dynamics, initial):
-        takers = _first_order(dynamics, place)
-        ways = [f"take {', '.join(takers)}, where {speed} is a state"] if takers else []
+        names = _first_order(dynamics, place)
+        ways = [f"take {', '.join(names)}, where {speed} is a state"] if names else []
         if verb == "reads":
             shown, why = f"{speed}(0)", "its `start` lines say how it begins"
             starts = [f"{scheme.spellings[s.name]}[{s.offset}]" for s, _ in scheme.starts]
@@ -65,13 +64,10 @@ def _first_order(dynamics: Dynamics, place: Span) -> list[str]:
     Those that are made for pairs come first, as those for any system may be unstable on a
     vibration (explicit Euler is), then the cheapest.
     """
-    schemes = [library_scheme(name) for name in library()]
     found = [
         scheme
-        for scheme in schemes
-        if scheme.uses_step_size
-        and all(pattern.order == 1 for pattern in scheme.patterns)
-        and not isinstance(fit(scheme, dynamics, place), Diagnostic)
+        for scheme in takers(dynamics, place)
+        if scheme.uses_step_size and all(pattern.order == 1 for pattern in scheme.patterns)
     ]
     found.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
     return [scheme.name for scheme in found[:MOST_NAMED]]

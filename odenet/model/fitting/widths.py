@@ -55,16 +55,12 @@ class Widths:
             case expr.Bias():
                 return self._flexible(node.name, expected, node)
             case expr.Sum():
-                return self._sum(node, expected)
-            case expr.Product():
-                return self.field(node.right, expected)
-            case expr.Quotient():
-                return self.field(node.numerator, expected)
+                return self._same(tuple(term for _, term in node.terms), expected)
+            case expr.Product(_, inner) | expr.Quotient(inner) | expr.Activate(_, inner):
+                return self.field(inner, expected)
             case expr.Apply():
                 operand = self.field(node.operand, self._reads(node.operator, expected))
                 return self.operator(node.operator, operand, node.operand)
-            case expr.Activate():
-                return self.field(node.operand, expected)
             case expr.MapCall():
                 return self._call(node, expected)
             case expr.Hadamard():
@@ -85,10 +81,8 @@ class Widths:
             case expr.Compose():
                 inner = self.operator(node.right, width, operand)
                 return self.operator(node.left, inner, node.right)
-            case expr.Product():
-                return self.operator(node.right, width, operand)
-            case expr.Quotient():
-                return self.operator(node.numerator, width, operand)
+            case expr.Product(_, inner) | expr.Quotient(inner):
+                return self.operator(inner, width, operand)
             case expr.Sum():
                 widths = [self.operator(term, width, operand) for _, term in node.terms]
                 for (_, term), found in zip(node.terms, widths, strict=True):
@@ -101,7 +95,7 @@ class Widths:
     def _apply(self, node: expr.Node, width: Width | None, operand: expr.Node) -> Width | None:
         """The width a parameter or its adjoint gives."""
         adjoint = isinstance(node, expr.Adjoint)
-        param = node.of if isinstance(node, expr.Adjoint) else node
+        param = node.of if adjoint else node
         assert isinstance(param, expr.Param)
         learned = self.parameters[param.name]
         if learned.kind.width == "use":
@@ -124,10 +118,8 @@ class Widths:
                 return self.parameters[name].width_out or gives
             case expr.Compose():
                 return self._reads(node.right, self._reads(node.left, gives))
-            case expr.Product():
-                return self._reads(node.right, gives)
-            case expr.Quotient():
-                return self._reads(node.numerator, gives)
+            case expr.Product(_, inner) | expr.Quotient(inner):
+                return self._reads(inner, gives)
             case expr.Sum():
                 return next((w for _, t in node.terms if (w := self._reads(t, gives))), None)
             case _:
@@ -141,9 +133,6 @@ class Widths:
         if width not in (None, C):
             self._mismatch(node.operand, width, f"the map `{name}` reads", C)
         return C
-
-    def _sum(self, node: expr.Sum, expected: Width | None) -> Width | None:
-        return self._same(tuple(term for _, term in node.terms), expected)
 
     def _same(self, nodes: tuple[expr.Node, ...], expected: Width | None) -> Width | None:
         """The common width; what cannot tell its own (a bias) takes that of the others."""

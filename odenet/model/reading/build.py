@@ -19,6 +19,7 @@ from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import LENGTH, Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.also_called import meant
+from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Recipe, recipe_keys
 from odenet.model.tables.recipe_checks import Entry, check_recipe
@@ -110,31 +111,31 @@ def _settable(discretisation: Discretisation | None) -> list[str]:
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     found: list[Claim] = []
     for line in declared.file.of(tree.Require):
-        if _joined(line.claim, report):
-            continue
-        try:
-            call = declared.arguments.call(line.claim, "a claim")
-        except Rejected:
-            continue
-        row = CLAIMS.get(call.name)
-        if row is None:
-            known = [kind.form for kind in CLAIMS.values()]
-            help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
-            report.error("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
-            continue
-        number = _positive_integer(call.args) if row.example and not call.kwargs else None
-        bare = not call.args and not call.kwargs
-        valid = number is not None if row.example else bare
-        if not valid:
-            help_ = f"write `require {row.form}`"
-            report.error("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
-            continue
-        found.append(Claim(call.name, number, line.span))
+        with suppress(Rejected):
+            _check_single(line.claim, report)
+            found.append(_claim(line, declared.arguments.call(line.claim, "a claim"), report))
     return tuple(found)
 
 
-def _joined(claim: tree.Value, report: Report) -> bool:
-    """Report `not a` and `a and b`, which are no claims; whether it is one of these."""
+def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
+    """A claim, with the order of accuracy that it claims, if it does; raises Rejected."""
+    row = CLAIMS.get(call.name)
+    if row is None:
+        known = [kind.form for kind in CLAIMS.values()]
+        help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
+        report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
+    match call.args:
+        case () if not row.example and not call.kwargs:
+            return Claim(call.name, None, line.span)
+        case (Fraction(denominator=1) as order,) if row.example and order > 0 and not call.kwargs:
+            return Claim(call.name, int(order), line.span)
+        case _:
+            help_ = f"write `require {row.form}`"
+            report.reject("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
+
+
+def _check_single(claim: tree.Value, report: Report) -> None:
+    """Refuse `not a` and `a and b`, which are not claims; raises Rejected."""
     match claim:
         case tree.Term(((_, tree.Name(id="not") as word), ("", _), *_)):
             message = "a claim says what holds, and has no opposite"
@@ -144,18 +145,8 @@ def _joined(claim: tree.Value, report: Report) -> bool:
             help_ = f"write `require {first.span.text}`"
             help_ += ", and the other in a line of its own" if word.id == "and" else " or the other"
         case _:
-            return False
-    report.error("syntax", message, word.span, help_)
-    return True
-
-
-def _positive_integer(arguments: tuple[Any, ...]) -> int | None:
-    """The order of accuracy that is claimed: one whole number above 0."""
-    match arguments:
-        case (Fraction() as order,) if order.denominator == 1 and order > 0:
-            return int(order)
-        case _:
-            return None
+            return
+    report.reject("syntax", message, word.span, help_)
 
 
 def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
@@ -221,6 +212,5 @@ def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:
-        report.error(
-            "cannot-refine", f"levels cannot refine the flows: {why}", entry.value_span, cure
-        )
+        message = f"levels cannot refine the flows: {why}"
+        report.error("cannot-refine", message, entry.value_span, cure)

@@ -24,9 +24,8 @@ def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
     crop, resize = crops[0], crops[0]["resize"]
     if shape.numbers or len(shape.space) != 2:
         message = "center_crop takes the middle of pictures, and this net takes none"
-        report.error(
-            "recipe-conflict", message, crop.span, "leave it out, or write `input(3, H, W)`"
-        )
+        help_ = "leave it out, or write `input(3, H, W)`"
+        report.error("recipe-conflict", message, crop.span, help_)
         return
     takes, least = " x ".join(map(str, shape.space)), min(shape.space)
     where = crop.place("resize")

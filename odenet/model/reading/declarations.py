@@ -42,13 +42,14 @@ class Declarations:
         for other in used:
             self._declare(tree.File(other.of(tree.Let), span=other.span))
         self._declare(file)
-        for other in [*used, file]:
-            self._lets(other)
+        lets = (let for other in [*used, file] for let in other.of(tree.Let))
+        self.scope.lets |= {let.name.id: let for let in lets if self.scope.declares(let.name)}
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.elsewhere = {n.id: (what, n) for other in used for what, n in _own(other)}
         self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
         self._states()
-        self._maps()
+        maps = (line for line in file.of(tree.Map) if self.scope.declares(line.name))
+        self.scope.maps |= {line.name.id: line for line in maps}
         self._parameters()
         begun = {lost.mentions[0] for lost in self.lost if lost.kind == "name" and lost.mentions}
         self.scope.broken |= begun - self.scope.declared.keys()  # as of `n = 4`, without its `let`
@@ -78,11 +79,6 @@ class Declarations:
                 case _:
                     pass
 
-    def _lets(self, file: tree.File) -> None:
-        for let in file.of(tree.Let):
-            if self.scope.declares(let.name):
-                self.scope.lets[let.name.id] = let
-
     def _states(self) -> None:
         equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
         mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
@@ -100,11 +96,6 @@ class Declarations:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
                     self.report.error("missing-equation", message, name.span, help_)
-
-    def _maps(self) -> None:
-        for statement in self.file.of(tree.Map):
-            if self.scope.declares(statement.name):
-                self.scope.maps[statement.name.id] = statement
 
     def _parameters(self) -> None:
         for statement in self.file.of(tree.Param):
@@ -124,9 +115,8 @@ class Declarations:
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
-            self.report.reject(
-                "unknown-argument", message, call.place("knots"), "leave out `knots`"
-            )
+            help_ = "leave out `knots`"
+            self.report.reject("unknown-argument", message, call.place("knots"), help_)
         call = self.arguments.checked(call, TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
@@ -136,12 +126,8 @@ class Declarations:
     def _check_knots(self, call: Call, statement: tree.Param) -> None:
         if statement.shared and call.kwargs.get("knots"):
             message = "what is shared by all steps has one value, and no knots in time"
-            self.report.reject(
-                "wrong-argument",
-                message,
-                statement.type.span,
-                "leave out `shared`, or `knots`",
-            )
+            help_ = "leave out `shared`, or `knots`"
+            self.report.reject("wrong-argument", message, statement.type.span, help_)
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads, where there are formulas."""

@@ -6,11 +6,10 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic, Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.made import split_use
 from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions import expr
-from odenet.model.fitting.fit import fit, shape
+from odenet.model.fitting.fit import fit, shape, takers
 from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.scheme_constants import SchemeConstants
@@ -55,13 +54,10 @@ def read_discretisation(
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
-    unread = unread_velocity(scheme, dynamics, declared.file.of(tree.Initial))
-    if unread is not None:
-        report.add(unread)
-        return None
-    mixed = mixed_groups(scheme, fitted, line.scheme.span)
-    if mixed is not None:
-        report.add(mixed)
+    wrong = unread_velocity(scheme, dynamics, declared.file.of(tree.Initial))
+    wrong = wrong or mixed_groups(scheme, fitted, line.scheme.span)
+    if wrong is not None:
+        report.add(wrong)
         return None
     try:
         constants |= _decays(scheme, dynamics, fitted, declared, report)
@@ -95,9 +91,8 @@ def _decays(
     for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
         if any(isinstance(node, expr.VARYING) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
-            report.reject(
-                "not-a-number", message, decay.span, "write it as a number, or `let γ = 0.1`"
-            )
+            help_ = "write it as a number, or `let γ = 0.1`"
+            report.reject("not-a-number", message, decay.span, help_)
         found[name] = declared.scope.evaluate(decay)
     return found
 
@@ -125,17 +120,15 @@ def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Sche
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
     """The misfit, with the cheapest schemes of the library that take these equations."""
-    takers: dict[str, list[Scheme]] = {}
-    for name in library():
-        scheme = library_scheme(name)
-        if not isinstance(fit(scheme, dynamics, line.span), Diagnostic):
-            takers.setdefault(shape(scheme), []).append(scheme)
+    alike: dict[str, list[Scheme]] = {}
+    for scheme in takers(dynamics, line.span):
+        alike.setdefault(shape(scheme), []).append(scheme)
     lines: list[str] = []
-    damped_first = sorted(takers.items(), key=lambda taken: not taken[1][0].decays)
+    damped_first = sorted(alike.items(), key=lambda taken: not taken[1][0].decays)
     for form, schemes in damped_first:
         names = [s.name for s in sorted(schemes, key=cost)]
         more = ", …" if len(names) > MOST_NAMED else ""
         verb = "takes" if len(names) == 1 else "take"
         lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
     text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
-    return Diagnostic(misfit.code, misfit.message, misfit.span, text, label=misfit.label)
+    return replace(misfit, help=text)

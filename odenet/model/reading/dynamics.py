@@ -60,9 +60,8 @@ def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, ex
     for equation in file.of(tree.Equation):
         name = equation.name
         if name.id in found:
-            report.error(
-                "given-twice", f"`{name.spelling}` has two equations", name.span, "remove one"
-            )
+            message = f"`{name.spelling}` has two equations"
+            report.error("given-twice", message, name.span, "remove one")
         elif name.id not in scope.states:
             _undeclared(name, scope, lost, report)
         rate = _field(equation.value, scope)
@@ -103,12 +102,8 @@ def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -
     scope.broken.add(name.id)
     if name.id in scope.declared:
         first = scope.declared[name.id].span
-        report.error(
-            "not-a-state",
-            f"`{name.spelling}` has an equation but is not a state",
-            name.span,
-            f"it is declared in line {first.line}",
-        )
+        message = f"`{name.spelling}` has an equation but is not a state"
+        report.error("not-a-state", message, name.span, f"it is declared in line {first.line}")
         return
     near = suggest(name.spelling, scope.states)
     report.error("not-a-state", f"`{name.spelling}` has an equation but is not declared", name.span,
@@ -126,18 +121,14 @@ def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State
         elif scope.states.get(name.id, 0) <= line.order:
             if name.id in scope.broken:
                 continue
-            what = f"{name.spelling}{chr(39) * line.order}"
+            what = expr.derivative(name.spelling, line.order)
             help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
             if name.id in scope.states:
                 help_ = f"the equation of `{name.spelling}` is of first order"
-            report.error(
-                "initial-value",
-                f"`{what}` is not an unknown of these equations",
-                name.span,
-                help_,
-            )
+            message = f"`{what}` is not an unknown of these equations"
+            report.error("initial-value", message, name.span, help_)
         elif state in found:
-            shown = f"{name.spelling}{chr(39) * line.order}(0)"
+            shown = f"{expr.derivative(name.spelling, line.order)}(0)"
             report.error("given-twice", f"`{shown}` is given twice", line.span, "remove one")
         else:
             found[state] = _field(line.value, scope)
@@ -167,12 +158,9 @@ def _check_beginning(rate: expr.Node, scope: SpecScope, report: Report) -> None:
             try:
                 evaluate(_begun(number), scope.constants())
             except NotANumber as error:
-                report.error(
-                    "undefined-number",
-                    f"at t = 0, where the first step begins, {error}",
-                    number.span,
-                    "shift the time, as in 1 / (1 + t)",
-                )
+                message = f"at t = 0, where the first step begins, {error}"
+                help_ = "shift the time, as in 1 / (1 + t)"
+                report.error("undefined-number", message, number.span, help_)
 
 
 def _begun(node: expr.Node) -> expr.Node:
@@ -195,13 +183,12 @@ def _check_places(value: expr.Node, scope: SpecScope) -> None:
         params = [part.name for part in node.operator.walk() if isinstance(part, expr.Param)]
         learned = [scope.parameters[name] for name in params]
         if any(each.kind.mixes_places and each.options.get("k") != 1 for each in learned):
-            scope.report.error(
-                "wrong-kind",
-                "this sums over places, and what it acts on is the same at all of them",
-                node.span,
+            message = "this sums over places, and what it acts on is the same at all of them"
+            help_ = (
                 "put a formula inside that reads a state or `u`, as in `K (Y + b)`; alone, write "
-                "the bias",
+                "the bias"
             )
+            scope.report.error("wrong-kind", message, node.span, help_)
 
 
 def _check_no_time(value: expr.Node, when: str, report: Report) -> None:
@@ -216,12 +203,8 @@ def _check_no_split(value: expr.Node, report: Report) -> None:
     for node in value.walk():
         if isinstance(node, expr.Split):
             message = "`split(u)` must be the whole of an initial value"
-            report.error(
-                "initial-value",
-                message,
-                node.span,
-                "write `Y(0) = split(u)`, or read `u` whole",
-            )
+            help_ = "write `Y(0) = split(u)`, or read `u` whole"
+            report.error("initial-value", message, node.span, help_)
 
 
 def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
@@ -231,9 +214,8 @@ def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
     if not lines:
         return default
     for extra in lines[1:]:
-        report.error(
-            "given-twice", "a file has one output", extra.span, "write `output concat(Y, Z)`"
-        )
+        message = "a file has one output"
+        report.error("given-twice", message, extra.span, "write `output concat(Y, Z)`")
     output = _field(lines[0].value, scope)
     _check_no_split(output, report)
     _check_no_time(output, "an output is taken after the last step", report)

@@ -25,13 +25,9 @@ def notes(
     read = scope.read_lets()
     for let in file.of(tree.Let):
         if let.name.id not in read:
-            yield Diagnostic(
-                "unused-name",
-                f"nothing uses `{let.name.spelling}`, so setting it changes nothing",
-                let.name.span,
-                "use it, or remove the line",
-                severity="warning",
-            )
+            message = f"nothing uses `{let.name.spelling}`, so setting it changes nothing"
+            help_ = "use it, or remove the line"
+            yield Diagnostic("unused-name", message, let.name.span, help_, severity="warning")
     sizes = () if shape is None else (int(shape.channels.constant), *shape.space)
     if len(sizes) == 3 and sizes[2] in PICTURE_CHANNELS and min(sizes[:2]) > max(PICTURE_CHANNELS):
         height, width, channels = sizes
@@ -45,11 +41,9 @@ def notes(
     for layer in inside(layers):
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
-            yield Diagnostic(
-                "even-kernel",
+            message = (
                 f"a kernel of {k} has no middle: what this layer gives lies half a place aside, "
-                "and torch pads a copy of its input in every pass",
-                layer.span,
-                f"take an odd one, {k - 1} or {k + 1}",
-                severity="warning",
+                "and torch pads a copy of its input in every pass"
             )
+            help_ = f"take an odd one, {k - 1} or {k + 1}"
+            yield Diagnostic("even-kernel", message, layer.span, help_, severity="warning")

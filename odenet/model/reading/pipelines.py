@@ -60,13 +60,12 @@ class Pipelines:
         layers = self._layers(pipeline.layers, shape, "map")
         if layers and layers[-1].after != shape:
             after = layers[-1].after
-            self.report.error(
-                "shape-mismatch",
+            message = (
                 f"a map keeps the shape of the states {shape}, "
-                f"but `{name.spelling}` ends at {after}",
-                layers[-1].span,
-                "leave out the channel count of the last layer",
+                f"but `{name.spelling}` ends at {after}"
             )
+            help_ = "leave out the channel count of the last layer"
+            self.report.error("shape-mismatch", message, layers[-1].span, help_)
         return layers
 
     def _is_input(self, node: tree.Expr) -> bool:
@@ -88,12 +87,8 @@ class Pipelines:
         sizes = call.args
         numbers = [s for s in sizes if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
         if call.kwargs or len(numbers) != len(sizes) or not 1 <= len(sizes) <= 4:
-            self._fail(
-                "missing-input",
-                node,
-                "input lists 1 to 4 sizes, each a whole number, at least 1",
-                help_,
-            )
+            message = "input lists 1 to 4 sizes, each a whole number, at least 1"
+            self._fail("missing-input", node, message, help_)
         return Shape(fixed(numbers[0]), tuple(int(n) for n in numbers[1:]))
 
     def _layers(
@@ -126,12 +121,8 @@ class Pipelines:
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
         if in_map and call.name in (*BEGINNINGS, *STRUCTURAL, "residual"):
-            self._fail(
-                "misplaced-layer",
-                node,
-                f"`{call.name}` cannot be used in a map",
-                "it belongs in `net = …`",
-            )
+            message = f"`{call.name}` cannot be used in a map"
+            self._fail("misplaced-layer", node, message, "it belongs in `net = …`")
         if call.name in BEGINNINGS:
             self._fail("misplaced-layer", node, f"`{call.name}` can only begin a net", "remove it")
         if call.name not in NAMES.forms:
@@ -148,9 +139,8 @@ class Pipelines:
         if call.name in ("keep", "join"):
             if where == "residual":
                 help_ = "keep before it and join after it"
-                self._fail(
-                    "misplaced-layer", node, f"`{call.name}` cannot be used inside residual", help_
-                )
+                message = f"`{call.name}` cannot be used inside residual"
+                self._fail("misplaced-layer", node, message, help_)
             self._skips.note(call, shape)
         if shape is None:
             return None
@@ -159,29 +149,22 @@ class Pipelines:
         except LayerError as error:
             self._fail("shape-mismatch", node, str(error), error.help)
         if after.channels.multiple and not in_map:
-            self._fail(
-                "channel-count",
-                node,
-                "`c` counts the channels of a state, so a net cannot use it",
-                "write a number",
-            )
+            message = "`c` counts the channels of a state, so a net cannot use it"
+            self._fail("channel-count", node, message, "write a number")
         groups = LAYERS[call.name].groups(call.kwargs) if call.name in LAYERS else 1
         return Layer(
             name=call.name,
             arguments=call.kwargs,
             before=shape,
             after=after,
-            inner=(),
             span=node.span,
             groups=groups,
         )
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
         if shape.numbers and not (call.name in LAYERS and LAYERS[call.name].reads_numbers):
-            raise LayerError(
-                f"{call.name} reads channels, and {shape} gives the numbers of tokens",
-                "write `embed(C)` before it",
-            )
+            message = f"{call.name} reads channels, and {shape} gives the numbers of tokens"
+            raise LayerError(message, "write `embed(C)` before it")
         return replace(self._rule(call, shape), vocabulary=shape.vocabulary)
 
     def _rule(self, call: Call, shape: Shape) -> Shape:
@@ -198,12 +181,8 @@ class Pipelines:
     def _residual(self, call: Call, node: tree.Expr, shape: Shape | None) -> Layer | None:
         """`residual(LAYERS)`: the layers' result plus the input, which the shortcut makes fit."""
         if len(call.args) != 1:
-            self._fail(
-                "wrong-argument",
-                node,
-                "residual takes a pipeline",
-                "write `residual(bn -> relu -> conv(3))`",
-            )
+            message = "residual takes a pipeline"
+            self._fail("wrong-argument", node, message, "write `residual(bn -> relu -> conv(3))`")
         options = replace(call, args=(), places={k: call.places[k] for k in call.kwargs})
         options = self.arguments.checked(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
@@ -221,9 +200,8 @@ class Pipelines:
         if not fits or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
             help_ += "; `shortcut = conv` may reduce them" if narrower else ""
-            self._fail(
-                "shape-mismatch", node, f"the input {shape} cannot be added to {after}", help_
-            )
+            message = f"the input {shape} cannot be added to {after}"
+            self._fail("shape-mismatch", node, message, help_)
         return Layer(
             name="residual",
             arguments={"stride": max(strides, default=1), **options},
@@ -240,21 +218,16 @@ class Pipelines:
             if layer.name not in LAYERS or not LAYERS[layer.name].tied(layer.arguments):
                 continue
             if layer is not layers[-1]:
-                self.report.reject(
-                    "misplaced-layer",
-                    "a tied head ends a net",
-                    layer.span,
-                    "move it to the end",
-                )
+                message = "a tied head ends a net"
+                self.report.reject("misplaced-layer", message, layer.span, "move it to the end")
             assert first is not None  # with a vocabulary, it reads the tokens' numbers
             if first.after.channels != layer.before.channels:
-                self.report.reject(
-                    "shape-mismatch",
+                message = (
                     f"a tied head takes as many channels as a token is given, "
-                    f"{first.after.channels}, and here are {layer.before.channels}",
-                    layer.span,
-                    f"write `conv(1, {first.after.channels})` before it, or `tied = no`",
+                    f"{first.after.channels}, and here are {layer.before.channels}"
                 )
+                help_ = f"write `conv(1, {first.after.channels})` before it, or `tied = no`"
+                self.report.reject("shape-mismatch", message, layer.span, help_)
 
     def _fail(self, code: Code, node: tree.Node, message: str, help_: str) -> NoReturn:
         self.report.reject(code, message, node.span, help_)

@@ -69,11 +69,8 @@ class SchemeConstants:
             if name in self.form and name not in given:
                 found[name] = self._default(name, default)
         if self.steps and not self.failed and ("h" in given) == ("T" in given):
-            wrong = (
-                "both h and T are given"
-                if "h" in given
-                else f"{self.scheme.name} needs a step size"
-            )
+            neither = f"{self.scheme.name} needs a step size"
+            wrong = "both h and T are given" if "h" in given else neither
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
             self.report.error("step-size", wrong, self.call.span, help_)
         if "atol" in given and "rtol" not in given:
@@ -82,9 +79,8 @@ class SchemeConstants:
         if self.varying and "rtol" in given:
             constant = next(iter(self.varying.values()))
             message = "steps to a tolerance take numbers that are the same in all of them"
-            self.report.error(
-                "tolerance", message, constant.span, "remove rtol, or write one number"
-            )
+            help_ = "remove rtol, or write one number"
+            self.report.error("tolerance", message, constant.span, help_)
         if self.failed:
             raise Rejected
         if self.scheme.counts:
@@ -130,9 +126,8 @@ class SchemeConstants:
                 near = meant("argument", name, self.form)
                 self.report.error("scheme-constant", message, place, takes + unused, label=near)
             elif name in given:
-                self.report.error(
-                    "given-twice", f"`{self.shown[name]}` is given twice", place, "remove one"
-                )
+                message = f"`{self.shown[name]}` is given twice"
+                self.report.error("given-twice", message, place, "remove one")
             else:
                 given[name] = value, place
         return given

@@ -101,9 +101,8 @@ class SchemeTable:
         name = statement.name
         if name.id in self._being_made:
             message = f"the scheme `{name.spelling}` is made of itself"
-            self.report.reject(
-                "circular-definition", message, name.span, "name another scheme in it"
-            )
+            help_ = "name another scheme in it"
+            self.report.reject("circular-definition", message, name.span, help_)
         self._being_made.append(name.id)
         before = self.report.errors
         try:

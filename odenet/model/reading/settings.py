@@ -76,15 +76,14 @@ class Settings:
             entries: what the recipe says.
             arguments: reads what is set.
         """
+        keys = recipe_keys()
         recipe = {e.key: e for e in entries}  # of two for a key, which is reported, the last
         optimizer = _whole(OPTIMIZER, recipe).value
         for name in [n for n in self._left if n in _form(OPTIMIZER, optimizer)]:
             self._parts.append((OPTIMIZER, self._left.pop(name)))
         for key, setting in self._parts:
-            if key not in recipe_keys():
-                known = (
-                    meant("key", key, recipe_keys()) or "a part of a key, as in optimizer.lr=0.1"
-                )
+            if key not in keys:
+                known = meant("key", key, keys) or "a part of a key, as in optimizer.lr=0.1"
                 message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
                 self.report.error("bad-setting", message, setting.key.span, known)
                 continue
@@ -101,9 +100,8 @@ class Settings:
         call = Call(entry.value) if isinstance(entry.value, str) else entry.value
         if not isinstance(call, Call) or not isinstance(recipe_keys()[entry.key].kind, Choice):
             message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
-            self.report.reject(
-                "bad-setting", message, setting.key.span, f"set it whole: {entry.key}=…"
-            )
+            help_ = f"set it whole: {entry.key}=…"
+            self.report.reject("bad-setting", message, setting.key.span, help_)
         order = list(_form(entry.key, call))
         at = order.index(name) if name in order else len(call.args)
         args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.places)
@@ -131,9 +129,8 @@ class Settings:
                 message = f"nothing that can be set is called `{shown}`"
             near = meant("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
-            self.report.error(
-                "bad-setting", message, setting.key.span, near or f"this file has {have}"
-            )
+            help_ = near or f"this file has {have}"
+            self.report.error("bad-setting", message, setting.key.span, help_)
 
 
 def _form(key: str, value: Any) -> Mapping[str, Any]:
@@ -192,17 +189,19 @@ def setting_words(name: str, value: Given) -> list[str]:
     return ["--set", _call(name, value).key.span.text]
 
 
-def _literal(value: Given) -> str:
-    """A Python value as it is written in a file; a text is left as it is."""
+def _literal(value: Any, quoted: bool = False) -> str:
+    """A Python value in one line, as it is written in a file; a text is quoted, or as it is."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    return str(value)
+        items = cast("Sequence[Any]", value)
+        return f"[{', '.join(_literal(item, quoted) for item in items)}]"
+    return f'"{" ".join(value.split())}"' if quoted and isinstance(value, str) else str(value)
 
 
 def _call(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
     """A setting whose value is a call; no text is read, so that its arguments may be any."""
     ((name, given),) = value.items()
-    span = Span(text := Source("--set", f"{key}={name}({_in_line(given)})"), 0, len(text.text))
+    shown = ", ".join(_literal(item, quoted=True) for item in given)
+    span = Span(text := Source("--set", f"{key}={name}({shown})"), 0, len(text.text))
     arguments = tuple(tree.Argument(None, _argument(item, span), span=span) for item in given)
     called = tree.Name(canonical(name), name, span=span)
     term = tree.Term((("", called), ("", tree.Group(arguments, span=span))), span=span)
@@ -220,14 +219,3 @@ def _argument(item: Any, span: Span) -> Any:
         return tree.Number(Fraction(item), str(item), span=span)
     message = f"{item!r} is not an argument: text, numbers and lists of these are"
     raise SpecError([Diagnostic("bad-setting", message, span)])
-
-
-def _in_line(given: Sequence[Any]) -> str:
-    """Arguments from Python in one line, as a message shows them."""
-    return ", ".join(map(_shown, given))
-
-
-def _shown(item: Any) -> str:
-    if isinstance(item, list | tuple):
-        return f"[{_in_line(cast('Sequence[Any]', item))}]"
-    return f'"{" ".join(item.split())}"' if isinstance(item, str) else str(item)

@@ -54,16 +54,13 @@ class Skips:
         assert kept is not None  # it comes before, and the shape here is known
         which = f'"{place.name}", kept in line {place.span.line}, is {kept}'
         if kept.space != here.space:
-            raise LayerError(
-                f"{which}, and cannot be joined to {here}: their sizes differ",
-                "sizes that s divides are the same after `pool(s)` and `upsample(s)`",
-            )
+            help_ = "sizes that s divides are the same after `pool(s)` and `upsample(s)`"
+            raise LayerError(f"{which}, and cannot be joined to {here}: their sizes differ", help_)
         if call["add"] == "yes":
             if kept.channels != here.channels:
-                raise LayerError(
-                    f"{which}, and cannot be added to {here}: their channels differ",
-                    f"write `conv(1, {kept.channels})` before it, or leave out `add`",
-                )
+                message = f"{which}, and cannot be added to {here}: their channels differ"
+                help_ = f"write `conv(1, {kept.channels})` before it, or leave out `add`"
+                raise LayerError(message, help_)
             return here
         return Shape(kept.channels + here.channels, here.space)
 
@@ -88,6 +85,5 @@ class Skips:
         for name, place in self._kept.items():
             if name not in self._joined | near:
                 help_ = f'write `join("{name}")` where it is wanted, or remove it'
-                self.report.error(
-                    "misplaced-layer", f'"{name}" is kept and never joined', place.span, help_
-                )
+                message = f'"{name}" is kept and never joined'
+                self.report.error("misplaced-layer", message, place.span, help_)

@@ -86,12 +86,7 @@ def is_step_constant(value: Any) -> bool:
 
 def _given(values: Sequence[Any], about: Subject) -> Given | None:
     if not values:
-        about.report(
-            Diagnostic(
-                "step-constants", f"{about.name} has no values", about.span, "list one a step"
-            )
-        )
-        return None
+        return _refuse(about, f"{about.name} has no values", "", "list one a step")
     return Given(values=tuple(values), text=_text(about), span=about.span)
 
 
@@ -105,9 +100,9 @@ def _made(call: Call, about: Subject) -> StepConstant | None:
             help_ = "write the smaller number first, or one number for all steps"
             return _refuse(about, message, "an empty range", help_)
         case "uniform":
-            return Uniform(low=given["low"], high=given["high"], seed=given["seed"], **written)
+            return Uniform(**given, **written)
         case "geometric":
-            return Geometric(first=given["first"], ratio=given["ratio"], **written)
+            return Geometric(**given, **written)
         case "learned":
             return Learned(value=given["value"], shared=given["shared"] == "yes", **written)
         case _:
@@ -117,12 +112,11 @@ def _made(call: Call, about: Subject) -> StepConstant | None:
 def _ramp(call: Call, about: Subject, written: dict[str, Any]) -> Ramp | None:
     given = call.kwargs
     epochs, steps = given["epochs"] or None, given["steps"] or None
-    if epochs and steps:
-        message = f"the ramp of {about.name} has both epochs and steps: each says how long it takes"
-        return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
-    if not epochs and not steps:
-        message = f"the ramp of {about.name} needs epochs or steps: how long it takes"
-        return _refuse(about, message, "", "write one of them, as in ramp(0, 0.9, epochs = 10)")
+    if bool(epochs) == bool(steps):
+        both = "has both epochs and steps: each says how long it takes"
+        wrong = both if epochs else "needs epochs or steps: how long it takes"
+        help_ = "write one of them, as in ramp(0, 0.9, epochs = 10)"
+        return _refuse(about, f"the ramp of {about.name} {wrong}", "", help_)
     if given["start"] == given["end"]:
         message = f"the ramp of {about.name} ends where it starts"
         return _refuse(about, message, "", f"write {about.name} = {show(given['end'])}")
@@ -240,10 +234,9 @@ def check_times(
         report.error("no-time", message, read.span, help_)
     for learned in parameters.values():
         if learned.knots:
-            message = f"`{learned.name}` moves in time between its knots"
-            report.error(
-                "no-time", f"{message}, and the step sizes are learned", learned.span, help_
-            )
+            message = f"`{learned.name}` moves in time between its knots, and the step sizes are "
+            message += "learned"
+            report.error("no-time", message, learned.span, help_)
 
 
 def check_ramps(chosen: Discretisation, recipe: Recipe, report: Report) -> None:

@@ -1,9 +1,8 @@
 """The kinds of argument that parameters and layers share: channel counts, how values begin."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from odenet.model.expressions.numbers import C, Width, fixed
 from odenet.model.tables.argument_kinds import MOST, Call, Number, Subject, Word, describe
@@ -104,39 +103,3 @@ def init(rule: str) -> Parameter:
 def channels(meaning: str) -> Parameter:
     """An argument that counts channels; as many as a state has where none is given."""
     return Parameter(ChannelCount(), meaning, C)
-
-
-class HasArguments(Protocol):
-    """A row of a table whose things take arguments."""
-
-    @property
-    def arguments(self) -> Mapping[str, Parameter]:
-        """Its arguments, in positional order."""
-        ...
-
-
-class Forms(Mapping[str, Mapping[str, Parameter]]):
-    """The arguments of every row of a table, as a Choice wants them, rows added later included.
-
-    Args:
-        rows: the table.
-        more: forms that are not rows.
-    """
-
-    def __init__(
-        self,
-        rows: Mapping[str, HasArguments],
-        more: Mapping[str, Mapping[str, Parameter]] | None = None,
-    ):
-        self._rows = rows
-        self._more = more or {}
-
-    def __getitem__(self, name: str) -> Mapping[str, Parameter]:
-        return self._rows[name].arguments if name in self._rows else self._more[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._rows
-        yield from self._more
-
-    def __len__(self) -> int:
-        return len(self._rows) + len(self._more)

@@ -1,12 +1,37 @@
 """Named forms with arguments of their own, such as `sgd(lr = 0.1)` among the optimizers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from odenet.diagnostics import Diagnostic
 from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import ArgumentKind, Call, Subject, describe, show
+
+Seen = TypeVar("Seen")
+
+
+class View(Mapping[str, Seen]):
+    """What something makes of each row of some tables, rows added later included.
+
+    Args:
+        see: what it makes of a row.
+        tables: in their order; no two have a name in common.
+    """
+
+    def __init__(self, see: Callable[[Any], Seen], *tables: Mapping[str, Any]):
+        self._see, self._tables = see, tables
+
+    def __getitem__(self, name: str) -> Seen:
+        table = next((table for table in self._tables if name in table), self._tables[0])
+        return self._see(table[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(*self._tables)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables))
 
 
 @dataclass(frozen=True)
@@ -55,9 +80,8 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.what} `{value.name}`"
             near = meant(self.what, value.name, self.forms)
-            subject.report(
-                Diagnostic("unknown-choice", message, value.word or span, known, label=near)
-            )
+            place = value.word or span
+            subject.report(Diagnostic("unknown-choice", message, place, known, label=near))
             return None
         given = _by_name(value, form, Subject(self.what, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
@@ -90,15 +114,8 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             wrong = "given twice" if key in given else "unknown"
             takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {wrong}"
-            report(
-                Diagnostic(
-                    "unknown-argument",
-                    message,
-                    places.get(key, subject.span),
-                    takes,
-                    label=meant("argument", key, form),
-                )
-            )
+            near, place = meant("argument", key, form), places.get(key, subject.span)
+            report(Diagnostic("unknown-argument", message, place, takes, label=near))
             fine = False
         else:
             given[key] = value

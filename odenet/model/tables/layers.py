@@ -3,15 +3,16 @@
 A row says what a layer takes, what it does to a shape, and its torch code.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 
 from odenet.model.expressions.numbers import Width, fixed
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
-from odenet.model.tables.choices import Parameter
+from odenet.model.tables.choices import Parameter, View
 from odenet.model.tables.existing import EXISTING
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.size_layers import SIZE_LAYERS, with_space
@@ -52,10 +53,8 @@ def _initialised(code: str, layer: Layer) -> str:
 
 def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
     if shape.space:
-        raise LayerError(
-            f"dense needs a plain vector, but its input is an image {shape}",
-            "write `mean` or `flatten` before it",
-        )
+        message = f"dense needs a plain vector, but its input is an image {shape}"
+        raise LayerError(message, "write `mean` or `flatten` before it")
     return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
 
 
@@ -77,10 +76,8 @@ def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
 def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
     wanted = arguments["C"]
     if wanted.multiple or shape.channels.constant > wanted.constant:
-        raise LayerError(
-            f"widen({wanted}) would take channels away from {shape}",
-            "widen adds zero channels; conv(1, C) reduces them",
-        )
+        message = f"widen({wanted}) would take channels away from {shape}"
+        raise LayerError(message, "widen adds zero channels; conv(1, C) reduces them")
     return replace(shape, channels=wanted)
 
 
@@ -90,10 +87,7 @@ def _mean_shape(_: Arguments, shape: Shape) -> Shape:
 
 
 def _flatten_shape(_: Arguments, shape: Shape) -> Shape:
-    sizes = shape.channels.constant
-    for n in shape.space:
-        sizes *= n
-    return Shape(fixed(sizes), ())
+    return Shape(shape.channels * prod(shape.space), ())
 
 
 def _bn_code(layer: Layer, width: Callable[[Width], str]) -> str:
@@ -276,23 +270,9 @@ ROWS = (
 )
 
 
-class _Layers(Mapping[str, LayerKind]):
-    """The rows of layers, and every activation as a layer."""
-
-    def __init__(self, rows: Mapping[str, LayerKind], activations: Mapping[str, ActivationKind]):
-        self.rows = rows
-        self.activations = activations
-
-    def __getitem__(self, name: str) -> LayerKind:
-        return self.rows[name] if name in self.rows else _activation(self.activations[name])
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.rows
-        yield from self.activations
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.activations)
+def _as_layer(row: LayerKind | ActivationKind) -> LayerKind:
+    return row if isinstance(row, LayerKind) else _activation(row)
 
 
 OWN_LAYERS = {row.name: row for row in ROWS}
-LAYERS: Mapping[str, LayerKind] = _Layers(OWN_LAYERS, ACTIVATIONS)
+LAYERS: Mapping[str, LayerKind] = View(_as_layer, OWN_LAYERS, ACTIVATIONS)

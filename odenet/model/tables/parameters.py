@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from odenet.model.tables.argument_kinds import Call, Number, Word
-from odenet.model.tables.arguments import COUNT, Forms, channels, init
-from odenet.model.tables.choices import Choice, Parameter
+from odenet.model.tables.arguments import COUNT, channels, init
+from odenet.model.tables.choices import Choice, Parameter, View
 from odenet.model.tables.norms import NORMS
 from odenet.model.tables.parameter_kinds import Construction, Operator, Options, ParameterKind
 from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensors
@@ -50,12 +50,8 @@ def _begins_above_zero(options: Options) -> tuple[str, str]:
     return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
 
 
-def _per_diagonal(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
-
-
 def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes))}
+    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
@@ -175,7 +171,7 @@ ROWS = (
         "operator",
         "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
         {"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
-        _per_diagonal,
+        _per_channel,
         lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}"
             f"{_positive_code(options)}{make.init('ones')})"
@@ -230,4 +226,4 @@ ROWS = (
 )
 
 PARAMETERS = {row.name: row for row in ROWS}
-TYPES = Choice("type of parameter", Forms(PARAMETERS))
+TYPES = Choice("type of parameter", View(lambda row: row.arguments, PARAMETERS))

@@ -4,8 +4,8 @@ Every key is one field of `Recipe`: its default, its kind of value and range, an
 are kept together, and the checks, the messages and the documentation read them from there.
 """
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from odenet.model.tables.argument_kinds import (
     ArgumentKind,
@@ -140,10 +140,15 @@ DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items(
 
 @dataclass(frozen=True)
 class Key:
-    """What a key of the recipe takes and means; the annotation of its field."""
+    """What a key of the recipe takes and means, kept with its field."""
 
     kind: ArgumentKind
     meaning: str
+
+
+def _key(kind: ArgumentKind, meaning: str, default: Any) -> Any:
+    """The field of a key: what it takes and means, and its value where none is written."""
+    return field(default=default, metadata={"key": Key(kind, meaning)})
 
 
 ADAMW = OPTIMIZERS.default("adamw")
@@ -157,59 +162,45 @@ PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 class Recipe:
     """How to train; what `train { … }` says, complete with defaults."""
 
-    data: Annotated[Call | None, Key(DATA, "names the data set")] = None
-    loss: Annotated[
-        Call | None,
-        Key(LOSS, "is what training makes small; cross_entropy where samples have classes"),
-    ] = None
-    augment: Annotated[
-        tuple[Call, ...],
-        Key(Several(AUGMENTATIONS), "lists random changes to the training images"),
-    ] = ()
-    batch: Annotated[int, Key(COUNT, "counts the samples per step, over all devices")] = 128
-    accumulate: Annotated[
-        int, Key(COUNT, "counts the batches whose gradients are summed for one step")
-    ] = 1
-    epochs: Annotated[int, Key(COUNT, "counts passes over the data")] = 30
-    steps: Annotated[
-        int,
-        Key(Number(0, whole=True), "counts the optimizer's steps in place of epochs, 0 for epochs"),
-    ] = 0
-    repeat: Annotated[int, Key(COUNT, "counts how often an epoch goes through the data")] = 1
-    optimizer: Annotated[Call, Key(OPTIMIZERS, "turns gradients into steps")] = ADAMW
-    schedule: Annotated[Call, Key(SCHEDULES, "moves the learning rate over the epochs")] = COSINE
-    smooth: Annotated[float, Key(AMOUNT, "weighs the change of weights from step to step")] = 0.0
-    label_smoothing: Annotated[
-        float, Key(PART, "spreads this much of each label over all classes")
-    ] = 0.0
-    ema: Annotated[float, Key(PART, "is the decay of the averaged weights, 0 for none")] = 0.0
-    clip: Annotated[float, Key(AMOUNT, "limits the norm of the gradient, 0 for no limit")] = 0.0
-    guard: Annotated[
-        str, Key(GUARDS, "says what happens to steps too long for the weights to be stable")
-    ] = "warn"
-    on_nan: Annotated[
-        str, Key(ON_NAN, "says what happens when a loss or a gradient is not finite")
-    ] = "stop"
-    precision: Annotated[
-        str, Key(PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)")
-    ] = "float32"
-    seed: Annotated[int, Key(SEED, "starts the random numbers")] = 0
-    fraction: Annotated[
-        float, Key(SHARE, "is the share of the training samples used, per class")
-    ] = 1.0
-    holdout: Annotated[
-        float, Key(PART, "is the share of the training samples kept back to choose the best epoch")
-    ] = 0.0
-    levels: Annotated[
-        tuple[int, ...],
-        Key(Several(COUNT, increasing=True), "lists the epochs at which every flow is refined"),
-    ] = ()
-    patience: Annotated[
-        int, Key(Number(0, whole=True), "counts epochs without progress before a stop, 0 for never")
-    ] = 0
-    target: Annotated[
-        float, Key(AMOUNT, "is the value of the metric at which to stop, 0 for none")
-    ] = 0.0
+    data: Call | None = _key(DATA, "names the data set", None)
+    loss: Call | None = _key(
+        LOSS, "is what training makes small; cross_entropy where samples have classes", None
+    )
+    augment: tuple[Call, ...] = _key(
+        Several(AUGMENTATIONS), "lists random changes to the training images", ()
+    )
+    batch: int = _key(COUNT, "counts the samples per step, over all devices", 128)
+    accumulate: int = _key(COUNT, "counts the batches whose gradients are summed for one step", 1)
+    epochs: int = _key(COUNT, "counts passes over the data", 30)
+    steps: int = _key(
+        Number(0, whole=True), "counts the optimizer's steps in place of epochs, 0 for epochs", 0
+    )
+    repeat: int = _key(COUNT, "counts how often an epoch goes through the data", 1)
+    optimizer: Call = _key(OPTIMIZERS, "turns gradients into steps", ADAMW)
+    schedule: Call = _key(SCHEDULES, "moves the learning rate over the epochs", COSINE)
+    smooth: float = _key(AMOUNT, "weighs the change of weights from step to step", 0.0)
+    label_smoothing: float = _key(PART, "spreads this much of each label over all classes", 0.0)
+    ema: float = _key(PART, "is the decay of the averaged weights, 0 for none", 0.0)
+    clip: float = _key(AMOUNT, "limits the norm of the gradient, 0 for no limit", 0.0)
+    guard: str = _key(
+        GUARDS, "says what happens to steps too long for the weights to be stable", "warn"
+    )
+    on_nan: str = _key(ON_NAN, "says what happens when a loss or a gradient is not finite", "stop")
+    precision: str = _key(
+        PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)", "float32"
+    )
+    seed: int = _key(SEED, "starts the random numbers", 0)
+    fraction: float = _key(SHARE, "is the share of the training samples used, per class", 1.0)
+    holdout: float = _key(
+        PART, "is the share of the training samples kept back to choose the best epoch", 0.0
+    )
+    levels: tuple[int, ...] = _key(
+        Several(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
+    )
+    patience: int = _key(
+        Number(0, whole=True), "counts epochs without progress before a stop, 0 for never", 0
+    )
+    target: float = _key(AMOUNT, "is the value of the metric at which to stop, 0 for none", 0.0)
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {show(value)}" for name, value in self.items())
@@ -227,5 +218,4 @@ class Recipe:
 
 def recipe_keys() -> dict[str, Key]:
     """Every key of a recipe, with what it takes and means."""
-    hints = get_type_hints(Recipe, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+    return {f.name: f.metadata["key"] for f in fields(Recipe)}

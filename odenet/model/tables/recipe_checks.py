@@ -40,15 +40,8 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
         if entry.key not in keys:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
-            problems.append(
-                Diagnostic(
-                    "unknown-key",
-                    message,
-                    entry.key_span,
-                    known,
-                    label=meant("key", entry.key, keys),
-                )
-            )
+            near = meant("key", entry.key, keys)
+            problems.append(Diagnostic("unknown-key", message, entry.key_span, known, label=near))
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
             problems.append(
@@ -81,50 +74,29 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         help_ = f"remove one of them; {first} is {_where(spans[first])}"
         yield Diagnostic("recipe-conflict", message, spans[later], help_)
     if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
-        yield Diagnostic(
-            "cannot-refine",
-            f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}",
-            spans["levels"],
-            "refine earlier, or not at all: levels = []",
-            label="not before the last epoch",
-        )
+        message = f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}"
+        help_, label = "refine earlier, or not at all: levels = []", "not before the last epoch"
+        yield Diagnostic("cannot-refine", message, spans["levels"], help_, label=label)
     if len(recipe.levels) > MOST_LEVELS:
         doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
-        yield Diagnostic(
-            "cannot-refine", doubled, spans["levels"], f"refine at most {MOST_LEVELS} times"
-        )
+        help_ = f"refine at most {MOST_LEVELS} times"
+        yield Diagnostic("cannot-refine", doubled, spans["levels"], help_)
     if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
-        yield Diagnostic(
-            "wrong-argument",
-            "target is the value at which to stop, a share: at most 1",
-            spans["target"],
-            label="too large",
-        )
-    if recipe.label_smoothing and loss_kind(recipe.loss).labels not in ("class", "tokens"):
-        yield Diagnostic(
-            "recipe-conflict",
-            f"label_smoothing is for classes, and loss = {loss_kind(recipe.loss).name} has none",
-            spans["label_smoothing"],
-            "leave it out, or take loss = cross_entropy",
-        )
+        message = "target is the value at which to stop, a share: at most 1"
+        yield Diagnostic("wrong-argument", message, spans["target"], label="too large")
+    loss, without = loss_kind(recipe.loss), "leave it out, or take loss = cross_entropy"
+    if recipe.label_smoothing and loss.labels not in ("class", "tokens"):
+        message = f"label_smoothing is for classes, and loss = {loss.name} has none"
+        yield Diagnostic("recipe-conflict", message, spans["label_smoothing"], without)
     for call in recipe.augment:
-        if call.name in MIXED and loss_kind(recipe.loss).name != "cross_entropy":
-            loss = loss_kind(recipe.loss).name
-            yield Diagnostic(
-                "recipe-conflict",
-                f"{call.name} mixes classes, and loss = {loss} has none to mix",
-                spans["augment"],
-                "leave it out, or take loss = cross_entropy",
-            )
+        if call.name in MIXED and loss.name != "cross_entropy":
+            message = f"{call.name} mixes classes, and loss = {loss.name} has none to mix"
+            yield Diagnostic("recipe-conflict", message, spans["augment"], without)
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
         yield Diagnostic("recipe-conflict", message, spans["schedule"], "remove one of them")
     optimizer = recipe.optimizer
     if optimizer.kwargs.get("nesterov") == "yes" and not optimizer["momentum"]:
         message = "nesterov looks ahead along the momentum, which is 0"
-        yield Diagnostic(
-            "recipe-conflict",
-            message,
-            spans["optimizer"],
-            "give a momentum, as in momentum = 0.9",
-        )
+        help_ = "give a momentum, as in momentum = 0.9"
+        yield Diagnostic("recipe-conflict", message, spans["optimizer"], help_)

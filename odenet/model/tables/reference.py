@@ -11,7 +11,7 @@ from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
-from odenet.model.tables.structure import NAMES, RESIDUAL, STRUCTURAL
+from odenet.model.tables.structure import RESIDUAL, STRUCTURAL
 
 STRUCTURE = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
@@ -64,17 +64,11 @@ def activations() -> list[str]:
 
 def layers() -> list[str]:
     """The layers, without the activations."""
-    own = [name for name in LAYERS if name not in ACTIVATIONS]
-    rows = [
-        (f"`{signature(n, NAMES.forms[n])}`", _yes(LAYERS[n].in_map), LAYERS[n].meaning)
-        for n in own
-    ]
-    for name in STRUCTURAL:
-        rows.append((f"`{signature(name, NAMES.forms[name])}`", "no", STRUCTURE[name]))
+    own = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
+    rows = [(f"`{signature(r.name, r.arguments)}`", _yes(r.in_map), r.meaning) for r in own]
+    rows += [(f"`{signature(n, form)}`", "no", STRUCTURE[n]) for n, form in STRUCTURAL.items()]
     options = signature("residual", RESIDUAL.forms["residual"])
-    rows.append(
-        (f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURE["residual"]),
-    )
+    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURE["residual"]))
     return _table(("layer", "in a `map`", "what it does"), rows)
 
 

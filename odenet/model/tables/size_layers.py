@@ -17,9 +17,8 @@ _SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
 def with_space(name: str, shape: Shape) -> None:
     """Refuse a plain vector where a layer needs an image."""
     if not shape.space:
-        raise LayerError(
-            f"{name} needs an image, but {shape} is a plain vector", "use dense for plain vectors"
-        )
+        message = f"{name} needs an image, but {shape} is a plain vector"
+        raise LayerError(message, "use dense for plain vectors")
 
 
 def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
@@ -49,10 +48,8 @@ def _upsample_shape(arguments: Arguments, shape: Shape) -> Shape:
     with_space("upsample", shape)
     mode, fits = arguments["mode"], _LINEAR[len(shape.space)]
     if mode not in ("nearest", fits):
-        raise LayerError(
-            f"upsample has no mode {mode} on {shape}: its axes are {len(shape.space)}",
-            f"write `mode = {fits}`",
-        )
+        message = f"upsample has no mode {mode} on {shape}: its axes are {len(shape.space)}"
+        raise LayerError(message, f"write `mode = {fits}`")
     return replace(shape, space=tuple(n * arguments["s"] for n in shape.space))
 
 

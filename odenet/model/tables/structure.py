@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call, Number, Text, Word
-from odenet.model.tables.arguments import COUNT, YES, ChannelCount, Forms
-from odenet.model.tables.choices import Choice, Parameter
-from odenet.model.tables.layers import LAYERS
+from odenet.model.tables.arguments import COUNT, YES, ChannelCount
+from odenet.model.tables.choices import Choice, Parameter, View
+from odenet.model.tables.layers import LAYERS, LayerKind
 
 _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
 _SHORTCUT = Parameter(
@@ -38,7 +38,12 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     },
 }
 
-NAMES = Choice("layer", Forms(LAYERS, STRUCTURAL))
+
+def _form(row: LayerKind | Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    return row.arguments if isinstance(row, LayerKind) else row
+
+
+NAMES = Choice("layer", View(_form, LAYERS, STRUCTURAL))
 
 # The arguments of `residual`, apart from its layers.
 RESIDUAL = Choice(
@@ -47,7 +52,9 @@ RESIDUAL = Choice(
         "residual": {
             "shortcut": _SHORTCUT,
             "after": Parameter(
-                Choice("activation", Forms(ACTIVATIONS)), "is applied to the sum", Call("identity")
+                Choice("activation", View(lambda row: row.arguments, ACTIVATIONS)),
+                "is applied to the sum",
+                Call("identity"),
             ),
         }
     },

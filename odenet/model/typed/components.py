@@ -80,10 +80,9 @@ def _arguments(scheme: Scheme) -> Iterator[tuple[str, Node]]:
 def _unattached(scheme: Scheme, unknown: str, span: Span) -> Diagnostic:
     spelled = scheme.spellings.get(unknown, unknown)
     line = next(u for u in scheme.updates if u.target.name == unknown)
-    return Diagnostic("scheme-misfit",
-        f"nothing in {scheme.name} connects `{spelled}` with a state", line.span or span,
-        f"read `{spelled}` in the line of an unknown, or remove it",
-    )  # fmt: skip
+    message = f"nothing in {scheme.name} connects `{spelled}` with a state"
+    help_ = f"read `{spelled}` in the line of an unknown, or remove it"
+    return Diagnostic("scheme-misfit", message, line.span or span, help_)
 
 
 def _name(scheme: Scheme, leaf: Node) -> str:
@@ -110,18 +109,13 @@ def _sums(scheme: Scheme, owners: Mapping[str, str]) -> Iterator[tuple[Span | No
     """What is added, or multiplies by its exponential, with its line and what it is added to."""
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
     lines += [(value.span, slot.name, value) for slot, value in scheme.starts]
+    parts: list[tuple[Span | None, str, Node]] = []
     for place, target, value in lines:
-        for leaf in _leaves(value):
-            if target in owners and _name(scheme, leaf) in owners:
-                yield place, owners[target], leaf
-        for factor in (node for node in value.walk() if isinstance(node, expr.Stretch)):
-            for leaf in _leaves(factor.operand):
-                if target in owners and _name(scheme, leaf) in owners:
-                    yield place, owners[target], leaf
-    for owner, argument in _arguments(scheme):
-        for leaf in _leaves(argument):
-            if _name(scheme, leaf) in owners:
-                yield argument.span, owner, leaf
+        inside = [node.operand for node in value.walk() if isinstance(node, expr.Stretch)]
+        parts += [(place, owners[target], part) for part in (value, *inside) if target in owners]
+    parts += [(argument.span, owner, argument) for owner, argument in _arguments(scheme)]
+    for place, owner, part in parts:
+        yield from ((place, owner, x) for x in _leaves(part) if _name(scheme, x) in owners)
 
 
 def _listed(states: tuple[State, ...]) -> str:

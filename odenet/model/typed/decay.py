@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, State
+from odenet.model.expressions.fold import sum_of
 from odenet.model.typed.scheme import Pattern, Scheme
 
 Term = tuple[int, Node]
@@ -19,14 +20,8 @@ _ONE = Fraction(1)
 def decay(rate: Node, state: State, pattern: Pattern) -> Node | None:
     """γ as a formula for a number; None where the equation has no such term."""
     damped = _damped(state, pattern)
-    found = [
-        (-sign, factor) for sign, term in _terms(rate) if (factor := _factor(term, damped))
-    ]  # fmt: skip
-    if not found:
-        return None
-    ((sign, factor), *others) = found
-    place = factor.span or rate.span
-    return factor if sign > 0 and not others else expr.Sum(tuple(found), span=place)
+    found = [(-sign, number) for sign, term in _terms(rate) if (number := _factor(term, damped))]
+    return sum_of(found, found[0][1].span or rate.span) if found else None
 
 
 def rest(rate: Node, state: State, pattern: Pattern) -> Node:
@@ -35,11 +30,7 @@ def rest(rate: Node, state: State, pattern: Pattern) -> Node:
         return rate
     damped = _damped(state, pattern)
     kept = [(sign, term) for sign, term in _terms(rate) if _factor(term, damped) is None]
-    if not kept:
-        return expr.Zero(span=rate.span)
-    if len(kept) == 1 and kept[0][0] > 0:
-        return kept[0][1]
-    return expr.Sum(tuple(kept), span=rate.span)
+    return sum_of(kept, rate.span)
 
 
 def decays_of(

@@ -106,21 +106,17 @@ class Notation:
                 return write.derivative(name, order)
             case expr.Activation(name, constants):
                 return write.with_constants(write.activation(name), [*map(self.show, constants)])
-            case expr.Activate(activation, operand):
-                return write.call(self.show(activation), [self.show(operand)])
-            case expr.MapCall(function, operand):
+            case expr.Activate(function, operand) | expr.MapCall(function, operand):
                 return write.call(self.show(function), [self.show(operand)])
             case expr.Time():
                 return "t"
             case expr.Rate(function, arguments, time):
                 when = [] if time is None else [time]
                 return write.call(self.name(function), [*map(self.show, (*arguments, *when))])
-            case expr.Stretch(operand):
-                return write.call(write.word("exp"), [self.show(operand)])
+            case expr.Stretch(exponent) | expr.Exp(exponent):
+                return write.call(write.word("exp"), [self.show(exponent)])
             case expr.Concat(parts):
                 return write.call(write.word("concat"), [*map(self.show, parts)])
-            case expr.Exp(exponent):
-                return write.call(write.word("exp"), [self.show(exponent)])
             case expr.Split(operand):
                 return write.call(write.word("split"), [self.show(operand)])
             case (

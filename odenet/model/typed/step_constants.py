@@ -1,6 +1,6 @@
 """Constants of a scheme with a value for each step: what a file gives in place of a number."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -157,17 +157,10 @@ def in_use(
         depths: the steps of each flow.
     """
     found: dict[tuple[Number, ...], AtStep] = {}
-    for at in _every(numbers, varying, depths):
-        found.setdefault(tuple(at.numbers.values()), at)
-    return list(found.values())
-
-
-def _every(
-    numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], depths: Iterable[int]
-) -> Iterator[AtStep]:
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
-    for depth in depths:
-        for at in at_steps(numbers, varying, depth):
-            yield at
-            if starts:
-                yield AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
+    for at in (at for depth in depths for at in at_steps(numbers, varying, depth)):
+        found.setdefault(tuple(at.numbers.values()), at)
+        if starts:
+            begun = AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
+            found.setdefault(tuple(begun.numbers.values()), begun)
+    return list(found.values())

@@ -1,5 +1,6 @@
 """The fold over formulas, against Python's own arithmetic."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic, combination, rebuilt
+from odenet.model.expressions.fold import arithmetic, combination, product_of, rebuilt, sum_of
 
 SMALL = st.fractions(-9, 9, max_denominator=9)
 LEAVES = SMALL.map(lambda value: expr.Number(value, str(value)))
@@ -107,3 +108,17 @@ def test_a_channel_count_that_is_not_linear_in_c_is_reported(width, message):
     text = f"odenet 1\nstate Y\nparam K : conv(3, out = {width})\nY' = K Y\n"
     with pytest.raises(SpecError, match=message):
         odenet.loads(text)
+
+
+@given(st.lists(st.tuples(st.sampled_from((1, -1)), SMALL), min_size=1, max_size=4))
+def test_a_sum_of_terms_and_a_product_of_factors_have_their_values(terms):
+    nodes = [(sign, expr.Number(value, str(value))) for sign, value in terms]
+    total = eval(spelled(sum_of(nodes)))
+    assert total == sum(sign * value for sign, value in terms)
+    assert eval(spelled(product_of(node for _, node in nodes))) == math.prod(v for _, v in terms)
+
+
+def test_what_has_no_terms_is_the_zero_field_and_what_has_no_factors_one():
+    assert sum_of([]) == expr.Zero()
+    assert sum_of([(1, X)]) is X and sum_of([(-1, X)]) == expr.Sum(((-1, X),))
+    assert product_of([]) == expr.Number(Fraction(1), "1")
