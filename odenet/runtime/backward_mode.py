@@ -15,8 +15,6 @@ from odenet.runtime.varying import Varying
 class BackwardMode(Varying):
     """The part of a flow that says whether its steps are undone, or stored."""
 
-    exact: bool = False  # reverse in exact arithmetic
-
     def __init__(self) -> None:
         super().__init__()
         self._memory: Memory = "reversible" if self.reversible else "stored"

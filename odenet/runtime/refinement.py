@@ -123,7 +123,7 @@ def _numbers(
     return {
         name: value
         for name, value in numbers.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name != "anchors"
+        if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 

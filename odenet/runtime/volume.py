@@ -70,9 +70,7 @@ class Volume(Equations):
     """The part of a flow that knows how it changes volume."""
 
     channels: int
-    steps: int
     space: int
-    measured: bool = False  # whether a call collects its log-determinant
 
     def log_scale(self, state: State) -> Tensor | float:
         """The log-determinant of all steps at a state, without what depends on its values."""
