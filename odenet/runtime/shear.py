@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class Packed:
 
     tensors: tuple[Tensor, ...]
     count: int
-    rebuild: Callable[[tuple[Tensor, ...]], Registers]
+    rebuild: Callable[[tuple[Tensor, ...]], Any]
 
     def emptied(self) -> Packed:
         """Without the tensors."""
@@ -169,19 +170,11 @@ class Registers:
 
     def stretch(self, slot: str, exponent: Tensor) -> None:
         """Does slot *= exp(exponent), element by element."""
-        factor = torch.exp(exponent.to(self._values[slot].dtype))
-        if slot in self._owned:
-            self._values[slot].mul_(factor)
-        else:
-            self._set(slot, self._values[slot] * factor)
+        self.multiply(slot, torch.exp(exponent.to(self._values[slot].dtype)))
 
     def shrink(self, slot: str, exponent: Tensor) -> None:
         """Does slot /= exp(exponent), which undoes ``stretch``."""
-        factor = torch.exp(exponent.to(self._values[slot].dtype))
-        if slot in self._owned:
-            self._values[slot].div_(factor)
-        else:
-            self._set(slot, self._values[slot] / factor)
+        self.divide(slot, torch.exp(exponent.to(self._values[slot].dtype)))
 
     def rename(self, names: dict[str, str]) -> None:
         """The value of slot a becomes that of slot names[a]."""
