@@ -55,8 +55,9 @@ class BackwardPass:
         ends = gradients[: len(slots)]
         if passed.undo:
             self._state = self._kept[passed.steps.stop]
-            ends = tuple(map(_in_order_of, ends, self._state.tensors()))
-        self._grads = StateGradients(slots, tuple(ends))
+            pairs = zip(ends, self._state.tensors(), strict=True)
+            ends = [None if g is None else in_order_of(g, value) for g, value in pairs]
+        self._grads = StateGradients(slots, ends)
         self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
         self._evaluations = reversed(passed.recorder.evaluations)
         self._drifts: list[Tensor] = []
@@ -253,8 +254,9 @@ class BackwardPass:
         if passed.weights.units:  # which are to be gone back over, whatever depends on them
             pairs = zip(outputs, cotangents, strict=True)
             cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
+        # A rate may be smaller than the slot it is broadcast to, and of lower precision.
         pairs = [
-            (out, _fitted(cotangent, out))
+            (out, cotangent.sum_to_size(out.shape).to(out.dtype))
             for out, cotangent in zip(outputs, cotangents, strict=True)
             if cotangent is not None and out.requires_grad
         ]
@@ -297,14 +299,3 @@ class BackwardPass:
 
 def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.detach().requires_grad_() for tensor in tensors]
-
-
-def _in_order_of(gradient: Tensor | None, value: Tensor) -> Tensor | None:
-    return None if gradient is None else in_order_of(gradient, value)
-
-
-def _fitted(cotangent: Tensor, value: Tensor) -> Tensor:
-    """A rate may be smaller than the slot it is broadcast to, and of lower precision."""
-    if cotangent.shape != value.shape:
-        cotangent = cotangent.sum_to_size(value.shape)
-    return cotangent if cotangent.dtype == value.dtype else cotangent.to(value.dtype)

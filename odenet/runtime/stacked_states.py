@@ -4,9 +4,8 @@ So a checkpoint does not tell whether the optimizer acted in the backward pass, 
 way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -77,10 +76,6 @@ def _together(name: str, values: Sequence[Any]) -> Any:
 
 def _slice(state: dict[str, Any], one: int) -> dict[str, Any]:
     return {
-        name: value[one].clone() if isinstance(value, Tensor) and value.ndim else _copy(value)
+        name: value[one].clone() if isinstance(value, Tensor) and value.ndim else deepcopy(value)
         for name, value in state.items()
     }
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
