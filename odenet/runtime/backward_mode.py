@@ -1,7 +1,5 @@
 """What the backward pass of a flow works from, and how exactly it rebuilt what it did not store."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

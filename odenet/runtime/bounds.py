@@ -1,7 +1,5 @@
 """What the learned operators of a flow say of its steps: norms, stability, smoothness in time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

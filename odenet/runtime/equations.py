@@ -1,7 +1,5 @@
 """What the compiler writes of a flow: its equations, a step of its scheme, their properties."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from torch import Tensor, nn

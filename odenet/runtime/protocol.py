@@ -1,7 +1,5 @@
 """What the passes over the steps ask of a flow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 

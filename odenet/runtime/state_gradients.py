@@ -1,7 +1,5 @@
 """The gradients by the slots of a state, while a backward pass goes over the steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

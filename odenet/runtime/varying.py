@@ -1,7 +1,5 @@
 """The constants of a flow that differ from step to step: what time it is, what is undone."""
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Self
