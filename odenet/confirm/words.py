@@ -76,10 +76,6 @@ class Words:
         one = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
         return max((largest(self.matrix(term, size)) for term in one), default=0.0)
 
-    def diagonal(self, operator: Operator, size: int) -> list[float]:
-        """An operator that is made of diagonals and numbers, as a vector."""
-        return [row[i] for i, row in enumerate(self.matrix(operator, size))]
-
     def _word(self, word: Word, size: int) -> Matrix:
         found = identity(size)
         for letter in reversed(word):
