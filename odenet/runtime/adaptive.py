@@ -1,8 +1,6 @@
 """Flows whose steps are solved to a tolerance, by torchdiffeq."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +15,6 @@ from odenet.runtime.tracing import tracing
 
 require("adaptive", "a flow with adaptive steps")
 from torchdiffeq import odeint, odeint_adjoint  # noqa: E402
-
-if TYPE_CHECKING:
-    from torch.types import Number
 
 
 class AdaptiveFlow(Flow):
@@ -36,8 +31,8 @@ class AdaptiveFlow(Flow):
     """
 
     method: ClassVar[str]
-    rtol: Number
-    atol: Number
+    rtol: float
+    atol: float
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__(channels, steps, space)

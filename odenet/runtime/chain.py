@@ -6,6 +6,7 @@ vector-Jacobian products, so that one evaluation with gradients on gives both. I
 and for schemes without an inverse, it begins each step from a state that was kept instead.
 """
 
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -129,7 +130,7 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
         for step in reversed(steps):
             state.rename(back.undone)
             shears = back.shears(step, back.weights.tensors)
-            retreat(shears, state, back.unnoticed(state, step))
+            retreat(shears, state, partial(back.unnoticed, state, step))
         if flow.stochastic and not before.same(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "

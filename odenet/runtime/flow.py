@@ -28,7 +28,7 @@ from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node, refuse_script
-from odenet.runtime.volume import LOG_DET, Volume
+from odenet.runtime.volume import Volume
 
 
 class Flow(Volume, BackwardMode, Bounded):
@@ -117,26 +117,6 @@ class Flow(Volume, BackwardMode, Bounded):
             return ""
         kind = ("vectors", "sequences", "images", "volumes")[space]
         return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
-
-    def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The flow of an input, and the log-determinant of its Jacobian there.
-
-        Args:
-            u: ``(batch, channels, *space)``.
-
-        Returns:
-            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
-            differentiated as ``memory`` says.
-
-        Raises:
-            ValueError: if the flow is not an invertible map of its input.
-        """
-        self.require_density()
-        call = self.view()
-        call.measured = self.stretches
-        out = call.forward(u)
-        log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
-        return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def begin(self, u: Tensor | State) -> State:
         """The state before the first step: that of an input, or the one that is given."""

@@ -179,10 +179,10 @@ class Registers:
     def rename(self, names: dict[str, str]) -> None:
         """The value of slot a becomes that of slot names[a]."""
         if names:
-            values, owned = self._values, self._owned
-            moved = {names.get(slot, slot): value for slot, value in values.items()}
-            self._values = {slot: moved[slot] for slot in values}
-            self._owned = {names.get(slot, slot) for slot in owned}
+            moved = {names.get(slot, slot): value for slot, value in self._values.items()}
+            order = (*self._values, *moved)  # slots stay in theirs
+            self._values = {slot: moved[slot] for slot in order if slot in moved}
+            self._owned = {names.get(slot, slot) for slot in self._owned}
 
     def replace(self, tensors: tuple[Tensor, ...]) -> None:
         """Other values for all slots, in their order."""

@@ -25,16 +25,15 @@ def joined(saved: Saved, counts: Counts) -> Saved:
     groups: list[dict[str, Any]] = []
     place = stacks = 0
     for group, own in zip(saved["param_groups"], counts, strict=True):
-        params: list[int] = []
+        begun = stacks
         for count in own:
             taken = range(place, place + max(1, count))
             place = taken.stop
             found = [saved["state"][i] for i in taken if i in saved["state"]]
-            params.append(stacks)
             if found:
                 state[stacks] = _stacked(found) if count else found[0]
             stacks += 1
-        groups.append({**group, "params": params})
+        groups.append({**group, "params": list(range(begun, stacks))})
     return {**saved, "state": state, "param_groups": groups}
 
 
