@@ -1,6 +1,7 @@
 """Sums of words as matrices, multiplied out letter by letter."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from odenet.analyse.functions import Applied, Times
@@ -90,14 +91,13 @@ class Words:
         return transpose(matrix) if letter.adjoint else matrix
 
     def _entries(self, diagonal: Diagonal) -> list[float]:
-        total: list[float] = []
+        factors: list[list[float]] = []
         for name, power in diagonal.powers:
             values = self._named(name)
             if power != int(power) and min(values) < 0:
                 raise NoNumbers(f"the root of {name}, which is negative")
-            raised = [value ** float(power) for value in values]
-            total = [a * b for a, b in zip(total, raised, strict=True)] if total else raised
-        return total
+            factors.append([value ** float(power) for value in values])
+        return [prod(entries) for entries in zip(*factors, strict=True)]
 
     def _named(self, name: str) -> list[float]:
         if name in self.slopes:
