@@ -21,7 +21,7 @@ Numbers = dict[Left, dict[Right, Scalar]]
 
 
 def factored(linear: Terms, tails: Tails, mixed: bool) -> tuple[list[tuple[Row, Row]], Terms]:
-    """The rows and columns of units of the terms that end in a tail of their state; other terms.
+    """Rows and columns of units for terms that end in a tail of their state, and the other terms.
 
     Args:
         linear: the operator from state j to the rate of i, by (i, j).

@@ -95,7 +95,7 @@ def base_channels(model: Model) -> int:
         *((s.channels, x.groups) for x in _layers(model) for s in (x.before, x.after)),
     ]
     for channels in range(1, 65):
-        # a fraction that is no whole number is no multiple of one either
+        # a multiple of a whole number is whole
         if all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths):
             return channels
     return 1
