@@ -6,7 +6,6 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import BudgetShare, as_bytes
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.constants import all_values
 from odenet.runtime.equations import Equations
@@ -14,6 +13,7 @@ from odenet.runtime.memory_format import kernel_order
 from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
+from odenet.runtime.share import BudgetShare, as_bytes
 from odenet.runtime.slices import taken_apart
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.tracing import refuse_trace
