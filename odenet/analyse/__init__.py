@@ -37,15 +37,11 @@ __all__ = [
     "search_witness",
 ]
 
-_LATER = {
-    "Fitting": "advice",
-    "advise": "advice",
-    "fitting_schemes": "advice",
-    "search_witness": "witness",
-}
+_LATER = {"advice": ("Fitting", "advise", "fitting_schemes"), "witness": ("search_witness",)}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Spectrum and scheme together: warnings before anything is trained, with what to use instead."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -242,10 +242,6 @@ def _limit(axis: Axis) -> str:
 
 def _needed(tested: TestedScheme, certificate: Certificate) -> list[Axis]:
     """The axes along which a scheme must be stable for a spectrum."""
-    real = [tested.real] if tested.real is not None else []
-    choose: Mapping[str, Callable[[], list[Axis]]] = {
-        "imaginary": lambda: [tested.imaginary],
-        "real": lambda: real,
-        "stable": lambda: [tested.imaginary, *real],
-    }
-    return choose[certificate.verdict]()
+    names = {"imaginary": ("imaginary",), "real": ("real",), "stable": ("imaginary", "real")}
+    axes = (getattr(tested, name) for name in names[certificate.verdict])
+    return [axis for axis in axes if axis is not None]

@@ -52,15 +52,12 @@ def certify(model: Model) -> Certificate:
 
 def _certified(model: Model) -> Certificate:
     reader = FormulaReader(model)
-    readings = [_read(model, reader, whole) for whole in (False, True)]
+    systems = (read_system(model, reader, whole) for whole in (False, True))
+    readings = [with_slopes(system, model, reader) for system in systems]
     best = _certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best
     return max(best, _certificate(model, reader, readings[1]), key=_strength)
-
-
-def _read(model: Model, reader: FormulaReader, whole: bool) -> System:
-    return with_slopes(read_system(model, reader, whole), model, reader)
 
 
 def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
@@ -121,8 +118,7 @@ def _energy(proof: Proof, system: System, signs: Signs, reader: FormulaReader) -
 def _moves_in_time(part: Part, reader: FormulaReader) -> bool:
     """Whether an energy would read `t`: it then changes by itself, whatever the flow does."""
     operators = [*part.weights, *(op for unit in part.units for op in unit.row.values())]
-    scalars = [scalar for operator in operators for _, scalar in operator.terms]
-    numbers = {name for s in scalars for monomial, _ in s.terms for name, _ in monomial}
+    numbers = {name for operator in operators for name in operator.symbols}
     nodes = [reader.symbols[name] for name in numbers if name in reader.symbols]
     nodes += [node for u in part.units for node in (u.formula, u.argument) if node is not None]
     diagonals = {reader.names[name] for operator in operators for name in operator.diagonals}

@@ -1,6 +1,5 @@
 """The claims of `require`: proved, refuted, or open."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -107,11 +106,6 @@ class Judged(Facts):
     trials: int
     seed: int
 
-    @property
-    def numbers(self) -> Mapping[str, Any]:
-        """Values of the scheme's constants in this file, and of h."""
-        return self.model.discretisation.numbers
-
 
 def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[ClaimResult]:
     """Prove or refute every `require` of a file.
@@ -159,7 +153,8 @@ def exact(facts: Judged, claim: Claim) -> Answer:
 
 def order(facts: Judged, claim: Claim) -> Answer:
     """Whether the scheme has an order."""
-    order, name = facts.derivation.order_at(facts.numbers), facts.model.scheme.name
+    order = facts.derivation.order_at(facts.model.discretisation.numbers)
+    name = facts.model.scheme.name
     wanted = claim.number or 1
     if order.underived:
         return Answer(None, f"no order of {name} is derived: {order.reason}")

@@ -3,7 +3,7 @@
 from odenet.analyse.scheme_on_dynamics import irreversible
 from odenet.derive import Derivation
 from odenet.derive.text import notation
-from odenet.diagnostics import Diagnostic
+from odenet.diagnostics import Diagnostic, Span
 from odenet.model.expressions import expr
 from odenet.model.fitting.fit import reads_input
 from odenet.model.tables.layers import LAYERS
@@ -19,17 +19,19 @@ def density_refused(model: Model, derivation: Derivation | None) -> Diagnostic |
     """
     for layer in model.net:
         if layer.name != "flow" and not (layer.name in LAYERS and LAYERS[layer.name].invertible):
-            message = f"`likelihood` needs layers that are undone, and {layer.name} is not"
             known = ", ".join(row.name for row in LAYERS.values() if row.invertible)
-            return Diagnostic(
-                "not-a-density", message, layer.span, f"a density is made of flow and {known}"
-            )
+            needs = f"layers that are undone, and {layer.name} is not"
+            return _refused(needs, layer.span, f"a density is made of flow and {known}")
     flow = next(iter(flows_of(model.net)), None)
     if flow is None or derivation is None:
         where = model.net[-1].span if model.net else model.equations
-        message = "`likelihood` needs a flow, which learns the density"
-        return Diagnostic("not-a-density", message, where, "write `net = input(2) -> flow(6)`")
+        needs = "a flow, which learns the density"
+        return _refused(needs, where, "write `net = input(2) -> flow(6)`")
     return _not_all_of_it(model) or _not_undone(model, derivation)
+
+
+def _refused(needs: str, span: Span | None, help_: str) -> Diagnostic:
+    return Diagnostic("not-a-density", f"`likelihood` needs {needs}", span, help_)
 
 
 def _not_undone(model: Model, derivation: Derivation) -> Diagnostic | None:
@@ -38,17 +40,15 @@ def _not_undone(model: Model, derivation: Derivation) -> Diagnostic | None:
     if chosen.tolerance is not None:
         why = "its steps are solved to a tolerance"
     if why:
-        message = f"`likelihood` needs steps that are undone, and those of {name} are not: {why}"
+        needs = f"steps that are undone, and those of {name} are not: {why}"
         help_ = "take a reversible scheme, such as verlet: `odenet schemes` lists them"
-        return Diagnostic("not-a-density", message, chosen.span, help_)
+        return _refused(needs, chosen.span, help_)
     beside = [slot for slot in model.scheme.slots if slot.offset or slot.name in model.scheme.aux]
     if beside:
         shown = notation(model.scheme).show(beside[0])
-        message = (
-            f"`likelihood` needs as many values as the input has, and {name} keeps {shown} as well"
-        )
+        needs = f"as many values as the input has, and {name} keeps {shown} as well"
         help_ = "take a scheme that keeps the states alone, such as verlet"
-        return Diagnostic("not-a-density", message, chosen.span, help_)
+        return _refused(needs, chosen.span, help_)
     return None
 
 
@@ -56,24 +56,18 @@ def _not_all_of_it(model: Model) -> Diagnostic | None:
     """States that are not parts of the input, each number once, or that the output leaves out."""
     dynamics = model.dynamics
     if dynamics.exogenous:
-        message = "`likelihood` needs equations that read states alone, and this one reads `u`"
         rate = next(rate for rate in model.system.values() if reads_input(rate))
-        return Diagnostic(
-            "not-a-density", message, rate.span, "leave out `u`: the states begin as it"
-        )
+        needs = "equations that read states alone, and this one reads `u`"
+        return _refused(needs, rate.span, "leave out `u`: the states begin as it")
     for state in model.system:
         value = dynamics.initial[state]
         if not isinstance(value, expr.Split):
-            message = (
-                f"`likelihood` needs states that share the input, and {state.written}(0) is not "
-                "a part of it"
-            )
+            needs = f"states that share the input, and {state.written}(0) is not a part of it"
             help_ = "leave the initial values out, or write `split(u)`"
-            return Diagnostic("not-a-density", message, value.span or model.equations, help_)
+            return _refused(needs, value.span or model.equations, help_)
     output = dynamics.output
     parts = output.parts if isinstance(output, expr.Concat) else (output,)
     if sorted(map(str, parts)) != sorted(map(str, model.system)):
-        message = "`likelihood` needs an output of all states, each once"
         help_ = "leave out `output`, or write `output concat(Y, Z)`"
-        return Diagnostic("not-a-density", message, output.span or model.equations, help_)
+        return _refused("an output of all states, each once", output.span or model.equations, help_)
     return None

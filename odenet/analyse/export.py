@@ -19,6 +19,7 @@ from odenet.analyse.functions import reads_state
 from odenet.analyse.json_layout import laid_out
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
+from odenet.analyse.prove import NO_UNITS
 from odenet.analyse.read_formulas import LINEAR, Gate
 from odenet.analyse.units import Row, System, Unit
 from odenet.model.expressions import expr
@@ -60,11 +61,12 @@ class _Export:
     def document(self, version: str) -> Plain:
         """The whole certificate, as the plain values of its file."""
         model, found, write = self.model, self.certificate, self.write
-        rates = model.dynamics.system(1)
-        equations = {write.state(state): write.tree(rate) for state, rate in rates.items()}
+        system = model.dynamics.system(1).items()
+        rates = {write.reader.state(state).written: rate for state, rate in system}
+        equations = {state: write.tree(rate) for state, rate in rates.items()}
         parts, energy, units, forcing, blocks = found.parts, None, {}, {}, []
         if found.system is not None:
-            forcing = {write.state(s): self.forcing(rate) for s, rate in rates.items()}
+            forcing = {state: self.forcing(rate) for state, rate in rates.items()}
             units, whole = self.units(found.system), found.energy and found.energy.part
             if whole:
                 energy = self.block((whole,), found.system)
@@ -91,10 +93,10 @@ class _Export:
     def parameters(self) -> dict[str, str]:
         """The kind of what is learned; an opaque map is one as well."""
         found = {"u": "bias", "I": "identity"}
-        found |= {self.write.spell(name): "map" for name in self.model.maps}
+        found |= {self.write.reader.spell(name): "map" for name in self.model.maps}
         for name, parameter in self.model.parameters.items():
             norm = f"{parameter.options['kind']} norm" if parameter.is_module else ""
-            found[self.write.spell(name)] = norm or parameter.type
+            found[self.write.reader.spell(name)] = norm or parameter.type
         return found
 
     def rank(self, item: tuple[str, Tree]) -> tuple[bool, str]:
@@ -108,7 +110,7 @@ class _Export:
         """
         if assumed.kind in ("constant weights", "gate"):
             return [{"kind": assumed.kind}] if assumed.kind != "gate" else []
-        names = [self.write.spell(assumed.subject)]
+        names = [self.write.reader.spell(assumed.subject)]
         if assumed.kind == "sign":
             reader = self.write.reader
             signed = reader.learned | reader.nonnegative
@@ -274,9 +276,6 @@ def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]
     if all(not part.states for part in parts):
         return [parts]
     blocks = [block.states for block in reductions.parts(system)]
-    empty = [
-        Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary", states=states)
-        for states in blocks
-    ]
     found = [tuple(part for part in parts if part.states == states) for states in blocks]
-    return [some or (none,) for some, none in zip(found, empty, strict=True)]
+    pairs = zip(found, blocks, strict=True)
+    return [some or (replace(NO_UNITS, states=states),) for some, states in pairs]

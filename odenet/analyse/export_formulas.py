@@ -85,19 +85,14 @@ class FormulaWriter:
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
         """Factors, each with its power where that is not 1."""
-        found: list[Tree] = []
-        for own, power in powers:
-            found.append(name(own) if power == 1 else ["^", name(own), str(power)])
-        return found
+        return [name(own) if power == 1 else ["^", name(own), str(power)] for own, power in powers]
 
     def diagonal(self, name: str) -> str:
         """The name of a diagonal; what a field multiplies with is kept as its formula."""
         target = self.reader.names.get(name)
         if isinstance(target, Gate) and name not in self.values:
-            self.kinds[name], self.values[name] = (
-                "gate",
-                self.field({target.leaf: Operator.word(target.word)}),
-            )
+            self.kinds[name] = "gate"
+            self.values[name] = self.field({target.leaf: Operator.word(target.word)})
         return self.slopes.get(name, name)
 
     def number(self, name: str) -> str:
@@ -162,19 +157,11 @@ class FormulaWriter:
     def stage(self, node: expr.Activate | expr.MapCall) -> list[Any]:
         """An activation with its constants, or a norm, of what follows."""
         if isinstance(node, expr.MapCall):
-            return ["call", self.spell(node.function.name)]
+            return ["call", self.reader.spell(node.function.name)]
         activation = node.activation
         return ["call", activation.name, *map(self.constant, activation.constants)]
 
     # formulas, as the author wrote them
-
-    def spell(self, name: str) -> str:
-        """A name as the author wrote it."""
-        return self.reader.spell(name)
-
-    def state(self, state: State) -> str:
-        """`Y`, `Y'`, from a canonical name."""
-        return self.reader.state(state).written
 
     def constant(self, node: expr.Node) -> Tree:
         """The value of a number, its formula if it has none."""
@@ -189,14 +176,14 @@ class FormulaWriter:
             case expr.Number():
                 return str(node.value)
             case expr.Constant():
-                name = self.spell(node.name)
+                name = self.reader.spell(node.name)
                 value = str(Fraction(self.model.constants[node.name]))
                 self.kinds[name], self.values[name] = "number", value
                 return name
             case State():
-                return self.state(node)
+                return self.reader.state(node).written
             case expr.LearnedScalar() | expr.Param() | expr.Bias():
-                return self.spell(node.name)
+                return self.reader.spell(node.name)
             case expr.Identity() | expr.Input():
                 return "I" if isinstance(node, expr.Identity) else "u"
             case expr.Zero():

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from fractions import Fraction
 
+from odenet.analyse import lyapunov
 from odenet.analyse.conditions import Part, diagonal, multiplied
 from odenet.analyse.factorisations import Matrix, multiply
 from odenet.analyse.laurent import Scalar, rational
-from odenet.analyse.operator_algebra import Operator, total
+from odenet.analyse.operator_algebra import Operator, added_up
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Row, Unit
-
-Numbers = list[list[Fraction]]
 
 
 def with_diagonal_scaling(part: Part) -> Part:
@@ -19,14 +18,17 @@ def with_diagonal_scaling(part: Part) -> Part:
     With C = VᵀC'V, V triangular with ones on its diagonal and C' diagonal, L R = (L V⁻¹)(V R) is
     the same J, M' = V M V⁻¹, and C'M' = V⁻ᵀ C M V⁻¹ has the squares of C M with W V⁻¹ for W.
     """
-    size = range(len(part.units))
     if part.scales_diagonally:
         return part
-    weights, v = _decomposed(part.scaling)
-    inverse = _inverse(v)
-    rows = [_mixed([unit.row for unit in part.units], v[k]) for k in size]
+    c = lyapunov.rational(_numbers(part.scaling))
+    lower, upper, _ = c.lu()  # C = Vᵀ(C'V), without exchanges of rows since C > 0
+    weights = [row[k] for k, row in enumerate(lyapunov.fractions(upper))]
+    v = lyapunov.fractions(lower.transpose())
+    inverse = lyapunov.fractions(lower.transpose().inv())
+    rows = [_mixed([unit.row for unit in part.units], numbers) for numbers in v]
     back = [
-        _mixed([unit.column for unit in part.units], [line[k] for line in inverse]) for k in size
+        _mixed([unit.column for unit in part.units], numbers)
+        for numbers in zip(*inverse, strict=True)
     ]
     units = tuple(
         Unit(stages=(), row=row, column=column, text="")
@@ -38,39 +40,20 @@ def with_diagonal_scaling(part: Part) -> Part:
     return replace(part, units=units, matrix=multiply(units), scaling=scaling, squares=squares)
 
 
-def _decomposed(matrix: Matrix) -> tuple[list[Fraction], Numbers]:
-    """C' diagonal and V unit triangular with C = VᵀC'V, by elimination."""
-    size = range(len(matrix))
-    c = [[rational(entry.scalar or Scalar()) or Fraction(0) for entry in row] for row in matrix]
-    weights: list[Fraction] = []
-    v: list[list[Fraction]] = []
-    for k in size:
-        weights.append(c[k][k])
-        v.append([c[k][j] / c[k][k] for j in size])
-        c = [[c[i][j] - c[i][k] * c[k][j] / c[k][k] for j in size] for i in size]
-    return weights, v
+def _numbers(matrix: Matrix) -> lyapunov.Numbers:
+    """A matrix of multiples of the identity."""
+    return tuple(
+        tuple(rational(entry.scalar or Scalar()) or Fraction(0) for entry in row) for row in matrix
+    )
 
 
-def _inverse(v: Numbers) -> Numbers:
-    """The inverse of a matrix with ones on the diagonal and zeros below."""
-    size = range(len(v))
-    found = [[Fraction(i == j) for j in size] for i in size]
-    for i in reversed(size):
-        for k in size[i + 1 :]:
-            found[i] = [a - v[i][k] * b for a, b in zip(found[i], found[k], strict=True)]
-    return found
-
-
-def _mixed(rows: list[Row], numbers: list[Fraction]) -> Row:
+def _mixed(rows: list[Row], numbers: tuple[Fraction, ...]) -> Row:
     """The sum of rows, each times a number."""
-    states = dict.fromkeys(state for row in rows for state in row)
-    found = {
-        state: total(
-            _number(x) @ row[state] for x, row in zip(numbers, rows, strict=True) if state in row
-        )
-        for state in states
-    }
-    return {state: operator for state, operator in found.items() if operator}
+    return added_up(
+        (state, _number(x) @ operator)
+        for x, row in zip(numbers, rows, strict=True)
+        for state, operator in row.items()
+    )
 
 
 def _number(x: Fraction) -> Operator:

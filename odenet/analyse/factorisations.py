@@ -18,12 +18,13 @@ from odenet.analyse.operator_algebra import (
     Diagonal,
     Operator,
     Word,
+    added_up,
+    adjoint,
     join,
     root,
     total,
     word_text,
 )
-from odenet.analyse.operator_algebra import adjoint as transposed
 from odenet.analyse.units import Row, System, Unit
 from odenet.model.expressions.expr import State
 
@@ -96,26 +97,16 @@ def _of_several_states(system: System, signs: Signs) -> Iterator[Arrangement]:
     }
     for mixed in (False, True):
         units, left = factored(system.linear, longest, mixed)
-        if not any(len(unit.row) > 1 for unit in units):
+        if not any(len(row) > 1 for row, _ in units):
             continue
         linear = _linear_units(replace(system, linear=left), {})
         linear += [
-            Unit(stages=(), row=unit.row, column=unit.column, text=_row_text(unit.row))
-            for unit in units
+            Unit(stages=(), row=row, column=column, text=affine_text(tuple(row.items()), {}))
+            for row, column in units
         ]
-        if _products(linear) == system.linear:
+        if added_up(product for unit in linear for product in unit.products) == system.linear:
             ordered = _in_order(system, linear)
             yield Arrangement(ordered, multiply(ordered), None, system.absorbed)
-
-
-def _products(units: list[Unit]) -> dict[tuple[State, State], Operator]:
-    """L R of linear units, multiplied out."""
-    found: dict[tuple[State, State], Operator] = {}
-    for unit in units:
-        for i, back in unit.column.items():
-            for j, read in unit.row.items():
-                found[i, j] = found.get((i, j), NOTHING) + back @ read
-    return {place: operator for place, operator in found.items() if operator}
 
 
 def tails(word: Word, signs: Signs) -> list[Word]:
@@ -151,7 +142,7 @@ def _linear_units(system: System, cuts: Mapping[Piece, Word]) -> list[Unit]:
             row = cuts.get((i, j, word), ())
             left = word[: len(word) - _squared(row)]
             column = columns.setdefault((j, row), {})
-            term = Operator.word(join(left, transposed(row)), scalar)
+            term = Operator.word(join(left, adjoint(row)), scalar)
             column[i] = column.get(i, NOTHING) + term
     return [
         Unit(stages=(), row={state: Operator.word(row)}, column=column, text=_argument(row, state))
@@ -166,11 +157,6 @@ def _squared(half: Word) -> int:
 
 def _argument(row: Word, state: State) -> str:
     return f"{word_text(row)} {state.written}" if row else state.written
-
-
-def _row_text(row: Row) -> str:
-    """`A Y - A Z`."""
-    return affine_text(tuple(row.items()), {state: _argument((), state) for state in row})
 
 
 def _in_order(system: System, linear: list[Unit]) -> tuple[Unit, ...]:

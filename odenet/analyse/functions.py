@@ -6,10 +6,10 @@ Their equality is the only one by which units are merged (odenet/analyse/read_un
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 
 from odenet.analyse.laurent import ZERO, factor_text, signed_sum
-from odenet.analyse.operator_algebra import NOTHING, Operator, Word, word_text
+from odenet.analyse.operator_algebra import Operator, Word, added_up, word_text
 from odenet.diagnostics import Span
 from odenet.model.expressions import expr
 from odenet.model.tables.activations import ACTIVATIONS
@@ -113,11 +113,7 @@ def times(factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard) -> Times:
     for leaf, word in factors:
         found += leaf.factors if isinstance(leaf, Times) and not word else [(leaf, word)]
     found.sort(key=lambda factor: (leaf_key(factor[0]), word_text(factor[1])))
-    formula: expr.Node | None = None
-    for leaf, _ in found:
-        one = written(leaf)
-        formula = one if formula is None else expr.Hadamard(formula, one)
-    assert formula is not None
+    formula = reduce(expr.Hadamard, (written(leaf) for leaf, _ in found))
     return Times(tuple(found), formula, node.span)
 
 
@@ -129,18 +125,9 @@ def leading_sign(argument: Affine) -> int:
     return 1
 
 
-def added(one: Form, other: Form) -> Form:
-    """The sum of two forms."""
-    total = dict(one)
-    for leaf, operator in other.items():
-        total[leaf] = total.get(leaf, NOTHING) + operator
-    return {leaf: operator for leaf, operator in total.items() if operator}
-
-
 def scaled(factor: Operator, form: Form) -> Form:
     """An operator applied to a form."""
-    products = {leaf: factor @ operator for leaf, operator in form.items()}
-    return {leaf: operator for leaf, operator in products.items() if operator}
+    return added_up((leaf, factor @ operator) for leaf, operator in form.items())
 
 
 def affine_text(argument: Affine, names: dict[Leaf, str]) -> str:

@@ -7,10 +7,9 @@ matrix this is its LDLᵀ decomposition.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from odenet.analyse.laurent import ZERO, Scalar, common_factor
-from odenet.analyse.operator_algebra import NOTHING, Diagonal, Operator, Word, invert, join, powers
+from odenet.analyse.operator_algebra import Diagonal, Operator, Word, added_up, invert, join, powers
 from odenet.analyse.units import Row
 from odenet.model.expressions.expr import State
 
@@ -21,16 +20,8 @@ Right = tuple[State, Word]
 Numbers = dict[Left, dict[Right, Scalar]]
 
 
-@dataclass(frozen=True)
-class LinearUnit:
-    """One product: what it reads, and where it goes."""
-
-    row: Row
-    column: Row
-
-
-def factored(linear: Terms, tails: Tails, mixed: bool) -> tuple[list[LinearUnit], Terms]:
-    """Units of the terms that end in one of the tails of their state, and the other terms.
+def factored(linear: Terms, tails: Tails, mixed: bool) -> tuple[list[tuple[Row, Row]], Terms]:
+    """Rows and columns of units for terms that end in a tail of their state, and the other terms.
 
     Args:
         linear: the operator from state j to the rate of i, by (i, j).
@@ -38,16 +29,24 @@ def factored(linear: Terms, tails: Tails, mixed: bool) -> tuple[list[LinearUnit]
         mixed: whether a term l s_j with the l of another is part of the same row: Aᵀ (A Y - Z).
     """
     numbers: Numbers = {}
-    left: dict[tuple[State, State], Operator] = {}
-    for (i, j), word, scalar in _words(linear):
-        found = next(((p, m) for p in tails.get(j, ()) if (m := before(word, p)) is not None), None)
-        if found is None:
-            left[i, j] = left.get((i, j), NOTHING) + Operator.word(word, scalar)
-        else:
-            numbers.setdefault((i, found[1]), {})[j, found[0]] = scalar
-    if mixed:
-        left = _mixed(left, numbers)
-    return [_unit(*product) for product in _eliminated(numbers)], left
+    left: list[tuple[tuple[State, State], Word, Scalar]] = []
+    for (i, j), operator in linear.items():
+        for word, scalar in operator.terms:
+            pairs = ((p, m) for p in tails.get(j, ()) if (m := before(word, p)) is not None)
+            tail, head = next(pairs, ((), None))
+            if head is None:
+                left.append(((i, j), word, scalar))
+            else:
+                numbers.setdefault((i, head), {})[j, tail] = scalar
+    for (i, j), word, scalar in left if mixed else ():
+        if (i, word) in numbers:
+            numbers[i, word][j, ()] = scalar
+    others = added_up(
+        (place, Operator.word(word, scalar))
+        for place, word, scalar in left
+        if not mixed or (place[0], word) not in numbers
+    )
+    return [_unit(*product) for product in _eliminated(numbers)], others
 
 
 def before(word: Word, tail: Word) -> Word | None:
@@ -58,23 +57,6 @@ def before(word: Word, tail: Word) -> Word | None:
         return None
     found = join(word[: len(word) - len(rest)], invert(head))
     return None if any(power < 0 for _, power in powers(found[-1:])) else found
-
-
-def _words(linear: Terms) -> Iterator[tuple[tuple[State, State], Word, Scalar]]:
-    for place, operator in linear.items():
-        for word, scalar in operator.terms:
-            yield place, word, scalar
-
-
-def _mixed(linear: Terms, numbers: Numbers) -> dict[tuple[State, State], Operator]:
-    """The terms that are in no row of numbers; the others are entered there."""
-    left: dict[tuple[State, State], Operator] = {}
-    for (i, j), word, scalar in _words(linear):
-        if (i, word) in numbers:
-            numbers[i, word][j, ()] = scalar
-        else:
-            left[i, j] = left.get((i, j), NOTHING) + Operator.word(word, scalar)
-    return left
 
 
 def _eliminated(numbers: Numbers) -> Iterator[tuple[dict[Right, Scalar], dict[Left, Scalar]]]:
@@ -96,16 +78,16 @@ def _eliminated(numbers: Numbers) -> Iterator[tuple[dict[Right, Scalar], dict[Le
         yield pivot, column
 
 
-def _unit(pivot: dict[Right, Scalar], column: dict[Left, Scalar]) -> LinearUnit:
-    """A unit without a common factor in its row, the first coefficient positive."""
+def _unit(pivot: dict[Right, Scalar], column: dict[Left, Scalar]) -> tuple[Row, Row]:
+    """What a unit reads, without a common factor and the first coefficient positive, and moves."""
     common = common_factor(list(pivot.values()))
     if next(iter(pivot.values())).terms[0][1] < 0:
         common = -common
-    row: Row = {}
-    for (state, word), scalar in pivot.items():
-        share = scalar.over(common) or ZERO
-        row[state] = row.get(state, NOTHING) + Operator.word(word, share)
-    goes: Row = {}
-    for (state, word), ratio in column.items():
-        goes[state] = goes.get(state, NOTHING) + Operator.word(word, common * ratio)
-    return LinearUnit(row, goes)
+    read = (
+        (state, Operator.word(word, scalar.over(common) or ZERO))
+        for (state, word), scalar in pivot.items()
+    )
+    moved = (
+        (state, Operator.word(word, common * ratio)) for (state, word), ratio in column.items()
+    )
+    return added_up(read), added_up(moved)

@@ -39,15 +39,11 @@ class Evaluation:
         self.size = size
         self.unknowns = len(point.state)
         self.input = point.input
-        self._fields = self._split(point.state)
+        system = model.dynamics.system(1)
+        shape = (len(system), size.channels, size.cells)
+        states = Jet(point.state.reshape(shape), unknown(shape).slope)
+        self._fields = {state: states[i] for i, state in enumerate(system)}
         self._matrices: dict[str, ndarray] = {}
-
-    def _split(self, state: ndarray) -> Mapping[State, Jet]:
-        system = self.model.dynamics.system(1)
-        shape = (self.size.channels, self.size.cells)
-        values = state.reshape(len(system), *shape)
-        slopes = np.eye(self.unknowns).reshape(len(system), *shape, self.unknowns)
-        return {s: Jet(values[i], slopes[i]) for i, s in enumerate(system)}
 
     def rates(self) -> tuple[ndarray, ndarray]:
         """All right-hand sides, (unknowns,), and the Jacobian, (unknowns, unknowns)."""
@@ -64,8 +60,10 @@ class Evaluation:
         match node:
             case State():
                 return self._fields[node]
-            case expr.Input() | expr.Split():
-                return self._input(node)
+            case expr.Input():
+                return self._constant(self.input)
+            case expr.Split():
+                return self._constant(self.input[: self.size.channels])
             case expr.Zero():
                 return self._constant(np.zeros((self.size.channels, self.size.cells)))
             case expr.Bias():
@@ -77,7 +75,8 @@ class Evaluation:
                 return self.apply(node.operator, self.field(node.operand))
             case expr.Activate():
                 constants = [self.number(constant) for constant in node.activation.constants]
-                return self._activate(node.activation.name, constants, self.field(node.operand))
+                functions = ACTIVATIONS[node.activation.name].functions(constants)
+                return self.field(node.operand).pointwise(*functions)
             case expr.MapCall():
                 return self._call(node.function.name, self.field(node.operand))
             case expr.Hadamard():
@@ -126,14 +125,6 @@ class Evaluation:
 
     def _constant(self, value: ndarray) -> Jet:
         return Jet(value, np.zeros((*value.shape, self.unknowns)))
-
-    def _input(self, node: expr.Node) -> Jet:
-        return self._constant(
-            self.input if isinstance(node, expr.Input) else self.input[: self.size.channels]
-        )
-
-    def _activate(self, name: str, constants: list[float], x: Jet) -> Jet:
-        return x.pointwise(*ACTIVATIONS[name].functions(constants))
 
     def _call(self, name: str, x: Jet) -> Jet:
         if name in self.model.maps and self.model.maps[name].given:

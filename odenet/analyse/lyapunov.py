@@ -6,11 +6,15 @@ set of eigenvectors, the second the same for real ones, the third if all eigenva
 open left half plane (Lyapunov 1892). Nothing here is trusted: the caller multiplies C M out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
+
+from sympy import QQ
+from sympy.polys.matrices import DomainMatrix
 
 Numbers = tuple[tuple[Fraction, ...], ...]
+Linear = Callable[[DomainMatrix], DomainMatrix]
 
 LARGEST = 5  # units; the equations have n² unknowns
 
@@ -26,105 +30,58 @@ def candidates(matrix: Numbers) -> tuple[Numbers, ...]:
     trace = sum((row[i] for i, row in enumerate(matrix)), Fraction(0))
     if size > LARGEST or trace > 0:
         return ()
-
-    def lyapunov_operator(c: Numbers, sign: int = 1) -> Numbers:
-        """C M + MᵀC, or C M - MᵀC."""
-        return plus(product(c, matrix), times(sign, product(transposed(matrix), c)))
-
+    m = rational(matrix)
+    found: Iterable[DomainMatrix]
     if trace:
-        negative = _solutions(lyapunov_operator, times(-1, identity(size)))
-        found = (*_identity_in_kernel(partial(lyapunov_operator, sign=-1), size), *negative)
+        negative = _solutions(lambda c: c * m + m.transpose() * c, -DomainMatrix.eye(size, QQ))
+        found = (*_identity_in_kernel(lambda c: c * m - m.transpose() * c, size), *negative)
     else:
-        found = _identity_in_kernel(lyapunov_operator, size)
-    return tuple(filter(positive_definite, found))
+        found = _identity_in_kernel(lambda c: c * m + m.transpose() * c, size)
+    return tuple(filter(positive_definite, map(fractions, found)))
 
 
-def _identity_in_kernel(function: Callable[[Numbers], Numbers], size: int) -> Iterator[Numbers]:
+def _identity_in_kernel(function: Linear, size: int) -> Iterator[DomainMatrix]:
     """The part of I in the kernel of F, along F's range: I = C + F(X) with F(C) = 0.
 
     For F(C) = C M + MᵀC and M with imaginary eigenvalues and a full set of eigenvectors, it is the
     mean of exp(t Mᵀ) exp(t M) over all times, which is positive definite. For F(C) = C M - MᵀC and
     real eigenvalues it is the mean of exp(-i t Mᵀ) exp(i t M).
     """
-    one = identity(size)
+    one = DomainMatrix.eye(size, QQ)
     for x in _solutions(lambda c: function(function(c)), function(one)):
-        yield plus(one, times(-1, function(x)))
+        yield one - function(x)
 
 
-def _solutions(function: Callable[[Numbers], Numbers], target: Numbers) -> Iterator[Numbers]:
+def _solutions(function: Linear, target: DomainMatrix) -> Iterator[DomainMatrix]:
     """An X with F(X) = target for a linear F, if there is one, by Gauss elimination."""
-    size = len(target)
-    places = [(i, j) for i in range(size) for j in range(size)]
-    columns = [function(_unit(size, place)) for place in places]
-    rows = [[column[i][j] for column in columns] + [target[i][j]] for i, j in places]
-    pivots: list[int] = []
-    for column in range(len(places)):
-        pivot = next((r for r in rows[len(pivots) :] if r[column]), None)
-        if pivot is None:
-            continue
-        rows.remove(pivot)
-        pivot = [entry / pivot[column] for entry in pivot]
-        rows = [
-            [a - row[column] * b if b else a for a, b in zip(row, pivot, strict=True)]
-            if row[column]
-            else row
-            for row in rows
-        ]
-        rows.insert(len(pivots), pivot)
-        pivots.append(column)
-    if any(row[-1] for row in rows[len(pivots) :]):
+    count = target.shape[0] ** 2
+    units = DomainMatrix.eye(count, QQ).to_list()
+    images = [function(DomainMatrix.from_list_flat(u, target.shape, QQ)) for u in units]
+    rows = [image.to_list_flat() for image in (*images, target)]
+    reduced, pivots = DomainMatrix(rows, (count + 1, count), QQ).transpose().rref()
+    if count in pivots:
         return
-    values = dict(zip(pivots, (row[-1] for row in rows), strict=False))
-    flat = [values.get(k, Fraction(0)) for k in range(len(places))]
-    yield tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size))
+    last = [row[-1] for row in reduced.to_list()]
+    values = dict(zip(pivots, last, strict=False))
+    entries = [values.get(k, QQ(0)) for k in range(count)]
+    yield DomainMatrix.from_list_flat(entries, target.shape, QQ)
 
 
 def positive_definite(matrix: Numbers) -> bool:
-    """Whether a matrix is symmetric with positive pivots."""
-    if matrix != transposed(matrix):
-        return False
-    left = [list(row) for row in matrix]
-    for k, row in enumerate(left):
-        if row[k] <= 0:
-            return False
-        for other in left[k + 1 :]:
-            factor = other[k] / row[k]
-            other[:] = [a - factor * b for a, b in zip(other, row, strict=True)]
-    return True
+    """Whether a matrix is symmetric with positive leading minors (Sylvester's criterion)."""
+    c = rational(matrix)
+    leading = (range(k) for k in range(1, len(matrix) + 1))
+    return c == c.transpose() and all(c.extract(part, part).det() > 0 for part in leading)
 
 
-def _unit(size: int, place: tuple[int, int]) -> Numbers:
-    return tuple(tuple(Fraction((i, j) == place) for j in range(size)) for i in range(size))
+def rational(matrix: Numbers) -> DomainMatrix:
+    """A square matrix of fractions for sympy's algebra."""
+    rows = [[QQ(x.numerator, x.denominator) for x in row] for row in matrix]
+    return DomainMatrix(rows, (len(rows), len(rows)), QQ)
 
 
-def identity(size: int) -> Numbers:
-    """The unit matrix."""
-    return tuple(tuple(Fraction(i == j) for j in range(size)) for i in range(size))
-
-
-def product(one: Numbers, other: Numbers) -> Numbers:
-    """The matrix product."""
-    columns = transposed(other)
-    return tuple(tuple(_dot(row, column) for column in columns) for row in one)
-
-
-def _dot(one: tuple[Fraction, ...], other: tuple[Fraction, ...]) -> Fraction:
-    return sum((a * b for a, b in zip(one, other, strict=True) if a and b), Fraction(0))
-
-
-def plus(one: Numbers, other: Numbers) -> Numbers:
-    """The sum of two matrices."""
+def fractions(matrix: DomainMatrix) -> Numbers:
+    """Its entries as fractions again."""
     return tuple(
-        tuple(a + b for a, b in zip(row, beside, strict=True))
-        for row, beside in zip(one, other, strict=True)
+        tuple(Fraction(int(QQ.numer(x)), int(QQ.denom(x))) for x in row) for row in matrix.to_list()
     )
-
-
-def times(number: int, matrix: Numbers) -> Numbers:
-    """The matrix with every entry multiplied."""
-    return tuple(tuple(number * entry for entry in row) for row in matrix)
-
-
-def transposed(matrix: Numbers) -> Numbers:
-    """The transposed matrix."""
-    return tuple(zip(*matrix, strict=True))

@@ -13,8 +13,6 @@ def of_numbers(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
     """The strongest of Theorems 1 to 3 that a C > 0 of numbers gives; D = I commutes with it."""
     numbers = _numbers(units, matrix)
     for c in lyapunov.candidates(numbers) if numbers else ():
-        if not lyapunov.positive_definite(c):
-            continue
         scaling = tuple(tuple(Operator.word((), Scalar.number(x)) for x in row) for row in c)
         for check in (antisymmetric, symmetric, dissipative):
             part = check(units, matrix, scaling, signs)

@@ -5,12 +5,13 @@ step has the characteristic polynomial ξ² - (2 + αβ h²) ξ + 1, and no eige
 if -4 ≤ αβ h² ≤ 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import mpmath
 
+from odenet.analyse.laurent import rational
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
@@ -97,10 +98,10 @@ def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | N
             scalar = operator.scalar
             if not isinstance(leaf, State) and not reads_state(leaf):
                 continue  # a forcing moves the solution, not its stability
-            known = scalar.at(reader.values).terms if scalar is not None else (((("?", 1),), 1),)
-            if not isinstance(leaf, State) or any(monomial for monomial, _ in known):
+            number = None if scalar is None else rational(scalar.at(reader.values))
+            if number is None or not isinstance(leaf, State):
                 return None
-            found[key][leaf] = sum(as_mpf(number) for _, number in known)
+            found[key][leaf] = as_mpf(number)
     return found
 
 
@@ -138,10 +139,14 @@ class _Stepper:
             case expr.Slot() | expr.Stage():
                 return values[node]
             case expr.Sum() | expr.Product() | expr.Quotient():
-                total: Values = []
-                for factor, part in combination(node, self._number):
-                    total = _plus(total, self._read(part, values), factor)
-                return total
+                terms = [
+                    (f, self._read(part, values)) for f, part in combination(node, self._number)
+                ]
+                count = max((len(rows) for _, rows in terms), default=0)
+                return [
+                    _combined((f, rows[i]) for f, rows in terms if i < len(rows))
+                    for i in range(count)
+                ]
             case expr.Rate():
                 return self._rate(node, values)
             case _:
@@ -149,21 +154,14 @@ class _Stepper:
 
     def _rate(self, node: expr.Rate, values: Mapping[Node, Values]) -> Values:
         pattern = self.patterns[node.function]
-        read = {
-            state: component
-            for name, argument in zip(pattern.reads, node.arguments, strict=True)
-            for state, component in zip(
-                self.groups[name], self._read(argument, values) or [{} for _ in self.groups[name]],
-                strict=True,
-            )
-        }  # fmt: skip
-        found: Values = []
-        for state in self.groups[pattern.variable]:
-            row: Values = [{}]
-            for other, number in self.rates[state, node.function].items():
-                row = _plus(row, [read[other]], number)
-            found += row
-        return found
+        read: dict[State, Row] = {}
+        for name, argument in zip(pattern.reads, node.arguments, strict=True):
+            rows = self._read(argument, values) or [{} for _ in self.groups[name]]
+            read |= zip(self.groups[name], rows, strict=True)
+        return [
+            _combined((n, read[other]) for other, n in self.rates[state, node.function].items())
+            for state in self.groups[pattern.variable]
+        ]
 
     def _number(self, node: Node) -> Any:
         match node:
@@ -177,11 +175,10 @@ class _Stepper:
                 return arithmetic(node, self._number)
 
 
-def _plus(one: Values, other: Values, factor: Any) -> Values:
-    if not one:
-        return [{key: factor * value for key, value in row.items()} for row in other]
-    total = [dict(row) for row in one]
-    for row, added in zip(total, other, strict=False):
-        for key, value in added.items():
-            row[key] = row.get(key, mpmath.mpf(0)) + factor * value
+def _combined(terms: Iterable[tuple[Any, Row]]) -> Row:
+    """The sum of rows, each times a number."""
+    total: Row = {}
+    for factor, row in terms:
+        for key, value in row.items():
+            total[key] = total.get(key, mpmath.mpf(0)) + factor * value
     return total

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from odenet.analyse.laurent import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
 from odenet.diagnostics.effort import spend
@@ -44,6 +44,7 @@ class Diagonal(NamedTuple):
 
 
 Word = tuple[Letter | Diagonal, ...]
+Key = TypeVar("Key")
 
 
 @lru_cache(REMEMBERED)
@@ -205,10 +206,15 @@ NOTHING = Operator()
 
 def total(operators: Iterable[Operator]) -> Operator:
     """The sum of some operators, zero for none."""
-    found = NOTHING
-    for operator in operators:
-        found = found + operator
-    return found
+    return sum(operators, start=NOTHING)
+
+
+def added_up(terms: Iterable[tuple[Key, Operator]]) -> dict[Key, Operator]:
+    """Operators summed by key, in the order of the keys; sums that cancel are left out."""
+    found: dict[Key, Operator] = {}
+    for key, operator in terms:
+        found[key] = found.get(key, NOTHING) + operator
+    return {key: operator for key, operator in found.items() if operator}
 
 
 def _term(word: Word, scalar: Scalar) -> tuple[int, str]:

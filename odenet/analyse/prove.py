@@ -14,7 +14,7 @@ from odenet.analyse.conditions import Part, Spectrum, as_arranged, strongest
 from odenet.analyse.factorisations import Arrangement, arrangements
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.number_scaling import of_numbers
-from odenet.analyse.operator_algebra import Operator
+from odenet.analyse.operator_algebra import Operator, added_up
 from odenet.analyse.reductions import Decay, absorptions, components, parts, without_decay
 from odenet.analyse.slopes import moves
 from odenet.analyse.units import System
@@ -83,8 +83,7 @@ def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
     """The system with the `let`s replaced by their values."""
 
     def rows(row: Mapping[Place, Operator]) -> dict[Place, Operator]:
-        found = {key: operator.at(values) for key, operator in row.items()}
-        return {key: operator for key, operator in found.items() if operator}
+        return added_up((key, operator.at(values)) for key, operator in row.items())
 
     units = tuple(
         replace(unit, row=rows(unit.row), column=rows(unit.column)) for unit in system.units

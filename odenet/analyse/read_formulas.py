@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import matmul
 
 from odenet.analyse.functions import (
     Applied,
     Form,
     Leaf,
     Times,
-    added,
     affine,
     leading_sign,
     leaf_key,
@@ -24,6 +25,7 @@ from odenet.analyse.operator_algebra import (
     Letter,
     Operator,
     Word,
+    added_up,
     word_text,
 )
 from odenet.analyse.read_numbers import NumberReader, text_of
@@ -125,11 +127,11 @@ class FormulaReader(NumberReader):
             case expr.State():
                 return {self.state(node): IDENTITY}
             case expr.Sum() | expr.Product() | expr.Quotient():
-                total: Form = {}
-                for factor, part in combination(node, self.scalar):
-                    found = scaled(Operator.word((), factor), self.form(part, whole))
-                    total = added(total, found)
-                return total
+                return added_up(
+                    (leaf, factor * operator)
+                    for factor, part in combination(node, self.scalar)
+                    for leaf, operator in self.form(part, whole).items()
+                )
             case expr.Apply():
                 return scaled(self.operator(node.operator), self._operand(node.operand, whole))
             case expr.Activate() if node.activation == LINEAR:
@@ -163,26 +165,22 @@ class FormulaReader(NumberReader):
 
     def _product(self, node: expr.Hadamard, whole: bool) -> Form:
         """Term by term; where one of two does not depend on the states, it is a diagonal."""
-        total: Form = {}
-        found: Form
+        terms: list[tuple[Leaf, Operator]] = []
         for one, a, leaf in _terms(self.form(node.left, whole)):
             for two, b, other in _terms(self.form(node.right, whole)):
                 if reads_state(leaf) == reads_state(other):
-                    found = {times([(leaf, one), (other, two)], node): IDENTITY}
+                    found, operator = times([(leaf, one), (other, two)], node), IDENTITY
                 elif reads_state(other):
-                    found = {other: self._gate(leaf, one) @ Operator.word(two)}
+                    found, operator = other, self._gate(leaf, one) @ Operator.word(two)
                 else:
-                    found = {leaf: self._gate(other, two) @ Operator.word(one)}
-                total = added(total, scaled(Operator.word((), a * b), found))
-        return total
+                    found, operator = leaf, self._gate(other, two) @ Operator.word(one)
+                terms.append((found, a * b * operator))
+        return added_up(terms)
 
     def _gate(self, leaf: Leaf, word: Word) -> Operator:
         """The diagonal that a field without states multiplies with."""
         if isinstance(leaf, Times) and not word:
-            product = IDENTITY
-            for factor in leaf.factors:
-                product = product @ self._gate(*factor)
-            return product
+            return reduce(matmul, (self._gate(*factor) for factor in leaf.factors))
         letters = f"{word_text(word)} " if word else ""
         name = self._name_of((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
         self.names[name] = Gate(leaf, word)

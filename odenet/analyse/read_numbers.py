@@ -2,6 +2,8 @@
 
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from functools import reduce
+from operator import mul
 
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model.expressions import expr
@@ -52,10 +54,7 @@ class NumberReader:
                 return self.scalar(node.numerator) * self.inverse(node.denominator)
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
                 factor = self.scalar(base) if value > 0 else self.inverse(base)
-                product = ONE
-                for _ in range(abs(int(value))):
-                    product = product * factor
-                return product
+                return reduce(mul, [factor] * abs(int(value)), ONE)
             case _:
                 return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
 
@@ -90,12 +89,7 @@ class NumberReader:
         below = [self.symbols[name] for name, power in monomial for _ in range(-power)]
         if coefficient != 1 or not above:
             above.insert(0, expr.Number(coefficient, str(coefficient)))
-        node = above[0]
-        for factor in above[1:]:
-            node = expr.Product(node, factor)
-        for divisor in below:
-            node = expr.Quotient(node, divisor)
-        return node
+        return reduce(expr.Quotient, below, reduce(expr.Product, above))
 
     def _symbol(self, name: str, node: expr.Node) -> Scalar:
         """A number by name; its value is kept if it has one, and a zero is a zero."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator
+from odenet.analyse.operator_algebra import IDENTITY, NOTHING, Diagonal, Operator, added_up
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions.expr import State
 
@@ -120,16 +120,15 @@ def _damps(unit: Unit, state: State, operator: Operator) -> bool:
 
 
 def _absorb(system: System, pieces: tuple[tuple[int, State], ...]) -> System:
-    units, linear = list(system.units), dict(system.linear)
+    units, linear = list(system.units), list(system.linear.items())
     absorbed = list(system.absorbed)
     for k, state in pieces:
         unit = units[k]
         name = f"D′{k + 1}"
         slopes = Operator.word((Diagonal(((name, 1),)),))
-        for i, back in unit.column.items():
-            found = linear.get((i, state), NOTHING) + back @ slopes @ unit.row[state]
-            linear[i, state] = found
+        damping = slopes @ unit.row[state]
+        linear += [((i, state), back @ damping) for i, back in unit.column.items()]
         units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})
         absorbed.append((name, replace(unit, row={state: unit.row[state]})))
     left = tuple(unit for unit in units if unit.row)
-    return replace(system, units=left, linear=linear, absorbed=tuple(absorbed))
+    return replace(system, units=left, linear=added_up(linear), absorbed=tuple(absorbed))

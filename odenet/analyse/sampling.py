@@ -90,16 +90,13 @@ def _layers(model: Model) -> list[Layer]:
 
 def base_channels(model: Model) -> int:
     """The fewest channels of a state at which all widths and groups come out whole."""
-    widths = [w for p in model.parameters.values() for w in (p.width_in, p.width_out) if w]
-    layers = _layers(model)
-    widths += [w for layer in layers for w in (layer.before.channels, layer.after.channels)]
-    groups = [
+    widths = [
         *((w, p.groups) for p in model.parameters.values() for w in (p.width_in, p.width_out) if w),
-        *((s.channels, layer.groups) for layer in layers for s in (layer.before, layer.after)),
+        *((s.channels, x.groups) for x in _layers(model) for s in (x.before, x.after)),
     ]
     for channels in range(1, 65):
-        whole = all(w.at(channels) >= 1 and w.at(channels).denominator == 1 for w in widths)
-        if whole and all(w.at(channels) % count == 0 for w, count in groups):
+        # a multiple of a whole number is whole
+        if all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths):
             return channels
     return 1
 

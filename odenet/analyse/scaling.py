@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from itertools import combinations
 
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import ONE, Scalar, Signs, common_factor
@@ -62,14 +63,13 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     """Positive weights for an aim, None if there are none of this form."""
     equations: list[_Equation] = []
     squares = halves(matrix, signs)
-    for i in range(len(matrix)):
-        for j in range(i + 1, len(matrix)):
-            if not matrix[i][j] and not matrix[j][i]:
-                continue
-            found = _equation(matrix, i, j, aim, signs, squares)
-            if found is None and aim is not Aim.DISSIPATIVE:
-                return None
-            equations += [found] if found else []
+    for i, j in combinations(range(len(matrix)), 2):
+        if not matrix[i][j] and not matrix[j][i]:
+            continue
+        found = _equation(matrix, i, j, aim, signs, squares)
+        if found is None and aim is not Aim.DISSIPATIVE:
+            return None
+        equations += [found] if found else []
     equations.sort(key=lambda e: not e.binding)
     weights: dict[int, Operator] = {}
     own = {i: word for i, row in enumerate(matrix) if (word := _own_diagonal(row[i])) is not None}

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from odenet.analyse.bounded_slopes import reduced
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.conditions import Part, multiplied, symmetric_part
-from odenet.analyse.laurent import Scalar
-from odenet.analyse.operator_algebra import IDENTITY
+from odenet.analyse.laurent import Scalar, rational
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import TestedScheme
@@ -98,10 +98,7 @@ def _inside(part: Part, values: Mapping[str, Fraction]) -> tuple[float, str] | N
     decay = _number(scalars[0], values)
     if decay is None or decay <= 0 or any(scalar != scalars[0] for scalar in scalars):
         return None
-    undamped = tuple(
-        tuple(entry + scalars[0] * IDENTITY if i == j else entry for j, entry in enumerate(row))
-        for i, row in enumerate(part.matrix)
-    )
+    undamped = reduced(part.matrix, (-scalars[0],) * len(scalars))
     if any(entry for row in symmetric_part(multiplied(part.scaling, undamped)) for entry in row):
         return None
     return decay, str(undamped[0][0]) if len(undamped) == 1 else _text(part, f" + {scalars[0]} I")
@@ -117,11 +114,8 @@ def _text(part: Part, damping: str) -> str:
 
 
 def _number(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None:
-    known = scalar.at(values)
-    if not known:
-        return 0.0
-    ((monomial, coefficient), *others) = known.terms
-    return None if monomial or others else float(coefficient)
+    known = rational(scalar.at(values))
+    return None if known is None else float(known)
 
 
 def _plain(part: Part) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
-from odenet.analyse.operator_algebra import NOTHING
+from odenet.analyse.operator_algebra import NOTHING, added_up
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions import expr
@@ -98,19 +98,15 @@ def moves(system: System, signs: Signs) -> Iterator[System]:
 def _all_moved(system: System, turned: frozenset[int]) -> System:
     """The units in `turned` taken from their largest slope, falling ones from their least."""
     units: list[Unit] = []
-    linear = dict(system.linear)
+    linear = list(system.linear.items())
     for k, unit in enumerate(system.units):
         amount = unit.most if k in turned else unit.least if (unit.least or 0) < 0 else None
         if amount is None:
             units.append(unit)
             continue
-        for i, back in unit.column.items():
-            for j, read in unit.row.items():
-                found = linear.pop((i, j), NOTHING) + Scalar.number(amount) * (back @ read)
-                if found:
-                    linear[i, j] = found
+        linear += [(place, Scalar.number(amount) * part) for place, part in unit.products]
         units.append(_rest(unit, amount, k in turned))
-    return replace(system, linear=linear).with_units(units)
+    return replace(system, linear=added_up(linear)).with_units(units)
 
 
 def _rest(unit: Unit, amount: Fraction, turned: bool) -> Unit:
@@ -140,10 +136,9 @@ def _outweighed(system: System, unit: Unit, signs: Signs) -> bool:
     """Whether a linear term has the words of a unit's Jacobian, with the opposite sign."""
     if unit.most is None or unit.linear:
         return False
-    for i, back in unit.column.items():
-        for j, read in unit.row.items():
-            present = dict(system.linear.get((i, j), NOTHING).terms)
-            for word, scalar in (back @ read).terms:
-                if word in present and signs.of(scalar * present[word]) != 1:
-                    return True
+    for place, part in unit.products:
+        present = dict(system.linear.get(place, NOTHING).terms)
+        for word, scalar in part.terms:
+            if word in present and signs.of(scalar * present[word]) != 1:
+                return True
     return False

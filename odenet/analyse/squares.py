@@ -7,6 +7,7 @@ word can be split in two ways; where it is not, one G is tried and "no" means "n
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs, common_factor
@@ -55,8 +56,7 @@ def _gram(matrix: Matrix, words: Vector) -> list[list[Scalar]] | None:
             if key not in places or a == b:
                 places[key] = a, b
     gram = [[ZERO] * len(words) for _ in words]
-    half = Scalar.number(1).over(Scalar.number(2))
-    assert half is not None
+    half = Scalar.number(Fraction(1, 2))
     for i, row in enumerate(matrix):
         for j, operator in enumerate(row):
             for word, scalar in operator.terms:

@@ -65,6 +65,12 @@ class Unit:
     turned: bool = False
 
     @property
+    def products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
+        """L R, by the state of the rate and the state that is read."""
+        for i, back in self.column.items():
+            yield from (((i, j), back @ read) for j, read in self.row.items())
+
+    @property
     def linear(self) -> bool:
         """Whether φ is the identity."""
         return all(stage == LINEAR for stage in self.stages)

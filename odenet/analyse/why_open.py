@@ -1,5 +1,7 @@
 """Why the theorems do not apply: the first block of M that resists, with its place in the text."""
 
+from itertools import combinations
+
 from odenet.analyse.conditions import symmetric_part
 from odenet.analyse.factorisations import Arrangement, arrange
 from odenet.analyse.laurent import Signs
@@ -22,25 +24,22 @@ def explain(system: System, signs: Signs) -> tuple[str, Span | None]:
 
 def _pair(plain: Arrangement, signs: Signs) -> tuple[str, Span | None]:
     """The first pair of units that does not balance."""
-    size = range(len(plain.units))
-    for i in size:
-        for j in size:
-            one, other = plain.matrix[i][j], plain.matrix[j][i].adjoint
-            if i >= j or not (one or other):
-                continue
-            ratio = _ratio(one, other)
-            units = f"between {plain.units[i].text} and {plain.units[j].text}"
-            span = plain.units[i].span or plain.units[j].span
-            if not ratio:
-                pair = f"{one} and {plain.matrix[j][i]}"
-                neither = "neither is a multiple of the other's adjoint"
-                return f"{units} the couplings are {pair}: {neither}", span
-            if ratio and signs.of(one.terms[0][1] * other.terms[0][1]) == 1:
-                return f"{units} the coupling {one} has the same sign both ways", span
+    for i, j in combinations(range(len(plain.units)), 2):
+        one, other = plain.matrix[i][j], plain.matrix[j][i].adjoint
+        if not (one or other):
+            continue
+        units = f"between {plain.units[i].text} and {plain.units[j].text}"
+        span = plain.units[i].span or plain.units[j].span
+        if not _proportional(one, other):
+            pair = f"{one} and {plain.matrix[j][i]}"
+            neither = "neither is a multiple of the other's adjoint"
+            return f"{units} the couplings are {pair}: {neither}", span
+        if signs.of(one.terms[0][1] * other.terms[0][1]) == 1:
+            return f"{units} the coupling {one} has the same sign both ways", span
     return "no positive weights balance all pairs of units at once", None
 
 
-def _ratio(one: Operator, other: Operator) -> bool:
+def _proportional(one: Operator, other: Operator) -> bool:
     """Whether one operator is a number times the other."""
     if [word for word, _ in one.terms] != [word for word, _ in other.terms] or not one:
         return False

@@ -82,14 +82,9 @@ def _size(model: Model, seed: int) -> tuple[int, int]:
 
 def _whole(model: Model, channels: int) -> bool:
     """Whether all widths are whole, and divisible by their groups."""
-    for p in model.parameters.values():
-        for width in (p.width_in, p.width_out):
-            if width is None:
-                continue
-            value = width.at(channels)
-            if value < 1 or value.denominator != 1 or value % p.groups:
-                return False
-    return True
+    parameters = model.parameters.values()
+    widths = [(w, p.groups) for p in parameters for w in (p.width_in, p.width_out) if w]
+    return all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths)
 
 
 def _drawn(tensor: Tensor, scale: float, positive: bool, rng: Random) -> list[float]:

@@ -80,10 +80,11 @@ def _stated(part: Part, words: Words) -> tuple[float, float]:
     values = [unit_values(unit, words).value for unit in part.units]
     total = 0.0
     for square in part.squares:
-        image: list[float] = []
-        for operator, value in zip(square.row, values, strict=True):
-            if operator:
-                found = apply(words.matrix(operator, len(value)), value)
-                image = [a + b for a, b in zip(image, found, strict=True)] if image else found
+        terms = (
+            apply(words.matrix(operator, len(value)), value)
+            for operator, value in zip(square.row, values, strict=True)
+            if operator
+        )
+        image = [sum(entries) for entries in zip(*terms, strict=True)]
         total += words.number(square.weight) * dot(image, image)
     return -factor * total, abs(factor * total)

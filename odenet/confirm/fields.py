@@ -7,6 +7,7 @@ counterexamples.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import sqrt
 
 from odenet.confirm.disagreement import NoNumbers
@@ -223,10 +224,7 @@ class Evaluation:
         return self._unmodelled[node]
 
     def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
-        total = terms[0][1].scaled(terms[0][0])
-        for sign, jet in terms[1:]:
-            total = total.plus(jet.scaled(sign) if sign < 0 else jet)
-        return total
+        return reduce(Jet.plus, (jet.scaled(sign) if sign < 0 else jet for sign, jet in terms))
 
     def _concat(self, parts: list[Jet]) -> Jet:
         value = [x for part in parts for x in part.value]

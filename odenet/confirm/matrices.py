@@ -58,22 +58,6 @@ def norm(matrix: Sequence[Sequence[complex]]) -> float:
     return sum(abs(a) ** 2 for row in matrix for a in row) ** 0.5
 
 
-def determinant(matrix: Sequence[Sequence[complex]]) -> complex:
-    """The determinant, by elimination with row pivots."""
-    rows, found = [list(row) for row in matrix], 1.0 + 0j
-    for k in range(len(rows)):
-        pivot = max(range(k, len(rows)), key=lambda i: abs(rows[i][k]))
-        if rows[pivot][k] == 0:
-            return 0j
-        if pivot != k:
-            rows[k], rows[pivot], found = rows[pivot], rows[k], -found
-        found *= rows[k][k]
-        for row in rows[k + 1 :]:
-            factor = row[k] / rows[k][k]
-            row[k:] = [a - factor * b for a, b in zip(row[k:], rows[k][k:], strict=True)]
-    return found
-
-
 def solve(matrix: Sequence[Sequence[complex]], right: Vector) -> list[complex]:
     """The solution of matrix x = right; a pivot that vanishes is taken to be tiny."""
     size = len(matrix)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 
 from odenet.analyse.conditions import Part
 from odenet.analyse.operator_algebra import Operator
@@ -35,13 +36,9 @@ class PartCheck:
         slopes = [unit_values(unit, self.words).slopes for unit in self.part.monotone]
         if any(slope < 0 for each in slopes for slope in each):
             return "a slope of a unit is negative, and the proof takes D ≥ 0"
-        if not all(field.name in KNOWN or self._plain(field.name) for field in fields(self.part)):
+        if any(getattr(self.part, f.name) for f in fields(self.part) if f.name not in KNOWN):
             return None
         return self._commuting() or self._product() or self._squares()
-
-    def _plain(self, name: str) -> bool:
-        """Whether a part says nothing by an attribute that is not known here."""
-        return not getattr(self.part, name)
 
     def _commuting(self) -> str | None:
         """C commutes with D, and with what Γ or the allowance adds, where it is not diagonal."""
@@ -73,13 +70,12 @@ class PartCheck:
 
     def _read(self, one: Unit, two: Unit, at: Mapping[State, range]) -> Matrix:
         """Σ R_s L_s over the states that one unit reads and the other moves."""
-        total: Matrix = []
-        for state, row in one.row.items():
-            if state in two.column:
-                column = self._matrix(two.column[state], two)
-                found = product(self.words.matrix(row, len(at[state])), column)
-                total = add(total, found) if total else found
-        return total
+        found = [
+            product(self.words.matrix(row, len(at[s])), self._matrix(two.column[s], two))
+            for s, row in one.row.items()
+            if s in two.column
+        ]
+        return reduce(add, found) if found else []
 
     def _matrix(self, operator: Operator, unit: Unit) -> Matrix:
         """An operator that acts on what a unit gives."""

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from odenet.confirm.disagreement import Disagreement, NoNumbers
-from odenet.confirm.matrices import determinant
+from odenet.confirm.matrices import eigenvalues
 from odenet.confirm.order import measure
 from odenet.confirm.steps import WIDTH, RightHandSides, Run, compiled, numbers_of, rational
 from odenet.derive import Derivation, Order
@@ -249,7 +249,7 @@ def _volume(derivation: Derivation, values: Mapping[str, Any], rng: Random) -> s
     for k in range(len(state)):
         moved = [complex(x, TINY * (i == k)) for i, x in enumerate(state)]
         columns.append([x.imag / TINY for x in step(moved)])
-    found = abs(determinant(columns)) ** (1 / WIDTH)
+    found = prod(abs(value) for value in eigenvalues(columns)) ** (1 / WIDTH)
     largest = prod(sum(abs(x) ** 2 for x in column) ** 0.5 for column in columns) ** (1 / WIDTH)
     if max(1.0, stated) < 1e-8 * largest:  # what cancels in the determinant is all there is
         return None

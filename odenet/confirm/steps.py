@@ -76,10 +76,7 @@ def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
         case expr.Power():
             return number(node.base, known, kind) ** number(node.exponent, known, kind)
         case expr.Exp():
-            exponent = number(node.exponent, known, kind)
-            if isinstance(exponent, Decimal):
-                return exponent.exp()
-            return cmath.exp(exponent) if isinstance(exponent, complex) else math.exp(exponent)
+            return EXPONENTIAL[kind](number(node.exponent, known, kind))
         case _:
             raise NoNumbers(f"{type(node).__name__} is not a number")
 

@@ -121,13 +121,12 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
 
 def _linear(unit: Unit, words: Words) -> list[float]:
     """R s, what a unit reads, at the point of the words."""
-    total: list[float] = []
+    read: list[list[float]] = []
     for state, operator in unit.row.items():
         known = State(str(words.reader.names[state.name]), state.order)
         value = words.evaluation.field(known).value
-        read = apply(words.matrix(operator, len(value)), value)
-        total = [a + b for a, b in zip(total, read, strict=True)] if total else read
-    return total
+        read.append(apply(words.matrix(operator, len(value)), value))
+    return [sum(entries) for entries in zip(*read, strict=True)]
 
 
 def difference(system: System, words: Words, actual: Matrix) -> float:

@@ -1,6 +1,7 @@
 """Sums of words as matrices, multiplied out letter by letter."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from odenet.analyse.functions import Applied, Times
@@ -76,10 +77,6 @@ class Words:
         one = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
         return max((largest(self.matrix(term, size)) for term in one), default=0.0)
 
-    def diagonal(self, operator: Operator, size: int) -> list[float]:
-        """An operator that is made of diagonals and numbers, as a vector."""
-        return [row[i] for i, row in enumerate(self.matrix(operator, size))]
-
     def _word(self, word: Word, size: int) -> Matrix:
         found = identity(size)
         for letter in reversed(word):
@@ -94,14 +91,13 @@ class Words:
         return transpose(matrix) if letter.adjoint else matrix
 
     def _entries(self, diagonal: Diagonal) -> list[float]:
-        total: list[float] = []
+        factors: list[list[float]] = []
         for name, power in diagonal.powers:
             values = self._named(name)
             if power != int(power) and min(values) < 0:
                 raise NoNumbers(f"the root of {name}, which is negative")
-            raised = [value ** float(power) for value in values]
-            total = [a * b for a, b in zip(total, raised, strict=True)] if total else raised
-        return total
+            factors.append([value ** float(power) for value in values])
+        return [prod(entries) for entries in zip(*factors, strict=True)]
 
     def _named(self, name: str) -> list[float]:
         if name in self.slopes:

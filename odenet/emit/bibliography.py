@@ -36,9 +36,8 @@ def cited_in(text: str) -> Mapping[str, str]:
         if name in text:
             found.add(name)
             text = text.replace(name, "")
-    entries = ((key, entry) for name, each in _by_name().items() if name in found
-               for key, entry in each.items())  # fmt: skip
-    return dict(entries)
+    named = (each for name, each in _by_name().items() if name in found)
+    return {key: entry for each in named for key, entry in each.items()}
 
 
 @cache

@@ -1,7 +1,6 @@
 """The `__init__` of a flow: its numbers, its parameters and the layers of its maps."""
 
-from collections.abc import Callable, Mapping
-from fractions import Fraction
+from collections.abc import Callable
 
 from odenet.derive import Derivation
 from odenet.derive.describe import conditions
@@ -35,7 +34,7 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
         body.append(f"c = self.width({model.dynamics.parts})")
     keywords, numbers = constants(frame, derivation, "T / steps")
     body += [*numbers, *_conditions(frame, derivation), *let_numbers(frame)]
-    body += [_parameter(frame, p, space) for p in model.parameters.values()]
+    body += [parameter(frame, p, space) for p in model.parameters.values()]
     body += [_map(frame, m) for m in model.maps.values()]
     starred = ["*", *keywords] if keywords else []
     lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
@@ -87,24 +86,19 @@ def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[lis
 
 def let_numbers(frame: Frame) -> list[str]:
     """The lines that set the numbers of the file which formulas of the flow read."""
-    return [f"{frame.let(name)} = {number(v)}" for name, v in _numbers(frame).items()]
-
-
-def _numbers(frame: Frame) -> Mapping[str, Fraction | float]:
-    """The `let` numbers that formulas of the flow read."""
     dynamics = frame.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
     starts = [value for _, value in frame.model.discretisation.starts]
     read = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
     names = (names | (read - set(frame.scheme_constants))) - set(frame.decays)
-    return {name: value for name, value in frame.model.constants.items() if name in names}
+    values = frame.model.constants
+    return [f"{frame.let(name)} = {number(values[name])}" for name in values if name in names]
 
 
 def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     """Checks of what the step divides by, and its inverse: without one, activations are stored."""
-    divides = StepConstants(frame, derivation).divisors() is not None
-    lines = ["self.require_numbers()"] * divides
+    lines = ["self.require_numbers()"] * bool(StepConstants(frame, derivation).divisors())
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         if frame.varies(scalar(condition)):
             continue
@@ -116,22 +110,13 @@ def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
     return lines
 
 
-def _parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
-    step_sizes = ", self.h" if "h" in frame.varying else ""
-    return (
-        f"self.{frame.names('spec', learned.name)} = {parameter_code(learned, space, step_sizes)}"
-    )
-
-
 def _map(frame: Frame, definition: MapDefinition) -> str:
-    steps = "1" if definition.shared else "steps"
+    steps, name = "1" if definition.shared else "steps", frame.names("spec", definition.name)
     if definition.given:
-        name = frame.names("spec", definition.name)
         place = f"{frame.model.name}.ode:{definition.span.line}"
         about = f"{quoted(frame.model.spellings[definition.name])}, {quoted(place)}"
         return f"self.{name} = given_layers({steps}, {name}, c, {about})"
-    inner = ", ".join(layer_code(layer, width_code) for layer in definition.layers)
-    name = frame.names("spec", definition.name)
+    inner = ", ".join(layer_code(layer) for layer in definition.layers)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"
 
 
@@ -147,24 +132,26 @@ def width_code(width: Width) -> str:
     return text if not width.constant else f"{text} + {number(width.constant)}"
 
 
-def layer_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def layer_code(layer: Layer) -> str:
     """The torch code of one layer."""
-    return LAYERS[layer.name].code(layer, width)
+    return LAYERS[layer.name].code(layer, width_code)
 
 
-def parameter_code(learned: DeclaredParameter, space: int, step_sizes: str = "") -> str:
-    """The constructor of a parameter.
+def parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
+    """The line that makes a parameter.
 
     Args:
+        frame: the names.
         learned: the parameter.
         space: number of spatial axes.
-        step_sizes: a further argument where steps differ in size, for knots in time.
     """
     steps = "1" if learned.shared else str(learned.knots or "steps")
     reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
     init = _init_code(learned.options["init"])
     code = learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
-    return f"Knotted(steps, {code}{step_sizes})" if learned.knots else code
+    if learned.knots:  # in time, where steps may differ in size
+        code = f"Knotted(steps, {code}{', self.h' if 'h' in frame.varying else ''})"
+    return f"self.{frame.names('spec', learned.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from odenet.derive import Derivation
-from odenet.emit.constructors import constants, layer_code, let_numbers, parameter_code, width_code
+from odenet.emit.constructors import constants, layer_code, let_numbers, parameter
 from odenet.emit.expressions import Code
-from odenet.emit.frame import Frame
+from odenet.emit.frame import Frame, Value
 from odenet.emit.layout import docstring, lay_out, strings
-from odenet.emit.step_printer import StepPrinter, Value
+from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.tables.layers import Layer
 from odenet.model.typed.entry import EntryMap, entry_maps, is_new, maps_used, renewed
@@ -71,16 +71,17 @@ class EntryWriter:
             *numbers,
             *let_numbers(frame),
         ]
-        for learned in model.parameters.values():
-            code = parameter_code(replace(learned, shared=True), self.space)
-            body.append(f"self.{frame.names('spec', learned.name)} = {code}")
+        body += [
+            parameter(frame, replace(learned, shared=True), self.space)
+            for learned in model.parameters.values()
+        ]
         for name, enters in maps_used(model):
             if enters:
                 attribute, layers = self.entered(name), _strided(self.maps[name])
             else:
                 attribute = frame.names("spec", name)
                 layers = [renewed(layer) for layer in model.maps[name].layers]
-            inner = ", ".join(layer_code(layer, width_code) for layer in layers)
+            inner = ", ".join(layer_code(layer) for layer in layers)
             body.append(f"self.{attribute} = layers(1, lambda: nn.Sequential({inner}))")
         head = lay_out(f"def __init__({', '.join(['self', *shape])}):", 4)
         return head + [part for line in body for part in lay_out(line, 8)]
@@ -97,9 +98,8 @@ class EntryWriter:
         """The lines of the step."""
         frame = self.frame
         registers = frame.registers()
-        before = {(r.unknown, r.offset, r.component): r.name for r in registers}
-        printer = _EntryPrinter(self, before)
-        names = [r.name for r in registers]
+        printer = _EntryPrinter(self, registers)
+        names = list(registers.values())
         left = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
         lines = [f"{left} = self.initial(u)"]
         for update in frame.scheme.updates:
@@ -109,10 +109,10 @@ class EntryWriter:
                 key = (target.name, offset, i)
                 name = frame.value(*key)
                 lines.append(f"{name} = {printer.line(update.value, i).text}")
-                printer.keep(key, name)
+                printer.names[key] = name
             if is_new(update.value, printer.new):
                 printer.new.add(target)
-        values = [printer.after(expr.Slot(r.unknown, r.offset + 1), r.component) for r in registers]
+        values = [printer.after(expr.Slot(name, k + 1), i) for name, k, i in registers]
         return [*lines, f"return State({', '.join(values)})"]
 
 
@@ -121,13 +121,14 @@ class _EntryPrinter(StepPrinter):
 
     Attributes:
         new: the slots and stages that have it.
+        names: the variable of each value.
     """
 
     def __init__(self, writer: EntryWriter, current: dict[Value, str]):
         super().__init__(writer.frame, current, "0")
         self.writer = writer
         self.new: set[expr.Node] = set()
-        self._names = dict(current)
+        self.names = dict(current)
         self._enters = False
 
     def line(self, value: expr.Node, component: int) -> Code:
@@ -135,13 +136,9 @@ class _EntryPrinter(StepPrinter):
         with self._shortened(is_new(value, self.new)):
             return self(value, component)
 
-    def keep(self, key: Value, name: str) -> None:
-        """Note the variable of a value."""
-        self._names[key] = name
-
     def after(self, slot: expr.Slot, component: int) -> str:
         """A value after the step, in the new shape."""
-        name = self._names[slot.name, slot.offset, component]
+        name = self.names[slot.name, slot.offset, component]
         return name if slot in self.new else f"self.shortcut({name})"
 
     def rate(self, node: expr.Rate, component: int) -> Code:
@@ -169,7 +166,7 @@ class _EntryPrinter(StepPrinter):
         before = self.current
         self.current = {
             key: name if not yes or self._has_new(key) else f"self.shortcut({name})"
-            for key, name in self._names.items()
+            for key, name in self.names.items()
         }
         yield
         self.current = before

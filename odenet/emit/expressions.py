@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from odenet.analyse.laurent import signed_sum
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
@@ -121,20 +122,17 @@ class Printer:
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
             case expr.Sum() if names := self.kernel_names(operator):
-                return self._convolve_sum(operator, self.parameters[names[0]], operand)
+                # one convolution with an assembled kernel, where that is the same
+                kernel = self.assemble(operator, self.parameters[names[0]]).text
+                return self._convolve(names[0], kernel, operand)
             case _:
                 return self._arithmetic(operator, lambda part: self.apply(part, operand))
 
     def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         learned = self.parameters[name]
         function = learned.operator.adjoint if adjoint else learned.operator.function
-        return Code(f"{function}({operand.text}, {kernel}{keywords(learned, kernel)})")
-
-    def _convolve_sum(self, operator: expr.Sum, learned: DeclaredParameter, operand: Code) -> Code:
-        """One convolution with an assembled kernel, where that is the same."""
-        kernel = self.assemble(operator, learned).text
-        form = keywords(learned, self.kernel(learned.name))
-        return Code(f"{learned.operator.function}({operand.text}, {kernel}{form})")
+        form = keywords(learned, self.kernel(name))
+        return Code(f"{function}({operand.text}, {kernel}{form})")
 
     def kernel_names(self, operator: expr.Node) -> list[str]:
         """The parameters of a sum that is one kernel; empty when it is not one.
@@ -153,24 +151,21 @@ class Printer:
         match operator:
             case expr.Identity():
                 first = self.kernel(learned.name)
-                return Code(f"eye_kernel({first}{_groups(learned, first)})")
+                return Code(f"eye_kernel({first}{keywords(learned, first, only='groups')})")
             case expr.Param():
                 kernel = self.kernel(operator.name)
                 even = learned.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
             case expr.Adjoint(expr.Param(name)):
                 kernel = self.kernel(name)
-                return Code(f"adjoint_kernel({kernel}{_groups(learned, kernel)})")
+                return Code(f"adjoint_kernel({kernel}{keywords(learned, kernel, only='groups')})")
             case _:
                 return self._arithmetic(operator, lambda part: self.assemble(part, learned))
 
 
 def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     """Terms with their signs; a sum among them keeps its brackets."""
-    text = ""
-    for sign, code in terms:
-        before = f" {'+' if sign > 0 else '-'} " if text else "" if sign > 0 else "-"
-        text += before + code.at(PRODUCT)
+    text = signed_sum((sign, code.at(PRODUCT)) for sign, code in terms)
     # `-a / b` binds like `a / b`
     return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
@@ -183,17 +178,8 @@ def _form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
     return learned.type, tuple(sorted(options.items())), learned.width_in
 
 
-def _groups(learned: DeclaredParameter, kernel: str) -> str:
-    """The `groups` argument, where it is not 1."""
-    return _written(learned, kernel, only="groups")
-
-
-def keywords(learned: DeclaredParameter, kernel: str) -> str:
-    """The keywords of an operator's functions that are not the usual ones."""
-    return _written(learned, kernel)
-
-
-def _written(learned: DeclaredParameter, kernel: str, only: str = "") -> str:
+def keywords(learned: DeclaredParameter, kernel: str, only: str = "") -> str:
+    """The keywords of an operator's functions that are not the usual ones, or one of them."""
     found = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
     shown = [f", {name}={value}" for name, value in found.items() if only in ("", name)]
     return "".join(shown)

@@ -7,7 +7,7 @@ from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.frame import Frame, RateMethod
 from odenet.emit.layout import docstring, lay_out, tuple_of
-from odenet.emit.shears import ShearWriter, Stage
+from odenet.emit.shears import ShearWriter
 from odenet.emit.spectrum import SpectrumWriter
 from odenet.emit.step import StepWriter, unpack
 from odenet.emit.step_constants import StepConstants
@@ -67,17 +67,18 @@ class FlowWriter:
             methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
         methods += [self._readout(), self._field(), *self._spectrum()]
         constants = StepConstants(self.frame, self.derivation)
-        divisors = constants.divisors()
-        if divisors is not None:
+        varying = ", ".join(map(self.frame.argument, self.frame.varying))
+        if divisors := constants.divisors():
             text = "What a step with these constants divides by."
-            methods.append(self._method("divisors", divisors[0], text, divisors[1]))
+            methods.append(self._method("divisors", varying, text, divisors))
         if self.derivation.shears is not None:
-            undone = constants.no_inverse()
-            if undone is not None:
+            if obstacles := constants.no_inverse():
                 text = "Why a step with these constants is not undone; empty where it is."
-                methods.append(self._method("no_inverse", undone[0], text, undone[1]))
-            shears = self._shears()
-            methods += [self._stage(stage) for stage in self.shears.stages] + [shears]
+                methods.append(self._method("no_inverse", varying, text, obstacles))
+            body = [f"return {tuple_of(self.shears.shears())}"]
+            methods += [self._method(*stage) for stage in self.shears.stages]
+            text = "A step with these constants as shears" if varying else "The step as shears"
+            methods.append(self._method("shears", varying, f"{text}, by which it is undone.", body))
         for method in methods:
             lines += [*method, ""]
         defaults = [part for line in constants.defaults() for part in lay_out(line, 0)]
@@ -260,17 +261,6 @@ class FlowWriter:
             text = "A bound of the Jacobian's eigenvalues, from operator norms."
             found.append(self._method("frequency_bound", "step=0", text, bound))
         return found
-
-    def _stage(self, stage: Stage) -> list[str]:
-        return self._method(stage.name, stage.arguments, stage.text, stage.lines)
-
-    def _shears(self) -> list[str]:
-        shears = self.shears.shears()
-        constants = ", ".join(map(self.frame.argument, self.frame.varying))
-        text = "The step as shears, by which it is undone."
-        if constants:
-            text = "A step with these constants as shears, by which it is undone."
-        return self._method("shears", constants, text, [f"return {tuple_of(shears)}"])
 
 
 def _is_constant(value: expr.Node) -> bool:

@@ -18,16 +18,7 @@ from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
-
-
-@dataclass(frozen=True)
-class Register:
-    """One stored value: a component of an unknown at a time, and its Python name."""
-
-    unknown: str
-    offset: int
-    component: int
-    name: str
+Value = tuple[str, int, int]  # an unknown or stage, its offset in time, a component
 
 
 class Frame:
@@ -76,19 +67,19 @@ class Frame:
         suffix = _SUFFIX.get(offset, f"_prev{-offset}")
         return self.names("slot", f"{base} {offset}", base + suffix) if suffix else base
 
-    def registers(self) -> tuple[Register, ...]:
-        """The values stored between two steps, in the order of the state."""
-        return tuple(
-            Register(slot.name, slot.offset, i, self.value(slot.name, slot.offset, i))
+    def registers(self) -> dict[Value, str]:
+        """The values stored between two steps, and their names, in the order of the state."""
+        return {
+            (slot.name, slot.offset, i): self.value(slot.name, slot.offset, i)
             for slot in self.scheme.slots
             for i in range(len(self.components(slot.name)))
-        )
+        }
 
     @property
     def slots(self) -> tuple[str, ...]:
         """The names of the stored values; the input comes last when the dynamics read it."""
         exogenous = ("u",) if self.model.dynamics.exogenous else ()
-        return tuple(register.name for register in self.registers()) + exogenous
+        return (*self.registers().values(), *exogenous)
 
     def constant(self, name: str) -> str:
         """A number of the scheme or of a `let`, as an attribute."""

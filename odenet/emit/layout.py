@@ -2,12 +2,12 @@
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import printable
 
 WIDTH = 88
-_OPENS = {"(": ")", "[": "]", "{": "}"}
+_OPENS, _CLOSES = "([{", ")]}"
 
 
 def lay_out(line: str, indent: int) -> list[str]:
@@ -72,9 +72,7 @@ def _closes_with_group(line: str, indent: int) -> bool:
 
 def _opening_group(value: str) -> tuple[str, str]:
     """What is in the brackets a value begins with, and the rest; nothing without brackets."""
-    depth = 0
-    for i, char in _code(value):
-        depth += (char in _OPENS) - (char in _OPENS.values())
+    for i, _, depth in _code(value):
         if depth == 0:
             return (value[1:i], value[i + 1 :]) if i else ("", value)
     return "", value
@@ -103,24 +101,20 @@ def _operands(text: str, indent: int) -> list[str]:
 
 def _last_group(line: str) -> tuple[int, int] | None:
     """The last outermost pair of brackets with something inside."""
-    depth, start, found = 0, 0, None
-    for i, char in _code(line):
-        if char in _OPENS:
-            start = i if depth == 0 else start
-            depth += 1
-        elif char in _OPENS.values():
-            depth -= 1
-            if depth == 0 and i > start + 1:
-                found = (start, i)
+    start, found = 0, None
+    for i, char, depth in _code(line):
+        if char in _OPENS and depth == 1:
+            start = i
+        elif char in _CLOSES and depth == 0 and i > start + 1:
+            found = (start, i)
     return found
 
 
 def _split(text: str, separator: str) -> list[str]:
     """The parts between separators that are outside brackets; a trailing one adds none."""
     parts: list[str] = []
-    depth = last = 0
-    for i, char in _code(text):
-        depth += (char in _OPENS) - (char in _OPENS.values())
+    last = 0
+    for i, char, depth in _code(text):
         if depth == 0 and char == separator:
             parts.append(text[last:i])
             last = i + 1
@@ -132,9 +126,8 @@ def _split_operators(text: str) -> list[str]:
     """The terms of a sum, else the factors of a product, each with its operator before it."""
     for operators in ("+-", "*/"):
         pieces: list[str] = []
-        depth = last = 0
-        for i, char in _code(text):
-            depth += (char in _OPENS) - (char in _OPENS.values())
+        last = 0
+        for i, char, depth in _code(text):
             if depth == 0 and char in operators and text[i - 1 : i + 2] == f" {char} ":
                 pieces.append(text[last:i].strip())
                 last = i
@@ -143,16 +136,17 @@ def _split_operators(text: str) -> list[str]:
     return [text.strip()]
 
 
-def _code(text: str):
-    """The characters outside quotes, with their places."""
-    quote = ""
+def _code(text: str) -> Iterator[tuple[int, str, int]]:
+    """The characters outside quotes: place, character, and how many brackets are open after it."""
+    quote, depth = "", 0
     for i, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "\"'":
             quote = char
         else:
-            yield i, char
+            depth += (char in _OPENS) - (char in _CLOSES)
+            yield i, char, depth
 
 
 def docstring(lines: list[str], indent: int) -> list[str]:

@@ -32,7 +32,7 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    " advance anchors begin channels collect collected compiled conditions context divisors drift
+    advance anchors begin channels collect collected compiled conditions context divisors drift
     encode energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
     give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory moving
     no_inverse norm not_undone note_drift obstacle operators readout refine relabel replica_pools
@@ -43,17 +43,8 @@ _FLOW = """
 """
 _ENTRY = "finer skipped"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
-RESERVED = frozenset(
-    [
-        *_CODE.split(),
-        *_MODULE.split(),
-        *_FLOW.split(),
-        *_ENTRY.split(),
-        *_ADAPTIVE.split(),
-        *keyword.kwlist,
-        *keyword.softkwlist,
-    ]
-)
+_WORDS = " ".join((_CODE, _MODULE, _FLOW, _ENTRY, _ADAPTIVE)).split()
+RESERVED = frozenset([*_WORDS, *keyword.kwlist, *keyword.softkwlist])
 
 
 class Names:

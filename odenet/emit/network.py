@@ -66,7 +66,7 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
         return _skip(layer)
     if LAYERS[layer.name].stepped:
         return _stepped(model, layer)
-    return layer_code(layer, width_code)
+    return layer_code(layer)
 
 
 def _stepped(model: Model, layer: Layer) -> str:
@@ -78,7 +78,7 @@ def _stepped(model: Model, layer: Layer) -> str:
     given = ", ".join(f"{name} = {value}" for name, value in written.items())
     how = [f"{chosen.scheme.name}({given})"]
     how += [] if chosen.scheme.name in library() else [chosen.scheme.text]
-    code = layer_code(layer, width_code).removesuffix(")")
+    code = layer_code(layer).removesuffix(")")
     words = [json.dumps(one, ensure_ascii=False) for one in how]
     return ", ".join([code, *words, *(["exact=True"] if chosen.exact else [])]) + ")"
 
@@ -138,8 +138,7 @@ def _residual(model: Model, layer: Layer, stem: str) -> str:
         options.append(_shortcut(layer))
     after = arguments["after"]
     if after.name != "identity":
-        row = LAYERS[after.name]
-        options.append(f"after={row.code(_bare(layer, after), width_code)}")
+        options.append(f"after={layer_code(_bare(layer, after))}")
     return f"Residual({', '.join(options)})"
 
 

@@ -19,8 +19,8 @@ class Stage(NamedTuple):
     """A method for a formula of the registers."""
 
     name: str
-    text: str
     arguments: str
+    text: str
     lines: list[str]
 
 
@@ -70,18 +70,14 @@ class ShearWriter:
         return f"Shear({', '.join(parts)})"
 
     def _exponent(self, node: expr.Node, i: int, text: str) -> str:
-        method, reads, params = self._stage(node, i, "exponent", text)
-        return f"Term(1.0, self.{method}, {strings(reads)}, {strings(params)})"
+        return _term("1.0", self._stage(node, i, "exponent", text))
 
     def _term(self, coefficient: Coefficient, rate: expr.Rate | expr.MapCall, i: int) -> str:
         """A right-hand side with its factor; its own method where an argument is a formula."""
         if isinstance(rate, expr.Rate) and self._is_plain(rate, i):
-            method, reads, params = self._plain(rate, i)
-        else:
-            text = "A right-hand side at a value inside the step."
-            method, reads, params = self._stage(rate, i, "stage", text)
-        factor = self._argued(coefficient)
-        return f"Term({factor}, self.{method}, {strings(reads)}, {strings(params)})"
+            return _term(self._argued(coefficient), self._plain(rate, i))
+        text = "A right-hand side at a value inside the step."
+        return _term(self._argued(coefficient), self._stage(rate, i, "stage", text))
 
     def _is_plain(self, rate: expr.Rate, i: int) -> bool:
         """Whether a right-hand side is evaluated at registers, and at the time of the step."""
@@ -102,7 +98,7 @@ class ShearWriter:
     def _stage(self, node: expr.Node, i: int, kind: str, text: str) -> Method:
         """A method for a formula of the registers, one for all that are the same."""
         frame = self.frame
-        current = {(r.unknown, r.offset, r.component): r.name for r in frame.registers()}
+        current = frame.registers()
         rates = [inner for inner in node.walk() if isinstance(inner, expr.Rate)]
         reads = list(dict.fromkeys(frame.value(*value) for value in values_read(frame, node, i)))
         methods = [method for inner in rates for method in self._methods(inner)]
@@ -122,7 +118,7 @@ class ShearWriter:
             if stage.lines == lines and stage.arguments == arguments:
                 return stage.name, reads, params
         name = f"{kind}_{1 + sum(stage.text == text for stage in self.stages)}"
-        self.stages.append(Stage(name, text, arguments, lines))
+        self.stages.append(Stage(name, arguments, text, lines))
         return name, reads, params
 
     def _methods(self, rate: expr.Rate) -> list[RateMethod]:
@@ -141,6 +137,11 @@ class _StagePrinter(StepPrinter):
     def param(self, name: str) -> str:
         """A parameter by its own name."""
         return self.frame.names("spec", name)
+
+
+def _term(factor: str, method: Method) -> str:
+    name, reads, params = method
+    return f"Term({factor}, self.{name}, {strings(reads)}, {strings(params)})"
 
 
 def _float(code: Code) -> str:

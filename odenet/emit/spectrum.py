@@ -61,16 +61,16 @@ class SpectrumWriter:
         lines = self._speeds(energy.terms)
         if lines is None:
             return None
+        sums: list[str] = []
         for n, term in enumerate(energy.terms, start=1):
             argument = self.printer(term.argument).text
             if not argument.isidentifier():
                 lines.append(f"a{n} = {argument}")
                 argument = f"a{n}"
             lines.append(f"e{n} = {self._density(term, argument)}")
-        sums = [
-            self._weighted(term, f"e{n}.flatten(1).sum(1)")
-            for n, term in enumerate(energy.terms, 1)
-        ]
+            weight = self.printer(term.weight)
+            factor = "" if weight.text == "1" else f"{weight.at(PRODUCT)} * "
+            sums.append(f"{factor}e{n}.flatten(1).sum(1)")
         lines.append(f"return {' + '.join(sums)}")
         return unpack(self.frame.slots, lines)
 
@@ -82,10 +82,6 @@ class SpectrumWriter:
         code = Code(text, SUM)
         factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
-
-    def _weighted(self, term: EnergyTerm, total: str) -> str:
-        weight = self.printer(term.weight)
-        return total if weight.text == "1" else f"{weight.at(PRODUCT)} * {total}"
 
     def _speeds(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
         """Speeds that are not stored values, from the difference of two stored ones."""
@@ -125,15 +121,20 @@ class SpectrumWriter:
         matrix of the bounds is a bound of the Jacobian's.
         """
         system = self.model.dynamics.system(1)
-        rows = [[self._slope(rate, state) for state in system] for rate in system.values()]
-        if any(code is None for row in rows for code in row):
+        try:
+            rows = [[self._slope(rate, state) for state in system] for rate in system.values()]
+        except _Unbounded:
             return None
-        shown = [f"[{', '.join(code.text for code in row if code)}]" for row in rows]
+        shown = [f"[{', '.join(code.text for code in row)}]" for row in rows]
         norms = [f"{name} = {code}" for code, name in self.norms.items()]
         return [*norms, f"return spectral_radius([{', '.join(shown)}])"]
 
-    def _slope(self, node: expr.Node, state: State) -> Code | None:
-        """A bound of the norm of a field's derivative by a state; None if there is none."""
+    def _slope(self, node: expr.Node, state: State) -> Code:
+        """A bound of the norm of a field's derivative by a state.
+
+        Raises:
+            _Unbounded: there is none.
+        """
         match node:
             case State():
                 return Code("1.0") if node == state else ZERO
@@ -148,15 +149,13 @@ class SpectrumWriter:
                 return _product(Code("1") / self._size(node.denominator), inner)
             case expr.Apply():
                 inner = self._slope(node.operand, state)
-                return (
-                    inner if inner in (None, ZERO) else _product(self._norm(node.operator), inner)
-                )
+                return ZERO if inner == ZERO else _product(self._norm(node.operator), inner)
             case expr.Activate():
                 constants = [evaluate(c, self.model.constants) for c in node.activation.constants]
                 slope = ACTIVATIONS[node.activation.name].slope(*constants)
                 return _product(Code(number(slope)), self._slope(node.operand, state))
             case _:
-                return None
+                raise _Unbounded
 
     def _size(self, node: expr.Node) -> Code:
         """The absolute value of a scalar."""
@@ -164,7 +163,7 @@ class SpectrumWriter:
             return self.printer(node)
         return Code(f"abs({self.printer(node).text})")
 
-    def _norm(self, operator: expr.Node) -> Code | None:
+    def _norm(self, operator: expr.Node) -> Code:
         """A bound of an operator's norm, by power iteration on each kernel in it."""
         match operator:
             case expr.Identity():
@@ -176,14 +175,13 @@ class SpectrumWriter:
             case expr.Product():
                 return _product(self._size(operator.left), self._norm(operator.right))
             case expr.Quotient():
-                above = self._norm(operator.numerator)
-                return None if above is None else above / self._size(operator.denominator)
+                return self._norm(operator.numerator) / self._size(operator.denominator)
             case expr.Sum():
                 return self._sum_norm(operator)
             case _:
                 raise AssertionError(operator)
 
-    def _sum_norm(self, operator: expr.Sum) -> Code | None:
+    def _sum_norm(self, operator: expr.Sum) -> Code:
         names = self.printer.kernel_names(operator)
         if names:
             learned = self.model.parameters[names[0]]
@@ -192,31 +190,29 @@ class SpectrumWriter:
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
         return _total([self._norm(term) for _, term in operator.terms])
 
-    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code | None:
+    def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
+        """The norm, computed once and kept in a variable."""
         learned = self.model.parameters[name]
         if not learned.operator.norm:
-            return None
+            raise _Unbounded
         shape = keywords(learned, self.frame.at_step(name))
         quoted = (label or name).replace('"', "")
-        return self._named(learned.operator.norm.format(K=kernel, label=quoted, keywords=shape))
-
-    def _named(self, code: str) -> Code:
-        """A norm, computed once and kept in a variable."""
+        code = learned.operator.norm.format(K=kernel, label=quoted, keywords=shape)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
 
 
-def _total(codes: list[Code | None]) -> Code | None:
-    if any(code is None for code in codes):
-        return None
-    parts = [code for code in codes if code and code != ZERO]
+class _Unbounded(Exception):
+    """A formula hides its derivative, or an operator its norm."""
+
+
+def _total(codes: list[Code]) -> Code:
+    parts = [code for code in codes if code != ZERO]
     if len(parts) < 2:
         return parts[0] if parts else ZERO
     return Code(" + ".join(code.at(PRODUCT) for code in parts), SUM)
 
 
-def _product(left: Code | None, right: Code | None) -> Code | None:
-    if left is None or right is None:
-        return None
+def _product(left: Code, right: Code) -> Code:
     if ZERO in (left, right):
         return ZERO
     factors = [c for c in (left, right) if c.text not in ("1", "1.0")]

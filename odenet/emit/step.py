@@ -1,11 +1,12 @@
 """One step as methods: `advance` from the author's lines, `retreat` from the shear form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from odenet.analyse.laurent import signed_sum
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
-from odenet.emit.frame import Frame, Register
+from odenet.emit.frame import Frame, Value
 from odenet.emit.reads import names_read
 from odenet.emit.step_printer import StepPrinter, values_read
 from odenet.model.expressions import expr
@@ -25,7 +26,7 @@ class StepWriter:
     def advance(self) -> list[str]:
         """The lines of `advance`."""
         registers = self.frame.registers()
-        current = {(r.unknown, r.offset, r.component): r.name for r in registers}
+        current = dict(registers)
         printer = StepPrinter(self.frame, current)
         work = [(u, i) for u in self.frame.scheme.updates for i in self._components(u)]
         lines: list[str] = []
@@ -35,21 +36,19 @@ class StepWriter:
             name = self._target(target, i, work[n + 1 :])
             current[target.name, target.offset if isinstance(target, Slot) else 0, i] = name
             lines.append(f"{name} = {code}")
-        values = [current[r.unknown, r.offset + 1, r.component] for r in registers]
-        lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack(self.frame.slots, self._timed(lines))
+        values = [current[name, offset + 1, i] for name, offset, i in registers]
+        return self._method(registers.values(), lines, values)
 
-    def _timed(self, lines: list[str]) -> list[str]:
-        """The lines after the one that gives the time its name, where they read it."""
-        if self.frame.model.time is None or self.frame.time not in names_read("\n".join(lines)):
-            return lines
-        return [f"{self.frame.time} = {self.frame.time_of('step').text}", *lines]
+    def _method(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
+        """Lines from the stored values by some names to those by others."""
+        given = ["u"] if self.frame.model.dynamics.exogenous else []
+        lines = [*lines, f"return State({', '.join([*after, *given])})"]
+        if self.frame.time and self.frame.time in names_read("\n".join(lines)):
+            lines.insert(0, f"{self.frame.time} = {self.frame.time_of('step').text}")
+        return unpack((*before, *given), lines)
 
     def _components(self, update: Update) -> range:
         return range(len(self.frame.components(update.target.name)))
-
-    def _input(self) -> list[str]:
-        return ["u"] if self.frame.model.dynamics.exogenous else []
 
     def _target(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
         """The variable of a line; the old value's own where nothing reads that any more."""
@@ -65,11 +64,9 @@ class StepWriter:
 
     def retreat(self) -> list[str]:
         """The lines of `retreat`: the shears undone, last first."""
-        registers = self.frame.registers()
-        after = {(r.unknown, r.offset, r.component): self._after(r) for r in registers}
-        names = [self._after(self._holder(r)) for r in registers]
+        current = {key: self._after(key) for key in self.frame.registers()}
+        names = [self._after(self._holder(key)) for key in current]
         lines: list[str] = []
-        current = dict(after)
         printer = StepPrinter(self.frame, current)
         for shear in reversed(self.derivation.shears or ()):
             for i in reversed(range(len(self.frame.components(shear.target.name)))):
@@ -77,30 +74,29 @@ class StepWriter:
                 name = self.frame.value(*key)
                 lines.append(f"{name} = {self._undone(shear, printer, current[key], i)}")
                 current[key] = name
-        values = [current[r.unknown, r.offset, r.component] for r in registers]
-        lines.append(f"return State({', '.join([*values, *self._input()])})")
-        return unpack((*names, *self._input()), self._timed(lines))
+        return self._method(names, lines, current.values())
 
-    def _holder(self, slot: Register) -> Register:
-        """The register that holds a slot's value after the step."""
-        wanted = Slot(slot.unknown, slot.offset)
-        source = next(r for r, s in self._relabel().items() if s == wanted)
-        return Register(source.name, source.offset, slot.component, "")
+    def _holder(self, value: Value) -> Value:
+        """The register that holds a stored value after the step."""
+        name, offset, i = value
+        source = next(r for r, s in self._relabel().items() if s == Slot(name, offset))
+        return source.name, source.offset, i
 
     def _relabel(self) -> dict[Slot, Slot]:
         return {r: self.derivation.relabel.get(r, r) for r in self.frame.scheme.slots}
 
-    def _after(self, register: Register) -> str:
+    def _after(self, register: Value) -> str:
         """The name of what a register holds after the step.
 
         `retreat` gives a register its own name once its shears are undone, so that no other may
         hold a value by that name: it would be lost while it is still needed, as when two swap.
         """
-        slot = Slot(register.unknown, register.offset)
+        name, offset, i = register
+        slot = Slot(name, offset)
         new = self._relabel()[slot]
         alone = len(self.frame.scheme.history(new.name)) == 1
         kept = alone and new == slot  # the old value's own name, which only this register takes
-        return self.frame.value(new.name, 0 if kept else new.offset + 1, register.component)
+        return self.frame.value(new.name, 0 if kept else new.offset + 1, i)
 
     def _undone(self, shear: Shear, printer: StepPrinter, held: str, i: int) -> str:
         """`(held - adds - rates) / (scale * exp(…))`, with the scale ±1 written out."""
@@ -110,9 +106,9 @@ class StepWriter:
         products = [_scaled(c, code) for c, code in terms]
         divisors = [printer(expr.Stretch(node), i) for node in shear.exponents]
         if shear.scale == -1:
-            text = _signed_sum([*products, f"-{held}"])
+            text = _sum([*products, f"-{held}"])
         else:
-            text = _signed_sum([held, *(_negated(p) for p in products)])
+            text = _sum([held, *(_negated(p) for p in products)])
             divisors += [self._scalar(shear.scale, at)] if shear.scale != 1 else []
         below = "".join(f" / {divisor.at(PRODUCT + 1)}" for divisor in divisors)
         return f"({text}){below}" if below and products else text + below
@@ -141,8 +137,5 @@ def _negated(text: str) -> str:
     return text[1:] if text.startswith("-") else f"-{text}"
 
 
-def _signed_sum(terms: list[str]) -> str:
-    text = terms[0]
-    for term in terms[1:]:
-        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
-    return text
+def _sum(terms: list[str]) -> str:
+    return signed_sum((-1, term[1:]) if term.startswith("-") else (1, term) for term in terms)

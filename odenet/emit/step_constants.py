@@ -83,8 +83,8 @@ class StepConstants:
         parts += [f"high={number(high)}"] if math.isfinite(high) else []
         return f"Learned({', '.join(parts)})"
 
-    def divisors(self) -> tuple[str, list[str]] | None:
-        """The arguments and the lines of `divisors`; None where no divisor differs by step."""
+    def divisors(self) -> list[str]:
+        """The lines of `divisors`; none where no divisor differs by step."""
         scheme = self.frame.model.scheme
         values = [*(update.value for update in scheme.updates), *(v for _, v in scheme.lets)]
         nodes = [node for value in values for node in value.walk()]
@@ -94,14 +94,10 @@ class StepConstants:
             self.frame.scalar(d, self.frame.argument).text for d in found if self.frame.varies(d)
         ]
         listed = ", ".join(dict.fromkeys(codes))
-        return (self._arguments, [f"return ({listed},)"]) if codes else None
+        return [f"return ({listed},)"] if codes else []
 
-    @property
-    def _arguments(self) -> str:
-        return ", ".join(map(self.frame.argument, self.frame.varying))
-
-    def no_inverse(self) -> tuple[str, list[str]] | None:
-        """The arguments and the lines of `no_inverse`; None where no condition differs by step."""
+    def no_inverse(self) -> list[str]:
+        """The lines of `no_inverse`; none where no condition differs by step."""
         lines: list[str] = []
         shown = conditions(self.derivation)
         for condition, text in zip(self.derivation.conditions, shown, strict=True):
@@ -110,7 +106,7 @@ class StepConstants:
                 why = f"{self.frame.model.scheme.name} has an inverse only where {text}"
                 code = self.frame.scalar(formula, self.frame.argument).text
                 lines += [f"if {code} == 0:", f"    return {quoted(why)}"]
-        return (self._arguments, [*lines, 'return ""']) if lines else None
+        return [*lines, 'return ""'] if lines else []
 
 
 def _below(power: expr.Power) -> bool:

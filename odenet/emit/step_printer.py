@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 
 from odenet.emit.expressions import Code, Printer
-from odenet.emit.frame import Frame
+from odenet.emit.frame import Frame, Value
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import COUNT
-
-Value = tuple[str, int, int]  # an unknown or stage, its offset, its component
 
 
 class StepPrinter:
@@ -19,7 +17,7 @@ class StepPrinter:
         step: the code of the step's number.
     """
 
-    def __init__(self, frame: Frame, current: dict[tuple[str, int, int], str], step: str = "step"):
+    def __init__(self, frame: Frame, current: dict[Value, str], step: str = "step"):
         self.frame = frame
         self.current = current
         self.step = step

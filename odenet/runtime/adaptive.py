@@ -1,8 +1,6 @@
 """Flows whose steps are solved to a tolerance, by torchdiffeq."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +9,12 @@ from odenet.extras import require
 from odenet.runtime.flow import Flow
 from odenet.runtime.knots import Knotted
 from odenet.runtime.protocol import State
+from odenet.runtime.step_weights import OneStep
 from odenet.runtime.torch_settings import Autocast
 from odenet.runtime.tracing import tracing
 
 require("adaptive", "a flow with adaptive steps")
 from torchdiffeq import odeint, odeint_adjoint  # noqa: E402
-
-if TYPE_CHECKING:
-    from torch.types import Number
 
 
 class AdaptiveFlow(Flow):
@@ -35,8 +31,8 @@ class AdaptiveFlow(Flow):
     """
 
     method: ClassVar[str]
-    rtol: Number
-    atol: Number
+    rtol: float
+    atol: float
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__(channels, steps, space)
@@ -100,12 +96,13 @@ class _Rate:
     """The right-hand sides at a step, on the very tensors that their gradient is asked for."""
 
     def __init__(self, flow: AdaptiveFlow, step: int, autocast: Autocast):
-        self._flow = flow
+        self._flow = flow.view()
         self._step = step
         self._autocast = autocast
         names = [name for name in flow._parameters if flow._parameters[name] is not None]
         names += [name for name, m in flow._modules.items() if isinstance(m, Knotted)]
         self._values = {name: _at(getattr(flow, name), step) for name in names}
+        self._flow.__dict__.update({name: OneStep(value) for name, value in self._values.items()})
 
     def learned(self) -> tuple[Tensor, ...]:
         """What the rates are differentiated by."""
@@ -118,33 +115,14 @@ class _Rate:
         flow = self._flow
         if not torch.is_grad_enabled() or flow.memory != "adjoint":
             flow.count("evaluations")
-        hidden = {name: flow.__dict__.get(name) for name in self._values}
-        flow.__dict__.update({name: _Always(value) for name, value in self._values.items()})
-        try:
-            with self._autocast.entered():
-                since = {"since": time} if flow.timed else {}
-                rates = flow.field(state, self._step, **since)
-        finally:
-            for name, value in hidden.items():
-                del flow.__dict__[name]
-                if value is not None:
-                    flow.__dict__[name] = value
+        with self._autocast.entered():
+            rates = flow.field(state, self._step, **({"since": time} if flow.timed else {}))
         rates = tuple(rate.to(y.dtype) for rate, y in zip(rates, state, strict=False))
         return (*rates, *(torch.zeros_like(y) for y in state[len(rates) :]))
 
     def callback_accept_step(self, *_: Any) -> None:
         """Counts a step; torchdiffeq calls this after each that it accepts."""
         self._flow.count("steps")
-
-
-class _Always:
-    """Stands for a stack of which every step's value is this one."""
-
-    def __init__(self, value: Tensor):
-        self._value = value
-
-    def __getitem__(self, step: int) -> Tensor:
-        return self._value
 
 
 def _at(stack: Any, step: int) -> Any:

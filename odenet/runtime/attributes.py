@@ -5,8 +5,6 @@ the keys of a cache in a dictionary, a stream of random numbers within a list. C
 objects of Python classes are walked through; functions, classes and torch's own objects are not.
 """
 
-from __future__ import annotations
-
 import copy
 import random
 from collections import deque
@@ -121,9 +119,7 @@ class AttributeFingerprint:
         return True
 
     def _add(self, value: Any) -> bool:
-        if type(value) in _INERT or id(value) in self._held:
-            return True
-        if isinstance(value, nn.Module):
+        if type(value) in _INERT or id(value) in self._held or isinstance(value, nn.Module):
             return True
         if is_volatile(value):
             return False

@@ -1,9 +1,8 @@
 """The backward pass of a forward pass: states and gradients before each step from those after."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from odenet.runtime.replay import random_states_preserved
 from odenet.runtime.shear import Term, coefficients, is_number
 from odenet.runtime.state_gradients import StateGradients
 from odenet.runtime.step_weights import OneStep
-from odenet.runtime.steps import Rate, retreat
+from odenet.runtime.steps import retreat
 from odenet.runtime.volume import LOG_DET, one_step, per_sample
 from odenet.runtime.watch import checkpointed, graph, refuse_captured
 from odenet.runtime.weights import Address, DetachedValues, Part
@@ -55,8 +54,9 @@ class BackwardPass:
         ends = gradients[: len(slots)]
         if passed.undo:
             self._state = self._kept[passed.steps.stop]
-            ends = tuple(map(_in_order_of, ends, self._state.tensors()))
-        self._grads = StateGradients(slots, tuple(ends))
+            pairs = zip(ends, self._state.tensors(), strict=True)
+            ends = [None if g is None else in_order_of(g, value) for g, value in pairs]
+        self._grads = StateGradients(slots, ends)
         self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
         self._evaluations = reversed(passed.recorder.evaluations)
         self._drifts: list[Tensor] = []
@@ -110,7 +110,7 @@ class BackwardPass:
             settled = None if drift is None or passed.flow.exact else drift.settle
             constants = self._constants(step)
             pulled = [] if constants.leaves else None
-            rate, exponent = self._rate(step), self._exponent(step)
+            rate, exponent = partial(self._rate, step), partial(self._exponent, step)
             shears = passed.shears(step, self._weights)
             retreat(shears, self._state, rate, self._grads, settled, pulled, exponent)
             if pulled is not None:
@@ -120,40 +120,32 @@ class BackwardPass:
 
     # undoing a step
 
-    def _rate(self, step: int) -> Rate:
-        """Evaluates rates once more, and adds to the gradients of what they read.
+    def _rate(self, step: int, term: Term, target: str) -> Tensor:
+        """Evaluates a rate once more, and adds to the gradients of what it reads.
 
         A term of a shear is y += c F(x, θ), where x does not hold y. With the cotangent ȳ, which it
         leaves as it is, its transpose is x̄ += c (∂F/∂x)ᵀ ȳ and θ̄ += c (∂F/∂θ)ᵀ ȳ. The value of F
         undoes the term: y -= c F.
         """
+        # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
+        cotangent = self._grads.find(target)
+        if cotangent is not None and not is_number(term.factor, 1):
+            cotangent = cotangent * term.factor
+        return self._evaluate(term, step, cotangent)
 
-        def rate(term: Term, target: str) -> Tensor:
-            # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
-            cotangent = self._grads.find(target)
-            if cotangent is not None and not is_number(term.factor, 1):
-                cotangent = cotangent * term.factor
-            return self._evaluate(term, step, cotangent)
-
-        return rate
-
-    def _exponent(self, step: int) -> Rate:
+    def _exponent(self, step: int, term: Term, target: str) -> Tensor:
         """The same for what a value is multiplied by the exponential of.
 
         With y = e^E x the gradient by E is y ȳ, and 1 by the log-determinant at every element.
         """
-
-        def rate(term: Term, target: str) -> Tensor:
-            stretched, cotangent = self._state.read(target), self._grads.find(target)
-            if cotangent is not None:
-                cotangent = cotangent * stretched
-            by_volume = self._further.get(LOG_DET)
-            if by_volume is not None:
-                everywhere = per_sample(by_volume, stretched)
-                cotangent = everywhere if cotangent is None else cotangent + everywhere
-            return self._evaluate(term, step, cotangent)
-
-        return rate
+        stretched, cotangent = self._state.read(target), self._grads.find(target)
+        if cotangent is not None:
+            cotangent = cotangent * stretched
+        by_volume = self._further.get(LOG_DET)
+        if by_volume is not None:
+            everywhere = per_sample(by_volume, stretched)
+            cotangent = everywhere if cotangent is None else cotangent + everywhere
+        return self._evaluate(term, step, cotangent)
 
     def _evaluate(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
         """The value of a term, its cotangent pulled back to what it reads."""
@@ -253,8 +245,9 @@ class BackwardPass:
         if passed.weights.units:  # which are to be gone back over, whatever depends on them
             pairs = zip(outputs, cotangents, strict=True)
             cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
+        # A rate may be smaller than the slot it is broadcast to, and of lower precision.
         pairs = [
-            (out, _fitted(cotangent, out))
+            (out, cotangent.sum_to_size(out.shape).to(out.dtype))
             for out, cotangent in zip(outputs, cotangents, strict=True)
             if cotangent is not None and out.requires_grad
         ]
@@ -297,14 +290,3 @@ class BackwardPass:
 
 def _leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.detach().requires_grad_() for tensor in tensors]
-
-
-def _in_order_of(gradient: Tensor | None, value: Tensor) -> Tensor | None:
-    return None if gradient is None else in_order_of(gradient, value)
-
-
-def _fitted(cotangent: Tensor, value: Tensor) -> Tensor:
-    """A rate may be smaller than the slot it is broadcast to, and of lower precision."""
-    if cotangent.shape != value.shape:
-        cotangent = cotangent.sum_to_size(value.shape)
-    return cotangent if cotangent.dtype == value.dtype else cotangent.to(value.dtype)

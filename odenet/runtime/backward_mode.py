@@ -1,7 +1,5 @@
 """What the backward pass of a flow works from, and how exactly it rebuilt what it did not store."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -14,8 +12,6 @@ from odenet.runtime.varying import Varying
 
 class BackwardMode(Varying):
     """The part of a flow that says whether its steps are undone, or stored."""
-
-    exact: bool = False  # reverse in exact arithmetic
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,6 @@
 """What the learned operators of a flow say of its steps: norms, stability, smoothness in time."""
 
-from __future__ import annotations
-
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,21 +18,11 @@ class Bounded(Equations):
         steps: number of steps N.
     """
 
-    steps: int
     _norms: BatchedNorms | None = None  # those of all steps, while `stability` asks for them
 
     def __init__(self) -> None:
         super().__init__()
         self._directions: Directions = {}
-
-    def view(self) -> Self:
-        """The same flow over the same parameters, with attributes of its own to set.
-
-        Calls that set any do so on a view, so that several may run at once.
-        """
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
 
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, AAAI, Eq. 22).

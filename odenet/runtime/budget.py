@@ -1,19 +1,13 @@
 """A budget of bytes that the flows of a network share by what each would store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from odenet.runtime.share import BudgetShare, as_bytes
 
-if TYPE_CHECKING:
-    from odenet.runtime.flow import Flow
 
-
-def shares(flows: Sequence[Flow], budget: int | str) -> Iterable[BudgetShare]:
+def shares(flows: Sequence[nn.Module], budget: int | str) -> Iterable[BudgetShare]:
     """A part of the budget for each flow.
 
     Raises:

@@ -6,9 +6,8 @@ vector-Jacobian products, so that one evaluation with gradients on gives both. I
 and for schemes without an inverse, it begins each step from a state that was kept instead.
 """
 
-from __future__ import annotations
-
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
@@ -21,10 +20,10 @@ from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replay import RandomStates, random_states_preserved
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Registers
-from odenet.runtime.step_nodes import StepChain
+from odenet.runtime.step_nodes import FirstOrder, StepChain, executed, view
 from odenet.runtime.steps import retreat
 from odenet.runtime.torch_settings import same_bits
-from odenet.runtime.watch import refuse, refuse_transforms, refuse_types
+from odenet.runtime.watch import refuse_in_backward, refuse_transforms, refuse_types
 
 
 def recomputed_steps(
@@ -58,7 +57,7 @@ def _chain(
         chain = StepChain(forward, state, flow.context.tensors, flow.slices)
         return _ended(flow, forward, chain.apply())
     # Views of the weights: the engine is asked by their nodes which gradients are wanted.
-    weights = [w.view_as(w) if w.requires_grad else w for w in forward.weights.tensors]
+    weights = [view(weight) for weight in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
     if forward.weights.units and not any(t.requires_grad for t in tensors):
         # Gradients go past autograd's list, and yet the backward has to come by here.
@@ -131,7 +130,7 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
         for step in reversed(steps):
             state.rename(back.undone)
             shears = back.shears(step, back.weights.tensors)
-            retreat(shears, state, back.unnoticed(state, step))
+            retreat(shears, state, partial(back.unnoticed, state, step))
         if flow.stochastic and not before.same(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "
@@ -139,7 +138,7 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
             )
 
 
-class RecomputedSteps(torch.autograd.Function):
+class RecomputedSteps(FirstOrder):
     """Differentiates some steps of a flow at once; see the module's text."""
 
     @staticmethod
@@ -161,27 +160,13 @@ class RecomputedSteps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Goes back over the steps, gathering the gradients on the way."""
-        refuse_transforms(gradients)
-        if torch.is_grad_enabled():
-            refuse("differentiated twice")
+        refuse_in_backward(gradients)
         slots = len(ctx.passed.flow.slots)
         wanted = [
-            needed and (node is None or _executed(node))
+            needed and (node is None or executed(node))
             for needed, (node, _) in zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
         ]
         ctx.passed.spent = True
         needed = ctx.needs_input_grad[1 + slots :]
         back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, needed, wanted[slots:])
         return (None, *back.run())
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
-        """Refuses forward-mode derivatives."""
-        refuse("differentiated in forward mode")
-
-
-def _executed(node: Any) -> bool:
-    """Whether the engine goes on to a node in the pass that is running."""
-    if node.name() == "torch::autograd::AccumulateGrad":
-        return True
-    return torch._C._will_engine_execute_node(node)

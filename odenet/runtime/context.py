@@ -44,9 +44,11 @@ class Context:
         if not self:
             return self
         given = iter(tensors)
+        return self._of([next(given) if isinstance(x, Tensor) else x for x in self._leaves])
+
+    def _of(self, leaves: list[Any]) -> Context:
         other = Context.__new__(Context)
-        other._spec = self._spec
-        other._leaves = [next(given) if isinstance(x, Tensor) else x for x in self._leaves]
+        other._spec, other._leaves = self._spec, leaves
         other._rebuild()
         return other
 
@@ -57,14 +59,13 @@ class Context:
         """
         if not self:
             return self
-        other = Context.__new__(Context)
-        other._spec, other._leaves = self._spec, [*self._leaves]
+        leaves = [*self._leaves]
         within: list[tuple[Tensor, int]] = []
         copier = Copier(lambda module: module, lambda *place: within.append(_versioned(place[-1])))
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
-                copier.put("", other._leaves, key, leaf)
-        other._rebuild()
+                copier.put("", leaves, key, leaf)
+        other = self._of(leaves)
         other._within = tuple(within)
         other._watched = (*map(_versioned, self.tensors), *within)
         return other

@@ -4,8 +4,6 @@ If z = f(x) is normal with mean 0 and variance 1 in every number, x has the log-
 log N(f(x); 0, 1) + log|det ∂f/∂x| (Dinh et al. 2015, Eq. 3), and is f⁻¹ of such a z.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

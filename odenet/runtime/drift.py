@@ -1,7 +1,5 @@
 """By how much the backward pass rebuilt a state wrongly, told without making the device wait."""
 
-from __future__ import annotations
-
 import warnings
 
 from torch import Tensor

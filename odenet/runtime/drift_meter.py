@@ -1,7 +1,5 @@
 """How far a rebuilt state is from the true one."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,16 +1,14 @@
 """What the compiler writes of a flow: its equations, a step of its scheme, their properties."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from odenet.runtime.protocol import State
+from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.shear import Coefficient, Shear
 
 
-class Equations(nn.Module):
+class Equations(nn.Module, Stepwise):
     """The part of a flow that generated classes give.
 
     All give ``initial``, ``advance``, ``readout`` and ``field``; where the scheme has an inverse
@@ -18,27 +16,19 @@ class Equations(nn.Module):
     """
 
     h: Any  # the step size, of schemes that have one; or those of all steps
-    slots: ClassVar[tuple[str, ...]]  # the stored values of a state, in order
     states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
     operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
-    varying: ClassVar[tuple[str, ...]] = ()  # constants that each step has its own value of
-    relabel: ClassVar[dict[str, str]] = {}  # slot -> the slot its value is in after a step
     reversible: bool = True
     obstacle: str = ""  # why it is not
     given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules from Python
     timed: ClassVar[bool] = False  # some rate reads the time; `field` then takes `since`
     stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
     unrefinable: ClassVar[str] = ""  # why steps of half the size are those of another equation
-    stochastic: ClassVar[bool] = False  # some rate draws random numbers
     stability_limit: ClassVar[float | None] = None  # of h ω
 
     def initial(self, u: Tensor) -> State:
         """The state before the first step."""
-        raise NotImplementedError
-
-    def advance(self, state: State, step: int = 0) -> State:
-        """The state after a step, from the one before it."""
         raise NotImplementedError
 
     def retreat(self, state: State, step: int = 0) -> State:

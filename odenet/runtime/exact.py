@@ -10,7 +10,7 @@ words that take log2(q/p) bits per value and step (Maclaurin, Duvenaud & Adams 2
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
 
@@ -138,25 +138,22 @@ class Fixed(Registers):
 
     def pack(self) -> Packed:
         """The registers as they are, which later changes leave alone."""
-        tensors, rebuild = self._take_apart()
+        self._owned.clear()
+        digits = {slot: r.digits() for slot, r in self._remainders.items()}
+        words = [word for r in self._remainders.values() for word in r.words]
+        rebuild = partial(_rebuilt, tuple(self._values), self._bits, self._dtype, digits)
+        tensors = (*self._values.values(), *words)
         return Packed(tensors, len(tensors), rebuild)
 
     def copy(self) -> Fixed:
         """The same state; changing one leaves the other alone."""
-        tensors, rebuild = self._take_apart()
-        return rebuild(tensors)
+        packed = self.pack()
+        return packed.rebuild(packed.tensors)
 
     def equal(self, other: Fixed) -> bool:
         """Whether two states are the same bit for bit, their remainders included."""
         mine, theirs = (self._bits, *self.pack().tensors), (other._bits, *other.pack().tensors)
         return len(mine) == len(theirs) and all(map(torch.equal, mine, theirs))
-
-    def _take_apart(self) -> tuple[tuple[Tensor, ...], Callable[[tuple[Tensor, ...]], Fixed]]:
-        self._owned.clear()
-        largest = {slot: r.digits() for slot, r in self._remainders.items()}
-        words = [word for r in self._remainders.values() for word in r.words]
-        rebuild = partial(_rebuilt, tuple(self._values), self._bits, self._dtype, largest)
-        return (*self._values.values(), *words), rebuild
 
     def _prepare(self, bits: Tensor, dtype: torch.dtype) -> None:
         self._bits = bits

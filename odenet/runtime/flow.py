@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from typing import Any, NoReturn, Self, overload
 
 import torch
@@ -24,12 +23,12 @@ from odenet.runtime.protocol import State
 from odenet.runtime.refinement import refined
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Registers, like
-from odenet.runtime.slices import Slices, put_together, taken_apart
+from odenet.runtime.slices import put_together, taken_apart
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tokens import reads_tokens
 from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node, refuse_script
-from odenet.runtime.volume import LOG_DET, Volume
+from odenet.runtime.volume import Volume
 
 
 class Flow(Volume, BackwardMode, Bounded):
@@ -56,7 +55,7 @@ class Flow(Volume, BackwardMode, Bounded):
         ValueError: if a count is out of range.
     """
 
-    slices: Slices | None = None
+    compiled: CompiledSteps | None = None
 
     def __init__(self, channels: int, steps: int, space: int = 2):
         super().__init__()
@@ -68,13 +67,10 @@ class Flow(Volume, BackwardMode, Bounded):
         self.channels = channels
         self.steps = steps
         self.space = space
-        self.anchors = 0
         self.warns_of_drift = True
-        self.step_bytes: dict[tuple, int] = {}
+        self.step_bytes = {}
         self.replica_pools = ReplicaPools()
-        self.context: Context = NOTHING
-        self.collected: dict[str, Tensor] = {}
-        self.compiled: CompiledSteps | None = None
+        self.collected = {}
 
     def width(self, parts: int) -> int:
         """Channels of each of ``parts`` equal parts of the input.
@@ -121,26 +117,6 @@ class Flow(Volume, BackwardMode, Bounded):
             return ""
         kind = ("vectors", "sequences", "images", "volumes")[space]
         return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
-
-    def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The flow of an input, and the log-determinant of its Jacobian there.
-
-        Args:
-            u: ``(batch, channels, *space)``.
-
-        Returns:
-            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
-            differentiated as ``memory`` says.
-
-        Raises:
-            ValueError: if the flow is not an invertible map of its input.
-        """
-        self.require_density()
-        call = self.view()
-        call.measured = self.stretches
-        out = call.forward(u)
-        log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
-        return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def begin(self, u: Tensor | State) -> State:
         """The state before the first step: that of an input, or the one that is given."""
@@ -295,8 +271,6 @@ class Flow(Volume, BackwardMode, Bounded):
         left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools(), "slices": None}
         return {**self.__dict__, **left, "_drift": LastDrift()}
 
-    # What the passes ask of a flow (odenet/runtime/protocol.py).
-
     def learned(self) -> tuple[str, ...]:
         """The attributes that hold stacked parameters, or a module per step."""
         if self.reversible:
@@ -309,12 +283,6 @@ class Flow(Volume, BackwardMode, Bounded):
         modules = [n for n, m in self.named_children() if isinstance(m, own)]
         computed = getattr(self, "parametrizations", {})
         return (*self.varying, *stacks, *computed, *modules)
-
-    def collect(self, values: Mapping[str, Tensor]) -> None:
-        """Adds further results of a right-hand side, scalars by name, to those of this call."""
-        for name, value in values.items():
-            found = self.collected.get(name)
-            self.collected[name] = value if found is None else found + value
 
     def _only_state(self, out: Tensor) -> State:
         state = self.initial(out)

@@ -1,9 +1,8 @@
 """The forward pass over some steps, and what it keeps for the way back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from odenet.runtime.saved import SavedTensors
 from odenet.runtime.shear import Packed, Registers, Shear, Term
 from odenet.runtime.snapshot import Snapshot
 from odenet.runtime.step_weights import OneStep
-from odenet.runtime.steps import Rate, advance
+from odenet.runtime.steps import advance
 from odenet.runtime.torch_settings import TorchSettings, same_bits
 from odenet.runtime.volume import LOG_DET, collecting, one_step
 from odenet.runtime.watch import warn_of_hooks, watched
@@ -123,7 +122,7 @@ class ForwardPass:
             if log_det is not None:
                 self.flow.collect({LOG_DET: log_det})
         elif self.undo:
-            rate = self._rate(state, step, weights)
+            rate = partial(self._rate, state, step, weights)
             stretched = collecting(self.flow, state) if self.flow.measured else None
             advance(self.shears(step, weights), state, rate, stretched)
             state.rename(self.flow.relabel)
@@ -154,20 +153,17 @@ class ForwardPass:
             for name in names:
                 del self.flow.__dict__[name]
 
-    def _rate(self, state: Registers, step: int, weights: Sequence[Tensor]) -> Rate:
-        def rate(term: Term, target: str) -> Tensor:
-            (value,) = self._evaluate(
-                lambda *reads: (
-                    term.rate(*reads, *self.weights.values(term.params, step, weights)),
-                ),
-                [state.read(slot) for slot in term.reads],
-                term.params,
-                step,
-                weights,
-            )
-            return value
-
-        return rate
+    def _rate(
+        self, state: Registers, step: int, weights: Sequence[Tensor], term: Term, target: str
+    ) -> Tensor:
+        (value,) = self._evaluate(
+            lambda *reads: (term.rate(*reads, *self.weights.values(term.params, step, weights)),),
+            [state.read(slot) for slot in term.reads],
+            term.params,
+            step,
+            weights,
+        )
+        return value
 
     def _evaluate(
         self,
@@ -200,20 +196,14 @@ class ForwardPass:
         self.flow.collected = {name: value.detach() for name, value in collected.items()}
         return tuple(value.detach() for value in values)
 
-    def unnoticed(self, state: Registers, step: int) -> Rate:
-        """Evaluates rates on copies of the modules, which count nothing."""
-
-        def rate(term: Term, target: str) -> Tensor:
-            modules = self.weights.modules(term.params, step)
-            replicas = (Snapshot(ReplicaPool(module)).replica() for module in modules)
-            tensors = self.weights.tensors
-            needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
-            values = self.weights.detached(
-                term.params, step, tensors, needed, wanted, replicas
-            ).values
-            return term.rate(*(state.read(slot) for slot in term.reads), *values)
-
-        return rate
+    def unnoticed(self, state: Registers, step: int, term: Term, target: str) -> Tensor:
+        """Evaluates a rate on copies of the modules, which count nothing."""
+        modules = self.weights.modules(term.params, step)
+        replicas = (Snapshot(ReplicaPool(module)).replica() for module in modules)
+        tensors = self.weights.tensors
+        needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
+        values = self.weights.detached(term.params, step, tensors, needed, wanted, replicas).values
+        return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
     def as_state(self, tensors: Sequence[Tensor]) -> State:
         """Tensors as the flow's own kind of state."""

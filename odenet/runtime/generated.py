@@ -1,7 +1,5 @@
 """Generated modules, loaded from their text; what they make can be pickled with that text."""
 
-from __future__ import annotations
-
 import gc
 import linecache
 import sys
@@ -25,15 +23,11 @@ def load_generated(name: str, source: str) -> ModuleType:
         name: for messages, an identifier.
         source: the text. The same name and text give the same module.
     """
-    with _lock:
-        return _loaded(name, source)
-
-
-def _loaded(name: str, source: str) -> ModuleType:
     digest = sha256(source.encode()).hexdigest()[:12]
-    path = f"odenet.generated.{name}_{digest}"
-    if path not in sys.modules:
-        file = f"<odenet {name} {digest}>"
+    path, file = f"odenet.generated.{name}_{digest}", f"<odenet {name} {digest}>"
+    with _lock:
+        if path in sys.modules:
+            return sys.modules[path]
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         module = ModuleType(path)
         # The module lives as long as a function of it does: they hold its names, but not itself.
@@ -47,7 +41,7 @@ def _loaded(name: str, source: str) -> ModuleType:
         _files[path] = file
         if len(_files) >= 2 * _kept[0]:
             _let_go()
-    return sys.modules[path]
+        return module
 
 
 def _let_go() -> None:

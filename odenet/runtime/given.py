@@ -1,7 +1,5 @@
 """Modules that a program is given from Python, in the place of the layers of a `map`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor, nn

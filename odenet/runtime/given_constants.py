@@ -1,7 +1,5 @@
 """What a flow takes for a constant that differs from step to step, is learned, or moves."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The gradients of a flow's tensors, summed over its steps."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 
 import torch
@@ -27,11 +25,15 @@ class GradientSums:
         cotangents: Iterable[Tensor | None],
         apart: Collection[int] = (),
     ):
-        self.tensors = tensors
+        self._tensors = tensors
         self._apart = apart
-        self._slices: dict[Part, Tensor] = {}
-        self.values: list[Tensor | None] = [None] * len(tensors)
-        self._storages = storages((*tensors, *cotangents))  # and those of values
+        self._found: dict[Part, Tensor] = {}
+        self._storages = storages((*tensors, *cotangents))  # and those of what is found
+
+    @property
+    def values(self) -> list[Tensor | None]:
+        """The sums of whole tensors, None where nothing was added."""
+        return [self._found.get(Part(place, None)) for place in range(len(self._tensors))]
 
     def add(
         self, address: Address, gradient: Tensor, others: Collection[StorageWeakRef] = ()
@@ -44,42 +46,25 @@ class GradientSums:
             others: storages that it may lie in, and that the value is not to share.
         """
         place, index = address
-        total = self.values[place]
-        if index is not None:
-            parts = index.parts if isinstance(index, Between) else ((index, 1),)
-            if place in self._apart:
-                for own, factor in parts:
-                    self._add_slice(Part(place, own), gradient, factor, others)
-                return
-            if total is None:
-                total = self.values[place] = torch.zeros_like(self.tensors[place])
-            for own, factor in parts:
+        for own, factor in index.parts if isinstance(index, Between) else ((index, 1),):
+            part = Part(place, own if place in self._apart else None)
+            total = self._found.get(part)
+            if part.slice != own:
+                if total is None:
+                    total = self._found[part] = torch.zeros_like(self._tensors[place])
                 total[own].add_(gradient, alpha=factor)
-        elif total is None:
-            self.values[place] = self._own(gradient, others)
-        else:
-            total.add_(gradient)
+            elif total is not None:
+                total.add_(gradient, alpha=factor)
+            else:
+                first = self._own(gradient, others) if factor == 1 else gradient * factor
+                self._found[part] = first
 
     def take(self, part: Part) -> Tensor | None:
         """The sum of a tensor or a slice, which is not kept any longer."""
-        if part.slice is not None:
-            found = self._slices.pop(part, None)
-        else:
-            found, self.values[part.place] = self.values[part.place], None
+        found = self._found.pop(part, None)
         if found is not None:
             self._storages.discard(StorageWeakRef(found.untyped_storage()))
         return found
-
-    def _add_slice(
-        self, part: Part, gradient: Tensor, factor: float, others: Collection[StorageWeakRef]
-    ) -> None:
-        total = self._slices.get(part)
-        if total is not None:
-            total.add_(gradient, alpha=factor)
-        elif factor == 1:
-            self._slices[part] = self._own(gradient, others)
-        else:
-            self._slices[part] = gradient * factor
 
     def _own(self, gradient: Tensor, others: Collection[StorageWeakRef]) -> Tensor:
         """A gradient to add to and to hand out.

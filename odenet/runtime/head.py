@@ -5,8 +5,6 @@ than everything else of a network that stores no activations. The loss is taken 
 time, and what its gradient needs of the scores is computed again.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

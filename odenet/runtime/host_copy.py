@@ -1,7 +1,5 @@
 """A tensor on its way from the device, which nobody waits for until it is read."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

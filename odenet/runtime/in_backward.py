@@ -5,8 +5,6 @@ the optimizer. The optimizer is called on one weight at a time by a hook that to
 has added a gradient up (`register_post_accumulate_grad_hook`; Lv et al. 2024, LOMO, section 3.1).
 """
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Iterator

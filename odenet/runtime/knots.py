@@ -1,7 +1,5 @@
 """Weights that are piecewise linear in time, between learned knots."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -1,25 +1,20 @@
 """How a flow holds what its backward needs: stored, recomputed per step, or within a budget."""
 
-from __future__ import annotations
-
-import copy
-from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import ClassVar, Literal, Self, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from odenet.runtime.chain import recomputed_steps
 from odenet.runtime.constants import all_values
-from odenet.runtime.context import NOTHING
+from odenet.runtime.equations import Equations
 from odenet.runtime.memory_format import kernel_order
-from odenet.runtime.protocol import Planned, State, Stepwise
+from odenet.runtime.protocol import State, Stepwise
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.saved import SavedTensors
 from odenet.runtime.share import BudgetShare, as_bytes
-from odenet.runtime.shear import Coefficient, Shear
-from odenet.runtime.slices import Slices, taken_apart
+from odenet.runtime.slices import taken_apart
 from odenet.runtime.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.tracing import refuse_trace
 from odenet.runtime.volume import one_step
@@ -46,7 +41,7 @@ def as_mode(memory: Memory | str) -> Memory:
         ) from None
 
 
-def all_steps(flow: Planned, state: State, memory: Memory) -> State:
+def all_steps(flow: Equations, state: State, memory: Memory) -> State:
     """All steps of a flow; plain tensor code where nothing is to be differentiated."""
     steps = range(flow.steps)
     tensors = chain(state, flow.context.tensors, flow.parameters())  # which take a while to find
@@ -88,7 +83,7 @@ def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
     return state
 
 
-def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
+def budgeted_steps(flow: Equations, state: State, budget: int) -> State:
     """As many steps with stored activations as fit into a budget of bytes, the rest reversed.
 
     The last ones are stored: the backward pass is done with them before it needs memory to undo.
@@ -108,14 +103,14 @@ def budgeted_steps(flow: Planned, state: State, budget: int) -> State:
     return plain_steps(flow, state, range(undone.stop, flow.steps))
 
 
-def _kind(flow: Planned, state: State) -> tuple:
+def _kind(flow: Equations, state: State) -> tuple:
     """What the memory of a step depends on."""
     kinds = tuple((t.shape, t.dtype, t.device) for t in state)
     frozen = tuple(p.requires_grad for p in flow.parameters())
     return (*kinds, frozen, flow.training, Autocast.current(state[0].device))
 
 
-def _measured(flow: Planned, state: State) -> tuple[State, int]:
+def _measured(flow: Equations, state: State) -> tuple[State, int]:
     """The state after the first step, which is reversed, and the bytes that autograd stores of one.
 
     No evaluation is for planning alone: something outside of the modules might notice it.
@@ -134,44 +129,21 @@ def recomputed(module: nn.Module, input: Tensor) -> Tensor:
     return recomputed_steps(_OneModule(module), (input,), range(1), undo=False)[0]
 
 
-class _OneModule:
+class _OneModule(Stepwise):
     """A module as the only step of a flow without an inverse."""
 
-    slots: ClassVar[tuple[str, ...]] = ("x",)
+    slots = ("x",)
     steps = 1
-    relabel: ClassVar[dict[str, str]] = {}
-    varying: ClassVar[tuple[str, ...]] = ()
-    anchors = 0
-    exact = False
-    stochastic: ClassVar[bool] = True
-    compiled = None
-    measured = False
-    slices: Slices | None = None  # one step, whose gradients are complete at its end
+    stochastic = True
 
     def __init__(self, module: nn.Module):
         self.module = nn.ModuleList([module])
-        self.context = NOTHING
-        self.collected: dict[str, Tensor] = {}
+        self.collected = {}
         self.replica_pools = ReplicaPools()
-
-    def view(self) -> Self:
-        return copy.copy(self)
+        self.named_parameters = module.named_parameters
 
     def learned(self) -> tuple[str, ...]:
         return ("module",)
 
     def advance(self, state: State, step: int = 0) -> State:
         return (self.module[step](*state),)
-
-    def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
-        """None: it is not undone."""
-        return ()
-
-    def collect(self, values: Mapping[str, Tensor]) -> None:
-        """It gives no further results."""
-
-    def note_drift(self, drift: Tensor) -> None:
-        """Not called: nothing is rebuilt, so nothing drifts."""
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return self.module[0].named_parameters()

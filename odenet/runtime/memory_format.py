@@ -1,7 +1,5 @@
 """The order of a map's values in memory: the one that its layers read as it lies, and back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

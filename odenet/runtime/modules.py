@@ -1,7 +1,5 @@
 """Layers that networks of flows need and torch lacks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

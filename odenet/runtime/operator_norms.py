@@ -1,7 +1,5 @@
 """Norms of the real operators: largest singular values, from products with K and K^T alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -9,8 +9,6 @@ convention the adjoint of a kernel is again a kernel, so that sums such as K - K
 convolution.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -4,8 +4,6 @@ K(t) of the equations is one tensor ``(steps, …)``, so that smoothness in time
 axis 0 and refinement in time a repeat. A quantity shared by all steps has ``steps = 1``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, Literal

@@ -5,8 +5,6 @@ causal and nothing else mixes tokens. A flow may evaluate one attention several 
 with values of its own each time: what is kept is numbered by evaluations, not by modules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,13 +1,11 @@
 """What the passes over the steps ask of a flow."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from odenet.runtime.context import Context
+from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.replica_pool import ReplicaPools
 from odenet.runtime.shear import Coefficient, Shear
 from odenet.runtime.slices import Slices
@@ -15,7 +13,7 @@ from odenet.runtime.slices import Slices
 State = tuple[Tensor, ...]
 
 
-class Stepwise(Protocol):
+class Stepwise:
     """Some steps of a scheme, over parameters of which each step reads its own.
 
     Attributes:
@@ -33,62 +31,52 @@ class Stepwise(Protocol):
         replica_pools: replicas of its modules, kept from one pass to the next.
         slices: of stacked parameters; where there are any, even none, each step's gradients are
             handed over as soon as they are complete.
+        step_bytes: what autograd stores of a step, by kind of input.
+        named_parameters: gives the parameters within.
     """
 
     slots: ClassVar[tuple[str, ...]]
-    relabel: ClassVar[dict[str, str]]
-    varying: ClassVar[tuple[str, ...]]
-    stochastic: ClassVar[bool]
+    relabel: ClassVar[dict[str, str]] = {}
+    varying: ClassVar[tuple[str, ...]] = ()
+    stochastic: ClassVar[bool] = False
     steps: int
-    anchors: int
-    exact: bool
-    measured: bool
-    context: Context
+    anchors: int = 0
+    exact: bool = False
+    measured: bool = False
+    context: Context = NOTHING
     collected: dict[str, Tensor]
-    compiled: Any
+    compiled: Any = None
     replica_pools: ReplicaPools
-    slices: Slices | None
+    slices: Slices | None = None
+    step_bytes: dict[tuple, int]
+    named_parameters: Callable[..., Iterable[tuple[str, nn.Parameter]]]
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
         """One step as shears, if it can be undone; takes the step's own of what is varying."""
-        ...
+        raise NotImplementedError
 
     def advance(self, state: State, step: int = 0) -> State:
-        """The state after one step."""
-        ...
-
-    def view(self) -> Self:
-        """The same flow, with attributes of its own to set."""
-        ...
+        """The state after a step, from the one before it."""
+        raise NotImplementedError
 
     def learned(self) -> tuple[str, ...]:
-        """The attributes that hold stacked parameters or a module per step."""
-        ...
+        """The attributes that hold stacked parameters, or a module per step."""
+        raise NotImplementedError
+
+    def view(self) -> Self:
+        """The same flow over the same parameters, with attributes of its own to set.
+
+        Calls that set any do so on a view, so that several may run at once.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def collect(self, values: Mapping[str, Tensor]) -> None:
-        """Given further results of right-hand sides, to be summed by name."""
-        ...
+        """Adds further results of a right-hand side, scalars by name, to those of this call."""
+        for name, value in values.items():
+            found = self.collected.get(name)
+            self.collected[name] = value if found is None else found + value
 
     def note_drift(self, drift: Tensor) -> None:
         """Told by the backward pass by how much a rebuilt state was off."""
-        ...
-
-    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """The parameters within."""
-        ...
-
-
-class Planned(Stepwise, Protocol):
-    """A flow whose memory is planned.
-
-    Attributes:
-        training: as of every module.
-        step_bytes: what autograd stores of a step, by kind of input.
-    """
-
-    training: bool
-    step_bytes: dict[tuple, int]
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters within."""
-        ...

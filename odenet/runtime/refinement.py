@@ -48,7 +48,7 @@ def refined(flow: Flow, entered: bool = False) -> Flow:
     for name, modules in flow.named_children():
         if isinstance(modules, nn.ModuleList) and name not in flow.shared:
             origins = sources(len(modules), finer.steps)
-            setattr(finer, name, nn.ModuleList(copied(modules[i]) for i in origins))
+            setattr(finer, name, nn.ModuleList(copy.deepcopy(modules[i]) for i in origins))
     for knotted in finer.children():
         if isinstance(knotted, Knotted):
             knotted.sample(finer.steps, finer.h)  # of the same K(t)
@@ -60,7 +60,7 @@ def refined(flow: Flow, entered: bool = False) -> Flow:
 
 def _with_halved_constants(flow: Flow) -> Flow:
     """A copy in which both halves of a step have its constants, and half of its size each."""
-    finer = copied(flow)
+    finer = copy.deepcopy(flow)
     for name in flow.varying:
         try:
             constant = halved(getattr(flow, name), 0.5 if name == "h" else 1.0)
@@ -83,9 +83,6 @@ def sources(before: int, after: int) -> list[int]:
     return [max(step - after % (2 * before), 0) // 2 for step in range(after)]
 
 
-copied = copy.deepcopy
-
-
 def with_half_the_step(
     module: Stepping, sizes: tuple[int, ...], shape: dict[str, Any] | None = None
 ) -> Stepping:
@@ -96,7 +93,7 @@ def with_half_the_step(
         sizes: the first arguments of its constructor.
         shape: further arguments that are none of the scheme's.
     """
-    finer = copied(module)
+    finer = copy.deepcopy(module)
     finer.__dict__.update(_numbers(module, module.h / 2, sizes, shape or {}))
     return finer
 
@@ -123,7 +120,7 @@ def _numbers(
     return {
         name: value
         for name, value in numbers.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name != "anchors"
+        if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 

@@ -5,8 +5,6 @@ generators of random numbers. A replica has the class, the hooks and the attribu
 dictionaries of its own, so that it can be given other tensors, and changes to it stay with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """How much autograd stores of an evaluation, read off its graph."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

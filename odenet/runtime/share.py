@@ -1,7 +1,5 @@
 """The part of a budget that one of several flows has."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from odenet.sizes import parse_size

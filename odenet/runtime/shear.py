@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class Packed:
 
     tensors: tuple[Tensor, ...]
     count: int
-    rebuild: Callable[[tuple[Tensor, ...]], Registers]
+    rebuild: Callable[[tuple[Tensor, ...]], Any]
 
     def emptied(self) -> Packed:
         """Without the tensors."""
@@ -169,27 +170,19 @@ class Registers:
 
     def stretch(self, slot: str, exponent: Tensor) -> None:
         """Does slot *= exp(exponent), element by element."""
-        factor = torch.exp(exponent.to(self._values[slot].dtype))
-        if slot in self._owned:
-            self._values[slot].mul_(factor)
-        else:
-            self._set(slot, self._values[slot] * factor)
+        self.multiply(slot, torch.exp(exponent.to(self._values[slot].dtype)))
 
     def shrink(self, slot: str, exponent: Tensor) -> None:
         """Does slot /= exp(exponent), which undoes ``stretch``."""
-        factor = torch.exp(exponent.to(self._values[slot].dtype))
-        if slot in self._owned:
-            self._values[slot].div_(factor)
-        else:
-            self._set(slot, self._values[slot] / factor)
+        self.divide(slot, torch.exp(exponent.to(self._values[slot].dtype)))
 
     def rename(self, names: dict[str, str]) -> None:
         """The value of slot a becomes that of slot names[a]."""
         if names:
-            values, owned = self._values, self._owned
-            moved = {names.get(slot, slot): value for slot, value in values.items()}
-            self._values = {slot: moved[slot] for slot in values}
-            self._owned = {names.get(slot, slot) for slot in owned}
+            moved = {names.get(slot, slot): value for slot, value in self._values.items()}
+            order = (*self._values, *moved)  # slots stay in theirs
+            self._values = {slot: moved[slot] for slot in order if slot in moved}
+            self._owned = {names.get(slot, slot) for slot in self._owned}
 
     def replace(self, tensors: tuple[Tensor, ...]) -> None:
         """Other values for all slots, in their order."""

@@ -31,9 +31,7 @@ def largest_singular_value(flow: Flow, u: Tensor | State, iterations: int = 30) 
     with evaluating(flow), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         start = flow.begin(u)
         first = like(start, [t.detach().requires_grad_() for t in start])
-        last = first
-        for step in range(flow.steps):
-            last = flow.advance(last, step)
+        last = flow.trajectory(first)[-1]
         moved = [t + 0 * s for t, s in zip(last, first, strict=True)]
         cotangents = [torch.zeros_like(t, requires_grad=True) for t in moved]
         pulled = torch.autograd.grad(moved, tuple(first), cotangents, create_graph=True)

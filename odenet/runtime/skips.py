@@ -3,8 +3,6 @@
 The skips of U-Nets (Ronneberger et al. 2015). What is kept lives until its last join.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

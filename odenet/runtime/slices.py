@@ -5,10 +5,8 @@ step has been undone. An optimizer that acts on each step's values as soon as th
 complete is given slices instead.
 """
 
-from __future__ import annotations
-
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -57,40 +55,26 @@ class Slices:
         return parts
 
 
-class _Knots:
-    """`Knotted` over slices: ``[step]`` is a step's value."""
-
-    def __init__(self, knotted: Knotted, knots: list[Tensor]):
-        self._knotted = knotted
-        self._knots = knots
-
-    def __len__(self) -> int:
-        return len(self._knotted)
-
-    def __getitem__(self, step: int) -> Tensor:
-        return self._knotted.at(step).of(self._knots)
-
-
 def taken_apart(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """What to read in place of a flow's attributes, for gradients to arrive at slices."""
-    found: dict[str, Any] = {}
-    for name, parameter in flow._parameters.items():
-        if parts := slices.of(parameter):
-            found[name] = parts
-    for name, module in flow._modules.items():
-        if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
-            found[name] = _Knots(module, parts)
-    return found
+    return _replaced(flow, slices, list)
 
 
 def put_together(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """The same for what reads a stack as a whole: made of the slices."""
+    return _replaced(flow, slices, torch.stack)
+
+
+def _replaced(flow: Any, slices: Slices, form: Callable[[list[Tensor]], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, parameter in flow._parameters.items():
-        if parts := slices.of(parameter):
-            found[name] = torch.stack(parts)
-    for name, module in flow._modules.items():
-        if isinstance(module, Knotted) and (parts := slices.of(module.knots)):
-            twin = found[name] = copy.copy(module)
-            twin.__dict__ |= {"_parameters": {}, "knots": torch.stack(parts)}
+    for name, held in (*flow._parameters.items(), *flow._modules.items()):
+        knotted = isinstance(held, Knotted)
+        parts = slices.of(held.knots if knotted else held)
+        if parts is None:
+            continue
+        found[name] = form(parts)
+        if knotted:
+            twin = copy.copy(held)
+            twin.__dict__ |= {"_parameters": {}, "knots": found[name]}
+            found[name] = twin
     return found

@@ -1,7 +1,5 @@
 """A snapshot is what one evaluation found in a module, to repeat the evaluation from."""
 
-from __future__ import annotations
-
 from weakref import WeakKeyDictionary
 
 import torch

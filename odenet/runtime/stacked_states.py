@@ -4,9 +4,8 @@ So a checkpoint does not tell whether the optimizer acted in the backward pass, 
 way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -26,16 +25,15 @@ def joined(saved: Saved, counts: Counts) -> Saved:
     groups: list[dict[str, Any]] = []
     place = stacks = 0
     for group, own in zip(saved["param_groups"], counts, strict=True):
-        params: list[int] = []
+        begun = stacks
         for count in own:
             taken = range(place, place + max(1, count))
             place = taken.stop
             found = [saved["state"][i] for i in taken if i in saved["state"]]
-            params.append(stacks)
             if found:
                 state[stacks] = _stacked(found) if count else found[0]
             stacks += 1
-        groups.append({**group, "params": params})
+        groups.append({**group, "params": list(range(begun, stacks))})
     return {**saved, "state": state, "param_groups": groups}
 
 
@@ -77,10 +75,6 @@ def _together(name: str, values: Sequence[Any]) -> Any:
 
 def _slice(state: dict[str, Any], one: int) -> dict[str, Any]:
     return {
-        name: value[one].clone() if isinstance(value, Tensor) and value.ndim else _copy(value)
+        name: value[one].clone() if isinstance(value, Tensor) and value.ndim else deepcopy(value)
         for name, value in state.items()
     }
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value

@@ -1,7 +1,5 @@
 """The gradients by the slots of a state, while a backward pass goes over the steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -65,9 +63,3 @@ class StateGradients(Registers):
         """Does slot *= exp(exponent), element by element."""
         if slot in self._values:
             super().stretch(slot, exponent)
-
-    def rename(self, names: dict[str, str]) -> None:
-        """The gradient by slot a becomes that by slot names[a]."""
-        if names:
-            self._values = {names.get(slot, slot): g for slot, g in self._values.items()}
-            self._owned = {names.get(slot, slot) for slot in self._owned}

@@ -7,9 +7,7 @@ to it, is counted by autograd's engine, which knows all uses of a weight; and no
 to be undone reads it. So an optimizer may change it at once.
 """
 
-from __future__ import annotations
-
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,16 +17,8 @@ from odenet.runtime.backward import BackwardPass
 from odenet.runtime.forward import ForwardPass
 from odenet.runtime.protocol import State
 from odenet.runtime.slices import Slices
-from odenet.runtime.watch import refuse, refuse_transforms
+from odenet.runtime.watch import refuse, refuse_in_backward
 from odenet.runtime.weights import Part
-
-
-class Given(NamedTuple):
-    """What the forward pass is run on; held until it has been."""
-
-    state: State
-    weights: list[Tensor]
-    context: tuple[Tensor, ...]
 
 
 class StepChain:
@@ -61,8 +51,10 @@ class StepChain:
         self.slices = [self._tensor(part) for part in read if part.slice is not None]
         self._needed = [tensor.requires_grad for tensor in (*weights, *context)]
         self._asked = [_node(tensor) for tensor in context]
-        given = [w.view_as(w) if w.requires_grad else w for w in weights]
-        self.given: Given | None = Given(tuple(t.detach() for t in state), given, context)
+        given = [view(weight) for weight in weights]
+        # What the forward pass is run on; held until it has been.
+        self.given: tuple[State, list[Tensor], tuple[Tensor, ...]] | None
+        self.given = tuple(t.detach() for t in state), given, context
         self.back: BackwardPass | None = None
         self._nodes: dict[Part, Any] = {}
 
@@ -75,8 +67,8 @@ class StepChain:
             # Views: the engine is asked by their nodes which gradients are wanted. It goes on with
             # the youngest node, so that those of a step are made after the node of the one before:
             # gradients are then added up, and used up, before the next step is undone.
-            views = {part: _view(self._tensor(part)) for part in self.completed[step]}
-            self._nodes |= {part: _node(view) for part, view in views.items()}
+            views = {part: view(self._tensor(part)) for part in self.completed[step]}
+            self._nodes |= {part: _node(seen) for part, seen in views.items()}
             handed = _StepNode.apply(self, step, handed, *first, *views.values())
         self.given, self.state, self.context = None, (), ()  # which autograd holds where needed
         return handed
@@ -87,8 +79,8 @@ class StepChain:
         of_pass = saved[: len(saved) - len(self.slices)]
         asked: list[bool] = [False] * len(weights)
         for part, node in self._nodes.items():
-            asked[part.place] |= _executed(node)
-        asked += map(_executed, self._asked)
+            asked[part.place] |= executed(node)
+        asked += map(executed, self._asked)
         wanted = [a and n for a, n in zip(asked, self._needed, strict=True)]
         needed = self._needed
         self.back = BackwardPass(self.passed, of_pass, gradients, needed, wanted, self.apart)
@@ -109,7 +101,16 @@ class StepChain:
         return (self._parts[part.place] or [])[part.slice]
 
 
-class _StepNode(torch.autograd.Function):
+class FirstOrder(torch.autograd.Function):
+    """What has a backward pass, and no derivative of another kind."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
+        """Refuses forward-mode derivatives."""
+        refuse("differentiated in forward mode")
+
+
+class _StepNode(FirstOrder):
     """One step in autograd's graph. That of the last step runs all of them, and saves for all."""
 
     @staticmethod
@@ -133,20 +134,14 @@ class _StepNode(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Undoes the step; gradients by the state go from step to step past autograd."""
-        refuse_transforms(gradients)
-        if torch.is_grad_enabled():
-            refuse("differentiated twice")
+        refuse_in_backward(gradients)
         if ctx.step + 1 == ctx.chain.passed.steps.stop:
             ctx.chain.begin(ctx.saved_tensors, gradients)
         return (None, None, None, *ctx.chain.undo(ctx.step))
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> Any:
-        """Refuses forward-mode derivatives."""
-        refuse("differentiated in forward mode")
 
-
-def _view(tensor: Tensor) -> Tensor:
+def view(tensor: Tensor) -> Tensor:
+    """A tensor as a node of its own, by which the engine is asked for its gradient."""
     return tensor.view_as(tensor) if tensor.requires_grad else tensor
 
 
@@ -154,7 +149,7 @@ def _node(tensor: Tensor) -> Any:
     return get_gradient_edge(tensor).node if tensor.requires_grad else None
 
 
-def _executed(node: Any) -> bool:
+def executed(node: Any) -> bool:
     """Whether the engine goes on to a node in the pass that is running."""
     if node is None or node.name() == "torch::autograd::AccumulateGrad":
         return node is not None

@@ -1,7 +1,5 @@
 """The learned values of a single step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

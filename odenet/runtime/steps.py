@@ -1,7 +1,5 @@
 """One step on registers: forward, undone, and undone with its gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor

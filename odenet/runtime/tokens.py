@@ -32,10 +32,9 @@ class Tokens(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The module of the places of x; a vector ``(batch, c)`` is a single place."""
-        return self.inner(x.flatten(2).mT).mT.reshape_as(x) if x.ndim > 2 else self._of_one(x)
-
-    def _of_one(self, x: Tensor) -> Tensor:
-        return self.inner(x[:, None])[:, 0]
+        if x.ndim == 2:
+            return self.inner(x[:, None])[:, 0]
+        return self.inner(x.flatten(2).mT).mT.reshape_as(x)
 
 
 def reads_tokens(flow: nn.Module) -> bool:

@@ -1,7 +1,5 @@
 """Flows within graphs: one node to torch.fx, and what TorchScript cannot have of them."""
 
-from __future__ import annotations
-
 from typing import Any, NoReturn
 
 import torch

@@ -6,6 +6,7 @@ blocks, and the first block of a unit halves the map and widens it.
 
 from __future__ import annotations
 
+import copy
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.modules import Kind, Shortcut
-from odenet.runtime.refinement import copied, refined, with_half_the_step
+from odenet.runtime.refinement import refined, with_half_the_step
 from odenet.runtime.shear import like
 from odenet.runtime.tracing import as_node
 
@@ -129,7 +130,7 @@ class Coarsened(nn.Module):
 
     def finer(self) -> Coarsened:
         """The step with half its size and the same weights."""
-        finer = copied(self)
+        finer = copy.deepcopy(self)
         finer.flow = with_half_the_step(self.flow, (self.flow.channels, 1))
         return finer
 

@@ -1,10 +1,8 @@
 """The constants of a flow that differ from step to step: what time it is, what is undone."""
 
-from __future__ import annotations
-
 import copy
 import math
-from typing import Any, Self, cast
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,15 +13,7 @@ from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class Varying(Equations):
-    """Equations of N steps with constants of their own.
-
-    Attributes:
-        steps: number of steps N.
-        exact: whether steps run in exact arithmetic.
-    """
-
-    steps: int
-    exact: bool
+    """Equations of N steps with constants of their own."""
 
     def moving(self) -> list[Moving]:
         """The constants that training moves."""
@@ -37,7 +27,7 @@ class Varying(Equations):
         """
         if not self.moving():
             return self
-        twin = cast(Any, self).view()
+        twin = self.view()
         moving = [name for name in self.varying if isinstance(getattr(self, name), Moving)]
         kept = {name: copy.copy(getattr(self, name)) for name in moving}
         twin.__dict__["_modules"] = {**twin._modules, **kept}

@@ -70,9 +70,27 @@ class Volume(Equations):
     """The part of a flow that knows how it changes volume."""
 
     channels: int
-    steps: int
     space: int
-    measured: bool = False  # whether a call collects its log-determinant
+
+    def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The flow of an input, and the log-determinant of its Jacobian there.
+
+        Args:
+            u: ``(batch, channels, *space)``.
+
+        Returns:
+            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
+            differentiated as ``memory`` says.
+
+        Raises:
+            ValueError: if the flow is not an invertible map of its input.
+        """
+        self.require_density()
+        call = self.view()
+        call.measured = self.stretches
+        out = call.forward(u)
+        log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
+        return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def log_scale(self, state: State) -> Tensor | float:
         """The log-determinant of all steps at a state, without what depends on its values."""

@@ -1,7 +1,5 @@
 """What a rebuilding backward pass cannot see is said by name, not differentiated wrongly."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -24,6 +22,17 @@ def refuse(what: str) -> NoReturn:
         f"a backward without stored activations cannot be {what}; "
         'set flow.memory = "stored", which uses plain autograd and can'
     )
+
+
+def refuse_in_backward(gradients: Iterable[Tensor | None]) -> None:
+    """Looks for a second derivative, and for what `refuse_transforms` looks for.
+
+    Raises:
+        RuntimeError: if there is one.
+    """
+    refuse_transforms(gradients)
+    if torch.is_grad_enabled():
+        refuse("differentiated twice")
 
 
 def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
@@ -149,14 +158,18 @@ def _computed_weight(module: nn.Module, name: str) -> bool:
 
 def _tell(module: nn.Module, name: str) -> None:
     kind = type(module).__name__
-    if (kind, name) not in _told:
-        _told.add((kind, name))
-        warnings.warn(
-            f"{kind} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
-            f'give it no gradient. Let the block return it as well, (y, {{"{name}": value}}), and '
-            f'read the sum over all steps from flow.collected["{name}"]',
-            stacklevel=2,
-        )
+    _warn_once(
+        (kind, name),
+        f"{kind} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
+        f'give it no gradient. Let the block return it as well, (y, {{"{name}": value}}), and '
+        f'read the sum over all steps from flow.collected["{name}"]',
+    )
+
+
+def _warn_once(what: tuple[str, str], message: str) -> None:
+    if what not in _told:
+        _told.add(what)
+        warnings.warn(message, stacklevel=3)
 
 
 def _name(flow: Any, tensor: Tensor) -> str:
@@ -169,11 +182,9 @@ def _name(flow: Any, tensor: Tensor) -> str:
 def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
     """Warns that results seen by a forward hook have no gradient in rebuilt steps."""
     for kind in (type(module).__name__ for module in modules if module._forward_hooks):
-        if (kind, "") not in _told:
-            _told.add((kind, ""))
-            warnings.warn(
-                f"a forward hook on {kind} is called in both passes of rebuilt steps, and what it "
-                "keeps in the forward pass has no gradient: let the block return it, or set "
-                'flow.memory = "stored"',
-                stacklevel=2,
-            )
+        _warn_once(
+            (kind, ""),
+            f"a forward hook on {kind} is called in both passes of rebuilt steps, and what it "
+            "keeps in the forward pass has no gradient: let the block return it, or set "
+            'flow.memory = "stored"',
+        )

@@ -103,8 +103,7 @@ class FlowWeights:
         return found
 
     def _read(self, step: int) -> Iterator[Address]:
-        for stack in self._stacks.values():
-            yield Address(self._places[id(_stored(stack))], _index(stack, step))
+        yield from (self._address(name, step) for name in self._stacks)
         for name in self._modules:
             yield from (self._at(name, step).places or {}).values()
 
@@ -143,9 +142,7 @@ class FlowWeights:
 
         for name in names:
             if name in self._stacks:
-                stack = self._stacks[name]
-                address = Address(self._places[id(_stored(stack))], _index(stack, step))
-                found.values.append(leaf(address))
+                found.values.append(leaf(self._address(name, step)))
                 continue
             if name in self._numbers:
                 found.values.append(self._numbers[name][step])
@@ -164,9 +161,9 @@ class FlowWeights:
         self, step: int, tensors: Sequence[Tensor], wanted: Sequence[bool]
     ) -> tuple[StepWeights, dict[Key, Address]]:
         """The values of a step as arguments of a compiled function, and where they are."""
-        addresses: dict[Key, Address] = {}
-        for name, stack in self._stacks.items():
-            addresses[name, ""] = Address(self._places[id(_stored(stack))], _index(stack, step))
+        addresses: dict[Key, Address] = {
+            (name, ""): self._address(name, step) for name in self._stacks
+        }
         modules = {name: self._at(name, step).module for name in self._modules}
         for name, module in modules.items():
             for key, parameter in module.named_parameters():
@@ -182,8 +179,14 @@ class FlowWeights:
             return self._at(name, step).module
         if name in self._numbers:
             return self._numbers[name][step]
+        return _at(tensors, self._address(name, step))
+
+    def _address(self, name: str, step: int) -> Address:
+        """Where a step's slice of a stack is; of one that all steps share, the only one."""
         stack = self._stacks[name]
-        return _at(tensors, Address(self._places[id(_stored(stack))], _index(stack, step)))
+        if isinstance(stack, Knotted):
+            return Address(self._places[id(stack.knots)], stack.at(step))
+        return Address(self._places[id(stack)], step if len(stack) > 1 else 0)
 
     def _module(self, module: nn.Module) -> _Module:
         within = parts(module)
@@ -256,12 +259,6 @@ def _parts(address: Address, apart: Collection[int]) -> list[Part]:
 
 def _stored(stack: Tensor | Knotted) -> Tensor:
     return stack.knots if isinstance(stack, Knotted) else stack
-
-
-def _index(stack: Tensor | Knotted, step: int) -> int | Between:
-    if isinstance(stack, Knotted):
-        return stack.at(step)
-    return step if len(stack) > 1 else 0  # one value for all steps when it is shared
 
 
 @cache
