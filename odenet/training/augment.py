@@ -24,7 +24,7 @@ from odenet.training.augmentations import (
     changes,
     middle,
 )
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.pictures import COLOUR, GREY, Pictures, sizes_of
 from odenet.training.samples import Split, Stream, generator, shape_of
 from odenet.training.statistics import moments, standardised_over
@@ -223,14 +223,11 @@ def build_transforms(
     over = standardised_over(augment)
     spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
     if spatial and len(shape_of(split)) != 3:
-        raise TrainingError(
-            "data-misfit", f"{spatial[0]} changes images, and this data set has points"
-        )
+        raise DataMisfit(f"{spatial[0]} changes images, and this data set has points")
     if spatial and len(split.labels.shape) > 2:
         other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"{other} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
@@ -238,9 +235,7 @@ def build_transforms(
         if call.name in OF_BYTES:
             _require_bytes(split, call)
     if (large := _too_large(split, shape, augment)) is not None:
-        raise TrainingError(
-            "data-misfit", f"{large}: its n is larger than the images", "make it smaller"
-        )
+        raise DataMisfit(f"{large}: its n is larger than the images", "make it smaller")
     if over == "data" and (scaled or len(shape_of(split)) == 3):
         mean, deviation = statistics(split, shape)
     else:
@@ -261,8 +256,7 @@ def _require_bytes(split: Split, call: Call) -> None:
     channels = shape_of(split)[0]
     if dtype != torch.uint8 or channels not in (GREY, COLOUR):
         found = "of real numbers" if dtype != torch.uint8 else f"with {channels} channels"
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
             f"{found}",
             "leave it out",
@@ -277,7 +271,7 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     pieces = _pieces(split)
     first = next(pieces, None)
     if first is None:
-        raise TrainingError("unreadable-data", "of the training pictures none can be read")
+        raise UnreadableData("of the training pictures none can be read")
     together = chain([first], pieces)
     if first.is_floating_point():
         mean, deviation = moments(fit(chunk, shape) for chunk in together)

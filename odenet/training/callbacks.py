@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from odenet.diagnostics import printable
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.task import Task
 
 
@@ -44,8 +44,7 @@ def require_whole_weights(trainer: pl.Trainer, option: str, otherwise: str) -> N
         TrainingError: names the option that needs them whole, and what to do otherwise.
     """
     if not has_whole_weights(trainer):
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"{option} needs whole weights, and {type(trainer.strategy).__name__} has cut them "
             "into pieces",
             f"use --strategy ddp, or {otherwise}",

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 from odenet.json_text import from_json, to_json
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder
 from odenet.training.schema import Mismatch, read_as
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def read_sealed_json(path: Path, kind: type[T], way_out: str = COPY) -> T:
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
         said = "it is not a text" if isinstance(error, UnicodeDecodeError) else str(error)
         help_ = f"it was damaged or changed since odenet wrote it; {way_out}"
-        raise TrainingError("run-folder", f"{path} cannot be used: {said}", help_) from error
+        raise BadRunFolder(f"{path} cannot be used: {said}", help_) from error
 
 
 def _parsed(text: str) -> Any:

@@ -10,7 +10,7 @@ from torch import nn
 from odenet.runtime.constants import LearnedConstant, Moving
 from odenet.training.averaging import MovingAverage
 from odenet.training.callbacks import warn
-from odenet.training.errors import TrainingError
+from odenet.training.errors import RecipeConflict
 from odenet.training.flows import flows
 from odenet.training.task import Task
 
@@ -40,9 +40,7 @@ class Constants(pl.Callback):
             if long > per_epoch * epochs:
                 has = f"{epochs} epochs, {per_epoch * epochs} steps"
                 message = f"the ramp of {moving.name} takes {long:g} steps, and training has {has}"
-                raise TrainingError(
-                    "recipe-conflict", message, "write a shorter ramp, or train for longer"
-                )
+                raise RecipeConflict(message, "write a shorter ramp, or train for longer")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int

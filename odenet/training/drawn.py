@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from odenet.files import write_bytes, write_text
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.trained import TrainedRun
 
 GAP = 1  # pixels between pictures, before they are enlarged
@@ -47,9 +47,7 @@ def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
         write_bytes(path, image.getvalue())
     else:
         which = ".png or .csv" if are_pictures(trained) else ".csv"
-        raise TrainingError(
-            "bad-option", f"samples of {trained.folder} go into a {which} file, not {path.name}"
-        )
+        raise BadOption(f"samples of {trained.folder} go into a {which} file, not {path.name}")
 
 
 def in_rows(samples: Tensor) -> list[list[str]]:

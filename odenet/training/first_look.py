@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from odenet.training.arrays import load_arrays
-from odenet.training.errors import TrainingError
+from odenet.training.errors import UnreadableData
 from odenet.training.picture_folder import load_folder, pictures_in
 from odenet.training.pictures import COLOUR, GREY, LOOKED_AT, open_picture
 from odenet.training.samples import DataSet, shape_of
@@ -64,13 +64,13 @@ def first_look(path: Path, relative_to: Path) -> FirstLook:
     if path.suffix in TEXTS and path.is_file():
         return FirstLook(f'text("{shown}")')
     what = "is not data that can be read" if path.exists() else "does not exist"
-    raise TrainingError("unreadable-data", f"{path} {what}", LAYOUTS)
+    raise UnreadableData(f"{path} {what}", LAYOUTS)
 
 
 def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
     """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
     if found.unlabelled:
-        raise TrainingError("unreadable-data", *found.unlabelled)
+        raise UnreadableData(*found.unlabelled)
     if found.classes:
         return FirstLook(data, shape, len(found.classes))
     labels = torch.cat([found.train.known, found.test.known])

@@ -12,7 +12,7 @@ from torch import nn
 
 from odenet.runtime.flow import Flow
 from odenet.training.callbacks import EpochWatcher, has_whole_weights, require_whole_weights, warn
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH, flows, stability
 from odenet.training.task import Task
 
@@ -44,8 +44,7 @@ class Guard(EpochWatcher):
         if self.rescale:
             require_whole_weights(trainer, "--guard rescale", "--guard warn")
         if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
-            raise TrainingError(
-                "bad-option",
+            raise BadOption(
                 "--guard rescale: no stability limit is known for a flow of this network",
                 "`odenet check` says why; use --guard warn",
             )

@@ -4,7 +4,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from odenet.model.tables.recipe import Recipe
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 
 OPTION = "--update-in-backward"
 
@@ -16,8 +16,7 @@ def require_in_backward(trainer: pl.Trainer, recipe: Recipe) -> None:
         TrainingError: names the key or the option, and what to write.
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"{OPTION} is for one device: several average gradients when the backward pass is over",
             "leave one of --devices, --strategy and it out",
         )
@@ -38,8 +37,7 @@ def require_in_backward(trainer: pl.Trainer, recipe: Recipe) -> None:
     }
     for key, reason in reasons.items():
         if reason:
-            raise TrainingError(
-                "bad-option",
+            raise BadOption(
                 f"{OPTION} does not go with this `{key}`: {reason}",
                 f"--set {instead[key]}, or leave {OPTION} out",
             )

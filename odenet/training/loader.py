@@ -16,7 +16,7 @@ from odenet.room import physical_memory
 from odenet.runtime.memory_format import channels_innermost
 from odenet.training.augment import Draws, Transforms, build_transforms
 from odenet.training.class_maps import Maps
-from odenet.training.errors import TrainingError
+from odenet.training.errors import RecipeConflict, UnreadableData
 from odenet.training.pictures import PictureReader, Pictures, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, hold_out, part
 from odenet.training.stored import Stored
@@ -234,14 +234,12 @@ class Data(pl.LightningDataModule):
         if recipe.holdout:
             train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
             if not len(train):
-                raise TrainingError(
-                    "recipe-conflict",
+                raise RecipeConflict(
                     f"holdout = {recipe.holdout} leaves no sample of {data.name} to train on",
                     "choose a smaller share, as in --set holdout=0.1",
                 )
         if not len(data.test):
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"the test split of {data.name} has no sample that can be read",
                 "; ".join(data.damaged[:3]),
             )
@@ -318,8 +316,7 @@ class Data(pl.LightningDataModule):
         if trainer is None:
             raise RuntimeError("loaders belong to a Trainer")
         if plan.batch % trainer.world_size:
-            raise TrainingError(
-                "recipe-conflict",
+            raise RecipeConflict(
                 f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
                 f"choose a multiple of {trainer.world_size}, as in --set batch="
                 f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
@@ -337,8 +334,7 @@ def _require_room(samples: int, recipe: Recipe) -> None:
     memory = physical_memory()
     places = samples * recipe.repeat
     if memory is not None and ORDER_BYTES * places > memory:
-        raise TrainingError(
-            "recipe-conflict",
+        raise RecipeConflict(
             f"repeat = {recipe.repeat} makes an epoch of {places:,} samples, whose order alone "
             "this machine cannot hold",
             "repeat less often, for more epochs",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from odenet.training.arrays import set_aside
 from odenet.training.class_maps import Maps, looked_at
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 from odenet.training.picture_folder import IN_MEMORY, MANY, TEST_NAMES, pictures_in
 from odenet.training.pictures import (
     COLOUR,
@@ -38,14 +38,13 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     """
     root = Path(path)
     if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
             "start it with input(3, H, W) or input(1, H, W)",
         )
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("DIR", path))
+        raise UnreadableData(f"{path} {what}", LAYOUT.replace("DIR", path))
     size = (int(shape[0]), int(shape[1]), int(shape[2]))
     test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test_root is not None:
@@ -78,11 +77,9 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
         found = _by_key((p for p in files if not p.stem.endswith(SUFFIXES)), root)
     for key, picture in found.items():
         if key not in beside:
-            raise TrainingError(
-                "unreadable-data", f"{picture} has no class map", LAYOUT.replace("DIR", str(root))
-            )
+            raise UnreadableData(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
     if not found:
-        raise TrainingError("unreadable-data", f"{root} has class maps and no pictures", LAYOUT)
+        raise UnreadableData(f"{root} has class maps and no pictures", LAYOUT)
     return [(picture, beside[key]) for key, picture in found.items()]
 
 
@@ -92,8 +89,7 @@ def _by_key(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     for path in paths:
         first = found.setdefault(_key(path, root), path)
         if first != path:
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"{first} and {path} are the same picture or class map by their names",
                 "remove one of them, or rename it",
             )
@@ -135,6 +131,4 @@ def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
 
 
 def _unreadable(paths: Sequence[str], damaged: Sequence[str]) -> TrainingError:
-    return TrainingError(
-        "unreadable-data", f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3])
-    )
+    return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from odenet.runtime.refinement import sources
 from odenet.training.averaging import MovingAverage
 from odenet.training.callbacks import require_whole_weights
-from odenet.training.errors import TrainingError
+from odenet.training.errors import CannotRefine
 from odenet.training.flows import units_and_flows
 from odenet.training.optim import decay_groups
 from odenet.training.task import Task
@@ -66,9 +66,7 @@ def refine_network(task: nn.Module) -> Origins:
         try:
             finer = module.refine()
         except ValueError as error:
-            raise TrainingError(
-                "cannot-refine", f"levels cannot be refined: {error}", "--set levels=[]"
-            ) from error
+            raise CannotRefine(f"levels cannot be refined: {error}", "--set levels=[]") from error
         origins.update(_origins(module, finer))
         task.set_submodule(path, finer)
     return origins

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
-from odenet.training.errors import TrainingError
+from odenet.training.errors import CannotRefine
 
 NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
 
@@ -93,8 +93,7 @@ def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
         return recipe
     epochs = -(-recipe.steps // steps)
     if recipe.levels and recipe.levels[-1] >= epochs:
-        raise TrainingError(
-            "cannot-refine",
+        raise CannotRefine(
             f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
             "epochs of this data",
             "refine earlier, or take more steps",

@@ -11,7 +11,7 @@ import torch
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 from odenet.training.pictures import COLOUR, GREY, Pictures, are_deep, decode_all, reading_processes
 from odenet.training.samples import DataSet, Split, Stream, generator, relabelled, stratified
 
@@ -27,7 +27,7 @@ LAYOUT = (
 
 
 def _no_pictures(root: str | Path) -> TrainingError:
-    return TrainingError("unreadable-data", f"{root} has no class folders with pictures", LAYOUT)
+    return UnreadableData(f"{root} has no class folders with pictures", LAYOUT)
 
 
 class _ClassFolders(ImageFolder):
@@ -56,9 +56,7 @@ class _ClassFolders(ImageFolder):
 def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
     """The pictures in a folder and those below it, in order; raises on a link back up."""
     if _identity(folder) in seen:
-        raise TrainingError(
-            "unreadable-data", f"{folder} leads to a folder that is read already", "remove the link"
-        )
+        raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
     for place, folders, files in os.walk(folder, followlinks=True):
         seen.add(_identity(place))
         folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
@@ -80,15 +78,11 @@ def pictures_in(path: Path) -> list[str]:
     """
     if not path.is_dir():
         if not path.exists():
-            raise TrainingError(
-                "unreadable-data", f"{path} does not exist", "name pictures, or a folder of them"
-            )
+            raise UnreadableData(f"{path} does not exist", "name pictures, or a folder of them")
         return [str(path)]
     found = list(_pictures_in(path, set()))
     if not found:
-        raise TrainingError(
-            "unreadable-data", f"{path} has no pictures", "name pictures, or a folder of them"
-        )
+        raise UnreadableData(f"{path} has no pictures", "name pictures, or a folder of them")
     return found
 
 
@@ -105,14 +99,13 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
     """
     root = Path(path)
     if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
             "start it with input(3, H, W) or input(1, H, W)",
         )
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("PATH", path))
+        raise UnreadableData(f"{path} {what}", LAYOUT.replace("PATH", path))
     size = (int(shape[0]), int(shape[1]), int(shape[2]))
     test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test_root is not None:
@@ -138,9 +131,7 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         train, test = everything.pick(kept), everything.pick(held)
     if len(classes) < 2:
         only = ", ".join(classes)
-        raise TrainingError(
-            "unreadable-data", f"{path} has one class, {only}, and nothing to tell it from"
-        )
+        raise UnreadableData(f"{path} has one class, {only}, and nothing to tell it from")
     train, bad_train = _settle(train, in_memory)
     test, bad_test = _settle(test, in_memory)
     _refuse_class_of(
@@ -162,8 +153,7 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
     """Give the test split the labels of the training split's classes."""
     unknown = sorted(set(names) - set(classes))
     if unknown:
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{root / unknown[0]} is a class that the training pictures do not have",
             f"known: {', '.join(classes)}",
         )
@@ -187,6 +177,4 @@ def _refuse_class_of(
     """Refuse a class with so few pictures in a split."""
     counts = np.bincount(split.known.numpy(), minlength=len(classes)).tolist()
     if size in counts:
-        raise TrainingError(
-            "unreadable-data", f"class {classes[counts.index(size)]} in {path} has {has}", help_
-        )
+        raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

@@ -12,7 +12,7 @@ from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of, read_sealed_json, sealed_json
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder
 from odenet.training.samples import Labels
 from odenet.training.schema import Mismatch
 
@@ -202,9 +202,7 @@ class RunFolder:
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
-            raise TrainingError(
-                "run-folder", f"{self.path} has no checkpoint {path.name}", _whats_there(self)
-            )
+            raise BadRunFolder(f"{self.path} has no checkpoint {path.name}", _whats_there(self))
         return path
 
     def write(self, path: Path, text: str) -> None:
@@ -234,8 +232,7 @@ class RunFolder:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
             runs = sorted(self.path.glob(f"*/{self.record.name}"))  # as of a sweep, or of seeds
-            raise TrainingError(
-                "run-folder",
+            raise BadRunFolder(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 f"name one of the runs in it, as in {typed(runs[0].parent)}"
                 if runs
@@ -245,9 +242,7 @@ class RunFolder:
             path = self.path / name
             if not path.is_file() or digest_of(path) != digest:
                 what = "was changed since the run began" if path.is_file() else "is missing"
-                raise TrainingError(
-                    "run-folder", f"{path} {what}", "put it back, or start a new run"
-                )
+                raise BadRunFolder(f"{path} {what}", "put it back, or start a new run")
         # whether to fetch is asked of who calls, not of whoever wrote the file
         return replace(record, options=replace(record.options, download=False))
 
@@ -260,8 +255,7 @@ class RunFolder:
         known = {plugin.digest for plugin in loaded()}
         for copy in sorted(self.plugins.glob("*.py")):
             if sha256(copy.read_bytes()).hexdigest() not in known:
-                raise TrainingError(
-                    "run-folder",
+                raise BadRunFolder(
                     f"{self.path} was trained with the plugin {copy.name}",
                     f"give --plugin {copy}, which runs it as Python, if you trust it",
                 )
@@ -286,8 +280,7 @@ class RunFolder:
                         what = f"`{min(missing)}` is missing" if missing else "epochs are missing"
                         raise ValueError(what)
         except (ValueError, TypeError, csv.Error) as error:
-            raise TrainingError(
-                "run-folder",
+            raise BadRunFolder(
                 f"{self.metrics} cannot be used: in the row of epoch {max(len(found), 1)}: {error}",
                 "take it from a copy of the run",
             ) from error

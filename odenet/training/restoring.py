@@ -24,7 +24,7 @@ from odenet.training.checkpoints import (
     require_optimizer,
 )
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotResumable
 from odenet.training.new_task import restored_task
 from odenet.training.optim import build_optimizer
 from odenet.training.records import Record, Row, RunFolder
@@ -92,9 +92,7 @@ def restored(
                 for numbers in (before, _numbers(program))
             )
             message = f"{folder.path} was trained with {then}, not with {now}"
-        raise TrainingError(
-            "not-resumable", message, "leave out the --set, or start a new run"
-        ) from error
+        raise NotResumable(message, "leave out the --set, or start a new run") from error
 
 
 def _numbers(program: Program) -> dict[str, Any]:
@@ -126,9 +124,7 @@ def require_resumable(
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
     except Mismatch as error:
-        raise TrainingError(
-            "not-resumable", f"{path} cannot be resumed from: {error}", HELP
-        ) from error
+        raise NotResumable(f"{path} cannot be resumed from: {error}", HELP) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -153,8 +149,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             did = {"standardise": "are standardised", "loss": "are measured"}
             did["center_crop"] = "are cut"
             what = did.get(name, "are held out")
-            raise TrainingError(
-                "not-resumable",
+            raise NotResumable(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",
             )
@@ -172,8 +167,7 @@ def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: R
         levels = ", ".join(map(str, recipe.levels))
         times = {0: "not been refined", 1: "been refined once"}
         did = times.get(level, f"been refined {level} times")
-        raise TrainingError(
-            "not-resumable",
+        raise NotResumable(
             f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
             f"{begun + 1}, and its flows have {did}",
             f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
@@ -190,8 +184,7 @@ def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
     """The rows of the epochs up to one that is done or under way."""
     rows = [row for row in folder.rows() if row["epoch"] <= epoch]
     if len(rows) < epoch:
-        raise TrainingError(
-            "not-resumable",
+        raise NotResumable(
             f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
             "take it from a copy of the run",
         )

@@ -19,7 +19,7 @@ from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption, NotResumable
 from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
@@ -85,8 +85,7 @@ def train(
     """
     of_recipe = {*recipe_keys(), *SHORT}
     if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
@@ -182,9 +181,7 @@ def _go_on(
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
-        raise TrainingError(
-            "not-resumable", f"{data_set.name} no longer has the classes the run began with"
-        )
+        raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
     steps = None if path is None else steps_begun_with(folder, record)
     samples = Data(data_set, program.recipe, shape, steps=steps)
     require_stored(samples, record.samples)
@@ -237,8 +234,7 @@ def _require_more(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     did, more = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
     if recipe.steps:
         did, more = f"{done * steps} steps of {recipe.steps}", f"--set steps={2 * done * steps}"
-    raise TrainingError(
-        "not-resumable",
+    raise NotResumable(
         f"{folder.path} has done {did}: nothing is left to train",
         f"ask for more, as in {more}, or start a new run",
     )

@@ -15,7 +15,7 @@ from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.loader import Data
 from odenet.training.records import Options, Record, RunFolder
 from odenet.training.sources import spec_folder
@@ -90,8 +90,7 @@ def require_stored(data: Data, before: str) -> None:
         before: what its samples were stored as; empty where that is not known.
     """
     if before and data.stored_as != before:
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"samples of {data.name} are {data.stored_as}, and the run was trained on {before}",
             "give samples of that kind: bytes are taken as pixels",
         )
@@ -117,8 +116,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
     texts = {folder.spec: kept.main(read(spec))} | kept.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise TrainingError(
-                "not-resumable",
+            raise NotResumable(
                 f"{spec} is not what the run began with, {folder.spec}",
                 "leave it out to go on with the run, or start a new run",
             )

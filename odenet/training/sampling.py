@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.past import Past
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.new_task import data_of, input_shape
 from odenet.training.records import RunFolder
 from odenet.training.sources import located
@@ -40,16 +40,14 @@ def written(
         draw: where random numbers come from.
     """
     if program.vocabulary is None or not scores_tokens(program.model):
-        raise TrainingError(
-            "not-possible", f"{folder} is not a language model", "its net begins with tokens(…)"
-        )
+        raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
     coding = _Coding(located(data_of(program), spec_folder).kwargs.get("tokenizer", ""))
     begun = coding.encode(prompt or "\n")
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
-        raise TrainingError("not-possible", f"the prompt has {why}", "give another --prompt")
+        raise NotPossible(f"the prompt has {why}", "give another --prompt")
     remembers = not not_token_by_token(program.model)
     window = input_shape(program)[0]
     added = continued(network, begun, window, temperature, top, draw, remembers=remembers)

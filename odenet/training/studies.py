@@ -24,7 +24,7 @@ from odenet.runtime.shear import like
 from odenet.runtime.singular_value import largest_singular_value
 from odenet.runtime.unit import Coarsened, Unit
 from odenet.training.along import along, energy, norm, order_of, unknowns
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
 from odenet.training.measuring import restore
@@ -125,9 +125,7 @@ def study_run(
     """
     task, loaded, _ = restore(run, options=options, data=data)
     if task.objective.kind.labels == "tokens":
-        raise TrainingError(
-            "not-possible", f"{run} is a language model, and studies are not made of those"
-        )
+        raise NotPossible(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from odenet.runtime.exact import Inexact
 from odenet.runtime.in_backward import OptimizerInBackward
 from odenet.training.details import Details
 from odenet.training.divergence import fault_of
-from odenet.training.errors import Diverged, TrainingError
+from odenet.training.errors import Diverged, UnreadableData
 from odenet.training.flows import ROUGH, flows, stability
 from odenet.training.loader import Batch
 from odenet.training.losses import objective_of
@@ -123,7 +123,7 @@ class Task(pl.LightningModule):
 
     def _collect_measured(self, split: str) -> dict[str, Tensor]:
         if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
-            raise TrainingError("unreadable-data", f"no sample of the {split} split could be read")
+            raise UnreadableData(f"no sample of the {split} split could be read")
         return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from odenet.extras import require
 from odenet.model.tables.recipe import Call
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.samples import DataSet, Stream, generator, of_text
 from odenet.training.windows import Tokens, Windows
 
@@ -29,9 +29,7 @@ def text(data: Call, shape: Sequence[int]) -> DataSet:
     paths = sorted(Path(name) for name in glob.glob(data["path"], recursive=True))
     paths = [path for path in paths if path.is_file()]
     if not paths:
-        raise TrainingError(
-            "unreadable-data", f"there is no file {data['path']}", "a path is relative to the spec"
-        )
+        raise UnreadableData(f"there is no file {data['path']}", "a path is relative to the spec")
     return _split(data, paths, shape[0], data["tokenizer"])
 
 
@@ -44,9 +42,7 @@ def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
         if not LEFT_OUT.intersection(path.relative_to(folder).parts)
     )
     if not paths:
-        raise TrainingError(
-            "unreadable-data", f"there are no sources of Python's library in {folder}"
-        )
+        raise UnreadableData(f"there are no sources of Python's library in {folder}")
     return _split(data, paths, shape[0])
 
 
@@ -62,8 +58,7 @@ def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") ->
         train, test = _windows(paths, encode, size).cut(share)
     for name, windows in (("training", train), ("test", test)):
         if windows.samples < 1:
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"the {name} split of {data} has {windows.count:,} tokens, and a window takes "
                 f"{size + 1:,}: {size:,} that the network reads and the one that follows",
                 "give more text, another share for the test, or shorter windows: tokens(…)",
@@ -112,9 +107,7 @@ def _bytes_of(path: Path) -> np.ndarray:
             return np.memmap(path, dtype=np.uint8, mode="r")
         return np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
-        raise TrainingError(
-            "unreadable-data", f"{path} cannot be read: {error.strerror or error}"
-        ) from error
+        raise UnreadableData(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def load_tokenizer(path: str) -> Any:
@@ -130,8 +123,7 @@ def load_tokenizer(path: str) -> Any:
     try:
         return Tokenizer.from_file(path)
     except Exception as error:  # the library raises nothing more precise
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{path} cannot be read as a tokenizer: {error}",
             "give the tokenizer.json of the library `tokenizers`",
         ) from error

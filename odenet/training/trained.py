@@ -14,7 +14,7 @@ from odenet.compiler import Program
 from odenet.model.tables.losses import LossKind
 from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.measuring import evaluate
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
@@ -88,8 +88,7 @@ class TrainedRun:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
         """
         if self.loss.needs_density:
-            raise TrainingError(
-                "not-possible",
+            raise NotPossible(
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
@@ -177,8 +176,7 @@ class TrainedRun:
     def _require_density(self) -> None:
         if not self.loss.needs_density:
             writes = self.program.vocabulary is not None
-            raise TrainingError(
-                "not-possible",
+            raise NotPossible(
                 f"the network of {self.folder} is not a density",
                 'load_run(…).sample(prompt="…") lets a language model go on with a text'
                 if writes
@@ -213,9 +211,7 @@ class TrainedRun:
 
     def _in_batches(self, inputs: Any) -> Iterator[Any]:
         if isinstance(inputs, str | Path | Image.Image):
-            raise TrainingError(
-                "not-possible", "this is one picture, not several", f"predict([{inputs!r}])"
-            )
+            raise NotPossible("this is one picture, not several", f"predict([{inputs!r}])")
         return (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
 
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
@@ -227,14 +223,13 @@ class TrainedRun:
             if not fits or inputs.dtype != dtype:
                 sizes = ", ".join(map(str, self.whole))
                 wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
-                raise TrainingError(
-                    "not-possible",
+                raise NotPossible(
                     f"a batch for {self.folder.name} is {wanted}, "
-                    f"not {tuple(inputs.shape)} of {inputs.dtype}",
+                    f"not {tuple(inputs.shape)} of {inputs.dtype}"
                 )
             known = self.program.vocabulary
             if known is not None and not ((inputs >= 0) & (inputs < known)).all():
-                raise TrainingError("not-possible", f"tokens are numbers from 0 to {known - 1}")
+                raise NotPossible(f"tokens are numbers from 0 to {known - 1}")
             return inputs
         self._require_pictures()
         return torch.stack([self._read(picture) for picture in inputs])
@@ -242,16 +237,14 @@ class TrainedRun:
     def _require_pictures(self) -> None:
         if len(self.shape) != 3:
             shape = ", ".join(map(str, self.shape))
-            raise TrainingError(
-                "not-possible", f"the network of {self.folder} takes ({shape}), not pictures"
-            )
+            raise NotPossible(f"the network of {self.folder} takes ({shape}), not pictures")
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
             return pixels_of(picture, self.whole, self._deep)
         found = decode(str(picture), self.whole, self._deep)
         if isinstance(found, str):
-            raise TrainingError("not-possible", found)
+            raise NotPossible(found)
         return found
 
 

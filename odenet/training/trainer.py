@@ -18,7 +18,7 @@ from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
 from odenet.training.console import has_bar, progress_display
 from odenet.training.constants import Constants
 from odenet.training.drift_monitor import DriftMonitor
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.finite import FiniteCheck
 from odenet.training.guard import Guard
 from odenet.training.loggers import made_logger
@@ -61,7 +61,7 @@ def build_trainer(
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
-        raise TrainingError("bad-option", f"there is no strategy {options.strategy}", near)
+        raise BadOption(f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
     logger = made_logger(options.logger, folder.path) if fits and options.logger else False
     try:
@@ -87,9 +87,7 @@ def build_trainer(
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TrainingError(
-            "bad-option", str(error), "see --devices, --nodes, --strategy"
-        ) from error
+        raise BadOption(str(error), "see --devices, --nodes, --strategy") from error
 
 
 def _fits(strategy: str) -> bool:
@@ -104,8 +102,7 @@ def _require_processors(devices: int | str) -> None:
     """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
     most = 4 * (os.cpu_count() or 1)
     if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
             f"give at most {most}: each device is a process of its own",
         )
