@@ -30,14 +30,14 @@ class OdenetState:
     Args:
         level: how often the flows have been refined.
         seconds: spent on training batches.
-        first_loss: of the first batch of all; None in those of versions that did not keep it.
+        first_loss: of the first batch of all; None before it.
         random: the states of the random streams, by device.
     """
 
     level: int
     seconds: float
     random: Mapping[str, Tensor]
-    first_loss: float | None = None
+    first_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class CheckpointContent:
         optimizer_states: one.
         lr_schedulers: one.
         loops: how far they are.
+        callbacks: their states, by name.
     """
 
     state_dict: Mapping[str, Tensor]
@@ -61,6 +62,7 @@ class CheckpointContent:
     optimizer_states: Sequence[Mapping[str, Any]]
     lr_schedulers: Sequence[Mapping[str, Any]]
     loops: Mapping[str, Mapping[str, Any]]
+    callbacks: Mapping[str, Mapping[str, Any]]
 
 
 class CheckpointFiles(TorchCheckpointIO):

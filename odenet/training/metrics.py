@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from odenet.training.records import Row, RunFolder
+from odenet.training.schema import Mismatch
 
 
 class Metrics(Checkpoint):
@@ -58,14 +59,16 @@ def metrics_of(trainer: pl.Trainer) -> Metrics:
     return found
 
 
-def has_rows(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint holds the rows; those of the first versions do not."""
-    return Metrics.__qualname__ in checkpoint.get("callbacks", {})
+def rows_in(checkpoint: Mapping[str, Any]) -> list[Row]:
+    """The rows that a checkpoint holds.
 
-
-def rows_in(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows that a checkpoint holds."""
-    return list(checkpoint["callbacks"][Metrics.__qualname__]["rows"])
+    Raises:
+        Mismatch: it has none.
+    """
+    callbacks = checkpoint["callbacks"]
+    if Metrics.__qualname__ not in callbacks:
+        raise Mismatch(f"`callbacks` has no entry `{Metrics.__qualname__}`")
+    return callbacks[Metrics.__qualname__]["rows"]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

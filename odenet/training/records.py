@@ -67,14 +67,6 @@ class Options:
         if self.logger not in ("", *LOGGERS):
             raise Mismatch(f"`logger` is {self.logger!r}, not one of {', '.join(LOGGERS)}")
 
-    @staticmethod
-    def renewed(found: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a version wrote that knew TensorBoard alone."""
-        if "tensorboard" not in found:
-            return found
-        logger = "tensorboard" if found["tensorboard"] else ""
-        return {k: v for k, v in found.items() if k != "tensorboard"} | {"logger": logger}
-
 
 @dataclass(frozen=True)
 class Stretch:
@@ -108,8 +100,7 @@ class Record:
         loss: the name of what is made small.
         labels: what the labels of its data are, but for the count of classes.
         data_from_python: where a program gave the data, what it has to give again; else empty.
-        samples: what samples are stored as, uint8 or float32; empty in runs of versions in which
-            pictures alone were uint8.
+        samples: what samples are stored as: uint8, float32, or int64, the tokens of a text.
         spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
         before: of a resumed run, what it was trained with until then, the first stretch first.
     """

@@ -25,9 +25,10 @@ from odenet.training.checkpoints import (
 )
 from odenet.training.checksums import digest_of
 from odenet.training.errors import NotResumable
+from odenet.training.metrics import rows_in
 from odenet.training.new_task import restored_task
 from odenet.training.optim import build_optimizer
-from odenet.training.records import Record, Row, RunFolder
+from odenet.training.records import Record, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
 from odenet.training.scores import is_score
@@ -104,8 +105,8 @@ def _numbers(program: Program) -> dict[str, Any]:
 
 def require_resumable(
     trainer: pl.Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
-) -> None:
-    """Refuse a checkpoint that a trainer would choke on."""
+) -> int:
+    """Refuse a checkpoint that a trainer would choke on; gives how many epochs are done in it."""
     try:
         found = checkpoint["state_dict"]
         known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
@@ -123,6 +124,7 @@ def require_resumable(
         version = checkpoint.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
+        return len(rows_in(checkpoint))
     except Mismatch as error:
         raise NotResumable(f"{path} cannot be resumed from: {error}", HELP) from error
 
@@ -178,17 +180,6 @@ def steps_begun_with(folder: RunFolder, record: Record) -> int:
     """`steps` of a run when it began, which may have made its epochs short; 0 for none."""
     settings = record.before[0].settings if record.before else record.settings
     return odenet.load(folder.spec, set=dict(settings)).recipe.steps
-
-
-def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
-    """The rows of the epochs up to one that is done or under way."""
-    rows = [row for row in folder.rows() if row["epoch"] <= epoch]
-    if len(rows) < epoch:
-        raise NotResumable(
-            f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
-            "take it from a copy of the run",
-        )
-    return rows
 
 
 def changed_settings(

@@ -53,8 +53,7 @@ class Result:
         measure: the name of the metric that chose the best epoch.
         last: that metric after the last epoch on the watched split.
         best: likewise of the best epoch.
-        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of; None
-            in results of versions that did not keep it.
+        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of.
         metrics: likewise every metric of the loss, by name; None where it is not defined.
         pictures: whether `odenet predict` has an answer: the network says something of a picture.
         tokens_per_second: of a text, through training batches; None for other data.
@@ -87,11 +86,6 @@ class Result:
     tokens_per_second: float | None = None
     diverged: str = ""
     stopped_early: str = ""
-
-    def __post_init__(self) -> None:
-        if self.last is None:  # of a version that knew accuracies only
-            object.__setattr__(self, "last", self.accuracy)
-            object.__setattr__(self, "best", self.best_accuracy)
 
     @property
     def chosen_by(self) -> MetricKind:

@@ -25,7 +25,7 @@ from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
 from odenet.training.measuring import evaluate
-from odenet.training.metrics import has_rows, metrics_of, rows_in
+from odenet.training.metrics import metrics_of
 from odenet.training.new_task import apply_options, input_shape, new_task
 from odenet.training.optim import whole_epochs
 from odenet.training.preparation import prepare
@@ -37,7 +37,6 @@ from odenet.training.restoring import (
     require_same_levels,
     require_same_samples,
     restored,
-    rows_before,
     steps_begun_with,
 )
 from odenet.training.results import Result, draw_curves
@@ -188,13 +187,8 @@ def _go_on(
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
-        require_resumable(trainer, task, path, checkpoint)
+        done = require_resumable(trainer, task, path, checkpoint)
         _require_more(folder, task.recipe, samples.steps_per_epoch)
-        if has_rows(checkpoint):
-            done = len(rows_in(checkpoint))
-        else:
-            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
-            done = len(metrics_of(trainer).rows)
     if path is None:
         record = replace(record, **statistics_of(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike

@@ -87,9 +87,9 @@ def require_stored(data: Data, before: str) -> None:
 
     Args:
         data: what it is measured on, or goes on with.
-        before: what its samples were stored as; empty where that is not known.
+        before: what its samples were stored as.
     """
-    if before and data.stored_as != before:
+    if data.stored_as != before:
         raise DataMisfit(
             f"samples of {data.name} are {data.stored_as}, and the run was trained on {before}",
             "give samples of that kind: bytes are taken as pixels",

@@ -230,7 +230,7 @@ class Task(pl.LightningModule):
                 if states in checkpoint and is_score(name):
                     checkpoint[states].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
-        first = checkpoint["odenet"].get("first_loss")
+        first = checkpoint["odenet"]["first_loss"]
         self.first_loss = None if first is None else torch.tensor(first)
         self._random = checkpoint["odenet"]["random"]
 

@@ -274,6 +274,5 @@ def load_run(
     shape = input_shape(program)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
-    samples = record.samples or ("uint8" if len(shape) == 3 else "float32")
     classes = tuple(record.classes)
-    return TrainedRun(Path(run), program, model, classes, shape, record.described, samples)
+    return TrainedRun(Path(run), program, model, classes, shape, record.described, record.samples)
