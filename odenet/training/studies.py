@@ -8,7 +8,7 @@ several depths are one function of time (Fig. 7).
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.singular_value import largest_singular_value
 from odenet.runtime.unit import Coarsened, Unit
-from odenet.training.along import along, energy, norm, order_of, unknowns
+from odenet.training.along import Along, along, energy, norm, order_of, unknowns
 from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.loader import Batches, BatchPlan, Data
@@ -36,7 +36,7 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
 
 
 @dataclass(frozen=True)
-class FlowStudy:
+class FlowStudy(Along):
     """One flow or unit along its depth; lists have an entry per step.
 
     Without the first step of a unit its shortcuts alone are taken, and what that step changes is
@@ -48,11 +48,6 @@ class FlowStudy:
         thinned: how many steps are left out at random, and the metric, a mean of some draws.
         shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
             Kendall's distance), and the metric.
-        states: mean norm of the unknowns before the step.
-        rates: mean norm of F.
-        changes: mean norm of h F.
-        energy: mean energy before the step, and after the last; empty where none is certified.
-        spectrum: eigenvalues of the Jacobian of F on one sample, by step, for some steps.
         lyapunov: the largest finite-time Lyapunov exponent on one sample, per unit of time (Chang
             et al. 2018, AAAI, Eq. 4): log of the largest singular value of the map from the first
             to the last state, divided by the time.
@@ -62,11 +57,6 @@ class FlowStudy:
     dropped: list[float]
     thinned: list[tuple[int, float]]
     shuffled: list[tuple[float, float]]
-    states: list[float]
-    rates: list[float]
-    changes: list[float]
-    energy: list[float]
-    spectrum: dict[int, list[complex]]
     lyapunov: float
 
 
@@ -195,19 +185,16 @@ def _study_part(
     with without_entry(part):
         dropped = _measured(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
-    change = norm(unknowns(part.flow, added))
+    size = getattr(part.flow, "h", 1.0)
     first = entry.flow if isinstance(entry, Coarsened) else None
-    return FlowStudy(
-        name=name,
+    return replace(
+        rest,
         dropped=[dropped, *rest.dropped],
-        thinned=rest.thinned,
-        shuffled=rest.shuffled,
         states=[norm(unknowns(part.flow, begun)), *rest.states],
-        rates=[change / getattr(part.flow, "h", 1.0), *rest.rates],
-        changes=[change, *rest.changes],
+        rates=[norm(unknowns(part.flow, added)) / size, *rest.rates],
+        sizes=[size, *rest.sizes],
         energy=[*(energy(first, [begun]) if first and rest.energy else []), *rest.energy],
         spectrum={step + 1: values for step, values in rest.spectrum.items()},
-        lyapunov=rest.lyapunov,
     )
 
 
@@ -244,15 +231,11 @@ def _study_flow(
     orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
     found = along(flow, begun)
     return FlowStudy(
+        **vars(found),
         name=name,
         dropped=[measured([s for s in every if s != left_out]) for left_out in every],
         thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
         shuffled=sorted((disorder(order), measured(order)) for order in orders),
-        states=found.states,
-        rates=found.rates,
-        changes=found.changes,
-        energy=found.energy,
-        spectrum=found.spectrum,
         lyapunov=float(np.log(largest_singular_value(flow, one)) / sum(found.sizes)),
     )
 
