@@ -24,7 +24,7 @@ from odenet.training.samples import (
     stratified,
 )
 from odenet.training.single import require_single
-from odenet.training.stored import Mapped, as_samples, as_tensor, chunks
+from odenet.training.stored import Stored, as_samples, as_tensor, chunks
 from odenet.training.windows import Windows
 
 TEST_SHARE = 0.2
@@ -100,12 +100,14 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "US":
         words, places = np.unique(labels, return_inverse=True)
         classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
-    large = isinstance(inputs, np.memmap)
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         if which[0] == "x" or not _whole(array):
             require_single(f"{which} of {name}", array)
-    stored = Mapped(inputs) if large else as_samples(inputs)
-    split = Split(stored, as_labels(labels))
+    if isinstance(inputs, np.memmap):
+        kept = Stored(inputs, np.arange(len(inputs)), inputs.shape[1:])
+    else:
+        kept = as_samples(inputs)
+    split = Split(kept, as_labels(labels))
     require_finite(name, split, suffix)
     return split, classes
 
@@ -156,7 +158,7 @@ def joined(
                 f"{what} of {name} has the shape {tuple(one)} in the training split and "
                 f"{tuple(other)} in the test split"
             )
-    kinds = [str(_dtype(split)).removeprefix("torch.") for split in (training, testing)]
+    kinds = [split.stored_as for split in (training, testing)]
     if kinds[0] != kinds[1]:
         raise DataMisfit(
             f"samples of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
@@ -233,13 +235,6 @@ def _in_words(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
         return labels.astype(str)
     return labels
-
-
-def _dtype(split: Split) -> torch.dtype:
-    """What its samples are handed to the network as."""
-    inputs = split.inputs
-    assert not isinstance(inputs, Pictures | Windows)
-    return inputs.dtype if isinstance(inputs, Tensor) else inputs.read([0]).dtype
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -247,15 +247,9 @@ def build_transforms(
 
 def _require_bytes(split: Split, call: Call) -> None:
     """Refuse to change the colours of what is not a picture of 8 bits."""
-    inputs = split.inputs
-    assert not isinstance(inputs, Windows)  # which are numbers of tokens
-    if isinstance(inputs, Tensor | Pictures):
-        dtype = inputs.dtype
-    else:
-        dtype = inputs.read([0]).dtype
-    channels = shape_of(split)[0]
-    if dtype != torch.uint8 or channels not in (GREY, COLOUR):
-        found = "of real numbers" if dtype != torch.uint8 else f"with {channels} channels"
+    channels, real = shape_of(split)[0], split.stored_as != "uint8"
+    if real or channels not in (GREY, COLOUR):
+        found = "of real numbers" if real else f"with {channels} channels"
         raise DataMisfit(
             f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
             f"{found}",

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from odenet.model.tables.losses import loss_kind
@@ -208,7 +208,7 @@ def watched_split(recipe: Recipe) -> str:
     return "val" if recipe.holdout else "test"
 
 
-class Data(pl.LightningDataModule):
+class Data(LightningDataModule):
     """The splits of a data set as loaders for Lightning.
 
     Args:
@@ -254,7 +254,7 @@ class Data(pl.LightningDataModule):
             train, shape, recipe.augment, data.scaled, len(data.classes)
         )
         if loss_kind(recipe.loss).needs_density:
-            real = self.stored_as != "uint8"
+            real = train.stored_as != "uint8"
             if real:  # the likelihood is that of the numbers as they are
                 self.transforms = self.transforms.standardising_by([0.0], [1.0])
             grain = () if real else self.transforms.grain
@@ -284,14 +284,6 @@ class Data(pl.LightningDataModule):
     def measured(self) -> list[int]:
         """The places in their split of the samples that were measured last, in order."""
         return [place for part in self._loaders[-1].measured for place in part.tolist()]
-
-    @property
-    def stored_as(self) -> str:
-        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
-        inputs = self.train.inputs
-        if isinstance(inputs, Tensor | Pictures):
-            return str(inputs.dtype).removeprefix("torch.")
-        return str(inputs.read([0]).dtype).removeprefix("torch.")
 
     @property
     def steps_per_epoch(self) -> int:

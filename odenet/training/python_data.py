@@ -20,7 +20,7 @@ from odenet.training.class_maps import BYTE
 from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.samples import DataSet, Split
 from odenet.training.single import require_single
-from odenet.training.stored import Items, as_samples
+from odenet.training.stored import Stored, as_samples
 
 NAME = "data from Python"
 NEEDS = (
@@ -153,7 +153,7 @@ def _items(dataset: Any, suffix: str) -> Split:
         raise UnreadableData(message, HELP)
     if together.dtype.kind == "f":
         require_single(f"y{suffix} of {NAME}", together)
-    split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
+    split = Split(Stored(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split
 

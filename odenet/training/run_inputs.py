@@ -65,7 +65,7 @@ def write_inputs(
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
             data_from_python=needs,
-            samples=data.stored_as,
+            samples=data.train.stored_as,
             spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
@@ -89,9 +89,10 @@ def require_stored(data: Data, before: str) -> None:
         data: what it is measured on, or goes on with.
         before: what its samples were stored as.
     """
-    if data.stored_as != before:
+    found = data.train.stored_as
+    if found != before:
         raise DataMisfit(
-            f"samples of {data.name} are {data.stored_as}, and the run was trained on {before}",
+            f"samples of {data.name} are {found}, and the run was trained on {before}",
             "give samples of that kind: bytes are taken as pixels",
         )
 
