@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 import odenet
@@ -194,7 +193,6 @@ def draw_plot(kind: str, sources: Sequence[Source], path: Path) -> None:
         return
     with matplotlib.rc_context(STYLE):
         canvas = Canvas()
-        FigureCanvasAgg(canvas)
         blocks = [
             _block(canvas, figure, f"{name}: {words}")
             for figure, name in zip(figures, _names(sources), strict=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.cells import cell_len, set_cell_size
 from torch import Tensor
@@ -182,7 +181,6 @@ def _draw_matrix(names: Sequence[str], counts: Tensor, path: Path) -> None:
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     side = min(12.0, max(4.0, 1.6 + 0.45 * len(names)))
     figure = Figure(figsize=(side, side), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("taken for")
@@ -219,7 +217,6 @@ def _draw_samples(
     across = min(5, len(samples))
     down = -(-len(samples) // across)
     figure = Figure(figsize=(2.2 * across, 2.5 * down), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(down, across, squeeze=False).flatten()
     for axes in panels:
         axes.axis("off")

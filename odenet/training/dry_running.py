@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from odenet.compiler import Program
@@ -44,7 +44,7 @@ class DryRun:
 
 
 @dataclass
-class _Clock(pl.Callback):
+class _Clock(Callback):
     """The time of each batch, once its work is done."""
 
     training: list[float] = field(default_factory=list[float])
@@ -52,20 +52,20 @@ class _Clock(pl.Callback):
     loss: float = math.nan
     _began: float = 0.0
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self._began = _now(trainer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any, **__: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
         self.training.append(_now(trainer) - self._began)
         if math.isnan(self.loss):
             self.loss = outputs["loss"].item() * trainer.accumulate_grad_batches
 
-    def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self._began = _now(trainer)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self.measuring.append(_now(trainer) - self._began)
 
 
@@ -122,7 +122,7 @@ def _typical(times: list[float]) -> float:
     return sum(counted) / len(counted)
 
 
-def _now(trainer: pl.Trainer) -> float:
+def _now(trainer: Trainer) -> float:
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.synchronize(trainer.strategy.root_device)
     return time.perf_counter()

@@ -5,8 +5,8 @@ enough for its weights, and the weights grow as they learn. They can also leave 
 proof rests on.
 """
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from torch import nn
 
@@ -39,7 +39,7 @@ class Guard(EpochWatcher):
         self._said = False
         self._broken: set[str] = set()
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
         if self.rescale:
             require_whole_weights(trainer, "--guard rescale", "--guard warn")
@@ -49,7 +49,7 @@ class Guard(EpochWatcher):
                 "`odenet check` says why; use --guard warn",
             )
 
-    def look_at(self, trainer: pl.Trainer, task: Task) -> None:
+    def look_at(self, trainer: Trainer, task: Task) -> None:
         """Look at the weights, before they are measured."""
         if not has_whole_weights(trainer):
             return

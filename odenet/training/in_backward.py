@@ -1,6 +1,6 @@
 """What a recipe asks for that an optimizer in the backward pass cannot give, refused by name."""
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from odenet.model.tables.recipe import Recipe
@@ -9,7 +9,7 @@ from odenet.training.errors import BadOption
 OPTION = "--update-in-backward"
 
 
-def require_in_backward(trainer: pl.Trainer, recipe: Recipe) -> None:
+def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
     """Refuse what needs all gradients at once.
 
     Raises:

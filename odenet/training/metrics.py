@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from odenet.training.records import Row, RunFolder
@@ -29,13 +29,13 @@ class Metrics(Checkpoint):
         self.rows: list[Row] = []
         self._folder = folder
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
         place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
         values = {name: value.item() for name, value in trainer.logged_metrics.items()}
         self.rows.append(place | values)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the epochs before."""
         if trainer.is_global_zero and self.rows:
             self.write()
@@ -53,7 +53,7 @@ class Metrics(Checkpoint):
         self.rows = list(state_dict["rows"])
 
 
-def metrics_of(trainer: pl.Trainer) -> Metrics:
+def metrics_of(trainer: Trainer) -> Metrics:
     """The rows of a trainer that trains."""
     (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
     return found

@@ -2,19 +2,19 @@
 
 import math
 
-import lightning.pytorch as pl
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from odenet.conversion import Ramps
 
 
-class MoveRamps(pl.Callback):
+class MoveRamps(Callback):
     """Moves the ramps of a module before each batch, to where the number of the step has them.
 
     So a resumed run goes on with it. Ramps whose length is said in epochs take the steps that an
     epoch has.
     """
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks for the ramps.
 
         Raises:
@@ -24,7 +24,7 @@ class MoveRamps(pl.Callback):
         self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Moves them."""
         self._ramps.at(trainer.global_step)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.tuner.tuning import Tuner
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
@@ -63,7 +62,6 @@ class RateSearch:
             WriteError: if it cannot be written.
         """
         figure = Figure(figsize=(6, 3.5), layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.plot(self.rates, self.losses)
         for rate, style, words in (
@@ -79,7 +77,7 @@ class RateSearch:
         save_figure(figure, path, dpi=150)
 
 
-class _Search(pl.LightningModule):
+class _Search(LightningModule):
     """A task without the recipe's schedule, whose place the search takes."""
 
     def __init__(self, task: Task):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
@@ -104,7 +104,7 @@ def _numbers(program: Program) -> dict[str, Any]:
 
 
 def require_resumable(
-    trainer: pl.Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
+    trainer: Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
 ) -> int:
     """Refuse a checkpoint that a trainer would choke on; gives how many epochs are done in it."""
     try:

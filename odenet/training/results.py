@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
@@ -232,7 +231,6 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
         path: the picture.
     """
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     quantities = {"loss": "loss"} | _shared_metric(list(runs.values()))
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, (quantity, words) in zip(panels, quantities.items(), strict=True):

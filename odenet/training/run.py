@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.text import Text
@@ -239,7 +239,7 @@ def first_process() -> bool:
     return rank_zero_only.rank == 0
 
 
-def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> pl.Trainer:
+def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> Trainer:
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
     with quiet_lightning():
@@ -252,7 +252,7 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
 
 
 def _fit(
-    trainer: pl.Trainer,
+    trainer: Trainer,
     folder: RunFolder,
     task: Task,
     data: Data,
@@ -267,7 +267,7 @@ def _fit(
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
 
-def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+def _close(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
     """Write what came of a run."""
     metrics = metrics_of(trainer)
     metrics.write()

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich import box
@@ -105,7 +104,6 @@ def draw_rates(studies: Sequence[Study], path: Path) -> None:
 
 def _figure(panels: int) -> Figure:
     figure = Figure(figsize=(1 + 3.6 * panels, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes in figure.subplots(1, panels, squeeze=False)[0]:
         axes.grid(alpha=0.3)
     return figure

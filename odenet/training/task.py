@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ SHOWN = {  # columns of metrics.csv in the progress bar
 }
 
 
-class Task(pl.LightningModule):
+class Task(LightningModule):
     """A network trained by the loss of its recipe, with the recipe's penalties.
 
     Args:

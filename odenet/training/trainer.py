@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
@@ -43,7 +43,7 @@ def build_trainer(
     watched: str = "test",
     console: Console | None = None,
     best: MetricKind = METRICS["accuracy"],
-) -> pl.Trainer:
+) -> Trainer:
     """A trainer for a run.
 
     Args:
@@ -65,7 +65,7 @@ def build_trainer(
     _require_processors(options.devices)
     logger = made_logger(options.logger, folder.path) if fits and options.logger else False
     try:
-        return pl.Trainer(
+        return Trainer(
             accelerator="auto",
             devices=options.devices,
             num_nodes=options.nodes,
