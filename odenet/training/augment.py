@@ -25,7 +25,7 @@ from odenet.training.augmentations import (
     middle,
 )
 from odenet.training.errors import DataMisfit, UnreadableData
-from odenet.training.pictures import COLOUR, GREY, Pictures, sizes_of
+from odenet.training.pictures import COLOUR, GREY, Pictures
 from odenet.training.samples import Split, Stream, generator, shape_of
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import chunks
@@ -169,36 +169,6 @@ def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
     elif images.shape[1] == COLOUR and channels == GREY:
         images = vision.rgb_to_grayscale(images)
     return images if list(images.shape[2:]) == size else vision.resize(images, size)
-
-
-def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
-    """What happens to the size of pictures; nothing to say where they fit as they are.
-
-    Args:
-        split: of samples; of what lies in files, some are looked at.
-        whole: (C, H, W) that pictures are scaled to, or (D,).
-        shape: what the network takes of it.
-    """
-    images = split.inputs
-    if split.files:
-        sizes = sizes_of(split.files)
-    elif isinstance(images, Tensor) and images.dim() == 4:
-        sizes = {(images.shape[2], images.shape[3])}
-    else:
-        sizes = set[tuple[int, int]]()
-    if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
-        return ""
-    have = _by(*sizes) if len(sizes) == 1 else "several sizes"
-    other = any(height * whole[2] != width * whole[1] for height, width in sizes)
-    cut = "cut and " * bool(split.files and other)
-    scaled, takes = _by(whole[1:]), _by(shape[1:])
-    if scaled == takes:
-        return f"pictures of {have} are {cut}scaled to the network's {takes}"
-    return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
-
-
-def _by(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
 
 
 def build_transforms(

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.constants import LearnedConstant
@@ -66,17 +65,6 @@ def _no_weights(network: nn.Module) -> set[nn.Parameter]:
             if name not in module.operators if stacked else "bias" in name:
                 found.add(parameter)
     return found
-
-
-def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
-    """The learning rate as a function of the step.
-
-    Args:
-        optimizer: carries the highest rate.
-        recipe: names the schedule and the cycles.
-        steps: optimizer steps in an epoch.
-    """
-    return LambdaLR(optimizer, rate_factor(recipe, steps))
 
 
 def whole_epochs(recipe: Recipe, steps: int) -> Recipe:

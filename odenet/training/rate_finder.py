@@ -15,9 +15,9 @@ from rich.console import Console
 from torch import Tensor
 
 from odenet.compiler import Program
+from odenet.training.batches import Batch
 from odenet.training.console import has_bar
 from odenet.training.figures import save_figure
-from odenet.training.loader import Batch
 from odenet.training.optim import build_optimizer
 from odenet.training.records import Options
 from odenet.training.task import Task
@@ -70,9 +70,7 @@ class RateSearch:
         ):
             if rate is not None:
                 axes.axvline(rate, linestyle=style, color="0.4", label=f"{words}: {rate:.2g}")
-        axes.set_xscale("log")
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss, smoothed")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
         axes.legend(frameon=False, fontsize="small")
         save_figure(figure, path, dpi=150)
 

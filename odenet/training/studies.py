@@ -6,15 +6,15 @@ proportional to the number of steps if depth is time (section 3.2), and the rate
 several depths are one function of time (Fig. 7).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import odenet
 from odenet.model.tables.losses import MetricKind
@@ -22,11 +22,12 @@ from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.singular_value import largest_singular_value
-from odenet.runtime.unit import Coarsened, Unit
+from odenet.runtime.unit import Coarsened
 from odenet.training.along import Along, along, energy, norm, order_of, unknowns
+from odenet.training.batches import Batches, BatchPlan
 from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
-from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.loader import Data
 from odenet.training.measuring import restore
 from odenet.training.records import Options, RunFolder
 from odenet.training.task import Task
@@ -138,7 +139,16 @@ def depth_law(studies: Sequence[Study]) -> float:
 
 
 @contextmanager
-def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
+def hidden(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
+    """Within, a module has another method in the place of one of its class."""
+    module.__dict__[method] = by
+    try:
+        yield
+    finally:
+        del module.__dict__[method]
+
+
+def reordered(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
     """Within, the flow takes the given steps in the given order."""
 
     def evolve(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -146,11 +156,7 @@ def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
             state = flow.advance(state, step)
         return state
 
-    flow.__dict__["evolve"] = evolve  # hides the method
-    try:
-        yield
-    finally:
-        del flow.__dict__["evolve"]
+    return hidden(flow, "evolve", evolve)
 
 
 def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
@@ -182,7 +188,7 @@ def _study_part(
     entry = part.entry
     begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
     rest = _study_flow(task, name, part.flow, entered, batch, rng)
-    with without_entry(part):
+    with hidden(entry, "forward", entry.skipped):  # the shortcuts alone
         dropped = _measured(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
     size = getattr(part.flow, "h", 1.0)
@@ -196,16 +202,6 @@ def _study_part(
         energy=[*(energy(first, [begun]) if first and rest.energy else []), *rest.energy],
         spectrum={step + 1: values for step, values in rest.spectrum.items()},
     )
-
-
-@contextmanager
-def without_entry(unit: Unit) -> Iterator[None]:
-    """Within, the first step of a unit is its shortcuts alone."""
-    unit.entry.__dict__["forward"] = unit.entry.skipped  # hides the method
-    try:
-        yield
-    finally:
-        del unit.entry.__dict__["forward"]
 
 
 def _study_flow(

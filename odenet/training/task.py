@@ -9,18 +9,19 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.diagnostics import typed
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.training.batches import Batch
 from odenet.training.details import Details
 from odenet.training.divergence import fault_of
 from odenet.training.errors import Diverged, UnreadableData
 from odenet.training.flows import ROUGH, flows, stability
-from odenet.training.loader import Batch
 from odenet.training.losses import objective_of
-from odenet.training.optim import build_optimizer, build_schedule
+from odenet.training.optim import build_optimizer, rate_factor
 from odenet.training.samples import Labels, Stream, generator
 from odenet.training.scores import Scores, is_score
 
@@ -194,7 +195,7 @@ class Task(LightningModule):
         if self.clips_in_backward_by is not None:
             clip, by = self.recipe.clip, self.clips_in_backward_by
             self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
-        schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
+        schedule = LambdaLR(optimizer, rate_factor(self.recipe, data.steps_per_epoch))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

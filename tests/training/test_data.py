@@ -17,10 +17,10 @@ from torchvision import datasets
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
-from odenet.training.augment import scaling
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
+from odenet.training.preparation import scaling
 from odenet.training.samples import Split, Stream, generator, hold_out, part, stratified
 
 RNG = np.random.default_rng(0)
