@@ -1,9 +1,9 @@
 """The figures of a report: stability, depth, and the curves of a run."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -105,7 +105,7 @@ def _region(
     axes: Axes, tested: TestedScheme, points: Mapping[str, np.ndarray], extent: float, title: str
 ) -> None:
     _plane(axes, tested, extent)
-    for (name, values), colour in _coloured(points):
+    for (name, values), colour in zip(points.items(), cycle(COLOURS), strict=False):
         axes.plot(values.real, values.imag, ".", color=colour, label=name)
     axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal", title=title,
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
@@ -264,7 +264,3 @@ def _draw_curve(
         axes.axhline(1, color=GREY, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _coloured(named: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Any], str]]:
-    return zip(named.items(), COLOURS * len(named), strict=False)
