@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -100,7 +100,7 @@ def dry_run(
         trainer.fit(task, datamodule=samples)
     recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
-    step = _typical(clock.training) * recipe.accumulate
+    step = fmean(clock.training[1:] or clock.training) * recipe.accumulate
     return DryRun(clock.loss, step, _whole(recipe, samples, step, clock.measuring[-1]), peak)
 
 
@@ -108,18 +108,8 @@ def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> floa
     """Seconds of all epochs, each refinement doubling the time of what follows."""
     batches = -(-len(samples.watched) // (2 * recipe.batch))
     epoch = samples.steps_per_epoch * step + batches * measuring
-    return sum(epoch * factor for factor in _depths(recipe))
-
-
-def _depths(recipe: Recipe) -> Iterator[int]:
-    for epoch in range(recipe.epochs):
-        yield 2 ** sum(level <= epoch for level in recipe.levels)
-
-
-def _typical(times: list[float]) -> float:
-    """The mean, without the first where there are others."""
-    counted = times[1:] or times
-    return sum(counted) / len(counted)
+    refined = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
+    return sum(epoch * 2**level for level in refined)
 
 
 def _now(trainer: Trainer) -> float:

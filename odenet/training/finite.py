@@ -116,7 +116,8 @@ class FiniteCheck(Callback):
         batch_idx: int,
     ) -> None:
         """Look at the weights, and at what was found in the step before."""
-        weights = _bad([*pl_module.parameters(), *_floating(pl_module.buffers())])
+        buffers = (buffer for buffer in pl_module.buffers() if buffer.is_floating_point())
+        weights = _bad([*pl_module.parameters(), *buffers])
         found = torch.cat([self._bad, _agreed(weights.float()[None])])
         self._steps.append(CheckedStep(batch_idx + 1, batch[0], HostCopy(found)))
         last = batch_idx + 1 == trainer.num_training_batches
@@ -172,10 +173,6 @@ def _bad(tensors: Iterable[Tensor]) -> Tensor:
     """Whether one of some tensors is not finite, on their device."""
     filled = [tensor.detach() for tensor in tensors if tensor.numel()]
     return ~get_total_norm(filled, torch.inf).isfinite()
-
-
-def _floating(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return [tensor for tensor in tensors if tensor.is_floating_point()]
 
 
 def _agreed(flags: Tensor) -> Tensor:

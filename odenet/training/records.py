@@ -98,7 +98,7 @@ class Record:
         verdicts: on the spectrum and on the claims of the spec.
         files: the SHA-256 of the spec and of what it uses, by their path in the folder.
         loss: the name of what is made small.
-        labels: what the labels of its data are, but for the count of classes.
+        labels: what the labels of its data are.
         data_from_python: where a program gave the data, what it has to give again; else empty.
         samples: what samples are stored as: uint8, float32, or int64, the tokens of a text.
         spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
@@ -129,11 +129,6 @@ class Record:
             raise Mismatch("`classes` names none")
         if len(self.mean) != len(self.deviation) or not all(d > 0 for d in self.deviation):
             raise Mismatch("`deviation` is not a positive number for each channel")
-
-    @property
-    def described(self) -> Labels:
-        """What the labels are, the count of the classes too."""
-        return replace(self.labels, count=len(self.classes))
 
 
 class RunFolder:

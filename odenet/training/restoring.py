@@ -82,7 +82,7 @@ def restored(
         TrainingError: they are those of another network; says by which number it differs.
     """
     try:
-        return restored_task(program, record.described, watched, content)
+        return restored_task(program, record.labels, watched, content)
     except Mismatch as error:
         before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
         other = [name for name, value in _numbers(program).items() if value != before[name]]

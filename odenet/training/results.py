@@ -244,9 +244,8 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                         markerfacecolor="none" if split == "train" else None,
                         label=label(f"{name} {split}"),
                     )  # fmt: skip
-        axes.set_xlabel("epoch")
+        axes.set(xlabel="epoch", ylabel=words)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")
     save_figure(figure, path, dpi=150)

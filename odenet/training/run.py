@@ -171,7 +171,7 @@ def _go_on(
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
-        task, checkpoint = new_task(program, record.described, watched), None
+        task, checkpoint = new_task(program, record.labels, watched), None
         begin_with(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)

@@ -14,6 +14,8 @@ from odenet.interrupts import SIGNALS, Interrupted
 from odenet.training.metrics import Metrics
 from odenet.training.records import RunFolder
 
+AT_TARGET = {"max": 1e-9, "min": -1e-9}  # how far below a target one is at it, by what is better
+
 
 class Stopped(Exception):
     """Training was asked to stop, and can go on.

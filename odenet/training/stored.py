@@ -38,7 +38,7 @@ class Stored:
         """Those at the given places, in that order; nothing is read."""
         return replace(self, places=self.places[indices])
 
-    def read(self, places: Sequence[int]) -> Tensor:
+    def read(self, places: Sequence[int] | np.ndarray) -> Tensor:
         """Some of them, (B, *shape), uint8 or float32."""
         chosen = self.places[np.asarray(places)]
         if isinstance(self.source, np.ndarray):

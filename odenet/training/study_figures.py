@@ -55,7 +55,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         "lesion": lambda axes, flow: _lesion(axes, flow, study),
         "several": lambda axes, flow: _several(axes, flow, study),
         "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
-        "spectrum": lambda axes, flow: _spectrum(axes, flow, study.order),
+        "spectrum": lambda axes, flow: draw_spectrum(
+            axes, {f"step {step}": found for step, found in flow.spectrum.items()}, study.order
+        ),
     }
     if any(flow.energy for flow in study.flows):
         pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
@@ -133,7 +135,3 @@ def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
     """The mean metric of the orders that have least to do with the trained one."""
     found = [value for share, value in flow.shuffled if share >= SHUFFLED]
     return measure.show(float(np.mean(found))) if found else "–"
-
-
-def _spectrum(axes: Axes, flow: FlowStudy, order: int) -> None:
-    draw_spectrum(axes, {f"step {step}": found for step, found in flow.spectrum.items()}, order)

@@ -1,6 +1,6 @@
 """The network of a run, ready to be used: the data it was trained on need not be there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -92,10 +92,7 @@ class TrainedRun:
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
-        batches = self._in_batches(inputs)
-        with torch.no_grad():
-            found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
-        return self._predictions(found)
+        return self._predictions(self._said(inputs))
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
@@ -167,10 +164,7 @@ class TrainedRun:
             TrainingError: as those of `sample` and `predict`.
         """
         self._require_density()
-        with torch.no_grad():
-            found = [
-                self.model.predict(self._stored(batch)).cpu() for batch in self._in_batches(inputs)
-            ]
+        found = self._said(inputs)
         return torch.cat(found) if found else torch.zeros(0)
 
     def _require_density(self) -> None:
@@ -209,10 +203,13 @@ class TrainedRun:
         values = torch.cat(found) if found else torch.zeros(0, len(self.classes))
         return Predictions(values, self.classes, self.loss)
 
-    def _in_batches(self, inputs: Any) -> Iterator[Any]:
+    @torch.no_grad()
+    def _said(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
+        """What the network says, a batch each."""
         if isinstance(inputs, str | Path | Image.Image):
             raise NotPossible("this is one picture, not several", f"predict([{inputs!r}])")
-        return (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+        batches = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+        return [self.model.predict(self._stored(batch)).cpu() for batch in batches]
 
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """Samples as data sets store them."""
@@ -275,4 +272,4 @@ def load_run(
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
     classes = tuple(record.classes)
-    return TrainedRun(Path(run), program, model, classes, shape, record.described, record.samples)
+    return TrainedRun(Path(run), program, model, classes, shape, record.labels, record.samples)

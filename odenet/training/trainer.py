@@ -25,7 +25,7 @@ from odenet.training.loggers import made_logger
 from odenet.training.metrics import Metrics
 from odenet.training.multilevel import MultiLevel
 from odenet.training.records import Options, RunFolder
-from odenet.training.stopping import ResumableEarlyStopping, StopOnSignal
+from odenet.training.stopping import AT_TARGET, ResumableEarlyStopping, StopOnSignal
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
@@ -125,9 +125,7 @@ def _callbacks(
         found.append(
             ResumableEarlyStopping(
                 metrics,
-                target=(recipe.target - 1e-9 if best.best == "max" else recipe.target + 1e-9)
-                if recipe.target
-                else None,
+                target=recipe.target - AT_TARGET[best.best] if recipe.target else None,
                 mode=best.best,
                 monitor=monitor,
                 patience=recipe.patience or recipe.epochs,
