@@ -17,7 +17,6 @@ from odenet.diagnostics import SpecError
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.report.figures import (
     Figure,
-    Panel,
     energy_figure,
     norms_figure,
     spectrum_figure,
@@ -133,7 +132,7 @@ def _of_scheme(source: Source) -> Figure:
         raise _nothing(source, found)
     figures = [stability_figure(tested, {}, "") for tested in found.tested]
     panels = [
-        replace(panel, draw=_titled(panel, tested.equation.text))
+        replace(panel, title=tested.equation.text)
         for figure, tested in zip(figures, found.tested, strict=True)
         for panel in figure.panels
     ]
@@ -142,14 +141,6 @@ def _of_scheme(source: Source) -> Figure:
         f"Shaded, and thick on the axes: where steps of {source.name} are stable. "
         f"In numbers: {found}.",
     )
-
-
-def _titled(panel: Panel, title: str) -> Callable[..., None]:
-    def draw(axes: Any) -> None:
-        panel.draw(axes)
-        axes.set_title(title)
-
-    return draw
 
 
 def _curves(source: Source) -> Figure:
