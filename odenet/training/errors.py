@@ -37,7 +37,7 @@ class DataMisfit(TrainingError):
 
 
 class BadOption(TrainingError):
-    """An option, or a value of one, that there is none of or that is not possible here."""
+    """An option that does not exist, or a value of it that is not possible here."""
 
     code = "bad-option"
 
