@@ -50,12 +50,8 @@ class Law:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `--json`; what is not a finite number is null."""
-        plain = asdict(self)
-        return {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in plain.items()
-        }
+        """Plain values, for `--json`."""
+        return asdict(self)
 
 
 def measure(program: Program, seed: int = 0) -> list[Law]:

@@ -12,6 +12,7 @@ as Python, with all that Python may do; a specification never is.
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
@@ -47,7 +48,7 @@ _loaded: dict[str, "Plugin"] = {}  # by digest
 _registered: list["Registration"] = []
 
 
-class Registration:
+class Registration(AbstractContextManager["Registration"]):
     """A row that was registered; leaving it as a context manager removes the row."""
 
     def __init__(self, table: dict[str, Any], name: str):
@@ -60,9 +61,6 @@ class Registration:
         if self in _registered:
             _registered.remove(self)
             del self._table[self._name]
-
-    def __enter__(self) -> "Registration":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
@@ -160,7 +158,7 @@ def _a(what: str) -> str:
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Plugin(AbstractContextManager["Plugin"]):
     """A Python file that was run; leaving it as a context manager removes what it registered.
 
     Args:
@@ -179,9 +177,6 @@ class Plugin:
             row.remove()
         _loaded.pop(self.digest, None)
         sys.modules.pop(self.path.stem, None)
-
-    def __enter__(self) -> "Plugin":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()

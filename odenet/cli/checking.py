@@ -1,17 +1,13 @@
 """`odenet check`: claims proved or refuted, and the laws measured on the compiled module."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from odenet.cli.output import say, write
 from odenet.cli.settings import Json, Plugins, Settings, load_spec, read_settings
 from odenet.json_text import to_json
-
-if TYPE_CHECKING:
-    from odenet.compiler import Program
-    from odenet.laws import Law
 
 
 def check(
@@ -64,7 +60,11 @@ def _check(
     trials = TRIALS if trials is None else trials
     certificate = program.decide(trials, seed)
     claims = program.judge(certificate, trials, seed)
-    laws = _laws(program, seed) if numeric and program.discretised else []
+    laws = []
+    if numeric and program.discretised:
+        from odenet.laws import measure  # with torch, which proofs do without
+
+        laws = measure(program, seed)
     if not quiet:
         say(f"{program.model.source.name}: {certificate.summary}")
         for claim in claims:
@@ -83,9 +83,3 @@ def _check(
         "laws": [law.to_json() for law in laws],
         "warnings": [warning.to_json() for warning in program.warnings],
     }
-
-
-def _laws(program: "Program", seed: int) -> list["Law"]:
-    from odenet.laws import measure  # torch, which proofs do without
-
-    return measure(program, seed)

@@ -44,17 +44,15 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
     import torch
 
     from odenet.footprint.fitting import batch_within
-    from odenet.training.errors import TrainingError
+    from odenet.training.errors import BadOption, NotPossible
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         batch = batch_within(program, options, limit, device)
     except Exception as error:  # of any kind: networks of libraries are not our code
-        raise TrainingError("not-possible", _failed(program, "inputs", error)) from error
+        raise NotPossible(_failed(program, "inputs", error)) from error
     if batch is None:
-        raise TrainingError(
-            "bad-option", "--fit: not even a step on 2 samples fits", "allow for more"
-        )
+        raise BadOption("--fit: not even a step on 2 samples fits", "allow for more")
     say(f"  the largest batch that is predicted to fit has {batch:,} samples")
     return batch
 
@@ -70,7 +68,7 @@ def footprint_or_refusal(
     from torch._subclasses import fake_tensor
 
     from odenet.footprint.step import predicted
-    from odenet.training.errors import TrainingError
+    from odenet.training.errors import NotPossible
 
     batch = program.recipe.batch
     try:
@@ -78,9 +76,7 @@ def footprint_or_refusal(
     except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException):
         return None
     except Exception as error:  # of any kind: networks of libraries are not our code
-        raise TrainingError(
-            "not-possible", _failed(program, f"a batch of {batch} inputs", error)
-        ) from error
+        raise NotPossible(_failed(program, f"a batch of {batch} inputs", error)) from error
 
 
 def _failed(program: "Program", what: str, error: Exception) -> str:

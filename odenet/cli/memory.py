@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odenet.compiler import Program
-    from odenet.footprint.step import Footprint, Mode
+    from odenet.footprint.step import Mode
 
 
 def memory(
@@ -79,20 +79,15 @@ def memory(
             status.update(f"running a step in mode {mode}, to measure it")
             found[mode] = measured(spec, settings, samples, [mode], device, early).get(mode)
     if json_:
-        rows = {
-            mode: {"predicted": asdict(expected[mode])}
-            | ({"measured": _or_failed(found[mode])} if run else {})
-            for mode in modes
+        rows: dict[str, dict[str, Any]] = {
+            mode: {"predicted": asdict(expected[mode])} for mode in modes
         }
+        for mode, footprint in found.items():  # a mode whose run failed is not left out
+            rows[mode]["measured"] = asdict(footprint) if footprint else "failed"
         write(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
         show_footprints(f"{title}, run and measured", expected, found, Console())
-
-
-def _or_failed(footprint: "Footprint | None") -> dict[str, int] | str:
-    """A measured footprint for programs; a mode whose run failed is not left out."""
-    return "failed" if footprint is None else asdict(footprint)
 
 
 def _fit(

@@ -1,8 +1,7 @@
 """`odenet plot`."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,16 +10,7 @@ from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.extras import require
 
 SIGNATURE = b"Software\0odenet"  # in the PNG files that odenet writes
-
-
-class Kind(StrEnum):
-    """The figures that can be drawn."""
-
-    SPECTRUM = "spectrum"
-    STABILITY = "stability"
-    ENERGY = "energy"
-    NORMS = "norms"
-    CURVES = "curves"
+Kind = Literal["spectrum", "stability", "energy", "norms", "curves"]
 
 
 def plot(
@@ -49,7 +39,7 @@ def plot(
     begins with. Several sources are drawn below one another, and curves into one panel.
     """
     require("report", "odenet plot", "matplotlib")
-    if kind is Kind.CURVES or any(source.is_dir() for source in sources):
+    if kind == "curves" or any(source.is_dir() for source in sources):
         require("train", "a figure of a run")
     from rich.console import Console
 

@@ -1,10 +1,9 @@
 """`odenet new`: a spec to begin with."""
 
 import re
-from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,13 +19,8 @@ if TYPE_CHECKING:
 LARGEST_SIDE = 32  # of what a flow works on
 
 
-class Like(StrEnum):
-    """The templates, each a spec of the folder `odenet/templates`."""
-
-    HAMILTONIAN = "hamiltonian"
-    DAMPED = "damped"
-    MOMENTUM = "momentum"
-    LANGUAGE_MODEL = "language_model"
+# The templates, each a spec of the folder `odenet/templates`.
+Like = Literal["hamiltonian", "damped", "momentum", "language_model"]
 
 
 def new(
@@ -59,9 +53,9 @@ def new(
         raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
     found = None if data is None else _look(data, target.parent)
     reads_text = found is not None and not found.shape
-    like = like or (Like.LANGUAGE_MODEL if reads_text else Like.HAMILTONIAN)
-    if found is not None and reads_text != (like == Like.LANGUAGE_MODEL):
-        what = "reads text" if like == Like.LANGUAGE_MODEL else "reads pictures and numbers"
+    like = like or ("language_model" if reads_text else "hamiltonian")
+    if found is not None and reads_text != (like == "language_model"):
+        what = "reads text" if like == "language_model" else "reads pictures and numbers"
         message = f"--like {like} {what}, and {data} is other data"
         raise SpecError.of("data-misfit", message, help="leave --like out")
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")

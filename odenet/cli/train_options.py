@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -86,14 +86,14 @@ UpdateInBackward = Annotated[
     ),
 ]
 ClipBy = Annotated[
-    str | None,
+    Literal["exact", "last"] | None,
     typer.Option(
         help="How --update-in-backward knows the norm that clip limits: exact, by a second "
         "backward pass, or last, that of the last step [default: exact]."
     ),
 ]
 Logger = Annotated[
-    str | None,
+    Literal["tensorboard", "wandb", "mlflow"] | None,
     typer.Option(metavar="NAME", help="Also log each epoch to tensorboard, wandb (W&B) or mlflow."),
 ]
 Convert = Annotated[
@@ -132,13 +132,6 @@ def read_devices(devices: str | None) -> int | str | None:
     if not re.fullmatch("[1-9][0-9]{0,8}", devices):
         raise typer.BadParameter("a number, at least 1, or auto", param_hint="--devices")
     return int(devices)
-
-
-def read_clip_by(word: str | None) -> str | None:
-    """One of two words."""
-    if word not in (None, "exact", "last"):
-        raise typer.BadParameter("exact or last", param_hint="--clip-by")
-    return word
 
 
 def read_memory(memory: str | None) -> int | str | None:

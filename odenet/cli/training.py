@@ -71,32 +71,30 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
-    if seeds is not None and (resume is not None or devices or nodes):
-        raise typer.BadParameter("starts new runs on one device", param_hint="--seeds")
-    if sweep is not None and (resume is not None or seeds or nodes):
-        raise typer.BadParameter(
-            "starts new runs: leave out --resume, --seeds and --nodes", param_hint="--sweep"
-        )
-    if dry_run and (resume is not None or seeds or sweep):
-        raise typer.BadParameter(
-            "tries a new run: leave out --resume, --seeds and --sweep", param_hint="--dry-run"
-        )
-    if find_lr and (resume is not None or seeds or sweep or dry_run):
-        raise typer.BadParameter(
+    one_new = "starts one new run: leave out --resume, --seeds and --sweep"
+    for option, value, why, others in (
+        ("--seeds", seeds, "starts new runs on one device", (resume, devices, nodes)),
+        (
+            "--sweep", sweep, "starts new runs: leave out --resume, --seeds and --nodes",
+            (resume, seeds, nodes),
+        ),
+        (
+            "--dry-run", dry_run, "tries a new run: leave out --resume, --seeds and --sweep",
+            (resume, seeds, sweep),
+        ),
+        (
+            "--find-lr", find_lr,
             "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
-            param_hint="--find-lr",
-        )
+            (resume, seeds, sweep, dry_run),
+        ),
+        ("--convert", convert, one_new, (resume, seeds, sweep)),
+        ("--fit", fit, one_new, (resume, seeds, sweep)),
+    ):  # fmt: skip
+        if value not in (None, False) and any(others):
+            raise typer.BadParameter(why, param_hint=option)
     limit = read_limit(fit, batch)
-    new_alone = resume is None and not seeds and not sweep
-    if not new_alone and (convert or fit):
-        name = "--convert" if convert else "--fit"
-        raise typer.BadParameter(
-            "starts one new run: leave out --resume, --seeds and --sweep", param_hint=name
-        )
     require("train", "odenet train")
     if logger is not None:
-        if logger not in ("tensorboard", "wandb", "mlflow"):
-            raise typer.BadParameter("tensorboard, wandb or mlflow", param_hint="--logger")
         require(logger, f"--logger {logger}")
     short = {
         "epochs": epochs,
@@ -124,7 +122,7 @@ def train(
         "logger": logger,
         "deterministic": deterministic or None,
         "update_in_backward": update_in_backward or None,
-        "clip_by": train_options.read_clip_by(clip_by),
+        "clip_by": clip_by,
         "weights": weights,
     }
     sweeps = sweep is not None or (resume is not None and is_sweep(resume))

@@ -85,16 +85,13 @@ def sample(
 
     trained = load_run(run, "last" if last else "best")
     density = trained.loss.needs_density
-    of_text = {"--prompt": prompt, "--tokens": tokens, "--top": top}
-    given = of_text if density else {"--count": count, "--output": out}
-    for option, value in given.items():
+    misplaced, why = {"--count": count, "--output": out}, "is for densities, which this run is not"
+    if density:
+        misplaced = {"--prompt": prompt, "--tokens": tokens, "--top": top}
+        why = "is for language models, and this run is a density"
+    for option, value in misplaced.items():
         if value is not None:
-            what = (
-                "is for language models, and this run is a density"
-                if density
-                else ("is for densities, and this run is none")
-            )
-            raise typer.BadParameter(what, param_hint=option)
+            raise typer.BadParameter(why, param_hint=option)
     if density:
         _samples(trained, count or 16, seed, temperature, out)
     else:

@@ -13,7 +13,7 @@ from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
 from odenet.tables import print_table
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.flows import flows
 
 ROWS = {
@@ -37,9 +37,7 @@ def modes_of(program: Program, exact: bool) -> tuple[Mode, ...]:
     if all(flow.reversible for flow in flows(program.network()).values()):
         return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
     if exact:
-        raise TrainingError(
-            "not-possible", "exact arithmetic undoes steps, and these cannot be undone"
-        )
+        raise NotPossible("exact arithmetic undoes steps, and these cannot be undone")
     return ("stored", "checkpoint")
 
 

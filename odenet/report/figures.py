@@ -1,9 +1,9 @@
 """The figures of a report: stability, depth, and the curves of a run."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,16 +36,24 @@ class Panel:
     Args:
         name: of it, which no other of a page has.
         alt: what is to be seen, for who does not see it.
-        draw: draws it.
+        content: draws it, but for its title.
         height: in inches, where it is as wide as a phone.
         columns: of its legend; 0 for none.
+        title: above it, if any.
     """
 
     name: str
     alt: str
-    draw: Callable[[Axes], None]
+    content: Callable[[Axes], None]
     height: float = 2.7
     columns: int = 0
+    title: str = ""
+
+    def draw(self, axes: Axes) -> None:
+        """Draw it."""
+        self.content(axes)
+        if self.title:
+            axes.set_title(self.title)
 
     def svg(self) -> str:
         """As SVG, ready for the page."""
@@ -87,11 +95,11 @@ def stability_figure(tested: TestedScheme, points: Mapping[str, np.ndarray], who
     limit = "; ".join(axis.sentence for axis in _axes(tested))
     alt = f"The plane of hλ with {sum(map(len, points.values()))} eigenvalues as dots: {limit}."
     columns = min(len(points), 3) if len(points) > 1 else 0
+    region = partial(_region, tested=tested, points=points)
     panels = [
-        Panel(name, alt, partial(_region, tested=tested, points=points, extent=extent, title=title),
-              3.6, columns)
+        Panel(name, alt, partial(region, extent=extent), 3.6, columns, title)
         for name, extent, title in views
-    ]  # fmt: skip
+    ]
     dots = f" Dots: hλ of {whose}, at most {largest:.3g} in size." if points else ""
     outside = " A dot outside is a component that steps amplify." if points else ""
     return Figure(
@@ -102,12 +110,12 @@ def stability_figure(tested: TestedScheme, points: Mapping[str, np.ndarray], who
 
 
 def _region(
-    axes: Axes, tested: TestedScheme, points: Mapping[str, np.ndarray], extent: float, title: str
+    axes: Axes, tested: TestedScheme, points: Mapping[str, np.ndarray], extent: float
 ) -> None:
     _plane(axes, tested, extent)
-    for (name, values), colour in _coloured(points):
+    for (name, values), colour in zip(points.items(), cycle(COLOURS), strict=False):
         axes.plot(values.real, values.imag, ".", color=colour, label=name)
-    axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal", title=title,
+    axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal",
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 
 
@@ -188,21 +196,14 @@ def spectrum_figure(flows: Mapping[str, Along], order: int, what: str) -> Figure
         every = np.concatenate([np.asarray(values) for values in steps.values()])
         alt = f"{len(every)} eigenvalues of {name}; largest real part {largest_real(every)}."
         title = f"{name}, largest Re λ: {largest_real(every)}"
-        draw = partial(_spectrum, spectrum=steps, order=order, title=title)
-        panels.append(Panel(f"spectrum-{name}", alt, draw, height=3.6, columns=1))
+        content = partial(draw_spectrum, spectrum=steps, order=order)
+        panels.append(Panel(f"spectrum-{name}", alt, content, 3.6, 1, title))
     return Figure(
         panels,
         f"{what}. λ: eigenvalues of the Jacobian of F by the state, on one sample; all of them "
         "where the state has at most 512 numbers, else the 4 largest and the 4 of largest real "
         "part.",
     )
-
-
-def _spectrum(
-    axes: Axes, spectrum: Mapping[str, Sequence[complex]], order: int, title: str
-) -> None:
-    draw_spectrum(axes, spectrum, order)
-    axes.set_title(title)
 
 
 def curves_figure(rows: Sequence[Row], watched: str, best: int | None) -> Figure:
@@ -264,7 +265,3 @@ def _draw_curve(
         axes.axhline(1, color=GREY, linewidth=0.8)
     axes.set(xlabel="epoch", ylabel=words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _coloured(named: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Any], str]]:
-    return zip(named.items(), COLOURS * len(named), strict=False)

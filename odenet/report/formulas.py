@@ -1,7 +1,7 @@
 """What is derived from a program, as a page shows it: formulas in MathML, the rest in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from odenet.analyse.claims import SIGNS, ClaimResult
 from odenet.compiler import Program
@@ -81,10 +81,8 @@ def formulas(program: Program) -> Formulas:
         return begin
     derivation = program.derivation
     why = why_not_undone(derivation)
-    return Formulas(
-        equations=begin.equations,
-        initial=begin.initial,
-        where=begin.where,
+    return replace(
+        begin,
         discretisation=f"{notation.discretisation(model)}, for {takes(model.scheme)}",
         step=mathml(latex.rule(model.scheme)),
         inverse="" if why else mathml(latex.inverse(derivation)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from pygments import highlight
@@ -117,31 +118,24 @@ def run_report(run: Path, options: Options | None, say: Say) -> str:
     return as_html(replace(page, title=name, origin=f"Run of {record.name}", run=part))
 
 
-def as_html(page: Page) -> str:
-    """The page as one file that loads nothing."""
-    return _template("page.html").render(page=page, style=_text("style.css"), script="")
-
-
-def watched_html(page: Page, script: str) -> str:
-    """The page with a script that asks for the next one."""
-    return _template("page.html").render(page=page, style=_text("style.css"), script=script)
+def as_html(page: Page, script: str = "") -> str:
+    """The page as one file that loads nothing, or with a script that asks for the next one."""
+    return _rendered("page.html", page=page, script=script)
 
 
 def error_html(title: str, text: str, script: str) -> str:
     """A page with an error and its frame in place of what there is nothing of."""
-    return _template("error.html").render(
-        title=title, text=text, style=_text("style.css"), script=script
-    )
+    return _rendered("error.html", title=title, text=text, script=script)
 
 
-def _template(name: str) -> jinja2.Template:
-    loader = jinja2.FunctionLoader(lambda name: _text(name))
+def _rendered(name: str, **shown: Any) -> str:
+    """A template filled."""
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_text), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["prose"] = _prose
-    return environment.get_template(name)
+    return environment.get_template(name).render(style=_text("style.css"), **shown)
 
 
 def _prose(text: str) -> str:

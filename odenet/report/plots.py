@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 import odenet
@@ -18,7 +17,6 @@ from odenet.diagnostics import SpecError
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.report.figures import (
     Figure,
-    Panel,
     energy_figure,
     norms_figure,
     spectrum_figure,
@@ -134,7 +132,7 @@ def _of_scheme(source: Source) -> Figure:
         raise _nothing(source, found)
     figures = [stability_figure(tested, {}, "") for tested in found.tested]
     panels = [
-        replace(panel, draw=_titled(panel, tested.equation.text))
+        replace(panel, title=tested.equation.text)
         for figure, tested in zip(figures, found.tested, strict=True)
         for panel in figure.panels
     ]
@@ -143,14 +141,6 @@ def _of_scheme(source: Source) -> Figure:
         f"Shaded, and thick on the axes: where steps of {source.name} are stable. "
         f"In numbers: {found}.",
     )
-
-
-def _titled(panel: Panel, title: str) -> Callable[..., None]:
-    def draw(axes: Any) -> None:
-        panel.draw(axes)
-        axes.set_title(title)
-
-    return draw
 
 
 def _curves(source: Source) -> Figure:
@@ -194,7 +184,6 @@ def draw_plot(kind: str, sources: Sequence[Source], path: Path) -> None:
         return
     with matplotlib.rc_context(STYLE):
         canvas = Canvas()
-        FigureCanvasAgg(canvas)
         blocks = [
             _block(canvas, figure, f"{name}: {words}")
             for figure, name in zip(figures, _names(sources), strict=True)

@@ -16,7 +16,8 @@ from odenet.model.reading.settings import setting_words
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
-from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.batches import Batches, BatchPlan
+from odenet.training.loader import Data
 from odenet.training.measuring import restore
 from odenet.training.records import Options, Record, Row, RunFolder, Stretch
 from odenet.training.restoring import damaged_beside, weights_file
@@ -106,21 +107,16 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         task, data, _ = restore(run, options=options)
     except (SpecError, OSError) as error:
         said = error.diagnostics[0].message if isinstance(error, SpecError) else str(error)
-        return replace(
-            part, missing=f"Neither weights nor samples could be looked at: {said}."
-        ), Measured({}, "", said)
+        why = f"Neither weights nor samples could be looked at: {said}."
+        return replace(part, missing=why), Measured({}, "", said)
     used = weights_file(folder, "best")
     shown = damaged_beside(folder, used) or f"those of {used}"
     part = replace(part, facts=[*part.facts, ("weights", shown)])
     found = _measured(task, data)
-    if (
-        task.objective.kind.labels != "class"
-        or not record.classes
-        or len(data.test.labels.shape) > 1
-    ):
-        return replace(
-            part, missing="The task has no one class for a sample, so there is no confusion matrix."
-        ), found
+    one_class = task.objective.kind.labels == "class" and len(data.test.labels.shape) == 1
+    if not one_class or not record.classes:
+        why = "The task has no one class for a sample, so there is no confusion matrix."
+        return replace(part, missing=why), found
     confusion, samples = _looked_at(task, data, record)
     return replace(part, confusion=confusion, samples=samples), found
 
@@ -210,21 +206,11 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
             for n, v in result.metrics.items()
             if v is not None
         ]
-        rows.append(
-            (
-                "test split",
-                ", ".join(
-                    [
-                        f"loss {result.test_loss:.4g}" if result.test_loss is not None else "",
-                        *others,
-                    ]
-                ).strip(", "),
-            )
-        )
+        loss = [] if result.test_loss is None else [f"loss {result.test_loss:.4g}"]
+        rows.append(("test split", ", ".join([*loss, *others])))
         rows.append(("parameters", f"{result.parameters:,}"))
-        rows.append(
-            ("training", f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s")
-        )
+        speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
+        rows.append(("training", speed))
         if result.stability is not None:
             rows.append(("stability", f"h·ω is at most {result.stability:.2f} of its limit"))
     rows.append(("versions", ", ".join(f"{name} {v}" for name, v in record.versions.items())))

@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Colours that the page puts its own in the place of: that of its text, and of its lines.
@@ -42,7 +41,6 @@ class Drawing:
         self._name = name
         with matplotlib.rc_context(STYLE):
             self._figure = Figure(figsize=(4.2, height), layout="constrained")
-            FigureCanvasAgg(self._figure)
             self.axes: Axes = self._figure.subplots()
 
     def legend(self, columns: int = 1) -> None:

@@ -22,7 +22,7 @@ from odenet.diagnostics import Report, SpecError
 from odenet.language import tree
 from odenet.language.reading import read
 from odenet.language.specs import parse_spec, used_files
-from odenet.report.page import error_html, page_of, watched_html
+from odenet.report.page import as_html, error_html, page_of
 
 HOST = "127.0.0.1"
 PAUSE = 0.25  # seconds between two looks at the files
@@ -78,7 +78,7 @@ class Watch:
         self._stamp = _stamp(used)  # before it is read: what is saved meanwhile is another page
         try:
             program = odenet.load(self._spec, set=self._settings)
-            html = watched_html(page_of(program), script)
+            html = as_html(page_of(program), script)
             outcome = program.certificate.summary
         except SpecError as error:
             html = error_html(self._spec.name, str(error), script)

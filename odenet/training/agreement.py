@@ -12,7 +12,7 @@ from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
 from odenet.training.augment import misfit, standardised_over
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.samples import DataSet, Split, occurring, renumbered
 from odenet.training.single import require_single
 from odenet.training.text_agreement import require_text
@@ -37,7 +37,7 @@ def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSe
     _require_input(program, data)
     kind = loss_kind(program.recipe.loss)
     if data.unlabelled and kind.labels != "none":
-        raise TrainingError("unreadable-data", *data.unlabelled)
+        raise UnreadableData(*data.unlabelled)
     match kind.labels:
         case "class":
             data = _classes(program, data, known)
@@ -112,8 +112,7 @@ def _ranked(data: DataSet, values: list[int], found: list[int]) -> DataSet:
         found: that occur in what is measured.
     """
     if unknown := [value for value in found if value not in values]:
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"the class maps of {data.name} have the value {unknown[0]}, which is not in those "
             "of the training split",
             f"these have {_listed(values)}",
@@ -172,8 +171,7 @@ def _several(program: Program, data: DataSet) -> DataSet:
         wrong = (labels != 0) & (labels != 1)
         if wrong.any():
             place = tuple(wrong.nonzero()[0].tolist())
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"label {labels[place].item():g} of {data.name}, in the {name} split at "
                 f"{list(place)}, is neither 0 nor 1",
                 "bce takes 1 for a class that holds and 0 for one that does not",

@@ -12,7 +12,7 @@ from torchvision.datasets.utils import check_integrity, download_url
 
 from odenet.model.tables.data_sets import Published
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.samples import DataSet, Split
 
 
@@ -34,10 +34,8 @@ def load_archive(name: str, archive: Published, root: Path, download: bool) -> D
     except TrainingError:
         raise
     except URLError as error:
-        raise TrainingError(
-            "unreadable-data",
-            f"{name} could not be fetched: {error.reason}",
-            f"put it into {root} by other means",
+        raise UnreadableData(
+            f"{name} could not be fetched: {error.reason}", f"put it into {root} by other means"
         ) from error
     except Exception as error:  # unpickling and reshaping damaged bytes raise nearly anything
         raise _explain(name, archive, root, error) from error
@@ -61,9 +59,7 @@ def _require_published(archive: Published, root: Path, download: bool) -> None:
     if download and not unpacked and not packed.exists():
         download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
     if packed.is_file() and digest_of(packed) != archive.sha256:
-        raise TrainingError(
-            "unreadable-data", f"{packed} is not the published file", "delete it and fetch it again"
-        )
+        raise UnreadableData(f"{packed} is not the published file", "delete it and fetch it again")
 
 
 def _split(data: Any, archive: Published) -> Split:
@@ -83,18 +79,15 @@ def _explain(name: str, archive: Published, root: Path, error: Exception) -> Tra
     absent = [path for path, _ in files if not path.is_file()]
     if len(absent) == len(files):
         place = files[0][0].parent
-        return TrainingError(
-            "unreadable-data",
+        return UnreadableData(
             f"{name} is not in {root}",
             f"{fetch}\nor point --data-root at the folder that has {place.relative_to(root)}",
         )
     damaged = [path for path, whole in files if path.is_file() and not whole(path)]
     if absent or damaged:
         what = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
-        return TrainingError(
-            "unreadable-data", f"{name} cannot be read: {what}", f"delete it and {fetch}"
-        )
-    return TrainingError("unreadable-data", f"{name} in {root} cannot be read: {error}", fetch)
+        return UnreadableData(f"{name} cannot be read: {what}", f"delete it and {fetch}")
+    return UnreadableData(f"{name} in {root} cannot be read: {error}", fetch)
 
 
 def _files(kind: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from odenet.diagnostics import suggest
 from odenet.training.class_maps import BYTE
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.pictures import Pictures
 from odenet.training.samples import (
     DataSet,
@@ -24,7 +24,7 @@ from odenet.training.samples import (
     stratified,
 )
 from odenet.training.single import require_single
-from odenet.training.stored import Mapped, as_samples, as_tensor, chunks
+from odenet.training.stored import Stored, as_samples, as_tensor, chunks
 from odenet.training.windows import Windows
 
 TEST_SHARE = 0.2
@@ -52,13 +52,11 @@ def load_arrays(path: str) -> DataSet:
         have = ", ".join(found) or "none"
         said = f"{path} has no array `{lacking}`; it has {have}", near
         if lacking == "x" or "y_test" in found:
-            raise TrainingError("unreadable-data", *said)
+            raise UnreadableData(*said)
         return unlabelled(name, found["x"], *said, found.get("x_test"))
     if ("x_test" in found) != ("y_test" in found):
         missing = "y_test" if "x_test" in found else "x_test"
-        raise TrainingError(
-            "unreadable-data", f"{path} has no array `{missing}`, only the other of the two"
-        )
+        raise UnreadableData(f"{path} has no array `{missing}`, only the other of the two")
     train = split_of(name, found["x"], found["y"])
     if "x_test" not in found:
         return set_aside(name, *train)
@@ -79,25 +77,20 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
         if not words and not _numeric(array):
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"{which} of {name} holds {array.dtype}, not numbers",
                 "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
             )
         if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"{which} of {name} is a masked array, of which {np.ma.count_masked(array)} "
                 "values are masked",
                 "leave such samples out, or fill the values in",
             )
         if array.ndim == 0 or not len(array):
-            raise TrainingError(
-                "unreadable-data", f"{which} of {name} has no samples: its shape is {array.shape}"
-            )
+            raise UnreadableData(f"{which} of {name} has no samples: its shape is {array.shape}")
     if len(inputs) != len(labels):
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"x{suffix} of {name} has {len(inputs)} samples, and y{suffix} {len(labels)} labels",
             "give a label for each sample, along the first axis",
         )
@@ -107,12 +100,14 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "US":
         words, places = np.unique(labels, return_inverse=True)
         classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
-    large = isinstance(inputs, np.memmap)
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         if which[0] == "x" or not _whole(array):
             require_single(f"{which} of {name}", array)
-    stored = Mapped(inputs) if large else as_samples(inputs)
-    split = Split(stored, as_labels(labels))
+    if isinstance(inputs, np.memmap):
+        kept = Stored(inputs, np.arange(len(inputs)), inputs.shape[1:])
+    else:
+        kept = as_samples(inputs)
+    split = Split(kept, as_labels(labels))
     require_finite(name, split, suffix)
     return split, classes
 
@@ -139,11 +134,7 @@ def unlabelled(name: str, x: Any, message: str, help_: str, x_test: Any = None) 
 def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
     """A data set of which a fifth is for testing, of each class where there are classes."""
     if len(whole) < 2:
-        raise TrainingError(
-            "unreadable-data",
-            f"{name} has one sample",
-            "it needs one to train and one to test with",
-        )
+        raise UnreadableData(f"{name} has one sample", "it needs one to train and one to test with")
     size = max(1, round(TEST_SHARE * len(whole)))
     test, train = stratified(whole.labels, size, generator(Stream.SPLIT))
     return DataSet(name, whole.pick(train), whole.pick(test), classes)
@@ -163,31 +154,25 @@ def joined(
         ("a label", training.labels.shape[1:], testing.labels.shape[1:]),
     ):
         if tuple(one) != tuple(other):
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"{what} of {name} has the shape {tuple(one)} in the training split and "
-                f"{tuple(other)} in the test split",
+                f"{tuple(other)} in the test split"
             )
-    kinds = [str(_dtype(split)).removeprefix("torch.") for split in (training, testing)]
+    kinds = [split.stored_as for split in (training, testing)]
     if kinds[0] != kinds[1]:
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"samples of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
             "split, and bytes are taken as pixels",
             "give both as bytes, or both as other numbers",
         )
     if bool(names) != bool(classes):
         kinds = ["words" if given else "numbers" for given in (classes, names)]
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"labels of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
-            "split",
+            "split"
         )
     if unknown := sorted(set(names) - set(classes)):
-        raise TrainingError(
-            "data-misfit",
-            f"the test split of {name} has a class, {unknown[0]}, that training lacks",
-        )
+        raise DataMisfit(f"the test split of {name} has a class, {unknown[0]}, that training lacks")
     if classes:
         testing = relabelled(testing, names, classes)
     return DataSet(name, training, testing, classes)
@@ -224,8 +209,7 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
             start += len(chunk)
         if count:
             where = ", ".join(map(str, first))
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"{which} of {name} has {count} {'values' if count > 1 else 'value'} that "
                 f"{'are' if count > 1 else 'is'} NaN or infinite, the first at [{where}]",
                 "leave such samples out, or fill the values in",
@@ -253,20 +237,11 @@ def _in_words(labels: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _dtype(split: Split) -> torch.dtype:
-    """What its samples are handed to the network as."""
-    inputs = split.inputs
-    assert not isinstance(inputs, Pictures | Windows)
-    return inputs.dtype if isinstance(inputs, Tensor) else inputs.read([0]).dtype
-
-
 def _read(path: Path) -> dict[str, Any]:
     """The arrays of a file by name; large ones mapped where they are not compressed."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise TrainingError(
-            "unreadable-data", f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)"
-        )
+        raise UnreadableData(f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)")
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             return {
@@ -278,10 +253,8 @@ def _read(path: Path) -> dict[str, Any]:
                 if name in (*NEEDED, *OPTIONAL) or not {*NEEDED} <= {*arrays.files}
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TrainingError(
-            "unreadable-data",
-            f"{path} cannot be read: {error}",
-            "save it by np.savez(PATH, x=…, y=…)",
+        raise UnreadableData(
+            f"{path} cannot be read: {error}", "save it by np.savez(PATH, x=…, y=…)"
         ) from error
 
 

@@ -24,8 +24,8 @@ from odenet.training.augmentations import (
     changes,
     middle,
 )
-from odenet.training.errors import TrainingError
-from odenet.training.pictures import COLOUR, GREY, Pictures, sizes_of
+from odenet.training.errors import DataMisfit, UnreadableData
+from odenet.training.pictures import COLOUR, GREY, Pictures
 from odenet.training.samples import Split, Stream, generator, shape_of
 from odenet.training.statistics import moments, standardised_over
 from odenet.training.stored import chunks
@@ -171,36 +171,6 @@ def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
     return images if list(images.shape[2:]) == size else vision.resize(images, size)
 
 
-def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
-    """What happens to the size of pictures; nothing to say where they fit as they are.
-
-    Args:
-        split: of samples; of what lies in files, some are looked at.
-        whole: (C, H, W) that pictures are scaled to, or (D,).
-        shape: what the network takes of it.
-    """
-    images = split.inputs
-    if split.files:
-        sizes = sizes_of(split.files)
-    elif isinstance(images, Tensor) and images.dim() == 4:
-        sizes = {(images.shape[2], images.shape[3])}
-    else:
-        sizes = set[tuple[int, int]]()
-    if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
-        return ""
-    have = _by(*sizes) if len(sizes) == 1 else "several sizes"
-    other = any(height * whole[2] != width * whole[1] for height, width in sizes)
-    cut = "cut and " * bool(split.files and other)
-    scaled, takes = _by(whole[1:]), _by(shape[1:])
-    if scaled == takes:
-        return f"pictures of {have} are {cut}scaled to the network's {takes}"
-    return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
-
-
-def _by(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
-
-
 def build_transforms(
     split: Split,
     shape: Sequence[int],
@@ -223,14 +193,11 @@ def build_transforms(
     over = standardised_over(augment)
     spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
     if spatial and len(shape_of(split)) != 3:
-        raise TrainingError(
-            "data-misfit", f"{spatial[0]} changes images, and this data set has points"
-        )
+        raise DataMisfit(f"{spatial[0]} changes images, and this data set has points")
     if spatial and len(split.labels.shape) > 2:
         other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
         if other is not None:
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"{other} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
@@ -238,9 +205,7 @@ def build_transforms(
         if call.name in OF_BYTES:
             _require_bytes(split, call)
     if (large := _too_large(split, shape, augment)) is not None:
-        raise TrainingError(
-            "data-misfit", f"{large}: its n is larger than the images", "make it smaller"
-        )
+        raise DataMisfit(f"{large}: its n is larger than the images", "make it smaller")
     if over == "data" and (scaled or len(shape_of(split)) == 3):
         mean, deviation = statistics(split, shape)
     else:
@@ -252,17 +217,10 @@ def build_transforms(
 
 def _require_bytes(split: Split, call: Call) -> None:
     """Refuse to change the colours of what is not a picture of 8 bits."""
-    inputs = split.inputs
-    assert not isinstance(inputs, Windows)  # which are numbers of tokens
-    if isinstance(inputs, Tensor | Pictures):
-        dtype = inputs.dtype
-    else:
-        dtype = inputs.read([0]).dtype
-    channels = shape_of(split)[0]
-    if dtype != torch.uint8 or channels not in (GREY, COLOUR):
-        found = "of real numbers" if dtype != torch.uint8 else f"with {channels} channels"
-        raise TrainingError(
-            "data-misfit",
+    channels, real = shape_of(split)[0], split.stored_as != "uint8"
+    if real or channels not in (GREY, COLOUR):
+        found = "of real numbers" if real else f"with {channels} channels"
+        raise DataMisfit(
             f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
             f"{found}",
             "leave it out",
@@ -277,7 +235,7 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     pieces = _pieces(split)
     first = next(pieces, None)
     if first is None:
-        raise TrainingError("unreadable-data", "of the training pictures none can be read")
+        raise UnreadableData("of the training pictures none can be read")
     together = chain([first], pieces)
     if first.is_floating_point():
         mean, deviation = moments(fit(chunk, shape) for chunk in together)

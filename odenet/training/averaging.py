@@ -4,8 +4,8 @@ from collections import defaultdict
 from itertools import chain
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -23,7 +23,7 @@ class MovingAverage(WeightAveraging):
         self._mix = get_ema_multi_avg_fn(decay)
         self._begun = False  # the count of torch's average as the host knows it
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the precision of the weights, which they were given after the averages were made."""
         dtype = next(pl_module.parameters()).dtype
         self.average.to(dtype=dtype)
@@ -39,7 +39,7 @@ class MovingAverage(WeightAveraging):
             raise RuntimeError("averages exist while training")
         return self._average_model
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the average where the weights are going to be, which is not where they are yet."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
@@ -48,7 +48,7 @@ class MovingAverage(WeightAveraging):
             self._average_model.update_parameters = self._update
 
     def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take the average and its count back."""
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
@@ -70,6 +70,12 @@ class MovingAverage(WeightAveraging):
                 self._mix(averages, values, self._averaged.n_averaged)
         self._averaged.n_averaged += 1
         self._begun = True
+
+
+def averages(trainer: Trainer) -> list[nn.Module]:
+    """The tasks with averaged weights that a trainer keeps: one or none."""
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return [callback.average for callback in callbacks if isinstance(callback, MovingAverage)]
 
 
 def _tensors(module: nn.Module) -> chain[Tensor]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from odenet.conversion.existing import ExistingNetwork
 from odenet.conversion.zoo import ZooError
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 
 
 def begin_with(network: nn.Module, weights: str | None, console: Console) -> None:
@@ -22,8 +22,7 @@ def begin_with(network: nn.Module, weights: str | None, console: Console) -> Non
     """
     found = [module for module in network.modules() if isinstance(module, ExistingNetwork)]
     if weights is not None and not found:
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             "--weights are those of a network of a library, and this spec has none",
             'leave it out, or write `net = input(3, 224, 224) -> existing("resnet50", 1000)`',
         )
@@ -34,7 +33,7 @@ def begin_with(network: nn.Module, weights: str | None, console: Console) -> Non
             try:
                 left = one.begin_with(weights)
             except ZooError as error:
-                raise TrainingError("bad-option", str(error)) from error
+                raise BadOption(str(error)) from error
             of = "its library" if weights == "default" else weights
             said = f"{one.name} begins with the weights of {of}"
             if left:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from odenet.files import make_folder, replacing, write_bytes
 from odenet.training.checksums import digest_of, seal_archive, verify_archive
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder, NotFinite
 from odenet.training.schema import Mismatch, read_as
 
 NETWORK = "network."  # before the names of the network's weights in a checkpoint
@@ -30,14 +30,14 @@ class OdenetState:
     Args:
         level: how often the flows have been refined.
         seconds: spent on training batches.
-        first_loss: of the first batch of all; None in those of versions that did not keep it.
+        first_loss: of the first batch of all; None before it.
         random: the states of the random streams, by device.
     """
 
     level: int
     seconds: float
     random: Mapping[str, Tensor]
-    first_loss: float | None = None
+    first_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class CheckpointContent:
         optimizer_states: one.
         lr_schedulers: one.
         loops: how far they are.
+        callbacks: their states, by name.
     """
 
     state_dict: Mapping[str, Tensor]
@@ -61,6 +62,7 @@ class CheckpointContent:
     optimizer_states: Sequence[Mapping[str, Any]]
     lr_schedulers: Sequence[Mapping[str, Any]]
     loops: Mapping[str, Mapping[str, Any]]
+    callbacks: Mapping[str, Mapping[str, Any]]
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -104,8 +106,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     for name in ("state_dict", "current_model_state"):
         bad = not_finite(checkpoint.get(name, {}))
         if bad:
-            raise TrainingError(
-                "diverged",
+            raise NotFinite(
                 f"{path} is not written: {bad[0].removeprefix(NETWORK)} is not finite",
                 "what was kept before is still there",
             )
@@ -129,15 +130,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         names = CheckpointContent.__dataclass_fields__
         read_as(CheckpointContent, {name: content[name] for name in names if name in content})
     except (OSError, Mismatch) as error:
-        raise TrainingError("run-folder", f"{path} cannot be used: {error}", HELP) from error
+        raise BadRunFolder(f"{path} cannot be used: {error}", HELP) from error
     except Exception as error:  # pickle and torch have many; theirs advise to run what is in it
-        raise TrainingError(
-            "run-folder", f"{path} cannot be used: it is not a checkpoint", HELP
-        ) from error
+        raise BadRunFolder(f"{path} cannot be used: it is not a checkpoint", HELP) from error
     bad = not_finite(content["state_dict"])
     if bad:
-        raise TrainingError(
-            "run-folder",
+        raise BadRunFolder(
             f"{path} cannot be used: {bad[0].removeprefix(NETWORK)} holds inf or nan",
             "the run had diverged when it was written; train again with a lower lr or a shorter h",
         )
@@ -182,7 +180,7 @@ def read_weights(path: Path, digest: str) -> dict[str, Any]:
             state = {NETWORK + name: file.get_tensor(name) for name in file.keys()}
             level = int((file.metadata() or {}).get("level", "0"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise TrainingError("run-folder", f"{path} cannot be used: {error}", HELP) from error
+        raise BadRunFolder(f"{path} cannot be used: {error}", HELP) from error
     return {"state_dict": state, "odenet": {"level": level}}
 
 

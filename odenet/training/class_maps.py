@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from odenet.training.errors import TrainingError
+from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.pictures import Pictures, open_picture, reason, upright_size
 
 BYTE = 256  # values that one has
@@ -140,7 +140,7 @@ def looked_at(
         if isinstance(look, str):
             damaged.append(look)
         elif isinstance(look[0], str):
-            raise TrainingError("unreadable-data", *look)
+            raise UnreadableData(*look)
         else:
             good.append(place)
             seen.append(look)
@@ -174,23 +174,20 @@ def class_map(path: str, places: Sequence[int], size: tuple[int, int] | None = N
     """
     with open_picture(path) as image:
         if image.format == "JPEG":
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"the class map {path} is a JPEG, which does not keep values as they are",
                 "make class maps PNG files, from what the JPEG was made of",
             )
         if size is not None and image.size != size:
             sizes = [f"{width} x {height}" for width, height in (image.size, size)]
-            raise TrainingError(
-                "unreadable-data",
-                f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}",
+            raise UnreadableData(
+                f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}"
             )
         values = np.asarray(image)
     if values.ndim == 3 and (values[..., :1] == values[..., :3]).all():
         values = values[..., 0]  # a grey map kept as a coloured one
     if values.ndim != 2 or values.dtype.kind not in "biu":
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{path} is not a class map: it has colours, or numbers that are not whole",
             "a class map has one channel, whose values are the classes",
         )

@@ -14,10 +14,10 @@ from odenet.training.guard import EXACT
 from odenet.training.loader import Data
 from odenet.training.records import Row, RunFolder
 from odenet.training.results import Result, time_saved
+from odenet.training.stopping import AT_TARGET
 from odenet.training.task import Task
 from odenet.training.windows import Windows
 
-AT_TARGET = {"max": 1e-9, "min": -1e-9}  # as early stopping counts a target as reached
 GROWN = 10  # times the loss of the first batch, from which on a training has diverged
 
 

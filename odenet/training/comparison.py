@@ -11,7 +11,7 @@ from rich.text import Text
 
 from odenet.diagnostics import printable, typed
 from odenet.tables import print_table
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder
 from odenet.training.records import RunFolder
 from odenet.training.results import Result, draw_curves
 
@@ -27,9 +27,7 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder = RunFolder(run)
         folder.read_record()
         if not folder.result.is_file():
-            raise TrainingError(
-                "run-folder", f"{run} is not finished", f"odenet train --resume {typed(run)}"
-            )
+            raise BadRunFolder(f"{run} is not finished", f"odenet train --resume {typed(run)}")
         results.append(replace(Result.read(folder.result), folder=str(run)))  # it may have moved
     return results
 
@@ -68,7 +66,7 @@ def draw_comparison(runs: Sequence[Path], path: Path) -> None:
     for run, place in zip(runs, places_of(runs), strict=True):
         rows[str(place)] = found = RunFolder(run).rows()
         if not found:
-            raise TrainingError("run-folder", f"{RunFolder(run).metrics} has no rows to draw")
+            raise BadRunFolder(f"{RunFolder(run).metrics} has no rows to draw")
     draw_curves(rows, path)
 
 

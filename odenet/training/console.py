@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from rich.console import Console
@@ -61,12 +61,7 @@ class ProgressBar(RichProgressBar):
         self._shown = 0.0
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, but not for every one of many short batches."""
         now = time.monotonic()
@@ -80,7 +75,7 @@ class ProgressBar(RichProgressBar):
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Validation is short; it has no bar."""
 
-    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
         """What is done, a bar and the time that is left: a terminal is narrow."""
         theme = self.theme
         bar = BarColumn(
@@ -89,7 +84,7 @@ class ProgressBar(RichProgressBar):
         left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
         return [TextColumn("{task.description}"), bar, left]
 
-    def _init_progress(self, trainer: pl.Trainer) -> None:
+    def _init_progress(self, trainer: Trainer) -> None:
         super()._init_progress(trainer)
         if self._metric_component is not None:  # on one line, however narrow the terminal
             self._metric_component._table_column = Column(no_wrap=True, overflow="ellipsis")
@@ -117,7 +112,7 @@ class ProgressLines(Checkpoint):
     def __init__(self, console: Console):
         self.console = console
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's numbers, for about twenty epochs of a run."""
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
         if trainer.is_global_zero and (epoch % -(-last // MOST_LINES) == 0 or epoch == last):

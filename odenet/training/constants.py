@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from typing import TypeVar
 
-import lightning.pytorch as pl
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import nn
 
 from odenet.runtime.constants import LearnedConstant, Moving
-from odenet.training.averaging import MovingAverage
+from odenet.training.averaging import averages
 from odenet.training.callbacks import warn
-from odenet.training.errors import TrainingError
+from odenet.training.errors import RecipeConflict
 from odenet.training.flows import flows
 from odenet.training.task import Task
 
 Kind = TypeVar("Kind", Moving, LearnedConstant)
 
 
-class Constants(pl.Callback):
+class Constants(Callback):
     """Moves every ramp before each batch, and says once where a learned constant is at its border.
 
     A ramp's place follows from the number of the step, so that a resumed run goes on with it.
@@ -30,7 +30,7 @@ class Constants(pl.Callback):
         self.console = console
         self._said = False
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse ramps that training ends before."""
         if not isinstance(pl_module, Task):
             return
@@ -40,24 +40,18 @@ class Constants(pl.Callback):
             if long > per_epoch * epochs:
                 has = f"{epochs} epochs, {per_epoch * epochs} steps"
                 message = f"the ramp of {moving.name} takes {long:g} steps, and training has {has}"
-                raise TrainingError(
-                    "recipe-conflict", message, "write a shorter ramp, or train for longer"
-                )
+                raise RecipeConflict(message, "write a shorter ramp, or train for longer")
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Move the ramps, those of averaged weights too."""
-        networks: list[nn.Module] = [pl_module]
-        for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-            if isinstance(callback, MovingAverage):
-                networks.append(callback.average)
         per_epoch = _steps_per_epoch(trainer)
-        for network in networks:
+        for network in (pl_module, *averages(trainer)):
             for moving in _found(network, Moving):
                 moving.move(trainer.global_step / _length(moving, per_epoch))
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look where the learned constants have come to."""
         if self._said:
             return
@@ -72,7 +66,7 @@ class Constants(pl.Callback):
             )
 
 
-def _steps_per_epoch(trainer: pl.Trainer) -> int:
+def _steps_per_epoch(trainer: Trainer) -> int:
     return trainer.datamodule.steps_per_epoch  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -13,7 +13,7 @@ from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.archives import load_archive
 from odenet.training.arrays import load_arrays
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit
 from odenet.training.masks import load_masks
 from odenet.training.picture_folder import load_folder
 from odenet.training.samples import DataSet, Split, Stream, generator, stratified
@@ -80,8 +80,7 @@ def masks(data: Call, shape: Sequence[int]) -> DataSet:
 def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     """Pictures of a light disc and a dark square in noise, with the class of every pixel."""
     if len(shape) != 3 or min(shape[1:]) < LEAST_SIDE:
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"shapes are drawn on pictures of at least {LEAST_SIDE} x {LEAST_SIDE}, and the "
             f"network takes {tuple(shape)}",
             "start it with input(1, 32, 32)",

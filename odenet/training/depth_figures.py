@@ -4,38 +4,19 @@ Studies, the page of a report and `odenet plot` all draw them by these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from odenet.training.along import Along
 from odenet.training.figures import COLOURS, GREY, label
 
 SINGLE = float(np.finfo(np.float32).eps)
 LEAST = 0.05  # of E(0), that an axis of energies shows at least: a small change is seen to be small
 
 
-class Depth(Protocol):
-    """What is drawn of a flow, as `Along` and `FlowStudy` have it."""
-
-    @property
-    def states(self) -> Sequence[float]:
-        """Mean norm of the unknowns before each step."""
-        ...
-
-    @property
-    def changes(self) -> Sequence[float]:
-        """Mean norm of h F at each step."""
-        ...
-
-    @property
-    def energy(self) -> Sequence[float]:
-        """Mean energy before each step, and after the last; empty where none is certified."""
-        ...
-
-
-def draw_norms(axes: Axes, flows: Mapping[str, Depth]) -> None:
+def draw_norms(axes: Axes, flows: Mapping[str, Along]) -> None:
     """The norm of the state, and of what a step changes of it, on a logarithmic axis."""
     for name, flow, colour, begin in _one_after_the_other(flows):
         places = np.arange(len(flow.changes)) + begin
@@ -45,7 +26,7 @@ def draw_norms(axes: Axes, flows: Mapping[str, Depth]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def draw_energy(axes: Axes, flows: Mapping[str, Depth]) -> None:
+def draw_energy(axes: Axes, flows: Mapping[str, Along]) -> None:
     """The change of the energy from that before the first step, which the legend names.
 
     It is relative where all energies begin at another value than 0.
@@ -120,7 +101,7 @@ def largest_real(values: Sequence[complex] | np.ndarray) -> str:
     return "0 within rounding" if abs(largest) <= rounding(values) else f"{largest:.3g}"
 
 
-def _one_after_the_other(flows: Mapping[str, Depth]) -> Iterator[tuple[str, Depth, str, int]]:
+def _one_after_the_other(flows: Mapping[str, Along]) -> Iterator[tuple[str, Along, str, int]]:
     """Each flow with its name where there are several, its colour, and where its steps begin."""
     begin = 0
     for number, (name, flow) in enumerate(flows.items()):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.cells import cell_len, set_cell_size
 from torch import Tensor
@@ -78,27 +77,32 @@ def write_details(
 
 def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
     """The confusion matrix, or where it is too wide the pairs that are confused most."""
-    short = [_cut(name) for name in names]
-    first = max(map(cell_len, short))
-    number = max(len(str(count)) for row in counts for count in row)
-    head = short
-    if _width(first, max(map(cell_len, head)), number, len(names)) > WIDTH:
-        head = [str(place) for place in range(len(names))]
-        short = [f"{name} {place}" for place, name in enumerate(short)]
-        first = max(map(cell_len, short))
-    column = max(number, *map(cell_len, head))
-    if _width(first, column, number, len(names)) > WIDTH:
+    if 3 * len(names) > WIDTH:  # a number and what is between it and the next
         return _pairs(names, counts)
-    lines = ["rows: the class; columns: what it was taken for"]
-    lines.append(" " * (first + 2) + "".join(f"  {_right(name, column)}" for name in head))
-    for name, row in zip(short, counts, strict=True):
-        cells = "".join(f"  {str(count) if count else '.':>{column}}" for count in row)
-        lines.append(f"  {set_cell_size(name, first)}{cells}")
-    return lines
+    short = [_cut(name) for name in names]
+    numbered = [f"{name} {place}" for place, name in enumerate(short)]
+    cells = [[str(count) if count else "." for count in row] for row in counts]
+    for left, head in ((short, short), (numbered, list(map(str, range(len(names)))))):
+        rows = [[name, *row] for name, row in zip(left, cells, strict=True)]
+        lines = _aligned([["", *head], *rows])
+        if cell_len(lines[0]) <= WIDTH:
+            return ["rows: the class; columns: what it was taken for", *lines]
+    return _pairs(names, counts)
 
 
-def _width(first: int, column: int, number: int, classes: int) -> int:
-    return 2 + first + classes * (2 + max(column, number))
+def _aligned(rows: Sequence[Sequence[str]], least: int = 0) -> list[str]:
+    """Rows as lines, the first cells on the left, the others on the right in columns of one width.
+
+    Args:
+        rows: as many cells each.
+        least: that width at least.
+    """
+    first = max(cell_len(row[0]) for row in rows)
+    column = max(least, *(cell_len(cell) for row in rows for cell in row[1:]))
+    return [
+        f"  {set_cell_size(name, first)}" + "".join(f"  {_right(cell, column)}" for cell in cells)
+        for name, *cells in rows
+    ]
 
 
 def _pairs(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
@@ -123,13 +127,8 @@ def _per_class(found: Mapping[str, Mapping[str, float | int | None]]) -> list[st
     if len(rows) > MOST_CLASSES:
         rows.sort(key=lambda row: -1.0 if row[1]["f1"] is None else row[1]["f1"])
         rows = rows[:MOST_PAIRS]
-    first = max(cell_len("class"), *(cell_len(_cut(name)) for name, _ in rows))
-    columns = list(rows[0][1])
-    head = "".join(f"  {SHOWN.get(column, column):>9}" for column in columns)
-    lines = [f"  {set_cell_size('class', first)}{head}"]
-    for name, row in rows:
-        cells = "".join(f"  {_cell(row[column]):>9}" for column in columns)
-        lines.append(f"  {set_cell_size(_cut(name), first)}{cells}")
+    head = ["class", *(SHOWN.get(column, column) for column in rows[0][1])]
+    lines = _aligned([head, *([_cut(name), *map(_cell, row.values())] for name, row in rows)], 9)
     if len(found) > len(rows):
         lines.append(f"  the {len(rows)} of {len(found)} classes with the least F1")
     return lines
@@ -182,11 +181,9 @@ def _draw_matrix(names: Sequence[str], counts: Tensor, path: Path) -> None:
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     side = min(12.0, max(4.0, 1.6 + 0.45 * len(names)))
     figure = Figure(figsize=(side, side), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("class")
+    axes.set(xlabel="taken for", ylabel="class")
     if len(names) <= 2 * MOST_CLASSES:
         shown = [label(_cut(name)) for name in names]
         axes.set_xticks(range(len(names)), shown, rotation=90)
@@ -219,7 +216,6 @@ def _draw_samples(
     across = min(5, len(samples))
     down = -(-len(samples) // across)
     figure = Figure(figsize=(2.2 * across, 2.5 * down), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(down, across, squeeze=False).flatten()
     for axes in panels:
         axes.axis("off")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 
 CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as torch asks for; read when CUDA is first used
 
@@ -33,9 +33,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
         if "deterministic" not in text:
             raise
         message = f"--deterministic: {text.partition('. ')[0]}"
-        raise TrainingError(
-            "bad-option", message, "leave --deterministic out, or train on a CPU"
-        ) from error
+        raise BadOption(message, "leave --deterministic out, or train on a CPU") from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         cudnn.benchmark = before[1]

@@ -1,16 +1,16 @@
 """Samples of a density on paper: points in a table, pictures side by side in one."""
 
-import csv
 import io
 import math
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from odenet.files import write_bytes, write_text
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
+from odenet.training.metrics import as_csv
 from odenet.training.trained import TrainedRun
 
 GAP = 1  # pixels between pictures, before they are enlarged
@@ -36,20 +36,15 @@ def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
         WriteError: if the file cannot be.
     """
     if path.suffix == ".csv":
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow([f"x{i}" for i in range(samples[0].numel())])
-        rows.writerows(in_rows(samples))
-        write_text(path, text.getvalue())
+        rows = [{f"x{i}": number for i, number in enumerate(row)} for row in in_rows(samples)]
+        write_text(path, as_csv(rows))
     elif path.suffix == ".png" and are_pictures(trained):
         image = io.BytesIO()
         Image.fromarray(grid(samples).numpy()).save(image, "png")
         write_bytes(path, image.getvalue())
     else:
         which = ".png or .csv" if are_pictures(trained) else ".csv"
-        raise TrainingError(
-            "bad-option", f"samples of {trained.folder} go into a {which} file, not {path.name}"
-        )
+        raise BadOption(f"samples of {trained.folder} go into a {which} file, not {path.name}")
 
 
 def in_rows(samples: Tensor) -> list[list[str]]:
@@ -59,14 +54,10 @@ def in_rows(samples: Tensor) -> list[list[str]]:
 
 def grid(pictures: Tensor) -> Tensor:
     """Pictures (n, C, H, W) side by side in one, (H, W) grey or (H, W, 3) coloured, on white."""
-    n, channels, height, width = pictures.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    size = rows * (height + GAP) - GAP, columns * (width + GAP) - GAP
-    page = torch.full((channels, *size), WHITE, dtype=torch.uint8)
-    for i, picture in enumerate(pictures):
-        top, left = (i // columns) * (height + GAP), (i % columns) * (width + GAP)
-        page[:, top : top + height, left : left + width] = picture
-    times = max(1, math.ceil(VISIBLE / max(height, width)))
+    n, channels, *size = pictures.shape
+    page = make_grid(pictures, math.ceil(math.sqrt(n)), GAP, pad_value=WHITE)[:channels]
+    if n > 1:  # there is a border around several alone
+        page = page[:, GAP:-GAP, GAP:-GAP]
+    times = max(1, math.ceil(VISIBLE / max(size)))
     page = page.repeat_interleave(times, 1).repeat_interleave(times, 2)
     return page[0] if channels == 1 else page.permute(1, 2, 0).contiguous()

@@ -2,8 +2,8 @@
 
 import math
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from odenet.training.callbacks import EpochWatcher, warn
@@ -23,12 +23,12 @@ class DriftMonitor(EpochWatcher):
         self.console = console
         self._said = False
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What flows would warn of themselves is said here."""
         for flow in flows(pl_module.network).values() if isinstance(pl_module, Task) else ():
             flow.warns_of_drift = False
 
-    def look_at(self, trainer: pl.Trainer, task: Task) -> None:
+    def look_at(self, trainer: Trainer, task: Task) -> None:
         """Look at what the last backward pass of the epoch measured on one of its samples."""
         found = [flow.drift for flow in flows(task.network).values()]
         measured = [drift for drift in found if drift is not None]

@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from odenet.compiler import Program
@@ -44,7 +44,7 @@ class DryRun:
 
 
 @dataclass
-class _Clock(pl.Callback):
+class _Clock(Callback):
     """The time of each batch, once its work is done."""
 
     training: list[float] = field(default_factory=list[float])
@@ -52,20 +52,20 @@ class _Clock(pl.Callback):
     loss: float = math.nan
     _began: float = 0.0
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self._began = _now(trainer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any, **__: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
         self.training.append(_now(trainer) - self._began)
         if math.isnan(self.loss):
             self.loss = outputs["loss"].item() * trainer.accumulate_grad_batches
 
-    def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self._began = _now(trainer)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self.measuring.append(_now(trainer) - self._began)
 
 
@@ -100,7 +100,7 @@ def dry_run(
         trainer.fit(task, datamodule=samples)
     recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
-    step = _typical(clock.training) * recipe.accumulate
+    step = fmean(clock.training[1:] or clock.training) * recipe.accumulate
     return DryRun(clock.loss, step, _whole(recipe, samples, step, clock.measuring[-1]), peak)
 
 
@@ -108,21 +108,11 @@ def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> floa
     """Seconds of all epochs, each refinement doubling the time of what follows."""
     batches = -(-len(samples.watched) // (2 * recipe.batch))
     epoch = samples.steps_per_epoch * step + batches * measuring
-    return sum(epoch * factor for factor in _depths(recipe))
+    refined = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
+    return sum(epoch * 2**level for level in refined)
 
 
-def _depths(recipe: Recipe) -> Iterator[int]:
-    for epoch in range(recipe.epochs):
-        yield 2 ** sum(level <= epoch for level in recipe.levels)
-
-
-def _typical(times: list[float]) -> float:
-    """The mean, without the first where there are others."""
-    counted = times[1:] or times
-    return sum(counted) / len(counted)
-
-
-def _now(trainer: pl.Trainer) -> float:
+def _now(trainer: Trainer) -> float:
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.synchronize(trainer.strategy.root_device)
     return time.perf_counter()

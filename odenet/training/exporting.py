@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from odenet.extras import require
 from odenet.files import write_bytes
 from odenet.training.console import quiet
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.trained import TrainedRun
 
 SAMPLES = 4  # that the exported network and the original are compared on
@@ -59,8 +59,7 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
         write_bytes(path, save(weights))
         return Exported(path, "the weights alone, by their names in network.py", None)
     if path.suffix not in _FORMATS:
-        raise TrainingError(
-            "not-possible",
+        raise NotPossible(
             f"{path} has no ending that says what to write",
             "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors",
         )
@@ -71,10 +70,9 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
         wanted, found = run.model(others), compute(others)
     difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
     if not difference <= TOLERANCE:
-        raise TrainingError(
-            "not-possible",
+        raise NotPossible(
             f"the exported network's scores differ by {difference:.1e} of the largest, more than "
-            f"{TOLERANCE:g}: nothing was written",
+            f"{TOLERANCE:g}: nothing was written"
         )
     write_bytes(path, content)
     return Exported(path, f"(batch, {', '.join(map(str, sample.shape[1:]))}) {_kind(sample)}",
@@ -87,9 +85,7 @@ def _program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
         return torch.export.export(model, (sample,), dynamic_shapes=({0: batch},))
     except Exception as error:  # of many types, for anything that it cannot follow
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise TrainingError(
-            "not-possible", f"the network cannot be exported: {reason[0]}"
-        ) from error
+        raise NotPossible(f"the network cannot be exported: {reason[0]}") from error
 
 
 def _as_pt2(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from odenet.diagnostics import printable
 from odenet.files import make_folder, write_bytes
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 
 COLOURS = ("#2f7fd0", "#d9742a", "#2e9e6b", "#a05fc4")  # legible on white and on black
 GREY = "#8a8b8c"
@@ -39,10 +39,8 @@ def require_format(path: Path) -> None:
     """
     known = Figure().canvas.get_supported_filetypes()
     if _format(path) not in known:
-        raise TrainingError(
-            "bad-option",
-            f"{path}: pictures of this ending cannot be written",
-            "end it in .png, .svg or .pdf",
+        raise BadOption(
+            f"{path}: pictures of this ending cannot be written", "end it in .png, .svg or .pdf"
         )
 
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from odenet.runtime.host_copy import HostCopy
-from odenet.training.averaging import MovingAverage
+from odenet.training.averaging import averages
 from odenet.training.callbacks import require_whole_weights, warn
 from odenet.training.checkpoints import NETWORK, not_finite
 from odenet.training.task import Task
@@ -35,7 +35,7 @@ class CheckedStep(NamedTuple):
     bad: HostCopy  # whether the loss, a gradient, a weight after the step is not finite
 
 
-class FiniteCheck(pl.Callback):
+class FiniteCheck(Callback):
     """Stops training where numbers are no longer finite, or leaves out what led there.
 
     Args:
@@ -54,18 +54,18 @@ class FiniteCheck(pl.Callback):
         self._before: dict[str, Any] = {}  # the step, or the epoch
         self._count = 0  # of steps left out, or of rollbacks in the epoch
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to take weights back that no process holds whole."""
         if self.policy != "stop":
             require_whole_weights(trainer, f"--on-nan {self.policy}", "--on-nan stop")
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A new epoch has not been gone back in."""
         if self.policy == "rollback":
             self._before, self._count = {}, 0
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Remember what the step, or the epoch, begins with."""
         if self.policy == "skip":
@@ -74,13 +74,13 @@ class FiniteCheck(pl.Callback):
             self._before = deepcopy(_everything(trainer, pl_module))
 
     def on_before_backward(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Keep the loss, to look at it together with its gradient."""
         self._loss = loss.detach()
 
     def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
     ) -> None:
         """Look at loss and gradients, and keep such as are not finite from the weights."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
@@ -109,14 +109,15 @@ class FiniteCheck(pl.Callback):
 
     def on_train_batch_end(
         self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        trainer: Trainer,
+        pl_module: LightningModule,
         outputs: object,
         batch: Any,
         batch_idx: int,
     ) -> None:
         """Look at the weights, and at what was found in the step before."""
-        weights = _bad([*pl_module.parameters(), *_floating(pl_module.buffers())])
+        buffers = (buffer for buffer in pl_module.buffers() if buffer.is_floating_point())
+        weights = _bad([*pl_module.parameters(), *buffers])
         found = torch.cat([self._bad, _agreed(weights.float()[None])])
         self._steps.append(CheckedStep(batch_idx + 1, batch[0], HostCopy(found)))
         last = batch_idx + 1 == trainer.num_training_batches
@@ -124,12 +125,12 @@ class FiniteCheck(pl.Callback):
         self._settle(trainer, pl_module, 1 if waits else 0)
 
     def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Nothing is kept before it is known to be good."""
         self._settle(trainer, pl_module, 0)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how many steps were left out."""
         if self.policy == "skip" and self._count > 1:
             warn(
@@ -137,7 +138,7 @@ class FiniteCheck(pl.Callback):
                 f"{self._count} steps were left out, as losses or gradients were not finite",
             )
 
-    def _settle(self, trainer: pl.Trainer, task: pl.LightningModule, most: int) -> None:
+    def _settle(self, trainer: Trainer, task: LightningModule, most: int) -> None:
         """Read what was found, except for the last ``most`` steps."""
         while len(self._steps) > most:
             step = self._steps.popleft()
@@ -147,7 +148,7 @@ class FiniteCheck(pl.Callback):
                 self._respond(trainer, task, step, what)
 
     def _respond(
-        self, trainer: pl.Trainer, task: pl.LightningModule, step: CheckedStep, what: str
+        self, trainer: Trainer, task: LightningModule, step: CheckedStep, what: str
     ) -> None:
         """Go back, or stop."""
         assert isinstance(task, Task)
@@ -174,10 +175,6 @@ def _bad(tensors: Iterable[Tensor]) -> Tensor:
     return ~get_total_norm(filled, torch.inf).isfinite()
 
 
-def _floating(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return [tensor for tensor in tensors if tensor.is_floating_point()]
-
-
 def _agreed(flags: Tensor) -> Tensor:
     """Flags that one of the processes has set."""
     if dist.is_available() and dist.is_initialized():
@@ -185,25 +182,20 @@ def _agreed(flags: Tensor) -> Tensor:
     return flags
 
 
-def _everything(trainer: pl.Trainer, task: nn.Module) -> dict[str, Any]:
+def _everything(trainer: Trainer, task: nn.Module) -> dict[str, Any]:
     """All that a step changes, the sums of the metrics apart."""
     return {
         "task": {k: v for k, v in task.state_dict().items() if k.startswith(NETWORK)},
         "optimizer": trainer.optimizers[0].state_dict(),
-        "average": [average.state_dict() for average in _averages(trainer)],
+        "average": [average.state_dict() for average in averages(trainer)],
     }
 
 
-def _put_back(trainer: pl.Trainer, task: nn.Module, before: dict[str, Any]) -> None:
+def _put_back(trainer: Trainer, task: nn.Module, before: dict[str, Any]) -> None:
     task.load_state_dict(before["task"], strict=False)
     rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
     trainer.optimizers[0].load_state_dict(before["optimizer"])
     for group, rate in zip(trainer.optimizers[0].param_groups, rates, strict=True):
         group["lr"] = rate  # the schedule goes on
-    for average, state in zip(_averages(trainer), before["average"], strict=True):
+    for average, state in zip(averages(trainer), before["average"], strict=True):
         average.load_state_dict(state)
-
-
-def _averages(trainer: pl.Trainer) -> list[nn.Module]:
-    callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    return [callback.average for callback in callbacks if isinstance(callback, MovingAverage)]

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from odenet.training.arrays import load_arrays
-from odenet.training.errors import TrainingError
+from odenet.training.errors import UnreadableData
 from odenet.training.picture_folder import load_folder, pictures_in
-from odenet.training.pictures import COLOUR, GREY, LOOKED_AT, open_picture
+from odenet.training.pictures import COLOUR, GREY, mode_of, of_readable, sizes_of, some_of
 from odenet.training.samples import DataSet, shape_of
 from odenet.training.tables import columns_of, load_table
 
 LARGEST_SIDE = 128  # to which pictures of several sizes are scaled, at most
+GREY_MODES = ("1", "L", "I;16", "I", "LA")  # as Pillow names them
 TABLES = (".csv", ".tsv")
 TEXTS = (".txt", ".md", ".py", ".tex", ".rst")
 LAYOUTS = (
@@ -64,13 +65,13 @@ def first_look(path: Path, relative_to: Path) -> FirstLook:
     if path.suffix in TEXTS and path.is_file():
         return FirstLook(f'text("{shown}")')
     what = "is not data that can be read" if path.exists() else "does not exist"
-    raise TrainingError("unreadable-data", f"{path} {what}", LAYOUTS)
+    raise UnreadableData(f"{path} {what}", LAYOUTS)
 
 
 def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
     """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
     if found.unlabelled:
-        raise TrainingError("unreadable-data", *found.unlabelled)
+        raise UnreadableData(*found.unlabelled)
     if found.classes:
         return FirstLook(data, shape, len(found.classes))
     labels = torch.cat([found.train.known, found.test.known])
@@ -82,18 +83,11 @@ def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
 def _picture_shape(folder: Path) -> tuple[int, int, int]:
     """The shape that all pictures have, or a square that none is much enlarged to."""
     files = pictures_in(folder)
-    sizes: set[tuple[int, int]] = set()
-    colours: set[bool] = set()
-    for file in files[:: -(-len(files) // LOOKED_AT)]:
-        try:
-            with open_picture(file) as picture:
-                sizes.add(picture.size)
-                colours.add(picture.mode not in ("1", "L", "I;16", "I", "LA"))
-        except Exception:  # it will be left out of the training as well
-            continue
-    channels = COLOUR if True in colours else GREY
+    sizes = sizes_of(files)
+    grey = all(mode in GREY_MODES for mode in of_readable(some_of(files), mode_of))
+    channels = GREY if grey else COLOUR
     if len(sizes) == 1 and max(map(max, sizes)) <= LARGEST_SIDE:
-        ((width, height),) = sizes
+        ((height, width),) = sizes
         return channels, height, width
     smallest = min((min(size) for size in sizes), default=LARGEST_SIDE)
     side = 8

@@ -5,14 +5,14 @@ enough for its weights, and the weights grow as they learn. They can also leave 
 proof rests on.
 """
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from torch import nn
 
 from odenet.runtime.flow import Flow
 from odenet.training.callbacks import EpochWatcher, has_whole_weights, require_whole_weights, warn
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH, flows, stability
 from odenet.training.task import Task
 
@@ -39,18 +39,17 @@ class Guard(EpochWatcher):
         self._said = False
         self._broken: set[str] = set()
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
         if self.rescale:
             require_whole_weights(trainer, "--guard rescale", "--guard warn")
         if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
-            raise TrainingError(
-                "bad-option",
+            raise BadOption(
                 "--guard rescale: no stability limit is known for a flow of this network",
                 "`odenet check` says why; use --guard warn",
             )
 
-    def look_at(self, trainer: pl.Trainer, task: Task) -> None:
+    def look_at(self, trainer: Trainer, task: Task) -> None:
         """Look at the weights, before they are measured."""
         if not has_whole_weights(trainer):
             return

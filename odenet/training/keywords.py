@@ -6,12 +6,12 @@ from typing import Any, TypedDict, get_type_hints
 
 from odenet.model.reading.settings import data_setting
 from odenet.sizes import parse_size
-from odenet.training.errors import TrainingError
-from odenet.training.records import LOGGERS, Options
+from odenet.training.errors import BadOption
+from odenet.training.records import Options
+from odenet.training.schema import Mismatch
 
 SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
 MODES = ("reversible", "stored", "checkpoint")
-CLIP_BY = ("exact", "last")
 
 
 class Keywords(TypedDict, total=False):
@@ -63,8 +63,7 @@ def sorted_out(
     known = get_type_hints(NewRun)
     unknown = [name for name in keywords if name not in known]
     if unknown:
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"there is no option `{unknown[0]}`",
             f"the options are {', '.join(known)}; other keys of the recipe, and "
             "numbers of the spec, go into set={…}",
@@ -72,15 +71,14 @@ def sorted_out(
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
         where["memory"] = memory_of(where["memory"])
-    if where.get("clip_by", "exact") not in CLIP_BY:
-        raise TrainingError("bad-option", f"clip_by is {where['clip_by']}", "exact or last")
-    if where.get("logger", LOGGERS[0]) not in LOGGERS:
-        known = f"one of {', '.join(LOGGERS)}"
-        raise TrainingError("bad-option", f"logger is {where['logger']}", known)
+    try:
+        options = replace(options, **where)
+    except Mismatch as error:
+        raise BadOption(str(error)) from error
     found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
     if isinstance(data, str):
         found["data"] = data_setting(data)
-    return {**(settings or {}), **found}, replace(options, **where)
+    return {**(settings or {}), **found}, options
 
 
 def memory_of(given: str | int | None) -> str | int | None:
@@ -90,5 +88,5 @@ def memory_of(given: str | int | None) -> str | int | None:
     size = parse_size(given)
     if size is None:
         help_ = "reversible, stored, checkpoint, or a size such as 500MB or 2GiB"
-        raise TrainingError("bad-option", f"memory is {given}", help_)
+        raise BadOption(f"memory is {given}", help_)
     return size

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from odenet.extras import require
 from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.recipe import Recipe
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 
 PROJECT = "odenet"  # where the environment names none
 
@@ -85,4 +85,4 @@ def _refused() -> Iterator[None]:
     except Exception as error:  # each library has its own, and those of what it calls
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = "see WANDB_MODE=offline, or MLFLOW_TRACKING_URI, or leave it out"
-        raise TrainingError("bad-option", f"--logger cannot begin: {said}", where) from error
+        raise BadOption(f"--logger cannot begin: {said}", where) from error

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from odenet.training.arrays import set_aside
-from odenet.training.class_maps import Maps, looked_at
-from odenet.training.errors import TrainingError
-from odenet.training.picture_folder import IN_MEMORY, MANY, TEST_NAMES, pictures_in
-from odenet.training.pictures import (
-    COLOUR,
-    GREY,
-    Pictures,
-    are_deep,
-    decode_all,
-    reading_processes,
+from odenet.training.class_maps import looked_at
+from odenet.training.errors import UnreadableData
+from odenet.training.picture_folder import (
+    IN_MEMORY,
+    picture_roots,
+    pictures_in,
+    settled,
+    unreadable,
+    workers_for,
 )
+from odenet.training.pictures import Pictures, are_deep
 from odenet.training.samples import DataSet, Split
 
 PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
@@ -36,31 +36,18 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     Raises:
         TrainingError: a picture has no map, or one that does not fit it; names the file.
     """
-    root = Path(path)
-    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
-        raise TrainingError(
-            "data-misfit",
-            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
-            "start it with input(3, H, W) or input(1, H, W)",
-        )
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("DIR", path))
-    size = (int(shape[0]), int(shape[1]), int(shape[2]))
-    test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
-    if (root / "train").is_dir() and test_root is not None:
-        pairs = _pairs(root / "train")
-        deep = are_deep(str(picture) for picture, _ in pairs)
-        train, damaged = _read(pairs, size, deep)
+    root, test_root, size = picture_roots(path, shape, LAYOUT.replace("DIR", path))
+    pairs = _pairs(root)
+    deep = are_deep(str(picture) for picture, _ in pairs)
+    train, damaged = _read(pairs, size, deep)
+    if test_root is not None:
         test, more = _read(_pairs(test_root), size, deep)
         damaged += more
     else:
-        pairs = _pairs(root)
-        everything, damaged = _read(pairs, size, are_deep(str(picture) for picture, _ in pairs))
-        found = set_aside(f"masks:{path}", everything)
+        found = set_aside(f"masks:{path}", train)
         train, test = found.train, found.test
-    train, bad_train = _settle(train, in_memory)
-    test, bad_test = _settle(test, in_memory)
+    train, bad_train = settled(train, in_memory)
+    test, bad_test = settled(test, in_memory)
     damaged += bad_train + bad_test
     return DataSet(f"masks:{path}", train, test, damaged=damaged, ranked=True)
 
@@ -78,11 +65,9 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
         found = _by_key((p for p in files if not p.stem.endswith(SUFFIXES)), root)
     for key, picture in found.items():
         if key not in beside:
-            raise TrainingError(
-                "unreadable-data", f"{picture} has no class map", LAYOUT.replace("DIR", str(root))
-            )
+            raise UnreadableData(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
     if not found:
-        raise TrainingError("unreadable-data", f"{root} has class maps and no pictures", LAYOUT)
+        raise UnreadableData(f"{root} has class maps and no pictures", LAYOUT)
     return [(picture, beside[key]) for key, picture in found.items()]
 
 
@@ -92,8 +77,7 @@ def _by_key(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     for path in paths:
         first = found.setdefault(_key(path, root), path)
         if first != path:
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"{first} and {path} are the same picture or class map by their names",
                 "remove one of them, or rename it",
             )
@@ -113,28 +97,8 @@ def _read(
 ) -> tuple[Split, tuple[str, ...]]:
     """The pictures with their maps, each looked at once, and a line for each that is damaged."""
     paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
-    workers = reading_processes(1) if len(paths) > MANY else 0
+    workers = workers_for(paths)
     pictures, labels, damaged = looked_at(Pictures(paths, shape, deep), maps, workers)
     if not len(pictures):
-        raise _unreadable(paths, damaged)
+        raise unreadable(paths, damaged)
     return Split(pictures, labels, pictures.paths), damaged
-
-
-def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
-    """Decode a split when it fits in memory; say which pictures are damaged."""
-    pictures, maps = split.inputs, split.labels
-    assert isinstance(pictures, Pictures) and isinstance(maps, Maps)
-    if pictures.nbytes + maps.nbytes > in_memory:
-        return split, ()
-    workers = reading_processes(1) if len(pictures) > MANY else 0
-    images, labels, good, damaged = decode_all(pictures, workers, maps)
-    if labels is None:
-        raise _unreadable(pictures.paths, damaged)
-    files = tuple(path for path, read in zip(split.files, good, strict=True) if read)
-    return Split(images, labels, files), damaged
-
-
-def _unreadable(paths: Sequence[str], damaged: Sequence[str]) -> TrainingError:
-    return TrainingError(
-        "unreadable-data", f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3])
-    )

@@ -11,7 +11,7 @@ from odenet.model.tables.recipe import recipe_keys
 from odenet.training.augment import Transforms
 from odenet.training.details import Details
 from odenet.training.details_shown import write_details
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.keywords import Keywords, sorted_out
 from odenet.training.loader import Data
 from odenet.training.new_task import in_classes, input_shape
@@ -104,8 +104,7 @@ def _require_measured(before: Program, now: Program) -> None:
     for name in recipe_keys():
         if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
             known = ", ".join(MEASURED)
-            raise TrainingError(
-                "bad-option",
+            raise BadOption(
                 f"`{name}` is about training, and changes nothing that is measured",
                 f"of the recipe set {known}; also numbers of the steps, such as h",
             )

@@ -9,10 +9,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from odenet.training.records import Row, RunFolder
+from odenet.training.schema import Mismatch
 
 
 class Metrics(Checkpoint):
@@ -28,13 +29,13 @@ class Metrics(Checkpoint):
         self.rows: list[Row] = []
         self._folder = folder
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
         place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
         values = {name: value.item() for name, value in trainer.logged_metrics.items()}
         self.rows.append(place | values)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the epochs before."""
         if trainer.is_global_zero and self.rows:
             self.write()
@@ -52,20 +53,22 @@ class Metrics(Checkpoint):
         self.rows = list(state_dict["rows"])
 
 
-def metrics_of(trainer: pl.Trainer) -> Metrics:
+def metrics_of(trainer: Trainer) -> Metrics:
     """The rows of a trainer that trains."""
     (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 
-def has_rows(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint holds the rows; those of the first versions do not."""
-    return Metrics.__qualname__ in checkpoint.get("callbacks", {})
+def rows_in(checkpoint: Mapping[str, Any]) -> list[Row]:
+    """The rows that a checkpoint holds.
 
-
-def rows_in(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows that a checkpoint holds."""
-    return list(checkpoint["callbacks"][Metrics.__qualname__]["rows"])
+    Raises:
+        Mismatch: it has none.
+    """
+    callbacks = checkpoint["callbacks"]
+    if Metrics.__qualname__ not in callbacks:
+        raise Mismatch(f"`callbacks` has no entry `{Metrics.__qualname__}`")
+    return callbacks[Metrics.__qualname__]["rows"]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

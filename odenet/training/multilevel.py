@@ -8,15 +8,15 @@ running averages are refined in the same way, so that training goes on where it 
 
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from odenet.runtime.refinement import sources
-from odenet.training.averaging import MovingAverage
+from odenet.training.averaging import averages
 from odenet.training.callbacks import require_whole_weights
-from odenet.training.errors import TrainingError
+from odenet.training.errors import CannotRefine
 from odenet.training.flows import units_and_flows
 from odenet.training.optim import decay_groups
 from odenet.training.task import Task
@@ -24,14 +24,14 @@ from odenet.training.task import Task
 Origins = dict[nn.Parameter, nn.Parameter]  # refined parameter -> the one it came from
 
 
-class MultiLevel(pl.Callback):
+class MultiLevel(Callback):
     """Refines every flow at the epochs of the recipe's `levels`."""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse strategies that have cut the parameters into pieces."""
         require_whole_weights(trainer, "refining levels", "--set levels=[]")
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refine when a level begins; not again after a resume inside its first epoch."""
         if not isinstance(pl_module, Task):
             return
@@ -41,9 +41,8 @@ class MultiLevel(pl.Callback):
         origins = refine_network(pl_module)
         refine_optimizer(trainer.optimizers[0], pl_module, origins)
         pl_module.level += 1
-        for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-            if isinstance(callback, MovingAverage):
-                refine_network(callback.average)
+        for average in averages(trainer):
+            refine_network(average)
         if isinstance(trainer.strategy, DDPStrategy):  # its buckets hold the old parameters
             trainer.strategy.model = pl_module
             trainer.strategy.configure_ddp()
@@ -66,9 +65,7 @@ def refine_network(task: nn.Module) -> Origins:
         try:
             finer = module.refine()
         except ValueError as error:
-            raise TrainingError(
-                "cannot-refine", f"levels cannot be refined: {error}", "--set levels=[]"
-            ) from error
+            raise CannotRefine(f"levels cannot be refined: {error}", "--set levels=[]") from error
         origins.update(_origins(module, finer))
         task.set_submodule(path, finer)
     return origins

@@ -14,7 +14,7 @@ from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.memory import Memory
 from odenet.training.checkpoints import NETWORK, require_fit
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption, DataMisfit, NotPossible
 from odenet.training.flows import flows
 from odenet.training.multilevel import refine_network
 from odenet.training.records import Options
@@ -32,8 +32,7 @@ def input_shape(program: Program) -> tuple[int, ...]:
 def data_of(program: Program) -> Call:
     """What the recipe trains on; raises TrainingError if it does not say."""
     if program.recipe.data is None:
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"{program.name} does not say what to train on",
             "add --data NAME, as in --data digits, or a line `data = …` in train { … }",
         )
@@ -83,7 +82,7 @@ def _network(program: Program, labels: Labels) -> nn.Module:
     try:
         return program.network(classes=labels.count if widened else None).train()
     except ValueError as error:  # of a network of a library, which is not there or not residual
-        raise TrainingError("not-possible", str(error)) from error
+        raise NotPossible(str(error)) from error
 
 
 def apply_options(network: nn.Module, options: Options) -> None:
@@ -100,11 +99,10 @@ def apply_options(network: nn.Module, options: Options) -> None:
             try:
                 flow.memory = cast(Memory, memory)
             except ValueError as error:
-                raise TrainingError("bad-option", f"--memory {options.memory}: {error}") from error
+                raise BadOption(f"--memory {options.memory}: {error}") from error
         reversed_ = flow.memory not in ("stored", "checkpoint")
         if options.exact and not reversed_:
-            raise TrainingError(
-                "bad-option",
+            raise BadOption(
                 f"--exact is about reversing, and {type(flow).__name__} does not reverse",
                 flow.obstacle or "leave --memory out, or take --memory reversible",
             )
@@ -122,8 +120,7 @@ def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
         return data
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
-        raise TrainingError(
-            "data-misfit",
+        raise DataMisfit(
             f"the network does not know the class {unknown[0]} of {data.name}",
             f"known: {', '.join(classes)}",
         )

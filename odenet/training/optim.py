@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.constants import LearnedConstant
 from odenet.runtime.flow import Flow
-from odenet.training.errors import TrainingError
+from odenet.training.errors import CannotRefine
 
 NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
 
@@ -68,17 +67,6 @@ def _no_weights(network: nn.Module) -> set[nn.Parameter]:
     return found
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
-    """The learning rate as a function of the step.
-
-    Args:
-        optimizer: carries the highest rate.
-        recipe: names the schedule and the cycles.
-        steps: optimizer steps in an epoch.
-    """
-    return LambdaLR(optimizer, rate_factor(recipe, steps))
-
-
 def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
     """A recipe whose epochs are as many as its steps fill, the last one whole.
 
@@ -93,8 +81,7 @@ def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
         return recipe
     epochs = -(-recipe.steps // steps)
     if recipe.levels and recipe.levels[-1] >= epochs:
-        raise TrainingError(
-            "cannot-refine",
+        raise CannotRefine(
             f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
             "epochs of this data",
             "refine earlier, or take more steps",

@@ -11,12 +11,14 @@ import torch
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from odenet.training.errors import TrainingError
-from odenet.training.pictures import COLOUR, GREY, Pictures, are_deep, decode_all, reading_processes
-from odenet.training.samples import DataSet, Split, Stream, generator, relabelled, stratified
+from odenet.training.arrays import set_aside
+from odenet.training.class_maps import Maps
+from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
+from odenet.training.picture_reader import decode_all, reading_processes
+from odenet.training.pictures import COLOUR, GREY, Pictures, are_deep
+from odenet.training.samples import DataSet, Split, relabelled
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-TEST_SHARE = 0.2
 MANY = 2000  # pictures worth starting processes for
 IN_MEMORY = 2 << 30  # bytes of decoded pictures kept in memory; more than this streams from disk
 
@@ -27,7 +29,7 @@ LAYOUT = (
 
 
 def _no_pictures(root: str | Path) -> TrainingError:
-    return TrainingError("unreadable-data", f"{root} has no class folders with pictures", LAYOUT)
+    return UnreadableData(f"{root} has no class folders with pictures", LAYOUT)
 
 
 class _ClassFolders(ImageFolder):
@@ -56,9 +58,7 @@ class _ClassFolders(ImageFolder):
 def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
     """The pictures in a folder and those below it, in order; raises on a link back up."""
     if _identity(folder) in seen:
-        raise TrainingError(
-            "unreadable-data", f"{folder} leads to a folder that is read already", "remove the link"
-        )
+        raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
     for place, folders, files in os.walk(folder, followlinks=True):
         seen.add(_identity(place))
         folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
@@ -80,16 +80,45 @@ def pictures_in(path: Path) -> list[str]:
     """
     if not path.is_dir():
         if not path.exists():
-            raise TrainingError(
-                "unreadable-data", f"{path} does not exist", "name pictures, or a folder of them"
-            )
+            raise UnreadableData(f"{path} does not exist", "name pictures, or a folder of them")
         return [str(path)]
     found = list(_pictures_in(path, set()))
     if not found:
-        raise TrainingError(
-            "unreadable-data", f"{path} has no pictures", "name pictures, or a folder of them"
-        )
+        raise UnreadableData(f"{path} has no pictures", "name pictures, or a folder of them")
     return found
+
+
+def picture_roots(
+    path: str, shape: Sequence[int], layout: str
+) -> tuple[Path, Path | None, tuple[int, int, int]]:
+    """Where pictures are, and what they are scaled to.
+
+    Args:
+        path: holds `train/` and `test/` (or `val/`), or pictures that are not split yet.
+        shape: (C, H, W) the network takes.
+        layout: how pictures are laid out, in words.
+
+    Returns:
+        The folder of the training pictures, that of the test pictures, None where they are not
+        split, and the shape.
+
+    Raises:
+        TrainingError: there is no such folder, or the shape is not a picture's.
+    """
+    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
+        raise DataMisfit(
+            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
+            "start it with input(3, H, W) or input(1, H, W)",
+        )
+    root = Path(path)
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UnreadableData(f"{path} {what}", layout)
+    channels, height, width = shape
+    test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and test is not None:
+        return root / "train", test, (channels, height, width)
+    return root, None, (channels, height, width)
 
 
 def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
@@ -103,49 +132,26 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
     Raises:
         TrainingError: if there is nothing to read, or the shape is not a picture's.
     """
-    root = Path(path)
-    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
-        raise TrainingError(
-            "data-misfit",
-            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
-            "start it with input(3, H, W) or input(1, H, W)",
-        )
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise TrainingError("unreadable-data", f"{path} {what}", LAYOUT.replace("PATH", path))
-    size = (int(shape[0]), int(shape[1]), int(shape[2]))
-    test_root = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
-    if (root / "train").is_dir() and test_root is not None:
-        train, classes = _scan(root / "train", size)
+    root, test_root, size = picture_roots(path, shape, LAYOUT.replace("PATH", path))
+    if test_root is not None:
+        train, classes = _scan(root, size)
         test, test_classes = _scan(test_root, size)
         test = _relabel(test, test_classes, classes, test_root)
         assert isinstance(train.inputs, Pictures) and isinstance(test.inputs, Pictures)
         test = replace(test, inputs=replace(test.inputs, deep=train.inputs.deep))
     else:
-        if (root / "train").is_dir():
-            root = root / "train"
-        everything, classes = _scan(root, size)
-        _refuse_class_of(
-            1,
-            everything,
-            classes,
-            path,
-            "one picture",
-            "it needs one to train with and one to test with",
-        )
-        size_of_test = round(TEST_SHARE * len(everything))
-        held, kept = stratified(everything.labels, size_of_test, generator(Stream.SPLIT))
-        train, test = everything.pick(kept), everything.pick(held)
+        everything, classes = _scan(root / "train" if (root / "train").is_dir() else root, size)
+        help_ = "it needs one to train with and one to test with"
+        _refuse_class_of(1, everything, classes, path, "one picture", help_)
+        found = set_aside(f"folder:{path}", everything, classes)
+        train, test = found.train, found.test
     if len(classes) < 2:
         only = ", ".join(classes)
-        raise TrainingError(
-            "unreadable-data", f"{path} has one class, {only}, and nothing to tell it from"
-        )
-    train, bad_train = _settle(train, in_memory)
-    test, bad_test = _settle(test, in_memory)
-    _refuse_class_of(
-        0, train, classes, path, "no picture that can be read", "remove its folder or add pictures"
-    )
+        raise UnreadableData(f"{path} has one class, {only}, and nothing to tell it from")
+    train, bad_train = settled(train, in_memory)
+    test, bad_test = settled(test, in_memory)
+    help_ = "remove its folder or add pictures"
+    _refuse_class_of(0, train, classes, path, "no picture that can be read", help_)
     return DataSet(f"folder:{path}", train, test, classes, bad_train + bad_test)
 
 
@@ -162,23 +168,40 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
     """Give the test split the labels of the training split's classes."""
     unknown = sorted(set(names) - set(classes))
     if unknown:
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{root / unknown[0]} is a class that the training pictures do not have",
             f"known: {', '.join(classes)}",
         )
     return relabelled(test, names, classes)
 
 
-def _settle(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
-    """Decode a split when it fits in memory; say which pictures are damaged."""
+def settled(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
+    """Decode a split when it fits in memory; say which pictures are damaged.
+
+    Raises:
+        TrainingError: of pictures with class maps none can be read.
+    """
     pictures = split.inputs
-    if not isinstance(pictures, Pictures) or pictures.nbytes > in_memory:
+    maps = split.labels if isinstance(split.labels, Maps) else None
+    assert isinstance(pictures, Pictures)
+    if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
         return split, ()
-    workers = reading_processes(1) if len(pictures) > MANY else 0
-    images, _, good, damaged = decode_all(pictures, workers)
-    files = tuple(path for path, read in zip(split.files, good, strict=True) if read)
-    return Split(images, split.known[torch.from_numpy(good)], files), damaged
+    images, read, good, damaged = decode_all(pictures, workers_for(pictures.paths), maps)
+    labels = split.known[torch.from_numpy(good)] if maps is None else read
+    if labels is None:
+        raise unreadable(pictures.paths, damaged)
+    files = tuple(path for path, whole in zip(split.files, good, strict=True) if whole)
+    return Split(images, labels, files), damaged
+
+
+def workers_for(paths: Sequence[str]) -> int:
+    """How many processes read some files; none where starting them would take longer."""
+    return reading_processes(1) if len(paths) > MANY else 0
+
+
+def unreadable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
+    """What is said where none of some pictures can be read."""
+    return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))
 
 
 def _refuse_class_of(
@@ -187,6 +210,4 @@ def _refuse_class_of(
     """Refuse a class with so few pictures in a split."""
     counts = np.bincount(split.known.numpy(), minlength=len(classes)).tolist()
     if size in counts:
-        raise TrainingError(
-            "unreadable-data", f"class {classes[counts.index(size)]} in {path} has {has}", help_
-        )
+        raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

@@ -1,24 +1,21 @@
-"""Pictures on disk: decoding one, and folders with one folder of pictures per class."""
+"""Pictures on disk: what can be told of them unread, and how one is decoded."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TypeVar
 
 import numpy as np
 import torch
-from lightning.fabric.utilities.data import suggested_max_num_workers
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
-from torch.utils.data import DataLoader
 
+Found = TypeVar("Found")
 GREY, COLOUR = 1, 3
 # Pillow tells a format by the bytes: without this, a PostScript file would be run.
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
-CHUNK = 256  # pictures decoded at a time
-MOST_WORKERS = 8
 LOOKED_AT = 200  # pictures whose sizes are read
 SIDEWAYS = range(5, 9)  # orientations whose width is the height of what is shown (Exif 2.3, 4.6.4)
 
@@ -70,16 +67,28 @@ def open_picture(path: str | Path) -> Image.Image:
         return Image.open(path, formats=FORMATS)
 
 
+def of_readable(paths: Iterable[str], look: Callable[[str], Found]) -> Iterator[Found]:
+    """What is seen in each picture; those that cannot be read are named when they are decoded."""
+    for path in paths:
+        with suppress(Exception):  # decoders raise nearly anything on damaged bytes
+            if Path(path).is_file():  # a pipe would be waited for
+                yield look(path)
+
+
+def some_of(paths: Sequence[str]) -> Sequence[str]:
+    """Of many files some, evenly spaced."""
+    return paths[:: -(-len(paths) // LOOKED_AT) or 1]
+
+
+def mode_of(path: str) -> str:
+    """Pillow's word for what the numbers of a picture are."""
+    with open_picture(path) as image:
+        return image.mode
+
+
 def are_deep(paths: Iterable[str]) -> bool:
     """Whether pictures are grey of 16 or 32 bits, as the first of them is that can be read."""
-    for path in paths:
-        try:
-            if Path(path).is_file():  # a pipe would be waited for
-                with open_picture(path) as image:
-                    return image.mode[0] in "IF"
-        except Exception:  # what is wrong is said when it is decoded
-            continue
-    return False
+    return next(of_readable(paths, mode_of), "").startswith(("I", "F"))
 
 
 def upright_size(path: str) -> tuple[int, int]:
@@ -91,15 +100,7 @@ def upright_size(path: str) -> tuple[int, int]:
 
 def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
     """The sizes (H, W) of pictures, upright; of many, some are looked at, and no damaged ones."""
-    found: set[tuple[int, int]] = set()
-    for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
-        try:
-            if Path(path).is_file():  # a pipe would be waited for
-                width, height = upright_size(path)
-                found.add((height, width))
-        except Exception:  # what is wrong is said when it is decoded
-            continue
-    return found
+    return {(height, width) for width, height in of_readable(some_of(paths), upright_size)}
 
 
 def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
@@ -180,137 +181,3 @@ def _in_bytes(image: Image.Image) -> Image.Image:
         low, high = 0.0, next((top for top in ranges if high <= top), high)
     scaled = (values - low) * (255 / (high - low or 1))
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
-
-
-@dataclass(frozen=True)
-class PictureBatch:
-    """A batch of pictures as read.
-
-    Args:
-        images: (M, C, H, W), the readable ones.
-        good: for every picture asked for, whether it was readable.
-        damaged: a line for each of the others.
-        beside: (M, …) what was read beside them, if anything is.
-    """
-
-    images: Tensor
-    good: np.ndarray
-    damaged: list[str]
-    beside: Tensor | None = None
-
-    def pin_memory(self) -> "PictureBatch":
-        """The same in memory that a GPU reads from on its own; torch calls this."""
-        beside = None if self.beside is None else self.beside.pin_memory()
-        return replace(self, images=self.images.pin_memory(), beside=beside)
-
-
-class Beside(Protocol):
-    """What is read beside each picture, such as its class map."""
-
-    def __getitem__(self, index: int) -> Tensor | str:
-        """That of one picture; of a file that cannot be read a line that says so."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Pictures with what is beside them; has what a map-style data set needs."""
-
-    pictures: Pictures
-    beside: Beside | None
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...] | str:
-        image = self.pictures[index]
-        if isinstance(image, str) or self.beside is None:
-            return image if isinstance(image, str) else (image,)
-        beside = self.beside[index]
-        return beside if isinstance(beside, str) else (image, beside)
-
-
-class PictureReader:
-    """Decodes batches of pictures, in order, ahead of their use.
-
-    Args:
-        pictures: the files.
-        workers: processes that decode, which stay from one reading to the next; 0 decodes here.
-        pinned: put the pictures where a GPU can fetch them while the host goes on.
-        beside: what is read with each, if anything is.
-    """
-
-    def __init__(
-        self,
-        pictures: Pictures,
-        workers: int,
-        pinned: bool = False,
-        beside: Beside | None = None,
-    ):
-        samples: Any = _Samples(pictures, beside)
-        self._batches: list[list[int]] = []
-        self._loader = DataLoader(
-            samples,
-            batch_sampler=self._batches,
-            num_workers=workers,
-            collate_fn=partial(_collate, shape=pictures.shape, dtype=pictures.dtype),
-            pin_memory=pinned,
-            persistent_workers=workers > 0,
-        )
-
-    def read(self, batches: Iterable[list[int]]) -> Iterator[PictureBatch]:
-        """The pictures of each batch.
-
-        Args:
-            batches: the places of the pictures of each.
-        """
-        self._batches[:] = batches
-        yield from self._loader
-
-
-def _collate(
-    read: list[tuple[Tensor, ...] | str], shape: tuple[int, int, int], dtype: torch.dtype
-) -> PictureBatch:
-    samples = [sample for sample in read if not isinstance(sample, str)]
-    damaged = [line for line in read if isinstance(line, str)]
-    good = np.array([not isinstance(sample, str) for sample in read])
-    if not samples:
-        return PictureBatch(torch.empty((0, *shape), dtype=dtype), good, damaged)
-    images, *beside = map(torch.stack, zip(*samples, strict=True))
-    return PictureBatch(images, good, damaged, *beside)
-
-
-def decode_all(
-    pictures: Pictures, workers: int, beside: Beside | None = None
-) -> tuple[Tensor, Tensor | None, np.ndarray, tuple[str, ...]]:
-    """Decode every picture into memory.
-
-    Returns:
-        images (M, C, H, W) of the readable ones, what is beside them, for every picture whether
-        it was readable, and a line per damaged file.
-    """
-    everything = list(range(len(pictures)))
-    batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
-    images = torch.empty((len(pictures), *pictures.shape), dtype=pictures.dtype)
-    together: Tensor | None = None
-    good = np.zeros(len(pictures), dtype=bool)
-    damaged: list[str] = []
-    reader = PictureReader(pictures, workers, beside=beside)
-    for batch, read in zip(batches, reader.read(batches), strict=True):
-        good[batch] = read.good
-        filled = int(good.sum())
-        new = slice(filled - len(read.images), filled)
-        images[new] = read.images
-        if read.beside is not None:
-            size = (len(pictures), *read.beside.shape[1:])
-            if together is None:
-                together = torch.empty(size, dtype=read.beside.dtype)
-            together[new] = read.beside
-        damaged += read.damaged
-    count = int(good.sum())
-    return images[:count], None if together is None else together[:count], good, tuple(damaged)
-
-
-def reading_processes(devices: int) -> int:
-    """How many processes decode pictures, when `devices` training processes share the machine."""
-    return min(MOST_WORKERS, suggested_max_num_workers(devices))

@@ -11,7 +11,7 @@ from torch import Tensor
 from odenet.files import write_text
 from odenet.model.tables.losses import LossKind
 from odenet.training.details import HOLDS
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 
 MOST_SHOWN = 20  # lines
 
@@ -71,9 +71,7 @@ class Predictions:
         """
         self._require("class", "several")
         if self.values.dim() > 2:
-            raise TrainingError(
-                "not-possible", "a class map has a class for every place", "take `labels`"
-            )
+            raise NotPossible("a class map has a class for every place", "take `labels`")
         values, places = self.probabilities.topk(min(count, len(self.classes)), dim=1)
         return [
             [(self.classes[i], p) for i, p in zip(row, ps, strict=True)]
@@ -113,10 +111,8 @@ class Predictions:
 
     def _require(self, *kinds: str) -> None:
         if self.loss.labels not in kinds:
-            raise TrainingError(
-                "not-possible",
-                f"a network trained by {self.loss.name} gives numbers, not classes",
-                "take `values`",
+            raise NotPossible(
+                f"a network trained by {self.loss.name} gives numbers, not classes", "take `values`"
             )
 
 

@@ -1,20 +1,23 @@
 """What a new training begins with: its data read and looked at, its network made."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from torch import Tensor
 
 from odenet.compiler import Program
 from odenet.room import require_room
 from odenet.training.agreement import widened
-from odenet.training.augment import scaling
 from odenet.training.augmentations import before_the_middle
 from odenet.training.beginning import begin_with
 from odenet.training.loader import Data
 from odenet.training.new_task import input_shape, new_task
 from odenet.training.optim import whole_epochs
+from odenet.training.pictures import sizes_of
 from odenet.training.records import Options
+from odenet.training.samples import Split
 from odenet.training.sources import data_for, lacking, spec_folder
 from odenet.training.task import Task
 
@@ -63,3 +66,33 @@ def _in_words(samples: Data) -> str:
     if samples.classes:
         parts.append(f"{len(samples.classes):,} classes")
     return ", ".join(parts)
+
+
+def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
+    """What happens to the size of pictures; nothing to say where they fit as they are.
+
+    Args:
+        split: of samples; of what lies in files, some are looked at.
+        whole: (C, H, W) that pictures are scaled to, or (D,).
+        shape: what the network takes of it.
+    """
+    images = split.inputs
+    if split.files:
+        sizes = sizes_of(split.files)
+    elif isinstance(images, Tensor) and images.dim() == 4:
+        sizes = {(images.shape[2], images.shape[3])}
+    else:
+        sizes = set[tuple[int, int]]()
+    if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
+        return ""
+    have = _by(*sizes) if len(sizes) == 1 else "several sizes"
+    other = any(height * whole[2] != width * whole[1] for height, width in sizes)
+    cut = "cut and " * bool(split.files and other)
+    scaled, takes = _by(whole[1:]), _by(shape[1:])
+    if scaled == takes:
+        return f"pictures of {have} are {cut}scaled to the network's {takes}"
+    return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))

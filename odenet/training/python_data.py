@@ -17,10 +17,10 @@ from odenet.training.arrays import (
     unlabelled,
 )
 from odenet.training.class_maps import BYTE
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.samples import DataSet, Split
 from odenet.training.single import require_single
-from odenet.training.stored import Items, as_samples
+from odenet.training.stored import Stored, as_samples
 
 NAME = "data from Python"
 NEEDS = (
@@ -49,9 +49,7 @@ def python_data(given: Any) -> DataSet:
         split, classes = _split(given)
         return set_aside(NAME, split, classes)
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise TrainingError(
-            "unreadable-data", f"data is {_called(given)}, which training cannot use", HELP
-        )
+        raise UnreadableData(f"data is {_called(given)}, which training cannot use", HELP)
     x, x_test = map(_unlabelled, given)
     if x is not None and x_test is not None:
         return unlabelled(NAME, x, *NO_LABELS, x_test)
@@ -100,16 +98,14 @@ def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
         given = given.tensors
     if isinstance(given, tuple | list):
         if len(given) != 2:
-            raise TrainingError(
-                "unreadable-data", f"a split of {len(given)} parts is not a pair (x, y)", HELP
-            )
+            raise UnreadableData(f"a split of {len(given)} parts is not a pair (x, y)", HELP)
         x, y = given
         return split_of(NAME, x, y, suffix)
     if isinstance(given, Mapping) or _is_array(given):
-        raise TrainingError("unreadable-data", f"{_called(given)} is not a pair (x, y)", HELP)
+        raise UnreadableData(f"{_called(given)} is not a pair (x, y)", HELP)
     if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         what = "has no length" if hasattr(given, "__iter__") else "is not a data set"
-        raise TrainingError("unreadable-data", f"{_called(given)} {what}", HELP)
+        raise UnreadableData(f"{_called(given)} {what}", HELP)
     return _items(given, suffix), ()
 
 
@@ -117,7 +113,7 @@ def _items(dataset: Any, suffix: str) -> Split:
     """A split of a data set, whose items are looked at once: all labels have to be known."""
     count = len(dataset)
     if not count:
-        raise TrainingError("unreadable-data", f"x{suffix} of {NAME} has no samples")
+        raise UnreadableData(f"x{suffix} of {NAME} has no samples")
     labels: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     kind: torch.dtype | None = None
@@ -125,12 +121,11 @@ def _items(dataset: Any, suffix: str) -> Split:
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) != 2:
             message = f"item {place} of {_called(dataset)} is not a pair (input, label)"
-            raise TrainingError("unreadable-data", message, HELP)
+            raise UnreadableData(message, HELP)
         try:
             sample = as_samples(item[0])
         except (TypeError, ValueError, RuntimeError) as error:
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"input {place} of {_called(dataset)} is a {type(item[0]).__name__}, not a tensor",
                 "give the data set a transform, such as torchvision's ToTensor()",
             ) from error
@@ -138,31 +133,27 @@ def _items(dataset: Any, suffix: str) -> Split:
         kind = sample.dtype if kind is None else kind
         if sample.dtype != kind:
             kinds = [str(dtype).removeprefix("torch.") for dtype in (sample.dtype, kind)]
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"input {place} of {_called(dataset)} is {kinds[0]}, and those before it "
                 f"{kinds[1]}: bytes are taken as pixels",
                 "give all as bytes, or all as other numbers",
             )
         if tuple(sample.shape) != shape:
-            raise TrainingError(
-                "unreadable-data",
+            raise UnreadableData(
                 f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
-                f"those before it {shape}",
+                f"those before it {shape}"
             )
         labels.append(_compact(item[1]))
     try:
         together = np.stack(labels)
     except ValueError as error:
-        raise TrainingError(
-            "unreadable-data", f"the labels of {_called(dataset)} differ in shape"
-        ) from error
+        raise UnreadableData(f"the labels of {_called(dataset)} differ in shape") from error
     if together.dtype.kind not in "biuf":
         message = f"the labels of {_called(dataset)} are {together.dtype}, not numbers"
-        raise TrainingError("unreadable-data", message, HELP)
+        raise UnreadableData(message, HELP)
     if together.dtype.kind == "f":
         require_single(f"y{suffix} of {NAME}", together)
-    split = Split(Items(dataset, np.arange(count), shape or ()), as_labels(together))
+    split = Split(Stored(dataset, np.arange(count), shape or ()), as_labels(together))
     require_finite(NAME, split, suffix)
     return split
 

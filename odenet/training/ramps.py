@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from odenet.conversion import Ramps
 
 
-class MoveRamps(pl.Callback):
+class MoveRamps(Callback):
     """Moves the ramps of a module before each batch, to where the number of the step has them.
 
     So a resumed run goes on with it, and a checkpoint that is tested has them where they were: the
@@ -20,7 +20,7 @@ class MoveRamps(pl.Callback):
         self._ramps: Ramps | None = None
         self._saved: dict[str, Any] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks for the ramps.
 
         Raises:
@@ -30,7 +30,7 @@ class MoveRamps(pl.Callback):
         self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Moves them."""
         if self._ramps is not None:
@@ -48,7 +48,7 @@ class MoveRamps(pl.Callback):
         if self._ramps is not None:
             self._ramps.load_state_dict(state_dict)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Moves them to where the checkpoint has them, unless they are being trained."""
         if self._ramps is None and self._saved:
             Ramps(pl_module, self._saved["steps_per_epoch"]).load_state_dict(self._saved)

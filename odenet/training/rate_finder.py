@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.tuner.tuning import Tuner
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 
 from odenet.compiler import Program
+from odenet.training.batches import Batch
 from odenet.training.console import has_bar
 from odenet.training.figures import save_figure
-from odenet.training.loader import Batch
 from odenet.training.optim import build_optimizer
 from odenet.training.records import Options
 from odenet.training.task import Task
@@ -63,7 +62,6 @@ class RateSearch:
             WriteError: if it cannot be written.
         """
         figure = Figure(figsize=(6, 3.5), layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.plot(self.rates, self.losses)
         for rate, style, words in (
@@ -72,14 +70,12 @@ class RateSearch:
         ):
             if rate is not None:
                 axes.axvline(rate, linestyle=style, color="0.4", label=f"{words}: {rate:.2g}")
-        axes.set_xscale("log")
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss, smoothed")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
         axes.legend(frameon=False, fontsize="small")
         save_figure(figure, path, dpi=150)
 
 
-class _Search(pl.LightningModule):
+class _Search(LightningModule):
     """A task without the recipe's schedule, whose place the search takes."""
 
     def __init__(self, task: Task):

@@ -12,7 +12,7 @@ from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of, read_sealed_json, sealed_json
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder
 from odenet.training.samples import Labels
 from odenet.training.schema import Mismatch
 
@@ -67,14 +67,6 @@ class Options:
         if self.logger not in ("", *LOGGERS):
             raise Mismatch(f"`logger` is {self.logger!r}, not one of {', '.join(LOGGERS)}")
 
-    @staticmethod
-    def renewed(found: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a version wrote that knew TensorBoard alone."""
-        if "tensorboard" not in found:
-            return found
-        logger = "tensorboard" if found["tensorboard"] else ""
-        return {k: v for k, v in found.items() if k != "tensorboard"} | {"logger": logger}
-
 
 @dataclass(frozen=True)
 class Stretch:
@@ -106,10 +98,9 @@ class Record:
         verdicts: on the spectrum and on the claims of the spec.
         files: the SHA-256 of the spec and of what it uses, by their path in the folder.
         loss: the name of what is made small.
-        labels: what the labels of its data are, but for the count of classes.
+        labels: what the labels of its data are.
         data_from_python: where a program gave the data, what it has to give again; else empty.
-        samples: what samples are stored as, uint8 or float32; empty in runs of versions in which
-            pictures alone were uint8.
+        samples: what samples are stored as: uint8, float32, or int64, the tokens of a text.
         spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
         before: of a resumed run, what it was trained with until then, the first stretch first.
     """
@@ -138,11 +129,6 @@ class Record:
             raise Mismatch("`classes` names none")
         if len(self.mean) != len(self.deviation) or not all(d > 0 for d in self.deviation):
             raise Mismatch("`deviation` is not a positive number for each channel")
-
-    @property
-    def described(self) -> Labels:
-        """What the labels are, the count of the classes too."""
-        return replace(self.labels, count=len(self.classes))
 
 
 class RunFolder:
@@ -202,9 +188,7 @@ class RunFolder:
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
-            raise TrainingError(
-                "run-folder", f"{self.path} has no checkpoint {path.name}", _whats_there(self)
-            )
+            raise BadRunFolder(f"{self.path} has no checkpoint {path.name}", _whats_there(self))
         return path
 
     def write(self, path: Path, text: str) -> None:
@@ -234,8 +218,7 @@ class RunFolder:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
             runs = sorted(self.path.glob(f"*/{self.record.name}"))  # as of a sweep, or of seeds
-            raise TrainingError(
-                "run-folder",
+            raise BadRunFolder(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 f"name one of the runs in it, as in {typed(runs[0].parent)}"
                 if runs
@@ -245,9 +228,7 @@ class RunFolder:
             path = self.path / name
             if not path.is_file() or digest_of(path) != digest:
                 what = "was changed since the run began" if path.is_file() else "is missing"
-                raise TrainingError(
-                    "run-folder", f"{path} {what}", "put it back, or start a new run"
-                )
+                raise BadRunFolder(f"{path} {what}", "put it back, or start a new run")
         # whether to fetch is asked of who calls, not of whoever wrote the file
         return replace(record, options=replace(record.options, download=False))
 
@@ -260,8 +241,7 @@ class RunFolder:
         known = {plugin.digest for plugin in loaded()}
         for copy in sorted(self.plugins.glob("*.py")):
             if sha256(copy.read_bytes()).hexdigest() not in known:
-                raise TrainingError(
-                    "run-folder",
+                raise BadRunFolder(
                     f"{self.path} was trained with the plugin {copy.name}",
                     f"give --plugin {copy}, which runs it as Python, if you trust it",
                 )
@@ -286,8 +266,7 @@ class RunFolder:
                         what = f"`{min(missing)}` is missing" if missing else "epochs are missing"
                         raise ValueError(what)
         except (ValueError, TypeError, csv.Error) as error:
-            raise TrainingError(
-                "run-folder",
+            raise BadRunFolder(
                 f"{self.metrics} cannot be used: in the row of epoch {max(len(found), 1)}: {error}",
                 "take it from a copy of the run",
             ) from error

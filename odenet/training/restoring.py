@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 
 import odenet
@@ -24,10 +24,11 @@ from odenet.training.checkpoints import (
     require_optimizer,
 )
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotResumable
+from odenet.training.metrics import rows_in
 from odenet.training.new_task import restored_task
 from odenet.training.optim import build_optimizer
-from odenet.training.records import Record, Row, RunFolder
+from odenet.training.records import Record, RunFolder
 from odenet.training.results import Result
 from odenet.training.schema import Mismatch
 from odenet.training.scores import is_score
@@ -81,7 +82,7 @@ def restored(
         TrainingError: they are those of another network; says by which number it differs.
     """
     try:
-        return restored_task(program, record.described, watched, content)
+        return restored_task(program, record.labels, watched, content)
     except Mismatch as error:
         before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
         other = [name for name, value in _numbers(program).items() if value != before[name]]
@@ -92,9 +93,7 @@ def restored(
                 for numbers in (before, _numbers(program))
             )
             message = f"{folder.path} was trained with {then}, not with {now}"
-        raise TrainingError(
-            "not-resumable", message, "leave out the --set, or start a new run"
-        ) from error
+        raise NotResumable(message, "leave out the --set, or start a new run") from error
 
 
 def _numbers(program: Program) -> dict[str, Any]:
@@ -105,9 +104,9 @@ def _numbers(program: Program) -> dict[str, Any]:
 
 
 def require_resumable(
-    trainer: pl.Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
-) -> None:
-    """Refuse a checkpoint that a trainer would choke on."""
+    trainer: Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
+) -> int:
+    """Refuse a checkpoint that a trainer would choke on; gives how many epochs are done in it."""
     try:
         found = checkpoint["state_dict"]
         known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
@@ -125,10 +124,9 @@ def require_resumable(
         version = checkpoint.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
+        return len(rows_in(checkpoint))
     except Mismatch as error:
-        raise TrainingError(
-            "not-resumable", f"{path} cannot be resumed from: {error}", HELP
-        ) from error
+        raise NotResumable(f"{path} cannot be resumed from: {error}", HELP) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -153,8 +151,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
             did = {"standardise": "are standardised", "loss": "are measured"}
             did["center_crop"] = "are cut"
             what = did.get(name, "are held out")
-            raise TrainingError(
-                "not-resumable",
+            raise NotResumable(
                 f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
                 "leave out the --set, or start a new run",
             )
@@ -172,8 +169,7 @@ def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: R
         levels = ", ".join(map(str, recipe.levels))
         times = {0: "not been refined", 1: "been refined once"}
         did = times.get(level, f"been refined {level} times")
-        raise TrainingError(
-            "not-resumable",
+        raise NotResumable(
             f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
             f"{begun + 1}, and its flows have {did}",
             f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
@@ -184,18 +180,6 @@ def steps_begun_with(folder: RunFolder, record: Record) -> int:
     """`steps` of a run when it began, which may have made its epochs short; 0 for none."""
     settings = record.before[0].settings if record.before else record.settings
     return odenet.load(folder.spec, set=dict(settings)).recipe.steps
-
-
-def rows_before(folder: RunFolder, epoch: int) -> list[Row]:
-    """The rows of the epochs up to one that is done or under way."""
-    rows = [row for row in folder.rows() if row["epoch"] <= epoch]
-    if len(rows) < epoch:
-        raise TrainingError(
-            "not-resumable",
-            f"{folder.metrics} has {len(rows)} rows, and the checkpoint is of epoch {epoch + 1}",
-            "take it from a copy of the run",
-        )
-    return rows
 
 
 def changed_settings(

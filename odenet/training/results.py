@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
@@ -53,8 +52,7 @@ class Result:
         measure: the name of the metric that chose the best epoch.
         last: that metric after the last epoch on the watched split.
         best: likewise of the best epoch.
-        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of; None
-            in results of versions that did not keep it.
+        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of.
         metrics: likewise every metric of the loss, by name; None where it is not defined.
         pictures: whether `odenet predict` has an answer: the network says something of a picture.
         tokens_per_second: of a text, through training batches; None for other data.
@@ -87,11 +85,6 @@ class Result:
     tokens_per_second: float | None = None
     diverged: str = ""
     stopped_early: str = ""
-
-    def __post_init__(self) -> None:
-        if self.last is None:  # of a version that knew accuracies only
-            object.__setattr__(self, "last", self.accuracy)
-            object.__setattr__(self, "best", self.best_accuracy)
 
     @property
     def chosen_by(self) -> MetricKind:
@@ -238,7 +231,6 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
         path: the picture.
     """
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     quantities = {"loss": "loss"} | _shared_metric(list(runs.values()))
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, (quantity, words) in zip(panels, quantities.items(), strict=True):
@@ -252,9 +244,8 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                         markerfacecolor="none" if split == "train" else None,
                         label=label(f"{name} {split}"),
                     )  # fmt: skip
-        axes.set_xlabel("epoch")
+        axes.set(xlabel="epoch", ylabel=words)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")
     save_figure(figure, path, dpi=150)

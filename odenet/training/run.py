@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.text import Text
@@ -19,13 +19,13 @@ from odenet.training.beginning import begin_with
 from odenet.training.checkpoints import read_checkpoint, write_weights
 from odenet.training.closing import closing_result, tested
 from odenet.training.console import quiet_lightning
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption, NotResumable
 from odenet.training.in_backward import require_in_backward
 from odenet.training.keywords import SHORT, Keywords, NewRun, sorted_out
 from odenet.training.loader import Data, watched_split
 from odenet.training.loggers import logging_to
 from odenet.training.measuring import evaluate
-from odenet.training.metrics import has_rows, metrics_of, rows_in
+from odenet.training.metrics import metrics_of
 from odenet.training.new_task import apply_options, input_shape, new_task
 from odenet.training.optim import whole_epochs
 from odenet.training.preparation import prepare
@@ -37,7 +37,6 @@ from odenet.training.restoring import (
     require_same_levels,
     require_same_samples,
     restored,
-    rows_before,
     steps_begun_with,
 )
 from odenet.training.results import Result, draw_curves
@@ -85,8 +84,7 @@ def train(
     """
     of_recipe = {*recipe_keys(), *SHORT}
     if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
@@ -173,7 +171,7 @@ def _go_on(
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
-        task, checkpoint = new_task(program, record.described, watched), None
+        task, checkpoint = new_task(program, record.labels, watched), None
         begin_with(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
@@ -182,22 +180,15 @@ def _go_on(
     shape = input_shape(program)
     data_set = data_for(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
-        raise TrainingError(
-            "not-resumable", f"{data_set.name} no longer has the classes the run began with"
-        )
+        raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
     steps = None if path is None else steps_begun_with(folder, record)
     samples = Data(data_set, program.recipe, shape, steps=steps)
     require_stored(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
-        require_resumable(trainer, task, path, checkpoint)
+        done = require_resumable(trainer, task, path, checkpoint)
         _require_more(folder, task.recipe, samples.steps_per_epoch)
-        if has_rows(checkpoint):
-            done = len(rows_in(checkpoint))
-        else:
-            metrics_of(trainer).rows = rows_before(folder, checkpoint["epoch"])
-            done = len(metrics_of(trainer).rows)
     if path is None:
         record = replace(record, **statistics_of(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
@@ -237,8 +228,7 @@ def _require_more(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     did, more = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
     if recipe.steps:
         did, more = f"{done * steps} steps of {recipe.steps}", f"--set steps={2 * done * steps}"
-    raise TrainingError(
-        "not-resumable",
+    raise NotResumable(
         f"{folder.path} has done {did}: nothing is left to train",
         f"ask for more, as in {more}, or start a new run",
     )
@@ -249,7 +239,7 @@ def first_process() -> bool:
     return rank_zero_only.rank == 0
 
 
-def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> pl.Trainer:
+def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> Trainer:
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
     with quiet_lightning():
@@ -262,7 +252,7 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
 
 
 def _fit(
-    trainer: pl.Trainer,
+    trainer: Trainer,
     folder: RunFolder,
     task: Task,
     data: Data,
@@ -277,7 +267,7 @@ def _fit(
         return _close(trainer, folder, task, data) if trainer.is_global_zero else None
 
 
-def _close(trainer: pl.Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+def _close(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
     """Write what came of a run."""
     metrics = metrics_of(trainer)
     metrics.write()

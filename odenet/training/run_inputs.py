@@ -15,7 +15,7 @@ from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.loader import Data
 from odenet.training.records import Options, Record, RunFolder
 from odenet.training.sources import spec_folder
@@ -65,7 +65,7 @@ def write_inputs(
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
             data_from_python=needs,
-            samples=data.stored_as,
+            samples=data.train.stored_as,
             spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
         )
@@ -87,12 +87,12 @@ def require_stored(data: Data, before: str) -> None:
 
     Args:
         data: what it is measured on, or goes on with.
-        before: what its samples were stored as; empty where that is not known.
+        before: what its samples were stored as.
     """
-    if before and data.stored_as != before:
-        raise TrainingError(
-            "data-misfit",
-            f"samples of {data.name} are {data.stored_as}, and the run was trained on {before}",
+    found = data.train.stored_as
+    if found != before:
+        raise DataMisfit(
+            f"samples of {data.name} are {found}, and the run was trained on {before}",
             "give samples of that kind: bytes are taken as pixels",
         )
 
@@ -117,8 +117,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
     texts = {folder.spec: kept.main(read(spec))} | kept.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise TrainingError(
-                "not-resumable",
+            raise NotResumable(
                 f"{spec} is not what the run began with, {folder.spec}",
                 "leave it out to go on with the run, or start a new run",
             )

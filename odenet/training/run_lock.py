@@ -20,7 +20,7 @@ from rich.console import Console
 from odenet.diagnostics import typed
 from odenet.files import PARTIAL, WriteError, make_folder, remove_partial
 from odenet.training.callbacks import warn
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadRunFolder
 from odenet.training.records import RunFolder
 
 LOCK = ".lock"
@@ -106,8 +106,7 @@ def _locked(folder: RunFolder, console: Console) -> int:
             os.close(descriptor)
             if error.errno not in _TAKEN:
                 raise WriteError(error.errno, error.strerror, str(path)) from error
-            raise TrainingError(
-                "run-folder",
+            raise BadRunFolder(
                 f"{folder.path} is in use: {owner or 'another process'} trains there",
                 "wait until it ends, or choose another folder",
             ) from None
@@ -134,8 +133,7 @@ def _require_free(folder: RunFolder) -> None:
     content = _content(folder)
     interrupted = (folder.path / LOCK).exists() and set(content) <= set(folder.inputs)
     if content and not interrupted:
-        raise TrainingError(
-            "run-folder",
+        raise BadRunFolder(
             f"{folder.path} is not empty",
             f"choose another --out, or go on with it: --resume {typed(folder.path)}",
         )

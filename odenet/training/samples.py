@@ -54,6 +54,11 @@ class Split:
         return len(self.labels)
 
     @property
+    def stored_as(self) -> str:
+        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
+        return str(self.inputs.dtype).removeprefix("torch.")
+
+    @property
     def known(self) -> Tensor:
         """Labels that are in memory, as all but class maps are."""
         assert isinstance(self.labels, Tensor)

@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.past import Past
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.new_task import data_of, input_shape
 from odenet.training.records import RunFolder
 from odenet.training.sources import located
-from odenet.training.text import load_tokenizer
+from odenet.training.text import Coding
 from odenet.training.token_by_token import not_token_by_token
 
 
@@ -40,16 +41,15 @@ def written(
         draw: where random numbers come from.
     """
     if program.vocabulary is None or not scores_tokens(program.model):
-        raise TrainingError(
-            "not-possible", f"{folder} is not a language model", "its net begins with tokens(…)"
-        )
+        raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
-    coding = _Coding(located(data_of(program), spec_folder).kwargs.get("tokenizer", ""))
-    begun = coding.encode(prompt or "\n")
+    coding = Coding(located(data_of(program), spec_folder).kwargs.get("tokenizer", ""))
+    text = (prompt or "\n").encode("utf-8", errors="surrogateescape")
+    begun: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
-        raise TrainingError("not-possible", f"the prompt has {why}", "give another --prompt")
+        raise NotPossible(f"the prompt has {why}", "give another --prompt")
     remembers = not not_token_by_token(program.model)
     window = input_shape(program)[0]
     added = continued(network, begun, window, temperature, top, draw, remembers=remembers)
@@ -106,23 +106,3 @@ def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) 
         least = scores.topk(top).values[-1]
         scores = scores.masked_fill(scores < least, -torch.inf)
     return torch.multinomial(scores.softmax(0), 1, generator=draw)[0]
-
-
-class _Coding:
-    """Text as token numbers and back, as the run's data was read: bytes, or by a tokenizer."""
-
-    def __init__(self, tokenizer: str):
-        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
-
-    def encode(self, text: str) -> list[int]:
-        """The tokens of a text."""
-        if self._tokenizer is None:
-            return list(text.encode("utf-8", errors="surrogateescape"))
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
-
-    def decode(self, numbers: Sequence[int]) -> str:
-        """The text of some tokens; bytes that are no text become �."""
-        if self._tokenizer is None:
-            known = bytes(n if n < 256 else ord("?") for n in numbers)
-            return known.decode("utf-8", errors="replace")
-        return self._tokenizer.decode(list(numbers))

@@ -26,7 +26,7 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
 
     Args:
         kind: a dataclass whose fields are texts, numbers, truth values, sequences or mappings of
-            these, unions, or dataclasses; its `renewed` makes today's entries of older ones.
+            these, unions, or dataclasses.
         found: what a file holds.
         name: of the entry that holds it, in messages.
 
@@ -36,18 +36,17 @@ def read_as(kind: type[T], found: object, name: str = "") -> T:
     if not isinstance(found, Mapping):
         what = f"`{name}`" if name else "its content"
         raise Mismatch(f"{what} is {_shown(found)}, not a mapping")
-    entries: dict[Any, Any] = getattr(kind, "renewed", dict)(found)
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
-    for key in entries:
+    for key in found:
         if key not in known:
             raise Mismatch(f"it has an entry `{prefix}{key}`, which this version does not know")
     for key, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
-        if required and key not in entries:
+        if required and key not in found:
             raise Mismatch(f"`{prefix}{key}` is missing")
-    return kind(**{key: _value(hints[key], entries[key], f"{prefix}{key}") for key in entries})
+    return kind(**{key: _value(hints[key], found[key], f"{prefix}{key}") for key in found})
 
 
 def _value(kind: Any, found: Any, name: str) -> Any:

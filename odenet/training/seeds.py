@@ -1,7 +1,7 @@
 """One recipe trained several times, from other random numbers each time."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -44,17 +44,14 @@ def train_seeds(
         TrainingError: as for `train`; the runs before it are finished and stay.
     """
     results = []
-    for settings in _seeded(spec, count, dict(set or {})):
-        folder = None if out is None else str(Path(out) / f"seed-{settings['seed']}")
+    first = odenet.load(spec, set=set).recipe.seed
+    for seed in range(first, first + count):
+        folder = None if out is None else str(Path(out) / f"seed-{seed}")
+        settings = {**(set or {}), "seed": seed}
         result = train(spec, settings, options, folder, console, unchecked)
         if result is not None:
             results.append(result)
     return results
-
-
-def _seeded(spec: str | Path, count: int, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    first = odenet.load(spec, set=settings).recipe.seed
-    return (settings | {"seed": seed} for seed in range(first, first + count))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.training.errors import TrainingError
+from odenet.training.errors import UnreadableData
 from odenet.training.stored import CHUNK, as_tensor
 
 LARGEST = torch.finfo(torch.float32).max
@@ -49,14 +49,12 @@ def _refuse(what: str, low: Tensor, high: Tensor, error: Tensor) -> None:
     least, most = low[place].item(), high[place].item()
     where = what if len(low) == 1 else f"channel {place} of {what}"
     if error[place].isinf():
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{where} has values from {least:.6g} to {most:.6g}, and single precision ends at "
             f"{LARGEST:.3g}",
             "take another unit",
         )
-    raise TrainingError(
-        "unreadable-data",
+    raise UnreadableData(
         f"{where} has values from {least:.17g} to {most:.17g}, which single precision cannot tell "
         "apart",
         "subtract the same number from all of them",

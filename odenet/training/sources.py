@@ -12,7 +12,7 @@ from odenet.model.tables.recipe import Call
 from odenet.training.agreement import agreed
 from odenet.training.augmentations import before_the_middle
 from odenet.training.data import load_data
-from odenet.training.errors import TrainingError
+from odenet.training.errors import UnreadableData
 from odenet.training.new_task import data_of, input_shape
 from odenet.training.python_data import python_data
 from odenet.training.records import Options
@@ -102,4 +102,4 @@ def require_data(needs: str, given: Any) -> None:
         given: the data.
     """
     if needs and given is None:
-        raise TrainingError("unreadable-data", f"this run cannot find its data: {needs}")
+        raise UnreadableData(f"this run cannot find its data: {needs}")

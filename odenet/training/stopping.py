@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from odenet.interrupts import SIGNALS, Interrupted
 from odenet.training.metrics import Metrics
 from odenet.training.records import RunFolder
+
+AT_TARGET = {"max": 1e-9, "min": -1e-9}  # how far below a target one is at it, by what is better
 
 
 class Stopped(Exception):
@@ -52,7 +54,7 @@ class ResumableEarlyStopping(EarlyStopping):
         super().__init__(stopping_threshold=target, mode=mode, **given)
         self._metrics = metrics
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop before the first epoch if the one before it was the last."""
         threshold = self.stopping_threshold
         values = [row[self.monitor] for row in self._metrics.rows]
@@ -78,18 +80,13 @@ class StopOnSignal(Checkpoint):
         self.asked = 0  # the signal that asked
         self._before: dict[signal.Signals, Any] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over SIGTERM and Ctrl-C, which only the main thread can."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop between two steps of an epoch; no checkpoint has gradients half summed."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -98,17 +95,17 @@ class StopOnSignal(Checkpoint):
             trainer.save_checkpoint(trainer.strategy.broadcast(self.path))
             raise Stopped(self.path, self.asked)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop between two epochs, the last one saved."""
         if self._agreed(trainer):
             raise Stopped(self.path, self.asked)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back to whom they belonged."""
         self._forget()
 
     def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Give the signals back to whom they belonged."""
         self._forget()
@@ -118,7 +115,7 @@ class StopOnSignal(Checkpoint):
             raise Stopped(self.path, number)
         self.asked = number
 
-    def _agreed(self, trainer: pl.Trainer) -> bool:
+    def _agreed(self, trainer: Trainer) -> bool:
         if trainer.world_size == 1:
             return self.asked != 0
         return trainer.strategy.reduce_boolean_decision(self.asked != 0, all=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,80 +11,39 @@ from torch import Tensor
 CHUNK = 1000  # samples looked at at a time
 
 
-class Stored(Protocol):
-    """Samples that are not in memory."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def pick(self, indices: np.ndarray) -> "Stored":
-        """Those at the given places, in that order."""
-        ...
-
-    def read(self, places: Sequence[int]) -> Tensor:
-        """Some of them, (B, *shape), uint8 or float32."""
-        ...
-
-
 @dataclass(frozen=True)
-class Mapped:
-    """Samples of an array that is mapped from its file.
+class Stored:
+    """Samples that are not in memory.
 
     Args:
-        array: (N, …), of any type of number.
-        places: which of its samples, in which order; all if None.
-    """
-
-    array: np.ndarray
-    places: np.ndarray | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
-        return self.array.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self.array if self.places is None else self.places)
-
-    def pick(self, indices: np.ndarray) -> "Mapped":
-        """Those at the given places; nothing is read."""
-        return replace(self, places=indices if self.places is None else self.places[indices])
-
-    def read(self, places: Sequence[int]) -> Tensor:
-        """Some of them."""
-        chosen = np.asarray(places)
-        return as_samples(self.array[chosen if self.places is None else self.places[chosen]])
-
-
-@dataclass(frozen=True)
-class Items:
-    """Samples that a program's data set gives one by one.
-
-    Args:
-        dataset: its items are pairs of an input and a label.
-        places: which of them, in which order.
+        source: an array that is mapped from its file, (N, …), or a program's data set, whose items
+            are pairs of an input and a label.
+        places: which of its samples, in which order.
         shape: of one sample.
     """
 
-    dataset: Any
+    source: Any
     places: np.ndarray
     shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is read."""
+        return self.read([0]).dtype
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def pick(self, indices: np.ndarray) -> "Items":
-        """Those at the given places; nothing is read."""
+    def pick(self, indices: np.ndarray) -> "Stored":
+        """Those at the given places, in that order; nothing is read."""
         return replace(self, places=self.places[indices])
 
-    def read(self, places: Sequence[int]) -> Tensor:
-        """Some of them."""
-        chosen = self.places[np.asarray(places)].tolist()
-        return torch.stack([as_samples(self.dataset[i][0]) for i in chosen])
+    def read(self, places: Sequence[int] | np.ndarray) -> Tensor:
+        """Some of them, (B, *shape), uint8 or float32."""
+        chosen = self.places[np.asarray(places)]
+        if isinstance(self.source, np.ndarray):
+            return as_samples(self.source[chosen])
+        return torch.stack([as_samples(self.source[i][0]) for i in chosen.tolist()])
 
 
 def as_samples(values: Any) -> Tensor:

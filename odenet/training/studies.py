@@ -6,15 +6,15 @@ proportional to the number of steps if depth is time (section 3.2), and the rate
 several depths are one function of time (Fig. 7).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import odenet
 from odenet.model.tables.losses import MetricKind
@@ -22,11 +22,12 @@ from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
 from odenet.runtime.shear import like
 from odenet.runtime.singular_value import largest_singular_value
-from odenet.runtime.unit import Coarsened, Unit
-from odenet.training.along import along, energy, norm, order_of, unknowns
-from odenet.training.errors import TrainingError
+from odenet.runtime.unit import Coarsened
+from odenet.training.along import Along, along, energy, norm, order_of, unknowns
+from odenet.training.batches import Batches, BatchPlan
+from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
-from odenet.training.loader import Batches, BatchPlan, Data
+from odenet.training.loader import Data
 from odenet.training.measuring import restore
 from odenet.training.records import Options, RunFolder
 from odenet.training.task import Task
@@ -36,7 +37,7 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
 
 
 @dataclass(frozen=True)
-class FlowStudy:
+class FlowStudy(Along):
     """One flow or unit along its depth; lists have an entry per step.
 
     Without the first step of a unit its shortcuts alone are taken, and what that step changes is
@@ -48,11 +49,6 @@ class FlowStudy:
         thinned: how many steps are left out at random, and the metric, a mean of some draws.
         shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
             Kendall's distance), and the metric.
-        states: mean norm of the unknowns before the step.
-        rates: mean norm of F.
-        changes: mean norm of h F.
-        energy: mean energy before the step, and after the last; empty where none is certified.
-        spectrum: eigenvalues of the Jacobian of F on one sample, by step, for some steps.
         lyapunov: the largest finite-time Lyapunov exponent on one sample, per unit of time (Chang
             et al. 2018, AAAI, Eq. 4): log of the largest singular value of the map from the first
             to the last state, divided by the time.
@@ -62,11 +58,6 @@ class FlowStudy:
     dropped: list[float]
     thinned: list[tuple[int, float]]
     shuffled: list[tuple[float, float]]
-    states: list[float]
-    rates: list[float]
-    changes: list[float]
-    energy: list[float]
-    spectrum: dict[int, list[complex]]
     lyapunov: float
 
 
@@ -125,9 +116,7 @@ def study_run(
     """
     task, loaded, _ = restore(run, options=options, data=data)
     if task.objective.kind.labels == "tokens":
-        raise TrainingError(
-            "not-possible", f"{run} is a language model, and studies are not made of those"
-        )
+        raise NotPossible(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = _batch(task, loaded, samples)
     rng = np.random.default_rng(seed)
@@ -150,7 +139,16 @@ def depth_law(studies: Sequence[Study]) -> float:
 
 
 @contextmanager
-def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
+def hidden(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
+    """Within, a module has another method in the place of one of its class."""
+    module.__dict__[method] = by
+    try:
+        yield
+    finally:
+        del module.__dict__[method]
+
+
+def reordered(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
     """Within, the flow takes the given steps in the given order."""
 
     def evolve(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -158,11 +156,7 @@ def reordered(flow: Flow, order: Sequence[int]) -> Iterator[None]:
             state = flow.advance(state, step)
         return state
 
-    flow.__dict__["evolve"] = evolve  # hides the method
-    try:
-        yield
-    finally:
-        del flow.__dict__["evolve"]
+    return hidden(flow, "evolve", evolve)
 
 
 def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
@@ -194,33 +188,20 @@ def _study_part(
     entry = part.entry
     begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
     rest = _study_flow(task, name, part.flow, entered, batch, rng)
-    with without_entry(part):
+    with hidden(entry, "forward", entry.skipped):  # the shortcuts alone
         dropped = _measured(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
-    change = norm(unknowns(part.flow, added))
+    size = getattr(part.flow, "h", 1.0)
     first = entry.flow if isinstance(entry, Coarsened) else None
-    return FlowStudy(
-        name=name,
+    return replace(
+        rest,
         dropped=[dropped, *rest.dropped],
-        thinned=rest.thinned,
-        shuffled=rest.shuffled,
         states=[norm(unknowns(part.flow, begun)), *rest.states],
-        rates=[change / getattr(part.flow, "h", 1.0), *rest.rates],
-        changes=[change, *rest.changes],
+        rates=[norm(unknowns(part.flow, added)) / size, *rest.rates],
+        sizes=[size, *rest.sizes],
         energy=[*(energy(first, [begun]) if first and rest.energy else []), *rest.energy],
         spectrum={step + 1: values for step, values in rest.spectrum.items()},
-        lyapunov=rest.lyapunov,
     )
-
-
-@contextmanager
-def without_entry(unit: Unit) -> Iterator[None]:
-    """Within, the first step of a unit is its shortcuts alone."""
-    unit.entry.__dict__["forward"] = unit.entry.skipped  # hides the method
-    try:
-        yield
-    finally:
-        del unit.entry.__dict__["forward"]
 
 
 def _study_flow(
@@ -246,15 +227,11 @@ def _study_flow(
     orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
     found = along(flow, begun)
     return FlowStudy(
+        **vars(found),
         name=name,
         dropped=[measured([s for s in every if s != left_out]) for left_out in every],
         thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
         shuffled=sorted((disorder(order), measured(order)) for order in orders),
-        states=found.states,
-        rates=found.rates,
-        changes=found.changes,
-        energy=found.energy,
-        spectrum=found.spectrum,
         lyapunov=float(np.log(largest_singular_value(flow, one)) / sum(found.sizes)),
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich import box
@@ -56,7 +55,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         "lesion": lambda axes, flow: _lesion(axes, flow, study),
         "several": lambda axes, flow: _several(axes, flow, study),
         "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
-        "spectrum": lambda axes, flow: _spectrum(axes, flow, study.order),
+        "spectrum": lambda axes, flow: draw_spectrum(
+            axes, {f"step {step}": found for step, found in flow.spectrum.items()}, study.order
+        ),
     }
     if any(flow.energy for flow in study.flows):
         pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
@@ -105,7 +106,6 @@ def draw_rates(studies: Sequence[Study], path: Path) -> None:
 
 def _figure(panels: int) -> Figure:
     figure = Figure(figsize=(1 + 3.6 * panels, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes in figure.subplots(1, panels, squeeze=False)[0]:
         axes.grid(alpha=0.3)
     return figure
@@ -135,7 +135,3 @@ def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
     """The mean metric of the orders that have least to do with the trained one."""
     found = [value for share, value in flow.shuffled if share >= SHUFFLED]
     return measure.show(float(np.mean(found))) if found else "–"
-
-
-def _spectrum(axes: Axes, flow: FlowStudy, order: int) -> None:
-    draw_spectrum(axes, {f"step {step}": found for step, found in flow.spectrum.items()}, order)

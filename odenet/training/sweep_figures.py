@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
@@ -71,7 +70,6 @@ def draw_sweep(found: Sequence[Outcome], path: Path) -> None:
     places = _numeric(values[across])
     at = dict(zip(values[across], places or range(len(values[across])), strict=True))
     figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, (name, points) in enumerate(_lines(found, across).items()):
         done = [(at[o.settings[across]], o.found.last) for o in points

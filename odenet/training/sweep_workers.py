@@ -18,7 +18,7 @@ from rich.text import Text
 from odenet.diagnostics import SpecError, printable
 from odenet.interrupts import Interrupted, interruptible
 from odenet.plugins import load_plugin, loaded
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption, NotPossible
 from odenet.training.stopping import Stopped
 from odenet.training.sweeps import (
     Outcome,
@@ -65,9 +65,7 @@ def _devices(at_once: int | None) -> list[str]:
     if not gpus:
         return [""] * (at_once or 1)
     if at_once is not None and at_once > gpus:
-        raise TrainingError(
-            "bad-option", f"--devices {at_once}: this machine has {gpus} GPUs", "give fewer"
-        )
+        raise BadOption(f"--devices {at_once}: this machine has {gpus} GPUs", "give fewer")
     shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = shown.split(",") if shown else list(map(str, range(gpus)))
     return names[: at_once or gpus]
@@ -118,9 +116,7 @@ def _require_fine(code: int, log: Path, folder: Path) -> None:
         raise Stopped(folder, code - 128)
     if code:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:]
-        raise TrainingError(
-            "diverged", f"a point of the sweep failed: {' '.join(last)}", f"see {log}"
-        )
+        raise NotPossible(f"a point of the sweep failed: {' '.join(last)}", f"see {log}")
 
 
 def _announce(folder: Path, number: int, outcome: Outcome, console: Console) -> None:

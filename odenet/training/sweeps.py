@@ -22,7 +22,7 @@ from odenet.diagnostics import Diagnostic, Source, SpecError, typed
 from odenet.files import make_folder, write_text
 from odenet.json_text import to_json
 from odenet.training.checksums import read_sealed_json, sealed_json
-from odenet.training.errors import Diverged, TrainingError
+from odenet.training.errors import BadOption, BadRunFolder, Diverged
 from odenet.training.metrics import as_csv
 from odenet.training.records import Options, RunFolder
 from odenet.training.results import Result
@@ -104,24 +104,20 @@ def read_axes(text: str) -> dict[str, list[str]]:
         found = _split(values, ",")
         if not (equals and name.strip() and any(found)):
             help_ = 'write --sweep "h=0.05,0.1 lr=1e-3,1e-2", without spaces around = and commas'
-            raise TrainingError("bad-option", f"--sweep: {item} is not a name with values", help_)
+            raise BadOption(f"--sweep: {item} is not a name with values", help_)
         if not all(found):
             help_ = "remove the comma, or write the value that belongs there"
-            raise TrainingError("bad-option", f"--sweep: a value is missing in {item}", help_)
+            raise BadOption(f"--sweep: a value is missing in {item}", help_)
         if twice := [value for value in dict.fromkeys(found) if found.count(value) > 1]:
             help_ = "remove one; to train a point again with other random numbers, sweep seed"
-            raise TrainingError("bad-option", f"--sweep: {name} is {twice[0]} twice", help_)
+            raise BadOption(f"--sweep: {name} is {twice[0]} twice", help_)
         if name in axes:
-            raise TrainingError(
-                "bad-option", f"--sweep names {name} twice", "write all its values in one list"
-            )
+            raise BadOption(f"--sweep names {name} twice", "write all its values in one list")
         axes[name] = found
     points = prod(map(len, axes.values()))
     if not axes or points > MOST_POINTS:
         what = f"has {points:,} points" if axes else "is empty"
-        raise TrainingError(
-            "bad-option", f"--sweep {what}", f"give 1 to {MOST_POINTS:,}, as in --sweep h=0.1,0.2"
-        )
+        raise BadOption(f"--sweep {what}", f"give 1 to {MOST_POINTS:,}, as in --sweep h=0.1,0.2")
     return axes
 
 
@@ -161,9 +157,7 @@ def new_sweep(
         TrainingError: a name is swept and set, or the folder holds something else.
     """
     if both := axes.keys() & settings.keys():
-        raise TrainingError(
-            "bad-option", f"{min(both)} is swept, and set too", "leave one of them out"
-        )
+        raise BadOption(f"{min(both)} is swept, and set too", "leave one of them out")
     program = odenet.load(spec, set=settings)
     where = str(spec.resolve())
     sweep = Sweep(program.name, where, _digest(program), axes, settings, options, unchecked)
@@ -178,9 +172,9 @@ def new_sweep(
     if record.is_file():
         if record.read_text(encoding="utf-8") != sealed_json(asdict(sweep)):
             help_ = f"choose another --out, or go on with it: odenet train --resume {typed(folder)}"
-            raise TrainingError("run-folder", f"{folder} holds another sweep", help_)
+            raise BadRunFolder(f"{folder} holds another sweep", help_)
     elif any(folder.iterdir()):
-        raise TrainingError("run-folder", f"{folder} is not empty", "choose another --out")
+        raise BadRunFolder(f"{folder} is not empty", "choose another --out")
     write_text(record, sealed_json(asdict(sweep)))
     return folder
 
@@ -206,7 +200,7 @@ def require_same_spec(sweep: Sweep) -> None:
     """Refuse to go on with another spec; raises TrainingError."""
     if _digest(odenet.load(sweep.spec, set=sweep.settings)) != sweep.digest:
         message = f"{sweep.spec} was changed since the sweep began"
-        raise TrainingError("run-folder", message, "put it back, or start a new sweep")
+        raise BadRunFolder(message, "put it back, or start a new sweep")
 
 
 def outcomes(folder: Path) -> list[Outcome]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from odenet.diagnostics import suggest
 from odenet.training.arrays import set_aside, split_of, unlabelled
-from odenet.training.errors import TrainingError
+from odenet.training.errors import UnreadableData
 from odenet.training.samples import DataSet
 
 SEPARATORS = ",;\t"
@@ -34,13 +34,11 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
             help_ = suggest(wanted, names) or f"it has {', '.join(names)}"
             if len(names) == 1:
                 help_ = "it has one: columns are separated by commas, semicolons or tabs"
-            raise TrainingError("unreadable-data", f"{path} has no column `{wanted}`", help_)
+            raise UnreadableData(f"{path} has no column `{wanted}`", help_)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     features = [name for name in names if name not in (*target, *without)]
     if not features:
-        raise TrainingError(
-            "unreadable-data", f"{path} has no columns to predict {', '.join(target)} from"
-        )
+        raise UnreadableData(f"{path} has no columns to predict {', '.join(target)} from")
     x = np.stack([_numbers(path, name, columns[name], lines) for name in features], axis=1)
     if not target:
         help_ = 'name some: target = ["price"]'
@@ -48,9 +46,7 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     if len(target) == 1 and _are_words(path, target[0], columns[target[0]], lines):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:
-            raise TrainingError(
-                "unreadable-data", _cells(path, target[0], len(empty), "empty", lines[empty[0]])
-            )
+            raise UnreadableData(_cells(path, target[0], len(empty), "empty", lines[empty[0]]))
     else:
         y = np.stack([_numbers(path, name, columns[name], lines) for name in target], axis=1)
         if ((y == np.rint(y)) & (abs(y) <= EXACT)).all():
@@ -68,17 +64,13 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """The names of the columns, the rows, and the line that each of these begins in."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise TrainingError(
-            "unreadable-data",
-            f"{path} {what}",
-            "give a table with the columns' names in its first row",
+        raise UnreadableData(
+            f"{path} {what}", "give a table with the columns' names in its first row"
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(
-            "unreadable-data", f"{path} cannot be read: {error}", "save it as UTF-8"
-        ) from error
+        raise UnreadableData(f"{path} cannot be read: {error}", "save it as UTF-8") from error
     first = text.partition("\n")[0]
     separator = max(SEPARATORS, key=first.count)
     found: list[list[str]] = []
@@ -91,22 +83,19 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
                 begins.append(last + 1)
             last = reader.line_num
     except csv.Error as error:
-        raise TrainingError("unreadable-data", f"{path} cannot be read: {error}") from error
+        raise UnreadableData(f"{path} cannot be read: {error}") from error
     if len(found) < 2:
-        raise TrainingError("unreadable-data", f"{path} has no rows below the names of its columns")
+        raise UnreadableData(f"{path} has no rows below the names of its columns")
     names, *rows = [[cell.strip() for cell in row] for row in found]
     lines = begins[1:]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(names):
-            raise TrainingError(
-                "unreadable-data",
-                f"line {line} of {path} has {len(row)} cells, and it has {len(names)} columns",
+            raise UnreadableData(
+                f"line {line} of {path} has {len(row)} cells, and it has {len(names)} columns"
             )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise TrainingError(
-            "unreadable-data", f"{path} has two columns `{twice}`", "rename one of them"
-        )
+        raise UnreadableData(f"{path} has two columns `{twice}`", "rename one of them")
     return names, rows, lines
 
 
@@ -115,8 +104,7 @@ def _are_words(path: str, name: str, cells: list[str], lines: list[int]) -> bool
     words = [i for i, cell in enumerate(cells) if not _is_number(cell)]
     if words and all(cells[i] for i in words) and len(words) < len(cells):
         first = words[0]
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"column `{name}` of {path} has numbers, and {len(words)} "
             f"{'cell' if len(words) == 1 else 'cells'} of words, the first in line {lines[first]}: "
             f'"{cells[first]}"',
@@ -131,16 +119,12 @@ def _numbers(path: str, name: str, cells: list[str], lines: list[int]) -> np.nda
     if wrong:
         shown = f'"{cells[wrong[0]]}"' if cells[wrong[0]] else "empty"
         message = _cells(path, name, len(wrong), "not a number", lines[wrong[0]])
-        raise TrainingError(
-            "unreadable-data", f"{message}: {shown}", f'give numbers, or without = ["{name}"]'
-        )
+        raise UnreadableData(f"{message}: {shown}", f'give numbers, or without = ["{name}"]')
     values = np.array([float(cell) for cell in cells])
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         message = _cells(path, name, len(bad), "NaN or infinite", lines[bad[0]])
-        raise TrainingError(
-            "unreadable-data", message, "leave such rows out, or fill the values in"
-        )
+        raise UnreadableData(message, "leave such rows out, or fill the values in")
     return values
 
 

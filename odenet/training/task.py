@@ -5,22 +5,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.diagnostics import typed
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.exact import Inexact
 from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.training.batches import Batch
 from odenet.training.details import Details
 from odenet.training.divergence import fault_of
-from odenet.training.errors import Diverged, TrainingError
+from odenet.training.errors import Diverged, UnreadableData
 from odenet.training.flows import ROUGH, flows, stability
-from odenet.training.loader import Batch
 from odenet.training.losses import objective_of
-from odenet.training.optim import build_optimizer, build_schedule
+from odenet.training.optim import build_optimizer, rate_factor
 from odenet.training.samples import Labels, Stream, generator
 from odenet.training.scores import Scores, is_score
 
@@ -33,7 +34,7 @@ SHOWN = {  # columns of metrics.csv in the progress bar
 }
 
 
-class Task(pl.LightningModule):
+class Task(LightningModule):
     """A network trained by the loss of its recipe, with the recipe's penalties.
 
     Args:
@@ -123,7 +124,7 @@ class Task(pl.LightningModule):
 
     def _collect_measured(self, split: str) -> dict[str, Tensor]:
         if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
-            raise TrainingError("unreadable-data", f"no sample of the {split} split could be read")
+            raise UnreadableData(f"no sample of the {split} split could be read")
         return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:
@@ -194,7 +195,7 @@ class Task(pl.LightningModule):
         if self.clips_in_backward_by is not None:
             clip, by = self.recipe.clip, self.clips_in_backward_by
             self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
-        schedule = build_schedule(optimizer, self.recipe, data.steps_per_epoch)
+        schedule = LambdaLR(optimizer, rate_factor(self.recipe, data.steps_per_epoch))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -230,7 +231,7 @@ class Task(pl.LightningModule):
                 if states in checkpoint and is_score(name):
                     checkpoint[states].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
-        first = checkpoint["odenet"].get("first_loss")
+        first = checkpoint["odenet"]["first_loss"]
         self.first_loss = None if first is None else torch.tensor(first)
         self._random = checkpoint["odenet"]["random"]
 

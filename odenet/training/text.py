@@ -2,7 +2,7 @@
 
 import glob
 import sysconfig
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,39 @@ import numpy as np
 
 from odenet.extras import require
 from odenet.model.tables.recipe import Call
-from odenet.training.errors import TrainingError
+from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.samples import DataSet, Stream, generator, of_text
 from odenet.training.windows import Tokens, Windows
 
 MAPPED = 2**28  # bytes of a file above which it stays on disk
-Encoder = Callable[[Path], np.ndarray]  # a file's tokens, (n,) whole numbers
 # folders of Python's library that hold no part of it
 LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
+
+
+class Coding:
+    """Text as token numbers and back: bytes, or by a tokenizer.
+
+    Args:
+        tokenizer: its file; bytes if empty.
+    """
+
+    def __init__(self, tokenizer: str):
+        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
+
+    def encode(self, text: np.ndarray) -> np.ndarray:
+        """The tokens of a text in UTF-8, (n,) whole numbers."""
+        if self._tokenizer is None:
+            return text
+        written = text.tobytes().decode("utf-8", errors="replace")
+        ids = self._tokenizer.encode(written, add_special_tokens=False).ids
+        return np.asarray(ids, dtype=np.uint32)
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text of some tokens; bytes that are no text become �."""
+        if self._tokenizer is None:
+            known = bytes(n if n < 256 else ord("?") for n in numbers)
+            return known.decode("utf-8", errors="replace")
+        return self._tokenizer.decode(list(numbers))
 
 
 def text(data: Call, shape: Sequence[int]) -> DataSet:
@@ -29,9 +54,7 @@ def text(data: Call, shape: Sequence[int]) -> DataSet:
     paths = sorted(Path(name) for name in glob.glob(data["path"], recursive=True))
     paths = [path for path in paths if path.is_file()]
     if not paths:
-        raise TrainingError(
-            "unreadable-data", f"there is no file {data['path']}", "a path is relative to the spec"
-        )
+        raise UnreadableData(f"there is no file {data['path']}", "a path is relative to the spec")
     return _split(data, paths, shape[0], data["tokenizer"])
 
 
@@ -44,26 +67,23 @@ def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
         if not LEFT_OUT.intersection(path.relative_to(folder).parts)
     )
     if not paths:
-        raise TrainingError(
-            "unreadable-data", f"there are no sources of Python's library in {folder}"
-        )
+        raise UnreadableData(f"there are no sources of Python's library in {folder}")
     return _split(data, paths, shape[0])
 
 
 def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
     """Whole files for testing, drawn once for all; of a single file, its end."""
-    encode = _encoder(tokenizer)
+    coding = Coding(tokenizer)
     share = data["test"]
     paths = _shuffled(paths)
     if len(paths) > 1:
         held = _held_out(paths, share)
-        test, train = (_windows(part, encode, size) for part in (paths[:held], paths[held:]))
+        test, train = (_windows(part, coding, size) for part in (paths[:held], paths[held:]))
     else:
-        train, test = _windows(paths, encode, size).cut(share)
+        train, test = _windows(paths, coding, size).cut(share)
     for name, windows in (("training", train), ("test", test)):
         if windows.samples < 1:
-            raise TrainingError(
-                "data-misfit",
+            raise DataMisfit(
                 f"the {name} split of {data} has {windows.count:,} tokens, and a window takes "
                 f"{size + 1:,}: {size:,} that the network reads and the one that follows",
                 "give more text, another share for the test, or shorter windows: tokens(…)",
@@ -87,23 +107,10 @@ def _held_out(paths: Sequence[Path], share: float) -> int:
     return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
 
 
-def _windows(paths: Iterable[Path], encode: Encoder, size: int) -> Windows:
-    paths = list(paths)
-    tokens = Tokens([encode(path) for path in paths], sum(path.stat().st_size for path in paths))
+def _windows(paths: Sequence[Path], coding: Coding, size: int) -> Windows:
+    pieces = [coding.encode(_bytes_of(path)) for path in paths]
+    tokens = Tokens(pieces, sum(path.stat().st_size for path in paths))
     return Windows(tokens, size, 0, len(tokens))
-
-
-def _encoder(tokenizer: str) -> Encoder:
-    """What makes token numbers of a file: its bytes, or what a tokenizer says."""
-    if not tokenizer:
-        return _bytes_of
-    read = load_tokenizer(tokenizer)
-
-    def encode(path: Path) -> np.ndarray:
-        written = _bytes_of(path).tobytes().decode("utf-8", errors="replace")
-        return np.asarray(read.encode(written, add_special_tokens=False).ids, dtype=np.uint32)
-
-    return encode
 
 
 def _bytes_of(path: Path) -> np.ndarray:
@@ -112,9 +119,7 @@ def _bytes_of(path: Path) -> np.ndarray:
             return np.memmap(path, dtype=np.uint8, mode="r")
         return np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
-        raise TrainingError(
-            "unreadable-data", f"{path} cannot be read: {error.strerror or error}"
-        ) from error
+        raise UnreadableData(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def load_tokenizer(path: str) -> Any:
@@ -130,8 +135,7 @@ def load_tokenizer(path: str) -> Any:
     try:
         return Tokenizer.from_file(path)
     except Exception as error:  # the library raises nothing more precise
-        raise TrainingError(
-            "unreadable-data",
+        raise UnreadableData(
             f"{path} cannot be read as a tokenizer: {error}",
             "give the tokenizer.json of the library `tokenizers`",
         ) from error

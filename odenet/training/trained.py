@@ -1,6 +1,6 @@
 """The network of a run, ready to be used: the data it was trained on need not be there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -14,7 +14,7 @@ from odenet.compiler import Program
 from odenet.model.tables.losses import LossKind
 from odenet.runtime.density import inverse
 from odenet.training.augment import Transforms
-from odenet.training.errors import TrainingError
+from odenet.training.errors import NotPossible
 from odenet.training.measuring import evaluate
 from odenet.training.new_task import input_shape
 from odenet.training.pictures import decode, pixels_of
@@ -88,15 +88,11 @@ class TrainedRun:
             TrainingError: a picture cannot be read, or a tensor is not of that kind.
         """
         if self.loss.needs_density:
-            raise TrainingError(
-                "not-possible",
+            raise NotPossible(
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
-        batches = self._in_batches(inputs)
-        with torch.no_grad():
-            found = [self.model.predict(self._stored(batch)).cpu() for batch in batches]
-        return self._predictions(found)
+        return self._predictions(self._said(inputs))
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
@@ -168,17 +164,13 @@ class TrainedRun:
             TrainingError: as those of `sample` and `predict`.
         """
         self._require_density()
-        with torch.no_grad():
-            found = [
-                self.model.predict(self._stored(batch)).cpu() for batch in self._in_batches(inputs)
-            ]
+        found = self._said(inputs)
         return torch.cat(found) if found else torch.zeros(0)
 
     def _require_density(self) -> None:
         if not self.loss.needs_density:
             writes = self.program.vocabulary is not None
-            raise TrainingError(
-                "not-possible",
+            raise NotPossible(
                 f"the network of {self.folder} is not a density",
                 'load_run(…).sample(prompt="…") lets a language model go on with a text'
                 if writes
@@ -211,12 +203,13 @@ class TrainedRun:
         values = torch.cat(found) if found else torch.zeros(0, len(self.classes))
         return Predictions(values, self.classes, self.loss)
 
-    def _in_batches(self, inputs: Any) -> Iterator[Any]:
+    @torch.no_grad()
+    def _said(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
+        """What the network says, a batch each."""
         if isinstance(inputs, str | Path | Image.Image):
-            raise TrainingError(
-                "not-possible", "this is one picture, not several", f"predict([{inputs!r}])"
-            )
-        return (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+            raise NotPossible("this is one picture, not several", f"predict([{inputs!r}])")
+        batches = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
+        return [self.model.predict(self._stored(batch)).cpu() for batch in batches]
 
     def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """Samples as data sets store them."""
@@ -227,14 +220,13 @@ class TrainedRun:
             if not fits or inputs.dtype != dtype:
                 sizes = ", ".join(map(str, self.whole))
                 wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
-                raise TrainingError(
-                    "not-possible",
+                raise NotPossible(
                     f"a batch for {self.folder.name} is {wanted}, "
-                    f"not {tuple(inputs.shape)} of {inputs.dtype}",
+                    f"not {tuple(inputs.shape)} of {inputs.dtype}"
                 )
             known = self.program.vocabulary
             if known is not None and not ((inputs >= 0) & (inputs < known)).all():
-                raise TrainingError("not-possible", f"tokens are numbers from 0 to {known - 1}")
+                raise NotPossible(f"tokens are numbers from 0 to {known - 1}")
             return inputs
         self._require_pictures()
         return torch.stack([self._read(picture) for picture in inputs])
@@ -242,16 +234,14 @@ class TrainedRun:
     def _require_pictures(self) -> None:
         if len(self.shape) != 3:
             shape = ", ".join(map(str, self.shape))
-            raise TrainingError(
-                "not-possible", f"the network of {self.folder} takes ({shape}), not pictures"
-            )
+            raise NotPossible(f"the network of {self.folder} takes ({shape}), not pictures")
 
     def _read(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
             return pixels_of(picture, self.whole, self._deep)
         found = decode(str(picture), self.whole, self._deep)
         if isinstance(found, str):
-            raise TrainingError("not-possible", found)
+            raise NotPossible(found)
         return found
 
 
@@ -281,6 +271,5 @@ def load_run(
     shape = input_shape(program)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
-    samples = record.samples or ("uint8" if len(shape) == 3 else "float32")
     classes = tuple(record.classes)
-    return TrainedRun(Path(run), program, model, classes, shape, record.described, samples)
+    return TrainedRun(Path(run), program, model, classes, shape, record.labels, record.samples)

@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
@@ -18,14 +18,14 @@ from odenet.training.checkpoints import CheckpointFiles, KeptCheckpoint
 from odenet.training.console import has_bar, progress_display
 from odenet.training.constants import Constants
 from odenet.training.drift_monitor import DriftMonitor
-from odenet.training.errors import TrainingError
+from odenet.training.errors import BadOption
 from odenet.training.finite import FiniteCheck
 from odenet.training.guard import Guard
 from odenet.training.loggers import made_logger
 from odenet.training.metrics import Metrics
 from odenet.training.multilevel import MultiLevel
 from odenet.training.records import Options, RunFolder
-from odenet.training.stopping import ResumableEarlyStopping, StopOnSignal
+from odenet.training.stopping import AT_TARGET, ResumableEarlyStopping, StopOnSignal
 
 PRECISIONS: dict[str, Any] = {
     "float32": "32-true",
@@ -43,7 +43,7 @@ def build_trainer(
     watched: str = "test",
     console: Console | None = None,
     best: MetricKind = METRICS["accuracy"],
-) -> pl.Trainer:
+) -> Trainer:
     """A trainer for a run.
 
     Args:
@@ -61,11 +61,11 @@ def build_trainer(
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
-        raise TrainingError("bad-option", f"there is no strategy {options.strategy}", near)
+        raise BadOption(f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
     logger = made_logger(options.logger, folder.path) if fits and options.logger else False
     try:
-        return pl.Trainer(
+        return Trainer(
             accelerator="auto",
             devices=options.devices,
             num_nodes=options.nodes,
@@ -87,9 +87,7 @@ def build_trainer(
             use_distributed_sampler=False,  # the loaders share the batches out themselves
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TrainingError(
-            "bad-option", str(error), "see --devices, --nodes, --strategy"
-        ) from error
+        raise BadOption(str(error), "see --devices, --nodes, --strategy") from error
 
 
 def _fits(strategy: str) -> bool:
@@ -104,8 +102,7 @@ def _require_processors(devices: int | str) -> None:
     """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
     most = 4 * (os.cpu_count() or 1)
     if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
-        raise TrainingError(
-            "bad-option",
+        raise BadOption(
             f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
             f"give at most {most}: each device is a process of its own",
         )
@@ -128,9 +125,7 @@ def _callbacks(
         found.append(
             ResumableEarlyStopping(
                 metrics,
-                target=(recipe.target - 1e-9 if best.best == "max" else recipe.target + 1e-9)
-                if recipe.target
-                else None,
+                target=recipe.target - AT_TARGET[best.best] if recipe.target else None,
                 mode=best.best,
                 monitor=monitor,
                 patience=recipe.patience or recipe.epochs,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import Trainer
 from rich.console import Console
 
 from odenet.compiler import Program
@@ -37,7 +37,7 @@ def trial(
     unchecked: bool,
     data: Any,
     **limits: Any,
-) -> Iterator[tuple[Task, Data, pl.Trainer]]:
+) -> Iterator[tuple[Task, Data, Trainer]]:
     """A new task with its data, and a trainer on one device that keeps nothing of what it does.
 
     Args:
@@ -56,7 +56,7 @@ def trial(
     task, samples = prepare(program, options, console or Console(quiet=True), data)
     apply_options(task.network, options)
     with running(task.recipe, options):
-        trainer = pl.Trainer(
+        trainer = Trainer(
             accelerator="auto",
             devices=1,
             precision=PRECISIONS[task.recipe.precision],

@@ -72,6 +72,11 @@ class Windows:
         return (self.size,)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of what is read."""
+        return torch.int64
+
+    @property
     def samples(self) -> int:
         """How many there are in an epoch that begins at the first token."""
         return (self.count - 1) // self.size

@@ -68,16 +68,15 @@ def test_a_document_has_the_description_and_the_citations():
 def test_a_form_is_written_where_asked_and_no_bibliography_is_replaced(
     tmp_path, monkeypatch, capsys
 ):
-    from odenet.cli.compiling import Emit
 
     monkeypatch.chdir(tmp_path)
     Path("one.ode").write_text(TEXT.format("x", "midpoint"))
-    compile_spec(Path("one.ode"), Path("paper.tex"), emit=Emit.LATEX)
+    compile_spec(Path("one.ode"), Path("paper.tex"), emit="latex")
     assert capsys.readouterr().out == "wrote paper.tex and paper.bib\n"
-    compile_spec(Path("one.ode"), Path("paper.tex"), emit=Emit.LATEX)
+    compile_spec(Path("one.ode"), Path("paper.tex"), emit="latex")
     Path("paper.bib").write_text("@misc{mine}")
     with pytest.raises(odenet.SpecError, match="not written by odenet"):
-        compile_spec(Path("one.ode"), Path("paper.tex"), emit=Emit.LATEX)
+        compile_spec(Path("one.ode"), Path("paper.tex"), emit="latex")
     assert Path("paper.bib").read_text() == "@misc{mine}"
 
 

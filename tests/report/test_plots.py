@@ -140,7 +140,7 @@ def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
     sources = [plots.Source("one", None, tmp_path / place) for place in places]
     plots.draw_plot("any", sources, tmp_path / "a.png")
     (canvas,) = kept
-    canvas.canvas.draw()
+    canvas.draw_without_rendering()
     whole = canvas.bbox
     words = [*canvas.texts]
     for axes in canvas.axes:

@@ -10,7 +10,7 @@ import odenet
 from odenet.model.reading.settings import data_setting
 from odenet.report.page import as_html, run_report
 from odenet.report.runs import commands_of, run_part
-from odenet.training.errors import TrainingError
+from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.records import Options, RunFolder
 
 from .pages import check
@@ -78,7 +78,7 @@ def test_the_commands_of_a_resumed_run_are_those_that_were_given(run, tmp_path):
 
 def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypatch):
     def gone(*_, **__):
-        raise TrainingError("unreadable-data", "there are no samples")
+        raise UnreadableData("there are no samples")
 
     monkeypatch.setattr("odenet.report.runs.restore", gone)
     html = run_report(run, None, lambda _: None)

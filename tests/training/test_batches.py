@@ -7,9 +7,9 @@ from torchvision.transforms.v2.functional import resized_crop
 from odenet.model.tables.recipe import Call
 from odenet.training.augment import build_transforms, fit, misfit, statistics
 from odenet.training.augmentations import Cutout, Flip, PadCrop, RandomResizedCrop
+from odenet.training.batches import Batches, BatchPlan
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
-from odenet.training.loader import Batches, BatchPlan
 from odenet.training.picture_folder import load_folder
 from odenet.training.samples import Split
 

@@ -12,10 +12,11 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
 from odenet.training import measuring, run
-from odenet.training.augment import build_transforms, scaling
+from odenet.training.augment import build_transforms
 from odenet.training.augmentations import RandomResizedCrop
 from odenet.training.errors import TrainingError
 from odenet.training.exporting import export_run
+from odenet.training.preparation import scaling
 from odenet.training.samples import Split
 
 SPEC = """state x

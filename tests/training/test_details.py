@@ -79,7 +79,7 @@ def test_places_and_files_agree_beside_a_damaged_picture(
     pictures, in_memory, monkeypatch, tmp_path
 ):
     if not in_memory:
-        monkeypatch.setattr("odenet.training.picture_folder._settle", lambda split, _: (split, ()))
+        monkeypatch.setattr("odenet.training.picture_folder.settled", lambda split, _: (split, ()))
     found = odenet.evaluate(pictures, out=tmp_path / "out")
     assert len(found["damaged"]) == 1 and sum(map(sum, found["confusion"])) == 26
     assert all(f"/{one['label']}/" in one["file"] for one in found["worst"])

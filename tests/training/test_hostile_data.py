@@ -16,6 +16,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
 from odenet.sizes import parse_size
 from odenet.training.augment import build_transforms
+from odenet.training.checksums import sealed_json
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
 from odenet.training.pictures import decode
@@ -139,7 +140,7 @@ def test_an_option_that_no_machine_could_have_is_refused_where_it_stands(tmp_pat
     options = vars(Options()) | {name: value}
     record = {"name": "x", "settings": {}, "options": options}
     record |= {"classes": ["a"], "mean": [0.0], "deviation": [1.0]}
-    folder.record.write_text(json.dumps(record))
+    folder.record.write_text(sealed_json(record))
     with pytest.raises(TrainingError, match=rf"run\.json cannot be used: `{name}` is {value}"):
         folder.read_record()
 

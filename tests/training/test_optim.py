@@ -2,15 +2,16 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.model.tables.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from odenet.runtime import norm_layers
 from odenet.training.errors import TrainingError
 from odenet.training.optim import (
     build_optimizer,
-    build_schedule,
     cycle_ends,
     decay_groups,
+    rate_factor,
     whole_epochs,
 )
 
@@ -22,7 +23,7 @@ STEPS = 7  # in an epoch
 def rates(recipe, epochs):
     """The learning rates of a recipe's schedule, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], recipe.optimizer["lr"])
-    return follow(optimizer, build_schedule(optimizer, recipe, STEPS), epochs * STEPS)
+    return follow(optimizer, LambdaLR(optimizer, rate_factor(recipe, STEPS)), epochs * STEPS)
 
 
 def follow(optimizer, schedule, steps):

@@ -24,7 +24,7 @@ from odenet.training.python_data import python_data
 from odenet.training.records import RunFolder
 from odenet.training.samples import occurring
 from odenet.training.statistics import moments
-from odenet.training.stored import Mapped
+from odenet.training.stored import Stored
 
 from . import specs
 from .test_commands import odenet as command
@@ -173,7 +173,8 @@ def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
     before = specs.train(spec)
     monkeypatch.setattr(arrays_module, "LARGE", 0)
     found = load_arrays(str(tmp_path / "x.npz"))
-    assert isinstance(found.train.inputs, Mapped) and found.train.inputs.array.base is not None
+    assert isinstance(found.train.inputs, Stored)
+    assert isinstance(found.train.inputs.source, np.memmap)
     after = specs.train(spec, out=tmp_path / "mapped")
     assert (after.test_loss, after.accuracy) == (before.test_loss, before.accuracy)
 

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from odenet.model.tables.recipe import Call
-from odenet.training.augment import scaling
 from odenet.training.data import load_data
 from odenet.training.errors import TrainingError
 from odenet.training.picture_folder import load_folder
+from odenet.training.preparation import scaling
 from odenet.training.samples import Split
 
 

@@ -13,7 +13,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Recipe
 from odenet.training import measuring, run
 from odenet.training.averaging import MovingAverage
-from odenet.training.checkpoints import read_checkpoint
+from odenet.training.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.errors import TrainingError
 from odenet.training.records import Options, RunFolder
 from odenet.training.results import show_result, time_saved
@@ -147,7 +147,7 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
     checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
     checkpoint["state_dict"]["network.head.weight"].zero_()
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
-    torch.save(checkpoint, "run/checkpoints/best.ckpt")
+    write_checkpoint(checkpoint, RunFolder(Path("run")).checkpoint("best"))
     mine = {"data": "folder('mine')".replace("'", '"')}
     assert measuring.evaluate("run", mine)["accuracy"] == 0.5
     (tmp_path / "mine" / "test" / "x").mkdir()

@@ -95,7 +95,7 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
             shuffled=[(0.5, 1.0)],
             states=steps,
             rates=steps,
-            changes=[3 / depth] * depth,
+            sizes=[3 / depth] * depth,
             energy=[],
             spectrum={},
             lyapunov=0.0,

@@ -251,19 +251,6 @@ def test_two_classes_may_be_one_number_of_bce(tmp_path):
     assert specs.train(spec).measure == "f1"
 
 
-def test_old_results_are_read_as_accuracies():
-    old = Result("run", "test", 0.5, 0.75, 2, 0.5, 3, 100, 1.0, 10.0)
-    assert (old.measure, old.last, old.best, old.show(old.best)) == (
-        "accuracy",
-        0.5,
-        0.75,
-        "75.00%",
-    )
-    console = Console(record=True, width=100)
-    show_result(old, console)
-    assert "test accuracy" in console.export_text()
-
-
 def test_every_loss_is_on_the_page():
     text = (specs.Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     for row in LOSSES.values():

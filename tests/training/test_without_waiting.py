@@ -12,9 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
 from odenet.training.augment import build_transforms
 from odenet.training.averaging import MovingAverage
-from odenet.training.loader import Batches, BatchPlan
+from odenet.training.batches import Batches, BatchPlan
 from odenet.training.optim import build_optimizer
-from odenet.training.pictures import PictureReader
+from odenet.training.picture_reader import PictureReader
 from odenet.training.samples import Labels, Split
 from odenet.training.task import Task
 from tests.waiting import Copies
