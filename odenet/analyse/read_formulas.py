@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from operator import matmul
 
 from odenet.analyse.functions import (
     Applied,
@@ -180,7 +179,7 @@ class FormulaReader(NumberReader):
     def _gate(self, leaf: Leaf, word: Word) -> Operator:
         """The diagonal that a field without states multiplies with."""
         if isinstance(leaf, Times) and not word:
-            return reduce(matmul, (self._gate(*factor) for factor in leaf.factors))
+            return reduce(Operator.__matmul__, (self._gate(*factor) for factor in leaf.factors))
         letters = f"{word_text(word)} " if word else ""
         name = self._name_of((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
         self.names[name] = Gate(leaf, word)

@@ -132,8 +132,10 @@ def _sequences(name: str, config: Any, seen: Any, space: tuple) -> Iterator[tupl
         "input_features": ((config, "input_feat_per_channel"),),
         "past_values": ((config, "context_length"), (config, "num_input_channels")),
     }
-    found = [getattr(part, field, None) for part, field in sizes.get(name, ())]
-    if found and all(isinstance(size, int) for size in found):
+    wanted = sizes.get(name, ())
+    given = [getattr(part, field, None) for part, field in wanted]
+    found = [size for size in given if isinstance(size, int)]
+    if wanted and len(found) == len(wanted):
         before = (1, 64) if name == "input_features" else (1,)
         yield (*before, *found, *(space if name == "pixel_values" else ()))
 

@@ -180,4 +180,9 @@ class SeriesWriter:
 
 def backwards(read: Callable[[FracElement], Powers]) -> Callable[[FracElement], Powers]:
     """The same coefficients for steps of size -h."""
-    return cache(lambda element: {k: a * (-1) ** k for k, a in read(element).items()})
+
+    @cache
+    def read_backwards(element: FracElement) -> Powers:
+        return {k: a * (-1) ** k for k, a in read(element).items()}
+
+    return read_backwards

@@ -49,7 +49,7 @@ def index_of_one(matrix: Rows) -> int:
 def spectral_radius(matrix: Rows) -> Number:
     """The largest absolute value of an eigenvalue."""
     with mpmath.workdps(DIGITS):
-        return max(map(abs, eigenvalues(matrix)))
+        return max(abs(value) for value in eigenvalues(matrix))
 
 
 def eigenvalues(matrix: Rows) -> list[Number]:

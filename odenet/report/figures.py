@@ -114,7 +114,7 @@ def _region(
 ) -> None:
     _plane(axes, tested, extent)
     for (name, values), colour in zip(points.items(), cycle(COLOURS), strict=False):
-        axes.plot(values.real, values.imag, ".", color=colour, label=name)
+        axes.plot(np.real(values), np.imag(values), ".", color=colour, label=name)
     axes.set(xlabel="Re hλ", ylabel="Im hλ", aspect="equal",
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 

@@ -38,16 +38,19 @@ def made_scheme(
 def split_use(node: tree.Value) -> tuple[tree.Value, tree.Group | None] | None:
     """What makes a scheme, and the brackets after it; None for a plain scheme."""
     match node:
-        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *rest)) if (
-            name.id in MAKERS
-        ):
+        case tree.Term(((_, tree.Name() as name), ("", tree.Group() as made), *_)):
+            if name.id not in MAKERS:
+                return None
             head = tree.Term(node.factors[:2], span=name.span.to(made.span))
-            match rest:
+            match list(node.factors[2:]):
                 case []:
                     return head, None
                 case [("", tree.Group() as group)]:
                     return head, group
-    return None
+                case _:
+                    return None
+        case _:
+            return None
 
 
 class Maker:
