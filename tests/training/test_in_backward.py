@@ -114,4 +114,6 @@ def test_the_command_has_it(stub_spec):
            "--set", "clip=1", "--out", "run")  # fmt: skip
     options = RunFolder(Path("run")).read_record().options
     assert (options.update_in_backward, options.clip_by) == (True, "last")
-    assert "'never' is not one of 'exact'" in odenet("train", stub_spec, "--clip-by", "never", code=2)
+    assert "'never' is not one of 'exact'" in odenet(
+        "train", stub_spec, "--clip-by", "never", code=2
+    )
