@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
+from torch.utils import _pytree as pytree
 
 from odenet.conversion.borrowed import WITHIN_FLOW
 from odenet.runtime.replay import evaluating
@@ -31,14 +32,57 @@ class Made:
 
     def __init__(self, block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self._call = block, x, args, kwargs
+        self.taken: dict[int, Tensor] = {}  # what its flow was given, if it was run before
 
     @cached_property
     def result(self) -> Any:
         """All that it gives; evaluated when it is first read."""
         block, x, args, kwargs = self._call
         del self._call
+        self._kind, self._x = type(block).__name__, x.detach().requires_grad_()
         with own_random_streams(x), evaluating(block), WITHIN_FLOW:
-            return block(x.detach(), *args, **kwargs)
+            found = uncounted(block, self._x, args, kwargs)
+        self._versions, self._without = _versions(found[1:]), set[int]()
+        return found
+
+    def entry(self, place: int) -> Any:
+        """What it gives at a place.
+
+        Raises:
+            RuntimeError: if x has a part in it, or its flow was given something else.
+        """
+        found = self.result[place]
+        if place not in self._without:
+            taken = self.taken.get(place)
+            other = taken is not None and not same_values(taken, found)
+            if other or any(_depends(tensor, self._x) for tensor in tensors_in(found)):
+                raise RuntimeError(OTHERWISE.format(block=self._kind))
+            self._without.add(place)
+        return found
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether `result` was read."""
+        return "result" in self.__dict__
+
+    @property
+    def changed(self) -> bool:
+        """Whether something changed it in place."""
+        return self.evaluated and _versions(self.result[1:]) != self._versions
+
+
+# What a block gives in a call can be known before it is called with its value in part only.
+OTHERWISE = (
+    "this {block} gives something else beside its value than was found when it was asked without "
+    "it: that depends on the value, on chance, on counters or on what it is called with, and the "
+    "steps of a flow are taken at once; leave the block out of the conversion"
+)
+
+
+def uncounted(block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a block gives, in an evaluation that leaves its buffers as they are."""
+    buffers = {name: buffer.clone() for name, buffer in block.named_buffers()}
+    return torch.func.functional_call(block, buffers, (x, *args), kwargs)
 
 
 def own_random_streams(x: Tensor) -> AbstractContextManager[None]:
@@ -60,14 +104,13 @@ def made_without(
         args: what else it is called with.
         kwargs: the same by keyword.
     """
-    buffers = {name: buffer.clone() for name, buffer in block.named_buffers()}
     with own_random_streams(x), WITHIN_FLOW:
         other = torch.randn_like(x)
-        with torch.no_grad():  # norms count in copies of their buffers
-            again = torch.func.functional_call(block, buffers, (other, *args), kwargs)
+        with torch.no_grad():
+            again = uncounted(block, other, args, kwargs)
         with torch.enable_grad(), evaluating(block):
             probe = x.detach().requires_grad_()
-            first = block(probe, *args, **kwargs)
+            first = uncounted(block, probe, args, kwargs)
     return tuple(_without(a, b, probe) for a, b in zip(first[1:], again[1:], strict=True))
 
 
@@ -75,13 +118,23 @@ def _without(entry: Any, again: Any, x: Tensor) -> bool:
     """Whether x has no part in a tensor, as another evaluation without it and its graph say."""
     if not isinstance(entry, Tensor) or not isinstance(again, Tensor):
         return False
-    return _equal(entry, again) and not _depends(entry, x)
+    return same_values(entry, again) and not _depends(entry, x)
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether tensors are equal, as far as they have values."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.is_meta or isinstance(a, FakeTensor) or torch.equal(a, b)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in tuples, lists and dictionaries."""
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _versions(value: Any) -> list[int]:
+    return [0 if t.is_inference() else t._version for t in tensors_in(value)]
 
 
 def _depends(tensor: Tensor, x: Tensor) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,23 @@ WITHIN_FLOW = _WithinFlow()
 def within_flow() -> bool:
     """Whether a flow evaluates a block in this thread."""
     return bool(getattr(_running, "flows", 0))
+
+
+@contextmanager
+def assuming(flow: nn.Module, assumed: Sequence[Any]) -> Iterator[None]:
+    """While a flow takes its steps: what its blocks were taken to give, for `assumed_of`."""
+    before = getattr(_running, "assumed", None)
+    _running.assumed = flow, assumed
+    try:
+        yield
+    finally:
+        _running.assumed = before
+
+
+def assumed_of(step: Any) -> Any:
+    """What a step was taken to give in the pass that its flow is in; None in a backward pass."""
+    flow, assumed = getattr(_running, "assumed", None) or (None, ())
+    return assumed[step.index_of_step] if step.flow_of_step is flow else None
 
 
 def first_given(

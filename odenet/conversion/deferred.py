@@ -9,6 +9,7 @@ blocks does with a placeholder, other than to hand it on, is refused.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,9 +17,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.beside import Made, made_without, own_random_streams
-from odenet.conversion.borrowed import WITHIN_FLOW, changed, first_given, twin_of, within_flow
-from odenet.conversion.placeholders import Call, Deferred, Placeholder, Result, with_made
+from odenet.conversion.beside import Made, made_without, own_random_streams, uncounted
+from odenet.conversion.borrowed import (
+    WITHIN_FLOW,
+    assuming,
+    changed,
+    first_given,
+    twin_of,
+    within_flow,
+)  # fmt: skip
+from odenet.conversion.placeholders import (
+    Assumed,
+    Call,
+    Deferred,
+    Placeholder,
+    Result,
+    with_made,
+)  # fmt: skip
 from odenet.runtime.replay import evaluating
 
 if TYPE_CHECKING:
@@ -131,26 +146,45 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if index == 0:
         if not isinstance(x, Tensor):
             refuse_alone(step)
-        before = Deferred(flow, x, (), torch.is_grad_enabled())
+        before = Deferred(flow, x, (), torch.is_grad_enabled(), _autocast(x))
     else:
         before = x.steps if isinstance(x, Placeholder) else None
         if before is None or before.flow is not flow:
             refuse_alone(step)
         if len(before.calls) != index:
             _refuse_left_out(step, len(before.calls))
+        if before.autocast != _autocast(before.start):
+            raise RuntimeError(
+                "autocast was another where the first block of a flow was called than it is at "
+                f"block {index + 1}: all steps of a flow are taken with one setting"
+            )
     leaves, spec = pytree.tree_flatten((args, kwargs))
     result = _learn_result(step, flow, before.start, (args, kwargs), leaves, str(spec))
-    around = partial(result.around, made=Made(step, before.start, args, kwargs), leaves=leaves)
+    made = Made(step, before.start, args, kwargs)
+    around = partial(result.around, made=made, leaves=leaves)
     calls = (*before.calls, (args, kwargs))
+    assumed = (*before.assumed, Assumed(result, made))
     if len(calls) < flow.steps:
-        steps = Deferred(flow, before.start, calls, before.differentiable)
+        steps = replace(before, calls=calls, assumed=assumed)
         return around(Placeholder.of(steps, before.start))
     if before.differentiable != torch.is_grad_enabled():
         raise RuntimeError(
             "gradients were on where the first block of a flow was called, and are off at the "
             "last: checkpoints around its blocks need use_reentrant=False"
         )
-    return around(_run(flow, before.start, calls))
+    with assuming(flow, assumed):
+        value = _run(flow, before.start, calls)
+    if any(one.made.changed for one in assumed):
+        raise RuntimeError(
+            "something changes in place what a block of this flow gave beside its value, and the "
+            "steps of a flow are taken at once: leave the blocks out of the conversion"
+        )
+    return around(value)
+
+
+def _autocast(x: Tensor) -> tuple[bool, torch.dtype]:
+    kind = x.device.type
+    return torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
 
 
 def _run(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tensor:
@@ -217,4 +251,4 @@ def _learn_result(
 
 def _evaluated(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
     with own_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
-        return step(x, *args, **kwargs)
+        return uncounted(step, x, args, kwargs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import cache
 from typing import Any, ClassVar, Self, cast
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from odenet.conversion.borrowed import WITHIN_FLOW, Blocks
+from odenet.conversion.borrowed import WITHIN_FLOW, Blocks, assumed_of
 from odenet.conversion.deferred import Step
 from odenet.conversion.placeholders import Call, Result
 from odenet.runtime import Flow
@@ -306,8 +305,13 @@ class ModuleFlow(Flow):
         if self.by_step:
             args, kwargs = args[0][module.index_of_step]
         run = module.value if isinstance(module, Step) else module
-        with nullcontext() if torch.compiler.is_compiling() else WITHIN_FLOW:
+        if torch.compiler.is_compiling():
             return run(*reads, *args, **kwargs)
+        with WITHIN_FLOW:
+            given = run(*reads, *args, **kwargs)
+        if isinstance(module, Step) and (assumed := assumed_of(module)) is not None:
+            assumed.require(module, given, (args, kwargs))
+        return given
 
 
 @cache

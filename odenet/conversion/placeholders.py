@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.beside import Made
+from odenet.conversion.beside import OTHERWISE, Made, same_values, tensors_in
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
@@ -29,12 +29,16 @@ class Deferred:
         start: the input of the first.
         calls: one for each step.
         differentiable: whether gradients were on at the first of them.
+        autocast: whether autocast was, and to what.
+        assumed: what each was taken to give.
     """
 
     flow: ModuleFlow
     start: Tensor
     calls: tuple[Call, ...]
     differentiable: bool
+    autocast: tuple[bool, torch.dtype]
+    assumed: tuple[Assumed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Result:
             if isinstance(source, int):
                 others.append(leaves[source])
             elif source == NUMBERS:
-                others.append(made.result[entry])
+                others.append(made.entry(entry))
             else:
                 what = (made, entry) if source == MADE else None
                 others.append(None if source is None else Placeholder.of(None, value, what))
@@ -92,9 +96,47 @@ class Result:
         return make((value, *others))
 
 
-def tensors_in(value: Any) -> list[Tensor]:
-    """All tensors in tuples, lists and dictionaries."""
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+@dataclass(frozen=True)
+class Assumed:
+    """What a block was taken to give in a call, before its flow was run.
+
+    Attributes:
+        result: in what it gives its value.
+        made: what it gives beside that, where it was evaluated.
+    """
+
+    result: Result
+    made: Made
+
+    def require(self, block: Any, given: Any, call: Call) -> None:
+        """Raise RuntimeError if the block gives something else in the call."""
+        leaves = pytree.tree_leaves(call)
+        if not self._fits(given, leaves):
+            raise RuntimeError(OTHERWISE.format(block=type(block).__name__))
+
+    def _fits(self, given: Any, leaves: list[Any]) -> bool:
+        if self.result.container is None:
+            return not isinstance(given, tuple | list)
+        if not isinstance(given, tuple | list) or len(given) != 1 + len(self.result.beside):
+            return False
+        sources = enumerate(self.result.beside, start=1)
+        return all(self._is(given[entry], entry, source, leaves) for entry, source in sources)
+
+    def _is(self, value: Any, entry: int, source: int | str | None, leaves: list[Any]) -> bool:
+        if isinstance(source, int):
+            return value is leaves[source]
+        if source is None:
+            return value is None
+        if source == OF_THE_STATE:  # which nothing can read
+            return value is not None
+        if not self.made.evaluated:  # nothing has read it yet
+            if isinstance(value, Tensor):
+                self.made.taken[entry] = value.detach()
+            return value is not None
+        made = self.made.result[entry]
+        if isinstance(value, Tensor) and isinstance(made, Tensor):
+            return same_values(value.detach(), made.detach())
+        return type(value) is type(made) and bool(value == made)
 
 
 # What may be asked of a value that is not there yet.
@@ -173,7 +215,7 @@ def with_made(call: Call) -> Call:
         if not isinstance(value, Placeholder) or value.made is None:
             return value
         made, entry = value.made
-        return made.result[entry]
+        return made.entry(entry)
 
     leaves, spec = pytree.tree_flatten(call, is_leaf=_whole)
     return pytree.tree_unflatten(map(read, leaves), spec)

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from odenet.conversion.beside import made_without
-from odenet.conversion.placeholders import tensors_in
+from odenet.conversion.beside import made_without, tensors_in
 from odenet.conversion.watching import NotRun, Seen, first_line, watched
 
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"

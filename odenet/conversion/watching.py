@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from odenet.conversion.beside import tensors_in
 from odenet.conversion.borrowed import first_given
 from odenet.conversion.examples import Example, examples
-from odenet.conversion.placeholders import READABLE, tensors_in
+from odenet.conversion.placeholders import READABLE
 
 
 @dataclass
@@ -122,7 +123,7 @@ def copied(model: nn.Module, instead: Mapping[int, Any]) -> nn.Module:
 
 def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
     """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    shared = {id(parameter): parameter for parameter in model.parameters()}  # and no buffers
     try:
         twin = copied(model, shared).eval()
     except Exception as error:

@@ -26,6 +26,7 @@ class MoveRamps(Callback):
         Raises:
             ValueError: if the module has none, or one in epochs and the data have no length.
         """
+        self._saved = {}
         steps = trainer.num_training_batches / trainer.accumulate_grad_batches
         self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
@@ -45,12 +46,11 @@ class MoveRamps(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of a checkpoint; the ramps move there when its module is used."""
         self._saved = state_dict
-        if self._ramps is not None:
-            self._ramps.load_state_dict(state_dict)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Moves them to where the checkpoint has them, unless they are being trained."""
-        if self._ramps is None and self._saved:
+        """Moves them to where the checkpoint has them, if one was loaded and it is not a fit."""
+        if self._saved and trainer.state.fn != "fit":
             Ramps(pl_module, self._saved["steps_per_epoch"]).load_state_dict(self._saved)
+            self._saved = {}
 
     on_test_start = on_predict_start = on_validation_start

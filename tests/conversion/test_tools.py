@@ -138,5 +138,9 @@ def test_lightning_goes_on_with_a_ramp_and_tests_it_where_it_is(lightning, tmp_p
     further.save_checkpoint(tmp_path / "second.ckpt")
     tested = trainer().test(module(epochs=3), data, tmp_path / "second.ckpt", verbose=False)
     assert tested == further.test(resumed, data, verbose=False)
-    further.test(resumed, data, tmp_path / "first.ckpt", verbose=False)
-    assert resumed.net.flow.gamma[0] == 0.225  # a quarter of 0.9
+    other = module(epochs=3)
+    further.test(other, data, tmp_path / "first.ckpt", verbose=False)
+    assert other.net.flow.gamma[0] == 0.225  # a quarter of 0.9
+    assert resumed.net.flow.gamma[0] == 0.5247
+    further.test(resumed, data, verbose=False)
+    assert resumed.net.flow.gamma[0] == 0.5247
