@@ -1,7 +1,7 @@
 """The Jacobian of the dynamics at a point, straight from the typed formulas.
 
-Shares nothing with the algebra of words but the fold over formulas
-(odenet/model/expressions/fold.py): what is proved there is tested here.
+Shares only the fold over formulas (odenet/model/expressions/fold.py) with the symbolic proofs, so
+that it checks them independently.
 """
 
 from collections.abc import Mapping
@@ -111,7 +111,7 @@ class Evaluation:
                 return arithmetic(operator, lambda part: self.apply(part, x), self.number)
 
     def _matrix(self, name: str) -> ndarray:
-        """An operator on flattened fields: what it makes of every entry of a field."""
+        """The matrix of an operator on flattened fields: its response to each unit vector."""
         if name not in self._matrices:
             p = self.model.parameters[name]
             reads = self.size.count(p.width_in)

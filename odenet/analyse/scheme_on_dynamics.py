@@ -23,9 +23,9 @@ from odenet.model.typed.scheme import Scheme
 from odenet.visible_drift import VISIBLE_DRIFT
 
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
-DEPTH = 100  # steps of a flow where no network says how many
-NEAR = 0.5  # part of the stable interval, from 0, that the round trip is predicted for
-VISIBLE = 2.0  # times the estimate from which on unequal weights are mentioned
+DEFAULT_DEPTH = 100  # steps of a flow where no network says how many
+PART_OF_LIMIT = 0.5  # part of the stable interval, from 0, that the round trip is predicted for
+UNEVEN_FROM = 2.0  # times the estimate: an error by uneven weights that is mentioned
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Undone:
         axis: on which the spectrum is assumed to lie.
         reach: up to where on it.
         error: of the rebuilt state in float32; infinite where it overflows.
-        example: whether that many steps are one, since a library decides how many there are.
+        example: whether `steps` is an example only, since a library decides how many there are.
     """
 
     steps: int
@@ -79,7 +79,7 @@ class Undone:
 
     def _unequal(self) -> list[str]:
         error = self.error
-        if error.uneven <= VISIBLE * error.estimate:
+        if error.uneven <= UNEVEN_FROM * error.estimate:
             return []
         large = "without bound" if error.uneven > 1 else f"to {error.uneven:.1e}"
         return [
@@ -94,18 +94,18 @@ class Undone:
 def stability_of(model: Model, derivation: Derivation) -> Stability | str:
     """The stability at the constants of the file; why there is none where there is none.
 
-    Where one of the test equations has the form of the file's own, the others are left out. Of
-    steps whose constants differ it is that of the tightest one.
+    Only the test equation that has the form of the file's own is kept, if one has. If constants
+    differ from step to step, it is the tightest stability of all steps.
     """
     chosen = model.discretisation
-    found = _by_itself(model, derivation)
+    found = _stability_of_steps(model, derivation)
     if isinstance(found, str):
         return found
     kind = form_of(model.scheme, model.dynamics, chosen.groups)
     return (found.on(kind) if kind else None) or found
 
 
-def _by_itself(model: Model, derivation: Derivation) -> Stability | str:
+def _stability_of_steps(model: Model, derivation: Derivation) -> Stability | str:
     """The stability of a step; where they differ, that of each by itself."""
     chosen = model.discretisation
     if not chosen.varying:
@@ -164,7 +164,7 @@ def tested_spectrum(
 
 def depth(model: Model) -> int:
     """Steps of the longest flow of the net, or a round number where there is none."""
-    return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEPTH)
+    return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEFAULT_DEPTH)
 
 
 def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
@@ -181,7 +181,7 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     axis = next((axis for axis in axes if axis is not None and axis.limit), None)
     if axis is None:
         return None
-    reach = min(1.0, NEAR * axis.limit)
+    reach = min(1.0, PART_OF_LIMIT * axis.limit)
     each = [at.numbers for at in numbers_of_steps(model, steps)]
     h = max((float(numbers.get("h", 1.0)) for numbers in each), default=float(chosen.h or 1.0))
     steps = len(each) or steps

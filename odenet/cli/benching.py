@@ -1,4 +1,4 @@
-"""`odenet bench`, which lies beside the package in a checkout."""
+"""`odenet bench`; the benchmark itself is in bench/ of a checkout."""
 
 import sys
 from importlib import import_module
@@ -24,7 +24,8 @@ def bench(
         int | None, typer.Option(min=2, help="Of the input [default: each network's own].")
     ] = None,
     side: Annotated[
-        int | None, typer.Option(min=1, help="Height and width, or tokens [default: its own].")
+        int | None,
+        typer.Option(min=1, help="Height and width, or tokens [default: its own]."),
     ] = None,
     layers: Annotated[
         str, typer.Option(help="Depths of single deep networks, in layers.")

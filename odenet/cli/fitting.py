@@ -43,7 +43,7 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
     """The largest batch that fits, said."""
     import torch
 
-    from odenet.footprint.fitting import batch_within
+    from odenet.footprint.largest_batch import batch_within
     from odenet.training.errors import BadOption, NotPossible
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

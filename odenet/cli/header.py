@@ -44,7 +44,7 @@ def announce_step(program: "Program", options: "Options") -> None:
     import torch
 
     from odenet.cli.fitting import footprint_or_refusal
-    from odenet.footprint.fitting import mode_of
+    from odenet.footprint.largest_batch import mode_of
     from odenet.footprint.table import size_text
     from odenet.model.typed.program import flows_of
 

@@ -96,7 +96,7 @@ def _fit(
     """Print the largest batch that fits in each memory mode."""
     import torch
 
-    from odenet.footprint.fitting import LEAST, MOST, largest_batch
+    from odenet.footprint.largest_batch import LEAST, MOST, largest_batch
     from odenet.footprint.step import predicted
     from odenet.footprint.table import modes_of
 

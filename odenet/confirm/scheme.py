@@ -20,15 +20,15 @@ from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
 
 SEED = 2018
-PROBLEMS = 6  # that are tried for two that agree
-ROUNDED = 100  # errors may be this many times as large as what rounded coefficients leave over
-LITTLE = 0.02  # h in the finest measurements, some times over
+PROBLEMS = 6  # that are tried until two agree
+ROUNDING_MARGIN = 100  # times what rounded coefficients leave over: errors may be as large
+VISIBLE_RESIDUAL = 0.02  # of a condition: several times h in the finest measurements
 # Decimal digits, in turn: a disagreement that goes away with more of them was rounding, after
 # divisions by the smallest number a float can be, or by products of such numbers.
 DIGITS = (60, 2000)
 CLOSE = 1e-20  # relative: what is left of the digits after divisions by small numbers
-SAME = Decimal(10) ** -1200  # with the most digits: what is not as close as this differs
-TINY = 1e-100  # a complex step; nothing is lost by it
+CERTAINLY_EQUAL = Decimal(10) ** -1200  # with the most digits: what is not as close as this differs
+COMPLEX_STEP = 1e-100  # a complex step; nothing is lost by it
 
 
 def confirm_derivation(
@@ -65,20 +65,19 @@ def confirm_derivation(
 def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction | float]) -> None:
     """Compare an order with measured slopes of the error.
 
-    Two problems decide that agree with each other. Where errors do not settle on a slope, or so
-    slowly that no quick measurement sees it, nothing is said. Neither is it where they fall faster
-    than a condition allows that is off by little: that shows in steps much smaller than these.
+    The verdict needs two random problems with the same slope. There is none if slopes do not
+    settle, or if an order condition that is nearly satisfied would show at much smaller h only.
 
     Raises:
         Disagreement: the errors fall slower or faster.
     """
     if claimed.value is None:
         return
-    unbounded = claimed.at_least or _unseen(scheme, claimed, values)
+    unbounded = claimed.at_least or _may_be_invisible(scheme, claimed, values)
     seen: list[int] = []
     for seed in range(SEED, SEED + PROBLEMS):
         try:
-            rng, floor = Random(seed), ROUNDED * claimed.rounding
+            rng, floor = Random(seed), ROUNDING_MARGIN * claimed.rounding
             found = measure(scheme, claimed.value, values, rng, floor).order
         except (NoNumbers, ArithmeticError):
             return
@@ -94,13 +93,13 @@ def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction 
             raise Disagreement(message, SEED, scheme.name)
 
 
-def _unseen(scheme: Scheme, claimed: Order, values: Mapping[str, Any]) -> bool:
-    """Whether what the order fails by may be too small for the errors of a measurement.
+def _may_be_invisible(scheme: Scheme, claimed: Order, values: Mapping[str, Any]) -> bool:
+    """Whether the defect of the order condition that fails may be too small to be measured.
 
-    It is taken for that only if the scheme has numbers that so small a number can come from: a
-    condition is a polynomial in them.
+    It is taken for that only if the scheme's numbers can produce one so small: a condition is a
+    polynomial in them.
     """
-    if not 0 < claimed.residual < LITTLE:
+    if not 0 < claimed.residual < VISIBLE_RESIDUAL:
         return False
     lines = (*(u.value for u in scheme.updates), *(n for _, n in (*scheme.lets, *scheme.constants)))
     numbers = {n.value for line in lines if line for n in line.walk() if isinstance(n, expr.Number)}
@@ -180,7 +179,7 @@ def _symmetry(derivation: Derivation, values: Mapping[str, Any], rng: Random) ->
     scheme = derivation.scheme
     if not derivation.symmetric and not scheme.uses_step_size:
         return None
-    if not derivation.symmetric:  # which is said of constants in general: some may make it so
+    if not derivation.symmetric:  # which is said of generic constants: special ones may make it so
         values = {name: Fraction(rng.randint(50, 99), 101) for name in values}
     drawn, off = _drawn(scheme, rng), Decimal(0)
     for digits in DIGITS:
@@ -190,7 +189,8 @@ def _symmetry(derivation: Derivation, values: Mapping[str, Any], rng: Random) ->
             return None
     if derivation.symmetric:
         return f"a step with -h gives back the values of a step with h up to {off:.2g} only"
-    return "a step with -h undoes a step with h, but is said not to" if off < SAME else None
+    same = off < CERTAINLY_EQUAL
+    return "a step with -h undoes a step with h, but is said not to" if same else None
 
 
 def _undone(
@@ -208,10 +208,10 @@ def _undone(
 
 
 def _mirrors(scheme: Scheme) -> Iterator[Callable[[list[Decimal]], list[Decimal]]]:
-    """What time running backwards can do to the stored values.
+    """Maps of the stored values that may reverse time.
 
-    First the newest of an unknown takes the place of its oldest. Where the scheme has unknowns of
-    its own, which may hold an earlier value of another, then all exchanges of values.
+    First each unknown's history in reverse. Where the scheme has unknowns of its own, which may
+    hold an earlier value of another, then all exchanges of values.
     """
     slots = list(scheme.slots)
     plain = [
@@ -247,11 +247,11 @@ def _volume(derivation: Derivation, values: Mapping[str, Any], rng: Random) -> s
     step = _step(scheme, rates.of_kind(complex), complex, complex(h), values)
     columns: list[list[float]] = []
     for k in range(len(state)):
-        moved = [complex(x, TINY * (i == k)) for i, x in enumerate(state)]
-        columns.append([x.imag / TINY for x in step(moved)])
+        moved = [complex(x, COMPLEX_STEP * (i == k)) for i, x in enumerate(state)]
+        columns.append([x.imag / COMPLEX_STEP for x in step(moved)])
     found = prod(abs(value) for value in eigenvalues(columns)) ** (1 / WIDTH)
     largest = prod(sum(abs(x) ** 2 for x in column) ** 0.5 for column in columns) ** (1 / WIDTH)
-    if max(1.0, stated) < 1e-8 * largest:  # what cancels in the determinant is all there is
+    if max(1.0, stated) < 1e-8 * largest:  # the determinant is lost to cancellation
         return None
     if abs(found - stated) > 1e-6 * max(1.0, stated):
         return f"a step changes volume by {found:.6g} per value, and not by {stated:.6g}"

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.beside import Made, made_without, own_random_streams, uncounted
 from odenet.conversion.borrowed import (
     WITHIN_FLOW,
     assuming,
@@ -34,6 +33,12 @@ from odenet.conversion.placeholders import (
     Result,
     with_made,
 )  # fmt: skip
+from odenet.conversion.side_outputs import (
+    SideOutputs,
+    call_keeping_buffers,
+    independent_outputs,
+    isolated_random_streams,
+)
 from odenet.runtime.replay import evaluating
 
 if TYPE_CHECKING:
@@ -160,7 +165,7 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             )
     leaves, spec = pytree.tree_flatten((args, kwargs))
     result = _learn_result(step, flow, before.start, (args, kwargs), leaves, str(spec))
-    made = Made(step, before.start, args, kwargs)
+    made = SideOutputs(step, before.start, args, kwargs)
     around = partial(result.around, made=made, leaves=leaves)
     calls = (*before.calls, (args, kwargs))
     assumed = (*before.assumed, Assumed(result, made))
@@ -245,10 +250,10 @@ def _learn_result(
     call = (*call, step.index_of_step, step.training, form)
     if call not in flow.gives:
         result = Result.of(_evaluated(step, x, args, kwargs), leaves)
-        flow.gives[call] = result.made(made_without(step, x, args, kwargs))
+        flow.gives[call] = result.made(independent_outputs(step, x, args, kwargs))
     return flow.gives[call]
 
 
 def _evaluated(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
-    with own_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
-        return uncounted(step, x, args, kwargs)
+    with isolated_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
+        return call_keeping_buffers(step, x, args, kwargs)

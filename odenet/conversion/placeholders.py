@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.beside import OTHERWISE, Made, same_values, tensors_in
+from odenet.conversion.side_outputs import NOT_AS_ASKED, SideOutputs, same_values, tensors_in
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
@@ -79,7 +79,7 @@ class Result:
         )
         return Result(self.container, tuple(beside))
 
-    def around(self, value: Tensor, made: Made, leaves: list[Any]) -> Any:
+    def around(self, value: Tensor, made: SideOutputs, leaves: list[Any]) -> Any:
         """A value as the block gives it, with placeholders beside it for what is not there."""
         if self.container is None:
             return value
@@ -106,13 +106,13 @@ class Assumed:
     """
 
     result: Result
-    made: Made
+    made: SideOutputs
 
     def require(self, block: Any, given: Any, call: Call) -> None:
         """Raise RuntimeError if the block gives something else in the call."""
         leaves = pytree.tree_leaves(call)
         if not self._fits(given, leaves):
-            raise RuntimeError(OTHERWISE.format(block=type(block).__name__))
+            raise RuntimeError(NOT_AS_ASKED.format(block=type(block).__name__))
 
     def _fits(self, given: Any, leaves: list[Any]) -> bool:
         if self.result.container is None:
@@ -156,11 +156,11 @@ class Placeholder(Tensor):
     """
 
     steps: Deferred | None
-    made: tuple[Made, int] | None
+    made: tuple[SideOutputs, int] | None
 
     @staticmethod
     def of(
-        steps: Deferred | None, like: Tensor, made: tuple[Made, int] | None = None
+        steps: Deferred | None, like: Tensor, made: tuple[SideOutputs, int] | None = None
     ) -> Placeholder:
         """One that looks like a tensor."""
         placeholder: Placeholder = Tensor._make_wrapper_subclass(

@@ -1,6 +1,6 @@
 """Constants of converted models that move while training, from the original to a reversible net.
 
-Dr²Net (Zhao et al. 2024, arXiv 2401.04105) fine-tunes pretrained networks so: training begins with
+Dr²Net (Zhao et al. 2024, arXiv 2401.04105) fine-tunes pretrained networks this way: it begins with
 the pretrained network itself, and its coefficients go over into those of a reversible one.
 """
 
@@ -60,8 +60,8 @@ class Predicted:
 class Ramps:
     """Moves the ramps of a model, as a schedule moves the learning rate.
 
-    Ramps that are under way stay where they are, and are taken up from there: to the thousandth of
-    the way that a constant knows, and to the very step by ``load_state_dict``.
+    Ramps in progress resume where they are: to the thousandth that a constant keeps, and to the
+    very step by ``load_state_dict``.
 
     Args:
         model: with flows whose constants are ``Ramp``s.
@@ -69,7 +69,7 @@ class Ramps:
 
     Raises:
         ValueError: if the model has no ramp, or one in epochs and nothing says how long these are,
-            or if its ramps are not where one number of steps has them all.
+            or if the places of its ramps do not belong to one number of steps.
 
     Example:
         ::
@@ -133,7 +133,7 @@ class Ramps:
             moving.move(step / length)
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint has to have; that of the model has nothing of its ramps."""
+        """How many steps were taken; the state_dict of the model does not have that."""
         return {"count": self.count}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -152,7 +152,7 @@ class Ramps:
 
 
 def _predicted(flow: ModuleFlow, way: float) -> Predicted:
-    """The estimate of `odenet compile`, for constants that stay where they are at a part of it."""
+    """The estimate that `odenet compile` prints, with the constants as they are at a part of it."""
     settings = flow.settings
     assert settings is not None, "every flow of modules has them"
     constants = settings.scheme.with_constants(settings.constants)

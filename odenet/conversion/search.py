@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from odenet.conversion.beside import made_without, tensors_in
+from odenet.conversion.side_outputs import independent_outputs, tensors_in
 from odenet.conversion.watching import NotRun, Seen, first_line, watched
 
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
@@ -227,7 +227,7 @@ class _Search:
         if any(id(tensor) in given for tensor in others):
             return "what it gives beside its value is made of what another block gives so, and read"
         try:
-            made = made_without(block, seen.x, seen.args, seen.kwargs)
+            made = independent_outputs(block, seen.x, seen.args, seen.kwargs)
         except Exception as error:  # of any kind: the code is not ours
             return f"called again, with other values, it does not run: {first_line(error)}"
         if all(made[place] for place in own):

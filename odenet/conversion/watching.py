@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.beside import tensors_in
 from odenet.conversion.borrowed import first_given
 from odenet.conversion.examples import Example, examples
 from odenet.conversion.placeholders import READABLE
+from odenet.conversion.side_outputs import tensors_in
 
 
 @dataclass

@@ -9,7 +9,7 @@ Row = dict[str, Powers]
 
 
 class Elimination:
-    """Solves Q s = R for many R, with as many unknowns as Q determines.
+    """Gauss-Jordan elimination of Q s = R for many R; unknowns that Q does not determine are free.
 
     Args:
         equations: row -> unknown -> coefficient; the first rows are used first where several
@@ -63,7 +63,7 @@ class Elimination:
     def solve(
         self, right: Mapping[str, Powers], free: Mapping[str, Powers]
     ) -> tuple[dict[str, Powers], dict[str, Powers]]:
-        """The unknowns, and what is left over in the rows that determine none.
+        """The unknowns, and the residuals that are not 0 of dependent rows: there is no solution.
 
         Args:
             right: row -> R.

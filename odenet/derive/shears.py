@@ -1,4 +1,7 @@
-"""One step as a sequence of shears: the moves that undo it, grouped by the register they change."""
+"""One step as shears, in the order in which they are taken.
+
+They are the moves that undo the step, in reverse, grouped by the stored value that they change.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ class Shear:
     """target <- exp(Σ exponents) * scale * target + Σ weight * slot + Σ factor * rate.
 
     Args:
-        target: the register that changes.
+        target: the stored value, or register, that changes.
         exponents: fields of the same kind as the rates, element by element.
         scale: α, never zero.
         adds: the terms linear in other registers.
@@ -55,21 +58,23 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     Raises:
         NoInverse: the step has no explicit inverse.
     """
-    reader = StepInverter(step)
-    carried = reader.undo()
-    groups = _merge(reversed(reader.moves), reader)
-    shears = tuple(_shear(group, carried, reader) for group in groups)
+    inverter = StepInverter(step)
+    carried = inverter.undo()
+    groups = _merge(reversed(inverter.moves), inverter)
+    shears = tuple(_shear(group, carried, inverter) for group in groups)
     relabel = {register: slot for slot, register in carried.items() if register != slot}
-    divisors = [move.factor.denom for move in reader.moves]
-    divisors += [move.factor.numer for move in reader.moves if move.what is None]
+    divisors = [move.factor.denom for move in inverter.moves]
+    divisors += [move.factor.numer for move in inverter.moves if move.what is None]
     return shears, relabel, tuple(map(step.algebra.scalars.field, divisors))
 
 
-def _merge(moves: Iterable[Move], reader: StepInverter) -> list[list[Move]]:
+def _merge(moves: Iterable[Move], inverter: StepInverter) -> list[list[Move]]:
     """Moves in groups that make one shear: same target, and nothing between them interferes."""
     groups: list[list[Move]] = []
     for move in moves:
-        place = _first(move, groups) if move.scales else _place(move, groups, reader)
+        place = (
+            _last_scaling(move, groups) if move.scales else _last_commuting(move, groups, inverter)
+        )
         if place is None:
             groups.append([move])
         else:
@@ -77,33 +82,33 @@ def _merge(moves: Iterable[Move], reader: StepInverter) -> list[list[Move]]:
     return groups
 
 
-def _first(move: Move, groups: list[list[Move]]) -> int | None:
+def _last_scaling(move: Move, groups: list[list[Move]]) -> int | None:
     """The last group if it scales the same target and does nothing else."""
     same = groups and all(m.target == move.target and m.scales for m in groups[-1])
     return len(groups) - 1 if same else None
 
 
-def _place(move: Move, groups: list[list[Move]], reader: StepInverter) -> int | None:
+def _last_commuting(move: Move, groups: list[list[Move]], inverter: StepInverter) -> int | None:
     """The last group with the move's target, if the move commutes with all groups after it."""
     for index in reversed(range(len(groups))):
         group = groups[index]
         target = group[0].target
         if target == move.target:
             return index
-        if move.reads(target, reader) or any(m.reads(move.target, reader) for m in group):
+        if move.reads(target, inverter) or any(m.reads(move.target, inverter) for m in group):
             return None
     return None
 
 
-def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -> Shear:
-    show = reader.step.algebra.scalars.show
+def _shear(moves: list[Move], carried: dict[Slot, Slot], inverter: StepInverter) -> Shear:
+    show = inverter.step.algebra.scalars.show
     scaling = [move.factor for move in moves if move.what is None]
-    exponents = [reader.exponent(m.what, m.rows) for m in moves if isinstance(m.what, Exponent)]
+    exponents = [inverter.exponent(m.what, m.rows) for m in moves if isinstance(m.what, Exponent)]
     adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
     rates: list[tuple[Coefficient, Rate | MapCall]] = []
     for move in moves:
         if isinstance(move.what, int):
-            rate = to_expr.substitute(reader.rate(move.what, move.rows), carried.__getitem__)
+            rate = to_expr.substitute(inverter.rate(move.what, move.rows), carried.__getitem__)
             assert isinstance(rate, Rate | MapCall)
             rates.append((show(move.factor), rate))
     after = moves[-1].after
@@ -111,7 +116,7 @@ def _shear(moves: list[Move], carried: dict[Slot, Slot], reader: StepInverter) -
     return Shear(
         target=carried[moves[0].target],
         exponents=tuple(to_expr.substitute(node, carried.__getitem__) for node in exponents),
-        scale=show(reduce(mul, scaling, reader.step.algebra.scalars.field.one)),
+        scale=show(reduce(mul, scaling, inverter.step.algebra.scalars.field.one)),
         adds=tuple(adds),
         rates=tuple(rates),
         line=line,

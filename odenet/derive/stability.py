@@ -40,11 +40,11 @@ from odenet.model.typed.scheme import Scheme
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_TERMS = 700  # of a determinant with a named constant; its factors take the longer the more
+MOST_TERMS = 700  # of a determinant with a named constant; the time to factor it grows with them
 TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
 
 # The letter of the frequency on an axis, and hλ there.
-_PATHS: dict[AxisName, tuple[str, sympy.Expr]] = {
+_AXES: dict[AxisName, tuple[str, sympy.Expr]] = {
     "imaginary": ("ω", sympy.I * S),
     "real": ("μ", -S),
 }
@@ -88,7 +88,8 @@ class TestedScheme:
             z: complex, of any shape.
 
         Returns:
-            Whether the spectral radius of the step is at most 1, of the same shape.
+            Whether the spectral radius of the step is at most 1, of the same shape. A multiple
+            eigenvalue on the unit circle counts as stable here, unlike on the axes.
         """
         import numpy as np
 
@@ -100,12 +101,12 @@ class TestedScheme:
         return np.abs(found).max(axis=-1) <= 1 + TOLERANCE
 
     def numbers(self) -> dict[sympy.Symbol, Real]:
-        """The values of the symbols of a step, those of h and s excepted where it has none."""
+        """Numbers for the symbols of a step but s; none for h where no step size is given."""
         known = self.step.scalars.numbers(self.values)
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
     def _axis(self, where: AxisName) -> Axis:
-        letter, path = _PATHS[where]
+        letter, path = _AXES[where]
         zeros: dict[Real, Poly] = {}
         intervals: tuple[Interval, ...] | None = None
         closed = polynomial = None
@@ -150,8 +151,8 @@ class TestedScheme:
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
-        if most_terms(poly) ** len(occurring) > MOST_TERMS:  # fewer with numbers for constants
-            poly = _with_numbers(poly, exact)
+        if most_terms(poly) ** len(occurring) > MOST_TERMS:
+            poly = _with_numbers(poly, exact)  # which leaves fewer
         return critical(poly, path)
 
 
@@ -196,7 +197,8 @@ class Stability:
     def region(self, z: "np.ndarray") -> "np.ndarray":
         """Where in the complex plane of z = hλ the scheme is stable; see `TestedScheme.region`.
 
-        The test equation is y' = λ y if there is one; the eigenvalues of a coupled one are ±λ.
+        It is that of y' = λ y if that was tested; else of the coupled equation, whose
+        eigenvalues are ±λ.
         """
         return self.tested[-1].region(z)
 

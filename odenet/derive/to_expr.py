@@ -49,15 +49,17 @@ def _plus_first(terms: list[tuple[int, Node]]) -> tuple[tuple[int, Node], ...]:
 
 
 def _fraction(value: sympy.Mul) -> Node:
-    """A product with its denominator below one line, and a sign before it."""
+    """A product as a numerator over one denominator, with the sign in front."""
     if _negative(value):
         return expr.Sum(((-1, scalar(-value)),))
     # numbers, then constants, then the step size, as in 2 c1 h
     factors = sorted(value.as_ordered_factors(), key=lambda factor: factor.has(H))
     parts = [(f, 1) if isinstance(f, sympy.exp) else f.as_numer_denom() for f in factors]
-    above, below = ([part[i] for part in parts] for i in (0, 1))
-    top, bottom = (product_of(scalar(f) for f in part if f != 1) for part in (above, below))
-    return top if all(factor == 1 for factor in below) else expr.Quotient(top, bottom)
+    numerators, denominators = ([part[i] for part in parts] for i in (0, 1))
+    numerator = product_of(scalar(f) for f in numerators if f != 1)
+    if all(f == 1 for f in denominators):
+        return numerator
+    return expr.Quotient(numerator, product_of(scalar(f) for f in denominators if f != 1))
 
 
 def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
@@ -79,7 +81,7 @@ def scaled(value: Node, exponents: Iterable[Node]) -> Node:
 
 
 def negated(node: Node) -> Node:
-    """The field with the other sign; signs of a sum are turned around one by one."""
+    """The field with the other sign; each term of a sum changes its sign."""
     terms = node.terms if isinstance(node, expr.Sum) else ((1, node),)
     return sum_of(_plus_first([(-sign, term) for sign, term in terms]))
 

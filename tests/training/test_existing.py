@@ -17,7 +17,7 @@ from odenet.cli.fitting import footprint_or_refusal
 from odenet.cli.header import announce_step
 from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
-from odenet.footprint.fitting import batch_within
+from odenet.footprint.largest_batch import batch_within
 from odenet.plugins import load_plugin
 from odenet.runtime.constants import Moving
 from odenet.training import Options, TrainingError, export_run

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from odenet.cli import app
-from odenet.footprint.fitting import LEAST, MOST, largest_batch
+from odenet.footprint.largest_batch import LEAST, MOST, largest_batch
 
 DIGITS = str(Path(__file__).parents[2] / "specs" / "digits.ode")
 SHAPES = {

@@ -7,16 +7,16 @@ from odenet.compiler import Program
 from odenet.footprint.step import Mode, predicted
 from odenet.training.records import Options
 
-LEAST = 2  # samples, which a batch norm needs to learn
+LEAST = 2  # samples: what a batch norm needs in training mode
 MOST = 2**20
 
 
 def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
     """The largest number of samples with which a step stays within a limit.
 
-    Brackets it by going to where the straight line through the last two numbers meets the limit,
-    and at least to twice the last, since a peak is a constant and a share for each sample, or
-    nearly so. It divides the bracket likewise; in halves where that gets on too slowly.
+    A peak is nearly affine in the batch. So the number is bracketed by the secant through the last
+    two peaks, and at least by twice the last number; then found by regula falsi, with bisection
+    where that converges slowly.
 
     Args:
         peak: bytes for a number of samples; grows with it.
@@ -30,17 +30,17 @@ def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
         return None
     high, at_high = low, at_low
     while at_high <= limit:
-        share = (at_high - at_low) / max(1, high - low)
+        per_sample = (at_high - at_low) / max(1, high - low)
         low, at_low = high, at_high
         if high == MOST:
             return MOST
-        further = int((limit - at_low) / share) + 1 if share > 0 else 0
+        further = int((limit - at_low) / per_sample) + 1 if per_sample > 0 else 0
         high = min(low + max(low, further), MOST)
         at_high = peak(high)
     halve = False
     while (width := high - low) > 1:
-        line = low + int((limit - at_low) * width / (at_high - at_low))
-        middle = low + width // 2 if halve else min(max(line, low + 1), high - 1)
+        secant = low + int((limit - at_low) * width / (at_high - at_low))
+        middle = low + width // 2 if halve else min(max(secant, low + 1), high - 1)
         found = peak(middle)
         if found <= limit:
             low, at_low = middle, found
@@ -51,7 +51,7 @@ def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
 
 
 def mode_of(program: Program, options: Options) -> Mode:
-    """The memory mode that flows are trained in; a budget of bytes is at least reversible."""
+    """The memory mode that flows are trained in; for a budget of bytes that which stores least."""
     undone = program.discretised and program.derivation.reversible
     own: Mode = "reversible" if undone else "stored"
     if isinstance(options.memory, int):
@@ -61,5 +61,5 @@ def mode_of(program: Program, options: Options) -> Mode:
 
 def batch_within(program: Program, options: Options, limit: int, device: str) -> int | None:
     """The largest batch of which a training step stays within a limit, in bytes, by prediction."""
-    mode, early = mode_of(program, options), options.update_in_backward
-    return largest_batch(lambda n: predicted(program, n, mode, device, early).peak, limit)
+    mode, in_backward = mode_of(program, options), options.update_in_backward
+    return largest_batch(lambda n: predicted(program, n, mode, device, in_backward).peak, limit)

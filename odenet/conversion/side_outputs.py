@@ -1,8 +1,8 @@
-"""What blocks give beside their value, where the value of the block before has no part in it.
+"""Outputs of a block other than its value, where they do not depend on the block's input.
 
-A flow takes its steps at once, so that when a block is called there is nothing yet that the block
-before it gave. What that gave beside its value is known all the same where it was made of weights
-and further inputs alone, as the position bias that the first layer of a T5 makes for all layers.
+The position bias that the first layer of a T5 makes for all layers is one. A flow takes all its
+steps in one call, so such outputs have to be known before: they are made by another evaluation of
+the block, and compared with those of the flow when it is run.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from odenet.conversion.borrowed import WITHIN_FLOW
 from odenet.runtime.replay import evaluating
 
 
-class Made:
-    """What a block gives in a call, beside a value that it is not asked for.
+class SideOutputs:
+    """The outputs of a block other than its value, in one call.
 
     Args:
         block: in whatever mode; it is evaluated in evaluation mode, and counts nothing.
-        x: a tensor like the one that it is handed, which has no part in it.
+        x: a tensor like its input, on which they do not depend.
         args: what else it is called with.
         kwargs: the same by keyword.
     """
@@ -40,8 +40,8 @@ class Made:
         block, x, args, kwargs = self._call
         del self._call
         self._kind, self._x = type(block).__name__, x.detach().requires_grad_()
-        with own_random_streams(x), evaluating(block), WITHIN_FLOW:
-            found = uncounted(block, self._x, args, kwargs)
+        with isolated_random_streams(x), evaluating(block), WITHIN_FLOW:
+            found = call_keeping_buffers(block, self._x, args, kwargs)
         self._versions, self._without = _versions(found[1:]), set[int]()
         return found
 
@@ -56,7 +56,7 @@ class Made:
             taken = self.taken.get(place)
             other = taken is not None and not same_values(taken, found)
             if other or any(_depends(tensor, self._x) for tensor in tensors_in(found)):
-                raise RuntimeError(OTHERWISE.format(block=self._kind))
+                raise RuntimeError(NOT_AS_ASKED.format(block=self._kind))
             self._without.add(place)
         return found
 
@@ -71,32 +71,34 @@ class Made:
         return self.evaluated and _versions(self.result[1:]) != self._versions
 
 
-# What a block gives in a call can be known before it is called with its value in part only.
-OTHERWISE = (
-    "this {block} gives something else beside its value than was found when it was asked without "
-    "it: that depends on the value, on chance, on counters or on what it is called with, and the "
-    "steps of a flow are taken at once; leave the block out of the conversion"
+# Only outputs that do not depend on the input can be known before the call.
+NOT_AS_ASKED = (
+    "this {block} gives something else beside its value than when it was asked in advance: that "
+    "depends on its input, on chance, on counters or on how it is called, and the steps of a flow "
+    "are taken at once; leave the block out of the conversion"
 )
 
 
-def uncounted(block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_keeping_buffers(
+    block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """What a block gives, in an evaluation that leaves its buffers as they are."""
     buffers = {name: buffer.clone() for name, buffer in block.named_buffers()}
     return torch.func.functional_call(block, buffers, (x, *args), kwargs)
 
 
-def own_random_streams(x: Tensor) -> AbstractContextManager[None]:
+def isolated_random_streams(x: Tensor) -> AbstractContextManager[None]:
     """A context whose draws count for nothing outside."""
     return torch.random.fork_rng([x.device] if x.is_cuda else [])
 
 
-def made_without(
+def independent_outputs(
     block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[bool, ...]:
-    """Which entries after the first of what a block gives are tensors that x has no part in.
+    """Which outputs of a block after the first are tensors that do not depend on x.
 
-    Nor has what is drawn at random, or the mode of the block. Tensors without values are judged by
-    their graph alone.
+    Those that depend on chance or on the mode of the block are not among them. Tensors without
+    values are judged by their graph alone.
 
     Args:
         block: gives a tuple or a list.
@@ -104,13 +106,13 @@ def made_without(
         args: what else it is called with.
         kwargs: the same by keyword.
     """
-    with own_random_streams(x), WITHIN_FLOW:
+    with isolated_random_streams(x), WITHIN_FLOW:
         other = torch.randn_like(x)
         with torch.no_grad():
-            again = uncounted(block, other, args, kwargs)
+            again = call_keeping_buffers(block, other, args, kwargs)
         with torch.enable_grad(), evaluating(block):
             probe = x.detach().requires_grad_()
-            first = uncounted(block, probe, args, kwargs)
+            first = call_keeping_buffers(block, probe, args, kwargs)
     return tuple(_without(a, b, probe) for a, b in zip(first[1:], again[1:], strict=True))
 
 
