@@ -24,7 +24,7 @@ from odenet.conversion.borrowed import (
     first_given,
     twin_of,
     within_flow,
-)  # fmt: skip
+)
 from odenet.conversion.placeholders import (
     Assumed,
     Call,
@@ -32,7 +32,7 @@ from odenet.conversion.placeholders import (
     Placeholder,
     Result,
     with_made,
-)  # fmt: skip
+)
 from odenet.conversion.side_outputs import (
     SideOutputs,
     call_keeping_buffers,
@@ -189,6 +189,8 @@ def _deferred(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _autocast(x: Tensor) -> tuple[bool, torch.dtype]:
     kind = x.device.type
+    if not torch.amp.is_autocast_available(kind):  # as on "meta"
+        return False, x.dtype
     return torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
 
 

@@ -63,7 +63,7 @@ class Elimination:
     def solve(
         self, right: Mapping[str, Powers], free: Mapping[str, Powers]
     ) -> tuple[dict[str, Powers], dict[str, Powers]]:
-        """The unknowns, and the residuals that are not 0 of dependent rows: there is no solution.
+        """The unknowns, and nonzero residuals of dependent rows: with any there is not a solution.
 
         Args:
             right: row -> R.

@@ -102,3 +102,8 @@ def test_autocast_around_one_of_the_blocks_is_refused():
     model = convert(Layers(first_only, autocast=0), gamma=0, example=batch(2))
     with pytest.raises(RuntimeError, match="autocast was another where the first block"):
         model(batch(2))
+
+
+def test_a_converted_model_runs_where_there_is_no_autocast():
+    model = convert(Layers(lambda layer, x, y, side: y), gamma=0.9, example=batch(2)).to("meta")
+    assert model(batch(2).to("meta")).shape == (2, 4)
