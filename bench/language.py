@@ -26,7 +26,7 @@ import odenet
 from odenet.footprint.allocator import Peak
 from odenet.model.reading.presets import preset
 from odenet.runtime import Flow
-from odenet.runtime.head import before_head, next_token_loss
+from odenet.runtime.layers.head import before_head, next_token_loss
 
 ROOT = Path(__file__).parents[1]
 PLAIN = ("_residual", "stored")  # what the others are measured against

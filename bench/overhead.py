@@ -23,13 +23,13 @@ from torch.nn import functional as F
 
 from odenet.cli.settings import read_settings
 from odenet.compiler import Program, load
+from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.console import quiet_lightning
-from odenet.training.loader import Data
-from odenet.training.new_task import input_shape, new_task
-from odenet.training.optim import build_optimizer
-from odenet.training.records import Options, RunFolder
-from odenet.training.samples import DataSet, Labels, Split
-from odenet.training.trainer import build_trainer
+from odenet.training.data.loader import Data
+from odenet.training.data.samples import DataSet, Labels, Split
+from odenet.training.learning.optim import build_optimizer
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.new_task import input_shape, new_task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = tuple("0123456789")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from odenet.model.reading.presets import preset
-from odenet.training.records import RunFolder
-from odenet.training.results import Result
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs.results import Result
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 160  # of the paper

@@ -15,7 +15,7 @@ from torch import nn
 import odenet
 from odenet.model.tables.recipe import Call
 from odenet.runtime import Flow
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
 
 GAMMAS = (0.0, 0.3, 0.6, 0.9)
 BATCH = 64

@@ -12,7 +12,7 @@ from torch import nn
 
 import odenet
 from odenet.model.tables.recipe import Call
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
 
 STEPS = 15
 NETWORKS = {  # spec, settings, and the highest learning rate

@@ -252,15 +252,15 @@ WRITES = {
 }  # fmt: skip
 ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
-    "odenet/training/run_lock.py": {"os.open"},  # of the lock
-    "odenet/training/sweep_workers.py": {"log.open"},  # which other processes write
+    "odenet/training/runs/run_lock.py": {"os.open"},  # of the lock
+    "odenet/training/sweeps/sweep_workers.py": {"log.open"},  # which other processes write
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
-    "odenet/training/checkpoints.py": {"torch.save"},
+    "odenet/training/run_folder/checkpoints.py": {"torch.save"},
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp
-    "odenet/training/constants.py": {"moving.move"},
+    "odenet/training/callbacks/constants.py": {"moving.move"},
     "odenet/conversion/ramps.py": {"moving.move"},
     "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }

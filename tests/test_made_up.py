@@ -98,9 +98,9 @@ def thrifty(facts: Facts, claim: Any) -> Answer:
     "a data set": {
         f"{TABLES}/data_sets.py": (
             "ROWS = (\n",
-            '    DataSetKind(name="specks", source="odenet.training.data:specks", arguments=_POINTS),\n',
+            '    DataSetKind(name="specks", source="odenet.training.data.data_sets:specks", arguments=_POINTS),\n',
         ),
-        "odenet/training/data.py": (
+        "odenet/training/data/data_sets.py": (
             "POINTS_TEST = 0.2\n",
             '''\
 
@@ -148,7 +148,7 @@ import torch
 import odenet
 from odenet import cli
 from odenet.plugins import tables
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
 
 program = odenet.load("mine.ode")
 network = program.network()

@@ -23,8 +23,8 @@ from rich.console import Console
 from runs import HERE, SPECS, new_figure, processor, put_part, spread, table
 from scipy import stats
 
-from odenet.training.records import Options, RunFolder
-from odenet.training.run import train
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.run import train
 
 SIDE = 16  # the pictures are averaged to this once
 PER_CLASS = 1000  # pictures used, of each split

@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from odenet.files import write_text
-from odenet.training.records import RunFolder
-from odenet.training.results import Result
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs.results import Result
 
 HERE = Path(__file__).parent
 SPECS = HERE / "specs"

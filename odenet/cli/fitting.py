@@ -10,7 +10,7 @@ from odenet.sizes import parse_size
 if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.footprint.step import Footprint, Mode
-    from odenet.training.records import Options
+    from odenet.training.run_folder.records import Options
 
 
 def read_size(text: str, option: str, others: str = "") -> int:

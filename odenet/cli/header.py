@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.model.tables.recipe import Call
     from odenet.model.typed.program import Model
-    from odenet.training.records import Options
+    from odenet.training.run_folder.records import Options
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number processes
 

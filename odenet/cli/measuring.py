@@ -48,9 +48,9 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
-    from odenet.training.details_shown import in_lines
-    from odenet.training.measuring import evaluate as measure
-    from odenet.training.results import show_damaged
+    from odenet.training.runs.details_shown import in_lines
+    from odenet.training.runs.measuring import evaluate as measure
+    from odenet.training.runs.results import show_damaged
 
     settings = read_settings(set_, None)
     if data is not None:
@@ -80,8 +80,8 @@ def compare(
     require("train", "odenet compare")
     from rich.console import Console
 
-    from odenet.training.comparison import draw_comparison, read_results, show_comparison
     from odenet.training.figures import require_format
+    from odenet.training.runs.comparison import draw_comparison, read_results, show_comparison
 
     if out is not None:
         require_format(out)
@@ -112,9 +112,14 @@ def study(
     require("train", "odenet study")
     from rich.console import Console
 
-    from odenet.training.comparison import places_of
-    from odenet.training.studies import depth_law, study_run
-    from odenet.training.study_figures import draw_depth_law, draw_rates, draw_study, show_study
+    from odenet.training.runs.comparison import places_of
+    from odenet.training.trained.studies import depth_law, study_run
+    from odenet.training.trained.study_figures import (
+        draw_depth_law,
+        draw_rates,
+        draw_study,
+        show_study,
+    )
 
     console, studies = Console(), []
     for run, place in zip(runs, places_of(runs), strict=True):

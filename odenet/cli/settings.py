@@ -12,7 +12,7 @@ from odenet.model.reading.settings import LENGTH
 if TYPE_CHECKING:
     from odenet.compiler import Program
     from odenet.diagnostics import Source
-    from odenet.training.records import Options
+    from odenet.training.run_folder.records import Options
 
 STANDARD = Path("-")  # a file's name that means the standard input
 
@@ -115,7 +115,7 @@ def run_options(run: Path | None, given: dict[str, Any]) -> "Options":
     """The options on the command line, over those the run began with."""
     from dataclasses import replace
 
-    from odenet.training.records import Options, RunFolder
+    from odenet.training.run_folder.records import Options, RunFolder
 
     before = Options() if run is None else RunFolder(run).read_record().options
     return replace(before, **{name: value for name, value in given.items() if value is not None})

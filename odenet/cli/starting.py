@@ -13,7 +13,7 @@ from odenet.extras import require
 from odenet.files import write_text
 
 if TYPE_CHECKING:
-    from odenet.training.first_look import FirstLook
+    from odenet.training.data.first_look import FirstLook
 
 
 LARGEST_SIDE = 32  # of what a flow works on
@@ -70,7 +70,7 @@ def new(
 
 def _look(data: Path, folder: Path) -> "FirstLook":
     require("train", "odenet new --data")
-    from odenet.training.first_look import first_look
+    from odenet.training.data.first_look import first_look
 
     return first_look(data, folder)
 

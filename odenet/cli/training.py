@@ -132,13 +132,13 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
+    from odenet.training.callbacks.stopping import Stopped
     from odenet.training.errors import Diverged
-    from odenet.training.results import show_diverged, show_result
-    from odenet.training.run import first_process
-    from odenet.training.run import resume as go_on
-    from odenet.training.run import train as start
-    from odenet.training.seeds import show_seeds, train_seeds
-    from odenet.training.stopping import Stopped
+    from odenet.training.runs.results import show_diverged, show_result
+    from odenet.training.runs.run import first_process
+    from odenet.training.runs.run import resume as go_on
+    from odenet.training.runs.run import train as start
+    from odenet.training.runs.seeds import show_seeds, train_seeds
 
     console = Console(quiet=not first_process())
     if sweeps:
@@ -188,7 +188,7 @@ def _compiled(
     spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
 ) -> "Program":
     """The program to train, announced; refused here and now if it claims what does not hold."""
-    from odenet.training.verdicts import judged
+    from odenet.training.runs.verdicts import judged
 
     program = read_program(spec, settings, convert)
     program.require_network()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from odenet.compiler import Program
-    from odenet.training.records import Options
+    from odenet.training.run_folder.records import Options
 
 
 def is_sweep(folder: Path) -> bool:
@@ -24,7 +24,7 @@ def is_sweep(folder: Path) -> bool:
 
 def try_out(program: "Program", options: "Options", console: "Console", unchecked: bool) -> None:
     """Run a few batches and print what the whole training would take."""
-    from odenet.training.dry_running import dry_run
+    from odenet.training.runs.dry_running import dry_run
 
     say(dry_run(program, options, console, unchecked))
 
@@ -34,7 +34,7 @@ def search_rate(
 ) -> None:
     """Raise the learning rate from step to step; print the suggestion, and draw the loss."""
     from odenet.training.figures import require_format
-    from odenet.training.rate_finder import find_rate
+    from odenet.training.runs.rate_finder import find_rate
 
     picture = Path(out or f"{program.name}-lr.png")
     require_format(picture)
@@ -54,7 +54,7 @@ def begin_sweep(
 ) -> Path:
     """The folder of a new sweep."""
     import odenet
-    from odenet.training.sweeps import new_sweep, read_axes
+    from odenet.training.sweeps.sweeps import new_sweep, read_axes
 
     values = read_axes(axes)
     folder = new_sweep(spec, values, settings, options, out, unchecked)
@@ -67,9 +67,9 @@ def begin_sweep(
 
 def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     """Train the points that are left, and print the table of all; the exit code if stopped."""
-    from odenet.training.stopping import Stopped
-    from odenet.training.sweep_figures import best_of, draw_sweep, show_sweep
-    from odenet.training.sweep_workers import train_sweep
+    from odenet.training.callbacks.stopping import Stopped
+    from odenet.training.sweeps.sweep_figures import best_of, draw_sweep, show_sweep
+    from odenet.training.sweeps.sweep_workers import train_sweep
 
     try:
         found = train_sweep(folder, console, at_once)

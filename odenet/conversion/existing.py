@@ -14,7 +14,7 @@ from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
 from odenet.conversion.valueless import without_values
 from odenet.conversion.zoo import ZooError, build, difference, stored_weights
-from odenet.runtime.constants import LearnedConstant, Moving
+from odenet.runtime.learned.constants import LearnedConstant, Moving
 
 
 def existing(

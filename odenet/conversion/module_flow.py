@@ -14,12 +14,12 @@ from odenet.conversion.borrowed import WITHIN_FLOW, Blocks, assumed_of
 from odenet.conversion.deferred import Step
 from odenet.conversion.placeholders import Call, Result
 from odenet.runtime import Flow
-from odenet.runtime.constants import LearnedConstant, Moving
-from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.generated import find_class, origin
-from odenet.runtime.protocol import State
-from odenet.runtime.replay import evaluating
-from odenet.runtime.shear import like
+from odenet.runtime.learned.constants import LearnedConstant, Moving
+from odenet.runtime.passes.protocol import State
+from odenet.runtime.passes.shear import like
+from odenet.runtime.repetition.context import NOTHING, Context
+from odenet.runtime.repetition.replay import evaluating
 from odenet.runtime.tracing import as_node
 
 

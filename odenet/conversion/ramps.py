@@ -16,7 +16,7 @@ from odenet.analyse.scheme_on_dynamics import undone
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import compiled
 from odenet.runtime import Ramp
-from odenet.runtime.constants import Moving
+from odenet.runtime.learned.constants import Moving
 from odenet.sequences import PARTS, between
 from odenet.visible_drift import VISIBLE_DRIFT
 

@@ -17,7 +17,7 @@ from torch._subclasses import FakeTensor
 from torch.utils import _pytree as pytree
 
 from odenet.conversion.borrowed import WITHIN_FLOW
-from odenet.runtime.replay import evaluating
+from odenet.runtime.repetition.replay import evaluating
 
 
 class SideOutputs:

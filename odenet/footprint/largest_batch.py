@@ -5,7 +5,7 @@ from typing import cast
 
 from odenet.compiler import Program
 from odenet.footprint.step import Mode, predicted
-from odenet.training.records import Options
+from odenet.training.run_folder.records import Options
 
 LEAST = 2  # samples: what a batch norm needs in training mode
 MOST = 2**20

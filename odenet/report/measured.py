@@ -15,8 +15,8 @@ from odenet.report.figures import Figure, depth_figure, stability_figure
 from odenet.room import require_room
 from odenet.runtime.flow import Flow
 from odenet.runtime.unit import Unit
-from odenet.training.along import Along, along
 from odenet.training.flows import flow_inputs, units_and_flows
+from odenet.training.trained.along import Along, along
 
 SAMPLES = 8
 SPECTRA = 2  # steps of a flow whose eigenvalues are drawn: the first and the last

@@ -21,7 +21,7 @@ from odenet.report.formulas import Formulas, Verdict, formulas, verdict
 from odenet.report.layers import Network, network_of
 from odenet.report.measured import Measured, depth_of, measured_new, stability_of_weights
 from odenet.report.runs import RunPart, run_part
-from odenet.training.records import Options, RunFolder
+from odenet.training.run_folder.records import Options, RunFolder
 
 Say = Callable[[str], None]
 

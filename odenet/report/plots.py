@@ -24,10 +24,10 @@ from odenet.report.figures import (
 )
 from odenet.report.measured import Measured, measured_new, stability_of_weights
 from odenet.report.svg import STYLE
-from odenet.training.along import order_of
-from odenet.training.comparison import draw_comparison, places_of
 from odenet.training.figures import label, require_format, save_figure
-from odenet.training.records import Options, RunFolder
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.comparison import draw_comparison, places_of
+from odenet.training.trained.along import order_of
 
 WIDTH = 4.2  # of a panel, in inches as all that follows
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # of its axes: the room of labels and its title

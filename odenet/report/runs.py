@@ -16,13 +16,13 @@ from odenet.model.reading.settings import setting_words
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
-from odenet.training.batches import Batches, BatchPlan
-from odenet.training.loader import Data
-from odenet.training.measuring import restore
-from odenet.training.records import Options, Record, Row, RunFolder, Stretch
-from odenet.training.restoring import damaged_beside, weights_file
-from odenet.training.results import Result
-from odenet.training.task import Task
+from odenet.training.data.batches import Batches, BatchPlan
+from odenet.training.data.loader import Data
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import Options, Record, Row, RunFolder, Stretch
+from odenet.training.runs.measuring import restore
+from odenet.training.runs.restoring import damaged_beside, weights_file
+from odenet.training.runs.results import Result
 
 MOST_CLASSES = 30  # of a confusion matrix
 SHOWN = 12  # samples

@@ -1,14 +1,16 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
-from odenet.runtime.constants import exponential
 from odenet.runtime.flow import Flow
-from odenet.runtime.given import given_layers
-from odenet.runtime.given_constants import Geometric, Learned, Ramp, Uniform, per_step
-from odenet.runtime.head import Head, TiedHead
-from odenet.runtime.knots import Knotted
-from odenet.runtime.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
-from odenet.runtime.operator_norms import operator_norm
-from odenet.runtime.operators import (
+from odenet.runtime.layers.given import given_layers
+from odenet.runtime.layers.head import Head, TiedHead
+from odenet.runtime.layers.modules import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
+from odenet.runtime.layers.skips import Join, Keep, WithSkips
+from odenet.runtime.layers.tokens import Attention, Embed, Position, SwiGLU, Tokens
+from odenet.runtime.learned.constants import exponential
+from odenet.runtime.learned.given_constants import Geometric, Learned, Ramp, Uniform, per_step
+from odenet.runtime.learned.knots import Knotted
+from odenet.runtime.learned.operator_norms import operator_norm
+from odenet.runtime.learned.operators import (
     adjoint_conv,
     adjoint_dense,
     adjoint_kernel,
@@ -20,7 +22,7 @@ from odenet.runtime.operators import (
     soft_threshold,
     split,
 )
-from odenet.runtime.parameters import (
+from odenet.runtime.learned.parameters import (
     bias,
     conv_kernel,
     dense_matrix,
@@ -30,10 +32,8 @@ from odenet.runtime.parameters import (
     norm_layers,
     scalar,
 )
-from odenet.runtime.shear import Shear, Term
-from odenet.runtime.skips import Join, Keep, WithSkips
+from odenet.runtime.passes.shear import Shear, Term
 from odenet.runtime.spectra import spectral_radius
-from odenet.runtime.tokens import Attention, Embed, Position, SwiGLU, Tokens
 from odenet.runtime.unit import Coarsened, Entry, Unit
 
 __all__ = [

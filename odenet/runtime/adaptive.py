@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from odenet.extras import require
 from odenet.runtime.flow import Flow
-from odenet.runtime.knots import Knotted
-from odenet.runtime.protocol import State
-from odenet.runtime.step_weights import OneStep
-from odenet.runtime.torch_settings import Autocast
+from odenet.runtime.learned.knots import Knotted
+from odenet.runtime.passes.protocol import State
+from odenet.runtime.passes.step_weights import OneStep
+from odenet.runtime.passes.torch_settings import Autocast
 from odenet.runtime.tracing import tracing
 
 require("adaptive", "a flow with adaptive steps")

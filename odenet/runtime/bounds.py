@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.runtime.constants import all_values, as_numbers
-from odenet.runtime.equations import Equations
-from odenet.runtime.knots import Knotted
-from odenet.runtime.operator_norms import BatchedNorms, Directions, operator_norm
+from odenet.runtime.learned.constants import all_values, as_numbers
+from odenet.runtime.learned.knots import Knotted
+from odenet.runtime.learned.operator_norms import BatchedNorms, Directions, operator_norm
+from odenet.runtime.passes.equations import Equations
 
 
 class Bounded(Equations):

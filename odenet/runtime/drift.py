@@ -4,7 +4,7 @@ import warnings
 
 from torch import Tensor
 
-from odenet.runtime.host_copy import HostCopy
+from odenet.runtime.passes.host_copy import HostCopy
 from odenet.visible_drift import VISIBLE_DRIFT
 
 

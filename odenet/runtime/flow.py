@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 from odenet.runtime.backward_mode import BackwardMode
 from odenet.runtime.bounds import Bounded
-from odenet.runtime.chain import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.compiled import CompiledSteps, compiled_steps
-from odenet.runtime.context import NOTHING, Context
 from odenet.runtime.drift import LastDrift
-from odenet.runtime.exact import Fixed
-from odenet.runtime.knots import Knotted
+from odenet.runtime.layers.tokens import reads_tokens
+from odenet.runtime.learned.knots import Knotted
+from odenet.runtime.learned.slices import put_together, taken_apart
 from odenet.runtime.memory import all_steps, plain_steps
-from odenet.runtime.memory_format import as_before, channels_innermost, tokens_apart
-from odenet.runtime.protocol import State
+from odenet.runtime.passes.chain import exact_steps, exact_steps_undone, undo_steps
+from odenet.runtime.passes.compiled import CompiledSteps, compiled_steps
+from odenet.runtime.passes.exact import Fixed
+from odenet.runtime.passes.memory_format import as_before, channels_innermost, tokens_apart
+from odenet.runtime.passes.protocol import State
+from odenet.runtime.passes.shear import Registers, like
+from odenet.runtime.passes.torch_settings import single_under_autocast
+from odenet.runtime.passes.volume import Volume
 from odenet.runtime.refinement import refined
-from odenet.runtime.replica_pool import ReplicaPools
-from odenet.runtime.shear import Registers, like
-from odenet.runtime.slices import put_together, taken_apart
+from odenet.runtime.repetition.context import NOTHING, Context
+from odenet.runtime.repetition.replica_pool import ReplicaPools
 from odenet.runtime.spectra import jacobian_spectrum
-from odenet.runtime.tokens import reads_tokens
-from odenet.runtime.torch_settings import single_under_autocast
 from odenet.runtime.tracing import as_node, refuse_script
-from odenet.runtime.volume import Volume
 
 
 class Flow(Volume, BackwardMode, Bounded):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from odenet.runtime.constants import as_numbers, halved
-from odenet.runtime.knots import Knotted
+from odenet.runtime.learned.constants import as_numbers, halved
+from odenet.runtime.learned.knots import Knotted
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from odenet.runtime.replay import evaluating
-from odenet.runtime.shear import like
+from odenet.runtime.passes.shear import like
+from odenet.runtime.repetition.replay import evaluating
 
 if TYPE_CHECKING:
-    from odenet.runtime.equations import State
     from odenet.runtime.flow import Flow
+    from odenet.runtime.passes.equations import State
 
 
 def largest_singular_value(flow: Flow, u: Tensor | State, iterations: int = 30) -> float:

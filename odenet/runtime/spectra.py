@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.runtime.replay import evaluating
-from odenet.runtime.shear import like
+from odenet.runtime.passes.shear import like
+from odenet.runtime.repetition.replay import evaluating
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from odenet.runtime.equations import State
 from odenet.runtime.flow import Flow
-from odenet.runtime.modules import Kind, Shortcut
+from odenet.runtime.layers.modules import Kind, Shortcut
+from odenet.runtime.passes.equations import State
+from odenet.runtime.passes.shear import like
 from odenet.runtime.refinement import refined, with_half_the_step
-from odenet.runtime.shear import like
 from odenet.runtime.tracing import as_node
 
 

@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from odenet.runtime.constants import LearnedConstant, Moving, begins
-from odenet.runtime.equations import Equations
+from odenet.runtime.learned.constants import LearnedConstant, Moving, begins
+from odenet.runtime.passes.equations import Equations
 from odenet.visible_drift import VISIBLE_DRIFT
 
 

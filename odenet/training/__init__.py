@@ -13,39 +13,41 @@ from odenet.extras import require
 from odenet.lazily import imported
 
 if TYPE_CHECKING:
-    from odenet.training.dry_running import DryRun, dry_run
+    from odenet.training.callbacks.ramps import MoveRamps
+    from odenet.training.callbacks.stopping import Stopped
     from odenet.training.errors import Diverged, TrainingError
-    from odenet.training.exporting import export_run
-    from odenet.training.measuring import evaluate, restore
-    from odenet.training.rate_finder import RateSearch, find_rate
-    from odenet.training.records import Options, RunFolder
-    from odenet.training.results import Result
-    from odenet.training.run import resume, train
-    from odenet.training.seeds import train_seeds
-    from odenet.training.stopping import Stopped
-    from odenet.training.studies import Study, study_run
-    from odenet.training.trained import TrainedRun, load_run
+    from odenet.training.run_folder.records import Options, RunFolder
+    from odenet.training.runs.dry_running import DryRun, dry_run
+    from odenet.training.runs.measuring import evaluate, restore
+    from odenet.training.runs.rate_finder import RateSearch, find_rate
+    from odenet.training.runs.results import Result
+    from odenet.training.runs.run import resume, train
+    from odenet.training.runs.seeds import train_seeds
+    from odenet.training.trained.exporting import export_run
+    from odenet.training.trained.studies import Study, study_run
+    from odenet.training.trained.trained_run import TrainedRun, load_run
 
 # Where the public names live; each is imported when it is used, so that Lightning waits.
 _HOMES = {
-    "dry_running": ("DryRun", "dry_run"),
+    "callbacks.ramps": ("MoveRamps",),
+    "callbacks.stopping": ("Stopped",),
     "errors": ("Diverged", "TrainingError"),
-    "exporting": ("export_run",),
-    "measuring": ("evaluate", "restore"),
-    "rate_finder": ("RateSearch", "find_rate"),
-    "records": ("Options", "RunFolder"),
-    "results": ("Result",),
-    "run": ("resume", "train"),
-    "seeds": ("train_seeds",),
-    "stopping": ("Stopped",),
-    "studies": ("Study", "study_run"),
-    "trained": ("TrainedRun", "load_run"),
+    "run_folder.records": ("Options", "RunFolder"),
+    "runs.dry_running": ("DryRun", "dry_run"),
+    "runs.measuring": ("evaluate", "restore"),
+    "runs.rate_finder": ("RateSearch", "find_rate"),
+    "runs.results": ("Result",),
+    "runs.run": ("resume", "train"),
+    "runs.seeds": ("train_seeds",),
+    "trained.exporting": ("export_run",),
+    "trained.studies": ("Study", "study_run"),
+    "trained.trained_run": ("TrainedRun", "load_run"),
 }
 
 __all__ = [
-    "Diverged", "DryRun", "Options", "RateSearch", "Result", "RunFolder", "Stopped", "Study",
-    "TrainedRun", "TrainingError", "dry_run", "evaluate", "export_run", "find_rate", "load_run",
-    "restore", "resume", "study_run", "train", "train_seeds",
+    "Diverged", "DryRun", "MoveRamps", "Options", "RateSearch", "Result", "RunFolder", "Stopped",
+    "Study", "TrainedRun", "TrainingError", "dry_run", "evaluate", "export_run", "find_rate",
+    "load_run", "restore", "resume", "study_run", "train", "train_seeds",
 ]  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.equations import State
-from odenet.runtime.exact import Inexact
 from odenet.runtime.flow import Flow
+from odenet.runtime.passes.equations import State
+from odenet.runtime.passes.exact import Inexact
 from odenet.runtime.unit import Unit
 
 ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small

@@ -11,7 +11,8 @@ from odenet.analyse.dual_numbers import conv_matrix
 from odenet.analyse.jacobian import Evaluation, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes
 from odenet.model.tables import activations
-from odenet.runtime import conv, operators
+from odenet.runtime import conv
+from odenet.runtime.learned import operators
 from tests.analyse.specs import Drawn, model
 
 NORMS = (

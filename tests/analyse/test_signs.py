@@ -10,7 +10,7 @@ from odenet.analyse.claims import check_claims
 from odenet.analyse.jacobian import Evaluation
 from odenet.analyse.sampling import draw, sizes
 from odenet.diagnostics import SpecError
-from odenet.runtime.parameters import diagonal, inverse_softplus, scalar
+from odenet.runtime.learned.parameters import diagonal, inverse_softplus, scalar
 from tests.analyse.checks import check
 from tests.analyse.specs import model
 

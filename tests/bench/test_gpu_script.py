@@ -9,9 +9,9 @@ pytest.importorskip("bench", reason="bench/ lies beside the package in a checkou
 
 from bench import gpu, paper, stacks
 from odenet.cli import app
-from odenet.training.metrics import as_csv
-from odenet.training.records import COLUMNS, RunFolder
-from odenet.training.results import Result
+from odenet.training.run_folder.metrics import as_csv
+from odenet.training.run_folder.records import COLUMNS, RunFolder
+from odenet.training.runs.results import Result
 
 pytestmark = pytest.mark.slow
 

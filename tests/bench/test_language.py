@@ -3,7 +3,7 @@
 import torch
 
 from bench.language import ROOT, Contender
-from odenet.runtime.head import before_head, next_token_loss
+from odenet.runtime.layers.head import before_head, next_token_loss
 
 
 def test_every_way_to_hold_activations_gives_the_same_gradients():

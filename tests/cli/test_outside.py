@@ -156,7 +156,7 @@ def test_a_signal_is_answered_by_a_word_and_its_exit_code(tmp_path, number):
 
 
 def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monkeypatch):
-    from odenet.training.task import Task
+    from odenet.training.learning.task import Task
 
     taken = Task.training_step
 

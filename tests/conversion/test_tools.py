@@ -92,7 +92,7 @@ class Regression:
 def lightning():
     """Makes modules, trainers and data; says which package is Lightning."""
     pl = pytest.importorskip("lightning.pytorch")
-    from odenet.training.ramps import MoveRamps
+    from odenet.training import MoveRamps
 
     def module(**ramp):
         torch.manual_seed(0)

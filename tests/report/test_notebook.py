@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 import odenet
-from odenet.training.results import Result
+from odenet.training.runs.results import Result
 
 from .pages import check
 

@@ -11,8 +11,8 @@ from odenet.cli.output import require_free
 from odenet.diagnostics import SpecError
 from odenet.report import plots
 from odenet.report.figures import Figure, Panel
-from odenet.training.depth_figures import draw_energy, draw_spectrum, largest_real
-from odenet.training.results import draw_curves
+from odenet.training.runs.results import draw_curves
+from odenet.training.trained.depth_figures import draw_energy, draw_spectrum, largest_real
 
 from .conftest import SPEC
 
@@ -84,7 +84,9 @@ def test_energies_that_begin_at_zero_are_drawn_as_they_are(axes):
 
 def test_a_run_of_one_epoch_is_seen_and_epochs_are_whole_numbers(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr("odenet.training.results.save_figure", lambda f, p, dpi: kept.append(f))
+    monkeypatch.setattr(
+        "odenet.training.runs.results.save_figure", lambda f, p, dpi: kept.append(f)
+    )
     draw_curves({"a": [{"epoch": 0, "train_loss": 1.0, "test_loss": 2.0}]}, tmp_path / "a.png")
     (panel,) = kept[0].axes
     assert [line.get_marker() for line in panel.lines] == ["o", "o"]

@@ -11,7 +11,7 @@ from odenet.model.reading.settings import data_setting
 from odenet.report.page import as_html, run_report
 from odenet.report.runs import commands_of, run_part
 from odenet.training.errors import TrainingError, UnreadableData
-from odenet.training.records import Options, RunFolder
+from odenet.training.run_folder.records import Options, RunFolder
 
 from .pages import check
 

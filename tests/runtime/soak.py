@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import run
+from odenet.training.runs import run
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import odenet
 from odenet.runtime import Geometric, Learned, Ramp, Uniform
-from odenet.runtime.constants import MARGIN, LearnedConstant
+from odenet.runtime.learned.constants import MARGIN, LearnedConstant
 
 OWN = """
 state  Y

@@ -9,10 +9,10 @@ from torch import nn
 
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
-from odenet.training.averaging import MovingAverage
-from odenet.training.optim import build_optimizer
-from odenet.training.samples import Labels
-from odenet.training.task import Task
+from odenet.training.callbacks.averaging import MovingAverage
+from odenet.training.data.samples import Labels
+from odenet.training.learning.optim import build_optimizer
+from odenet.training.learning.task import Task
 from tests.runtime.handwritten import HamiltonianFlow
 
 pytestmark = [

@@ -160,7 +160,7 @@ def test_solved_steps_and_compiled_ones_see_them():
 
 
 def test_the_optimizer_s_state_goes_with_the_knots_when_levels_are_refined():
-    from odenet.training.multilevel import _origins
+    from odenet.training.callbacks.multilevel import _origins
 
     flow, _ = built(TEXT.format("verlet"), 3)
     finer = flow.refine()

@@ -74,8 +74,8 @@ def test_kernels_in_the_order_of_a_gpu_give_the_same_gradients(mode, monkeypatch
         return stack.movedim(2, -1).contiguous().movedim(-1, 2) if stack.ndim == 5 else stack
 
     expected = gradients()
-    for place in ("forward", "memory"):
-        monkeypatch.setattr(f"odenet.runtime.{place}.kernel_order", lambda x: innermost)
+    for module in ("passes.forward", "memory"):
+        monkeypatch.setattr(f"odenet.runtime.{module}.kernel_order", lambda x: innermost)
     found = gradients()
     assert 5 in ordered
     for a, b in zip(found, expected, strict=True):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odenet.runtime.shear import Registers
+from odenet.runtime.passes.shear import Registers
 
 SLOTS = ("a", "b", "c")
 slot = st.sampled_from(SLOTS)

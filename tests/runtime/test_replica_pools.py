@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from odenet import reversible
-from odenet.runtime.replay import RandomStates
-from odenet.runtime.replica import Replica
+from odenet.runtime.repetition.replay import RandomStates
+from odenet.runtime.repetition.replica import Replica
 
 
 class Block(nn.Module):

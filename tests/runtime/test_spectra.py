@@ -8,7 +8,7 @@ import torch
 
 import odenet
 from odenet.runtime import adjoint_conv, conv, operator_norm
-from odenet.runtime.operator_norms import _leading_by_squaring
+from odenet.runtime.learned.operator_norms import _leading_by_squaring
 from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -25,7 +25,7 @@ def dense_matrix_of(operator, shape):
     [((3, 2, 3, 3), {}), ((4, 2, 2, 3), {"groups": 2}), ((2, 2, 3, 3), {"dilation": 2})],
 )
 def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.operator_norms._SIZE", {2: (6, 6)})
+    monkeypatch.setattr("odenet.runtime.learned.operator_norms._SIZE", {2: (6, 6)})
     K = torch.randn(shape, dtype=torch.float64)
     channels = shape[1] * options.get("groups", 1)
     matrix = dense_matrix_of(lambda x: conv(x, K, **options), (channels, 6, 6))
@@ -57,7 +57,7 @@ def test_a_norm_starts_from_where_the_last_one_ended(monkeypatch):
         counted.append(1)
         return adjoint_conv(y, K, **options)
 
-    monkeypatch.setattr("odenet.runtime.operator_norms.adjoint_conv", watched)
+    monkeypatch.setattr("odenet.runtime.learned.operator_norms.adjoint_conv", watched)
     cold_norm, cold = flow.norm("K1", flow.K1[0], 0), len(counted)
     warm_norm = flow.norm("K1", flow.K1[0], 0)
     assert len(counted) - cold <= 2 < cold

@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
 from odenet.runtime import Flow
-from odenet.runtime.operator_norms import operator_norms
-from odenet.runtime.operators import soft_threshold
-from odenet.runtime.replay import RandomStates
+from odenet.runtime.learned.operator_norms import operator_norms
+from odenet.runtime.learned.operators import soft_threshold
+from odenet.runtime.repetition.replay import RandomStates
 from tests.runtime.handwritten import HamiltonianFlow
 from tests.waiting import Copies
 

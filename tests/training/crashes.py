@@ -29,9 +29,9 @@ import torch
 from rich.console import Console
 
 from odenet import files
-from odenet.training import run_lock
-from odenet.training.records import Options
-from odenet.training.run import resume, train
+from odenet.training.run_folder.records import Options
+from odenet.training.runs import run_lock
+from odenet.training.runs.run import resume, train
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ("open", "replace", "fsync", "chmod", "unlink", "mkdir", "ftruncate", "pwrite")

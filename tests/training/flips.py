@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from odenet.training.checkpoints import read_checkpoint, read_weights
-from odenet.training.comparison import read_results
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
-from odenet.training.run import train
+from odenet.training.run_folder.checkpoints import read_checkpoint, read_weights
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs.comparison import read_results
+from odenet.training.runs.run import train
 
 SPEC = """odenet 1
 state Y, Z

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from odenet.training import run
-from odenet.training.checkpoints import read_checkpoint
-from odenet.training.records import RunFolder
+from odenet.training.run_folder.checkpoints import read_checkpoint
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import run
 
 TIMES = ("seconds", "samples_per_second", "tokens_per_second")
 

@@ -5,13 +5,13 @@ from PIL import Image
 from torchvision.transforms.v2.functional import resized_crop
 
 from odenet.model.tables.recipe import Call
-from odenet.training.augment import build_transforms, fit, misfit, statistics
-from odenet.training.augmentations import Cutout, Flip, PadCrop, RandomResizedCrop
-from odenet.training.batches import Batches, BatchPlan
-from odenet.training.data import load_data
+from odenet.training.data.augment import build_transforms, fit, misfit, statistics
+from odenet.training.data.augmentations import Cutout, Flip, PadCrop, RandomResizedCrop
+from odenet.training.data.batches import Batches, BatchPlan
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.picture_folder import load_folder
+from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.picture_folder import load_folder
-from odenet.training.samples import Split
 
 CPU = torch.device("cpu")
 AUGMENT = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))

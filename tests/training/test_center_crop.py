@@ -11,13 +11,13 @@ from torchvision.transforms.v2.functional import resized_crop
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
-from odenet.training import measuring, run
-from odenet.training.augment import build_transforms
-from odenet.training.augmentations import RandomResizedCrop
+from odenet.training.data.augment import build_transforms
+from odenet.training.data.augmentations import RandomResizedCrop
+from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.exporting import export_run
-from odenet.training.preparation import scaling
-from odenet.training.samples import Split
+from odenet.training.runs import measuring, run
+from odenet.training.runs.preparation import scaling
+from odenet.training.trained.exporting import export_run
 
 SPEC = """state x
 map f = conv(3)

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from odenet.cli import measuring, training, using
 from odenet.cli.train_options import read_memory
 from odenet.diagnostics import SpecError
-from odenet.training import comparison
-from odenet.training.records import RunFolder
-from odenet.training.run import train
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import comparison
+from odenet.training.runs.run import train
 
 APP = typer.Typer()
 APP.command("train")(training.train)
@@ -269,8 +269,8 @@ SETTINGS = {"levels": "[1]", "ema": "0.9", "epochs": "2", "optimizer": "sgd(0.1)
 TWO_PROCESSES = f"""
 import odenet
 import torch
-from odenet.training import run
-from odenet.training.records import Options
+from odenet.training.runs import run
+from odenet.training.run_folder.records import Options
 from tests.training import stub
 
 torch.set_num_threads(1)

@@ -8,16 +8,16 @@ from rich.console import Console
 
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS
-from odenet.runtime.constants import LearnedConstant
-from odenet.training import run
-from odenet.training.constants import Constants
+from odenet.runtime.learned.constants import LearnedConstant
+from odenet.training.callbacks.constants import Constants
+from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
+from odenet.training.callbacks.stopping import Stopped
+from odenet.training.data.samples import Labels
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
-from odenet.training.multilevel import refine_network, refine_optimizer
-from odenet.training.optim import build_optimizer, decay_groups
-from odenet.training.samples import Labels
-from odenet.training.stopping import Stopped
-from odenet.training.task import Task
+from odenet.training.learning.optim import build_optimizer, decay_groups
+from odenet.training.learning.task import Task
+from odenet.training.runs import run
 
 from . import stub
 from .runs import assert_same_run, train, weights

@@ -10,15 +10,15 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import measuring, run
-from odenet.training.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.checksums import seal_archive, sealed_json
-from odenet.training.comparison import draw_comparison, read_results
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.loader import Data
 from odenet.training.errors import TrainingError
-from odenet.training.loader import Data
-from odenet.training.records import RunFolder
-from odenet.training.restoring import damaged_beside, weights_file, weights_of
+from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import measuring, run
+from odenet.training.runs.comparison import draw_comparison, read_results
+from odenet.training.runs.restoring import damaged_beside, weights_file, weights_of
 
 from . import stub
 from .test_guard import WILD

@@ -15,10 +15,10 @@ from torchvision import datasets
 
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
-from odenet.training.archives import load_archive
-from odenet.training.data import load_data
+from odenet.training.data.archives import load_archive
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.samples import Stream, generator, hold_out, part, stratified
 from odenet.training.errors import TrainingError
-from odenet.training.samples import Stream, generator, hold_out, part, stratified
 
 RNG = np.random.default_rng(0)
 

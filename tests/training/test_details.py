@@ -10,9 +10,9 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, jaccard_score, precision_recall_fscore_support
 
 import odenet
-from odenet.training import details_shown
-from odenet.training.losses import objective_of
-from odenet.training.samples import Labels
+from odenet.training.data.samples import Labels
+from odenet.training.learning.losses import objective_of
+from odenet.training.runs import details_shown
 
 from . import specs
 
@@ -79,7 +79,9 @@ def test_places_and_files_agree_beside_a_damaged_picture(
     pictures, in_memory, monkeypatch, tmp_path
 ):
     if not in_memory:
-        monkeypatch.setattr("odenet.training.picture_folder.settled", lambda split, _: (split, ()))
+        monkeypatch.setattr(
+            "odenet.training.data.picture_folder.settled", lambda split, _: (split, ())
+        )
     found = odenet.evaluate(pictures, out=tmp_path / "out")
     assert len(found["damaged"]) == 1 and sum(map(sum, found["confusion"])) == 26
     assert all(f"/{one['label']}/" in one["file"] for one in found["worst"])

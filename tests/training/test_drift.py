@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from odenet.training import run
-from odenet.training.records import Options, RunFolder
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import run
 
 DEEP = """odenet 1
 state x

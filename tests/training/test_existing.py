@@ -19,9 +19,9 @@ from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
 from odenet.footprint.largest_batch import batch_within
 from odenet.plugins import load_plugin
-from odenet.runtime.constants import Moving
+from odenet.runtime.learned.constants import Moving
 from odenet.training import Options, TrainingError, export_run
-from odenet.training.preparation import prepare
+from odenet.training.runs.preparation import prepare
 from tests.language.texts import ROOT
 
 SMALL = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}

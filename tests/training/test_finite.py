@@ -7,12 +7,12 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import run
+from odenet.training.callbacks.guard import rescale
 from odenet.training.errors import TrainingError
 from odenet.training.flows import stability
-from odenet.training.guard import rescale
-from odenet.training.records import Options, RunFolder
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import run
 
 from . import stub
 from .runs import rows, train, weights

@@ -5,13 +5,13 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import run
-from odenet.training.checkpoints import read_checkpoint
+from odenet.training.callbacks.guard import rescale
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows, stability
-from odenet.training.guard import rescale
-from odenet.training.new_task import apply_options
-from odenet.training.records import Options, RunFolder
+from odenet.training.run_folder.checkpoints import read_checkpoint
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import run
+from odenet.training.runs.new_task import apply_options
 
 ROOT = Path(__file__).parents[2]
 WILD = """odenet 1

@@ -15,14 +15,14 @@ from odenet.compiler import loads
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
 from odenet.sizes import parse_size
-from odenet.training.augment import build_transforms
+from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.checksums import sealed_json
+from odenet.training.data.augment import build_transforms
+from odenet.training.data.picture_folder import load_folder
+from odenet.training.data.pictures import decode
+from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.picture_folder import load_folder
-from odenet.training.pictures import decode
-from odenet.training.records import Options, Record, RunFolder
-from odenet.training.samples import Split
-from odenet.training.trainer import build_trainer
+from odenet.training.run_folder.records import Options, Record, RunFolder
 
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 

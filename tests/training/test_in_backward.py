@@ -8,12 +8,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from odenet.training import run
-from odenet.training.checkpoints import read_checkpoint
+from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import TrainingError
-from odenet.training.records import Options, RunFolder
-from odenet.training.stopping import Stopped
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import read_checkpoint
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import run
 
 from .runs import assert_same_run, train, weights
 from .test_commands import odenet

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from odenet import files
-from odenet.training import measuring, run
-from odenet.training.checkpoints import KeptCheckpoint
+from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
-from odenet.training.stopping import Stopped
+from odenet.training.run_folder.checkpoints import KeptCheckpoint
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import measuring, run
 
 from ..test_files import Failing
 from . import stub

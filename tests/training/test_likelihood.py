@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 import odenet
 from odenet.cli import app
 from odenet.diagnostics import SpecError
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.samples import Labels
 from odenet.training.errors import TrainingError
-from odenet.training.likelihood import Likelihood
-from odenet.training.new_task import new_task
-from odenet.training.samples import Labels
+from odenet.training.learning.likelihood import Likelihood
+from odenet.training.runs.new_task import new_task
 
 POINTS = """state Y, Z
 param P, Q : dense(in = 16, init = zeros)

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from odenet.extras import MissingLibraries
-from odenet.training import run
 from odenet.training.errors import TrainingError
-from odenet.training.records import LOGGERS, Options
+from odenet.training.run_folder.records import LOGGERS, Options
+from odenet.training.runs import run
 from odenet.training.schema import Mismatch
 
 from .runs import rows

@@ -6,15 +6,15 @@ from rich.console import Console
 from torch import nn
 
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
-from odenet.training import measuring, run
-from odenet.training.checkpoints import read_checkpoint
+from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
+from odenet.training.data.samples import Labels
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
-from odenet.training.multilevel import refine_network, refine_optimizer
-from odenet.training.optim import build_optimizer, decay_groups
-from odenet.training.records import RunFolder
-from odenet.training.samples import Labels
-from odenet.training.task import Task
+from odenet.training.learning.optim import build_optimizer, decay_groups
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import read_checkpoint
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import measuring, run
 
 from . import stub
 

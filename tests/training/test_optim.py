@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from odenet.model.tables.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from odenet.runtime import norm_layers
 from odenet.training.errors import TrainingError
-from odenet.training.optim import (
+from odenet.training.learning.optim import (
     build_optimizer,
     cycle_ends,
     decay_groups,

@@ -6,9 +6,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from odenet.training import measuring, run
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
+from odenet.training.runs import measuring, run
 
 from .test_commands import odenet as command
 

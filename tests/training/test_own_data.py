@@ -12,19 +12,19 @@ from torch.utils.data import Dataset, TensorDataset
 
 import odenet
 from odenet.diagnostics import SpecError
-from odenet.training import arrays as arrays_module
-from odenet.training import data as data_module
-from odenet.training import loader as loader_module
-from odenet.training.arrays import load_arrays
-from odenet.training.class_maps import Maps
-from odenet.training.masks import load_masks
-from odenet.training.picture_folder import load_folder
-from odenet.training.pictures import Pictures
-from odenet.training.python_data import python_data
-from odenet.training.records import RunFolder
-from odenet.training.samples import occurring
-from odenet.training.statistics import moments
-from odenet.training.stored import Stored
+from odenet.training.data import arrays as arrays_module
+from odenet.training.data import data as data_module
+from odenet.training.data import loader as loader_module
+from odenet.training.data.arrays import load_arrays
+from odenet.training.data.class_maps import Maps
+from odenet.training.data.masks import load_masks
+from odenet.training.data.picture_folder import load_folder
+from odenet.training.data.pictures import Pictures
+from odenet.training.data.python_data import python_data
+from odenet.training.data.samples import occurring
+from odenet.training.data.statistics import moments
+from odenet.training.data.stored import Stored
+from odenet.training.run_folder.records import RunFolder
 
 from . import specs
 from .test_commands import odenet as command

@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 
 from odenet.model.tables.recipe import Call
-from odenet.training.data import load_data
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.picture_folder import load_folder
+from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.picture_folder import load_folder
-from odenet.training.preparation import scaling
-from odenet.training.samples import Split
+from odenet.training.runs.preparation import scaling
 
 
 def picture(path, size=(20, 10), mode="RGB", colour=None):

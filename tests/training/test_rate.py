@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 import odenet
 from odenet.cli import app
 from odenet.training import find_rate
-from odenet.training.records import Options, RunFolder
-from odenet.training.results import show_result
-from odenet.training.run import resume
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.results import show_result
+from odenet.training.runs.run import resume
 
 from . import specs
 from .runs import train

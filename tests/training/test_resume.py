@@ -9,11 +9,11 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import measuring, run
+from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
-from odenet.training.stopping import Stopped
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import measuring, run
 
 from . import specs
 from .runs import assert_same_run, rows, train, weights

@@ -11,14 +11,14 @@ from rich.console import Console
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Recipe
-from odenet.training import measuring, run
-from odenet.training.averaging import MovingAverage
-from odenet.training.checkpoints import read_checkpoint, write_checkpoint
+from odenet.training.callbacks.averaging import MovingAverage
+from odenet.training.data.samples import Labels
 from odenet.training.errors import TrainingError
-from odenet.training.records import Options, RunFolder
-from odenet.training.results import show_result, time_saved
-from odenet.training.samples import Labels
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import measuring, run
+from odenet.training.runs.results import show_result, time_saved
 
 from . import stub
 from .runs import assert_same_run, rows, train, weights

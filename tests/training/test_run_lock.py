@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from odenet.files import WriteError
-from odenet.training import run
 from odenet.training.errors import TrainingError
-from odenet.training.records import RunFolder
-from odenet.training.run_lock import LOCK, locked, new_run
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import run
+from odenet.training.runs.run_lock import LOCK, locked, new_run
 
 from .runs import assert_same_run, train
 
@@ -23,7 +23,7 @@ CLAIM = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
-from odenet.training.run_lock import new_run
+from odenet.training.runs.run_lock import new_run
 from odenet.training.errors import TrainingError
 
 print("ready", flush=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from odenet.training.records import RunFolder
-from odenet.training.seeds import interval
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs.seeds import interval
 
 from .test_commands import odenet as command
 

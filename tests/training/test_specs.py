@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training import measuring, run
-from odenet.training.checkpoints import read_checkpoint
-from odenet.training.records import RunFolder
-from odenet.training.stopping import Stopped
-from odenet.training.task import Task
+from odenet.training.callbacks.stopping import Stopped
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import read_checkpoint
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs import measuring, run
 
 SPECS = Path(__file__).parents[2] / "specs"
 SHORT = {"epochs": "2", "fraction": "0.1", "batch": "32", "levels": "[1]"}

@@ -9,12 +9,12 @@ from torch.utils.data import Dataset
 import odenet
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
-from odenet.training.agreement import agreed
-from odenet.training.arrays import load_arrays
+from odenet.training.data.arrays import load_arrays
+from odenet.training.data.masks import load_masks
+from odenet.training.data.python_data import python_data
+from odenet.training.data.tables import load_table
 from odenet.training.errors import TrainingError
-from odenet.training.masks import load_masks
-from odenet.training.python_data import python_data
-from odenet.training.tables import load_table
+from odenet.training.learning.agreement import agreed
 
 from . import specs
 

@@ -8,9 +8,16 @@ from rich.console import Console
 import odenet
 from odenet.model.tables.losses import METRICS
 from odenet.runtime.singular_value import largest_singular_value
-from odenet.training import measuring, run
-from odenet.training.studies import FlowStudy, Study, depth_law, disorder, reordered, study_run
-from odenet.training.study_figures import draw_depth_law
+from odenet.training.runs import measuring, run
+from odenet.training.trained.studies import (
+    FlowStudy,
+    Study,
+    depth_law,
+    disorder,
+    reordered,
+    study_run,
+)
+from odenet.training.trained.study_figures import draw_depth_law
 
 from .test_commands import odenet as command
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from odenet.diagnostics import SpecError
-from odenet.training import sweep_workers, sweeps
 from odenet.training.errors import TrainingError
-from odenet.training.records import Options, RunFolder
-from odenet.training.task import Task
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.sweeps import sweep_workers, sweeps
 
 from .runs import assert_same_run
 from .test_commands import odenet as command

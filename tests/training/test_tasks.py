@@ -12,12 +12,12 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.losses import LOSSES
 from odenet.model.tables.recipe import LOSS, Recipe
-from odenet.training.exporting import export_run
-from odenet.training.losses import objective_of
-from odenet.training.records import RunFolder
-from odenet.training.results import Result, show_result
-from odenet.training.samples import Labels
-from odenet.training.studies import study_run
+from odenet.training.data.samples import Labels
+from odenet.training.learning.losses import objective_of
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.runs.results import Result, show_result
+from odenet.training.trained.exporting import export_run
+from odenet.training.trained.studies import study_run
 
 from . import specs
 from .test_commands import odenet as command
@@ -134,8 +134,8 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
     from sklearn.utils.class_weight import compute_class_weight
 
     from odenet.model.tables.recipe import LOSS, Recipe
-    from odenet.training.losses import objective_of
-    from odenet.training.samples import Labels
+    from odenet.training.data.samples import Labels
+    from odenet.training.learning.losses import objective_of
 
     y = np.array([0] * 6 + [1] * 3 + [2])
     recipe = Recipe(loss=LOSS.default("cross_entropy", weights="balanced"))

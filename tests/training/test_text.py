@@ -13,15 +13,15 @@ from odenet.cli import app
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.training import TrainingError
-from odenet.training.data import load_data
-from odenet.training.exporting import export_run
-from odenet.training.language import NextToken
-from odenet.training.loader import Data
-from odenet.training.records import RunFolder
-from odenet.training.samples import Labels, hold_out, part
-from odenet.training.sampling import chosen
-from odenet.training.text import python_sources
-from odenet.training.windows import Tokens, Windows
+from odenet.training.data.data_sets import load_data
+from odenet.training.data.loader import Data
+from odenet.training.data.samples import Labels, hold_out, part
+from odenet.training.data.text import python_sources
+from odenet.training.data.windows import Tokens, Windows
+from odenet.training.learning.language import NextToken
+from odenet.training.run_folder.records import RunFolder
+from odenet.training.trained.exporting import export_run
+from odenet.training.trained.sampling import chosen
 from tests.training.runs import assert_same_run
 
 SPEC = """\
@@ -161,7 +161,7 @@ def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
 
 
 def test_a_large_file_stays_on_disk(spec, monkeypatch):
-    monkeypatch.setattr("odenet.training.text.MAPPED", 10)
+    monkeypatch.setattr("odenet.training.data.text.MAPPED", 10)
     data = load_data(call(spec.parent / "corpus/*.txt"), (16,))
     assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
     assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
@@ -206,7 +206,7 @@ def test_summed_gradients_are_those_of_one_large_batch(spec, tmp_path):
 
 def test_a_warmup_may_be_counted_in_steps():
     from odenet.model.tables.recipe import SCHEDULES
-    from odenet.training.optim import rate_factor
+    from odenet.training.learning.optim import rate_factor
 
     schedule = SCHEDULES.default("constant", warmup_steps=4)
     factor = rate_factor(Recipe(schedule=schedule), 10)

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import odenet
-from odenet.training import exporting, measuring, run
 from odenet.training.errors import TrainingError
-from odenet.training.exporting import export_run
+from odenet.training.runs import measuring, run
+from odenet.training.trained import exporting
+from odenet.training.trained.exporting import export_run
 
 from .test_commands import odenet as command
 

@@ -7,13 +7,13 @@ from rich.console import Console
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.runtime import Unit
-from odenet.training import run
+from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
+from odenet.training.data.samples import Labels
 from odenet.training.flows import flow_inputs, flows, units_and_flows
-from odenet.training.multilevel import refine_network, refine_optimizer
-from odenet.training.optim import build_optimizer
-from odenet.training.samples import Labels
-from odenet.training.studies import hidden, study_run
-from odenet.training.task import Task
+from odenet.training.learning.optim import build_optimizer
+from odenet.training.learning.task import Task
+from odenet.training.runs import run
+from odenet.training.trained.studies import hidden, study_run
 
 MAPS = """state x
 map f = bn -> relu -> conv(3)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from odenet.diagnostics import SpecError
-from odenet.training.run import resume, train
+from odenet.training.runs.run import resume, train
 
 SPEC = """state Y
 param K : conv(3)

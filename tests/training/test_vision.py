@@ -13,12 +13,12 @@ from torchvision.transforms import v2
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import AUGMENTATIONS, Call
-from odenet.training import run
-from odenet.training.augment import build_transforms
+from odenet.training.callbacks.stopping import Stopped
+from odenet.training.data.augment import build_transforms
+from odenet.training.data.samples import Labels, Split
 from odenet.training.errors import TrainingError
-from odenet.training.losses import objective_of
-from odenet.training.samples import Labels, Split
-from odenet.training.stopping import Stopped
+from odenet.training.learning.losses import objective_of
+from odenet.training.runs import run
 
 from . import specs
 from .runs import assert_same_run, train

@@ -10,13 +10,13 @@ from torch._subclasses import FakeTensorMode
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
-from odenet.training.augment import build_transforms
-from odenet.training.averaging import MovingAverage
-from odenet.training.batches import Batches, BatchPlan
-from odenet.training.optim import build_optimizer
-from odenet.training.picture_reader import PictureReader
-from odenet.training.samples import Labels, Split
-from odenet.training.task import Task
+from odenet.training.callbacks.averaging import MovingAverage
+from odenet.training.data.augment import build_transforms
+from odenet.training.data.batches import Batches, BatchPlan
+from odenet.training.data.picture_reader import PictureReader
+from odenet.training.data.samples import Labels, Split
+from odenet.training.learning.optim import build_optimizer
+from odenet.training.learning.task import Task
 from tests.waiting import Copies
 
 from . import stub

@@ -70,7 +70,7 @@ def _path(meaning: str) -> dict[str, Parameter]:
 ROWS = (
     DataSetKind(
         name="digits",
-        source="odenet.training.data:digits",
+        source="odenet.training.data.data_sets:digits",
         holds="1,437 training and 360 test pictures, 10 classes",
     ),
     DataSetKind(
@@ -105,23 +105,23 @@ ROWS = (
     ),
     DataSetKind(
         name="folder",
-        source="odenet.training.data:folder",
+        source="odenet.training.data.data_sets:folder",
         arguments=_path("is the folder with one folder of images per class"),
     ),
     DataSetKind(
         name="arrays",
-        source="odenet.training.data:arrays",
+        source="odenet.training.data.data_sets:arrays",
         arguments=_path("is an .npz file with arrays x and y"),
     ),
-    DataSetKind(name="table", source="odenet.training.data:table", arguments=_COLUMNS),
+    DataSetKind(name="table", source="odenet.training.data.data_sets:table", arguments=_COLUMNS),
     DataSetKind(
         name="masks",
-        source="odenet.training.data:masks",
+        source="odenet.training.data.data_sets:masks",
         arguments=_path("is a folder of pictures and their class maps"),
     ),
     DataSetKind(
         name="text",
-        source="odenet.training.text:text",
+        source="odenet.training.data.text:text",
         arguments={
             "path": Parameter(Text(), "is a file, or a pattern such as corpus/*.py"),
             "tokenizer": Parameter(
@@ -132,14 +132,16 @@ ROWS = (
     ),
     DataSetKind(
         name="python_sources",
-        source="odenet.training.text:python_sources",
+        source="odenet.training.data.text:python_sources",
         arguments={"test": _TEST},
     ),
     DataSetKind(
-        name="rings", source="odenet.training.data:rings", arguments=_POINTS | {"rings": _RINGS}
+        name="rings",
+        source="odenet.training.data.data_sets:rings",
+        arguments=_POINTS | {"rings": _RINGS},
     ),
-    DataSetKind(name="shapes", source="odenet.training.data:shapes", arguments=_SHAPES),
-    DataSetKind(name="moons", source="odenet.training.data:moons", arguments=_POINTS),
+    DataSetKind(name="shapes", source="odenet.training.data.data_sets:shapes", arguments=_SHAPES),
+    DataSetKind(name="moons", source="odenet.training.data.data_sets:moons", arguments=_POINTS),
 )
 
 DATA_SETS = {row.name: row for row in ROWS}

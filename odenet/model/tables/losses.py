@@ -1,6 +1,6 @@
 """The losses of `loss = …`, in rows, and the metrics by which they are measured.
 
-What computes them is in `odenet.training.losses`.
+What computes them is in `odenet.training.learning.losses`.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class LossKind:
     Args:
         name: its name in the language.
         meaning: what it is for, in words.
-        source: "module:class" that computes it, an `odenet.training.losses.Objective`.
+        source: "module:class" that computes it, an `odenet.training.learning.losses.Objective`.
         labels: what a label is to it.
         metrics: what is measured of a split besides the loss; the first chooses the best epoch.
         of_places: likewise, where every place of a sample has a label of its own; empty if that
@@ -103,7 +103,7 @@ ROWS = (
     LossKind(
         name="cross_entropy",
         meaning="one class for a sample, or for each of its places",
-        source="odenet.training.losses:CrossEntropy",
+        source="odenet.training.learning.losses:CrossEntropy",
         labels="class",
         metrics=("accuracy", "top5_accuracy"),
         of_places=("mean_iou", "accuracy"),
@@ -112,28 +112,28 @@ ROWS = (
     LossKind(
         name="bce",
         meaning="several classes, each of which holds or does not",
-        source="odenet.training.losses:BinaryCrossEntropy",
+        source="odenet.training.learning.losses:BinaryCrossEntropy",
         labels="several",
         metrics=("f1", "average_precision"),
     ),
     LossKind(
         name="mse",
         meaning="numbers, by the square of the error",
-        source="odenet.training.losses:SquaredError",
+        source="odenet.training.learning.losses:SquaredError",
         labels="numbers",
         metrics=_OF_NUMBERS,
     ),
     LossKind(
         name="mae",
         meaning="numbers, by the size of the error",
-        source="odenet.training.losses:AbsoluteError",
+        source="odenet.training.learning.losses:AbsoluteError",
         labels="numbers",
         metrics=_OF_NUMBERS,
     ),
     LossKind(
         name="huber",
         meaning="numbers, by half the square of small errors and the size of large ones",
-        source="odenet.training.losses:Huber",
+        source="odenet.training.learning.losses:Huber",
         labels="numbers",
         metrics=_OF_NUMBERS,
         arguments={"delta": _DELTA},
@@ -141,14 +141,14 @@ ROWS = (
     LossKind(
         name="next_token",
         meaning="text, by the token that follows each",
-        source="odenet.training.language:NextToken",
+        source="odenet.training.learning.language:NextToken",
         labels="tokens",
         metrics=("bits_per_byte", "perplexity"),
     ),
     LossKind(
         name="likelihood",
         meaning="samples without labels: how improbable an invertible net finds them, in nats",
-        source="odenet.training.likelihood:Likelihood",
+        source="odenet.training.learning.likelihood:Likelihood",
         labels="none",
         metrics=("bits_per_dim",),
         needs_density=True,

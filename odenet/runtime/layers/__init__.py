@@ -1,0 +1,1 @@
+"""Layers of torch that networks around flows need."""

@@ -1,0 +1,1 @@
+"""Learned operators and constants of flows, which have a value for each step."""

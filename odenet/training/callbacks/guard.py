@@ -1,0 +1,108 @@
+"""The stability margin while training: h ω as a share of the scheme's limit, and a cap on it.
+
+A flow that was proved stable in continuous time is stable as a network only if its steps are short
+enough for its weights, and the weights grow as they learn. They can also leave the signs that the
+proof rests on.
+"""
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from rich.console import Console
+from torch import nn
+
+from odenet.runtime.flow import Flow
+from odenet.training.callbacks.run_callback import (
+    EpochWatcher,
+    has_whole_weights,
+    require_whole_weights,
+    warn,
+)
+from odenet.training.errors import BadOption
+from odenet.training.flows import ROUGH, flows, stability
+from odenet.training.learning.task import Task
+
+EXACT = 200  # iterations before weights are changed by it
+AIM = 0.98  # the share that a step which was above 1 gets
+ROUNDS = 12  # of scaling; one is enough where ω is quadratic in the operators
+
+
+class Guard(EpochWatcher):
+    """After the last step of each epoch measures the margin, and warns or rescales the operators.
+
+    A condition of the proof that does not hold for the weights is said once.
+
+    What it does follows from the weights alone, so that a resumed run does the same.
+
+    Args:
+        rescale: bring steps beyond the limit back below it; else say once that there are some.
+        console: where to say it.
+    """
+
+    def __init__(self, rescale: bool, console: Console):
+        self.rescale = rescale
+        self.console = console
+        self._said = False
+        self._broken: set[str] = set()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse to rescale what cannot be measured."""
+        if self.rescale:
+            require_whole_weights(trainer, "--guard rescale", "--guard warn")
+        if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
+            raise BadOption(
+                "--guard rescale: no stability limit is known for a flow of this network",
+                "`odenet check` says why; use --guard warn",
+            )
+
+    def look_at(self, trainer: Trainer, task: Task) -> None:
+        """Look at the weights, before they are measured."""
+        if not has_whole_weights(trainer):
+            return
+        self._look_at_conditions(task.network, trainer.current_epoch + 1)
+        if self.rescale:
+            rescale(task.network)
+        margin = stability(task.network, ROUGH)
+        if margin is None:
+            return
+        task.health["stability"] = margin
+        if not margin <= 1 and not self._said:
+            self._said = True
+            or_else = "" if self.rescale else ", or keep it below by --guard rescale"
+            warn(
+                self.console,
+                f"after epoch {trainer.current_epoch + 1} the steps are too long for the weights: "
+                f"h·ω is {margin:.3g} times its limit; shorten h{or_else}",
+            )
+
+    def _look_at_conditions(self, network: nn.Module, epoch: int) -> None:
+        """Say which conditions of the certificate do not hold, each once."""
+        found = [pair for flow in flows(network).values() for pair in flow.conditions()]
+        broken = dict.fromkeys(text for text, holds in found if not holds)
+        new = [text for text in broken if text not in self._broken]
+        self._broken.update(new)
+        if new:
+            warn(
+                self.console,
+                f"after epoch {epoch} the proof about the spectrum does not hold for the weights: "
+                f"it rests on {' and '.join(new)}",
+            )
+
+
+def rescale(network: nn.Module) -> None:
+    """Scale the operators of every step whose h ω is above its limit, until it is below."""
+    for flow in flows(network).values():
+        for _ in range(ROUNDS):
+            shares = flow.stability(EXACT)
+            beyond = (shares > 1) & shares.isfinite()  # others cannot be scaled back by a factor
+            if not beyond.any():
+                break
+            _scale(flow, torch.where(beyond, (AIM / shares).sqrt(), 1.0))
+
+
+@torch.no_grad()
+def _scale(flow: Flow, factors: torch.Tensor) -> None:
+    """Multiply the operators of each step by its factor; shared ones by the smallest."""
+    for name in flow.operators:
+        stack = getattr(flow, name)
+        each = factors.amin(0, keepdim=True) if name in flow.shared else factors
+        stack.mul_(each.to(stack).view(-1, *(1,) * (stack.ndim - 1)))

@@ -1,0 +1,88 @@
+"""Where the numbers of each epoch go beside `metrics.csv`: Lightning's loggers, by name."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from odenet.extras import require
+from odenet.model.tables.argument_kinds import show
+from odenet.model.tables.recipe import Recipe
+from odenet.training.errors import BadOption
+
+PROJECT = "odenet"  # where the environment names none
+
+
+def _tensorboard(folder: Path) -> Logger:
+    """Into RUN/tensorboard."""
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
+
+
+def _wandb(folder: Path) -> Logger:
+    """Where WANDB_MODE and its like say; what is kept here is in RUN/wandb."""
+    project = os.environ.get("WANDB_PROJECT", PROJECT)
+    return WandbLogger(folder.resolve().name, folder, project=project)
+
+
+def _mlflow(folder: Path) -> Logger:
+    """To the server that MLFLOW_TRACKING_URI names, else into RUN/mlruns."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+    place = os.environ.get("MLFLOW_TRACKING_URI")
+    if place is None:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 wants a database
+        place = (folder / "mlruns").resolve().as_uri()
+    return MLFlowLogger(experiment, folder.resolve().name, tracking_uri=place)
+
+
+_MADE: dict[str, Callable[[Path], Logger]] = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "mlflow": _mlflow,
+}
+
+
+def made_logger(name: str, folder: Path) -> Logger:
+    """A logger, which begins with its first number.
+
+    Args:
+        name: one of `odenet.training.run_folder.records.LOGGERS`.
+        folder: of the run.
+
+    Raises:
+        MissingLibraries: what it needs is not installed.
+        TrainingError: it cannot log where the environment says.
+    """
+    require(name, f"--logger {name}")
+    with _refused():
+        return _MADE[name](folder)
+
+
+@contextmanager
+def logging_to(loggers: Sequence[Logger], recipe: Recipe) -> Iterator[None]:
+    """Log the recipe first; at the end close what a process has one of at a time: W&B's run.
+
+    Raises:
+        TrainingError: a logger cannot log where the environment says.
+    """
+    with _refused():
+        for logger in loggers:
+            logger.log_hyperparams({name: show(value) for name, value in recipe.items()})
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Say what a library says that cannot begin: no account, no server."""
+    try:
+        yield
+    except Exception as error:  # each library has its own, and those of what it calls
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = "see WANDB_MODE=offline, or MLFLOW_TRACKING_URI, or leave it out"
+        raise BadOption(f"--logger cannot begin: {said}", where) from error

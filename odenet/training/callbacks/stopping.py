@@ -1,0 +1,126 @@
+"""Stopping on request, at a point from which a run resumes bit for bit."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+
+from odenet.interrupts import SIGNALS, Interrupted
+from odenet.training.run_folder.metrics import Metrics
+from odenet.training.run_folder.records import RunFolder
+
+AT_TARGET = {"max": 1e-9, "min": -1e-9}  # how far below a target one is at it, by what is better
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and can go on.
+
+    Args:
+        checkpoint: where it goes on from.
+        number: of the signal; 0 if it came to another process.
+    """
+
+    def __init__(self, checkpoint: Path, number: int):
+        self.checkpoint = checkpoint
+        self.number = number
+        super().__init__(f"stopped by signal {number}; {checkpoint} goes on")
+
+
+@contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Within, a run can be resumed: also where nobody listens but the command line."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise Stopped(folder.last, interrupted.number) from None
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
+
+    Args:
+        metrics: the rows of the epochs done.
+        target: stop beyond this; None for never.
+        mode: "max" where more is better, "min" where less is.
+        given: what Lightning's takes.
+    """
+
+    def __init__(self, metrics: Metrics, target: float | None, mode: str = "max", **given: Any):
+        super().__init__(stopping_threshold=target, mode=mode, **given)
+        self._metrics = metrics
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop before the first epoch if the one before it was the last."""
+        threshold = self.stopping_threshold
+        values = [row[self.monitor] for row in self._metrics.rows]
+        reached = threshold is not None and any(
+            value > threshold if self.mode == "max" else value < threshold for value in values
+        )
+        if reached or self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class StopOnSignal(Checkpoint):
+    """On SIGTERM or the first Ctrl-C, finish the step, save, and stop.
+
+    The end of an epoch is not interrupted: its validation is finished and its checkpoint written
+    first. With several processes a signal to any of them stops all, after the same step.
+
+    Args:
+        path: the checkpoint to write.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.asked = 0  # the signal that asked
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over SIGTERM and Ctrl-C, which only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and stop between two steps of an epoch; no checkpoint has gradients half summed."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        last = batch_idx + 1 == trainer.num_training_batches
+        if stepped and not last and self._agreed(trainer):
+            trainer.save_checkpoint(trainer.strategy.broadcast(self.path))
+            raise Stopped(self.path, self.asked)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop between two epochs, the last one saved."""
+        if self._agreed(trainer):
+            raise Stopped(self.path, self.asked)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back to whom they belonged."""
+        self._forget()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back to whom they belonged."""
+        self._forget()
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if number == self.asked == signal.SIGINT:  # a second Ctrl-C interrupts at once
+            raise Stopped(self.path, number)
+        self.asked = number
+
+    def _agreed(self, trainer: Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.asked != 0
+        return trainer.strategy.reduce_boolean_decision(self.asked != 0, all=False)
+
+    def _forget(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,0 +1,142 @@
+"""Lightning's Trainer as a recipe and a run folder want it."""
+
+import os
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import StrategyRegistry
+from rich.console import Console
+
+from odenet.diagnostics import suggest
+from odenet.model.tables.losses import METRICS, MetricKind
+from odenet.model.tables.recipe import Recipe
+from odenet.training.callbacks.averaging import MovingAverage
+from odenet.training.callbacks.constants import Constants
+from odenet.training.callbacks.drift_monitor import DriftMonitor
+from odenet.training.callbacks.finite import FiniteCheck
+from odenet.training.callbacks.guard import Guard
+from odenet.training.callbacks.loggers import made_logger
+from odenet.training.callbacks.multilevel import MultiLevel
+from odenet.training.callbacks.stopping import AT_TARGET, ResumableEarlyStopping, StopOnSignal
+from odenet.training.console import has_bar, progress_display
+from odenet.training.errors import BadOption
+from odenet.training.run_folder.checkpoints import CheckpointFiles, KeptCheckpoint
+from odenet.training.run_folder.metrics import Metrics
+from odenet.training.run_folder.records import Options, RunFolder
+
+PRECISIONS: dict[str, Any] = {
+    "float32": "32-true",
+    "tf32": "32-true",  # and see odenet/training/matmul_precision.py
+    "float64": "64-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+def build_trainer(
+    folder: RunFolder,
+    recipe: Recipe,
+    options: Options,
+    watched: str = "test",
+    console: Console | None = None,
+    best: MetricKind = METRICS["accuracy"],
+) -> Trainer:
+    """A trainer for a run.
+
+    Args:
+        folder: where checkpoints and metrics go.
+        recipe: epochs, precision, clipping, and which callbacks.
+        options: devices.
+        watched: the split that chooses the best epoch.
+        console: shows progress; None for a trainer that only measures.
+        best: the metric that chooses the best epoch.
+
+    Raises:
+        TrainingError: if the devices or the strategy are not available.
+    """
+    fits = console is not None
+    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
+    if options.strategy not in known:
+        near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
+        raise BadOption(f"there is no strategy {options.strategy}", near)
+    _require_processors(options.devices)
+    logger = made_logger(options.logger, folder.path) if fits and options.logger else False
+    try:
+        return Trainer(
+            accelerator="auto",
+            devices=options.devices,
+            num_nodes=options.nodes,
+            strategy=options.strategy,
+            precision=PRECISIONS[recipe.precision],
+            max_epochs=recipe.epochs,
+            accumulate_grad_batches=recipe.accumulate,
+            gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
+            callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
+            logger=logger,
+            default_root_dir=folder.path,
+            enable_checkpointing=fits,
+            plugins=[CheckpointFiles()],
+            enable_progress_bar=fits and has_bar(console),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            sync_batchnorm=torch.cuda.is_available(),  # torch has it for GPUs only
+            use_distributed_sampler=False,  # the loaders share the batches out themselves
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise BadOption(str(error), "see --devices, --nodes, --strategy") from error
+
+
+def _fits(strategy: str) -> bool:
+    """Whether a strategy of Lightning's is for processors and GPUs, and for a command line.
+
+    Those for notebooks train in children of this process, which then knows nothing of the epochs.
+    """
+    return not any(word in strategy for word in ("xla", "tpu", "spawn", "fork", "notebook"))
+
+
+def _require_processors(devices: int | str) -> None:
+    """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
+    most = 4 * (os.cpu_count() or 1)
+    if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
+        raise BadOption(
+            f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
+            f"give at most {most}: each device is a process of its own",
+        )
+
+
+def _callbacks(
+    folder: RunFolder, recipe: Recipe, watched: str, console: Console, best: MetricKind
+) -> list[Callback]:
+    monitor = f"{watched}_{best.name}"
+    metrics = Metrics(folder)
+    guard = Guard(recipe.guard == "rescale", console)
+    finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
+    found: list[Callback] = [progress_display(console), Constants(console), finite, guard]
+    found.append(DriftMonitor(console))
+    if recipe.ema:
+        found.append(MovingAverage(recipe.ema))
+    if recipe.levels:
+        found.append(MultiLevel())
+    if recipe.patience or recipe.target:
+        found.append(
+            ResumableEarlyStopping(
+                metrics,
+                target=recipe.target - AT_TARGET[best.best] if recipe.target else None,
+                mode=best.best,
+                monitor=monitor,
+                patience=recipe.patience or recipe.epochs,
+                check_on_train_epoch_end=True,
+            )
+        )
+    common: dict[str, Any] = {
+        "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    kept = KeptCheckpoint(filename="best", monitor=monitor, mode=best.best, **common)
+    last = KeptCheckpoint(filename="last", **common)
+    return [*found, metrics, kept, last, StopOnSignal(folder.last)]

@@ -1,0 +1,286 @@
+"""From stored samples to what the network sees, a batch at a time on the training device.
+
+The random numbers of an epoch are drawn at once, one row per position of the epoch's order, from
+the seed and the epoch alone. What happens to a sample therefore does not depend on the device, the
+number of processes that share the epoch, or where a run was interrupted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as vision
+
+from odenet.model.tables.recipe import Call
+from odenet.training.data.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    Flip,
+    RandomResizedCrop,
+    before_the_middle,
+    changes,
+    middle,
+)
+from odenet.training.errors import DataMisfit, UnreadableData
+from odenet.training.data.pictures import COLOUR, GREY, Pictures
+from odenet.training.data.samples import Split, Stream, generator, shape_of
+from odenet.training.data.statistics import moments, standardised_over
+from odenet.training.data.stored import chunks
+from odenet.training.data.vision import MIXES, OF_BYTES, Mix, mix
+from odenet.training.data.windows import Windows
+
+Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
+
+SAMPLED_PICTURES = 1000  # read from disk for the statistics
+TOGETHER = 64  # of them that are in memory at a time
+SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Fits samples to the network, augments them, and standardises them.
+
+    Args:
+        shape: what the network takes of a sample: channels, then the sizes of its axes.
+        steps: the augmentations, for training batches only.
+        mean: per channel, of the training split, pixels in 0..1.
+        deviation: likewise.
+        per_image: standardise every sample by its own mean and deviation instead.
+        whole: what pictures are scaled to before their middle is taken; `shape` where all is.
+        mix: mixes the samples of a training batch, with their classes.
+    """
+
+    shape: tuple[int, ...]
+    steps: tuple[Augmentation, ...]
+    mean: Tensor
+    deviation: Tensor
+    per_image: bool
+    whole: tuple[int, ...]
+    mix: Mix | None = None
+
+    @classmethod
+    def stored(
+        cls,
+        shape: tuple[int, ...],
+        augment: Sequence[Call],
+        mean: Sequence[float],
+        deviation: Sequence[float],
+    ) -> "Transforms":
+        """The transforms of a finished training, without its augmentations."""
+        per_image = standardised_over(augment) == "image"
+        whole = before_the_middle(augment, shape)
+        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image, whole)
+        return plain.standardising_by(mean, deviation)
+
+    def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
+        """The same with other statistics, a number per channel."""
+        return self.with_statistics(
+            *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        )
+
+    def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
+        """The same with other statistics, each (C, 1, 1)."""
+        return replace(self, mean=mean, deviation=deviation)
+
+    @property
+    def grain(self) -> tuple[float, ...]:
+        """The distance of neighbouring values of pixels, per channel, as the network gets them."""
+        return tuple((1 / (255 * self.deviation.flatten().double())).tolist())
+
+    def undone(self, values: Tensor) -> Tensor:
+        """Pixels as data sets store them, from what the network takes, (B, *shape).
+
+        They are rounded down, since each is spread up to the next one; what is out of their range
+        becomes the nearest.
+        """
+        pictures = values if values.dim() > 2 else values.view(len(values), len(self.grain), -1, 1)
+        pixels = (pictures * self.deviation + self.mean) * 255
+        return pixels.floor().clamp(0, 255).to(torch.uint8).view_as(values)
+
+    def to(self, device: torch.device) -> "Transforms":
+        """The same with its statistics on a device."""
+        return self.with_statistics(self.mean.to(device), self.deviation.to(device))
+
+    def draw(self, seed: int, epoch: int, count: int) -> Draws:
+        """The random numbers of one epoch over `count` samples."""
+        rng = generator(Stream.AUGMENT, seed, epoch)
+        mixing = () if self.mix is None else (self.mix,)
+        return tuple(step.draw(rng, count) for step in (*self.steps, *mixing))
+
+    def __call__(self, inputs: Tensor, draws: Draws = ()) -> Tensor:
+        """One batch.
+
+        Args:
+            inputs: (B, …), uint8 or float32.
+            draws: the batch's rows of the epoch's draws; without any nothing changes at random.
+
+        Returns:
+            float32, (B, *shape).
+        """
+        return self._flat(self._standardised(inputs, draws))
+
+    def _flat(self, values: Tensor) -> Tensor:
+        return values.flatten(1) if len(self.shape) == 1 else values
+
+    def _standardised(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """See `__call__`; pictures keep their axes."""
+        images = fit(inputs, self.whole)
+        parts = bool(draws) and any(isinstance(step, RandomResizedCrop) for step in self.steps)
+        if self.whole != self.shape and not parts:
+            images = middle(images, self.shape[1:])
+        for step, drawn in zip(self.steps, draws, strict=False):
+            images = step(images, drawn)
+        values = images.to(torch.float32)
+        if images.dtype == torch.uint8:
+            values = values / 255
+        if self.per_image:
+            axes = tuple(range(1, values.dim()))
+            deviation, mean = torch.std_mean(values, dim=axes, keepdim=True)
+            values = (values - mean) / deviation.clamp(min=SMALLEST_DEVIATION)
+        else:
+            channels = (-1, *(1 for _ in values.shape[2:]))
+            mean, deviation = (x.flatten().view(channels) for x in (self.mean, self.deviation))
+            values = (values - mean) / deviation
+        return values
+
+    def with_labels(self, inputs: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """A batch and its labels; labels of places move with the picture, mixed ones are shares."""
+        batch = self._standardised(inputs, draws)
+        for step, drawn in zip(self.steps, draws, strict=False):
+            if isinstance(step, Flip) and labels.dim() > 2:
+                labels = (
+                    step(labels[:, None], drawn)[:, 0] if labels.dim() == 3 else step(labels, drawn)
+                )
+        if self.mix is not None and draws:
+            batch, labels = self.mix(batch, labels, draws[-1])
+        return self._flat(batch), labels
+
+
+def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """Give pictures (B, C, H, W) the channels and size of the network's input."""
+    if len(shape) == 1 or tuple(images.shape[1:]) == tuple(shape):
+        return images
+    channels, size = shape[0], list(shape[1:])
+    if images.shape[1] == GREY and channels == COLOUR:
+        images = vision.grayscale_to_rgb(images)
+    elif images.shape[1] == COLOUR and channels == GREY:
+        images = vision.rgb_to_grayscale(images)
+    return images if list(images.shape[2:]) == size else vision.resize(images, size)
+
+
+def build_transforms(
+    split: Split,
+    shape: Sequence[int],
+    augment: Sequence[Call],
+    scaled: bool = True,
+    classes: int = 0,
+) -> Transforms:
+    """The transforms for a training split.
+
+    Args:
+        split: gives the statistics.
+        shape: what the network takes.
+        augment: the recipe's list.
+        scaled: whether samples that are not pictures are standardised.
+        classes: how many there are.
+
+    Raises:
+        TrainingError: one of them cannot be made of such samples.
+    """
+    over = standardised_over(augment)
+    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
+    if spatial and len(shape_of(split)) != 3:
+        raise DataMisfit(f"{spatial[0]} changes images, and this data set has points")
+    if spatial and len(split.labels.shape) > 2:
+        other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
+        if other is not None:
+            raise DataMisfit(
+                f"{other} would move the places of a sample away from their labels",
+                "leave it out; flip turns both",
+            )
+    for call in augment:
+        if call.name in OF_BYTES:
+            _require_bytes(split, call)
+    if (large := _too_large(split, shape, augment)) is not None:
+        raise DataMisfit(f"{large}: its n is larger than the images", "make it smaller")
+    if over == "data" and (scaled or len(shape_of(split)) == 3):
+        mean, deviation = statistics(split, shape)
+    else:
+        mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    steps, whole = changes(augment, tuple(shape[1:])), before_the_middle(augment, shape)
+    mixed = mix(augment, classes)
+    return Transforms(tuple(shape), steps, mean, deviation, over == "image", whole, mixed)
+
+
+def _require_bytes(split: Split, call: Call) -> None:
+    """Refuse to change the colours of what is not a picture of 8 bits."""
+    channels, real = shape_of(split)[0], split.stored_as != "uint8"
+    if real or channels not in (GREY, COLOUR):
+        found = "of real numbers" if real else f"with {channels} channels"
+        raise DataMisfit(
+            f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
+            f"{found}",
+            "leave it out",
+        )
+
+
+def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every channel, pixels in 0..1, each (C, 1, 1).
+
+    Pictures left on disk are sampled, evenly spaced.
+    """
+    pieces = _pieces(split)
+    first = next(pieces, None)
+    if first is None:
+        raise UnreadableData("of the training pictures none can be read")
+    together = chain([first], pieces)
+    if first.is_floating_point():
+        mean, deviation = moments(fit(chunk, shape) for chunk in together)
+        return mean[:, None, None], deviation[:, None, None]
+    counts = torch.zeros((), dtype=torch.int64)
+    for chunk in together:
+        pixels = fit(
+            chunk, (shape[0], *chunk.shape[2:]) if chunk.dim() == 4 == len(shape) + 1 else shape
+        )
+        counts = counts + torch.stack(
+            [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
+        )
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    deviation = ((share @ levels**2) - mean**2).clamp(min=0).sqrt()
+    scale = deviation.clamp(min=SMALLEST_DEVIATION)
+    return mean.float()[:, None, None], scale.float()[:, None, None]
+
+
+def _pieces(split: Split) -> Iterator[Tensor]:
+    """All samples, some at a time; of pictures that were left on disk some that can be read."""
+    inputs = split.inputs
+    assert not isinstance(inputs, Windows)  # which are numbers of tokens
+    if not isinstance(inputs, Pictures):
+        yield from chunks(inputs)
+        return
+    places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
+    for some in (places[i : i + TOGETHER] for i in range(0, len(places), TOGETHER)):
+        if read := [x for x in map(inputs.__getitem__, some) if isinstance(x, Tensor)]:
+            yield torch.stack(read)
+
+
+def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
+    """An augmentation by more pixels than an image has, which would leave nothing of it."""
+    stored = shape_of(split)[-2:]
+    side = max(shape[1:] if len(shape) == 3 else stored)
+    large = (call for call in augment if call.name in ("pad_crop", "cutout") and call["n"] > side)
+    return next(large, None)
+
+
+def misfit(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape of a sample, if it cannot be made that which a network takes; else None."""
+    have = shape_of(split)
+    if tuple(shape) == have or (len(shape) == 1 and int(np.prod(have)) == shape[0]):
+        return None
+    picture = len(have) == 3 and len(shape) == 3 and {shape[0], have[0]} <= {GREY, COLOUR}
+    return None if picture else have

@@ -1,0 +1,158 @@
+"""Random changes to training pictures, and the middle of a picture.
+
+A change draws its random numbers for a whole epoch; it is called with a batch and its rows of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as vision
+
+from odenet.model.tables.recipe import Call
+from odenet.training.data.vision import OF_BYTES, OneByOne
+
+
+@dataclass(frozen=True)
+class PadCrop:
+    """A border of `n` black pixels, then a random crop of the old size."""
+
+    n: int
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Offsets of the crop, (count, 2)."""
+        return torch.from_numpy(rng.integers(0, 2 * self.n + 1, (count, 2)))
+
+    def __call__(self, images: Tensor, offsets: Tensor) -> Tensor:
+        """Crop every image at its own offset."""
+        height, width = images.shape[-2:]
+        padded = vision.pad(images, [self.n])
+        rows = offsets[:, :1] + torch.arange(height, device=images.device)
+        columns = offsets[:, 1:] + torch.arange(width, device=images.device)
+        places = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
+        flat = places.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        return padded.flatten(2).gather(2, flat).view_as(images)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Left and right exchanged in half of the images."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Whether to flip, (count,)."""
+        return torch.from_numpy(rng.random(count) < 0.5)
+
+    def __call__(self, images: Tensor, chosen: Tensor) -> Tensor:
+        """Flip the chosen images."""
+        return torch.where(chosen[:, None, None, None], vision.horizontal_flip(images), images)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A square of `n` by `n` pixels, centred anywhere, blanked out."""
+
+    n: int
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Centres as fractions of height and width, (count, 2)."""
+        return torch.from_numpy(rng.random((count, 2), dtype=np.float32))
+
+    def __call__(self, images: Tensor, centres: Tensor) -> Tensor:
+        """Blank a square in every image; squares are cut off at the edges."""
+        height, width = images.shape[-2:]
+        hidden_rows = self._hidden(centres[:, 0], height)
+        hidden_columns = self._hidden(centres[:, 1], width)
+        hidden = hidden_rows[:, None, :, None] & hidden_columns[:, None, None, :]
+        return images.masked_fill(hidden, 0)
+
+    def _hidden(self, centres: Tensor, size: int) -> Tensor:
+        places = torch.arange(size, device=centres.device)
+        first = (centres * size).floor()[:, None] - self.n // 2
+        return (places >= first) & (places < first + self.n)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A part of each image, scaled to what the network takes (Szegedy et al. 2015, section 6).
+
+    Its area is a share of the whole's, at least `least`, and its sides are up to 4 to 3 as long as
+    one another.
+
+    Args:
+        least: see above.
+        size: height and width of what comes out; those of the images if empty.
+    """
+
+    least: float
+    size: tuple[int, ...] = ()
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Height and width of the part and where it begins, as shares of the whole, (count, 4)."""
+        area = rng.uniform(self.least, 1, count)
+        longer = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))
+        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([longer, 1 / longer], 1), 1)
+        begins = rng.random((count, 2)) * (1 - sides)
+        return torch.from_numpy(np.concatenate([sides, begins], 1).astype(np.float32))
+
+    def __call__(self, images: Tensor, parts: Tensor) -> Tensor:
+        """Cut the part out of every image and scale it, bilinearly."""
+        sides, begins = parts[:, :2], parts[:, 2:]
+        centres = 2 * begins + sides - 1  # of -1 to 1, as `affine_grid` counts
+        zero = torch.zeros_like(centres[:, 0])
+        rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
+        maps = torch.stack(rows, 1).view(-1, 2, 3)
+        size = [*images.shape[:2], *(self.size or images.shape[2:])]
+        grid = functional.affine_grid(maps, size, align_corners=False)
+        pixels = functional.grid_sample(
+            images.to(torch.float32), grid, padding_mode="border", align_corners=False
+        )
+        return pixels if images.is_floating_point() else pixels.round_().to(images.dtype)
+
+
+AUGMENTATIONS = {
+    "pad_crop": PadCrop,
+    "flip": Flip,
+    "cutout": Cutout,
+    "random_resized_crop": RandomResizedCrop,
+    **OF_BYTES,
+}
+
+
+Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop | OneByOne
+
+
+def changes(augment: Sequence[Call], size: tuple[int, ...]) -> tuple[Augmentation, ...]:
+    """The random changes of a recipe's list, whose last result has height and width `size`."""
+    made = (AUGMENTATIONS[c.name](**c.kwargs) for c in augment if c.name in AUGMENTATIONS)
+    return tuple(
+        replace(step, size=size) if isinstance(step, RandomResizedCrop) else step for step in made
+    )
+
+
+def center_crop(augment: Sequence[Call]) -> int | None:
+    """The shorter side of pictures before their middle is taken; None where all is taken."""
+    return next((call["resize"] for call in augment if call.name == "center_crop"), None)
+
+
+def before_the_middle(augment: Sequence[Call], shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape that pictures are scaled to, larger than the network's where its middle is taken.
+
+    Args:
+        augment: the recipe's list; `center_crop` gives the shorter side.
+        shape: (C, H, W) the network takes, or another that nothing is cut to.
+    """
+    resize = center_crop(augment)
+    if resize is None or len(shape) != 3:
+        return tuple(shape)
+    least = min(shape[1:])
+    return (shape[0], *(round(side * resize / least) for side in shape[1:]))
+
+
+def middle(images: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle of each image, (B, C, *size), from images (B, C, H, W) that are no smaller."""
+    top, left = ((have - want) // 2 for have, want in zip(images.shape[2:], size, strict=True))
+    return images[:, :, top : top + size[0], left : left + size[1]]

@@ -1,0 +1,196 @@
+"""Batches of an epoch, on the training device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odenet.runtime.passes.memory_format import channels_innermost
+from odenet.training.data.augment import Draws, Transforms
+from odenet.training.data.class_maps import Maps
+from odenet.training.data.picture_reader import PictureReader
+from odenet.training.data.pictures import Pictures
+from odenet.training.data.samples import Split, Stream, generator
+from odenet.training.data.stored import Stored
+from odenet.training.data.windows import Windows
+
+Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or next tokens
+
+
+@dataclass
+class BatchPlan:
+    """Which samples make up the batches of the current epoch, for one of `world` processes.
+
+    Every process knows the whole epoch's order and takes every `world`-th sample of each batch, so
+    that the batches, put together, are those of a single process.
+
+    Args:
+        count: samples in the split.
+        batch: samples per step, over all processes.
+        seed: of the order.
+        shuffle: a new order every epoch without an incomplete last batch; else all, as stored.
+        repeat: how often an epoch goes through all samples, each time in a new order.
+        rank: this process.
+        world: the number of processes.
+        epoch: the current epoch; Lightning sets it.
+        most: batches in an epoch at most; 0 for all.
+    """
+
+    count: int
+    batch: int
+    seed: int = 0
+    shuffle: bool = False
+    repeat: int = 1
+    rank: int = 0
+    world: int = 1
+    epoch: int = 0
+    most: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole = self.samples // self.batch
+        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch)
+        return min(count, self.most or count)
+
+    @property
+    def samples(self) -> int:
+        """Places in the order of an epoch."""
+        return self.count * self.repeat
+
+    def order(self) -> np.ndarray:
+        """All samples, in the order of the epoch."""
+        if not self.shuffle:
+            return np.arange(self.count)
+        rng = generator(Stream.ORDER, self.seed, self.epoch)
+        return np.concatenate([rng.permutation(self.count) for _ in range(self.repeat)])
+
+    def places(self, first: int = 0) -> Iterator[np.ndarray]:
+        """This process's positions in the order, one array per batch from the `first` on."""
+        for number in range(first, len(self)):
+            stop = min((number + 1) * self.batch, self.samples)
+            yield np.arange(number * self.batch + self.rank, stop, self.world)
+
+
+class Batches:
+    """The batches of a split, epoch after epoch; can be stopped and resumed inside an epoch.
+
+    Args:
+        split: the samples; tensors are moved to the device once.
+        transforms: what happens to them.
+        plan: which samples, in which order.
+        device: where the network is.
+        workers: processes that decode pictures left on disk.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        transforms: Transforms,
+        plan: BatchPlan,
+        device: torch.device,
+        workers: int = 0,
+    ):
+        self.sampler = plan  # where Lightning looks for `set_epoch`,
+        self.batch_sampler = None  # and here, as a DataLoader has both
+        self.damaged: dict[str, None] = {}
+        self.measured: list[Tensor] = []  # the places of the samples of each batch that measures
+        self._transforms = transforms.to(device)
+        maps = split.labels if isinstance(split.labels, Maps) else None
+        self._labels = None if isinstance(split.labels, Maps) else split.labels.to(device)
+        self._device = device
+        inputs = split.inputs
+        self._source: Tensor | Windows | Stored | PictureReader
+        if isinstance(inputs, Pictures):
+            self._source = PictureReader(inputs, workers, device.type == "cuda", maps)
+        else:
+            self._source = inputs.to(device) if isinstance(inputs, Tensor) else inputs
+        self._served = 0
+        self._resume_at = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        plan = self.sampler
+        self._served, self._resume_at = self._resume_at, 0
+        self.measured = []
+        if isinstance(self._source, Windows):
+            yield from self._texts(self._source)
+            return
+        draws: Draws = ()
+        if plan.shuffle:
+            drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
+            draws = tuple(numbers.to(self._device) for numbers in drawn)
+        for inputs, labels, samples, places in self._fetch(plan.order()):
+            self._served += 1
+            if not plan.shuffle:
+                self.measured.append(samples)
+            rows = tuple(numbers[places] for numbers in draws)
+            if not labels.is_floating_point():
+                labels = labels.long()  # maps of classes are kept in bytes
+            batch, labels = self._transforms.with_labels(inputs, labels, rows)
+            if self._device.type == "cuda":  # once here, and not around every flow
+                batch = channels_innermost(batch)
+            yield batch, labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the epoch is; Lightning puts it into checkpoints."""
+        return {"served": self._served}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Start the next epoch where the saved one stopped."""
+        self._resume_at = state["served"] % len(self)
+
+    def _texts(self, source: Windows) -> Iterator[Batch]:
+        """Windows of a text, and for each of their tokens the one that follows it."""
+        plan = self.sampler
+        drawn = generator(Stream.WINDOWS, plan.seed, plan.epoch)
+        offset = int(drawn.integers(source.size)) if plan.shuffle else 0
+        order = plan.order()
+        for places in plan.places(self._served):
+            self._served += 1
+            windows = source.read(order[places], offset).to(self._device, non_blocking=True)
+            yield windows[:, :-1], windows[:, 1:]
+
+    def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Stored inputs and labels, their indices in the split, and their places in the order."""
+        everywhere = torch.from_numpy(order).to(self._device)
+        positions = list(self.sampler.places(self._served))
+        # In one go: a device is waited for whenever numbers go to it from ordinary memory.
+        together = torch.from_numpy(np.concatenate(positions)).to(self._device)
+        parts = zip(positions, together.split(list(map(len, positions))), strict=True)
+        source = self._source
+        assert not isinstance(source, Windows)
+        if not isinstance(source, PictureReader):
+            for position, places in parts:
+                samples = everywhere[places]
+                if isinstance(source, Tensor):
+                    inputs = source[samples]
+                else:
+                    inputs = source.read(order[position]).to(self._device)
+                yield inputs, self._known(samples), samples, places
+            return
+        batches = [order[position].tolist() for position in positions]
+        for (position, places), read in zip(parts, source.read(batches), strict=True):
+            self.damaged.update((line, None) for line in read.damaged)
+            if read.damaged:
+                places = torch.from_numpy(position[read.good]).to(self._device)
+            if len(read.images):
+                images = read.images.to(self._device, non_blocking=True)
+                samples = everywhere[places]
+                if read.beside is None:
+                    yield images, self._known(samples), samples, places
+                else:
+                    maps = read.beside.to(self._device, non_blocking=True)
+                    yield images, maps, samples, places
+
+    def _known(self, samples: Tensor) -> Tensor:
+        """The labels of some samples, which are on the device."""
+        assert self._labels is not None
+        return self._labels[samples]

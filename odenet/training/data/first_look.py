@@ -1,0 +1,96 @@
+"""What a spec has to say of data: where they are, the shape of a sample, and what is predicted."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from odenet.training.data.arrays import load_arrays
+from odenet.training.errors import UnreadableData
+from odenet.training.data.picture_folder import load_folder, pictures_in
+from odenet.training.data.pictures import COLOUR, GREY, mode_of, of_readable, sizes_of, some_of
+from odenet.training.data.samples import DataSet, shape_of
+from odenet.training.data.tables import columns_of, load_table
+
+LARGEST_SIDE = 128  # to which pictures of several sizes are scaled, at most
+GREY_MODES = ("1", "L", "I;16", "I", "LA")  # as Pillow names them
+TABLES = (".csv", ".tsv")
+TEXTS = (".txt", ".md", ".py", ".tex", ".rst")
+LAYOUTS = (
+    "give a folder with one folder of pictures per class, an .npz file with x and y, a .csv table, "
+    "or a text"
+)
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What a spec says of data.
+
+    Args:
+        data: as `data = …` has it.
+        shape: of one sample; empty for text.
+        outputs: how many classes there are, or numbers to predict.
+        classes: whether they are classes.
+    """
+
+    data: str
+    shape: tuple[int, ...] = ()
+    outputs: int = 0
+    classes: bool = True
+
+
+def first_look(path: Path, relative_to: Path) -> FirstLook:
+    """Read what is needed of data to write a spec for them.
+
+    Args:
+        path: a folder of pictures by class, an .npz file, a table, whose last column is then to be
+            predicted, or a text.
+        relative_to: the folder of the spec, which the paths in it are relative to.
+
+    Raises:
+        TrainingError: they are not there, or none of these.
+    """
+    shown = Path(os.path.relpath(path, relative_to)).as_posix()
+    if path.is_dir():
+        shape = _picture_shape(path)
+        return _labelled(f'folder("{shown}")', shape, load_folder(str(path), shape, in_memory=0))
+    if path.suffix == ".npz":
+        found = load_arrays(str(path))
+        return _labelled(f'arrays("{shown}")', shape_of(found.train), found)
+    if path.suffix in TABLES:
+        target = columns_of(path)[-1]
+        found = load_table(str(path), [target])
+        return _labelled(f'table("{shown}", target = ["{target}"])', shape_of(found.train), found)
+    if path.suffix in TEXTS and path.is_file():
+        return FirstLook(f'text("{shown}")')
+    what = "is not data that can be read" if path.exists() else "does not exist"
+    raise UnreadableData(f"{path} {what}", LAYOUTS)
+
+
+def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
+    """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
+    if found.unlabelled:
+        raise UnreadableData(*found.unlabelled)
+    if found.classes:
+        return FirstLook(data, shape, len(found.classes))
+    labels = torch.cat([found.train.known, found.test.known])
+    if labels.dim() == 1 and not labels.is_floating_point() and int(labels.min()) >= 0:
+        return FirstLook(data, shape, int(labels.max()) + 1)
+    return FirstLook(data, shape, 1 if labels.dim() == 1 else labels.shape[1], classes=False)
+
+
+def _picture_shape(folder: Path) -> tuple[int, int, int]:
+    """The shape that all pictures have, or a square that none is much enlarged to."""
+    files = pictures_in(folder)
+    sizes = sizes_of(files)
+    grey = all(mode in GREY_MODES for mode in of_readable(some_of(files), mode_of))
+    channels = GREY if grey else COLOUR
+    if len(sizes) == 1 and max(map(max, sizes)) <= LARGEST_SIDE:
+        ((height, width),) = sizes
+        return channels, height, width
+    smallest = min((min(size) for size in sizes), default=LARGEST_SIDE)
+    side = 8
+    while 2 * side <= min(smallest, LARGEST_SIDE):
+        side *= 2
+    return channels, side, side

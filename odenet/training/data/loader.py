@@ -1,0 +1,148 @@
+"""The splits of a data set as loaders for Lightning."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lightning.pytorch import LightningDataModule
+
+from odenet.model.tables.losses import loss_kind
+from odenet.model.tables.recipe import Recipe
+from odenet.room import physical_memory
+from odenet.training.data.augment import Transforms, build_transforms
+from odenet.training.data.batches import Batches, BatchPlan
+from odenet.training.errors import RecipeConflict, UnreadableData
+from odenet.training.data.picture_reader import reading_processes
+from odenet.training.data.samples import DataSet, Split, hold_out, part
+
+ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
+
+
+def watched_split(recipe: Recipe) -> str:
+    """The name of the split that is measured after each epoch."""
+    return "val" if recipe.holdout else "test"
+
+
+class Data(LightningDataModule):
+    """The splits of a data set as loaders for Lightning.
+
+    Args:
+        data: the data set.
+        recipe: batch, seed, augmentations, fraction and holdout.
+        shape: what the network takes.
+        transforms: what happens to the samples; made from the training split if None.
+        steps: that an epoch has at most; as `steps` of the recipe if None.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        shape: Sequence[int],
+        transforms: Transforms | None = None,
+        steps: int | None = None,
+    ):
+        super().__init__()
+        self._most = recipe.steps if steps is None else steps
+        train = part(data.train, recipe.fraction, recipe.seed)
+        self.watched, self.watched_name = data.test, watched_split(recipe)
+        if recipe.holdout:
+            train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
+            if not len(train):
+                raise RecipeConflict(
+                    f"holdout = {recipe.holdout} leaves no sample of {data.name} to train on",
+                    "choose a smaller share, as in --set holdout=0.1",
+                )
+        if not len(data.test):
+            raise UnreadableData(
+                f"the test split of {data.name} has no sample that can be read",
+                "; ".join(data.damaged[:3]),
+            )
+        _require_room(len(train), recipe)
+        self.whole = data
+        self.train, self.test = train, data.test
+        self.name = data.name
+        self.classes = data.classes
+        self.recipe = recipe
+        self.labels = data.labels_of(train, recipe)
+        self.transforms = transforms or build_transforms(
+            train, shape, recipe.augment, data.scaled, len(data.classes)
+        )
+        if loss_kind(recipe.loss).needs_density:
+            real = train.stored_as != "uint8"
+            if real:  # the likelihood is that of the numbers as they are
+                self.transforms = self.transforms.standardising_by([0.0], [1.0])
+            grain = () if real else self.transforms.grain
+            self.labels = replace(self.labels, numbers=math.prod(shape), grain=grain)
+        self._loaders: list[Batches] = []
+        self._damaged = data.damaged
+
+    def train_dataloader(self) -> Batches:
+        """The training split, shuffled and augmented."""
+        return self._batches(self.train, self._plan)
+
+    def val_dataloader(self) -> Batches:
+        """What the best epoch is chosen by: the held-out samples, without any the test split."""
+        return self._batches(self.watched, BatchPlan(len(self.watched), 2 * self.recipe.batch))
+
+    def test_dataloader(self) -> Batches:
+        """The test split, in the order in which it is stored."""
+        return self._batches(self.test, BatchPlan(len(self.test), 2 * self.recipe.batch))
+
+    @property
+    def damaged(self) -> list[str]:
+        """A line for every picture that could not be read so far."""
+        streamed = (line for loader in self._loaders for line in loader.damaged)
+        return list(dict.fromkeys([*self._damaged, *streamed]))
+
+    @property
+    def measured(self) -> list[int]:
+        """The places in their split of the samples that were measured last, in order."""
+        return [place for part in self._loaders[-1].measured for place in part.tolist()]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return -(-len(self._plan) // self.recipe.accumulate)
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Training samples seen in an epoch."""
+        return min(len(self._plan) * self.recipe.batch, self._plan.samples)
+
+    @property
+    def _plan(self) -> BatchPlan:
+        """Of the training split, in a single process."""
+        recipe = self.recipe
+        most = self._most * recipe.accumulate  # a pass over a large text takes many more
+        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
+        return replace(plan, most=most)
+
+    def _batches(self, split: Split, plan: BatchPlan) -> Batches:
+        trainer = self.trainer
+        if trainer is None:
+            raise RuntimeError("loaders belong to a Trainer")
+        if plan.batch % trainer.world_size:
+            raise RecipeConflict(
+                f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
+                f"choose a multiple of {trainer.world_size}, as in --set batch="
+                f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
+            )
+        plan.rank, plan.world = trainer.global_rank, trainer.world_size
+        device = trainer.strategy.root_device
+        workers = reading_processes(trainer.num_devices)
+        loader = Batches(split, self.transforms, plan, device, workers)
+        self._loaders.append(loader)
+        return loader
+
+
+def _require_room(samples: int, recipe: Recipe) -> None:
+    """Refuse an epoch whose order alone would fill the memory."""
+    memory = physical_memory()
+    places = samples * recipe.repeat
+    if memory is not None and ORDER_BYTES * places > memory:
+        raise RecipeConflict(
+            f"repeat = {recipe.repeat} makes an epoch of {places:,} samples, whose order alone "
+            "this machine cannot hold",
+            "repeat less often, for more epochs",
+        )

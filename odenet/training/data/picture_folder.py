@@ -1,0 +1,213 @@
+"""`data = folder("PATH")`: the user's own pictures, in one folder per class."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from odenet.training.data.arrays import set_aside
+from odenet.training.data.class_maps import Maps
+from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
+from odenet.training.data.picture_reader import decode_all, reading_processes
+from odenet.training.data.pictures import COLOUR, GREY, Pictures, are_deep
+from odenet.training.data.samples import DataSet, Split, relabelled
+
+TEST_NAMES = ("test", "val", "valid", "validation")
+MANY = 2000  # pictures worth starting processes for
+IN_MEMORY = 2 << 30  # bytes of decoded pictures kept in memory; more than this streams from disk
+
+LAYOUT = (
+    "put pictures in PATH/train/CLASS/ and PATH/test/CLASS/ (or val/), "
+    "or in PATH/CLASS/ to have a fifth of them set aside for testing"
+)
+
+
+def _no_pictures(root: str | Path) -> TrainingError:
+    return UnreadableData(f"{root} has no class folders with pictures", LAYOUT)
+
+
+class _ClassFolders(ImageFolder):
+    """torchvision's scan, without hidden folders and archivers' leftovers."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir())
+        names = [name for name in names if not name.startswith((".", "__"))]
+        if not names:
+            raise _no_pictures(directory)
+        return names, {name: label for label, name in enumerate(names)}
+
+    @staticmethod
+    def make_dataset(
+        directory: str | Path, class_to_idx: dict[str, int], *_: Any, **__: Any
+    ) -> list[tuple[str, int]]:
+        """The pictures with their labels, each folder once however many links lead there."""
+        seen = {_identity(directory)}
+        return [
+            (path, label)
+            for name, label in class_to_idx.items()
+            for path in _pictures_in(Path(directory) / name, seen)
+        ]
+
+
+def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """The pictures in a folder and those below it, in order; raises on a link back up."""
+    if _identity(folder) in seen:
+        raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(_identity(place))
+        folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
+        endings = tuple(IMG_EXTENSIONS)
+        yield from (str(Path(place, name)) for name in sorted(files)
+                    if name.lower().endswith(endings))  # fmt: skip
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def pictures_in(path: Path) -> list[str]:
+    """The picture files of a folder and those below it, in order; a file is itself.
+
+    Raises:
+        TrainingError: if there is nothing, or a folder has no picture.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise UnreadableData(f"{path} does not exist", "name pictures, or a folder of them")
+        return [str(path)]
+    found = list(_pictures_in(path, set()))
+    if not found:
+        raise UnreadableData(f"{path} has no pictures", "name pictures, or a folder of them")
+    return found
+
+
+def picture_roots(
+    path: str, shape: Sequence[int], layout: str
+) -> tuple[Path, Path | None, tuple[int, int, int]]:
+    """Where pictures are, and what they are scaled to.
+
+    Args:
+        path: holds `train/` and `test/` (or `val/`), or pictures that are not split yet.
+        shape: (C, H, W) the network takes.
+        layout: how pictures are laid out, in words.
+
+    Returns:
+        The folder of the training pictures, that of the test pictures, None where they are not
+        split, and the shape.
+
+    Raises:
+        TrainingError: there is no such folder, or the shape is not a picture's.
+    """
+    if len(shape) != 3 or shape[0] not in (GREY, COLOUR):
+        raise DataMisfit(
+            f"pictures have 1 or 3 channels, height and width; the network takes {tuple(shape)}",
+            "start it with input(3, H, W) or input(1, H, W)",
+        )
+    root = Path(path)
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UnreadableData(f"{path} {what}", layout)
+    channels, height, width = shape
+    test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and test is not None:
+        return root / "train", test, (channels, height, width)
+    return root, None, (channels, height, width)
+
+
+def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
+    """Read a folder of class folders.
+
+    Args:
+        path: holds `train/` and `test/` (or `val/`) with class folders, or the class folders.
+        shape: (C, H, W) the network takes; pictures are cut and scaled to it.
+        in_memory: decode everything now if it takes at most this many bytes.
+
+    Raises:
+        TrainingError: if there is nothing to read, or the shape is not a picture's.
+    """
+    root, test_root, size = picture_roots(path, shape, LAYOUT.replace("PATH", path))
+    if test_root is not None:
+        train, classes = _scan(root, size)
+        test, test_classes = _scan(test_root, size)
+        test = _relabel(test, test_classes, classes, test_root)
+        assert isinstance(train.inputs, Pictures) and isinstance(test.inputs, Pictures)
+        test = replace(test, inputs=replace(test.inputs, deep=train.inputs.deep))
+    else:
+        everything, classes = _scan(root / "train" if (root / "train").is_dir() else root, size)
+        help_ = "it needs one to train with and one to test with"
+        _refuse_class_of(1, everything, classes, path, "one picture", help_)
+        found = set_aside(f"folder:{path}", everything, classes)
+        train, test = found.train, found.test
+    if len(classes) < 2:
+        only = ", ".join(classes)
+        raise UnreadableData(f"{path} has one class, {only}, and nothing to tell it from")
+    train, bad_train = settled(train, in_memory)
+    test, bad_test = settled(test, in_memory)
+    help_ = "remove its folder or add pictures"
+    _refuse_class_of(0, train, classes, path, "no picture that can be read", help_)
+    return DataSet(f"folder:{path}", train, test, classes, bad_train + bad_test)
+
+
+def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ...]]:
+    found = _ClassFolders(str(root), allow_empty=True)
+    if not found.samples:
+        raise _no_pictures(root)
+    paths = tuple(path for path, _ in found.samples)
+    labels = torch.tensor([label for _, label in found.samples])
+    return Split(Pictures(paths, shape, are_deep(paths)), labels, paths), tuple(found.classes)
+
+
+def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:
+    """Give the test split the labels of the training split's classes."""
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise UnreadableData(
+            f"{root / unknown[0]} is a class that the training pictures do not have",
+            f"known: {', '.join(classes)}",
+        )
+    return relabelled(test, names, classes)
+
+
+def settled(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
+    """Decode a split when it fits in memory; say which pictures are damaged.
+
+    Raises:
+        TrainingError: of pictures with class maps none can be read.
+    """
+    pictures = split.inputs
+    maps = split.labels if isinstance(split.labels, Maps) else None
+    assert isinstance(pictures, Pictures)
+    if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
+        return split, ()
+    images, read, good, damaged = decode_all(pictures, workers_for(pictures.paths), maps)
+    labels = split.known[torch.from_numpy(good)] if maps is None else read
+    if labels is None:
+        raise unreadable(pictures.paths, damaged)
+    files = tuple(path for path, whole in zip(split.files, good, strict=True) if whole)
+    return Split(images, labels, files), damaged
+
+
+def workers_for(paths: Sequence[str]) -> int:
+    """How many processes read some files; none where starting them would take longer."""
+    return reading_processes(1) if len(paths) > MANY else 0
+
+
+def unreadable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
+    """What is said where none of some pictures can be read."""
+    return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))
+
+
+def _refuse_class_of(
+    size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
+) -> None:
+    """Refuse a class with so few pictures in a split."""
+    counts = np.bincount(split.known.numpy(), minlength=len(classes)).tolist()
+    if size in counts:
+        raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

@@ -1,0 +1,151 @@
+"""Pictures read in batches, ahead of their use, or all at once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.fabric.utilities.data import suggested_max_num_workers
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from odenet.training.data.pictures import Pictures
+
+CHUNK = 256  # pictures decoded at a time
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """A batch of pictures as read.
+
+    Args:
+        images: (M, C, H, W), the readable ones.
+        good: for every picture asked for, whether it was readable.
+        damaged: a line for each of the others.
+        beside: (M, …) what was read beside them, if anything is.
+    """
+
+    images: Tensor
+    good: np.ndarray
+    damaged: list[str]
+    beside: Tensor | None = None
+
+    def pin_memory(self) -> "PictureBatch":
+        """The same in memory that a GPU reads from on its own; torch calls this."""
+        beside = None if self.beside is None else self.beside.pin_memory()
+        return replace(self, images=self.images.pin_memory(), beside=beside)
+
+
+class Beside(Protocol):
+    """What is read beside each picture, such as its class map."""
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        """That of one picture; of a file that cannot be read a line that says so."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Pictures with what is beside them; has what a map-style data set needs."""
+
+    pictures: Pictures
+    beside: Beside | None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...] | str:
+        image = self.pictures[index]
+        if isinstance(image, str) or self.beside is None:
+            return image if isinstance(image, str) else (image,)
+        beside = self.beside[index]
+        return beside if isinstance(beside, str) else (image, beside)
+
+
+class PictureReader:
+    """Decodes batches of pictures, in order, ahead of their use.
+
+    Args:
+        pictures: the files.
+        workers: processes that decode, which stay from one reading to the next; 0 decodes here.
+        pinned: put the pictures where a GPU can fetch them while the host goes on.
+        beside: what is read with each, if anything is.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        workers: int,
+        pinned: bool = False,
+        beside: Beside | None = None,
+    ):
+        samples: Any = _Samples(pictures, beside)
+        self._batches: list[list[int]] = []
+        self._loader = DataLoader(
+            samples,
+            batch_sampler=self._batches,
+            num_workers=workers,
+            collate_fn=partial(_collate, shape=pictures.shape, dtype=pictures.dtype),
+            pin_memory=pinned,
+            persistent_workers=workers > 0,
+        )
+
+    def read(self, batches: Iterable[list[int]]) -> Iterator[PictureBatch]:
+        """The pictures of each batch.
+
+        Args:
+            batches: the places of the pictures of each.
+        """
+        self._batches[:] = batches
+        yield from self._loader
+
+
+def _collate(
+    read: list[tuple[Tensor, ...] | str], shape: tuple[int, int, int], dtype: torch.dtype
+) -> PictureBatch:
+    samples = [sample for sample in read if not isinstance(sample, str)]
+    damaged = [line for line in read if isinstance(line, str)]
+    good = np.array([not isinstance(sample, str) for sample in read])
+    if not samples:
+        return PictureBatch(torch.empty((0, *shape), dtype=dtype), good, damaged)
+    images, *beside = map(torch.stack, zip(*samples, strict=True))
+    return PictureBatch(images, good, damaged, *beside)
+
+
+def decode_all(
+    pictures: Pictures, workers: int, beside: Beside | None = None
+) -> tuple[Tensor, Tensor | None, np.ndarray, tuple[str, ...]]:
+    """Decode every picture into memory.
+
+    Returns:
+        images (M, C, H, W) of the readable ones, what is beside them, for every picture whether
+        it was readable, and a line per damaged file.
+    """
+    everything = list(range(len(pictures)))
+    batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
+    images = torch.empty((len(pictures), *pictures.shape), dtype=pictures.dtype)
+    together: Tensor | None = None
+    good = np.zeros(len(pictures), dtype=bool)
+    damaged: list[str] = []
+    reader = PictureReader(pictures, workers, beside=beside)
+    for batch, read in zip(batches, reader.read(batches), strict=True):
+        good[batch] = read.good
+        filled = int(good.sum())
+        new = slice(filled - len(read.images), filled)
+        images[new] = read.images
+        if read.beside is not None:
+            size = (len(pictures), *read.beside.shape[1:])
+            if together is None:
+                together = torch.empty(size, dtype=read.beside.dtype)
+            together[new] = read.beside
+        damaged += read.damaged
+    count = int(good.sum())
+    return images[:count], None if together is None else together[:count], good, tuple(damaged)
+
+
+def reading_processes(devices: int) -> int:
+    """How many processes decode pictures, when `devices` training processes share the machine."""
+    return min(MOST_WORKERS, suggested_max_num_workers(devices))

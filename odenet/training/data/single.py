@@ -1,0 +1,61 @@
+"""Do numbers survive single precision, in which samples and labels are kept?"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odenet.training.errors import UnreadableData
+from odenet.training.data.stored import CHUNK, as_tensor
+
+LARGEST = torch.finfo(torch.float32).max
+COARSE = 0.01  # of a channel's range, by which rounding may move its values
+
+
+def require_single(what: str, values: Any) -> None:
+    """Refuse numbers that are too large for single precision, or that it cannot tell apart.
+
+    What is not finite is left to others.
+
+    Args:
+        what: they are, in messages.
+        values: (N, channels, …) or (N,), an array or a tensor, perhaps in a file.
+
+    Raises:
+        TrainingError: says which channel, and its range.
+    """
+    lows, highs, errors = [], [], []
+    for start in range(0, len(values), CHUNK):
+        chunk = as_tensor(values[start : start + CHUNK])
+        if chunk.element_size() < 4 or chunk.dtype == torch.float32 or not chunk[0].numel():
+            return
+        wide = chunk.double()
+        if not wide.isfinite().all():
+            return
+        rows = wide.view(len(wide), 1) if wide.dim() == 1 else wide.movedim(1, -1).flatten(0, -2)
+        lows.append(rows.min(0).values)
+        highs.append(rows.max(0).values)
+        errors.append((rows - rows.float()).abs().max(0).values)
+    low, high = torch.stack(lows).min(0).values, torch.stack(highs).max(0).values
+    _refuse(what, low, high, torch.stack(errors).max(0).values)
+
+
+def _refuse(what: str, low: Tensor, high: Tensor, error: Tensor) -> None:
+    """Raise where rounding moves a channel by too much, (channels,) each."""
+    wrong = ((low < high) & (error > COARSE * (high - low))) | error.isinf()
+    if not wrong.any():
+        return
+    place = int(wrong.nonzero()[0])
+    least, most = low[place].item(), high[place].item()
+    where = what if len(low) == 1 else f"channel {place} of {what}"
+    if error[place].isinf():
+        raise UnreadableData(
+            f"{where} has values from {least:.6g} to {most:.6g}, and single precision ends at "
+            f"{LARGEST:.3g}",
+            "take another unit",
+        )
+    raise UnreadableData(
+        f"{where} has values from {least:.17g} to {most:.17g}, which single precision cannot tell "
+        "apart",
+        "subtract the same number from all of them",
+    )

@@ -1,0 +1,141 @@
+"""Text files as streams of tokens: bytes, or what a tokenizer makes of them."""
+
+import glob
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from odenet.extras import require
+from odenet.model.tables.recipe import Call
+from odenet.training.errors import DataMisfit, UnreadableData
+from odenet.training.data.samples import DataSet, Stream, generator, of_text
+from odenet.training.data.windows import Tokens, Windows
+
+MAPPED = 2**28  # bytes of a file above which it stays on disk
+# folders of Python's library that hold no part of it
+LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
+
+
+class Coding:
+    """Text as token numbers and back: bytes, or by a tokenizer.
+
+    Args:
+        tokenizer: its file; bytes if empty.
+    """
+
+    def __init__(self, tokenizer: str):
+        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
+
+    def encode(self, text: np.ndarray) -> np.ndarray:
+        """The tokens of a text in UTF-8, (n,) whole numbers."""
+        if self._tokenizer is None:
+            return text
+        written = text.tobytes().decode("utf-8", errors="replace")
+        ids = self._tokenizer.encode(written, add_special_tokens=False).ids
+        return np.asarray(ids, dtype=np.uint32)
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text of some tokens; bytes that are no text become �."""
+        if self._tokenizer is None:
+            known = bytes(n if n < 256 else ord("?") for n in numbers)
+            return known.decode("utf-8", errors="replace")
+        return self._tokenizer.decode(list(numbers))
+
+
+def text(data: Call, shape: Sequence[int]) -> DataSet:
+    """The text of a file, or of all files of a pattern.
+
+    Raises:
+        TrainingError: there is none, it cannot be read, or is shorter than a window.
+    """
+    paths = sorted(Path(name) for name in glob.glob(data["path"], recursive=True))
+    paths = [path for path in paths if path.is_file()]
+    if not paths:
+        raise UnreadableData(f"there is no file {data['path']}", "a path is relative to the spec")
+    return _split(data, paths, shape[0], data["tokenizer"])
+
+
+def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
+    """The sources of Python's standard library, of the Python that runs this."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    paths = sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not LEFT_OUT.intersection(path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise UnreadableData(f"there are no sources of Python's library in {folder}")
+    return _split(data, paths, shape[0])
+
+
+def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
+    """Whole files for testing, drawn once for all; of a single file, its end."""
+    coding = Coding(tokenizer)
+    share = data["test"]
+    paths = _shuffled(paths)
+    if len(paths) > 1:
+        held = _held_out(paths, share)
+        test, train = (_windows(part, coding, size) for part in (paths[:held], paths[held:]))
+    else:
+        train, test = _windows(paths, coding, size).cut(share)
+    for name, windows in (("training", train), ("test", test)):
+        if windows.samples < 1:
+            raise DataMisfit(
+                f"the {name} split of {data} has {windows.count:,} tokens, and a window takes "
+                f"{size + 1:,}: {size:,} that the network reads and the one that follows",
+                "give more text, another share for the test, or shorter windows: tokens(…)",
+            )
+    return DataSet(str(data), of_text(train), of_text(test), scaled=False)
+
+
+def _shuffled(paths: Sequence[Path]) -> list[Path]:
+    """All but empty files in an order that never changes.
+
+    Names in a row are alike (those of a package, say), and a share of the text is its beginning or
+    its end: of files in the order of their names it would be another kind of text than the rest.
+    """
+    paths = [path for path in paths if path.stat().st_size]
+    return [paths[place] for place in generator(Stream.SPLIT).permutation(len(paths))]
+
+
+def _held_out(paths: Sequence[Path], share: float) -> int:
+    """How many files from the first on come nearest to the share; one at least on each side."""
+    ends = np.cumsum([path.stat().st_size for path in paths])
+    return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
+
+
+def _windows(paths: Sequence[Path], coding: Coding, size: int) -> Windows:
+    pieces = [coding.encode(_bytes_of(path)) for path in paths]
+    tokens = Tokens(pieces, sum(path.stat().st_size for path in paths))
+    return Windows(tokens, size, 0, len(tokens))
+
+
+def _bytes_of(path: Path) -> np.ndarray:
+    try:
+        if path.stat().st_size > MAPPED:
+            return np.memmap(path, dtype=np.uint8, mode="r")
+        return np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise UnreadableData(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def load_tokenizer(path: str) -> Any:
+    """A tokenizer of the library `tokenizers`, from its file.
+
+    Raises:
+        MissingLibraries: the library is not installed.
+        TrainingError: there is no such file, or it is something else.
+    """
+    require("text", "a tokenizer")
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(path)
+    except Exception as error:  # the library raises nothing more precise
+        raise UnreadableData(
+            f"{path} cannot be read as a tokenizer: {error}",
+            "give the tokenizer.json of the library `tokenizers`",
+        ) from error

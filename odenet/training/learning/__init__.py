@@ -1,0 +1,1 @@
+"""What is trained: network, loss, metrics and optimizer as one Lightning module."""

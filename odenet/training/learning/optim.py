@@ -1,0 +1,128 @@
+"""Optimizers, what decays, and how the learning rate moves."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from odenet.model.tables.recipe import Call, Recipe
+from odenet.runtime.flow import Flow
+from odenet.runtime.learned.constants import LearnedConstant
+from odenet.training.errors import CannotRefine
+
+NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
+
+
+def build_optimizer(
+    network: nn.Module, optimizer: Call, scaled_and_clipped: bool = False
+) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the network's parameters.
+
+    On a GPU all parameters move in one kernel, which also sees there whether a scaled gradient has
+    overflowed; otherwise torch makes the host wait for that.
+
+    Args:
+        network: whose parameters move.
+        optimizer: a checked call of `odenet.model.tables.recipe.OPTIMIZERS`.
+        scaled_and_clipped: gradients are scaled up, as for 16 bits, and clipped, which has to come
+            between scaling back and the step: one kernel leaves no room for that.
+    """
+    groups = decay_groups(network, optimizer)
+    lr, on_gpu = optimizer["lr"], all(p.device.type == "cuda" for p in network.parameters())
+    fused = True if on_gpu and not scaled_and_clipped else None  # None: as torch sees fit
+    if optimizer.name == "sgd":
+        nesterov = optimizer["nesterov"] == "yes"
+        return torch.optim.SGD(groups, lr, optimizer["momentum"], nesterov=nesterov, fused=fused)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer.name]
+    return kind(groups, lr, optimizer["betas"], fused=fused)
+
+
+def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
+    """Two parameter groups, those that decay and those that do not, always in the same order.
+
+    Weights decay. Biases and what belongs to a normalisation do not, unless `decay_on = all`.
+    """
+    kept = set() if optimizer["decay_on"] == "all" else _no_weights(network)
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p not in kept], "weight_decay": optimizer["decay"]},
+        {"params": [p for p in parameters if p in kept], "weight_decay": 0.0},
+    ]
+
+
+def _no_weights(network: nn.Module) -> set[nn.Parameter]:
+    """Biases, the gains and shifts of normalisations, and learned constants of schemes."""
+    found: set[nn.Parameter] = set()
+    for module in network.modules():
+        if isinstance(module, NORMS | LearnedConstant):
+            found.update(module.parameters())
+        for name, parameter in module.named_parameters(recurse=False):
+            stacked = isinstance(module, Flow)
+            if name not in module.operators if stacked else "bias" in name:
+                found.add(parameter)
+    return found
+
+
+def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe whose epochs are as many as its steps fill, the last one whole.
+
+    Args:
+        recipe: says how many steps, or epochs.
+        steps: optimizer steps in an epoch.
+
+    Raises:
+        TrainingError: if it refines after the last one.
+    """
+    if not recipe.steps:
+        return recipe
+    epochs = -(-recipe.steps // steps)
+    if recipe.levels and recipe.levels[-1] >= epochs:
+        raise CannotRefine(
+            f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
+            "epochs of this data",
+            "refine earlier, or take more steps",
+        )
+    return replace(recipe, epochs=epochs)
+
+
+def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
+    """The epochs at which a cycle of the schedule ends: where it starts anew, and the last one."""
+    restarts = recipe.schedule.kwargs.get("restarts", "levels")
+    starts = recipe.levels if restarts == "levels" else restarts
+    return (*(start for start in starts if start < recipe.epochs), recipe.epochs)
+
+
+def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """What the learning rate is multiplied by at a step.
+
+    A refinement starts the schedule anew (Chang et al. 2018, ICLR, section 4), unless the
+    schedule has restarts of its own; without the warm-up.
+
+    Args:
+        recipe: gives the schedule, the highest rate, and the cycles.
+        steps: optimizer steps in an epoch.
+    """
+    schedule, lr = recipe.schedule, recipe.optimizer["lr"]
+    ends = cycle_ends(recipe)
+    rising = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps
+
+    def factor(step: int) -> float:
+        epoch = step / steps
+        cycle = next((i for i, end in enumerate(ends) if epoch < end), len(ends) - 1)
+        start = ends[cycle - 1] if cycle else 0
+        warmup = 0.0 if cycle else min(rising, ends[0])
+        if epoch < warmup:
+            return (step + 1) / (math.ceil(warmup * steps) + 1)
+        if schedule.name == "steps":
+            return schedule["factor"] ** sum(epoch - start >= at for at in schedule["at"])
+        if schedule.name == "cosine":
+            done = (epoch - start - warmup) / max(ends[cycle] - start - warmup, 1e-9)
+            low = schedule["to"] / lr
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return 1.0
+
+    return factor

@@ -1,0 +1,282 @@
+"""What is trained: the network with its loss, metrics, optimizer and schedule."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from odenet.diagnostics import typed
+from odenet.model.tables.recipe import Recipe
+from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.runtime.passes.exact import Inexact
+from odenet.training.data.batches import Batch
+from odenet.training.data.samples import Labels, Stream, generator
+from odenet.training.errors import Diverged, UnreadableData
+from odenet.training.flows import ROUGH, flows, stability
+from odenet.training.learning.details import Details
+from odenet.training.learning.divergence import fault_of
+from odenet.training.learning.losses import objective_of
+from odenet.training.learning.optim import build_optimizer, rate_factor
+from odenet.training.learning.scores import Scores, is_score
+
+SHOWN = {  # columns of metrics.csv in the progress bar
+    "samples_per_second": "samples/s",
+    "tokens_per_second": "tokens/s",
+    "stability": "h·ω/limit",
+    "drift": "drifted by",
+    "memory": "MiB",
+}
+
+
+class Task(LightningModule):
+    """A network trained by the loss of its recipe, with the recipe's penalties.
+
+    Args:
+        network: maps inputs to what the loss takes.
+        recipe: how to train it.
+        labels: what the labels of the data are.
+        watched: the name of the split that is measured after each epoch.
+        level: how often the flows have been refined.
+
+    Attributes:
+        clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
+            pass; None for one that acts after it.
+        details: what looks at every sample that is measured; None if nobody wants to know.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        labels: Labels,
+        watched: str = "test",
+        level: int = 0,
+    ):
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.objective = objective_of(recipe, labels)
+        self.watched = watched
+        self.level = level
+        self.clips_in_backward_by: Any = None
+        self.details: Details | None = None
+        self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
+        self.first_loss: Tensor | None = None  # of the first batch of all
+        self.seconds = 0.0  # spent on training batches, validation not counted
+        self.train_scores = Scores(self.objective)
+        self.test_scores = Scores(self.objective)
+        self._measured: dict[str, Tensor] = {}
+        self._started = 0.0
+        self._seen = 0  # samples since the epoch began, or was resumed
+        self._speed = 0.0
+        self._tokens = 0  # of a sample
+        self._random: dict[str, Tensor] = {}
+        self._in_backward: OptimizerInBackward | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's answer, (batch, …)."""
+        return self.network(inputs)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The loss of one batch, penalties included."""
+        inputs, labels = batch
+        answer = self._answer(inputs)
+        objective = self.objective
+        loss = objective.trained(answer, labels)
+        compared = objective.compared(answer, labels)
+        reported = objective.reported(loss)
+        if self.first_loss is None and self.global_step == self.current_epoch == 0:
+            self.first_loss = reported.detach()
+        self.train_scores.update(reported, len(inputs), compared, finite_only=True)
+        self._seen += len(inputs)
+        self._tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
+        return loss + self.penalty() if self.recipe.smooth else loss
+
+    def penalty(self) -> Tensor | float:
+        """The weighted roughness of the weights in time (Chang et al. 2018, AAAI, Eq. 22)."""
+        return self.recipe.smooth * sum(flow.smoothness() for flow in flows(self.network).values())
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Measure one batch; the loss is that without smoothing or weights of classes."""
+        inputs, labels = batch
+        answer = self._answer(inputs)
+        loss = self.objective.loss(answer, labels)
+        compared = self.objective.compared(answer, labels)
+        self.test_scores.update(loss, len(inputs), compared)
+        if self.details is not None:
+            self.details.update(answer, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the numbers for the row that the epoch's end writes."""
+        self._measured = self._collect_measured(self.watched)
+
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Report the numbers of `evaluate`."""
+        self.log_dict(self._collect_measured("test"))
+
+    def _collect_measured(self, split: str) -> dict[str, Tensor]:
+        if self.trainer.world_size == 1 and not self.test_scores.loss.weight.any():
+            raise UnreadableData(f"no sample of the {split} split could be read")
+        return self.test_scores.collect(split)
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of the interrupted run; processes have one stream each."""
+        if self.trainer.world_size > 1:
+            key = (self.recipe.seed, self.trainer.global_rank, self.global_step)
+            torch.manual_seed(int(generator(Stream.DROPOUT, *key).integers(2**32)))
+        elif self._random:
+            torch.set_rng_state(self._random["cpu"].cpu())
+            if "cuda" in self._random and self.device.type == "cuda":
+                torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
+        self._follow_recipe()
+        self._started = time.perf_counter()
+
+    def _follow_recipe(self) -> None:
+        """Numbers of the optimizer are the recipe's also after a resume with others than before."""
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
+        for group, new in zip(optimizer.param_groups, fresh, strict=True):
+            group.update({k: v for k, v in new.items() if k not in ("params", "lr")})
+            group["initial_lr"] = new["lr"]
+        schedule.base_lrs = [group["lr"] for group in fresh]
+        for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's clock."""
+        self._seen = 0
+        self._started = time.perf_counter()
+
+    def on_validation_start(self) -> None:
+        """Stop the epoch's clock."""
+        self._stop_clock()
+
+    def on_train_epoch_end(self) -> None:
+        """Write the epoch's row; stop when there is nothing left to train."""
+        row = self.train_scores.collect("train") | self._measured
+        for split in ("train", self.watched):
+            loss = row[f"{split}_loss"].item()
+            if not math.isfinite(loss):
+                after = f"after epoch {self.current_epoch + 1}"
+                raise self.fault(f"the mean loss on the {split} split is {loss} {after}")
+        beside = {"samples_per_second": self._speed, **self.health}
+        if self._tokens:
+            beside["tokens_per_second"] = self._speed * self._tokens
+        if self.device.type == "cuda":
+            beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
+        first = self.objective.measures[0]
+        shown = self.watched if first.name == "accuracy" else f"{self.watched} {first.words}"
+        bar = {"loss": row["train_loss"], shown: row[f"{self.watched}_{first.name}"]}
+        if self._tokens:
+            del beside["samples_per_second"]
+        bar |= {SHOWN[name]: value for name, value in beside.items()}
+        self.log_dict(bar, prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimizer, its schedule moved on after every step.
+
+        The data knows how many steps an epoch has. Asking the trainer would make it set up the
+        loaders before it has read from a checkpoint how far they were.
+        """
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        both = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
+        if self.clips_in_backward_by is not None:
+            clip, by = self.recipe.clip, self.clips_in_backward_by
+            self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
+        schedule = LambdaLR(optimizer, rate_factor(self.recipe, data.steps_per_epoch))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Go back from the loss; an optimizer in the backward pass moves the weights on the way."""
+        if self._in_backward is None:
+            super().backward(loss, *args, **kwargs)
+        else:
+            self._in_backward.backward(loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: refinements, the clock, and the random state."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        first = None if self.first_loss is None else self.first_loss.item()
+        checkpoint["odenet"] = {
+            "level": self.level,
+            "seconds": self.seconds,
+            "random": random,
+            "first_loss": first,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added, the refinements apart.
+
+        Sums of metrics that the version which wrote it did not have begin at 0.
+        """
+        for states in ("state_dict", "current_model_state"):
+            for name, value in self.state_dict().items():
+                if states in checkpoint and is_score(name):
+                    checkpoint[states].setdefault(name, value)
+        self.seconds = checkpoint["odenet"]["seconds"]
+        first = checkpoint["odenet"]["first_loss"]
+        self.first_loss = None if first is None else torch.tensor(first)
+        self._random = checkpoint["odenet"]["random"]
+
+    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> Diverged:
+        """What training says when it cannot go on because numbers went wrong.
+
+        Args:
+            what: went wrong, and when.
+            inputs: of the pass in which it did, to find out where.
+            otherwise: what to say of it if that is not found.
+        """
+        with torch.no_grad():
+            margin = stability(self.network, ROUGH)
+            where = "" if inputs is None else fault_of(self.network, inputs)
+        why = where or otherwise
+        message = f"{what}: {why}" if why else what
+        rate = self.recipe.optimizer["lr"]
+        causes = [
+            f"lower the rate, as in --set lr={rate / 10:g}, add a warmup to the schedule, or set "
+            "clip = 1"
+        ]
+        if margin is not None and not margin <= 1:
+            message += f" (h·ω is {margin:.3g} times its limit of stability)"
+            causes.insert(0, "shorten h")
+        fits = self._trainer is not None and self.trainer.state.fn == "fit"
+        epoch, run, way_on = self.current_epoch + 1 if fits else 0, None, ""
+        if fits:
+            folder = self.trainer.default_root_dir
+            way_on = "; no epoch was complete, so start again"
+            if (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+                run = str(folder)
+                again = f"odenet train --resume {typed(run)} --set NAME=VALUE"
+                way_on = f"; from the last checkpoint on: {again}"
+        return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
+
+    def _answer(self, inputs: Tensor) -> Any:
+        """What the loss takes of a batch."""
+        try:
+            return self.objective.answer(self.network, inputs)
+        except Inexact as error:
+            when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
+            raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
+
+    def _stop_clock(self) -> None:
+        now = time.perf_counter()
+        self._speed = self._seen * self.trainer.world_size / (now - self._started)
+        self.seconds += now - self._started
+        self._started = now

@@ -1,0 +1,110 @@
+"""From the rows of a run and its last weights to its closing numbers."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from odenet.model.tables.losses import MetricKind
+from odenet.model.tables.recipe import Recipe
+from odenet.training.flows import stability
+from odenet.training.callbacks.guard import EXACT
+from odenet.training.data.loader import Data
+from odenet.training.run_folder.records import Row, RunFolder
+from odenet.training.runs.results import Result, time_saved
+from odenet.training.callbacks.stopping import AT_TARGET
+from odenet.training.learning.task import Task
+from odenet.training.data.windows import Windows
+
+GROWN = 10  # times the loss of the first batch, from which on a training has diverged
+
+
+def closing_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
+    """The result of a run.
+
+    Args:
+        folder: of the run.
+        task: with the weights of the last epoch.
+        data: what it was trained on.
+        rows: of all its epochs.
+    """
+    measure = task.objective.measures[0]
+    values = [row[f"{task.watched}_{measure.name}"] for row in rows]
+    best = (max if measure.best == "max" else min)(values)
+    accurate = measure.name == "accuracy"
+    seconds = rows[-1]["seconds"]
+    cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
+    result = Result(
+        folder=str(folder.path),
+        watched=task.watched,
+        accuracy=values[-1] if accurate else None,
+        best_accuracy=best if accurate else None,
+        best_epoch=values.index(best) + 1,
+        test_accuracy=None,
+        epochs=len(rows),
+        parameters=sum(p.numel() for p in task.network.parameters()),
+        seconds=seconds,
+        samples_per_second=data.samples_per_epoch * len(rows) / seconds,
+        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
+        memory=torch.cuda.max_memory_allocated() if cuda else None,
+        saved=time_saved(rows, task.recipe),
+        damaged=tuple(data.damaged),
+        diverged=_diverged(task, rows),
+        stopped_early=_stopped_early(task.recipe, measure, values),
+        loss=task.objective.kind.name,
+        measure=measure.name,
+        last=values[-1],
+        best=best,
+        pictures=len(data.transforms.shape) == 3 and not task.objective.kind.needs_density,
+    )
+    windows = data.train.inputs
+    if isinstance(windows, Windows):
+        each = windows.size * result.samples_per_second
+        result = replace(result, tokens_per_second=each)
+    split = f"{task.watched}_"
+    last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
+    return tested(result, task, last)
+
+
+def _diverged(task: Task, rows: list[Row]) -> str:
+    """How the training loss has grown, and what to do, where it ends far above where it began."""
+    first, last = task.first_loss, rows[-1]["train_loss"]
+    if first is None or not last > GROWN * first.item() > 0:
+        return ""
+    rate = task.recipe.optimizer["lr"]
+    return (
+        f"the training loss grew from {first.item():.3g} to {last:.3g}; lower the rate, as in "
+        f"--lr {rate / 10:g}, add a warmup to the schedule, or set clip = 1"
+    )
+
+
+def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
+    """Why training ended before the recipe's last epoch; empty if it did not.
+
+    Args:
+        recipe: its `target` or its `patience` is why.
+        measure: the metric that is watched.
+        values: of it, after each epoch.
+    """
+    if len(values) >= recipe.epochs:
+        return ""
+    epochs = f"after epoch {len(values)} of {recipe.epochs}"
+    if not math.isfinite(values[-1]):
+        return f"{epochs}: {measure.words} is {values[-1]}"
+    if recipe.target and not measure.better(recipe.target, values[-1] + AT_TARGET[measure.best]):
+        return f"{epochs}: {measure.words} is {measure.show(values[-1])}, the target"
+    return f"{epochs}: {measure.words} was no better for {recipe.patience}"
+
+
+def tested(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
+    """The result with what was measured on the test split, by name."""
+    metrics = {m.name: scores[m.name] for m in task.objective.measures}
+    defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    return replace(
+        result,
+        test_accuracy=defined.get("accuracy"),
+        test_loss=scores["loss"],
+        metrics=defined,
+    )

@@ -1,0 +1,110 @@
+"""Measure a run on a test split."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import odenet
+from odenet.compiler import Program
+from odenet.model.tables.recipe import recipe_keys
+from odenet.training.data.augment import Transforms
+from odenet.training.learning.details import Details
+from odenet.training.runs.details_shown import write_details
+from odenet.training.errors import BadOption
+from odenet.training.runs.keywords import Keywords, sorted_out
+from odenet.training.data.loader import Data
+from odenet.training.runs.new_task import in_classes, input_shape
+from odenet.training.data.python_data import python_test
+from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.restoring import changed_settings, restored, weights_of
+from odenet.training.runs.run_inputs import require_stored
+from odenet.training.runs.sources import data_for, require_data
+from odenet.training.learning.task import Task
+from odenet.training.callbacks.trainer import build_trainer
+from odenet.training.runs.trial import running
+
+MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on
+
+
+def evaluate(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+    data: Any = None,
+    out: str | Path | None = None,
+    **keywords: Unpack[Keywords],
+) -> dict[str, Any]:
+    """Measure a run on a test split.
+
+    Args:
+        run: the run's folder.
+        set: values to change: `data`, a set whose classes the network knows; numbers of the steps,
+            such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
+        options: where it runs; as the training if None.
+        weights: "best" or "last".
+        data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.
+        out: a folder for tables and pictures of `confusion`, `per_class` and `worst`.
+        keywords: as for `train`.
+
+    Returns:
+        `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
+        such as `accuracy`; and `damaged`, a line for each picture that could not be read. Except
+        of a text also `worst`, the samples with the largest loss, and where there are classes
+        `per_class` and, with one for a sample or place, `confusion`: see
+        `odenet.training.learning.details.Details`.
+    """
+    record = RunFolder(Path(run)).read_record()
+    set, options = sorted_out(set, options or record.options, keywords, data)
+    task, samples, options = restore(run, set, options, weights, data)
+    alone = replace(options, devices=1, nodes=1, strategy="auto")
+    with running(task.recipe, options):
+        trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
+        if task.objective.kind.labels != "tokens":
+            task.details = Details(task.objective, record.classes)
+        (scores,) = trainer.test(task, datamodule=samples, verbose=False)
+    named = {name.removeprefix("test_"): value for name, value in scores.items()}
+    found = {} if task.details is None else task.details.found(samples.measured, samples.test.files)
+    if out is not None:
+        write_details(found, samples.test.inputs, Path(out))
+    return {"data": samples.name, **named, **found, "damaged": samples.damaged}
+
+
+def restore(
+    run: str | Path,
+    set: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    weights: str = "best",
+    data: Any = None,
+) -> tuple[Task, Data, Options]:
+    """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
+    folder = RunFolder(Path(run))
+    record = folder.read_record()
+    options = options or record.options
+    folder.require_plugins()
+    require_data(record.data_from_python, data or (set or {}).get("data"))
+    program = odenet.load(folder.spec, set=changed_settings(folder, record, set or {}))
+    if set:
+        _require_measured(odenet.load(folder.spec, set=dict(record.settings)), program)
+    path, content = weights_of(folder, weights)
+    task = restored(folder, record, program, "test", path, content)
+    shape = input_shape(program)
+    known = record.classes
+    data_set = data_for(program, options, record.spec_folder, data, python_test, known)
+    data_set = in_classes(data_set, known)
+    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
+    samples = Data(data_set, program.recipe, shape, transforms)
+    require_stored(samples, record.samples)
+    return task, samples, options
+
+
+def _require_measured(before: Program, now: Program) -> None:
+    """Refuse settings that change training alone."""
+    for name in recipe_keys():
+        if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
+            known = ", ".join(MEASURED)
+            raise BadOption(
+                f"`{name}` is about training, and changes nothing that is measured",
+                f"of the recipe set {known}; also numbers of the steps, such as h",
+            )

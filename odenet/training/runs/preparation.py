@@ -1,0 +1,98 @@
+"""What a new training begins with: its data read and looked at, its network made."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from torch import Tensor
+
+from odenet.compiler import Program
+from odenet.room import require_room
+from odenet.training.learning.agreement import widened
+from odenet.training.data.augmentations import before_the_middle
+from odenet.training.learning.beginning import begin_with
+from odenet.training.data.loader import Data
+from odenet.training.runs.new_task import input_shape, new_task
+from odenet.training.learning.optim import whole_epochs
+from odenet.training.data.pictures import sizes_of
+from odenet.training.run_folder.records import Options
+from odenet.training.data.samples import Split
+from odenet.training.runs.sources import data_for, lacking, spec_folder
+from odenet.training.learning.task import Task
+
+
+def prepare(
+    program: Program, options: Options, console: Console, data: Any = None
+) -> tuple[Task, Data]:
+    """The task of a program, with new weights, and its data; says what is remarkable about them.
+
+    Args:
+        program: what is trained.
+        options: where published data sets lie.
+        console: where to say it.
+        data: as `odenet.training.train` takes them.
+
+    Raises:
+        SpecError: network, loss and data do not fit together.
+        TrainingError: the data cannot be used.
+    """
+    shape = input_shape(program)
+    require_room(program, 1)
+    data_set = data_for(program, options, spec_folder(program), data)
+    whole = before_the_middle(program.recipe.augment, shape)
+    scaled = scaling(data_set.train, whole, shape)
+    if scaled:
+        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
+    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
+        if note:
+            console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
+    samples = Data(data_set, program.recipe, shape)
+    task = new_task(program, samples.labels, samples.watched_name)
+    begin_with(task.network, options.weights, console)
+    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+    console.print(f"  {_in_words(samples)}", highlight=False, soft_wrap=True)
+    return task, samples
+
+
+def _in_words(samples: Data) -> str:
+    """How much there is to train with, and to measure on."""
+    steps = samples.steps_per_epoch
+    plural = "s" * (steps != 1)
+    parts = [f"{len(samples.train):,} training samples in {steps:,} step{plural} an epoch"]
+    if samples.watched_name == "val":
+        parts.append(f"{len(samples.watched):,} held out")
+    parts.append(f"{len(samples.test):,} to test on")
+    if samples.classes:
+        parts.append(f"{len(samples.classes):,} classes")
+    return ", ".join(parts)
+
+
+def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
+    """What happens to the size of pictures; nothing to say where they fit as they are.
+
+    Args:
+        split: of samples; of what lies in files, some are looked at.
+        whole: (C, H, W) that pictures are scaled to, or (D,).
+        shape: what the network takes of it.
+    """
+    images = split.inputs
+    if split.files:
+        sizes = sizes_of(split.files)
+    elif isinstance(images, Tensor) and images.dim() == 4:
+        sizes = {(images.shape[2], images.shape[3])}
+    else:
+        sizes = set[tuple[int, int]]()
+    if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
+        return ""
+    have = _by(*sizes) if len(sizes) == 1 else "several sizes"
+    other = any(height * whole[2] != width * whole[1] for height, width in sizes)
+    cut = "cut and " * bool(split.files and other)
+    scaled, takes = _by(whole[1:]), _by(shape[1:])
+    if scaled == takes:
+        return f"pictures of {have} are {cut}scaled to the network's {takes}"
+    return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))

@@ -1,0 +1,1 @@
+"""One spec trained at every point of a grid of settings."""

@@ -1,0 +1,1 @@
+"""What can be done with the network of a finished run."""

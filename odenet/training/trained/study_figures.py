@@ -1,0 +1,142 @@
+"""Studies as pictures and a table."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from odenet.diagnostics import printable
+from odenet.model.tables.losses import MetricKind
+from odenet.tables import print_table
+from odenet.training.figures import label, save_figure
+from odenet.training.trained.depth_figures import (
+    draw_energy,
+    draw_norms,
+    draw_spectrum,
+    largest_real,
+)
+from odenet.training.trained.studies import FlowStudy, Study, depth_law
+
+SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
+
+
+def show_study(study: Study, console: Console) -> None:
+    """Print a row per flow."""
+    console.print(
+        Text(
+            f"{printable(study.name)}: {study.measure.words} {study.measure.show(study.value)}, "
+            f"{study.depth} steps"
+        )
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("flow")
+    for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
+        table.add_column(name, justify="right")
+    for flow in study.flows:
+        values = [value for found in flow.spectrum.values() for value in found]
+        table.add_row(
+            flow.name,
+            str(len(flow.dropped)),
+            study.measure.show((min if study.measure.best == "max" else max)(flow.dropped)),
+            _when_shuffled(flow, study.measure),
+            f"{np.divide(flow.changes, flow.states).mean():.3g}",
+            largest_real(values),
+            f"{flow.lyapunov:.3g}",
+        )
+    print_table(table, console)
+
+
+def draw_study(study: Study, folder: Path) -> list[Path]:
+    """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
+    pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
+        "lesion": lambda axes, flow: _lesion(axes, flow, study),
+        "several": lambda axes, flow: _several(axes, flow, study),
+        "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
+        "spectrum": lambda axes, flow: draw_spectrum(
+            axes, {f"step {step}": found for step, found in flow.spectrum.items()}, study.order
+        ),
+    }
+    if any(flow.energy for flow in study.flows):
+        pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
+    written = []
+    for name, draw in pictures.items():
+        figure = _figure(len(study.flows))
+        for axes, flow in zip(figure.axes, study.flows, strict=True):
+            draw(axes, flow)
+            axes.set_title(label(f"{study.name}, layer {flow.name}"), fontsize="medium")
+            if name == "lesion":
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.legend(
+                frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2)
+            )
+        written.append(folder / f"{name}.png")
+        save_figure(figure, written[-1], dpi=130)
+    return written
+
+
+def draw_depth_law(studies: Sequence[Study], path: Path) -> None:
+    """Draw the mean |h F| / |u| of runs against their depth, beside 1 / depth."""
+    figure = _figure(1)
+    (axes,) = figure.axes
+    depths = np.array([study.depth for study in studies])
+    changes = np.array([study.change for study in studies])
+    axes.loglog(depths, changes, "o", label=f"runs: depth^{depth_law(studies):.2f}")
+    line = np.sort(depths)
+    scale = np.exp(np.mean(np.log(changes * depths)))
+    axes.loglog(line, scale / line, "--", color="grey", label="1 / depth")
+    axes.set(xlabel="steps of all flows", ylabel="mean |hF| / |u|")
+    axes.legend(frameon=False)
+    save_figure(figure, path, dpi=130)
+
+
+def draw_rates(studies: Sequence[Study], path: Path) -> None:
+    """Draw |F| of all runs against time, a panel per flow (Chang et al. 2018, ICLR, Fig. 7)."""
+    figure = _figure(len(studies[0].flows))
+    for axes, flows in zip(figure.axes, zip(*(s.flows for s in studies), strict=True), strict=True):
+        for study, flow in zip(studies, flows, strict=True):
+            time = np.arange(len(flow.rates)) / len(flow.rates)
+            axes.plot(time, flow.rates, "o-", markersize=3, label=label(study.name))
+        axes.set(xlabel="time, as a share of the whole", ylabel="mean |F|", title=flows[0].name)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    save_figure(figure, path, dpi=130)
+
+
+def _figure(panels: int) -> Figure:
+    figure = Figure(figsize=(1 + 3.6 * panels, 3.8), layout="constrained")
+    for axes in figure.subplots(1, panels, squeeze=False)[0]:
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _lesion(axes: Axes, flow: FlowStudy, study: Study) -> None:
+    axes.axhline(study.value, color="grey", linestyle="--", label="whole")
+    axes.plot(flow.dropped, "o-", label="without this step")
+    axes.set(xlabel="step", **_height(study.measure))
+
+
+def _several(axes: Axes, flow: FlowStudy, study: Study) -> None:
+    axes.axhline(study.value, color="grey", linestyle="--", label="whole")
+    counts, thinned = np.array(flow.thinned).T
+    axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
+    axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
+    axes.set(xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_height(study.measure))
+
+
+def _height(measure: MetricKind) -> dict[str, Any]:
+    """The vertical axis of a metric; of those that are shares it is whole."""
+    share = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
+    return {"ylabel": measure.words, **share}
+
+
+def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
+    """The mean metric of the orders that have least to do with the trained one."""
+    found = [value for share, value in flow.shuffled if share >= SHUFFLED]
+    return measure.show(float(np.mean(found))) if found else "–"
