@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -204,6 +206,7 @@ def work(rank, path):
         flow(torch.randn(2, 6))
     dist.barrier()  # a process that leaves early aborts the other one
     dist.destroy_process_group()
+    os._exit(0)  # threads of gloo that still run would now and then abort the end of the interpreter
 
 
 @pytest.fixture(scope="module")
