@@ -206,7 +206,9 @@ def work(rank, path):
         flow(torch.randn(2, 6))
     dist.barrier()  # a process that leaves early aborts the other one
     dist.destroy_process_group()
-    os._exit(0)  # threads of gloo that still run would now and then abort the end of the interpreter
+    os._exit(
+        0
+    )  # threads of gloo that still run would now and then abort the end of the interpreter
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from torchvision.datasets.utils import check_integrity, download_url
 
 from odenet.model.tables.data_sets import Published
 from odenet.training.checksums import digest_of
-from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.data.samples import DataSet, Split
+from odenet.training.errors import TrainingError, UnreadableData
 
 
 def load_archive(name: str, archive: Published, root: Path, download: bool) -> DataSet:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from odenet.diagnostics import suggest
 from odenet.training.data.class_maps import BYTE
-from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.data.pictures import Pictures
 from odenet.training.data.samples import (
     DataSet,
@@ -26,6 +25,7 @@ from odenet.training.data.samples import (
 from odenet.training.data.single import require_single
 from odenet.training.data.stored import Stored, as_samples, as_tensor, chunks
 from odenet.training.data.windows import Windows
+from odenet.training.errors import DataMisfit, UnreadableData
 
 TEST_SHARE = 0.2
 LARGE = 256 << 20  # bytes from which on an array stays in its file

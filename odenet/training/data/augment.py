@@ -24,13 +24,13 @@ from odenet.training.data.augmentations import (
     changes,
     middle,
 )
-from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.data.pictures import COLOUR, GREY, Pictures
 from odenet.training.data.samples import Split, Stream, generator, shape_of
 from odenet.training.data.statistics import moments, standardised_over
 from odenet.training.data.stored import chunks
 from odenet.training.data.vision import MIXES, OF_BYTES, Mix, mix
 from odenet.training.data.windows import Windows
+from odenet.training.errors import DataMisfit, UnreadableData
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 

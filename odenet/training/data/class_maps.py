@@ -10,8 +10,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.data.pictures import Pictures, open_picture, reason, upright_size
+from odenet.training.errors import TrainingError, UnreadableData
 
 BYTE = 256  # values that one has
 LOOKED_AT = 64  # maps that a process looks at before it says what it saw

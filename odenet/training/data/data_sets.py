@@ -13,11 +13,11 @@ from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.data.archives import load_archive
 from odenet.training.data.arrays import load_arrays
-from odenet.training.errors import DataMisfit
 from odenet.training.data.masks import load_masks
 from odenet.training.data.picture_folder import load_folder
 from odenet.training.data.samples import DataSet, Split, Stream, generator, stratified
 from odenet.training.data.tables import load_table
+from odenet.training.errors import DataMisfit
 
 DIGITS_TEST = 360  # of 1,797; the usual fifth
 SHAPES_TEST = 0.2

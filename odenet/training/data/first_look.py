@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from odenet.training.data.arrays import load_arrays
-from odenet.training.errors import UnreadableData
 from odenet.training.data.picture_folder import load_folder, pictures_in
 from odenet.training.data.pictures import COLOUR, GREY, mode_of, of_readable, sizes_of, some_of
 from odenet.training.data.samples import DataSet, shape_of
 from odenet.training.data.tables import columns_of, load_table
+from odenet.training.errors import UnreadableData
 
 LARGEST_SIDE = 128  # to which pictures of several sizes are scaled, at most
 GREY_MODES = ("1", "L", "I;16", "I", "LA")  # as Pillow names them

@@ -11,9 +11,9 @@ from odenet.model.tables.recipe import Recipe
 from odenet.room import physical_memory
 from odenet.training.data.augment import Transforms, build_transforms
 from odenet.training.data.batches import Batches, BatchPlan
-from odenet.training.errors import RecipeConflict, UnreadableData
 from odenet.training.data.picture_reader import reading_processes
 from odenet.training.data.samples import DataSet, Split, hold_out, part
+from odenet.training.errors import RecipeConflict, UnreadableData
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from odenet.training.data.arrays import set_aside
 from odenet.training.data.class_maps import looked_at
-from odenet.training.errors import UnreadableData
 from odenet.training.data.picture_folder import (
     IN_MEMORY,
     picture_roots,
@@ -16,6 +15,7 @@ from odenet.training.data.picture_folder import (
 )
 from odenet.training.data.pictures import Pictures, are_deep
 from odenet.training.data.samples import DataSet, Split
+from odenet.training.errors import UnreadableData
 
 PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
 SUFFIXES = ("_mask", "-mask", ".mask")

@@ -13,10 +13,10 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from odenet.training.data.arrays import set_aside
 from odenet.training.data.class_maps import Maps
-from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 from odenet.training.data.picture_reader import decode_all, reading_processes
 from odenet.training.data.pictures import COLOUR, GREY, Pictures, are_deep
 from odenet.training.data.samples import DataSet, Split, relabelled
+from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 MANY = 2000  # pictures worth starting processes for

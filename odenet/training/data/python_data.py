@@ -17,10 +17,10 @@ from odenet.training.data.arrays import (
     unlabelled,
 )
 from odenet.training.data.class_maps import BYTE
-from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.data.samples import DataSet, Split
 from odenet.training.data.single import require_single
 from odenet.training.data.stored import Stored, as_samples
+from odenet.training.errors import DataMisfit, UnreadableData
 
 NAME = "data from Python"
 NEEDS = (

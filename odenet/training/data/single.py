@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.training.errors import UnreadableData
 from odenet.training.data.stored import CHUNK, as_tensor
+from odenet.training.errors import UnreadableData
 
 LARGEST = torch.finfo(torch.float32).max
 COARSE = 0.01  # of a channel's range, by which rounding may move its values

@@ -9,8 +9,8 @@ import numpy as np
 
 from odenet.diagnostics import suggest
 from odenet.training.data.arrays import set_aside, split_of, unlabelled
-from odenet.training.errors import UnreadableData
 from odenet.training.data.samples import DataSet
+from odenet.training.errors import UnreadableData
 
 SEPARATORS = ",;\t"
 EXACT = 2**53  # up to which every whole number is one of double precision

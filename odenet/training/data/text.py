@@ -10,9 +10,9 @@ import numpy as np
 
 from odenet.extras import require
 from odenet.model.tables.recipe import Call
-from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.data.samples import DataSet, Stream, generator, of_text
 from odenet.training.data.windows import Tokens, Windows
+from odenet.training.errors import DataMisfit, UnreadableData
 
 MAPPED = 2**28  # bytes of a file above which it stays on disk
 # folders of Python's library that hold no part of it

@@ -9,14 +9,14 @@ import torch
 
 from odenet.model.tables.losses import MetricKind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.flows import stability
 from odenet.training.callbacks.guard import EXACT
+from odenet.training.callbacks.stopping import AT_TARGET
 from odenet.training.data.loader import Data
+from odenet.training.data.windows import Windows
+from odenet.training.flows import stability
+from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Row, RunFolder
 from odenet.training.runs.results import Result, time_saved
-from odenet.training.callbacks.stopping import AT_TARGET
-from odenet.training.learning.task import Task
-from odenet.training.data.windows import Windows
 
 GROWN = 10  # times the loss of the first batch, from which on a training has diverged
 

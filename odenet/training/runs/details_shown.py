@@ -11,11 +11,11 @@ from torch import Tensor
 
 from odenet.diagnostics import printable
 from odenet.files import make_folder, write_text
-from odenet.training.figures import label, save_figure
-from odenet.training.run_folder.metrics import as_csv
 from odenet.training.data.pictures import COLOUR, GREY, Pictures
 from odenet.training.data.stored import Stored
 from odenet.training.data.windows import Windows
+from odenet.training.figures import label, save_figure
+from odenet.training.run_folder.metrics import as_csv
 
 WIDTH = 80  # columns of a terminal
 MOST_CLASSES = 20  # that are listed, and whose counts are written into the picture

@@ -13,14 +13,14 @@ from odenet.model.tables.recipe import Call
 from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.memory import Memory
-from odenet.training.run_folder.checkpoints import NETWORK, require_fit
+from odenet.training.callbacks.multilevel import refine_network
+from odenet.training.data.samples import DataSet, Labels, relabelled
 from odenet.training.errors import BadOption, DataMisfit, NotPossible
 from odenet.training.flows import flows
-from odenet.training.callbacks.multilevel import refine_network
-from odenet.training.run_folder.records import Options
-from odenet.training.data.samples import DataSet, Labels, relabelled
-from odenet.training.schema import Mismatch
 from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import NETWORK, require_fit
+from odenet.training.run_folder.records import Options
+from odenet.training.schema import Mismatch
 
 
 def input_shape(program: Program) -> tuple[int, ...]:

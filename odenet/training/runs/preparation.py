@@ -9,17 +9,17 @@ from torch import Tensor
 
 from odenet.compiler import Program
 from odenet.room import require_room
-from odenet.training.learning.agreement import widened
 from odenet.training.data.augmentations import before_the_middle
-from odenet.training.learning.beginning import begin_with
 from odenet.training.data.loader import Data
-from odenet.training.runs.new_task import input_shape, new_task
-from odenet.training.learning.optim import whole_epochs
 from odenet.training.data.pictures import sizes_of
-from odenet.training.run_folder.records import Options
 from odenet.training.data.samples import Split
-from odenet.training.runs.sources import data_for, lacking, spec_folder
+from odenet.training.learning.agreement import widened
+from odenet.training.learning.beginning import begin_with
+from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import Options
+from odenet.training.runs.new_task import input_shape, new_task
+from odenet.training.runs.sources import data_for, lacking, spec_folder
 
 
 def prepare(

@@ -15,12 +15,12 @@ from rich.console import Console
 from torch import Tensor
 
 from odenet.compiler import Program
-from odenet.training.data.batches import Batch
 from odenet.training.console import has_bar
+from odenet.training.data.batches import Batch
 from odenet.training.figures import save_figure
 from odenet.training.learning.optim import build_optimizer
-from odenet.training.run_folder.records import Options
 from odenet.training.learning.task import Task
+from odenet.training.run_folder.records import Options
 from odenet.training.runs.trial import trial
 
 STEPS = 100

@@ -14,7 +14,13 @@ from odenet.language.tree import Let
 from odenet.model.reading.settings import without_parts
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
+from odenet.training.checksums import digest_of
 from odenet.training.data.augmentations import center_crop
+from odenet.training.data.statistics import standardised_over
+from odenet.training.errors import NotResumable
+from odenet.training.learning.optim import build_optimizer
+from odenet.training.learning.scores import is_score
+from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import (
     HELP,
     read_checkpoint,
@@ -23,17 +29,11 @@ from odenet.training.run_folder.checkpoints import (
     require_loops,
     require_optimizer,
 )
-from odenet.training.checksums import digest_of
-from odenet.training.errors import NotResumable
 from odenet.training.run_folder.metrics import rows_in
-from odenet.training.runs.new_task import restored_task
-from odenet.training.learning.optim import build_optimizer
 from odenet.training.run_folder.records import Record, RunFolder
+from odenet.training.runs.new_task import restored_task
 from odenet.training.runs.results import Result
 from odenet.training.schema import Mismatch
-from odenet.training.learning.scores import is_score
-from odenet.training.data.statistics import standardised_over
-from odenet.training.learning.task import Task
 
 
 def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:

@@ -15,22 +15,25 @@ import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import printable, render, typed
 from odenet.model.tables.recipe import Recipe, recipe_keys
-from odenet.training.learning.beginning import begin_with
-from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
-from odenet.training.runs.closing import closing_result, tested
-from odenet.training.console import quiet_lightning
-from odenet.training.errors import BadOption, NotResumable
-from odenet.training.learning.in_backward import require_in_backward
-from odenet.training.runs.keywords import SHORT, Keywords, NewRun, sorted_out
-from odenet.training.data.loader import Data, watched_split
 from odenet.training.callbacks.loggers import logging_to
-from odenet.training.runs.measuring import evaluate
-from odenet.training.run_folder.metrics import metrics_of
-from odenet.training.runs.new_task import apply_options, input_shape, new_task
-from odenet.training.learning.optim import whole_epochs
-from odenet.training.runs.preparation import prepare
+from odenet.training.callbacks.stopping import resumable
+from odenet.training.callbacks.trainer import build_trainer
+from odenet.training.console import quiet_lightning
+from odenet.training.data.loader import Data, watched_split
 from odenet.training.data.python_data import NEEDS
+from odenet.training.errors import BadOption, NotResumable
+from odenet.training.learning.beginning import begin_with
+from odenet.training.learning.in_backward import require_in_backward
+from odenet.training.learning.optim import whole_epochs
+from odenet.training.learning.task import Task
+from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
+from odenet.training.run_folder.metrics import metrics_of
 from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.closing import closing_result, tested
+from odenet.training.runs.keywords import SHORT, Keywords, NewRun, sorted_out
+from odenet.training.runs.measuring import evaluate
+from odenet.training.runs.new_task import apply_options, input_shape, new_task
+from odenet.training.runs.preparation import prepare
 from odenet.training.runs.restoring import (
     changed_settings,
     require_resumable,
@@ -40,12 +43,14 @@ from odenet.training.runs.restoring import (
     steps_begun_with,
 )
 from odenet.training.runs.results import Result, draw_curves
-from odenet.training.runs.run_inputs import require_same, require_stored, statistics_of, write_inputs
+from odenet.training.runs.run_inputs import (
+    require_same,
+    require_stored,
+    statistics_of,
+    write_inputs,
+)
 from odenet.training.runs.run_lock import locked, new_run
 from odenet.training.runs.sources import data_for, require_data
-from odenet.training.callbacks.stopping import resumable
-from odenet.training.learning.task import Task
-from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.runs.trial import running
 from odenet.training.runs.verdicts import judged
 

@@ -15,8 +15,8 @@ from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import digest_of
-from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.data.loader import Data
+from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.run_folder.records import Options, Record, RunFolder
 from odenet.training.runs.sources import spec_folder
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from scipy.stats import t
 
 import odenet
-from odenet.training.runs.comparison import show_comparison
 from odenet.training.run_folder.records import Options
+from odenet.training.runs.comparison import show_comparison
 from odenet.training.runs.results import Result
 from odenet.training.runs.run import train
 

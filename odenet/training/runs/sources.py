@@ -9,14 +9,14 @@ from typing import Any
 from odenet.compiler import Program
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
-from odenet.training.learning.agreement import agreed
 from odenet.training.data.augmentations import before_the_middle
 from odenet.training.data.data_sets import load_data
-from odenet.training.errors import UnreadableData
-from odenet.training.runs.new_task import data_of, input_shape
 from odenet.training.data.python_data import python_data
-from odenet.training.run_folder.records import Options
 from odenet.training.data.samples import DataSet, counted
+from odenet.training.errors import UnreadableData
+from odenet.training.learning.agreement import agreed
+from odenet.training.run_folder.records import Options
+from odenet.training.runs.new_task import data_of, input_shape
 
 OUTSIDE = "--set"  # what messages call the source of a value from outside
 

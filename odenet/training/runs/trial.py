@@ -9,15 +9,15 @@ from rich.console import Console
 
 from odenet.compiler import Program
 from odenet.model.tables.recipe import Recipe
+from odenet.training.callbacks.trainer import PRECISIONS
 from odenet.training.console import quiet_lightning
-from odenet.training.deterministic import deterministic
 from odenet.training.data.loader import Data
+from odenet.training.deterministic import deterministic
+from odenet.training.learning.task import Task
 from odenet.training.matmul_precision import matmul_precision
+from odenet.training.run_folder.records import Options
 from odenet.training.runs.new_task import apply_options
 from odenet.training.runs.preparation import prepare
-from odenet.training.run_folder.records import Options
-from odenet.training.learning.task import Task
-from odenet.training.callbacks.trainer import PRECISIONS
 from odenet.training.runs.verdicts import judged
 
 
