@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import odenet
 from bench.census_models import LIBRARIES
 from odenet.conversion import find_blocks
-from odenet.conversion.watching import NotRun
+from odenet.conversion.call_recorder import NotRun
 from odenet.runtime import Flow, Ramp
 
 SECONDS = 120  # that one network may take

@@ -6,7 +6,7 @@ flow = program.flow(channels=64, steps=10)
 
 from typing import TYPE_CHECKING, Any
 
-from odenet.lazily import imported
+from odenet.lazy_imports import import_attribute
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    return imported(__name__, _HOMES, name)
+    return import_attribute(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -28,7 +28,7 @@ from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
 from odenet.emit import notation
-from odenet.emit.given import given_modules
+from odenet.emit.given_modules import given_modules
 from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.emit.notebook import as_html

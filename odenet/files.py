@@ -1,9 +1,8 @@
-"""The one place that writes files: each appears whole or not at all, and replaces nothing else.
+"""Atomic writing of files: a file is replaced as a whole or not at all. All of odenet writes here.
 
-A new content is written beside its target, under a name of its own, made durable, and put in the
-target's place; until then the target is what it was. Links are followed, the mode of a file is
-kept, and what is not a plain file (a device, a pipe, the standard output) is written straight
-through.
+New contents are written to a temporary file in the same folder, synced to the disk, and renamed to
+the target; until then the target is unchanged. Symbolic links are followed and the mode of a file
+is kept. What is not a regular file (a device, a pipe, the standard output) is written directly.
 """
 
 import errno
@@ -18,7 +17,7 @@ from typing import BinaryIO
 
 from odenet.diagnostics import Diagnostic
 
-PARTIAL = ".odenet-*.partial"  # what a process that was killed while writing leaves behind
+PARTIAL_PATTERN = ".odenet-*.partial"  # temporary files, which a killed process leaves behind
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -37,46 +36,48 @@ _REASONS = {
 
 
 class WriteError(OSError):
-    """An OSError about a file or folder that could not be written; `filename` is the user's."""
+    """A file or folder could not be written; `filename` is the path as the user gave it."""
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text in UTF-8. See `replacing`."""
+    """Write a text in UTF-8, by `atomic_writer`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write some bytes. See `replacing`."""
-    with replacing(path) as stream:
+    """Write bytes, by `atomic_writer`."""
+    with atomic_writer(path) as stream:
         stream.write(data)
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A stream to write a file through; what was there before stays until it is complete.
+def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
+    """A context with a stream to write; on exit its contents replace the file at the path.
 
     Raises:
         WriteError: if it cannot be written; names the path as it was given.
     """
-    with _named(path):
-        there = _found(path)
-        if there is None or (stat.S_ISREG(there.st_mode) and _output(there) is None):
-            opened = _beside(os.path.realpath(path), there)
+    with _write_errors_naming(path):
+        existing = _stat_if_exists(path)
+        if existing is None or (
+            stat.S_ISREG(existing.st_mode) and _output_descriptor(existing) is None
+        ):
+            writer = _write_and_replace(os.path.realpath(path), existing)
         else:
-            opened = _through(path, there)
-        with opened as stream:
+            writer = _write_in_place(path, existing)
+        with writer as stream:
             yield stream
 
 
 def make_folder(path: str | Path) -> bool:
-    """Make a folder, and those above it, where there is none; whether this call made it.
+    """Make a folder and its parents where there are none; returns whether this call made it.
 
-    Of several processes that ask for the same one, only one is told so.
+    Of several processes that ask for the same folder, only one gets True.
 
     Raises:
         WriteError: if it cannot be made.
     """
-    with _named(path):
+    with _write_errors_naming(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
             Path(path).mkdir()
@@ -87,93 +88,98 @@ def make_folder(path: str | Path) -> bool:
         return True
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left in a folder that nobody else writes to now."""
-    for partial in folder.rglob(PARTIAL):
+def remove_partial_files(folder: Path) -> None:
+    """Remove temporary files of killed processes from a folder that nobody writes to now."""
+    for partial in folder.rglob(PARTIAL_PATTERN):
         partial.unlink(missing_ok=True)
 
 
-def explain(error: OSError) -> Diagnostic:
-    """An OSError as a sentence about its file; without one, about the output."""
-    why = _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+def describe_error(error: OSError) -> Diagnostic:
+    """An OSError as a diagnostic about its file, or about the output where it names no file."""
+    reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
     if isinstance(error, WriteError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        help_ = "make room, or write elsewhere" if full else ""
+        disk_is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        help_ = "make room, or write elsewhere" if disk_is_full else ""
         return Diagnostic(
             "unwritable-file",
-            f"this cannot be written: {why}",
+            f"this cannot be written: {reason}",
             help=help_,
             file=str(error.filename),
         )
     if error.filename is not None:
         return Diagnostic(
-            "unreadable-file", f"this cannot be opened: {why}", file=os.fsdecode(error.filename)
+            "unreadable-file", f"this cannot be opened: {reason}", file=os.fsdecode(error.filename)
         )
-    return Diagnostic("unwritable-file", f"the output cannot be written: {why}")
+    return Diagnostic("unwritable-file", f"the output cannot be written: {reason}")
 
 
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
-    """Errors within name the path that the user gave, not the one beside it."""
+def _write_errors_naming(path: str | Path) -> Iterator[None]:
+    """A context that raises OSErrors as WriteErrors about this path, not the temporary file's."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        cause = _cause(error)
+        cause = _underlying_os_error(error)
         if cause is None:
             raise
         raise WriteError(cause.errno, cause.strerror, os.fspath(path)) from error
 
 
-def _cause(error: BaseException | None) -> OSError | None:
-    """The OSError behind an error: torch's archives raise others while they deal with it."""
+def _underlying_os_error(error: BaseException | None) -> OSError | None:
+    """The OSError behind another error; torch.save raises a RuntimeError while it handles one."""
     while error is not None and not isinstance(error, OSError):
         error = error.__context__
     return error
 
 
-def _found(path: str | Path) -> os.stat_result | None:
-    """What lies there, links followed; None for nothing, or a link to nothing."""
+def _stat_if_exists(path: str | Path) -> os.stat_result | None:
+    """The status of a file, links followed; None if there is none, or the link is broken."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         return None
 
 
-def _output(there: os.stat_result) -> int | None:
-    """The descriptor that this process prints to it by; to replace it would lose the prints."""
+def _output_descriptor(status: os.stat_result) -> int | None:
+    """The descriptor (1 or 2) by which this process prints to the file of a status, if any.
+
+    To replace such a file would lose what was printed.
+    """
     for descriptor in (1, 2):
         with suppress(OSError):
-            if os.path.samestat(there, os.fstat(descriptor)):
+            if os.path.samestat(status, os.fstat(descriptor)):
                 return descriptor
     return None
 
 
 @contextmanager
-def _through(path: str | Path, there: os.stat_result) -> Iterator[BinaryIO]:
-    """Write to what is not a plain file, or to the output, after what was printed so far."""
-    output = _output(there)
-    if output is not None:
+def _write_in_place(path: str | Path, existing: os.stat_result) -> Iterator[BinaryIO]:
+    """A stream to a file that is not regular, or to the output, after what was printed so far."""
+    printing_descriptor = _output_descriptor(existing)
+    if printing_descriptor is not None:
         sys.stdout.flush()
-    descriptor = os.open(path, os.O_WRONLY) if output is None else os.dup(output)
+    descriptor = (
+        os.open(path, os.O_WRONLY) if printing_descriptor is None else os.dup(printing_descriptor)
+    )
     with open(descriptor, "wb") as stream:
         yield stream
 
 
 @contextmanager
-def _beside(target: str, there: os.stat_result | None) -> Iterator[BinaryIO]:
-    """Write a new file, and put it in the place of the one that is there, or of none."""
-    if there is not None and not os.access(target, os.W_OK):  # a folder's owner could replace it
+def _write_and_replace(target: str, existing: os.stat_result | None) -> Iterator[BinaryIO]:
+    """A stream to a temporary file, which is renamed to the target on exit."""
+    if existing is not None and not os.access(target, os.W_OK):  # a folder's owner could replace it
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     folder = os.path.dirname(target)
-    partial = os.path.join(folder, PARTIAL.replace("*", secrets.token_hex(8)))
-    mode = 0o666 if there is None else 0o600
+    partial = os.path.join(folder, PARTIAL_PATTERN.replace("*", secrets.token_hex(8)))
+    mode = 0o666 if existing is None else 0o600
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "w+b") as stream:
             yield stream
             stream.flush()
-            if there is not None:
-                _keep_owner_and_mode(descriptor, there)
+            if existing is not None:
+                _keep_owner_and_mode(descriptor, existing)
             _sync(descriptor)
         os.replace(partial, target)
     except BaseException:
@@ -183,14 +189,14 @@ def _beside(target: str, there: os.stat_result | None) -> Iterator[BinaryIO]:
     _sync_folder(folder)
 
 
-def _keep_owner_and_mode(descriptor: int, there: os.stat_result) -> None:
+def _keep_owner_and_mode(descriptor: int, existing: os.stat_result) -> None:
     with suppress(PermissionError):  # only root may give a file away
-        os.chown(descriptor, there.st_uid, there.st_gid)
-    os.chmod(descriptor, stat.S_IMODE(there.st_mode))
+        os.chown(descriptor, existing.st_uid, existing.st_gid)
+    os.chmod(descriptor, stat.S_IMODE(existing.st_mode))
 
 
 def _sync(descriptor: int) -> None:
-    """Make durable; some file systems, such as those of pipes, have nothing to do for it."""
+    """Call fsync, where the file system supports it."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -199,7 +205,7 @@ def _sync(descriptor: int) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the new name durable, where folders can be opened."""
+    """Sync the entry of a renamed file, where folders can be opened."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

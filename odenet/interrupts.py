@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, wherever they come: a word, tidying up, and the exit code of the signal."""
+"""Ctrl-C and SIGTERM as an exception, so that a command can clean up before it exits."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(BaseException):
     """A signal asked the process to end.
 
-    No KeyboardInterrupt, which libraries on the way take for theirs.
+    It is not a KeyboardInterrupt, which some libraries catch.
 
     Args:
-        number: of the signal.
+        number: the number of the signal.
     """
 
     def __init__(self, number: int):
@@ -25,18 +25,18 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise `Interrupted`; the next one ends the process at once."""
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    """A context in which Ctrl-C and SIGTERM raise `Interrupted`; a second one kills the process."""
+    previous_handlers = {number: signal.signal(number, _handle_signal) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, one speaks
+def _handle_signal(number: int, frame: FrameType | None) -> None:
+    for handled in SIGNALS:
+        signal.signal(handled, signal.SIG_DFL)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # in distributed training, one process prints
         os.write(2, f"\nstopped by {signal.Signals(number).name}\n".encode())
     raise Interrupted(number)

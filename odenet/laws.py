@@ -15,10 +15,10 @@ from torch import Tensor
 from odenet import runtime
 from odenet.compiler import Program
 from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
+from odenet.memory_limit import require_memory_for_flow
 from odenet.model.reading.build import DEFAULT_SPACE
 from odenet.model.tables.declared import DeclaredParameter
 from odenet.model.tables.given import GIVEN
-from odenet.room import require_room_for_flow
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2
@@ -73,7 +73,7 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
         space = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
         shape = (BATCH, _channels(program), *(SIZE,) * space)
         steps = _steps(program)
-        require_room_for_flow(program, shape, steps)
+        require_memory_for_flow(program, shape, steps)
         flow = program.flow(shape[1], steps).double()
         for moving in flow.moving():
             moving.move(1)

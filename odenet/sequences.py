@@ -1,23 +1,26 @@
-"""Values for the steps of a flow that follow from a few numbers: the compiler and flows agree."""
+"""Sequences of one number per step, computed alike by the compiler and by generated modules."""
 
 import random
 
-PARTS = 1000  # equal ones of a range, between which values are drawn or moved
+DIVISIONS = 1000  # equal parts that a range is divided into
 
 
-def between(low: float, high: float, part: int) -> float:
-    """So many of ``PARTS`` equal parts of the way from one number to another."""
-    if part in (0, PARTS):
-        return high if part else low
-    return (low * (PARTS - part) + high * part) / PARTS
+def interpolate(low: float, high: float, numerator: int) -> float:
+    """The number at ``numerator / DIVISIONS`` of the way from one number to another."""
+    if numerator in (0, DIVISIONS):
+        return high if numerator else low
+    return (low * (DIVISIONS - numerator) + high * numerator) / DIVISIONS
 
 
 def uniform(low: float, high: float, seed: int, steps: int) -> tuple[float, ...]:
-    """Numbers drawn evenly from a range, in thousandths of it; longer sequences begin alike."""
+    """Uniform random numbers from a range, on a grid of ``DIVISIONS``.
+
+    Sequences of one seed and different lengths begin with the same numbers.
+    """
     draws = random.Random(seed)
-    return tuple(between(low, high, draws.randint(0, PARTS)) for _ in range(steps))
+    return tuple(interpolate(low, high, draws.randint(0, DIVISIONS)) for _ in range(steps))
 
 
 def geometric(first: float, ratio: float, steps: int) -> tuple[float, ...]:
-    """The first number, then each the one before it times a ratio."""
+    """The geometric sequence: first, first * ratio, first * ratio**2 and so on."""
     return tuple(first * ratio**step for step in range(steps))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def explained(error):
-    return render(files.explain(error.value))
+    return render(files.describe_error(error.value))
 
 
 def test_a_new_file_has_the_mode_that_the_process_gives_new_files(tmp_path):
@@ -56,7 +56,7 @@ def test_a_link_stays_a_link_and_its_target_is_written(tmp_path):
 def test_a_planted_link_under_the_name_of_the_partial_file_is_not_followed(tmp_path, monkeypatch):
     (tmp_path / "precious").write_text("precious")
     monkeypatch.setattr(files.secrets, "token_hex", lambda _: "known")
-    (tmp_path / files.PARTIAL.replace("*", "known")).symlink_to(tmp_path / "precious")
+    (tmp_path / files.PARTIAL_PATTERN.replace("*", "known")).symlink_to(tmp_path / "precious")
     with pytest.raises(files.WriteError):
         files.write_text(tmp_path / "file", "text")
     assert (tmp_path / "precious").read_text() == "precious"
@@ -167,7 +167,7 @@ def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
     (tmp_path / "file").chmod(0o600)
     before = os.umask(0)
     try:
-        with files.replacing(tmp_path / "file"):
+        with files.atomic_writer(tmp_path / "file"):
             partial = next(path for path in tmp_path.iterdir() if path.name != "file")
             assert stat.S_IMODE(partial.stat().st_mode) == 0o600
     finally:
@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_the_only_copy_as_it_was(small_disk):
 def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
     with (
         pytest.raises(files.WriteError) as caught,
-        files.replacing(small_disk / "weights.pt") as stream,
+        files.atomic_writer(small_disk / "weights.pt") as stream,
     ):
         torch.save({"a": torch.zeros(2**19)}, stream)
     assert "the disk is full" in explained(caught) and "weights.pt" in explained(caught)
@@ -241,7 +241,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "below").mkdir()
     for name in (".odenet-0123.partial", "below/.odenet-4567.partial", "mine.partial", ".odenet"):
         (tmp_path / name).write_text("")
-    files.remove_partial(tmp_path)
+    files.remove_partial_files(tmp_path)
     assert {p.name for p in tmp_path.rglob("*")} == {"below", "mine.partial", ".odenet"}
 
 

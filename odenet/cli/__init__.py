@@ -36,7 +36,7 @@ from odenet.cli.output import say
 from odenet.cli.settings import setting_of
 from odenet.diagnostics import Diagnostic, SpecError, render, suggest
 from odenet.extras import MissingLibraries
-from odenet.files import explain
+from odenet.files import describe_error
 from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
 
@@ -165,7 +165,7 @@ def _run() -> None:
         sys.exit(1)
     except OSError as error:
         _abandon_output()
-        say(render(explain(error)), err=True)
+        say(render(describe_error(error)), err=True)
         sys.exit(1)
     except Exception as error:
         _report_fault(error)

@@ -218,7 +218,7 @@ def schemes(
     from rich.console import Console
     from rich.table import Table
 
-    from odenet.tables import print_table
+    from odenet.rich_tables import print_table
 
     remarks = {"solves": "solves", "parasitic": "has", "start": "starts",
                "why not reversible": "is not reversible"}  # fmt: skip
@@ -246,7 +246,7 @@ def _show_scheme(name: str) -> None:
     from odenet.derive.residuals import residuals
     from odenet.diagnostics import SpecError, suggest
     from odenet.model.elaboration.library import library, library_scheme, library_text
-    from odenet.tables import print_table
+    from odenet.rich_tables import print_table
 
     if name not in library():
         message, near = f"unknown scheme `{name}`", suggest(name, library())

@@ -59,16 +59,16 @@ def existing_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Pr
 
 def _written(scheme: str) -> tuple[str, str]:
     """The text of a scheme, empty for one of the library, and its use with the constants."""
-    from odenet.conversion.schemes import choose
+    from odenet.conversion.schemes import choose_scheme
 
     try:
-        chosen = choose(scheme)
-        constants = chosen.with_constants({})
+        chosen = choose_scheme(scheme)
+        constants = chosen.merge_constants({})
         used = ", ".join(f"{name} = {float(value):g}" for name, value in constants.items())
     except (OSError, TypeError, ValueError) as error:
         cure = "with a file that has a `discretise` line of numbers it is taken as it says there"
         raise typer.BadParameter(f"{error}; {cure}", param_hint="--convert") from None
-    block = f"{chosen.block.strip()}\n\n" if chosen.block else ""
+    block = f"{chosen.text.strip()}\n\n" if chosen.text else ""
     return block, f"{chosen.scheme.name}({used})" if used else chosen.scheme.name
 
 

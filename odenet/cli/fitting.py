@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from odenet.byte_sizes import parse_size
 from odenet.cli.output import say
-from odenet.sizes import parse_size
 
 if TYPE_CHECKING:
     from odenet.compiler import Program

@@ -54,7 +54,7 @@ def memory(
     from odenet.footprint.measure import measured
     from odenet.footprint.step import predicted
     from odenet.footprint.table import modes_of, show_footprints
-    from odenet.room import require_room
+    from odenet.memory_limit import require_memory
 
     settings = read_settings(set_, spec)
     program = load(spec, set=settings)
@@ -63,7 +63,7 @@ def memory(
     if fit is not None:
         _fit(program, fit, exact, json_, batch is not None or run, update_in_backward)
         return
-    require_room(program, samples)
+    require_memory(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = modes_of(program, exact)
     title = f"{program.name}: a training step on {samples} samples, {device}"

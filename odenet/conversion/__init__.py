@@ -6,10 +6,10 @@ from odenet.conversion.model import convert
 from odenet.conversion.ramps import Ramps
 from odenet.conversion.reversible import reversible
 from odenet.conversion.search import find_blocks
-from odenet.lazily import imported
+from odenet.lazy_imports import import_attribute
 
 __all__ = ["Ramps", "convert", "find_blocks", "reversible"]
 
 
 def __getattr__(name: str) -> Any:
-    return imported(__name__, {}, name)
+    return import_attribute(__name__, {}, name)

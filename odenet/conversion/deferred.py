@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.borrowed import (
+from odenet.conversion.blocks import (
     WITHIN_FLOW,
     assuming,
     changed,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
+from odenet.conversion.fake_models import fake_copy
 from odenet.conversion.model import convert
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
-from odenet.conversion.valueless import without_values
 from odenet.conversion.zoo import ZooError, build, difference, stored_weights
 from odenet.runtime.learned.constants import LearnedConstant, Moving
 
@@ -49,7 +49,7 @@ def _built(name: str, outputs: int) -> nn.Module:
             if faking is None:
                 raise
             model = build(name, None, outputs)
-        return without_values(model)
+        return fake_copy(model)
 
 
 @cache

@@ -11,29 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odenet.conversion.axes import channel_axis
-from odenet.conversion.borrowed import Blocks, twin_of
+from odenet.conversion.blocks import Blocks, twin_of
+from odenet.conversion.channel_axis import channel_axis
 from odenet.conversion.deferred import as_step, assign
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import (
     ConversionSettings,
-    MakeSpeed,
     Speed,
+    SpeedFactory,
     new_flow,
-    warn_of_stored,
+    warn_if_not_reversible,
 )
-from odenet.conversion.schemes import GivenScheme, choose
+from odenet.conversion.schemes import SchemeLike, choose_scheme
 from odenet.conversion.search import Plan, find_blocks
 from odenet.conversion.stages import Encoder, FlowsOfBlocks, ResidualStage, holder_class
 
 
 def convert(
     model: nn.Module,
-    scheme: GivenScheme = "momentum",
+    scheme: SchemeLike = "momentum",
     *,
     blocks: str | Iterable[str] | Plan | None = None,
     example: Any = None,
-    v0: Speed | MakeSpeed = None,
+    v0: Speed | SpeedFactory = None,
     exact: bool = False,
     checkpoint: bool = False,
     **constants: Any,
@@ -85,7 +85,7 @@ def convert(
             f"{type(model).__name__} has no residual blocks that keep the shape; "
             f"odenet.reversible makes a flow of any modules that do{why}"
         )
-    options = ConversionSettings(choose(scheme), True, v0, constants, exact, checkpoint)
+    options = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
     conversion = _Conversion(model, plan, options)
     converted = conversion.of(model)
     flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
@@ -94,7 +94,7 @@ def convert(
             f"v0 is one module for {len(flows)} flows, whose channels differ: give a function that "
             "makes one for each, v0=lambda block: …, which is called with a flow's first block"
         )
-    warn_of_stored(flows[0], "the converted model")
+    warn_if_not_reversible(flows[0], "the converted model")
     if conversion.uncached:
         warnings.warn(
             f"use_cache is turned off in the config of the converted {type(model).__name__}: the "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from odenet.conversion.borrowed import WITHIN_FLOW, Blocks, assumed_of
+from odenet.conversion.blocks import WITHIN_FLOW, Blocks, assumed_of
 from odenet.conversion.deferred import Step
 from odenet.conversion.placeholders import Call, Result
 from odenet.runtime import Flow

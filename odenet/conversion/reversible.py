@@ -1,4 +1,4 @@
-"""Any shape-preserving modules as the right-hand sides of a reversible flow."""
+"""`reversible`: a flow (a sequence of reversible steps) around modules that the caller gives."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import nn
 
 from odenet.analyse.scheme_on_dynamics import drift_warning
 from odenet.compiler import Program, loads
-from odenet.conversion.axes import channel_axis
+from odenet.conversion.channel_axis import channel_axis
 from odenet.conversion.module_flow import ModuleFlow, module_flow_class
-from odenet.conversion.schemes import ChosenScheme, GivenScheme, choose
+from odenet.conversion.schemes import ChosenScheme, SchemeLike, choose_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import derivative
 from odenet.model.typed.scheme import Scheme
@@ -22,7 +22,7 @@ from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
 Block = nn.Module | tuple[nn.Module, ...]
 Speed = float | str | nn.Module | None
-MakeSpeed = Callable[[nn.Module], nn.Module]  # of the first block
+SpeedFactory = Callable[[nn.Module], nn.Module]  # takes the first block
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class ConversionSettings:
     """How modules become a flow.
 
     Attributes:
-        scheme: what the modules become steps of.
+        scheme: the scheme whose steps the modules become.
         residual: whether the modules compute x + f(x).
         v0: the initial speed; see `reversible`.
-        constants: of the scheme.
-        exact: whether the steps are taken in fixed point.
-        checkpoint: whether what stays outside of flows is evaluated again in the backward pass.
+        constants: the constants of the scheme that the caller gives.
+        exact: whether the steps are taken in fixed-point arithmetic.
+        checkpoint: whether blocks outside of flows are checkpointed.
     """
 
     scheme: ChosenScheme
     residual: bool = False
-    v0: Speed | MakeSpeed = None
+    v0: Speed | SpeedFactory = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False
     checkpoint: bool = False
@@ -48,7 +48,7 @@ class ConversionSettings:
 
 def reversible(
     blocks: Sequence[Block],
-    scheme: GivenScheme = "momentum",
+    scheme: SchemeLike = "momentum",
     *,
     residual: bool = False,
     v0: Speed = None,
@@ -74,61 +74,72 @@ def reversible(
             `odenet.runtime` a ``Ramp``, ``Learned``, ``Uniform`` or ``Geometric``.
 
     Warns:
-        UserWarning: if that many steps are not undone in float32 well enough to train by, or have
-            no inverse at all (euler, heun, rk4; momentum with γ = 0).
+        UserWarning: if the inverse steps are too inexact in float32 to train by, or have no inverse
+            at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, it has no such constant, or needs one; if the blocks
             or the speed do not suit it.
         SpecError: if its text has an error, or a constant a bad value.
     """
-    chosen = choose(scheme)
-    name, maps = chosen.scheme.name, opaque_maps(chosen.scheme)
-    rows = [block if isinstance(block, tuple) else (block,) for block in blocks]
-    if not rows:
+    chosen = choose_scheme(scheme)
+    name, maps = chosen.scheme.name, map_names(chosen.scheme)
+    modules_by_step = [block if isinstance(block, tuple) else (block,) for block in blocks]
+    if not modules_by_step:
         raise ValueError("a flow needs at least one block")
-    for row in rows:
-        if len(row) != len(maps) or not all(isinstance(module, nn.Module) for module in row):
+    for modules in modules_by_step:
+        if len(modules) != len(maps) or not all(
+            isinstance(module, nn.Module) for module in modules
+        ):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
-            raise ValueError(f"{name} takes {wanted} per step, not {row!r}")
+            raise ValueError(f"{name} takes {wanted} per step, not {modules!r}")
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{name} does not split its input, so that it takes no dim")
-    flow = new_flow(len(rows), ConversionSettings(chosen, residual, v0, constants, exact))
-    warn_of_stored(flow, "the flow")
-    flow.dim = channel_axis(module for row in rows for module in row) if dim is None else dim
-    return flow.adopt(dict(zip(maps, zip(*rows, strict=True), strict=True)))
+    flow = new_flow(
+        len(modules_by_step), ConversionSettings(chosen, residual, v0, constants, exact)
+    )
+    warn_if_not_reversible(flow, "the flow")
+    flow.dim = (
+        channel_axis(module for row in modules_by_step for module in row) if dim is None else dim
+    )
+    return flow.adopt(dict(zip(maps, zip(*modules_by_step, strict=True), strict=True)))
 
 
-def new_flow(steps: int, options: ConversionSettings) -> ModuleFlow:
-    """A flow of a scheme that has yet to be given its modules."""
-    scheme = options.scheme.scheme
-    program, generated = compiled(options, steps)
+def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
+    """A flow of a scheme whose modules are still to be set.
+
+    Args:
+        steps: number of steps.
+        settings: scheme, constants and initial speed.
+    """
+    scheme = settings.scheme.scheme
+    program, generated = compile_flow(settings, steps)
     _warn_of_drift(program, steps)
-    flow = module_flow_class(generated, opaque_maps(scheme))(len(scheme.patterns), steps)
-    flow.residual = options.residual
-    flow.settings = options if not callable(options.v0) else replace(options, v0=None)
-    if isinstance(options.v0, nn.Module):
-        flow.speed = nn.ModuleList([options.v0])
+    flow = module_flow_class(generated, map_names(scheme))(len(scheme.patterns), steps)
+    flow.residual = settings.residual
+    flow.settings = settings if not callable(settings.v0) else replace(settings, v0=None)
+    if isinstance(settings.v0, nn.Module):
+        flow.speed = nn.ModuleList([settings.v0])
     return flow
 
 
-def compiled(options: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
-    """The spec of a flow, and its generated class.
+def compile_flow(settings: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
+    """The compiled spec of a flow, and its generated class.
 
     Args:
-        options: how modules become the flow.
-        steps: how many of them.
+        settings: scheme, constants and initial speed.
+        steps: number of steps.
     """
-    scheme, text = options.scheme.scheme, spec_text(options)
-    listed = "= [" in text  # values for that many steps
-    return _compiled(scheme.name, text, len(scheme.patterns), steps if listed else 1)
+    scheme, text = settings.scheme.scheme, spec_text(settings)
+    has_list = "= [" in text  # one value per step
+    return _compile_spec(scheme.name, text, len(scheme.patterns), steps if has_list else 1)
 
 
-def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
-    """The names of the maps that the equations of a scheme are given by.
+def map_names(scheme: Scheme) -> tuple[str, ...]:
+    """The names of the maps in the spec of a flow: one per equation of its scheme.
 
     Raises:
-        ValueError: if an equation reads more than one unknown.
+        ValueError: if the equations are not of the form Y' = f(Z) with one unknown each.
     """
     if scheme.splits:
         raise ValueError(f"{scheme.name} takes no module: it takes a sum of right-hand sides")
@@ -142,33 +153,33 @@ def opaque_maps(scheme: Scheme) -> tuple[str, ...]:
     return tuple("fgkm"[: len(scheme.patterns)])
 
 
-def spec_text(options: ConversionSettings) -> str:
-    """The specification of a flow around opaque maps."""
-    scheme = options.scheme.scheme
-    maps = opaque_maps(scheme)
-    if options.residual and len(maps) > 1:
+def spec_text(settings: ConversionSettings) -> str:
+    """The specification of a flow, with identity maps in the place of the modules."""
+    scheme = settings.scheme.scheme
+    maps = map_names(scheme)
+    if settings.residual and len(maps) > 1:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
-    constants = options.scheme.with_constants(options.constants)
-    given = ", ".join(f"{name} = {written(value)}" for name, value in constants.items())
+    constants = settings.scheme.merge_constants(settings.constants)
+    given = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
-    lines += ["shared map speed = identity"] if isinstance(options.v0, nn.Module) else []
+    lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
     for pattern, name in zip(scheme.patterns, maps, strict=True):
         left = derivative(unknowns[pattern.variable], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
-    exact = "exact" if options.exact else ""
-    lines.append(f"discretise {scheme.name}({given}) {_start(scheme, options.v0)} {exact}")
-    lines.append(options.scheme.block)
+    exact = "exact" if settings.exact else ""
+    lines.append(f"discretise {scheme.name}({given}) {_start_clause(scheme, settings.v0)} {exact}")
+    lines.append(settings.scheme.text)
     return "\n".join(lines)
 
 
-def written(value: Any) -> str:
-    """A constant as a specification has it."""
+def spec_literal(value: Any) -> str:
+    """A constant of a scheme in the syntax of a specification."""
     match value:
         case Ramp():
-            long = f"epochs = {value.epochs}" if value.steps is None else f"steps = {value.steps}"
-            return f"ramp({value.start}, {value.end}, {long})"
+            length = f"epochs = {value.epochs}" if value.steps is None else f"steps = {value.steps}"
+            return f"ramp({value.start}, {value.end}, {length})"
         case Learned():
             return f"learned({value.value}, shared = {'yes' if value.shared else 'no'})"
         case Uniform():
@@ -180,47 +191,51 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def _start(scheme: Scheme, v0: Speed | MakeSpeed) -> str:
-    """The `start` line of an initial speed; none where the scheme's own lines hold."""
+def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
+    """The `start` clause that sets an initial speed; empty where the scheme's own lines do."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
-    history = scheme.history(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    two_step = scheme.history(first.variable) == (-1, 0) and len(scheme.patterns) == 1
     if v0 is None and scheme.aux:
         return ""
     if v0 is None:
-        v0 = "f" if history and first.order == 1 else 0
+        v0 = "f" if two_step and first.order == 1 else 0
     speeds = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
     key = "module" if isinstance(v0, nn.Module) else str(v0)
     if key not in speeds:
         raise ValueError(f'v0 is 0, "f" or a module, not {v0!r}')
     speed = speeds[key]
-    if history:
+    if two_step:
         return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
-    if _starts_from_a_speed(scheme):
+    if _has_initial_speed(scheme):
         return f"start {scheme.aux[0]}[0] = {speed or 0}"
     if speed or scheme.aux:
         raise ValueError(f"{scheme.name} has no initial speed")
     return ""
 
 
-def _starts_from_a_speed(scheme: Scheme) -> bool:
-    """Whether the one unknown of the scheme's own begins at 0 or at F; others are copies of x."""
+def _has_initial_speed(scheme: Scheme) -> bool:
+    """Whether the scheme has one auxiliary unknown, and it is a speed: it begins at 0 or at F."""
     values = [value for slot, value in scheme.starts if slot.name in scheme.aux]
     return len(values) == 1 and isinstance(values[0], expr.Zero | expr.Rate)
 
 
 @cache
-def _compiled(name: str, text: str, channels: int, steps: int) -> tuple[Program, type[Flow]]:
-    """The spec of a flow, and its generated class."""
+def _compile_spec(name: str, text: str, channels: int, steps: int) -> tuple[Program, type[Flow]]:
     program = loads(text, name=f"{name}.ode")
     return program, type(program.flow(channels, steps))
 
 
-def warn_of_stored(flow: Flow, what: str) -> None:
-    """Warns the caller's caller that a flow stores activations, where its scheme has no inverse."""
+def warn_if_not_reversible(flow: Flow, subject: str) -> None:
+    """Warn that a flow stores activations, if its scheme has no inverse.
+
+    Args:
+        flow: the flow.
+        subject: what the message is about; the warning points to the caller's caller.
+    """
     if not flow.reversible:
         warnings.warn(
-            f"{what} is not reversible, and stores activations as plain autograd does: "
+            f"{subject} is not reversible, and stores activations as plain autograd does: "
             f"{flow.obstacle}",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""The scheme that modules become steps of: of the library, a file, a text, or a program."""
+"""The scheme of a conversion: from the library, a file, a text or a compiled program."""
 
 from __future__ import annotations
 
@@ -21,97 +21,109 @@ from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import Counted
 
-GivenScheme = str | os.PathLike[str] | Program
+SchemeLike = str | os.PathLike[str] | Program
 
 
 @dataclass(frozen=True)
 class ChosenScheme:
-    """A scheme, and what is known of it where it was found.
+    """A scheme, and the constants that its source gives it.
 
     Attributes:
         scheme: the rule of one step.
-        block: its text, where the library does not have it.
-        constants: that a program uses it with, and its h or T.
+        text: its source text where it is not in the library.
+        constants: the constants of the program it is taken from, h or T included.
     """
 
     scheme: Scheme
-    block: str = ""
+    text: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_constants(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The constants to write, by canonical name; h is 1 where nothing says it.
+    def merge_constants(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The constants of a conversion, by canonical name: those given, then those of the source.
+
+        The step size h is 1 where neither has h or T.
+
+        Args:
+            given: constants by name; these override the source's.
 
         Raises:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
         """
-        scheme, steps = self.scheme, ("h", "T") if self.scheme.uses_step_size else ()
-        free = {n: default for n, default in scheme.constants if n not in scheme.implied}
-        known = [*free, *steps]
-        found: dict[str, Any] = {}
+        scheme, step_sizes = self.scheme, ("h", "T") if self.scheme.uses_step_size else ()
+        defaults = {n: default for n, default in scheme.constants if n not in scheme.implied}
+        accepted = [*defaults, *step_sizes]
+        merged: dict[str, Any] = {}
         for spelling, value in given.items():
             name = canonical(spelling)
-            if name not in known:
-                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            if name not in accepted:
+                takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none"
                 raise ValueError(f"{scheme.name} has no constant {spelling}: {takes}")
-            if name in found:
+            if name in merged:
                 raise ValueError(f"the constant {name} of {scheme.name} is given twice")
-            found[name] = value
-        replaced = {"h", "T"} if {"h", "T"} & found.keys() else set()
-        found = {k: v for k, v in self.constants.items() if k not in replaced} | found
-        missing = [n for n, default in free.items() if default is None and n not in found]
+            merged[name] = value
+        overridden = {"h", "T"} if {"h", "T"} & merged.keys() else set()
+        merged = {k: v for k, v in self.constants.items() if k not in overridden} | merged
+        missing = [n for n, default in defaults.items() if default is None and n not in merged]
         if missing:
             needs = " and ".join(missing)
             raise ValueError(f"{scheme.name} needs a value for {needs}: say {missing[0]}=…")
-        one = {"h": 1.0} if steps and not {"h", "T"} & found.keys() else {}
-        return {**found, **one}
+        default_step_size = {"h": 1.0} if step_sizes and not {"h", "T"} & merged.keys() else {}
+        return {**merged, **default_step_size}
 
 
-def choose(given: GivenScheme) -> ChosenScheme:
-    """The scheme that is meant.
+def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
+    """Look up, read or build a scheme.
 
     Args:
-        given: a name of the library, or what makes a scheme of these, `coupled(heun)`; a file that
-            ends in `.ode`, or a text, with one scheme or with a `discretise` line; or a program,
-            whose scheme and constants are taken.
+        scheme: a name of the library, or a combination such as `coupled(heun)`; a file that ends
+            in `.ode`, or a text, with one scheme or with a `discretise` line; or a program, whose
+            scheme and constants are taken.
 
     Raises:
         ValueError: if there is no such scheme, or more than one.
         SpecError: if the text has an error.
     """
-    if isinstance(given, Program):
-        return _of_program(given)
-    if isinstance(given, os.PathLike) or given.endswith(".ode"):
-        path = Path(given)
-        return _of_source(read(path), lambda: load(path))
-    if "{" in given or "\n" in given:
-        return _of_source(Source("scheme.ode", given), lambda: loads(given, name="scheme.ode"))
-    if "(" in given:
-        return _of_source(Source("scheme.ode", f"scheme made = {given}\n"), lambda: loads(given))
-    if given not in library():
+    if isinstance(scheme, Program):
+        return _from_program(scheme)
+    if isinstance(scheme, os.PathLike) or scheme.endswith(".ode"):
+        path = Path(scheme)
+        return _from_source(read(path), lambda: load(path))
+    if "{" in scheme or "\n" in scheme:
+        return _from_source(Source("scheme.ode", scheme), lambda: loads(scheme, name="scheme.ode"))
+    if "(" in scheme:
+        return _from_source(
+            Source("scheme.ode", f"scheme made = {scheme}\n"), lambda: loads(scheme)
+        )
+    if scheme not in library():
         raise ValueError(
-            f"there is no scheme {given!r}; known: {', '.join(library())}; "
+            f"there is no scheme {scheme!r}; known: {', '.join(library())}; "
             "or give a file that ends in .ode, the text of a scheme, or a program"
         )
-    return ChosenScheme(library_scheme(given))
+    return ChosenScheme(library_scheme(scheme))
 
 
-def _of_program(program: Program) -> ChosenScheme:
-    chosen = program.model.discretisation
-    steps = {"h": chosen.h, "T": chosen.horizon}
-    constants = {n: v for n, v in chosen.constants.items() if n not in chosen.scheme.decays}
-    constants |= {name: value for name, value in steps.items() if value is not None}
-    own = {n: c for n, c in chosen.varying.items() if not isinstance(c, Counted)}  # in its text
-    constants = {**constants, **own}
-    if chosen.scheme.name in library():
-        return ChosenScheme(chosen.scheme, constants=constants)
-    scheme = _by_its_own_name(chosen.scheme)
+def _from_program(program: Program) -> ChosenScheme:
+    discretisation = program.model.discretisation
+    step_sizes = {"h": discretisation.h, "T": discretisation.horizon}
+    constants = {
+        n: v for n, v in discretisation.constants.items() if n not in discretisation.scheme.decays
+    }
+    constants |= {name: value for name, value in step_sizes.items() if value is not None}
+    varying = {
+        n: c for n, c in discretisation.varying.items() if not isinstance(c, Counted)
+    }  # in its text
+    constants = {**constants, **varying}
+    if discretisation.scheme.name in library():
+        return ChosenScheme(discretisation.scheme, constants=constants)
+    scheme = _named_as_in_text(discretisation.scheme)
     return ChosenScheme(scheme, scheme.text, constants)
 
 
-def _by_its_own_name(scheme: Scheme) -> Scheme:
-    """A scheme by the name in its text; one that is made where it is used gets a name of its own.
+def _named_as_in_text(scheme: Scheme) -> Scheme:
+    """A scheme whose name is that of its text.
 
-    `coupled(heun)` is written as a scheme `coupled_heun`, which may be another one in the library.
+    The text of `coupled(heun)` defines `coupled_heun`; it is renamed to `made_coupled_heun`, since
+    the library may have a scheme of that name.
     """
     (name,) = re.findall(r"^\s*scheme\s+(\w+)", scheme.text)
     if canonical(name) == scheme.name:
@@ -120,18 +132,18 @@ def _by_its_own_name(scheme: Scheme) -> Scheme:
     return replace(scheme, name=canonical(f"made_{name}"), text=text)
 
 
-def _of_source(source: Source, program) -> ChosenScheme:
+def _from_source(source: Source, compile_program) -> ChosenScheme:
     report = Report()
     file = parse_spec(source, report)
     report.check()
     if file.of(tree.Discretise):
-        return _of_program(program())
-    own = SchemeTable([file], SpecScope(report), inverse_lines, report).own()
+        return _from_program(compile_program())
+    schemes = SchemeTable([file], SpecScope(report), inverse_lines, report).own()
     report.check()
-    if len(own) != 1:
-        names = ", ".join(scheme.spellings.get(name, name) for name, scheme in own.items())
-        what = f"the schemes {names}" if own else "no scheme"
-        cure = "give the text of it, or a file with a `discretise` line"
-        raise ValueError(f"{source.name} has {what}, and one is wanted: {cure}")
-    (scheme,) = own.values()
+    if len(schemes) != 1:
+        names = ", ".join(scheme.spellings.get(name, name) for name, scheme in schemes.items())
+        contents = f"the schemes {names}" if schemes else "no scheme"
+        advice = "give the text of it, or a file with a `discretise` line"
+        raise ValueError(f"{source.name} has {contents}, and one is wanted: {advice}")
+    (scheme,) = schemes.values()
     return ChosenScheme(scheme, scheme.text)

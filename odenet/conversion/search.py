@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
+from odenet.conversion.call_recorder import NotRun, Seen, first_line, watched
 from odenet.conversion.side_outputs import independent_outputs, tensors_in
-from odenet.conversion.watching import NotRun, Seen, first_line, watched
 
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
 PASSED = 0.4  # of the values: relu(x) hands on those above 0

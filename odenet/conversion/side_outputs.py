@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.borrowed import WITHIN_FLOW
+from odenet.conversion.blocks import WITHIN_FLOW
 from odenet.runtime.repetition.replay import evaluating
 
 

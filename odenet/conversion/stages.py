@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self, cast
 
 from torch import Tensor, nn
 
-from odenet.conversion.borrowed import Blocks, changed
+from odenet.conversion.blocks import Blocks, changed
 from odenet.conversion.deferred import Step, as_step, assign
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.runtime.memory import recomputed

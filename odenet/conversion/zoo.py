@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from odenet.conversion.model import convert
-from odenet.conversion.schemes import choose
+from odenet.conversion.schemes import choose_scheme
 from odenet.extras import require
-from odenet.files import replacing
+from odenet.files import atomic_writer
 
 
 class ZooError(ValueError):
@@ -45,15 +45,15 @@ class Conversion:
     @classmethod
     def by(cls, name: str, scheme: str, v0: str | int | None, given: dict, exact: bool):
         """A conversion by a scheme as `convert` takes it, which needs no file of it later on."""
-        chosen = choose(scheme)
-        text = chosen.block or chosen.scheme.name
-        constants = {k: float(v) for k, v in chosen.with_constants(given).items()}
+        chosen = choose_scheme(scheme)
+        text = chosen.text or chosen.scheme.name
+        constants = {k: float(v) for k, v in chosen.merge_constants(given).items()}
         return cls(name, text, v0, constants, exact)
 
     @property
     def called(self) -> str:
         """The scheme's name."""
-        return choose(self.scheme).scheme.name
+        return choose_scheme(self.scheme).scheme.name
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A network, converted in this way."""
@@ -157,7 +157,7 @@ def save(model: nn.Module, conversion: Conversion, file: str | Path) -> None:
         OSError: if the file cannot be written.
     """
     saved = {"converted": asdict(conversion), "state_dict": model.state_dict()}
-    with replacing(file) as stream:
+    with atomic_writer(file) as stream:
         torch.save(saved, stream)
 
 

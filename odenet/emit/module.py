@@ -9,8 +9,8 @@ from odenet.emit.entry import EntryWriter
 from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import WIDTH, docstring
 from odenet.emit.names import class_name
+from odenet.emit.names_read import names_read
 from odenet.emit.network import enters_by_maps, network
-from odenet.emit.reads import names_read
 from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 

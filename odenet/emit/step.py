@@ -7,7 +7,7 @@ from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
 from odenet.emit.frame import Frame, Value
-from odenet.emit.reads import names_read
+from odenet.emit.names_read import names_read
 from odenet.emit.step_printer import StepPrinter, values_read
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot

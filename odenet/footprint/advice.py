@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from odenet.conversion.call_recorder import NotRun
 from odenet.conversion.examples import Example
 from odenet.conversion.model import convert, refuse_wrapped
 from odenet.conversion.search import Plan, find_blocks, joined
 from odenet.conversion.stages import ResidualStage
-from odenet.conversion.watching import NotRun
 from odenet.footprint.kernels import memory_within
 from odenet.footprint.table import size_text
 from odenet.footprint.walk import Demand, Loss, Walk, checkpointed, rest_checkpointed

@@ -12,7 +12,7 @@ from rich.text import Text
 from odenet.compiler import Program
 from odenet.diagnostics import printable
 from odenet.footprint.step import Footprint, Mode
-from odenet.tables import print_table
+from odenet.rich_tables import print_table
 from odenet.training.errors import NotPossible
 from odenet.training.flows import flows
 

@@ -15,8 +15,8 @@ from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from odenet.conversion.examples import Example
+from odenet.conversion.fake_models import fake_copy, fake_tensor
 from odenet.conversion.stages import ResidualStage
-from odenet.conversion.valueless import fake, without_values
 from odenet.footprint.ledger import MemoryLedger, valueless
 from odenet.runtime.in_backward import OptimizerInBackward
 
@@ -70,11 +70,11 @@ class Walk:
         everything = valueless(allow_non_fake_inputs=True)
         with quiet, torch.random.fork_rng(devices=[]), everything:
             warnings.simplefilter("ignore")
-            twin = without_values(model).train()
+            twin = fake_copy(model).train()
             if change is not None:
                 change(twin)
             args, kwargs = pytree.tree_map_only(
-                Tensor, fake, (self._example.args, self._example.kwargs)
+                Tensor, fake_tensor, (self._example.args, self._example.kwargs)
             )
             known = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             plain = self._demand(twin, args, kwargs, known)

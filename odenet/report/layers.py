@@ -7,9 +7,9 @@ from odenet.compiler import Program
 from odenet.diagnostics import SpecError
 from odenet.footprint.step import held_by_flows
 from odenet.footprint.table import modes_of, size_text
+from odenet.memory_limit import require_memory
 from odenet.model.typed.program import flows_of
 from odenet.model.typed.size import layer_parameters
-from odenet.room import require_room
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
     if program.model.given:
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
-        require_room(program, program.recipe.batch)
+        require_memory(program, program.recipe.batch)
         modes = modes_of(program, exact=False)[:-1]  # checkpoint holds one state per step
         return {m: held_by_flows(program, program.recipe.batch, m) for m in modes}, ""
     except SpecError as error:

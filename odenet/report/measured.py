@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from odenet.analyse.scheme_on_dynamics import decisive, stability_of
 from odenet.compiler import Program
 from odenet.diagnostics import SpecError
+from odenet.memory_limit import require_memory
 from odenet.model.typed.program import Model
 from odenet.report.figures import Figure, depth_figure, stability_figure
-from odenet.room import require_room
 from odenet.runtime.flow import Flow
 from odenet.runtime.unit import Unit
 from odenet.training.flows import flow_inputs, units_and_flows
@@ -45,7 +45,7 @@ def measured_new(program: Program) -> Measured:
     if not program.discretised or not program.model.net:
         return Measured({}, "", "the file has no `net`, so there are no weights to measure")
     try:
-        require_room(program, SAMPLES)
+        require_memory(program, SAMPLES)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network, inputs = program.network(), _inputs(program)

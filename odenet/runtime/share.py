@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from odenet.sizes import parse_size
+from odenet.byte_sizes import parse_size
 
 
 class BudgetShare(int):

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from odenet.extras import require
-from odenet.lazily import imported
+from odenet.lazy_imports import import_attribute
 
 if TYPE_CHECKING:
     from odenet.training.callbacks.ramps import MoveRamps
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
     with warnings.catch_warnings():
         # In a notebook tqdm, which Lightning imports and nothing here uses, asks for ipywidgets.
         warnings.filterwarnings("ignore", "IProgress not found")
-        return imported(__name__, _HOMES, name)
+        return import_attribute(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -106,16 +106,16 @@ def test_the_way_of_a_ramp_is_predicted_and_saved():
     assert told[1] == (
         " 25% of the way, a = 0.125: activations stored, since undoing would be too coarse"
     )
-    for way in ramps.predicted()[2:]:  # against what is measured
-        ramps.at(int(100 * way.way))
+    for way in ramps.predictions()[2:]:  # against what is measured
+        ramps.at(int(100 * way.progress))
         converted(inputs()).square().sum().backward()
         assert converted.flows[0].drift < 3 * way.error
     ramps.at(30)
     other = Ramps(convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100)))
-    assert other.count == 0
+    assert other.step_count == 0
     saved = ramps.state_dict()
     other.load_state_dict(saved)
-    assert other.count == 30
+    assert other.step_count == 30
 
 
 def test_ramps_that_are_not_there_or_have_no_length_are_refused():
@@ -142,9 +142,9 @@ def test_ramps_that_are_under_way_are_taken_up_where_they_are(length):
         before = converted(x)
         again = Ramps(copy.deepcopy(converted))
         assert torch.equal(converted(x), before)  # nothing moved
-        assert step - length / 1000 < again.count <= step
+        assert step - length / 1000 < again.step_count <= step
         again.step()
-        assert again.count > step - length / 1000
+        assert again.step_count > step - length / 1000
 
 
 def test_ramps_that_no_number_of_steps_has_where_they_are_are_refused():
@@ -154,4 +154,4 @@ def test_ramps_that_no_number_of_steps_has_where_they_are_are_refused():
     with pytest.raises(ValueError, match=r"γ is 0.0% of its way, .* would be at 25.0%"):
         Ramps(both)
     Ramps(both[1]).at(5)
-    assert Ramps(both).count == 5
+    assert Ramps(both).step_count == 5

@@ -11,7 +11,7 @@ from odenet.cli import app
 from odenet.compiler import loads
 from odenet.diagnostics import CODES, SpecError
 from odenet.diagnostics.entries import entries
-from odenet.room import require_room
+from odenet.memory_limit import require_memory
 from odenet.training.errors import TrainingError
 from tests.language.texts import ROOT
 
@@ -103,7 +103,7 @@ def found(text):
         said += [*program.warnings, *(c.failure() for c in program.claims if not c.holds)]
         program.source()
         if "net = " in text:
-            require_room(program, 1)
+            require_memory(program, 1)
         if "given" in text:
             program.network()
     except SpecError as error:

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from odenet.byte_sizes import parse_size
 from odenet.cli import app
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
-from odenet.sizes import parse_size
 from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.checksums import sealed_json
 from odenet.training.data.augment import build_transforms

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from odenet.runtime.learned.parameters import inverse_softplus
-from odenet.sequences import PARTS, between
+from odenet.sequences import DIVISIONS, interpolate
 
 if TYPE_CHECKING:
     from odenet.runtime.learned.given_constants import Learned, Ramp
@@ -128,7 +128,7 @@ class Moving(nn.Module):
     @property
     def number(self) -> float:
         """The value that it has now, in every step."""
-        return between(self.ramp.start, self.ramp.end, self.part)
+        return interpolate(self.ramp.start, self.ramp.end, self.part)
 
     def __getitem__(self, step: int) -> float:
         return self.number
@@ -140,7 +140,7 @@ class Moving(nn.Module):
     @staticmethod
     def place(way: float) -> int:
         """The thousandth in which a part of the way lies."""
-        return int(PARTS * min(max(way, 0.0), 1.0))
+        return int(DIVISIONS * min(max(way, 0.0), 1.0))
 
     def get_extra_state(self) -> Tensor:
         """For ``state_dict``: how many thousandths of the way are done."""

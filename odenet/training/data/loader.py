@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from lightning.pytorch import LightningDataModule
 
+from odenet.memory_limit import physical_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
-from odenet.room import physical_memory
 from odenet.training.data.augment import Transforms, build_transforms
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.picture_reader import reading_processes

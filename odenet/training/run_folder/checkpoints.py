@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from odenet.files import make_folder, replacing, write_bytes
+from odenet.files import atomic_writer, make_folder, write_bytes
 from odenet.training.checksums import digest_of, seal_archive, verify_archive
 from odenet.training.errors import BadRunFolder, NotFinite
 from odenet.training.schema import Mismatch, read_as
@@ -111,7 +111,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
                 "what was kept before is still there",
             )
     make_folder(path.parent)
-    with replacing(path) as stream:
+    with atomic_writer(path) as stream:
         torch.save(checkpoint, stream)
         seal_archive(stream)
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable, typed
-from odenet.tables import print_table
+from odenet.rich_tables import print_table
 from odenet.training.errors import BadRunFolder
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.results import Result, draw_curves

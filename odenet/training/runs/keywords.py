@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypedDict, get_type_hints
 
+from odenet.byte_sizes import parse_size
 from odenet.model.reading.settings import data_setting
-from odenet.sizes import parse_size
 from odenet.training.errors import BadOption
 from odenet.training.run_folder.records import Options
 from odenet.training.schema import Mismatch

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from odenet.compiler import Program
+from odenet.memory_limit import require_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
-from odenet.room import require_room
 from odenet.runtime.budget import shares
 from odenet.runtime.memory import Memory
 from odenet.training.callbacks.multilevel import refine_network
@@ -76,7 +76,7 @@ def restored_task(
 
 def _network(program: Program, labels: Labels) -> nn.Module:
     """A new network, its weights given by the recipe's seed; a score for each class."""
-    require_room(program, 1)
+    require_memory(program, 1)
     torch.manual_seed(program.recipe.seed)
     widened = loss_kind(program.recipe.loss).labels == "class"
     try:

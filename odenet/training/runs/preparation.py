@@ -8,7 +8,7 @@ from rich.text import Text
 from torch import Tensor
 
 from odenet.compiler import Program
-from odenet.room import require_room
+from odenet.memory_limit import require_memory
 from odenet.training.data.augmentations import before_the_middle
 from odenet.training.data.loader import Data
 from odenet.training.data.pictures import sizes_of
@@ -38,7 +38,7 @@ def prepare(
         TrainingError: the data cannot be used.
     """
     shape = input_shape(program)
-    require_room(program, 1)
+    require_memory(program, 1)
     data_set = data_for(program, options, spec_folder(program), data)
     whole = before_the_middle(program.recipe.augment, shape)
     scaled = scaling(data_set.train, whole, shape)

@@ -17,7 +17,7 @@ from rich.text import Text
 from odenet.diagnostics import printable, typed
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
-from odenet.tables import print_table
+from odenet.rich_tables import print_table
 from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.console import short
 from odenet.training.errors import Diverged

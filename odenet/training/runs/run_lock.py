@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from odenet.diagnostics import typed
-from odenet.files import PARTIAL, WriteError, make_folder, remove_partial
+from odenet.files import PARTIAL_PATTERN, WriteError, make_folder, remove_partial_files
 from odenet.training.callbacks.run_callback import warn
 from odenet.training.errors import BadRunFolder
 from odenet.training.run_folder.records import RunFolder
@@ -68,7 +68,7 @@ def locked(folder: RunFolder, console: Console) -> Iterator[None]:
     """
     descriptor = _locked(folder, console)
     try:
-        remove_partial(folder.path)
+        remove_partial_files(folder.path)
         _sign(descriptor, folder.path / LOCK)
         yield
     finally:
@@ -124,7 +124,7 @@ def _numbered(name: str) -> RunFolder:
 
 def _content(folder: RunFolder) -> list[Path]:
     """What a folder holds beside its lock and what was left half-written."""
-    partial = set(folder.path.glob(PARTIAL))
+    partial = set(folder.path.glob(PARTIAL_PATTERN))
     return [path for path in folder.path.iterdir() if path.name != LOCK and path not in partial]
 
 

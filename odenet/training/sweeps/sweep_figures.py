@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odenet.diagnostics import printable
-from odenet.tables import print_table
+from odenet.rich_tables import print_table
 from odenet.training.figures import label, save_figure
 from odenet.training.runs.results import Result
 from odenet.training.sweeps.sweeps import Failure, Outcome

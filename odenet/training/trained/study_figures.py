@@ -15,7 +15,7 @@ from rich.text import Text
 
 from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
-from odenet.tables import print_table
+from odenet.rich_tables import print_table
 from odenet.training.figures import label, save_figure
 from odenet.training.trained.depth_figures import (
     draw_energy,

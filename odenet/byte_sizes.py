@@ -1,4 +1,4 @@
-"""Sizes in bytes as people write them."""
+"""Parsing of memory sizes such as 8GB and 500 MiB."""
 
 import re
 from fractions import Fraction
@@ -12,7 +12,7 @@ _UNITS = {"": 1, "b": 1} | {
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes of a size such as 500MB or 2 GiB; None if it is not one."""
+    """The bytes of a size such as 500MB or 2 GiB; None if the text is not a size."""
     size = _SIZE.fullmatch(text.strip())
     unit = _UNITS.get(size[2].lower()) if size else None
     return int(Fraction(size[1]) * unit) if size and unit else None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.borrowed import first_given
+from odenet.conversion.blocks import first_given
 from odenet.conversion.examples import Example, examples
 from odenet.conversion.placeholders import READABLE
 from odenet.conversion.side_outputs import tensors_in

@@ -1,9 +1,9 @@
-"""Tables of rich, on terminals and in files."""
+"""Printing of tables of the library `rich`, on terminals and to files."""
 
 from rich.console import Console
 from rich.table import Table
 
-WIDE = 200  # columns of a file, where no line needs to be broken
+FILE_WIDTH = 200  # columns; lines of a file need not be broken
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -12,6 +12,6 @@ def print_table(table: Table, console: Console) -> None:
         console.print(table)
         return
     with console.capture() as printed:
-        console.print(table, width=max(WIDE, console.width), crop=False)
+        console.print(table, width=max(FILE_WIDTH, console.width), crop=False)
     for line in printed.get().splitlines():
         console.out(line.rstrip(), highlight=False)

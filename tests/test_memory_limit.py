@@ -2,11 +2,11 @@
 
 import pytest
 
-from odenet import room
+from odenet import memory_limit
 from odenet.compiler import load, loads
 from odenet.diagnostics import SpecError
+from odenet.memory_limit import require_memory
 from odenet.model.typed.size import network_size
-from odenet.room import require_room
 from tests.language.texts import SPECS
 
 SPEC = """state Y
@@ -49,7 +49,7 @@ def test_the_size_of_a_spec_that_ships_is_that_of_its_network(path):
 )
 def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, message, line):
     with pytest.raises(SpecError) as caught:
-        require_room(loads(SPEC.replace(old, new)), 1)
+        require_memory(loads(SPEC.replace(old, new)), 1)
     (found,) = caught.value.diagnostics
     assert message in found.message
     assert found.span is not None and found.span.line == line
@@ -58,8 +58,8 @@ def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, messa
 def test_one_that_fits_exactly_is_not_refused(monkeypatch):
     program = loads(SPEC)
     needed = 4 * network_size(program.model).parameters
-    monkeypatch.setattr(room, "physical_memory", lambda: needed)
-    require_room(program, 1)
-    monkeypatch.setattr(room, "physical_memory", lambda: needed - 1)
+    monkeypatch.setattr(memory_limit, "physical_memory", lambda: needed)
+    require_memory(program, 1)
+    monkeypatch.setattr(memory_limit, "physical_memory", lambda: needed - 1)
     with pytest.raises(SpecError, match="of parameters"):
-        require_room(program, 1)
+        require_memory(program, 1)
