@@ -29,7 +29,7 @@ from odenet.training.data.loader import Data
 from odenet.training.data.samples import DataSet, Labels, Split
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.new_task import input_shape, new_task
+from odenet.training.runs.build_task import input_shape, new_task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = tuple("0123456789")

@@ -48,8 +48,8 @@ def evaluate(
     given = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
-    from odenet.training.runs.details_shown import in_lines
-    from odenet.training.runs.measuring import evaluate as measure
+    from odenet.training.runs.evaluation import evaluate as measure
+    from odenet.training.runs.evaluation_output import in_lines
     from odenet.training.runs.results import show_damaged
 
     settings = read_settings(set_, None)
@@ -113,8 +113,8 @@ def study(
     from rich.console import Console
 
     from odenet.training.runs.comparison import places_of
-    from odenet.training.trained.studies import depth_law, study_run
-    from odenet.training.trained.study_figures import (
+    from odenet.training.trained_runs.studies import depth_law, study_run
+    from odenet.training.trained_runs.study_figures import (
         draw_depth_law,
         draw_rates,
         draw_study,

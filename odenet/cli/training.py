@@ -188,7 +188,7 @@ def _compiled(
     spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
 ) -> "Program":
     """The program to train, announced; refused here and now if it claims what does not hold."""
-    from odenet.training.runs.verdicts import judged
+    from odenet.training.runs.check_claims import judged
 
     program = read_program(spec, settings, convert)
     program.require_network()

@@ -24,7 +24,7 @@ def is_sweep(folder: Path) -> bool:
 
 def try_out(program: "Program", options: "Options", console: "Console", unchecked: bool) -> None:
     """Run a few batches and print what the whole training would take."""
-    from odenet.training.runs.dry_running import dry_run
+    from odenet.training.runs.dry_run import dry_run
 
     say(dry_run(program, options, console, unchecked))
 

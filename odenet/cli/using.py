@@ -10,7 +10,7 @@ from odenet.cli.settings import Last, Plugins, Run
 from odenet.extras import require
 
 if TYPE_CHECKING:
-    from odenet.training.trained.trained_run import TrainedRun
+    from odenet.training.trained_runs.trained_run import TrainedRun
 
 
 def predict(
@@ -29,7 +29,7 @@ def predict(
     from odenet.training.data.picture_folder import pictures_in
     from odenet.training.run_folder.records import RunFolder
     from odenet.training.runs.restoring import damaged_beside, weights_file
-    from odenet.training.trained.trained_run import load_run
+    from odenet.training.trained_runs.trained_run import load_run
 
     which, folder = "last" if last else "best", RunFolder(run)
     trained = load_run(run, which)
@@ -81,7 +81,7 @@ def sample(
 ) -> None:
     """Let the language model of a run go on with a text, or draw samples of a density."""
     require("train", "odenet sample")
-    from odenet.training.trained.trained_run import load_run
+    from odenet.training.trained_runs.trained_run import load_run
 
     trained = load_run(run, "last" if last else "best")
     density = trained.loss.needs_density
@@ -102,7 +102,7 @@ def _samples(
     trained: "TrainedRun", count: int, seed: int, temperature: float, out: Path | None
 ) -> None:
     """Print points, or write them or pictures."""
-    from odenet.training.trained.drawn import are_pictures, in_rows, write_samples
+    from odenet.training.trained_runs.density_samples import are_pictures, in_rows, write_samples
 
     if out is None and are_pictures(trained):
         out = trained.folder / "samples.png"
@@ -119,7 +119,7 @@ def _text(
     trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
 ) -> None:
     """Print a text; say where each token takes the whole window."""
-    from odenet.training.trained.token_by_token import not_token_by_token
+    from odenet.training.trained_runs.token_by_token import not_token_by_token
 
     text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)
     why = not_token_by_token(trained.program.model)
@@ -141,8 +141,8 @@ def export(
     What was written is compared with the network before it is kept.
     """
     require("train", "odenet export")
-    from odenet.training.trained.exporting import export_run
-    from odenet.training.trained.trained_run import load_run
+    from odenet.training.trained_runs.exporting import export_run
+    from odenet.training.trained_runs.trained_run import load_run
 
     trained = load_run(run, "last" if last else "best")
     written = export_run(trained, out)

@@ -15,14 +15,14 @@ from odenet.model.tables.losses import METRICS
 from odenet.report.svg import Drawing
 from odenet.training.figures import COLOURS, GREY
 from odenet.training.run_folder.records import Row
-from odenet.training.trained.along import Along
-from odenet.training.trained.depth_figures import (
+from odenet.training.trained_runs.depth_figures import (
     draw_energy,
     draw_norms,
     draw_spectrum,
     energy_change,
     largest_real,
 )
+from odenet.training.trained_runs.depth_profile import Along
 
 GRID = 161  # points of the complex plane in each direction; odd, so that the axes are among them
 SMALL = 0.3  # of the panel's half width: eigenvalues below that are drawn larger, too

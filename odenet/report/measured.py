@@ -16,7 +16,7 @@ from odenet.report.figures import Figure, depth_figure, stability_figure
 from odenet.runtime.flow import Flow
 from odenet.runtime.unit import Unit
 from odenet.training.flows import flow_inputs, units_and_flows
-from odenet.training.trained.along import Along, along
+from odenet.training.trained_runs.depth_profile import Along, along
 
 SAMPLES = 8
 SPECTRA = 2  # steps of a flow whose eigenvalues are drawn: the first and the last

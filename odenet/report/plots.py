@@ -27,7 +27,7 @@ from odenet.report.svg import STYLE
 from odenet.training.figures import label, require_format, save_figure
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.comparison import draw_comparison, places_of
-from odenet.training.trained.along import order_of
+from odenet.training.trained_runs.depth_profile import order_of
 
 WIDTH = 4.2  # of a panel, in inches as all that follows
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # of its axes: the room of labels and its title

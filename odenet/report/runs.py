@@ -20,7 +20,7 @@ from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.loader import Data
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, Record, Row, RunFolder, Stretch
-from odenet.training.runs.measuring import restore
+from odenet.training.runs.evaluation import restore
 from odenet.training.runs.restoring import damaged_beside, weights_file
 from odenet.training.runs.results import Result
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from odenet.training.callbacks.stopping import Stopped
     from odenet.training.errors import Diverged, TrainingError
     from odenet.training.run_folder.records import Options, RunFolder
-    from odenet.training.runs.dry_running import DryRun, dry_run
-    from odenet.training.runs.measuring import evaluate, restore
+    from odenet.training.runs.dry_run import DryRun, dry_run
+    from odenet.training.runs.evaluation import evaluate, restore
     from odenet.training.runs.rate_finder import RateSearch, find_rate
     from odenet.training.runs.results import Result
     from odenet.training.runs.run import resume, train
     from odenet.training.runs.seeds import train_seeds
-    from odenet.training.trained.exporting import export_run
-    from odenet.training.trained.studies import Study, study_run
-    from odenet.training.trained.trained_run import TrainedRun, load_run
+    from odenet.training.trained_runs.exporting import export_run
+    from odenet.training.trained_runs.studies import Study, study_run
+    from odenet.training.trained_runs.trained_run import TrainedRun, load_run
 
 # Where the public names live; each is imported when it is used, so that Lightning waits.
 _HOMES = {
@@ -33,15 +33,15 @@ _HOMES = {
     "callbacks.stopping": ("Stopped",),
     "errors": ("Diverged", "TrainingError"),
     "run_folder.records": ("Options", "RunFolder"),
-    "runs.dry_running": ("DryRun", "dry_run"),
-    "runs.measuring": ("evaluate", "restore"),
+    "runs.dry_run": ("DryRun", "dry_run"),
+    "runs.evaluation": ("evaluate", "restore"),
     "runs.rate_finder": ("RateSearch", "find_rate"),
     "runs.results": ("Result",),
     "runs.run": ("resume", "train"),
     "runs.seeds": ("train_seeds",),
-    "trained.exporting": ("export_run",),
-    "trained.studies": ("Study", "study_run"),
-    "trained.trained_run": ("TrainedRun", "load_run"),
+    "trained_runs.exporting": ("export_run",),
+    "trained_runs.studies": ("Study", "study_run"),
+    "trained_runs.trained_run": ("TrainedRun", "load_run"),
 }
 
 __all__ = [

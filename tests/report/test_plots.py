@@ -12,7 +12,7 @@ from odenet.diagnostics import SpecError
 from odenet.report import plots
 from odenet.report.figures import Figure, Panel
 from odenet.training.runs.results import draw_curves
-from odenet.training.trained.depth_figures import draw_energy, draw_spectrum, largest_real
+from odenet.training.trained_runs.depth_figures import draw_energy, draw_spectrum, largest_real
 
 from .conftest import SPEC
 

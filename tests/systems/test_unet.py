@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 import odenet
 from odenet.footprint.step import predicted
-from odenet.training.trained.exporting import export_run
-from odenet.training.trained.studies import study_run
+from odenet.training.trained_runs.exporting import export_run
+from odenet.training.trained_runs.studies import study_run
 
 SPEC = """\
 state Y, Z

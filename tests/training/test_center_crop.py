@@ -15,9 +15,9 @@ from odenet.training.data.augment import build_transforms
 from odenet.training.data.augmentations import RandomResizedCrop
 from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 from odenet.training.runs.preparation import scaling
-from odenet.training.trained.exporting import export_run
+from odenet.training.trained_runs.exporting import export_run
 
 SPEC = """state x
 map f = conv(3)
@@ -68,13 +68,13 @@ def test_pictures_are_evaluated_and_predicted_as_torchvision_would(finished, fol
     taken = trained.preprocess(paths) * transforms.deviation + transforms.mean
     assert taken.shape == (16, 3, 8, 8)
     assert (255 * taken - wanted).abs().max() <= 2  # both round
-    _, data, _ = measuring.restore(finished)
+    _, data, _ = evaluation.restore(finished)
     assert data.test.inputs.shape[1:] == (3, 10, 10)
     measured = data.transforms(data.test.inputs)
     assert measured.shape[1:] == (3, 8, 8)
     names = [trained.classes[i] for i in data.test.labels.tolist()]
     right = [a == b for a, b in zip(trained.predict(data.test.inputs).labels, names, strict=True)]
-    assert measuring.evaluate(finished)["accuracy"] == pytest.approx(sum(right) / len(right))
+    assert evaluation.evaluate(finished)["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
 def test_an_exported_network_takes_the_larger_pictures(finished, tmp_path):

@@ -16,7 +16,7 @@ from odenet.training.data.loader import Data
 from odenet.training.errors import TrainingError
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 from odenet.training.runs.comparison import draw_comparison, read_results
 from odenet.training.runs.restoring import damaged_beside, weights_file, weights_of
 
@@ -124,10 +124,10 @@ def test_damaged_weights_beside_a_whole_checkpoint_are_named(folder):
 def test_a_spec_that_is_changed_in_its_run_is_named(folder):
     folder.spec.write_text(folder.spec.read_text().replace("h = 0.5", "h = 0.7"))
     with pytest.raises(TrainingError, match=r"spec\.ode was changed since the run began"):
-        measuring.evaluate("run")
+        evaluation.evaluate("run")
     folder.spec.unlink()
     with pytest.raises(TrainingError, match=r"spec\.ode is missing"):
-        measuring.evaluate("run")
+        evaluation.evaluate("run")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_record_that_does_not_hold_what_it_should_is_named(folder, changes, sa
     del found["sha256"]
     folder.record.write_text(sealed_json(found | changes))
     with pytest.raises(TrainingError, match=rf"run\.json cannot be used: .*{said}"):
-        measuring.evaluate("run")
+        evaluation.evaluate("run")
 
 
 def test_a_record_without_its_checksum_is_refused(folder):
@@ -202,7 +202,7 @@ def test_a_checkpoint_that_lacks_something_is_refused_by_name(folder, spoil, sai
     spoil(content)
     write_checkpoint(content, folder.checkpoints / "last.ckpt")
     for use in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
-                lambda: measuring.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
+                lambda: evaluation.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
         with pytest.raises(TrainingError) as caught:
             use()
         assert said in caught.value.message
@@ -235,7 +235,7 @@ def test_weights_that_are_not_finite_are_neither_written_nor_used(folder, bad):
     assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
     save(content, path)
     with pytest.raises(TrainingError, match=r"flow1\.K holds inf or nan"):
-        measuring.evaluate("run", weights="last")
+        evaluation.evaluate("run", weights="last")
 
 
 def test_a_run_is_not_resumed_with_another_optimizer(folder):
@@ -251,16 +251,16 @@ def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_pat
     with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
         run.resume("run", {"n": 3}, console=Console(quiet=True))
     with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
-        measuring.evaluate("run", {"n": 3})
+        evaluation.evaluate("run", {"n": 3})
 
 
 def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
-    measured = measuring.evaluate("run")
+    measured = evaluation.evaluate("run")
     shutil.rmtree(folder.checkpoints)
-    assert measuring.evaluate("run") == measured
+    assert evaluation.evaluate("run") == measured
     for _ in flipped(folder.weights, range(8, folder.weights.stat().st_size, 900)):
         with pytest.raises(TrainingError, match="not what its checksum was taken of"):
-            measuring.evaluate("run")
+            evaluation.evaluate("run")
 
 
 @pytest.mark.parametrize(

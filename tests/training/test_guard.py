@@ -11,7 +11,7 @@ from odenet.training.flows import flows, stability
 from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
-from odenet.training.runs.new_task import apply_options
+from odenet.training.runs.build_task import apply_options
 
 ROOT = Path(__file__).parents[2]
 WILD = """odenet 1

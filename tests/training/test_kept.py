@@ -13,7 +13,7 @@ from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import TrainingError
 from odenet.training.run_folder.checkpoints import KeptCheckpoint
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 
 from ..test_files import Failing
 from . import stub
@@ -42,7 +42,7 @@ def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
     (tmp_path / name).unlink(missing_ok=True)
     stub_spec.unlink()
     Path("run").rename("moved")
-    assert measuring.evaluate("moved")["data"] == "digits"
+    assert evaluation.evaluate("moved")["data"] == "digits"
     assert run.resume("moved", {"epochs": 2}, console=QUIET).epochs == 2
 
 

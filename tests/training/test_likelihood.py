@@ -16,7 +16,7 @@ from odenet.training.data.data_sets import load_data
 from odenet.training.data.samples import Labels
 from odenet.training.errors import TrainingError
 from odenet.training.learning.likelihood import Likelihood
-from odenet.training.runs.new_task import new_task
+from odenet.training.runs.build_task import new_task
 
 POINTS = """state Y, Z
 param P, Q : dense(in = 16, init = zeros)

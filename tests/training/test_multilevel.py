@@ -14,7 +14,7 @@ from odenet.training.learning.optim import build_optimizer, decay_groups
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 
 from . import stub
 
@@ -99,13 +99,13 @@ def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_s
     assert checkpoint["odenet"]["level"] == 2
     assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8
     assert result.saved is not None
-    assert measuring.evaluate("run", weights="last")["accuracy"] == result.accuracy
+    assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
 def test_the_best_epoch_may_lie_before_a_level(stub_spec):
     frozen = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
     run.train(stub_spec, frozen, out="run", console=Console(quiet=True))
-    assert measuring.evaluate("run", weights="best")["accuracy"] >= 0
+    assert evaluation.evaluate("run", weights="best")["accuracy"] >= 0
 
 
 def test_a_flow_without_a_step_size_cannot_be_refined():

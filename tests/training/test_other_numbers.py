@@ -8,7 +8,7 @@ from rich.console import Console
 
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 
 from .test_commands import odenet as command
 
@@ -38,8 +38,8 @@ def finished(tmp_path_factory):
 
 def test_the_weights_are_the_same_and_the_steps_are_not(finished):
     (trained, _, _), (other, data, _) = (
-        measuring.restore(finished),
-        measuring.restore(finished, {"γ": 0.5}),
+        evaluation.restore(finished),
+        evaluation.restore(finished, {"γ": 0.5}),
     )
     (flow,), (changed,) = (flows(task.network).values() for task in (trained, other))
     assert (flow.gamma, changed.gamma) == (0.9, 0.5)
@@ -48,16 +48,16 @@ def test_the_weights_are_the_same_and_the_steps_are_not(finished):
     with torch.no_grad():
         logits = trained.eval()(images)
     expected = (logits.argmax(1) == data.test.labels).float().mean().item()
-    assert measuring.evaluate(finished, {"γ": 0.5})["accuracy"] == pytest.approx(expected)
-    assert measuring.evaluate(finished, {"γ": 0})["loss"] != measuring.evaluate(finished)["loss"]
+    assert evaluation.evaluate(finished, {"γ": 0.5})["accuracy"] == pytest.approx(expected)
+    assert evaluation.evaluate(finished, {"γ": 0})["loss"] != evaluation.evaluate(finished)["loss"]
 
 
 def test_the_command_takes_them(finished):
     output = command("eval", str(finished), "--set", "γ=0.5")
-    expected = measuring.evaluate(finished, {"γ": 0.5})["accuracy"]
+    expected = evaluation.evaluate(finished, {"γ": 0.5})["accuracy"]
     assert f"accuracy {expected:.2%}" in output
 
 
 def test_what_changes_the_shapes_of_weights_is_refused(finished):
     with pytest.raises(TrainingError, match="n = 2, not with n = 3"):
-        measuring.evaluate(Path(finished), {"n": 3})
+        evaluation.evaluate(Path(finished), {"n": 3})

@@ -13,7 +13,7 @@ from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import TrainingError
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 
 from . import specs
 from .runs import assert_same_run, rows, train, weights
@@ -80,7 +80,7 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
     train(stub_spec, epochs=1)
     run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
     last = rows("run")[-1]
-    measured = measuring.evaluate("run", weights="last")
+    measured = evaluation.evaluate("run", weights="last")
     assert measured["accuracy"] == last["test_accuracy"]
     assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
 
@@ -112,7 +112,9 @@ def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
         with pytest.raises(KeyError, match="killed"):
             train(stub_spec, epochs=1)
     run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
-    assert measuring.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+    assert (
+        evaluation.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+    )
 
 
 def _killed(task, batch, index):

@@ -17,7 +17,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 from odenet.training.runs.results import show_result, time_saved
 
 from . import stub
@@ -56,9 +56,9 @@ def test_the_same_seed_gives_the_same_run_and_another_a_different_one(stub_spec)
 
 def test_evaluation_gives_the_accuracy_of_training(stub_spec):
     result = train(stub_spec)
-    scores = measuring.evaluate("run")
+    scores = evaluation.evaluate("run")
     assert (scores["data"], scores["accuracy"]) == ("digits", result.best_accuracy)
-    assert measuring.evaluate("run", weights="last")["accuracy"] == result.accuracy
+    assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
 def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
@@ -80,14 +80,14 @@ def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
     kept = weights("run")
     for name, parameter in averages[-1].named_parameters():
         assert torch.equal(kept[name], parameter)
-    assert measuring.evaluate("run", weights="last")["accuracy"] == result.accuracy
+    assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
 def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
     result = train(stub_spec, holdout=0.2)
     assert result.watched == "val"
     assert "val_accuracy" in rows("run")[0] and "test_accuracy" not in rows("run")[0]
-    assert result.test_accuracy == measuring.evaluate("run")["accuracy"]
+    assert result.test_accuracy == evaluation.evaluate("run")["accuracy"]
 
 
 def test_training_stops_at_its_target(stub_spec):
@@ -149,13 +149,13 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
     write_checkpoint(checkpoint, RunFolder(Path("run")).checkpoint("best"))
     mine = {"data": "folder('mine')".replace("'", '"')}
-    assert measuring.evaluate("run", mine)["accuracy"] == 0.5
+    assert evaluation.evaluate("run", mine)["accuracy"] == 0.5
     (tmp_path / "mine" / "test" / "x").mkdir()
     (tmp_path / "mine" / "train" / "x").mkdir()
     for split in ("train", "test"):
         Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / "x" / "a.png")
     with pytest.raises(TrainingError, match="does not know the class x"):
-        measuring.evaluate("run", mine)
+        evaluation.evaluate("run", mine)
 
 
 def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
@@ -187,14 +187,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(TrainingError, match=r"not the folder of a run|cannot be used"):
-        measuring.evaluate(tmp_path)
+        evaluation.evaluate(tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(stub_spec):
     train(stub_spec, epochs=1)
     Path("run/checkpoints/best.ckpt").write_bytes(b"broken")
     with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
-        measuring.evaluate("run")
+        evaluation.evaluate("run")
 
 
 def test_devices_that_are_not_there_are_a_plain_error(stub_spec):

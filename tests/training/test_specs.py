@@ -12,7 +12,7 @@ from odenet.training.callbacks.stopping import Stopped
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs import measuring, run
+from odenet.training.runs import evaluation, run
 
 SPECS = Path(__file__).parents[2] / "specs"
 SHORT = {"epochs": "2", "fraction": "0.1", "batch": "32", "levels": "[1]"}
@@ -40,7 +40,7 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
         for out in ("run", "whole")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert measuring.evaluate(tmp_path / "run", weights="last")["accuracy"] == whole.accuracy
+    assert evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == whole.accuracy
     program = odenet.load(tmp_path / "run" / "spec.ode", set=SHORT)
     assert program.text == spec.read_text()
     assert whole.stability is not None

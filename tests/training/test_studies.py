@@ -8,8 +8,8 @@ from rich.console import Console
 import odenet
 from odenet.model.tables.losses import METRICS
 from odenet.runtime.singular_value import largest_singular_value
-from odenet.training.runs import measuring, run
-from odenet.training.trained.studies import (
+from odenet.training.runs import evaluation, run
+from odenet.training.trained_runs.studies import (
     FlowStudy,
     Study,
     depth_law,
@@ -17,7 +17,7 @@ from odenet.training.trained.studies import (
     reordered,
     study_run,
 )
-from odenet.training.trained.study_figures import draw_depth_law
+from odenet.training.trained_runs.study_figures import draw_depth_law
 
 from .test_commands import odenet as command
 
@@ -60,7 +60,7 @@ def test_every_step_has_its_lesion_norm_and_energy(finished, study):
         {1},
     ]  # the first step of a unit changes the shape
     assert study.depth == 4
-    assert study.value == pytest.approx(measuring.evaluate(finished)["accuracy"])
+    assert study.value == pytest.approx(evaluation.evaluate(finished)["accuracy"])
 
 
 def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
@@ -79,7 +79,7 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
     )
     run.train(spec, out="run", console=Console(quiet=True))
     (flow,) = study_run("run", samples=20).flows
-    task, data, _ = measuring.restore("run")
+    task, data, _ = evaluation.restore("run")
     (module,) = (m for m in task.network.modules() if isinstance(m, odenet.runtime.Flow))
     entries = []
     module.register_forward_pre_hook(lambda _module, arguments: entries.append(arguments[0]))

@@ -16,8 +16,8 @@ from odenet.training.data.samples import Labels
 from odenet.training.learning.losses import objective_of
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.results import Result, show_result
-from odenet.training.trained.exporting import export_run
-from odenet.training.trained.studies import study_run
+from odenet.training.trained_runs.exporting import export_run
+from odenet.training.trained_runs.studies import study_run
 
 from . import specs
 from .test_commands import odenet as command

@@ -20,8 +20,8 @@ from odenet.training.data.text import python_sources
 from odenet.training.data.windows import Tokens, Windows
 from odenet.training.learning.language import NextToken
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.trained.exporting import export_run
-from odenet.training.trained.sampling import chosen
+from odenet.training.trained_runs.exporting import export_run
+from odenet.training.trained_runs.text_sampling import chosen
 from tests.training.runs import assert_same_run
 
 SPEC = """\

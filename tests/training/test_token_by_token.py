@@ -7,8 +7,8 @@ import torch
 
 import odenet
 from odenet.runtime.layers.past import Past
-from odenet.training.trained.sampling import continued
-from odenet.training.trained.token_by_token import not_token_by_token
+from odenet.training.trained_runs.text_sampling import continued
+from odenet.training.trained_runs.token_by_token import not_token_by_token
 
 WINDOW = 12
 MAPS = "map f = rmsnorm -> attention(2, causal = yes{rope})\nmap g = rmsnorm -> glu(2)\n"

@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 
 import odenet
 from odenet.training.errors import TrainingError
-from odenet.training.runs import measuring, run
-from odenet.training.trained import exporting
-from odenet.training.trained.exporting import export_run
+from odenet.training.runs import evaluation, run
+from odenet.training.trained_runs import exporting
+from odenet.training.trained_runs.exporting import export_run
 
 from .test_commands import odenet as command
 
@@ -51,11 +51,11 @@ def by_hand(trained, pixels, record):
 
 
 def test_a_loaded_run_says_what_evaluation_measures(finished, trained):
-    _, data, _ = measuring.restore(finished)
+    _, data, _ = evaluation.restore(finished)
     labels = trained.predict(data.test.inputs).labels
     right = [trained.classes[i] for i in data.test.labels.tolist()]
     accuracy = sum(a == b for a, b in zip(labels, right, strict=True)) / len(right)
-    assert accuracy == pytest.approx(measuring.evaluate(finished)["accuracy"])
+    assert accuracy == pytest.approx(evaluation.evaluate(finished)["accuracy"])
 
 
 def test_preprocessing_is_that_of_the_training(finished, trained, pixels):

@@ -13,7 +13,7 @@ from odenet.training.flows import flow_inputs, flows, units_and_flows
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from odenet.training.runs import run
-from odenet.training.trained.studies import hidden, study_run
+from odenet.training.trained_runs.studies import hidden, study_run
 
 MAPS = """state x
 map f = bn -> relu -> conv(3)

@@ -18,8 +18,8 @@ from odenet.training.learning.beginning import begin_with
 from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.new_task import input_shape, new_task
-from odenet.training.runs.sources import data_for, lacking, spec_folder
+from odenet.training.runs.build_task import input_shape, new_task
+from odenet.training.runs.data_sources import data_for, lacking, spec_folder
 
 
 def prepare(

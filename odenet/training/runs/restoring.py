@@ -31,7 +31,7 @@ from odenet.training.run_folder.checkpoints import (
 )
 from odenet.training.run_folder.metrics import rows_in
 from odenet.training.run_folder.records import Record, RunFolder
-from odenet.training.runs.new_task import restored_task
+from odenet.training.runs.build_task import restored_task
 from odenet.training.runs.results import Result
 from odenet.training.schema import Mismatch
 

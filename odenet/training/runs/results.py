@@ -97,7 +97,7 @@ class Result:
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
-        from odenet.training.runs.measuring import evaluate  # which reads results
+        from odenet.training.runs.evaluation import evaluate  # which reads results
 
         return evaluate(self.folder, **given)
 

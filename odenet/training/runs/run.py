@@ -29,10 +29,12 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
 from odenet.training.run_folder.metrics import metrics_of
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.closing import closing_result, tested
+from odenet.training.runs.build_task import apply_options, input_shape, new_task
+from odenet.training.runs.check_claims import judged
+from odenet.training.runs.compute_result import closing_result, tested
+from odenet.training.runs.data_sources import data_for, require_data
+from odenet.training.runs.evaluation import evaluate
 from odenet.training.runs.keywords import SHORT, Keywords, NewRun, sorted_out
-from odenet.training.runs.measuring import evaluate
-from odenet.training.runs.new_task import apply_options, input_shape, new_task
 from odenet.training.runs.preparation import prepare
 from odenet.training.runs.restoring import (
     changed_settings,
@@ -50,9 +52,7 @@ from odenet.training.runs.run_inputs import (
     write_inputs,
 )
 from odenet.training.runs.run_lock import locked, new_run
-from odenet.training.runs.sources import data_for, require_data
 from odenet.training.runs.trial import running
-from odenet.training.runs.verdicts import judged
 
 
 def train(

@@ -18,7 +18,7 @@ from odenet.training.checksums import digest_of
 from odenet.training.data.loader import Data
 from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.run_folder.records import Options, Record, RunFolder
-from odenet.training.runs.sources import spec_folder
+from odenet.training.runs.data_sources import spec_folder
 
 
 def write_inputs(

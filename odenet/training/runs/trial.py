@@ -16,9 +16,9 @@ from odenet.training.deterministic import deterministic
 from odenet.training.learning.task import Task
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.new_task import apply_options
+from odenet.training.runs.build_task import apply_options
+from odenet.training.runs.check_claims import judged
 from odenet.training.runs.preparation import prepare
-from odenet.training.runs.verdicts import judged
 
 
 @contextmanager

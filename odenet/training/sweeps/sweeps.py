@@ -25,10 +25,10 @@ from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.errors import BadOption, BadRunFolder, Diverged
 from odenet.training.run_folder.metrics import as_csv
 from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs.check_claims import judged
+from odenet.training.runs.data_sources import OUTSIDE
 from odenet.training.runs.results import Result
 from odenet.training.runs.run import resume, train
-from odenet.training.runs.sources import OUTSIDE
-from odenet.training.runs.verdicts import judged
 
 MOST_POINTS = 1000
 LONGEST = 60  # characters of a folder's name that come from its settings

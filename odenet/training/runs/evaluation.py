@@ -16,12 +16,12 @@ from odenet.training.errors import BadOption
 from odenet.training.learning.details import Details
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.details_shown import write_details
+from odenet.training.runs.build_task import in_classes, input_shape
+from odenet.training.runs.data_sources import data_for, require_data
+from odenet.training.runs.evaluation_output import write_details
 from odenet.training.runs.keywords import Keywords, sorted_out
-from odenet.training.runs.new_task import in_classes, input_shape
 from odenet.training.runs.restoring import changed_settings, restored, weights_of
 from odenet.training.runs.run_inputs import require_stored
-from odenet.training.runs.sources import data_for, require_data
 from odenet.training.runs.trial import running
 
 MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on

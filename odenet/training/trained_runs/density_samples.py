@@ -11,7 +11,7 @@ from torchvision.utils import make_grid
 from odenet.files import write_bytes, write_text
 from odenet.training.errors import BadOption
 from odenet.training.run_folder.metrics import as_csv
-from odenet.training.trained.trained_run import TrainedRun
+from odenet.training.trained_runs.trained_run import TrainedRun
 
 GAP = 1  # pixels between pictures, before they are enlarged
 VISIBLE = 64  # pixels that the longer side of a picture has at least

@@ -17,13 +17,13 @@ from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
 from odenet.rich_tables import print_table
 from odenet.training.figures import label, save_figure
-from odenet.training.trained.depth_figures import (
+from odenet.training.trained_runs.depth_figures import (
     draw_energy,
     draw_norms,
     draw_spectrum,
     largest_real,
 )
-from odenet.training.trained.studies import FlowStudy, Study, depth_law
+from odenet.training.trained_runs.studies import FlowStudy, Study, depth_law
 
 SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
 

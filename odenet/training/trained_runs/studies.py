@@ -29,8 +29,15 @@ from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.measuring import restore
-from odenet.training.trained.along import Along, along, energy, norm, order_of, unknowns
+from odenet.training.runs.evaluation import restore
+from odenet.training.trained_runs.depth_profile import (
+    Along,
+    along,
+    energy,
+    norm,
+    order_of,
+    unknowns,
+)
 
 DRAWS = 5  # of the steps that are left out or change places
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together

@@ -13,9 +13,9 @@ from odenet.runtime.layers.past import Past
 from odenet.training.data.text import Coding
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs.new_task import data_of, input_shape
-from odenet.training.runs.sources import located
-from odenet.training.trained.token_by_token import not_token_by_token
+from odenet.training.runs.build_task import data_of, input_shape
+from odenet.training.runs.data_sources import located
+from odenet.training.trained_runs.token_by_token import not_token_by_token
 
 
 def written(

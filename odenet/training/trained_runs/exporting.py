@@ -18,7 +18,7 @@ from odenet.extras import require
 from odenet.files import write_bytes
 from odenet.training.console import quiet
 from odenet.training.errors import NotPossible
-from odenet.training.trained.trained_run import TrainedRun
+from odenet.training.trained_runs.trained_run import TrainedRun
 
 SAMPLES = 4  # that the exported network and the original are compared on
 TOLERANCE = 1e-4  # of the scores, relative to the largest

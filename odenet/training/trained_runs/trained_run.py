@@ -18,12 +18,12 @@ from odenet.training.data.pictures import decode, pixels_of
 from odenet.training.data.samples import Labels
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs.measuring import evaluate
-from odenet.training.runs.new_task import input_shape
+from odenet.training.runs.build_task import input_shape
+from odenet.training.runs.evaluation import evaluate
 from odenet.training.runs.restoring import restored, weights_of
-from odenet.training.trained.predictions import Predictions
-from odenet.training.trained.sampling import written
-from odenet.training.trained.trained_network import TrainedNetwork
+from odenet.training.trained_runs.predictions import Predictions
+from odenet.training.trained_runs.text_sampling import written
+from odenet.training.trained_runs.trained_network import TrainedNetwork
 
 BATCH = 256  # samples predicted at a time
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from odenet.training.figures import COLOURS, GREY, label
-from odenet.training.trained.along import Along
+from odenet.training.trained_runs.depth_profile import Along
 
 SINGLE = float(np.finfo(np.float32).eps)
 LEAST = 0.05  # of E(0), that an axis of energies shows at least: a small change is seen to be small

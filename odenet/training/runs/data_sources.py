@@ -16,7 +16,7 @@ from odenet.training.data.samples import DataSet, counted
 from odenet.training.errors import UnreadableData
 from odenet.training.learning.agreement import agreed
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.new_task import data_of, input_shape
+from odenet.training.runs.build_task import data_of, input_shape
 
 OUTSIDE = "--set"  # what messages call the source of a value from outside
 
