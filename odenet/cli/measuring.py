@@ -49,7 +49,7 @@ def evaluate(
     from rich.console import Console
 
     from odenet.training.runs.evaluation import evaluate as measure
-    from odenet.training.runs.evaluation_output import in_lines
+    from odenet.training.runs.evaluation_output import details_as_lines
     from odenet.training.runs.results import show_damaged
 
     settings = read_settings(set_, None)
@@ -63,7 +63,7 @@ def evaluate(
         write(to_json(scores))
     else:
         say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
-        say("\n".join(in_lines(scores)))
+        say("\n".join(details_as_lines(scores)))
         if out is not None:
             say(f"wrote {out}")
         show_damaged(scores["damaged"], Console())
@@ -112,7 +112,7 @@ def study(
     require("train", "odenet study")
     from rich.console import Console
 
-    from odenet.training.runs.comparison import places_of
+    from odenet.training.runs.comparison import shortest_distinct_paths
     from odenet.training.trained_runs.studies import depth_law, study_run
     from odenet.training.trained_runs.study_figures import (
         draw_depth_law,
@@ -122,7 +122,7 @@ def study(
     )
 
     console, studies = Console(), []
-    for run, place in zip(runs, places_of(runs), strict=True):
+    for run, place in zip(runs, shortest_distinct_paths(runs), strict=True):
         options = run_options(run, {"data_root": data_root})
         studies.append(study_run(run, samples, options=options))
         show_study(studies[-1], console)

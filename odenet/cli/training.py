@@ -135,12 +135,12 @@ def train(
     from odenet.training.callbacks.stopping import Stopped
     from odenet.training.errors import Diverged
     from odenet.training.runs.results import show_diverged, show_result
-    from odenet.training.runs.run import first_process
+    from odenet.training.runs.run import is_first_process
     from odenet.training.runs.run import resume as go_on
     from odenet.training.runs.run import train as start
     from odenet.training.runs.seeds import show_seeds, train_seeds
 
-    console = Console(quiet=not first_process())
+    console = Console(quiet=not is_first_process())
     if sweeps:
         at_once = _at_once(given.pop("devices"))
         if resume is None:
@@ -175,7 +175,7 @@ def train(
         raise typer.Exit(1) from None
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
-        if first_process():
+        if is_first_process():
             say(f"stopped; go on with: odenet train --resume {typed(folder)}")
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
@@ -188,13 +188,13 @@ def _compiled(
     spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
 ) -> "Program":
     """The program to train, announced; refused here and now if it claims what does not hold."""
-    from odenet.training.runs.check_claims import judged
+    from odenet.training.runs.check_claims import check_claims
 
     program = read_program(spec, settings, convert)
     program.require_network()
     if program.model.discretisation.tolerance is not None:
         require("adaptive", "a flow with adaptive steps")
-    judged(program, unchecked)
+    check_claims(program, unchecked)
     announce(program)
     return program
 

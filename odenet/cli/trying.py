@@ -68,7 +68,7 @@ def begin_sweep(
 def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     """Train the points that are left, and print the table of all; the exit code if stopped."""
     from odenet.training.callbacks.stopping import Stopped
-    from odenet.training.sweeps.sweep_figures import best_of, draw_sweep, show_sweep
+    from odenet.training.sweeps.sweep_figures import best_outcome, draw_sweep, show_sweep
     from odenet.training.sweeps.sweep_workers import train_sweep
 
     try:
@@ -79,5 +79,5 @@ def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     show_sweep(found, console)
     draw_sweep(found, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
-    if best := best_of(found):
+    if best := best_outcome(found):
         say(f"next  odenet report {typed(best.folder)}  # the best of them")

@@ -28,12 +28,12 @@ def predict(
     require("train", "odenet predict")
     from odenet.training.data.picture_folder import pictures_in
     from odenet.training.run_folder.records import RunFolder
-    from odenet.training.runs.restoring import damaged_beside, weights_file
+    from odenet.training.runs.restoring import damaged_weights_note, weights_file
     from odenet.training.trained_runs.trained_run import load_run
 
     which, folder = "last" if last else "best", RunFolder(run)
     trained = load_run(run, which)
-    if note := damaged_beside(folder, weights_file(folder, which)):
+    if note := damaged_weights_note(folder, weights_file(folder, which)):
         say(f"note: {note}", err=True)
     asked = dict.fromkeys(path for file in files for path in pictures_in(file))
     found, paths, damaged = trained.predict_files(list(asked))
@@ -102,13 +102,17 @@ def _samples(
     trained: "TrainedRun", count: int, seed: int, temperature: float, out: Path | None
 ) -> None:
     """Print points, or write them or pictures."""
-    from odenet.training.trained_runs.density_samples import are_pictures, in_rows, write_samples
+    from odenet.training.trained_runs.density_samples import (
+        makes_pictures,
+        sample_rows,
+        write_samples,
+    )
 
-    if out is None and are_pictures(trained):
+    if out is None and makes_pictures(trained):
         out = trained.folder / "samples.png"
     samples = trained.sample(count, seed, temperature)
     if out is None:
-        for row in in_rows(samples):
+        for row in sample_rows(samples):
             say(" ".join(row))
         return
     write_samples(trained, samples, out)
@@ -119,10 +123,10 @@ def _text(
     trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
 ) -> None:
     """Print a text; say where each token takes the whole window."""
-    from odenet.training.trained_runs.token_by_token import not_token_by_token
+    from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
     text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)
-    why = not_token_by_token(trained.program.model)
+    why = token_by_token_obstacle(trained.program.model)
     if why:
         say(f"note: every token took a pass over all of the window, since {why}", err=True)
     say(text)

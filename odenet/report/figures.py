@@ -20,9 +20,9 @@ from odenet.training.trained_runs.depth_figures import (
     draw_norms,
     draw_spectrum,
     energy_change,
-    largest_real,
+    largest_real_part,
 )
-from odenet.training.trained_runs.depth_profile import Along
+from odenet.training.trained_runs.depth_profile import DepthProfile
 
 GRID = 161  # points of the complex plane in each direction; odd, so that the axes are among them
 SMALL = 0.3  # of the panel's half width: eigenvalues below that are drawn larger, too
@@ -142,7 +142,7 @@ def _plane(axes: Axes, tested: TestedScheme, extent: float) -> None:
                 axes.plot(-ends, 0 * ends, **thick)
 
 
-def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
+def depth_figure(flows: Mapping[str, DepthProfile], what: str) -> Figure:
     """The norms of the state and of a step's change, and the energy, along the depth of all flows.
 
     Args:
@@ -157,7 +157,7 @@ def depth_figure(flows: Mapping[str, Along], what: str) -> Figure:
     )
 
 
-def norms_figure(flows: Mapping[str, Along], what: str) -> Figure:
+def norms_figure(flows: Mapping[str, DepthProfile], what: str) -> Figure:
     """The norms of the state and of a step's change; arguments as of `depth_figure`."""
     several = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
     alt = f"‖u‖ and ‖hF‖ at each step of {several}, on a logarithmic axis."
@@ -167,7 +167,7 @@ def norms_figure(flows: Mapping[str, Along], what: str) -> Figure:
     )
 
 
-def energy_figure(flows: Mapping[str, Along], what: str) -> Figure | None:
+def energy_figure(flows: Mapping[str, DepthProfile], what: str) -> Figure | None:
     """The energy by step, None where none is certified; arguments as of `depth_figure`."""
     changes = [
         f"{energy_change(flow.energy)} in {name}" for name, flow in flows.items() if flow.energy
@@ -180,7 +180,7 @@ def energy_figure(flows: Mapping[str, Along], what: str) -> Figure | None:
     return Figure([panel], f"{what}. The energy changes by {said}.")
 
 
-def spectrum_figure(flows: Mapping[str, Along], order: int, what: str) -> Figure:
+def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, what: str) -> Figure:
     """The eigenvalues of the Jacobian of F, a panel for each flow.
 
     Args:
@@ -194,8 +194,8 @@ def spectrum_figure(flows: Mapping[str, Along], order: int, what: str) -> Figure
             f"step {step}, {len(found)} eigenvalues": found for step, found in flow.spectrum.items()
         }
         every = np.concatenate([np.asarray(values) for values in steps.values()])
-        alt = f"{len(every)} eigenvalues of {name}; largest real part {largest_real(every)}."
-        title = f"{name}, largest Re λ: {largest_real(every)}"
+        alt = f"{len(every)} eigenvalues of {name}; largest real part {largest_real_part(every)}."
+        title = f"{name}, largest Re λ: {largest_real_part(every)}"
         content = partial(draw_spectrum, spectrum=steps, order=order)
         panels.append(Panel(f"spectrum-{name}", alt, content, 3.6, 1, title))
     return Figure(

@@ -16,7 +16,7 @@ from odenet.report.figures import Figure, depth_figure, stability_figure
 from odenet.runtime.flow import Flow
 from odenet.runtime.unit import Unit
 from odenet.training.flows import flow_inputs, units_and_flows
-from odenet.training.trained_runs.depth_profile import Along, along
+from odenet.training.trained_runs.depth_profile import DepthProfile, depth_profile
 
 SAMPLES = 8
 SPECTRA = 2  # steps of a flow whose eigenvalues are drawn: the first and the last
@@ -32,7 +32,7 @@ class Measured:
         missing: why there is nothing; else empty.
     """
 
-    flows: Mapping[str, Along]
+    flows: Mapping[str, DepthProfile]
     whose: str
     missing: str = ""
 
@@ -80,12 +80,12 @@ def measured(network: nn.Module, inputs: Tensor, whose: str) -> Measured:
     return Measured(known, whose)
 
 
-def _along(part: Unit | Flow, entry: Tensor | tuple[Tensor, ...]) -> Along | None:
+def _along(part: Unit | Flow, entry: Tensor | tuple[Tensor, ...]) -> DepthProfile | None:
     """The steps of a flow, or those of a unit after its first."""
     if isinstance(part, Unit):
         assert isinstance(entry, Tensor)
-        return along(part.flow, part.entry(entry), SPECTRA)
-    return along(part, part.begin(entry), SPECTRA)
+        return depth_profile(part.flow, part.entry(entry), SPECTRA)
+    return depth_profile(part, part.begin(entry), SPECTRA)
 
 
 def _inputs(program: Program) -> Tensor:

@@ -26,8 +26,8 @@ from odenet.report.measured import Measured, measured_new, stability_of_weights
 from odenet.report.svg import STYLE
 from odenet.training.figures import label, require_format, save_figure
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.comparison import draw_comparison, places_of
-from odenet.training.trained_runs.depth_profile import order_of
+from odenet.training.runs.comparison import draw_comparison, shortest_distinct_paths
+from odenet.training.trained_runs.depth_profile import equation_order
 
 WIDTH = 4.2  # of a panel, in inches as all that follows
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # of its axes: the room of labels and its title
@@ -100,7 +100,7 @@ def source_of(given: Path, settings: Mapping[str, Any], data_root: Path | None) 
 def _spectrum(source: Source) -> Figure:
     found = source.measured()
     assert source.program is not None  # a scheme measures nothing
-    return spectrum_figure(found.flows, order_of(source.program), _sentence(found))
+    return spectrum_figure(found.flows, equation_order(source.program), _sentence(found))
 
 
 def _norms(source: Source) -> Figure:
@@ -266,7 +266,7 @@ def _names(sources: Sequence[Source]) -> list[str]:
     names = [source.name for source in sources]
     if len(set(names)) == len(names):
         return names
-    return [str(place) for place in places_of([source.path for source in sources])]
+    return [str(place) for place in shortest_distinct_paths([source.path for source in sources])]
 
 
 def _columns(figure: Figure) -> int:

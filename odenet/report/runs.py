@@ -19,9 +19,9 @@ from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.loader import Data
 from odenet.training.learning.task import Task
-from odenet.training.run_folder.records import Options, Record, Row, RunFolder, Stretch
+from odenet.training.run_folder.records import Options, Record, Row, RunFolder, TrainingSegment
 from odenet.training.runs.evaluation import restore
-from odenet.training.runs.restoring import damaged_beside, weights_file
+from odenet.training.runs.restoring import damaged_weights_note, weights_file
 from odenet.training.runs.results import Result
 
 MOST_CLASSES = 30  # of a confusion matrix
@@ -110,7 +110,7 @@ def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
         why = f"Neither weights nor samples could be looked at: {said}."
         return replace(part, missing=why), Measured({}, "", said)
     used = weights_file(folder, "best")
-    shown = damaged_beside(folder, used) or f"those of {used}"
+    shown = damaged_weights_note(folder, used) or f"those of {used}"
     part = replace(part, facts=[*part.facts, ("weights", shown)])
     found = _measured(task, data)
     one_class = task.objective.kind.labels == "class" and len(data.test.labels.shape) == 1
@@ -155,9 +155,9 @@ def commands_of(record: Record, run: Path) -> list[str]:
     """
     if record.data_from_python:
         return [f"# its data came from a program: {record.data_from_python}"]
-    now = Stretch(0, record.settings, record.options)
+    now = TrainingSegment(0, record.settings, record.options)
     lines: list[str] = []
-    before = Stretch(0, {}, Options())
+    before = TrainingSegment(0, {}, Options())
     for stretch in (*record.before, now):
         start = ["--resume", str(run)] if lines else [_spec_of(record, run)]
         words = ["odenet", "train", *start, *_changes(before, stretch)]
@@ -179,7 +179,7 @@ def _spec_of(record: Record, run: Path) -> str:
     return str(copy) if made else f"{record.name}.ode"
 
 
-def _changes(before: Stretch, now: Stretch) -> list[str]:
+def _changes(before: TrainingSegment, now: TrainingSegment) -> list[str]:
     """The words of a command that give what differs from before."""
     words: list[str] = []
     for name, value in now.settings.items():

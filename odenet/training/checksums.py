@@ -18,9 +18,9 @@ T = TypeVar("T")
 _JSON_SEAL = re.compile(r'(.*),\n  "sha256": "([0-9a-f]{64})"\n}\n', re.DOTALL)
 _ZIP_END = b"PK\x05\x06"  # the record at the end of an archive; its last 2 bytes count a comment
 _ZIP_END_SIZE = 22
-_MARK = b"sha256:"
-_SEAL_SIZE = len(_MARK) + 64
-_PIECE = 1 << 20  # bytes read at once
+_SEAL_PREFIX = b"sha256:"
+_SEAL_SIZE = len(_SEAL_PREFIX) + 64
+_CHUNK_SIZE = 1 << 20  # bytes read at once
 
 
 def sealed_json(value: Mapping[str, Any]) -> str:
@@ -29,10 +29,10 @@ def sealed_json(value: Mapping[str, Any]) -> str:
     return f'{body},\n  "sha256": "{sha256(body.encode()).hexdigest()}"\n}}\n'
 
 
-COPY = "take it from a copy of the run"  # what helps where a file cannot be made again
+RESTORE_COPY = "take it from a copy of the run"  # what helps where a file cannot be made again
 
 
-def read_sealed_json(path: Path, kind: type[T], way_out: str = COPY) -> T:
+def read_sealed_json(path: Path, kind: type[T], way_out: str = RESTORE_COPY) -> T:
     """A dataclass from a file of `sealed_json`.
 
     Args:
@@ -46,7 +46,7 @@ def read_sealed_json(path: Path, kind: type[T], way_out: str = COPY) -> T:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        found = _parsed(text)
+        found = _parse_json(text)
         seal = _JSON_SEAL.fullmatch(text)
         if seal is None or sha256(seal[1].encode()).hexdigest() != seal[2]:
             raise Mismatch("its content is not what its checksum was taken of")
@@ -58,7 +58,7 @@ def read_sealed_json(path: Path, kind: type[T], way_out: str = COPY) -> T:
         raise BadRunFolder(f"{path} cannot be used: {said}", help_) from error
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     """The value of a file's JSON; raises ValueError, which says what is wrong with the file."""
     if not text.strip("\0 \t\r\n"):
         raise Mismatch("it is empty")
@@ -70,7 +70,7 @@ def _parsed(text: str) -> Any:
         raise Mismatch(f"line {error.lineno} is not JSON") from error
 
 
-def digest_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
@@ -87,7 +87,7 @@ def seal_archive(file: BinaryIO) -> None:
     file.seek(0)
     digest = file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     file.seek(0, 2)
-    file.write(_MARK + digest.encode())
+    file.write(_SEAL_PREFIX + digest.encode())
 
 
 def verify_archive(path: Path) -> None:
@@ -104,16 +104,19 @@ def verify_archive(path: Path) -> None:
         tail = file.read()
         if not tail.startswith(_ZIP_END) or len(tail) < tail_size:
             raise Mismatch("it is cut short, or not a checkpoint of odenet")
-        if tail[_ZIP_END_SIZE:] != _MARK + _digest(file, size - _SEAL_SIZE).encode():
+        if (
+            tail[_ZIP_END_SIZE:]
+            != _SEAL_PREFIX + _sha256_of_prefix(file, size - _SEAL_SIZE).encode()
+        ):
             raise Mismatch("its content is not what its checksum was taken of")
 
 
-def _digest(file: BinaryIO, size: int) -> str:
+def _sha256_of_prefix(file: BinaryIO, size: int) -> str:
     """The SHA-256 of the first bytes of a file."""
     digest = sha256()
     file.seek(0)
     while size > 0:
-        piece = file.read(min(size, _PIECE))
+        piece = file.read(min(size, _CHUNK_SIZE))
         digest.update(piece)
         size -= len(piece)
     return digest.hexdigest()

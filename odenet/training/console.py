@@ -15,12 +15,17 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 REFRESH = 0.1  # seconds between two updates of the bar
-MOST_LINES = 20  # when the output is a file
+MAX_LINES = 20  # when the output is a file
 DRIFT, MARGIN = "drifted by", "h·ω/limit"
-BAR = 16  # columns
-LEFT_OUT = ("v_num", "samples/s", "tokens/s", "MiB")  # of the bar; lines and metrics.csv have them
-UNIMPORTANT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
-FORMS = {
+BAR_WIDTH = 16  # columns
+HIDDEN_METRICS = (
+    "v_num",
+    "samples/s",
+    "tokens/s",
+    "MiB",
+)  # of the bar; lines and metrics.csv have them
+NEGLIGIBLE_DRIFT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
+FORMATS = {
     "test": "{:.2%}",
     DRIFT: "{:.0e}",
     "samples/s": "{:.0f}",
@@ -28,7 +33,7 @@ FORMS = {
 }
 
 # Lightning's remarks about what is meant to be so.
-EXPECTED = (
+EXPECTED_WARNINGS = (
     r"(?s).*exists and is not empty",  # a run folder when it is resumed
     r"(?s).*LeafSpec",  # Lightning's own use of torch
     r"(?s).*even kernel lengths",  # a warning of the compiler says it in odenet's words
@@ -38,16 +43,18 @@ EXPECTED = (
 )
 
 
-def in_words(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def format_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
-    shown = {n: v for n, v in metrics.items() if n != DRIFT or not v < UNIMPORTANT}  # nan is shown
+    shown = {
+        n: v for n, v in metrics.items() if n != DRIFT or not v < NEGLIGIBLE_DRIFT
+    }  # nan is shown
     return {
-        name: short(value) if name == MARGIN else FORMS.get(name, "{:.4g}").format(value)
+        name: format_share(value) if name == MARGIN else FORMATS.get(name, "{:.4g}").format(value)
         for name, value in shown.items()
     }
 
 
-def short(value: float) -> str:
+def format_share(value: float) -> str:
     """A share in few columns, however large it is."""
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
 
@@ -58,15 +65,15 @@ class ProgressBar(RichProgressBar):
     def __init__(self) -> None:
         theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="cyan", metrics="")
         super().__init__(refresh_rate=10, theme=theme)
-        self._shown = 0.0
+        self._last_refresh = 0.0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, but not for every one of many short batches."""
         now = time.monotonic()
-        if now - self._shown > REFRESH or batch_idx + 1 == trainer.num_training_batches:
-            self._shown = now
+        if now - self._last_refresh > REFRESH or batch_idx + 1 == trainer.num_training_batches:
+            self._last_refresh = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_batch_start(self, *args: Any, **kwargs: Any) -> None:
@@ -79,7 +86,7 @@ class ProgressBar(RichProgressBar):
         """What is done, a bar and the time that is left: a terminal is narrow."""
         theme = self.theme
         bar = BarColumn(
-            BAR, complete_style=theme.progress_bar, finished_style=theme.progress_bar_finished
+            BAR_WIDTH, complete_style=theme.progress_bar, finished_style=theme.progress_bar_finished
         )
         left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
         return [TextColumn("{task.description}"), bar, left]
@@ -92,9 +99,9 @@ class ProgressBar(RichProgressBar):
     def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
         """What is shown of an epoch."""
         metrics = dict(super().get_metrics(*args, **kwargs))
-        for name in LEFT_OUT:
+        for name in HIDDEN_METRICS:
             metrics.pop(name, None)
-        return in_words(metrics)
+        return format_metrics(metrics)
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
@@ -115,8 +122,8 @@ class ProgressLines(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's numbers, for about twenty epochs of a run."""
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
-        if trainer.is_global_zero and (epoch % -(-last // MOST_LINES) == 0 or epoch == last):
-            numbers = in_words(trainer.progress_bar_metrics)
+        if trainer.is_global_zero and (epoch % -(-last // MAX_LINES) == 0 or epoch == last):
+            numbers = format_metrics(trainer.progress_bar_metrics)
             shown = "  ".join(f"{name} {number}" for name, number in numbers.items())
             self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False, soft_wrap=True)
 
@@ -133,7 +140,7 @@ def has_bar(console: Console) -> bool:
 
 def quiet_lightning() -> AbstractContextManager[None]:
     """Keep Lightning from reporting what it finds, and from warning of what is meant to be."""
-    return quiet(("lightning.pytorch", "lightning.fabric"), EXPECTED)
+    return quiet(("lightning.pytorch", "lightning.fabric"), EXPECTED_WARNINGS)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from odenet.runtime.passes.equations import State
 from odenet.runtime.passes.exact import Inexact
 from odenet.runtime.unit import Unit
 
-ROUGH = 12  # iterations for a look at the margin, which then is a few per cent too small
+ROUGH_ITERATIONS = 12  # iterations for a look at the margin, which then is a few per cent too small
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:

@@ -10,7 +10,7 @@ pytest.importorskip("bench", reason="bench/ lies beside the package in a checkou
 from bench import gpu, paper, stacks
 from odenet.cli import app
 from odenet.training.run_folder.metrics import as_csv
-from odenet.training.run_folder.records import COLUMNS, RunFolder
+from odenet.training.run_folder.records import REQUIRED_COLUMNS, RunFolder
 from odenet.training.runs.results import Result
 
 pytestmark = pytest.mark.slow
@@ -109,7 +109,7 @@ def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
             result = Result("", "test", 0.1, 0.1, 1, 0.1, 4, 1234, 1.0, 100.0)
             folder.write(folder.result, result.to_json())
             return
-        row = dict.fromkeys(COLUMNS, 1.0) | {"samples_per_second": 200.0}
+        row = dict.fromkeys(REQUIRED_COLUMNS, 1.0) | {"samples_per_second": 200.0}
         rows = [row | {"epoch": n, "test_accuracy": float(f"0.{n}5")} for n in range(epochs)]
         folder.write(folder.metrics, as_csv(rows))
         raise RuntimeError("stopped after 30 s")

@@ -12,7 +12,7 @@ from odenet.diagnostics import SpecError
 from odenet.report import plots
 from odenet.report.figures import Figure, Panel
 from odenet.training.runs.results import draw_curves
-from odenet.training.trained_runs.depth_figures import draw_energy, draw_spectrum, largest_real
+from odenet.training.trained_runs.depth_figures import draw_energy, draw_spectrum, largest_real_part
 
 from .conftest import SPEC
 
@@ -58,8 +58,8 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
         "rounding: |Re λ| ≤ 0.0007",
         "step 0",
     ]
-    assert largest_real(noisy) == "0 within rounding"
-    assert largest_real([0.1 + 2j, 1j]) == "0.1" and largest_real([-1.0, -2.0]) == "-1"
+    assert largest_real_part(noisy) == "0 within rounding"
+    assert largest_real_part([0.1 + 2j, 1j]) == "0.1" and largest_real_part([-1.0, -2.0]) == "-1"
 
 
 def test_equations_of_second_order_allow_a_half_line_and_mixed_ones_nothing(axes):

@@ -16,7 +16,7 @@ from odenet.training.data.augmentations import RandomResizedCrop
 from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
 from odenet.training.runs import evaluation, run
-from odenet.training.runs.preparation import scaling
+from odenet.training.runs.preparation import scaling_note
 from odenet.training.trained_runs.exporting import export_run
 
 SPEC = """state x
@@ -121,9 +121,9 @@ def test_pictures_that_are_not_square_keep_their_proportions():
     )
     assert transforms.whole == (1, 12, 6)
     assert torch.equal(transforms(pictures), pictures[:, :, 2:10, 1:5] / 255)
-    said = scaling(split(pictures), (1, 16, 8), (1, 8, 4))
+    said = scaling_note(split(pictures), (1, 16, 8), (1, 8, 4))
     assert said == "pictures of 12 x 6 are scaled to 16 x 8, whose middle is the network's 8 x 4"
-    assert scaling(split(pictures), (1, 12, 6), (1, 8, 4)) == ""
+    assert scaling_note(split(pictures), (1, 12, 6), (1, 8, 4)) == ""
 
 
 def test_the_middle_of_pictures_in_labels_of_places_is_refused():

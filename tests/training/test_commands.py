@@ -224,7 +224,7 @@ def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
     ],
 )
 def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, places):
-    found = comparison.places_of([Path(run) for run in runs])
+    found = comparison.shortest_distinct_paths([Path(run) for run in runs])
     assert places is None or [str(place) for place in found] == places
     assert not any(place.is_absolute() or ".." in place.parts for place in found)
     assert len(set(found)) == len({os.path.realpath(run) for run in runs})

@@ -18,7 +18,7 @@ from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkp
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 from odenet.training.runs.comparison import draw_comparison, read_results
-from odenet.training.runs.restoring import damaged_beside, weights_file, weights_of
+from odenet.training.runs.restoring import damaged_weights_note, read_run_weights, weights_file
 
 from . import stub
 from .test_guard import WILD
@@ -110,15 +110,15 @@ def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, said):
 
 def test_damaged_weights_beside_a_whole_checkpoint_are_named(folder):
     used = weights_file(folder, "best")
-    assert used.name == "best.ckpt" and damaged_beside(folder, used) == ""
+    assert used.name == "best.ckpt" and damaged_weights_note(folder, used) == ""
     next(flipped(folder.weights, [100]))
-    said = damaged_beside(folder, used)
+    said = damaged_weights_note(folder, used)
     assert said == f"the weights are those of {used}: {folder.weights} is damaged"
-    weights_of(folder, "best")
+    read_run_weights(folder, "best")
     used.unlink()
-    assert damaged_beside(folder, weights_file(folder, "best")) == ""
+    assert damaged_weights_note(folder, weights_file(folder, "best")) == ""
     with pytest.raises(TrainingError, match=r"weights\.safetensors cannot be used"):
-        weights_of(folder, "best")
+        read_run_weights(folder, "best")
 
 
 def test_a_spec_that_is_changed_in_its_run_is_named(folder):

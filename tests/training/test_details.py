@@ -145,7 +145,7 @@ def test_lines_fit_a_terminal(classes):
     counts = RNG.integers(0, 9000, (classes, classes))
     rows = {f"a class with a long name, no. {i}": dict.fromkeys(("f1", "recall"), i / classes)
             for i in range(classes)}  # fmt: skip
-    lines = evaluation_output.in_lines({"confusion": counts.tolist(), "per_class": rows})
+    lines = evaluation_output.details_as_lines({"confusion": counts.tolist(), "per_class": rows})
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("rows:" if classes < 20 else "taken for another")
 

@@ -21,7 +21,7 @@ from odenet.footprint.largest_batch import batch_within
 from odenet.plugins import load_plugin
 from odenet.runtime.learned.constants import Moving
 from odenet.training import Options, TrainingError, export_run
-from odenet.training.runs.preparation import prepare
+from odenet.training.runs.preparation import prepare_training
 from tests.language.texts import ROOT
 
 SMALL = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
@@ -68,7 +68,7 @@ def of_resnet(pictures, scheme="momentum", **more):
 def test_it_begins_as_the_original_with_a_new_head(pictures, original, capsys):
     model, file = original
     program = of_resnet(pictures, **{"γ": "ramp(0, 0.9, epochs = 1)"})
-    task, _ = prepare(program, Options(weights=file), Console())
+    task, _ = prepare_training(program, Options(weights=file), Console())
     assert "new, for another number of classes: fc.weight, fc.bias" in capsys.readouterr().out
     found, x = task.network[0].model, torch.randn(2, 3, 32, 32)
     found.fc = model.fc
@@ -113,9 +113,9 @@ def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
     torch.save(models.mobilenet_v2().state_dict(), tmp_path / "other.pth")
     quiet = Console(quiet=True)
     with pytest.raises(TrainingError, match="does not hold weights of resnet18"):
-        prepare(of_resnet(pictures), Options(weights=str(tmp_path / "other.pth")), quiet)
+        prepare_training(of_resnet(pictures), Options(weights=str(tmp_path / "other.pth")), quiet)
     with pytest.raises(TrainingError, match="this spec has none"):
-        prepare(odenet.loads(PLAIN), Options(weights="default"), quiet)
+        prepare_training(odenet.loads(PLAIN), Options(weights="default"), quiet)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
 def test_what_cannot_be_trained_is_refused_by_name(pictures, name, scheme, words):
     settings = {**SMALL, "data": f'folder("{pictures}")'}
     with pytest.raises((TrainingError, SpecError), match=words):
-        prepare(existing_program(name, scheme, settings), Options(), Console(quiet=True))
+        prepare_training(existing_program(name, scheme, settings), Options(), Console(quiet=True))
 
 
 def test_a_start_of_its_own_is_refused():

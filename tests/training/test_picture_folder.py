@@ -11,7 +11,7 @@ from odenet.training.data.data_sets import load_data
 from odenet.training.data.picture_folder import load_folder
 from odenet.training.data.samples import Split
 from odenet.training.errors import TrainingError
-from odenet.training.runs.preparation import scaling
+from odenet.training.runs.preparation import scaling_note
 
 
 def picture(path, size=(20, 10), mode="RGB", colour=None):
@@ -93,10 +93,10 @@ def test_pictures_need_a_network_that_takes_pictures(tmp_path):
 def test_pictures_that_are_scaled_are_said_to_be():
     digits = load_data(Call("digits"), (1, 8, 8)).train
     assert (
-        scaling(digits, (3, 32, 32), (3, 32, 32))
+        scaling_note(digits, (3, 32, 32), (3, 32, 32))
         == "pictures of 8 x 8 are scaled to the network's 32 x 32"
     )
-    assert scaling(digits, (3, 8, 8), (3, 8, 8)) == scaling(digits, (64,), (64,)) == ""
+    assert scaling_note(digits, (3, 8, 8), (3, 8, 8)) == scaling_note(digits, (64,), (64,)) == ""
 
 
 def test_pictures_in_files_that_are_scaled_are_said_to_be(tmp_path):
@@ -112,13 +112,15 @@ def test_pictures_in_files_that_are_scaled_are_said_to_be(tmp_path):
     )
     shape = (3, 32, 32)
     said = "pictures of 96 x 96 are scaled to the network's 32 x 32"
-    assert scaling(square, shape, shape) == said
+    assert scaling_note(square, shape, shape) == said
     assert (
-        scaling(square, (3, 96, 96), (3, 96, 96)) == scaling(wide, (3, 48, 96), (3, 48, 96)) == ""
+        scaling_note(square, (3, 96, 96), (3, 96, 96))
+        == scaling_note(wide, (3, 48, 96), (3, 48, 96))
+        == ""
     )
     said = "pictures of 48 x 96 are cut and scaled to the network's 32 x 32"
-    assert scaling(wide, shape, shape) == said
+    assert scaling_note(wide, shape, shape) == said
     mixed = replace(wide, files=tuple(paths))
-    assert scaling(mixed, shape, shape).startswith(
+    assert scaling_note(mixed, shape, shape).startswith(
         "pictures of several sizes are cut and scaled to"
     )

@@ -14,7 +14,7 @@ from odenet.files import WriteError
 from odenet.training.errors import TrainingError
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import run
-from odenet.training.runs.run_lock import LOCK, locked, new_run
+from odenet.training.runs.run_lock import LOCK, hold_lock, new_run_folder
 
 from .runs import assert_same_run, train
 
@@ -77,10 +77,10 @@ def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_li
     refused = [said for said in claimers.said if said.startswith("refused: ")]
     assert len(refused) == 1 and "out" in claimers.said
     with pytest.raises(TrainingError, match=r"out is in use: process \d+ on .* trains there"):
-        with locked(RunFolder(Path("out")), QUIET):
+        with hold_lock(RunFolder(Path("out")), QUIET):
             pass
     claimers.kill()
-    with locked(RunFolder(Path("out")), QUIET):  # the dead keep nothing
+    with hold_lock(RunFolder(Path("out")), QUIET):  # the dead keep nothing
         pass
 
 
@@ -110,7 +110,7 @@ def test_a_start_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     for out in (None, "new", "there"):
-        with pytest.raises(ValueError), new_run("digits", out, QUIET):
+        with pytest.raises(ValueError), new_run_folder("digits", out, QUIET):
             raise ValueError
     assert sorted(os.listdir(tmp_path)) == ["runs", "there"]
     assert os.listdir("runs") == os.listdir("there") == []

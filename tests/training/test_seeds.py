@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs.seeds import interval
+from odenet.training.runs.seeds import confidence_interval
 
 from .test_commands import odenet as command
 
@@ -17,7 +17,7 @@ SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
 def test_the_interval_is_students():
     # Student 1908, the differences of Table I: n = 10, mean 1.58, s = 1.230 (divisor n - 1)
     gained = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
-    mean, half = interval(gained)
+    mean, half = confidence_interval(gained)
     assert mean == pytest.approx(1.58)
     assert half == pytest.approx(2.262 * 1.230 / 10**0.5, rel=1e-3)  # t of 9 degrees, tabulated
 

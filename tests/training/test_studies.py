@@ -13,8 +13,8 @@ from odenet.training.trained_runs.studies import (
     FlowStudy,
     Study,
     depth_law,
-    disorder,
-    reordered,
+    inverted_pair_share,
+    reordered_steps,
     study_run,
 )
 from odenet.training.trained_runs.study_figures import draw_depth_law
@@ -44,7 +44,7 @@ def study(finished):
 def test_a_step_left_out_is_a_step_whose_operators_are_zero():
     flow = odenet.load(ROOT / "specs" / "digits.ode").flow(8, 4).requires_grad_(False)
     u = torch.randn(2, 8, 5, 5)
-    with reordered(flow, [0, 1, 3]):
+    with reordered_steps(flow, [0, 1, 3]):
         without = flow(u)
     assert not torch.equal(flow(u), without)
     for name in flow.operators:
@@ -128,9 +128,9 @@ def test_several_runs_share_a_panel_over_time(finished, tmp_path):
 
 
 def test_the_disorder_of_an_order_counts_its_reversed_pairs():
-    assert disorder([0, 1, 2, 3]) == 0 and disorder([3, 2, 1, 0]) == 1
-    assert disorder([1, 0, 2, 3]) == pytest.approx(1 / 6)
-    assert disorder([0]) == 0
+    assert inverted_pair_share([0, 1, 2, 3]) == 0 and inverted_pair_share([3, 2, 1, 0]) == 1
+    assert inverted_pair_share([1, 0, 2, 3]) == pytest.approx(1 / 6)
+    assert inverted_pair_share([0]) == 0
 
 
 def test_leaving_out_and_shuffling_are_graded(study):

@@ -152,10 +152,10 @@ def test_several_points_at_a_time_have_a_device_each(stub_spec, monkeypatch):
         started.append((number, device))
         return Process()
 
-    monkeypatch.setattr(sweep_workers, "_start", start)
+    monkeypatch.setattr(sweep_workers, "_start_process", start)
     monkeypatch.setattr(sweep_workers.torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
-    monkeypatch.setattr(sweep_workers, "LOOK", 0)
+    monkeypatch.setattr(sweep_workers, "POLL_INTERVAL", 0)
     command("train", stub_spec, "--sweep", GRID, *SHORT, "--devices", 2)
     assert sorted(number for number, _ in started) == [0, 1, 2, 3]
     assert [device for _, device in started[:2]] == ["4", "6"]

@@ -21,7 +21,7 @@ from odenet.training.data.windows import Tokens, Windows
 from odenet.training.learning.language import NextToken
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.trained_runs.exporting import export_run
-from odenet.training.trained_runs.text_sampling import chosen
+from odenet.training.trained_runs.text_sampling import sample_token
 from tests.training.runs import assert_same_run
 
 SPEC = """\
@@ -240,14 +240,14 @@ def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
 def test_tokens_are_drawn_by_their_scores():
     draw = torch.Generator().manual_seed(0)
     scores = torch.tensor([0.0, math.log(3), -1.0, 5.0])
-    few = {int(chosen(scores, 1.0, 1, draw)) for _ in range(20)}
-    assert few == {3} == {int(chosen(scores, 0, 0, draw))}
+    few = {int(sample_token(scores, 1.0, 1, draw)) for _ in range(20)}
+    assert few == {3} == {int(sample_token(scores, 0, 0, draw))}
     counts = torch.zeros(2)
     for _ in range(2000):
-        counts[chosen(scores[:2], 1.0, 0, draw)] += 1
+        counts[sample_token(scores[:2], 1.0, 0, draw)] += 1
     assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.04)
-    assert int(chosen(scores, 1e-320, 2, draw)) == 3
-    cold = [int(chosen(scores[:2], 0.1, 0, draw)) for _ in range(200)]
+    assert int(sample_token(scores, 1e-320, 2, draw)) == 3
+    cold = [int(sample_token(scores[:2], 0.1, 0, draw)) for _ in range(200)]
     assert sum(cold) == 200
 
 

@@ -7,8 +7,8 @@ import torch
 
 import odenet
 from odenet.runtime.layers.past import Past
-from odenet.training.trained_runs.text_sampling import continued
-from odenet.training.trained_runs.token_by_token import not_token_by_token
+from odenet.training.trained_runs.text_sampling import sample_tokens
+from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
 WINDOW = 12
 MAPS = "map f = rmsnorm -> attention(2, causal = yes{rope})\nmap g = rmsnorm -> glu(2)\n"
@@ -37,7 +37,7 @@ def made(text):
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_kept_gives_what_whole_passes_give(form):
     program, network = made(FORMS[form])
-    assert not_token_by_token(program.model) == ""
+    assert token_by_token_obstacle(program.model) == ""
     numbers = torch.randint(7, (2, WINDOW))
     with torch.no_grad():
         whole = network(numbers)
@@ -55,7 +55,7 @@ def test_the_same_tokens_are_drawn_beyond_the_window_too(form):
 
     def drawn(remembers, begun):
         draw = torch.Generator().manual_seed(3)
-        tokens = continued(network, begun, WINDOW, 1.0, 0, draw, remembers)
+        tokens = sample_tokens(network, begun, WINDOW, 1.0, 0, draw, remembers)
         return list(islice(tokens, 40))
 
     for begun in ([1, 2, 3], [5] * 20):
@@ -66,7 +66,7 @@ def test_a_token_passes_once_until_the_window_is_full_and_then_half_of_it():
     _, network = made(FORMS["verlet, rope"])
     passed = []
     network[0].register_forward_pre_hook(lambda _, given: passed.append(given[0].shape[1]))
-    tokens = continued(network, [1, 2, 3], WINDOW, 1.0, 0, torch.Generator(), True)
+    tokens = sample_tokens(network, [1, 2, 3], WINDOW, 1.0, 0, torch.Generator(), True)
     list(islice(tokens, 18))
     assert passed == [3, *[1] * 9, 6, *[1] * 6, 6]
 
@@ -91,4 +91,4 @@ def test_what_reads_later_tokens_is_named(change, why):
         text = FORMS["rk4, position"].replace(
             "rk4(h = 1)", "dopri5(T = 1, rtol = 1e-3, atol = 1e-3)"
         )
-    assert why in not_token_by_token(odenet.loads(text).model)
+    assert why in token_by_token_obstacle(odenet.loads(text).model)

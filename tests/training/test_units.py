@@ -13,7 +13,7 @@ from odenet.training.flows import flow_inputs, flows, units_and_flows
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from odenet.training.runs import run
-from odenet.training.trained_runs.studies import hidden, study_run
+from odenet.training.trained_runs.studies import replaced_method, study_run
 
 MAPS = """state x
 map f = bn -> relu -> conv(3)
@@ -80,7 +80,7 @@ def test_without_its_entry_a_unit_begins_at_the_shortcuts():
     (unit,) = (m for m in odenet.loads(MAPS).network().modules() if isinstance(m, Unit))
     unit.requires_grad_(False).eval()
     u = torch.randn(2, 4, 8, 8)
-    with hidden(unit.entry, "forward", unit.entry.skipped):
+    with replaced_method(unit.entry, "forward", unit.entry.skipped):
         found = unit(u)
     assert not torch.equal(found, unit(u))
     unit.entry.f_in[0][2].weight.zero_()

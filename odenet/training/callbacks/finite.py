@@ -22,7 +22,7 @@ from odenet.runtime.passes.host_copy import HostCopy
 from odenet.training.callbacks.averaging import averages
 from odenet.training.callbacks.run_callback import require_whole_weights, warn
 from odenet.training.learning.task import Task
-from odenet.training.run_folder.checkpoints import NETWORK, not_finite
+from odenet.training.run_folder.checkpoints import NETWORK_PREFIX, non_finite_names
 
 ROLLBACKS = 3  # in one epoch; then what goes wrong does so whatever the batch
 
@@ -163,9 +163,9 @@ class FiniteCheck(Callback):
             return
         if self.policy == "rollback":
             message += f", after {ROLLBACKS} rollbacks"
-        bad = not_finite(dict(task.named_parameters()))
+        bad = non_finite_names(dict(task.named_parameters()))
         if bad:
-            raise task.fault(message, otherwise=f"{bad[0].removeprefix(NETWORK)} is not")
+            raise task.fault(message, otherwise=f"{bad[0].removeprefix(NETWORK_PREFIX)} is not")
         raise task.fault(message, step.inputs if trainer.world_size == 1 else None)
 
 
@@ -185,7 +185,7 @@ def _agreed(flags: Tensor) -> Tensor:
 def _everything(trainer: Trainer, task: nn.Module) -> dict[str, Any]:
     """All that a step changes, the sums of the metrics apart."""
     return {
-        "task": {k: v for k, v in task.state_dict().items() if k.startswith(NETWORK)},
+        "task": {k: v for k, v in task.state_dict().items() if k.startswith(NETWORK_PREFIX)},
         "optimizer": trainer.optimizers[0].state_dict(),
         "average": [average.state_dict() for average in averages(trainer)],
     }

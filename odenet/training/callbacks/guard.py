@@ -18,7 +18,7 @@ from odenet.training.callbacks.run_callback import (
     warn,
 )
 from odenet.training.errors import BadOption
-from odenet.training.flows import ROUGH, flows, stability
+from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.task import Task
 
 EXACT = 200  # iterations before weights are changed by it
@@ -61,7 +61,7 @@ class Guard(EpochWatcher):
         self._look_at_conditions(task.network, trainer.current_epoch + 1)
         if self.rescale:
             rescale(task.network)
-        margin = stability(task.network, ROUGH)
+        margin = stability(task.network, ROUGH_ITERATIONS)
         if margin is None:
             return
         task.health["stability"] = margin

@@ -11,7 +11,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity, download_url
 
 from odenet.model.tables.data_sets import Published
-from odenet.training.checksums import digest_of
+from odenet.training.checksums import sha256_of
 from odenet.training.data.samples import DataSet, Split
 from odenet.training.errors import TrainingError, UnreadableData
 
@@ -58,7 +58,7 @@ def _require_published(archive: Published, root: Path, download: bool) -> None:
     unpacked = all(whole(path) for path, whole in _files(kind, root))
     if download and not unpacked and not packed.exists():
         download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
-    if packed.is_file() and digest_of(packed) != archive.sha256:
+    if packed.is_file() and sha256_of(packed) != archive.sha256:
         raise UnreadableData(f"{packed} is not the published file", "delete it and fetch it again")
 
 

@@ -18,7 +18,7 @@ from odenet.runtime.passes.exact import Inexact
 from odenet.training.data.batches import Batch
 from odenet.training.data.samples import Labels, Stream, generator
 from odenet.training.errors import Diverged, UnreadableData
-from odenet.training.flows import ROUGH, flows, stability
+from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.details import Details
 from odenet.training.learning.divergence import fault_of
 from odenet.training.learning.losses import objective_of
@@ -244,7 +244,7 @@ class Task(LightningModule):
             otherwise: what to say of it if that is not found.
         """
         with torch.no_grad():
-            margin = stability(self.network, ROUGH)
+            margin = stability(self.network, ROUGH_ITERATIONS)
             where = "" if inputs is None else fault_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what

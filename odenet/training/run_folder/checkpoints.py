@@ -15,12 +15,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from odenet.files import atomic_writer, make_folder, write_bytes
-from odenet.training.checksums import digest_of, seal_archive, verify_archive
+from odenet.training.checksums import seal_archive, sha256_of, verify_archive
 from odenet.training.errors import BadRunFolder, NotFinite
 from odenet.training.schema import Mismatch, read_as
 
-NETWORK = "network."  # before the names of the network's weights in a checkpoint
-HELP = "go on from another copy of it, or train again"
+NETWORK_PREFIX = "network."  # before the names of the network's weights in a checkpoint
+DAMAGED_HELP = "go on from another copy of it, or train again"
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
         TrainingError: weights are not finite; what was there stays.
     """
     for name in ("state_dict", "current_model_state"):
-        bad = not_finite(checkpoint.get(name, {}))
+        bad = non_finite_names(checkpoint.get(name, {}))
         if bad:
             raise NotFinite(
-                f"{path} is not written: {bad[0].removeprefix(NETWORK)} is not finite",
+                f"{path} is not written: {bad[0].removeprefix(NETWORK_PREFIX)} is not finite",
                 "what was kept before is still there",
             )
     make_folder(path.parent)
@@ -130,19 +130,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         names = CheckpointContent.__dataclass_fields__
         read_as(CheckpointContent, {name: content[name] for name in names if name in content})
     except (OSError, Mismatch) as error:
-        raise BadRunFolder(f"{path} cannot be used: {error}", HELP) from error
+        raise BadRunFolder(f"{path} cannot be used: {error}", DAMAGED_HELP) from error
     except Exception as error:  # pickle and torch have many; theirs advise to run what is in it
-        raise BadRunFolder(f"{path} cannot be used: it is not a checkpoint", HELP) from error
-    bad = not_finite(content["state_dict"])
+        raise BadRunFolder(
+            f"{path} cannot be used: it is not a checkpoint", DAMAGED_HELP
+        ) from error
+    bad = non_finite_names(content["state_dict"])
     if bad:
         raise BadRunFolder(
-            f"{path} cannot be used: {bad[0].removeprefix(NETWORK)} holds inf or nan",
+            f"{path} cannot be used: {bad[0].removeprefix(NETWORK_PREFIX)} holds inf or nan",
             "the run had diverged when it was written; train again with a lower lr or a shorter h",
         )
     return content
 
 
-def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+def non_finite_names(state: Mapping[str, Tensor]) -> list[str]:
     """The names of the tensors that hold inf or nan."""
     return [
         name
@@ -154,9 +156,9 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 def write_weights(checkpoint: Mapping[str, Any], path: Path) -> str:
     """Write the network's weights as safetensors, for any program; gives their SHA-256."""
     weights = {
-        name.removeprefix(NETWORK): tensor.clone().contiguous()
+        name.removeprefix(NETWORK_PREFIX): tensor.clone().contiguous()
         for name, tensor in checkpoint["state_dict"].items()
-        if name.startswith(NETWORK)
+        if name.startswith(NETWORK_PREFIX)
     }
     data = save(weights, {"level": str(checkpoint["odenet"]["level"])})
     write_bytes(path, data)
@@ -174,35 +176,39 @@ def read_weights(path: Path, digest: str) -> dict[str, Any]:
         TrainingError: it is damaged.
     """
     try:
-        if digest and digest_of(path) != digest:
+        if digest and sha256_of(path) != digest:
             raise Mismatch("its content is not what its checksum was taken of")
         with safe_open(path, "pt") as file:
-            state = {NETWORK + name: file.get_tensor(name) for name in file.keys()}
+            state = {NETWORK_PREFIX + name: file.get_tensor(name) for name in file.keys()}
             level = int((file.metadata() or {}).get("level", "0"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise BadRunFolder(f"{path} cannot be used: {error}", HELP) from error
+        raise BadRunFolder(f"{path} cannot be used: {error}", DAMAGED_HELP) from error
     return {"state_dict": state, "odenet": {"level": level}}
 
 
-def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def require_same_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Compare the names and shapes of tensors.
 
     Raises:
         Mismatch: says where they differ.
     """
     for name, tensor in expected.items():
-        shown = name.removeprefix(NETWORK)
+        shown = name.removeprefix(NETWORK_PREFIX)
         if name not in found:
             raise Mismatch(f"it has no {shown}")
-        there, here = (tuple(t.shape) for t in (found[name], tensor))
+        there, here = found[name].shape, tensor.shape
         if there != here:
-            raise Mismatch(f"{shown} is {_size(there)} in it and {_size(here)} in the network")
+            raise Mismatch(
+                f"{shown} is {_shape_text(there)} in it and {_shape_text(here)} in the network"
+            )
     unknown = [name for name in found if name not in expected]
     if unknown:
-        raise Mismatch(f"its {unknown[0].removeprefix(NETWORK)} is not in the network")
+        raise Mismatch(f"its {unknown[0].removeprefix(NETWORK_PREFIX)} is not in the network")
 
 
-def require_optimizer(optimizer: torch.optim.Optimizer, found: Sequence[Mapping[str, Any]]) -> None:
+def require_same_optimizer(
+    optimizer: torch.optim.Optimizer, found: Sequence[Mapping[str, Any]]
+) -> None:
     """Compare an optimizer that has done no step with a state that it is to take.
 
     Raises:
@@ -228,11 +234,11 @@ def require_optimizer(optimizer: torch.optim.Optimizer, found: Sequence[Mapping[
             if isinstance(value, Tensor) and value.ndim and value.shape != shape:
                 raise Mismatch(
                     f"the optimizer's {name} of parameter {place} is "
-                    f"{_size(tuple(value.shape))} in it and {_size(tuple(shape))} in the network"
+                    f"{_shape_text(value.shape)} in it and {_shape_text(shape)} in the network"
                 )
 
 
-def require_loops(expected: Mapping[str, Any], found: object, name: str) -> None:
+def require_same_loops(expected: Mapping[str, Any], found: object, name: str) -> None:
     """Compare the entries of the state of a loop.
 
     Raises:
@@ -244,8 +250,8 @@ def require_loops(expected: Mapping[str, Any], found: object, name: str) -> None
         if key not in found:
             raise Mismatch(f"`{name}` has no entry `{key}`")
         if isinstance(value, Mapping):
-            require_loops(value, found[key], f"{name}.{key}")
+            require_same_loops(value, found[key], f"{name}.{key}")
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a number"

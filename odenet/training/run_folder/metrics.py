@@ -53,13 +53,13 @@ class Metrics(Checkpoint):
         self.rows = list(state_dict["rows"])
 
 
-def metrics_of(trainer: Trainer) -> Metrics:
+def metrics_callback(trainer: Trainer) -> Metrics:
     """The rows of a trainer that trains."""
     (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 
-def rows_in(checkpoint: Mapping[str, Any]) -> list[Row]:
+def checkpoint_rows(checkpoint: Mapping[str, Any]) -> list[Row]:
     """The rows that a checkpoint holds.
 
     Raises:

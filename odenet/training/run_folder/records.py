@@ -11,7 +11,7 @@ from odenet.diagnostics import typed
 from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
-from odenet.training.checksums import digest_of, read_sealed_json, sealed_json
+from odenet.training.checksums import read_sealed_json, sealed_json, sha256_of
 from odenet.training.data.samples import Labels
 from odenet.training.errors import BadRunFolder
 from odenet.training.schema import Mismatch
@@ -20,7 +20,7 @@ MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 pro
 LOGGERS = ("tensorboard", "wandb", "mlflow")  # as --logger takes them
 Row = dict[str, float]  # of the metrics: values by column
 
-COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of every row
+REQUIRED_COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of every row
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TrainingSegment:
     """What a run was trained with before it was resumed.
 
     Args:
@@ -119,7 +119,7 @@ class Record:
     data_from_python: str = ""
     samples: str = ""
     spec_folder: str = ""
-    before: Sequence[Stretch] = ()
+    before: Sequence[TrainingSegment] = ()
 
     def __post_init__(self) -> None:
         kind = LOSSES.get(self.loss)
@@ -188,7 +188,9 @@ class RunFolder:
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
-            raise BadRunFolder(f"{self.path} has no checkpoint {path.name}", _whats_there(self))
+            raise BadRunFolder(
+                f"{self.path} has no checkpoint {path.name}", _existing_checkpoints(self)
+            )
         return path
 
     def write(self, path: Path, text: str) -> None:
@@ -205,7 +207,9 @@ class RunFolder:
         """
         if done is not None:
             old = self.read_record()
-            record = replace(record, before=(*old.before, Stretch(done, old.settings, old.options)))
+            record = replace(
+                record, before=(*old.before, TrainingSegment(done, old.settings, old.options))
+            )
         self.write(self.record, sealed_json(asdict(record)))
 
     def read_record(self) -> Record:
@@ -226,7 +230,7 @@ class RunFolder:
             ) from error
         for name, digest in record.files.items():
             path = self.path / name
-            if not path.is_file() or digest_of(path) != digest:
+            if not path.is_file() or sha256_of(path) != digest:
                 what = "was changed since the run began" if path.is_file() else "is missing"
                 raise BadRunFolder(f"{path} {what}", "put it back, or start a new run")
         # whether to fetch is asked of who calls, not of whoever wrote the file
@@ -261,7 +265,7 @@ class RunFolder:
                     if None in row:
                         raise ValueError("it has more values than the file has columns")
                     found.append({k: _number(v) for k, v in row.items() if v})
-                    missing = COLUMNS - found[-1].keys()
+                    missing = REQUIRED_COLUMNS - found[-1].keys()
                     if missing or found[-1]["epoch"] != len(found) - 1:
                         what = f"`{min(missing)}` is missing" if missing else "epochs are missing"
                         raise ValueError(what)
@@ -277,6 +281,6 @@ def _number(text: str) -> float:
     return int(text) if text.isdecimal() else float(text)
 
 
-def _whats_there(folder: RunFolder) -> str:
+def _existing_checkpoints(folder: RunFolder) -> str:
     there = sorted(path.stem for path in folder.checkpoints.glob("*.ckpt"))
     return f"there is {' and '.join(there)}" if there else "the run ended before its first epoch"

@@ -18,7 +18,7 @@ from odenet.training.data.samples import DataSet, Labels, relabelled
 from odenet.training.errors import BadOption, DataMisfit, NotPossible
 from odenet.training.flows import flows
 from odenet.training.learning.task import Task
-from odenet.training.run_folder.checkpoints import NETWORK, require_fit
+from odenet.training.run_folder.checkpoints import NETWORK_PREFIX, require_same_shapes
 from odenet.training.run_folder.records import Options
 from odenet.training.schema import Mismatch
 
@@ -29,7 +29,7 @@ def input_shape(program: Program) -> tuple[int, ...]:
     return tuple(program.input_shape or ())
 
 
-def data_of(program: Program) -> Call:
+def recipe_data(program: Program) -> Call:
     """What the recipe trains on; raises TrainingError if it does not say."""
     if program.recipe.data is None:
         raise BadOption(
@@ -48,13 +48,13 @@ def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> 
         watched: the split measured after each epoch.
         level: how often the flows are refined.
     """
-    task = Task(_network(program, labels), program.recipe, labels, watched, level)
+    task = Task(_new_network(program, labels), program.recipe, labels, watched, level)
     for _ in range(level):
         refine_network(task)
     return task
 
 
-def restored_task(
+def task_from_checkpoint(
     program: Program, labels: Labels, watched: str, checkpoint: Mapping[str, Any]
 ) -> Task:
     """The task of a program with the weights of a checkpoint. See `new_task`.
@@ -68,13 +68,15 @@ def restored_task(
             f"its flows were refined {level} times, and levels says {len(levels)} at most"
         )
     task = new_task(program, labels, watched, level)
-    weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK)}
-    require_fit({NETWORK + n: t for n, t in task.network.state_dict().items()}, weights)
+    weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK_PREFIX)}
+    require_same_shapes(
+        {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}, weights
+    )
     task.load_state_dict(weights, strict=False)
     return task
 
 
-def _network(program: Program, labels: Labels) -> nn.Module:
+def _new_network(program: Program, labels: Labels) -> nn.Module:
     """A new network, its weights given by the recipe's seed; a score for each class."""
     require_memory(program, 1)
     torch.manual_seed(program.recipe.seed)
@@ -114,7 +116,7 @@ def apply_options(network: nn.Module, options: Options) -> None:
             nn.Module.compile(flow)
 
 
-def in_classes(data: DataSet, classes: Sequence[str]) -> DataSet:
+def relabel_test_split(data: DataSet, classes: Sequence[str]) -> DataSet:
     """The test split with labels in the order of the network's outputs."""
     if data.classes == tuple(classes):
         return data

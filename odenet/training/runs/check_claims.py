@@ -8,7 +8,7 @@ from odenet.diagnostics import SpecError
 HELP = "change the file, or train it as it is with --unchecked"
 
 
-def judged(program: Program, unchecked: bool) -> dict[str, Any]:
+def check_claims(program: Program, unchecked: bool) -> dict[str, Any]:
     """The verdict on the spectrum and on every claim, as a run keeps them.
 
     Args:

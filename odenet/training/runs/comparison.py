@@ -63,14 +63,14 @@ def draw_comparison(runs: Sequence[Path], path: Path) -> None:
         TrainingError: the metrics of one cannot be read.
     """
     rows = {}
-    for run, place in zip(runs, places_of(runs), strict=True):
+    for run, place in zip(runs, shortest_distinct_paths(runs), strict=True):
         rows[str(place)] = found = RunFolder(run).rows()
         if not found:
             raise BadRunFolder(f"{RunFolder(run).metrics} has no rows to draw")
     draw_curves(rows, path)
 
 
-def places_of(runs: Sequence[Path]) -> list[Path]:
+def shortest_distinct_paths(runs: Sequence[Path]) -> list[Path]:
     """The ends of the paths of runs, as short as tells the folders apart; relative ones."""
     whole = [run.resolve().parts[1:] for run in runs]
     for length in range(1, max(map(len, whole)) + 1):

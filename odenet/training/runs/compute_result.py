@@ -18,10 +18,10 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Row, RunFolder
 from odenet.training.runs.results import Result, time_saved
 
-GROWN = 10  # times the loss of the first batch, from which on a training has diverged
+DIVERGED_FACTOR = 10  # times the loss of the first batch, from which on a training has diverged
 
 
-def closing_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
+def compute_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
     """The result of a run.
 
     Args:
@@ -65,13 +65,13 @@ def closing_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -
         result = replace(result, tokens_per_second=each)
     split = f"{task.watched}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
-    return tested(result, task, last)
+    return with_test_scores(result, task, last)
 
 
 def _diverged(task: Task, rows: list[Row]) -> str:
     """How the training loss has grown, and what to do, where it ends far above where it began."""
     first, last = task.first_loss, rows[-1]["train_loss"]
-    if first is None or not last > GROWN * first.item() > 0:
+    if first is None or not last > DIVERGED_FACTOR * first.item() > 0:
         return ""
     rate = task.recipe.optimizer["lr"]
     return (
@@ -98,7 +98,7 @@ def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> 
     return f"{epochs}: {measure.words} was no better for {recipe.patience}"
 
 
-def tested(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
+def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
     """The result with what was measured on the test split, by name."""
     metrics = {m.name: scores[m.name] for m in task.objective.measures}
     defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}

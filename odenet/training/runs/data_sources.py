@@ -16,12 +16,12 @@ from odenet.training.data.samples import DataSet, counted
 from odenet.training.errors import UnreadableData
 from odenet.training.learning.agreement import agreed
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.build_task import data_of, input_shape
+from odenet.training.runs.build_task import input_shape, recipe_data
 
-OUTSIDE = "--set"  # what messages call the source of a value from outside
+SET_OPTION = "--set"  # what messages call the source of a value from outside
 
 
-def data_for(
+def load_data_set(
     program: Program,
     options: Options,
     folder: str,
@@ -47,7 +47,7 @@ def data_for(
         return given
     if given is not None and not isinstance(given, str):
         return agreed(program, read(given), known)
-    call = located(data_of(program), folder)
+    call = resolve_paths(recipe_data(program), folder)
     shape = before_the_middle(program.recipe.augment, input_shape(program))
     found = load_data(call, shape, options.data_root, options.download)
     return agreed(program, found, known)
@@ -58,21 +58,21 @@ def spec_folder(program: Program) -> str:
     return str(Path(program.model.source.name).resolve().parent)
 
 
-def located(data: Call, folder: str) -> Call:
+def resolve_paths(data: Call, folder: str) -> Call:
     """A data set with its paths relative to where the program runs.
 
     In a spec they are relative to the spec, from outside to where the command was given.
     """
     for name in ("path", "tokenizer"):
-        data = _located(data, name, folder)
+        data = _resolve_path(data, name, folder)
     return data
 
 
-def _located(data: Call, name: str, folder: str) -> Call:
+def _resolve_path(data: Call, name: str, folder: str) -> Call:
     path = data.kwargs.get(name)
     if not isinstance(path, str) or not path or os.path.isabs(path):
         return data
-    outside = data.span is not None and data.span.source.name == OUTSIDE
+    outside = data.span is not None and data.span.source.name == SET_OPTION
     there = os.path.join(folder, path)
     if outside and (os.path.exists(path) or not os.path.exists(there)):
         return data
@@ -81,7 +81,7 @@ def _located(data: Call, name: str, folder: str) -> Call:
     return replace(data, kwargs={**data.kwargs, name: shown})
 
 
-def lacking(program: Program, data: DataSet) -> str:
+def missing_classes_note(program: Program, data: DataSet) -> str:
     """What to say of classes that only one of the splits has; else empty."""
     if loss_kind(program.recipe.loss).labels != "class":
         return ""
@@ -94,7 +94,7 @@ def lacking(program: Program, data: DataSet) -> str:
     return ""
 
 
-def require_data(needs: str, given: Any) -> None:
+def require_python_data(needs: str, given: Any) -> None:
     """Refuse to go on without data that only a program has.
 
     Args:

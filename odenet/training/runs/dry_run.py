@@ -14,7 +14,7 @@ from odenet.compiler import Program
 from odenet.model.tables.recipe import Recipe
 from odenet.training.data.loader import Data
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.trial import trial
+from odenet.training.runs.trial import trial_run
 
 BATCHES = 3  # of training that are run; the first warms up, and is not counted
 
@@ -44,7 +44,7 @@ class DryRun:
 
 
 @dataclass
-class _Clock(Callback):
+class _BatchTimer(Callback):
     """The time of each batch, once its work is done."""
 
     training: list[float] = field(default_factory=list[float])
@@ -53,20 +53,20 @@ class _Clock(Callback):
     _began: float = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self._began = _now(trainer)
+        self._began = _synchronized_time(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
-        self.training.append(_now(trainer) - self._began)
+        self.training.append(_synchronized_time(trainer) - self._began)
         if math.isnan(self.loss):
             self.loss = outputs["loss"].item() * trainer.accumulate_grad_batches
 
     def on_validation_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self._began = _now(trainer)
+        self._began = _synchronized_time(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self.measuring.append(_now(trainer) - self._began)
+        self.measuring.append(_synchronized_time(trainer) - self._began)
 
 
 def dry_run(
@@ -89,22 +89,28 @@ def dry_run(
         SpecError: as `train`.
         TrainingError: as `train`.
     """
-    clock = _Clock()
+    clock = _BatchTimer()
     limits = {
         "max_epochs": 1,
         "limit_train_batches": BATCHES * program.recipe.accumulate,
         "limit_val_batches": 1,
         "callbacks": [clock],
     }
-    with trial(program, options, console, unchecked, data, **limits) as (task, samples, trainer):
+    with trial_run(program, options, console, unchecked, data, **limits) as (
+        task,
+        samples,
+        trainer,
+    ):
         trainer.fit(task, datamodule=samples)
     recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
     step = fmean(clock.training[1:] or clock.training) * recipe.accumulate
-    return DryRun(clock.loss, step, _whole(recipe, samples, step, clock.measuring[-1]), peak)
+    return DryRun(
+        clock.loss, step, _total_seconds(recipe, samples, step, clock.measuring[-1]), peak
+    )
 
 
-def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> float:
+def _total_seconds(recipe: Recipe, samples: Data, step: float, measuring: float) -> float:
     """Seconds of all epochs, each refinement doubling the time of what follows."""
     batches = -(-len(samples.watched) // (2 * recipe.batch))
     epoch = samples.steps_per_epoch * step + batches * measuring
@@ -112,7 +118,7 @@ def _whole(recipe: Recipe, samples: Data, step: float, measuring: float) -> floa
     return sum(epoch * 2**level for level in refined)
 
 
-def _now(trainer: Trainer) -> float:
+def _synchronized_time(trainer: Trainer) -> float:
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.synchronize(trainer.strategy.root_device)
     return time.perf_counter()

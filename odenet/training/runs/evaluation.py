@@ -16,15 +16,21 @@ from odenet.training.errors import BadOption
 from odenet.training.learning.details import Details
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.build_task import in_classes, input_shape
-from odenet.training.runs.data_sources import data_for, require_data
+from odenet.training.runs.build_task import input_shape, relabel_test_split
+from odenet.training.runs.data_sources import load_data_set, require_python_data
 from odenet.training.runs.evaluation_output import write_details
-from odenet.training.runs.keywords import Keywords, sorted_out
-from odenet.training.runs.restoring import changed_settings, restored, weights_of
-from odenet.training.runs.run_inputs import require_stored
-from odenet.training.runs.trial import running
+from odenet.training.runs.keywords import RunKeywords, settings_and_options
+from odenet.training.runs.restoring import read_run_weights, restore_task, updated_settings
+from odenet.training.runs.run_inputs import require_same_sample_type
+from odenet.training.runs.trial import run_environment
 
-MEASURED = ("data", "loss", "augment", "batch", "precision")  # keys that measuring a run depends on
+EVALUATION_KEYS = (
+    "data",
+    "loss",
+    "augment",
+    "batch",
+    "precision",
+)  # keys that measuring a run depends on
 
 
 def evaluate(
@@ -34,7 +40,7 @@ def evaluate(
     weights: str = "best",
     data: Any = None,
     out: str | Path | None = None,
-    **keywords: Unpack[Keywords],
+    **keywords: Unpack[RunKeywords],
 ) -> dict[str, Any]:
     """Measure a run on a test split.
 
@@ -56,10 +62,10 @@ def evaluate(
         `odenet.training.learning.details.Details`.
     """
     record = RunFolder(Path(run)).read_record()
-    set, options = sorted_out(set, options or record.options, keywords, data)
+    set, options = settings_and_options(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
     alone = replace(options, devices=1, nodes=1, strategy="auto")
-    with running(task.recipe, options):
+    with run_environment(task.recipe, options):
         trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
         if task.objective.kind.labels != "tokens":
             task.details = Details(task.objective, record.classes)
@@ -83,27 +89,29 @@ def restore(
     record = folder.read_record()
     options = options or record.options
     folder.require_plugins()
-    require_data(record.data_from_python, data or (set or {}).get("data"))
-    program = odenet.load(folder.spec, set=changed_settings(folder, record, set or {}))
+    require_python_data(record.data_from_python, data or (set or {}).get("data"))
+    program = odenet.load(folder.spec, set=updated_settings(folder, record, set or {}))
     if set:
-        _require_measured(odenet.load(folder.spec, set=dict(record.settings)), program)
-    path, content = weights_of(folder, weights)
-    task = restored(folder, record, program, "test", path, content)
+        _require_evaluation_settings(odenet.load(folder.spec, set=dict(record.settings)), program)
+    path, content = read_run_weights(folder, weights)
+    task = restore_task(folder, record, program, "test", path, content)
     shape = input_shape(program)
     known = record.classes
-    data_set = data_for(program, options, record.spec_folder, data, python_test, known)
-    data_set = in_classes(data_set, known)
+    data_set = load_data_set(program, options, record.spec_folder, data, python_test, known)
+    data_set = relabel_test_split(data_set, known)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     samples = Data(data_set, program.recipe, shape, transforms)
-    require_stored(samples, record.samples)
+    require_same_sample_type(samples, record.samples)
     return task, samples, options
 
 
-def _require_measured(before: Program, now: Program) -> None:
+def _require_evaluation_settings(before: Program, now: Program) -> None:
     """Refuse settings that change training alone."""
     for name in recipe_keys():
-        if name not in MEASURED and getattr(before.recipe, name) != getattr(now.recipe, name):
-            known = ", ".join(MEASURED)
+        if name not in EVALUATION_KEYS and getattr(before.recipe, name) != getattr(
+            now.recipe, name
+        ):
+            known = ", ".join(EVALUATION_KEYS)
             raise BadOption(
                 f"`{name}` is about training, and changes nothing that is measured",
                 f"of the recipe set {known}; also numbers of the steps, such as h",

@@ -10,11 +10,11 @@ from odenet.training.errors import BadOption
 from odenet.training.run_folder.records import Options
 from odenet.training.schema import Mismatch
 
-SHORT = {"lr": "optimizer.lr"}  # what an option is called in the recipe
-MODES = ("reversible", "stored", "checkpoint")
+SHORT_RECIPE_KEYS = {"lr": "optimizer.lr"}  # what an option is called in the recipe
+MEMORY_MODES = ("reversible", "stored", "checkpoint")
 
 
-class Keywords(TypedDict, total=False):
+class RunKeywords(TypedDict, total=False):
     """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
 
     epochs: int
@@ -39,14 +39,14 @@ class Keywords(TypedDict, total=False):
     clip_by: str
 
 
-class NewRun(Keywords, total=False):
+class NewRunKeywords(RunKeywords, total=False):
     """The same, with what a new run alone can be given."""
 
     weights: str | None
 
 
-def sorted_out(
-    settings: Mapping[str, Any] | None, options: Options, keywords: Keywords, data: Any = None
+def settings_and_options(
+    settings: Mapping[str, Any] | None, options: Options, keywords: RunKeywords, data: Any = None
 ) -> tuple[dict[str, Any], Options]:
     """The values for the spec, and where it runs, with what keywords say over both.
 
@@ -60,7 +60,7 @@ def sorted_out(
         TrainingError: a size cannot be read, or a keyword is none of these.
     """
     own = {field.name for field in fields(Options)}
-    known = get_type_hints(NewRun)
+    known = get_type_hints(NewRunKeywords)
     unknown = [name for name in keywords if name not in known]
     if unknown:
         raise BadOption(
@@ -70,20 +70,22 @@ def sorted_out(
         )
     where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
     if "memory" in where:
-        where["memory"] = memory_of(where["memory"])
+        where["memory"] = parse_memory(where["memory"])
     try:
         options = replace(options, **where)
     except Mismatch as error:
         raise BadOption(str(error)) from error
-    found = {SHORT.get(name, name): v for name, v in keywords.items() if name not in own}
+    found = {
+        SHORT_RECIPE_KEYS.get(name, name): v for name, v in keywords.items() if name not in own
+    }
     if isinstance(data, str):
         found["data"] = data_setting(data)
     return {**(settings or {}), **found}, options
 
 
-def memory_of(given: str | int | None) -> str | int | None:
+def parse_memory(given: str | int | None) -> str | int | None:
     """A mode, or a size in bytes; raises TrainingError for others."""
-    if given is None or isinstance(given, int) or given in MODES:
+    if given is None or isinstance(given, int) or given in MEMORY_MODES:
         return given
     size = parse_size(given)
     if size is None:

@@ -19,10 +19,10 @@ from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, new_task
-from odenet.training.runs.data_sources import data_for, lacking, spec_folder
+from odenet.training.runs.data_sources import load_data_set, missing_classes_note, spec_folder
 
 
-def prepare(
+def prepare_training(
     program: Program, options: Options, console: Console, data: Any = None
 ) -> tuple[Task, Data]:
     """The task of a program, with new weights, and its data; says what is remarkable about them.
@@ -39,23 +39,23 @@ def prepare(
     """
     shape = input_shape(program)
     require_memory(program, 1)
-    data_set = data_for(program, options, spec_folder(program), data)
+    data_set = load_data_set(program, options, spec_folder(program), data)
     whole = before_the_middle(program.recipe.augment, shape)
-    scaled = scaling(data_set.train, whole, shape)
+    scaled = scaling_note(data_set.train, whole, shape)
     if scaled:
         scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
-    for note in (scaled, widened(program, data_set), lacking(program, data_set)):
+    for note in (scaled, widened(program, data_set), missing_classes_note(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = Data(data_set, program.recipe, shape)
     task = new_task(program, samples.labels, samples.watched_name)
     begin_with(task.network, options.weights, console)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
-    console.print(f"  {_in_words(samples)}", highlight=False, soft_wrap=True)
+    console.print(f"  {_split_sizes_text(samples)}", highlight=False, soft_wrap=True)
     return task, samples
 
 
-def _in_words(samples: Data) -> str:
+def _split_sizes_text(samples: Data) -> str:
     """How much there is to train with, and to measure on."""
     steps = samples.steps_per_epoch
     plural = "s" * (steps != 1)
@@ -68,7 +68,7 @@ def _in_words(samples: Data) -> str:
     return ", ".join(parts)
 
 
-def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
+def scaling_note(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
     """What happens to the size of pictures; nothing to say where they fit as they are.
 
     Args:
@@ -85,14 +85,14 @@ def scaling(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
         sizes = set[tuple[int, int]]()
     if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
         return ""
-    have = _by(*sizes) if len(sizes) == 1 else "several sizes"
+    have = _size_text(*sizes) if len(sizes) == 1 else "several sizes"
     other = any(height * whole[2] != width * whole[1] for height, width in sizes)
     cut = "cut and " * bool(split.files and other)
-    scaled, takes = _by(whole[1:]), _by(shape[1:])
+    scaled, takes = _size_text(whole[1:]), _size_text(shape[1:])
     if scaled == takes:
         return f"pictures of {have} are {cut}scaled to the network's {takes}"
     return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
 
 
-def _by(sizes: Sequence[int]) -> str:
+def _size_text(sizes: Sequence[int]) -> str:
     return " x ".join(map(str, sizes))

@@ -21,11 +21,11 @@ from odenet.training.figures import save_figure
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options
-from odenet.training.runs.trial import trial
+from odenet.training.runs.trial import trial_run
 
 STEPS = 100
-LEAST, MOST = 1e-6, 10.0  # rates; the search ends before where the loss explodes
-SMOOTH = 0.98  # share of the mean loss that stays from step to step
+MIN_RATE, MAX_RATE = 1e-6, 10.0  # rates; the search ends before where the loss explodes
+SMOOTHING = 0.98  # share of the mean loss that stays from step to step
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class RateSearch:
         save_figure(figure, path, dpi=150)
 
 
-class _Search(LightningModule):
+class _RateSearchModule(LightningModule):
     """A task without the recipe's schedule, whose place the search takes."""
 
     def __init__(self, task: Task):
@@ -116,25 +116,25 @@ def find_rate(
     bar = nullcontext() if has_bar(console) else redirect_stderr(StringIO())  # Lightning's own
     with tempfile.TemporaryDirectory() as folder:  # of the weights that the search begins with
         limits = {"max_epochs": -1, "limit_val_batches": 0, "default_root_dir": folder}
-        begun = trial(program, options, console, unchecked, data, **limits)
+        begun = trial_run(program, options, console, unchecked, data, **limits)
         with begun as (task, samples, trainer), bar:
-            search, recipe = _Search(task), task.recipe
+            search, recipe = _RateSearchModule(task), task.recipe
             found = Tuner(trainer).lr_find(
                 search,
                 datamodule=samples,
-                min_lr=LEAST,
-                max_lr=MOST,
+                min_lr=MIN_RATE,
+                max_lr=MAX_RATE,
                 num_training=STEPS,
                 update_attr=False,
             )
     assert found is not None  # it is only in Lightning's fast_dev_run
-    losses = _smoothed(search.losses, recipe.accumulate)
+    losses = _smoothed_losses(search.losses, recipe.accumulate)
     rates = found.results["lr"][: len(losses)]
     found.results = {"lr": rates, "loss": losses}
     return RateSearch(tuple(rates), tuple(losses), found.suggestion(), recipe.optimizer["lr"])
 
 
-def _smoothed(losses: Sequence[Tensor], accumulate: int) -> list[float]:
+def _smoothed_losses(losses: Sequence[Tensor], accumulate: int) -> list[float]:
     """The running mean of the loss after each step.
 
     Lightning's counts one step too many, and so begins at half of the loss.
@@ -143,6 +143,6 @@ def _smoothed(losses: Sequence[Tensor], accumulate: int) -> list[float]:
     each = each[: len(each) // accumulate * accumulate].view(-1, accumulate).mean(1)
     found, mean = list[float](), 0.0
     for step, loss in enumerate(each.tolist(), 1):
-        mean = SMOOTH * mean + (1 - SMOOTH) * loss
-        found.append(mean / (1 - SMOOTH**step))
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        found.append(mean / (1 - SMOOTHING**step))
     return found

@@ -14,7 +14,7 @@ from odenet.language.tree import Let
 from odenet.model.reading.settings import without_parts
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
-from odenet.training.checksums import digest_of
+from odenet.training.checksums import sha256_of
 from odenet.training.data.augmentations import center_crop
 from odenet.training.data.statistics import standardised_over
 from odenet.training.errors import NotResumable
@@ -22,25 +22,25 @@ from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.scores import is_score
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import (
-    HELP,
+    DAMAGED_HELP,
     read_checkpoint,
     read_weights,
-    require_fit,
-    require_loops,
-    require_optimizer,
+    require_same_loops,
+    require_same_optimizer,
+    require_same_shapes,
 )
-from odenet.training.run_folder.metrics import rows_in
+from odenet.training.run_folder.metrics import checkpoint_rows
 from odenet.training.run_folder.records import Record, RunFolder
-from odenet.training.runs.build_task import restored_task
+from odenet.training.runs.build_task import task_from_checkpoint
 from odenet.training.runs.results import Result
 from odenet.training.schema import Mismatch
 
 
-def weights_of(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
+def read_run_weights(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
     """The file of some weights, and its content."""
     path = weights_file(folder, which)
     if path == folder.weights:
-        return path, read_weights(path, _digest(folder))
+        return path, read_weights(path, _weights_digest(folder))
     return path, read_checkpoint(path)
 
 
@@ -53,22 +53,22 @@ def weights_file(folder: RunFolder, which: str) -> Path:
     return folder.weights if best and folder.weights.is_file() else folder.checkpoint(which)
 
 
-def damaged_beside(folder: RunFolder, used: Path) -> str:
+def damaged_weights_note(folder: RunFolder, used: Path) -> str:
     """What to say where weights are read from a checkpoint, and those beside it are damaged."""
-    digest = _digest(folder)
+    digest = _weights_digest(folder)
     if used == folder.weights or not digest or not folder.weights.is_file():
         return ""
-    if digest_of(folder.weights) == digest:
+    if sha256_of(folder.weights) == digest:
         return ""
     return f"the weights are those of {used}: {folder.weights} is damaged"
 
 
-def _digest(folder: RunFolder) -> str:
+def _weights_digest(folder: RunFolder) -> str:
     """The SHA-256 of `weights.safetensors`; empty where that is not known."""
     return Result.read(folder.result).weights if folder.result.is_file() else ""
 
 
-def restored(
+def restore_task(
     folder: RunFolder,
     record: Record,
     program: Program,
@@ -82,21 +82,21 @@ def restored(
         TrainingError: they are those of another network; says by which number it differs.
     """
     try:
-        return restored_task(program, record.labels, watched, content)
+        return task_from_checkpoint(program, record.labels, watched, content)
     except Mismatch as error:
-        before = _numbers(odenet.load(folder.spec, set=dict(record.settings)))
-        other = [name for name, value in _numbers(program).items() if value != before[name]]
+        before = _spec_numbers(odenet.load(folder.spec, set=dict(record.settings)))
+        other = [name for name, value in _spec_numbers(program).items() if value != before[name]]
         message = f"{path} cannot be used: {error}"
         if other:
             then, now = (
                 ", ".join(f"{name} = {numbers[name]}" for name in other)
-                for numbers in (before, _numbers(program))
+                for numbers in (before, _spec_numbers(program))
             )
             message = f"{folder.path} was trained with {then}, not with {now}"
         raise NotResumable(message, "leave out the --set, or start a new run") from error
 
 
-def _numbers(program: Program) -> dict[str, Any]:
+def _spec_numbers(program: Program) -> dict[str, Any]:
     """The numbers of a spec and of its step, by name."""
     model = program.model
     step = model.discretisation_or_none
@@ -110,23 +110,25 @@ def require_resumable(
     try:
         found = checkpoint["state_dict"]
         known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
-        require_fit(known, found)
+        require_same_shapes(known, found)
         if "current_model_state" in checkpoint:
-            require_fit(known, checkpoint["current_model_state"])
+            require_same_shapes(known, checkpoint["current_model_state"])
         if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
-            require_optimizer(optimizer, checkpoint["optimizer_states"])
+            require_same_optimizer(optimizer, checkpoint["optimizer_states"])
         if len(checkpoint["lr_schedulers"]) != 1:
             raise Mismatch(
                 f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one"
             )
-        require_loops(trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops")
+        require_same_loops(
+            trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops"
+        )
         version = checkpoint.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
-        return len(rows_in(checkpoint))
+        return len(checkpoint_rows(checkpoint))
     except Mismatch as error:
-        raise NotResumable(f"{path} cannot be resumed from: {error}", HELP) from error
+        raise NotResumable(f"{path} cannot be resumed from: {error}", DAMAGED_HELP) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -176,13 +178,13 @@ def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: R
         )
 
 
-def steps_begun_with(folder: RunFolder, record: Record) -> int:
+def initial_steps(folder: RunFolder, record: Record) -> int:
     """`steps` of a run when it began, which may have made its epochs short; 0 for none."""
     settings = record.before[0].settings if record.before else record.settings
     return odenet.load(folder.spec, set=dict(settings)).recipe.steps
 
 
-def changed_settings(
+def updated_settings(
     folder: RunFolder, record: Record, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The settings of a run with later ones over them."""

@@ -19,7 +19,7 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.rich_tables import print_table
 from odenet.training.checksums import read_sealed_json, sealed_json
-from odenet.training.console import short
+from odenet.training.console import format_share
 from odenet.training.errors import Diverged
 from odenet.training.figures import label, save_figure
 from odenet.training.run_folder.records import Row
@@ -154,7 +154,7 @@ def show_result(result: Result, console: Console) -> None:
         speed = f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s"
     table.add_row("training", speed)
     if result.stability is not None:
-        margin = short(result.stability)
+        margin = format_share(result.stability)
         table.add_row("stability", f"h·ω is at most {margin} of its limit")
     if result.saved is not None:
         share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"

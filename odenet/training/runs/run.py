@@ -27,32 +27,37 @@ from odenet.training.learning.in_backward import require_in_backward
 from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
-from odenet.training.run_folder.metrics import metrics_of
+from odenet.training.run_folder.metrics import metrics_callback
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.build_task import apply_options, input_shape, new_task
-from odenet.training.runs.check_claims import judged
-from odenet.training.runs.compute_result import closing_result, tested
-from odenet.training.runs.data_sources import data_for, require_data
+from odenet.training.runs.check_claims import check_claims
+from odenet.training.runs.compute_result import compute_result, with_test_scores
+from odenet.training.runs.data_sources import load_data_set, require_python_data
 from odenet.training.runs.evaluation import evaluate
-from odenet.training.runs.keywords import SHORT, Keywords, NewRun, sorted_out
-from odenet.training.runs.preparation import prepare
+from odenet.training.runs.keywords import (
+    SHORT_RECIPE_KEYS,
+    NewRunKeywords,
+    RunKeywords,
+    settings_and_options,
+)
+from odenet.training.runs.preparation import prepare_training
 from odenet.training.runs.restoring import (
-    changed_settings,
+    initial_steps,
     require_resumable,
     require_same_levels,
     require_same_samples,
-    restored,
-    steps_begun_with,
+    restore_task,
+    updated_settings,
 )
 from odenet.training.runs.results import Result, draw_curves
 from odenet.training.runs.run_inputs import (
-    require_same,
-    require_stored,
-    statistics_of,
+    data_statistics,
+    require_same_sample_type,
+    require_same_spec,
     write_inputs,
 )
-from odenet.training.runs.run_lock import locked, new_run
-from odenet.training.runs.trial import running
+from odenet.training.runs.run_lock import hold_lock, new_run_folder
+from odenet.training.runs.trial import run_environment
 
 
 def train(
@@ -63,7 +68,7 @@ def train(
     console: Console | None = None,
     unchecked: bool = False,
     data: Any = None,
-    **keywords: Unpack[NewRun],
+    **keywords: Unpack[NewRunKeywords],
 ) -> Result | None:
     """Train the network of a spec by its recipe.
 
@@ -87,25 +92,25 @@ def train(
         TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    of_recipe = {*recipe_keys(), *SHORT}
+    of_recipe = {*recipe_keys(), *SHORT_RECIPE_KEYS}
     if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
         raise BadOption(
             f"{min(given)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
-    settings, options = sorted_out(set, options or Options(), keywords, data)
+    settings, options = settings_and_options(set, options or Options(), keywords, data)
     console = console or Console()
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
-    verdicts = judged(program, unchecked)
+    verdicts = check_claims(program, unchecked)
     for warning in program.warnings:
         said = Text(render(warning))
         said.highlight_regex("^warning", "yellow")
         console.print(said, highlight=False, soft_wrap=not console.is_terminal)
-    task, samples = prepare(program, options, console, data)
-    if not first_process():  # it writes nothing; where a path matters to it, it is told
+    task, samples = prepare_training(program, options, console, data)
+    if not is_first_process():  # it writes nothing; where a path matters to it, it is told
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, samples, options)
-    with new_run(program.name, None if out is None else str(out), console) as folder:
+    with new_run_folder(program.name, None if out is None else str(out), console) as folder:
         console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
         needs = "" if data is None or isinstance(data, str) else NEEDS
@@ -121,7 +126,7 @@ def resume(
     console: Console | None = None,
     unchecked: bool = False,
     data: Any = None,
-    **keywords: Unpack[Keywords],
+    **keywords: Unpack[RunKeywords],
 ) -> Result | None:
     """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
 
@@ -145,12 +150,12 @@ def resume(
     """
     folder, console = RunFolder(Path(run)), console or Console()
     record = folder.read_record()  # before a lock is put into what is not a run
-    set, options = sorted_out(set, options or record.options, keywords, data)
-    with locked(folder, console) if first_process() else nullcontext():
-        return _go_on(folder, set, options, spec, console, unchecked, data)
+    set, options = settings_and_options(set, options or record.options, keywords, data)
+    with hold_lock(folder, console) if is_first_process() else nullcontext():
+        return _resume(folder, set, options, spec, console, unchecked, data)
 
 
-def _go_on(
+def _resume(
     folder: RunFolder,
     changes: Mapping[str, Any],
     options: Options,
@@ -161,17 +166,17 @@ def _go_on(
 ) -> Result | None:
     """Resume a run that this process holds. See `resume`."""
     record = folder.read_record()
-    require_data(record.data_from_python, data or changes.get("data"))
+    require_python_data(record.data_from_python, data or changes.get("data"))
     if spec is not None:
-        require_same(Path(spec), folder)
+        require_same_spec(Path(spec), folder)
     folder.require_plugins()
-    finished = None if changes else _finished(folder)
+    finished = None if changes else _finished_result(folder)
     if finished is not None:
-        _say_finished(finished, console)
+        _print_finished(finished, console)
         return finished
-    settings = changed_settings(folder, record, changes)
+    settings = updated_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
-    verdicts = judged(program, unchecked or record.verdicts.get("unchecked", False))
+    verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
     path, watched = folder.begun(), watched_split(program.recipe)
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
@@ -180,31 +185,31 @@ def _go_on(
         begin_with(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
-        task = restored(folder, record, program, watched, path, checkpoint)
+        task = restore_task(folder, record, program, watched, path, checkpoint)
         require_same_levels(program.recipe, checkpoint, folder)
     shape = input_shape(program)
-    data_set = data_for(program, options, record.spec_folder, data)
+    data_set = load_data_set(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
-    steps = None if path is None else steps_begun_with(folder, record)
+    steps = None if path is None else initial_steps(folder, record)
     samples = Data(data_set, program.recipe, shape, steps=steps)
-    require_stored(samples, record.samples)
+    require_same_sample_type(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
         done = require_resumable(trainer, task, path, checkpoint)
-        _require_more(folder, task.recipe, samples.steps_per_epoch)
+        _require_epochs_left(folder, task.recipe, samples.steps_per_epoch)
     if path is None:
-        record = replace(record, **statistics_of(samples))
+        record = replace(record, **data_statistics(samples))
     else:  # all weights of a run, the best ones too, are of samples standardised alike
         samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
-    if first_process():
+    if is_first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record, done)
     return _fit(trainer, folder, task, samples, options, path)
 
 
-def _finished(folder: RunFolder) -> Result | None:
+def _finished_result(folder: RunFolder) -> Result | None:
     """The result of a run that has nothing left to do; its files are looked at."""
     if not folder.result.is_file():
         return None
@@ -216,7 +221,7 @@ def _finished(folder: RunFolder) -> Result | None:
     return replace(result, folder=str(folder.path)) if whole else None
 
 
-def _say_finished(result: Result, console: Console) -> None:
+def _print_finished(result: Result, console: Console) -> None:
     folder = printable(result.folder)
     said = (
         f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
@@ -225,7 +230,7 @@ def _say_finished(result: Result, console: Console) -> None:
     console.print(Text(said), soft_wrap=True)
 
 
-def _require_more(folder: RunFolder, recipe: Recipe, steps: int) -> None:
+def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     """Refuse to go on with a finished run that has done as many epochs as are wanted."""
     done = len(folder.rows()) if folder.result.is_file() else 0
     if not done or done < recipe.epochs:
@@ -239,7 +244,7 @@ def _require_more(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     )
 
 
-def first_process() -> bool:
+def is_first_process() -> bool:
     """Whether this is the one of the processes that writes and prints."""
     return rank_zero_only.rank == 0
 
@@ -266,21 +271,21 @@ def _fit(
 ) -> Result | None:
     """Train, and write what came of it."""
     with resumable(folder):
-        with running(task.recipe, options):
+        with run_environment(task.recipe, options):
             with logging_to(trainer.loggers, task.recipe):
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        return _close(trainer, folder, task, data) if trainer.is_global_zero else None
+        return _write_result(trainer, folder, task, data) if trainer.is_global_zero else None
 
 
-def _close(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
     """Write what came of a run."""
-    metrics = metrics_of(trainer)
+    metrics = metrics_callback(trainer)
     metrics.write()
     if task.recipe.ema:  # where nothing was left to train, the average was not put in
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
-    result = closing_result(folder, task, data, metrics.rows)
+    result = compute_result(folder, task, data, metrics.rows)
     if task.watched != "test":
-        result = tested(result, task, evaluate(folder.path, data=data.whole))
+        result = with_test_scores(result, task, evaluate(folder.path, data=data.whole))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())

@@ -14,7 +14,7 @@ from odenet.language.reading import read
 from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
-from odenet.training.checksums import digest_of
+from odenet.training.checksums import sha256_of
 from odenet.training.data.loader import Data
 from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.run_folder.records import Options, Record, RunFolder
@@ -42,8 +42,8 @@ def write_inputs(
         needs: what has to be given again, where a program gave the data; else empty.
     """
     spec = Path(program.model.source.name)
-    kept = _TextCopies(folder)
-    text = kept.main(Source(str(spec), program.text))
+    kept = _SpecCopies(folder)
+    text = kept.copy_spec(Source(str(spec), program.text))
     texts = kept.files | {folder.spec: text}
     for path, content in texts.items():
         folder.write(path, content)
@@ -61,18 +61,18 @@ def write_inputs(
             options=options,
             classes=data.classes,
             loss=loss_kind(program.recipe.loss).name,
-            **statistics_of(data),
+            **data_statistics(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
             data_from_python=needs,
             samples=data.train.stored_as,
             spec_folder=spec_folder(program),
-            files={path.relative_to(folder.path).as_posix(): digest_of(path) for path in texts},
+            files={path.relative_to(folder.path).as_posix(): sha256_of(path) for path in texts},
         )
     )
 
 
-def statistics_of(data: Data) -> dict[str, Any]:
+def data_statistics(data: Data) -> dict[str, Any]:
     """What the samples are standardised with, as the record has it."""
     transforms = data.transforms
     return {
@@ -82,7 +82,7 @@ def statistics_of(data: Data) -> dict[str, Any]:
     }
 
 
-def require_stored(data: Data, before: str) -> None:
+def require_same_sample_type(data: Data, before: str) -> None:
     """Refuse bytes where a run was trained on other numbers, and the other way round.
 
     Args:
@@ -107,14 +107,14 @@ def _write_plugins(folder: RunFolder) -> None:
         write_bytes(copy, plugin.path.read_bytes())
 
 
-def require_same(spec: Path, folder: RunFolder) -> None:
+def require_same_spec(spec: Path, folder: RunFolder) -> None:
     """Refuse a spec that is not, with all that it uses, what the run keeps.
 
     Raises:
         TrainingError: if it is another one.
     """
-    kept = _TextCopies(folder)
-    texts = {folder.spec: kept.main(read(spec))} | kept.files
+    kept = _SpecCopies(folder)
+    texts = {folder.spec: kept.copy_spec(read(spec))} | kept.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             raise NotResumable(
@@ -123,7 +123,7 @@ def require_same(spec: Path, folder: RunFolder) -> None:
             )
 
 
-class _TextCopies:
+class _SpecCopies:
     """The texts of a spec and of the files that it uses, each naming the others' copies.
 
     Attributes:
@@ -135,23 +135,23 @@ class _TextCopies:
         self.files: dict[Path, str] = {}
         self._names: dict[Path, str] = {}  # of copies, by the file that was used
 
-    def main(self, source: Source) -> str:
+    def copy_spec(self, source: Source) -> str:
         """The text of the spec itself; fills `files`."""
-        return self._rewritten(source, f"{self.folder.used.name}/")
+        return self._with_copied_paths(source, f"{self.folder.used.name}/")
 
-    def _rewritten(self, source: Source, prefix: str) -> str:
+    def _with_copied_paths(self, source: Source, prefix: str) -> str:
         """A text whose `use` lines name copies."""
         text = source.text
         for use in reversed(parse(source, Report()).of(Use)):
             used = (Path(source.name).parent / use.path).resolve()
-            line = use.span.text.replace(f'"{use.path}"', f'"{prefix}{self._copy(used)}"')
+            line = use.span.text.replace(f'"{use.path}"', f'"{prefix}{self._copy_used_file(used)}"')
             text = text[: use.span.start] + line + text[use.span.end :]
         return text
 
-    def _copy(self, used: Path) -> str:
+    def _copy_used_file(self, used: Path) -> str:
         """The name of a file's copy, which is made when it is first asked for."""
         if used not in self._names:
             name = f"{len(self._names) + 1}.ode"
             self._names[used] = name
-            self.files[self.folder.used / name] = self._rewritten(read(used), "")
+            self.files[self.folder.used / name] = self._with_copied_paths(read(used), "")
         return self._names[used]

@@ -24,12 +24,12 @@ from odenet.training.errors import BadRunFolder
 from odenet.training.run_folder.records import RunFolder
 
 LOCK = ".lock"
-_TAKEN = (errno.EACCES, errno.EAGAIN)
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+_LOCK_HELD = (errno.EACCES, errno.EAGAIN)
+_LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
-def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]:
+def new_run_folder(name: str, out: str | None, console: Console) -> Iterator[RunFolder]:
     """A folder for a new run, held; taken away again where nothing was written into it.
 
     Args:
@@ -41,17 +41,17 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
         TrainingError: if it holds something already, or another process holds it.
         WriteError: if it cannot be made.
     """
-    folder = _numbered(name) if out is None else RunFolder(Path(out))
+    folder = _make_numbered_folder(name) if out is None else RunFolder(Path(out))
     made = out is None or make_folder(folder.path)
     _require_free(folder)  # before a lock is put there
-    with locked(folder, console):
+    with hold_lock(folder, console):
         _require_free(folder)
         for left in folder.inputs:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         try:
             yield folder
         except BaseException:
-            if not _content(folder):
+            if not _contents(folder):
                 (folder.path / LOCK).unlink()
                 if made:
                     folder.path.rmdir()
@@ -59,23 +59,23 @@ def new_run(name: str, out: str | None, console: Console) -> Iterator[RunFolder]
 
 
 @contextmanager
-def locked(folder: RunFolder, console: Console) -> Iterator[None]:
+def hold_lock(folder: RunFolder, console: Console) -> Iterator[None]:
     """Hold a run, so that no other process trains in it.
 
     Raises:
         TrainingError: if another process does.
         WriteError: if the folder cannot be written to.
     """
-    descriptor = _locked(folder, console)
+    descriptor = _acquire_lock(folder, console)
     try:
         remove_partial_files(folder.path)
-        _sign(descriptor, folder.path / LOCK)
+        _write_owner(descriptor, folder.path / LOCK)
         yield
     finally:
         os.close(descriptor)
 
 
-def _sign(descriptor: int, path: Path) -> None:
+def _write_owner(descriptor: int, path: Path) -> None:
     """Say in a lock who holds it."""
     owner = f"process {os.getpid()} on {socket.gethostname()}\n"
     try:
@@ -85,7 +85,7 @@ def _sign(descriptor: int, path: Path) -> None:
         raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
-def _locked(folder: RunFolder, console: Console) -> int:
+def _acquire_lock(folder: RunFolder, console: Console) -> int:
     """A descriptor of the lock, which holds it until it is closed."""
     path = folder.path / LOCK
     while True:
@@ -98,13 +98,13 @@ def _locked(folder: RunFolder, console: Console) -> int:
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         except OSError as error:
-            if error.errno in _WITHOUT_LOCKS:
+            if error.errno in _LOCKS_UNSUPPORTED:
                 where = f"the file system of {folder.path}"
                 warn(console, f"{where} keeps no locks: let only one process train there")
                 return descriptor
             owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             os.close(descriptor)
-            if error.errno not in _TAKEN:
+            if error.errno not in _LOCK_HELD:
                 raise WriteError(error.errno, error.strerror, str(path)) from error
             raise BadRunFolder(
                 f"{folder.path} is in use: {owner or 'another process'} trains there",
@@ -113,7 +113,7 @@ def _locked(folder: RunFolder, console: Console) -> int:
         os.close(descriptor)  # of a lock that its holder has taken away
 
 
-def _numbered(name: str) -> RunFolder:
+def _make_numbered_folder(name: str) -> RunFolder:
     """The next free folder under `runs/`, made."""
     for number in count(1):
         path = Path("runs") / f"{name}-{number}"
@@ -122,7 +122,7 @@ def _numbered(name: str) -> RunFolder:
     raise AssertionError("numbers do not end")
 
 
-def _content(folder: RunFolder) -> list[Path]:
+def _contents(folder: RunFolder) -> list[Path]:
     """What a folder holds beside its lock and what was left half-written."""
     partial = set(folder.path.glob(PARTIAL_PATTERN))
     return [path for path in folder.path.iterdir() if path.name != LOCK and path not in partial]
@@ -130,7 +130,7 @@ def _content(folder: RunFolder) -> list[Path]:
 
 def _require_free(folder: RunFolder) -> None:
     """Refuse a folder that holds anything but a start that was interrupted."""
-    content = _content(folder)
+    content = _contents(folder)
     interrupted = (folder.path / LOCK).exists() and set(content) <= set(folder.inputs)
     if content and not interrupted:
         raise BadRunFolder(

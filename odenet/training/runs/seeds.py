@@ -54,7 +54,7 @@ def train_seeds(
     return results
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
+def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
     """The mean of some values, and half the width of the 95 % interval of the mean.
 
     By Student's distribution, as if the values were drawn from a normal one.
@@ -68,7 +68,7 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
     show_comparison(results, console)
     (watched,) = {result.watched for result in results}
     measure = results[0].chosen_by
-    mean, half = interval([result.last for result in results if result.last is not None])
+    mean, half = confidence_interval([result.last for result in results if result.last is not None])
     console.print(
         f"{watched} {measure.words} {measure.show(mean)} ± {measure.show(half)} "
         f"({CONFIDENCE:.0%} interval of the mean of {len(results)} seeds)",
@@ -76,7 +76,7 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
     )
     if watched == "val":
         tested = [result.metrics[measure.name] for result in results]
-        mean, half = interval([value for value in tested if value is not None])
+        mean, half = confidence_interval([value for value in tested if value is not None])
         console.print(
             f"test {measure.words} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
             highlight=False,

@@ -17,12 +17,12 @@ from odenet.training.learning.task import Task
 from odenet.training.matmul_precision import matmul_precision
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import apply_options
-from odenet.training.runs.check_claims import judged
-from odenet.training.runs.preparation import prepare
+from odenet.training.runs.check_claims import check_claims
+from odenet.training.runs.preparation import prepare_training
 
 
 @contextmanager
-def running(recipe: Recipe, options: Options) -> Iterator[None]:
+def run_environment(recipe: Recipe, options: Options) -> Iterator[None]:
     """Within, torch computes as a recipe and options say, and Lightning is quiet."""
     repeatable = deterministic(options.deterministic)
     with quiet_lightning(), matmul_precision(recipe.precision), repeatable:
@@ -30,7 +30,7 @@ def running(recipe: Recipe, options: Options) -> Iterator[None]:
 
 
 @contextmanager
-def trial(
+def trial_run(
     program: Program,
     options: Options,
     console: Console | None,
@@ -52,10 +52,10 @@ def trial(
         SpecError: as `train`.
         TrainingError: as `train`.
     """
-    judged(program, unchecked)
-    task, samples = prepare(program, options, console or Console(quiet=True), data)
+    check_claims(program, unchecked)
+    task, samples = prepare_training(program, options, console or Console(quiet=True), data)
     apply_options(task.network, options)
-    with running(task.recipe, options):
+    with run_environment(task.recipe, options):
         trainer = Trainer(
             accelerator="auto",
             devices=1,

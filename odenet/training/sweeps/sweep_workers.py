@@ -22,15 +22,15 @@ from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import BadOption, NotPossible
 from odenet.training.sweeps.sweeps import (
     Outcome,
-    outcomes,
+    read_outcomes,
     read_sweep,
     require_same_spec,
     train_point,
-    unfinished,
+    unfinished_points,
     write_outcomes,
 )
 
-LOOK = 0.2  # seconds between two looks at processes
+POLL_INTERVAL = 0.2  # seconds between two looks at processes
 
 
 def train_sweep(folder: Path, console: Console, at_once: int | None = None) -> list[Outcome]:
@@ -49,14 +49,14 @@ def train_sweep(folder: Path, console: Console, at_once: int | None = None) -> l
     devices = _devices(at_once)
     try:
         if len(devices) == 1:
-            _one_by_one(folder, console)
+            _train_sequentially(folder, console)
         else:
-            _several(folder, console, devices)
+            _train_in_processes(folder, console, devices)
     except Interrupted as interrupted:
         raise Stopped(folder, interrupted.number) from None
     finally:
         write_outcomes(folder)
-    return outcomes(folder)
+    return read_outcomes(folder)
 
 
 def _devices(at_once: int | None) -> list[str]:
@@ -71,15 +71,15 @@ def _devices(at_once: int | None) -> list[str]:
     return names[: at_once or gpus]
 
 
-def _one_by_one(folder: Path, console: Console) -> None:
-    for number, outcome in list(unfinished(folder)):
+def _train_sequentially(folder: Path, console: Console) -> None:
+    for number, outcome in list(unfinished_points(folder)):
         _announce(folder, number, outcome, console)
         train_point(folder, number, console)
 
 
-def _several(folder: Path, console: Console, devices: Sequence[str]) -> None:
+def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) -> None:
     """Each point in a process that sees one device; what it prints goes into a file."""
-    left = list(unfinished(folder))
+    left = list(unfinished_points(folder))
     free = list(devices)
     running: list[tuple[subprocess.Popen[bytes], str, Path]] = []
     try:
@@ -89,12 +89,12 @@ def _several(folder: Path, console: Console, devices: Sequence[str]) -> None:
                 _announce(folder, number, outcome, console)
                 log = folder / f"{outcome.folder.name}.log"
                 device = free.pop(0)
-                running.append((_start(folder, number, device, log), device, log))
+                running.append((_start_process(folder, number, device, log), device, log))
             for entry in [entry for entry in running if entry[0].poll() is not None]:
                 running.remove(entry)
                 free.append(entry[1])
-                _require_fine(entry[0].returncode, entry[2], folder)
-            time.sleep(LOOK)
+                _require_success(entry[0].returncode, entry[2], folder)
+            time.sleep(POLL_INTERVAL)
     finally:
         for process, _, _ in running:  # each saves, and goes on from there when it is resumed
             process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ def _several(folder: Path, console: Console, devices: Sequence[str]) -> None:
             process.wait()
 
 
-def _start(folder: Path, number: int, device: str, log: Path) -> subprocess.Popen[bytes]:
+def _start_process(folder: Path, number: int, device: str, log: Path) -> subprocess.Popen[bytes]:
     plugins = [str(plugin.path) for plugin in loaded()]
     command = [sys.executable, "-m", __name__, str(folder), str(number), *plugins]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
@@ -110,7 +110,7 @@ def _start(folder: Path, number: int, device: str, log: Path) -> subprocess.Pope
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 
-def _require_fine(code: int, log: Path, folder: Path) -> None:
+def _require_success(code: int, log: Path, folder: Path) -> None:
     """Refuse to go on where a point could not be trained."""
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # asked to stop, as this process is
         raise Stopped(folder, code - 128)

@@ -25,13 +25,13 @@ from odenet.training.checksums import read_sealed_json, sealed_json
 from odenet.training.errors import BadOption, BadRunFolder, Diverged
 from odenet.training.run_folder.metrics import as_csv
 from odenet.training.run_folder.records import Options, RunFolder
-from odenet.training.runs.check_claims import judged
-from odenet.training.runs.data_sources import OUTSIDE
+from odenet.training.runs.check_claims import check_claims
+from odenet.training.runs.data_sources import SET_OPTION
 from odenet.training.runs.results import Result
 from odenet.training.runs.run import resume, train
 
 MOST_POINTS = 1000
-LONGEST = 60  # characters of a folder's name that come from its settings
+MAX_SETTINGS_LENGTH = 60  # characters of a folder's name that come from its settings
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Outcome:
 
     settings: Mapping[str, str]
     folder: Path
-    found: Result | Failure | None
+    result: Result | Failure | None
 
 
 def read_axes(text: str) -> dict[str, list[str]]:
@@ -99,9 +99,9 @@ def read_axes(text: str) -> dict[str, list[str]]:
         TrainingError: it cannot be read so, or has too many points.
     """
     axes: dict[str, list[str]] = {}
-    for item in filter(None, _split(text, " ")):
+    for item in filter(None, _split_outside_brackets(text, " ")):
         name, equals, values = item.partition("=")
-        found = _split(values, ",")
+        found = _split_outside_brackets(values, ",")
         if not (equals and name.strip() and any(found)):
             help_ = 'write --sweep "h=0.05,0.1 lr=1e-3,1e-2", without spaces around = and commas'
             raise BadOption(f"--sweep: {item} is not a name with values", help_)
@@ -121,7 +121,7 @@ def read_axes(text: str) -> dict[str, list[str]]:
     return axes
 
 
-def _split(text: str, at: str) -> list[str]:
+def _split_outside_brackets(text: str, at: str) -> list[str]:
     """The parts of a text between commas or spaces, those within brackets and quotes apart."""
     parts, depth, quoted = [""], 0, False
     for char in text:
@@ -160,13 +160,13 @@ def new_sweep(
         raise BadOption(f"{min(both)} is swept, and set too", "leave one of them out")
     program = odenet.load(spec, set=settings)
     where = str(spec.resolve())
-    sweep = Sweep(program.name, where, _digest(program), axes, settings, options, unchecked)
+    sweep = Sweep(program.name, where, _spec_digest(program), axes, settings, options, unchecked)
     for point in sweep.points:
         try:
-            judged(odenet.load(spec, set={**settings, **point}), unchecked)
+            check_claims(odenet.load(spec, set={**settings, **point}), unchecked)
         except SpecError as error:
-            raise SpecError(_from_sweep(d, point) for d in error.diagnostics) from None
-    folder = _free(program.name) if out is None else Path(out)
+            raise SpecError(_at_sweep_option(d, point) for d in error.diagnostics) from None
+    folder = _next_free_folder(program.name) if out is None else Path(out)
     make_folder(folder)
     record = folder / "sweep.json"
     if record.is_file():
@@ -179,15 +179,15 @@ def new_sweep(
     return folder
 
 
-def _from_sweep(found: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
+def _at_sweep_option(found: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
     """A finding about a setting, at `--sweep` if that is where the setting was given."""
     swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
-    if found.span is None or found.span.source.name != OUTSIDE:
+    if found.span is None or found.span.source.name != SET_OPTION:
         return found
     text = found.span.source.text
     if text not in swept:
         return found
-    help_ = found.help.replace(f"{OUTSIDE} ", "--sweep ")
+    help_ = found.help.replace(f"{SET_OPTION} ", "--sweep ")
     return replace(found, span=replace(found.span, source=Source("--sweep", text)), help=help_)
 
 
@@ -198,16 +198,16 @@ def read_sweep(folder: Path) -> Sweep:
 
 def require_same_spec(sweep: Sweep) -> None:
     """Refuse to go on with another spec; raises TrainingError."""
-    if _digest(odenet.load(sweep.spec, set=sweep.settings)) != sweep.digest:
+    if _spec_digest(odenet.load(sweep.spec, set=sweep.settings)) != sweep.digest:
         message = f"{sweep.spec} was changed since the sweep began"
         raise BadRunFolder(message, "put it back, or start a new sweep")
 
 
-def outcomes(folder: Path) -> list[Outcome]:
+def read_outcomes(folder: Path) -> list[Outcome]:
     """What became of each point so far, in the order of the grid."""
     found: list[Outcome] = []
     for number, point in enumerate(read_sweep(folder).points, 1):
-        run = RunFolder(folder / _named(number, point))
+        run = RunFolder(folder / _point_folder_name(number, point))
         became: Result | Failure | None = None
         if run.result.is_file():
             result = Result.read(run.result)
@@ -230,7 +230,7 @@ def train_point(folder: Path, number: int, console: Console) -> None:
         TrainingError: as `odenet.training.train`, divergence apart.
         Stopped: after SIGTERM or Ctrl-C.
     """
-    sweep, outcome = read_sweep(folder), outcomes(folder)[number]
+    sweep, outcome = read_sweep(folder), read_outcomes(folder)[number]
     run = RunFolder(outcome.folder)
     try:
         if run.record.is_file():
@@ -246,7 +246,7 @@ def train_point(folder: Path, number: int, console: Console) -> None:
 
 def write_outcomes(folder: Path) -> None:
     """Write `results.json` and `results.csv`, a row for each point."""
-    rows = [_row(outcome) for outcome in outcomes(folder)]
+    rows = [_row(outcome) for outcome in read_outcomes(folder)]
     write_text(folder / "results.json", to_json(rows, indent=2) + "\n")
     write_text(folder / "results.csv", as_csv(rows))
 
@@ -254,7 +254,7 @@ def write_outcomes(folder: Path) -> None:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """A point as plain values."""
     row: dict[str, Any] = {**outcome.settings, "run": outcome.folder.name}
-    match outcome.found:
+    match outcome.result:
         case Result() as result:
             names = ("last", "best", "best_epoch", "test_loss", "epochs", "parameters", "seconds")
             return {
@@ -269,23 +269,23 @@ def _row(outcome: Outcome) -> dict[str, Any]:
             return {**row, "outcome": "not finished"}
 
 
-def _named(number: int, point: Mapping[str, str]) -> str:
+def _point_folder_name(number: int, point: Mapping[str, str]) -> str:
     """The name of a point's folder: its number, and its settings as far as a name may hold them."""
     shown = "_".join(f"{name}={value}" for name, value in point.items())
-    fit = re.sub(r"[^\w.=+-]", "_", shown)[:LONGEST]
+    fit = re.sub(r"[^\w.=+-]", "_", shown)[:MAX_SETTINGS_LENGTH]
     return f"{number}-{fit}"
 
 
-def _digest(program: Program) -> str:
+def _spec_digest(program: Program) -> str:
     return sha256(program.text.encode()).hexdigest()
 
 
-def _free(name: str) -> Path:
+def _next_free_folder(name: str) -> Path:
     """The next free folder under `runs/`."""
     numbered = (Path("runs") / f"{name}-sweep-{number}" for number in count(1))
     return next(path for path in numbered if not path.exists())
 
 
-def unfinished(folder: Path) -> Iterator[tuple[int, Outcome]]:
+def unfinished_points(folder: Path) -> Iterator[tuple[int, Outcome]]:
     """The points that are left to train, by their numbers from 0."""
-    return ((n, o) for n, o in enumerate(outcomes(folder)) if o.found is None)
+    return ((n, o) for n, o in enumerate(read_outcomes(folder)) if o.result is None)

@@ -18,7 +18,7 @@ EIGENVALUES = 4  # of largest modulus, and as many of largest real part
 
 
 @dataclass(frozen=True)
-class Along:
+class DepthProfile:
     """A flow along its depth; lists have an entry per step.
 
     Args:
@@ -41,7 +41,7 @@ class Along:
         return [h * rate for h, rate in zip(self.sizes, self.rates, strict=True)]
 
 
-def along(flow: Flow, begun: State, spectra: int = SPECTRA) -> Along:
+def depth_profile(flow: Flow, begun: State, spectra: int = SPECTRA) -> DepthProfile:
     """Take the steps of a flow from a state, and measure at each.
 
     Args:
@@ -54,16 +54,16 @@ def along(flow: Flow, begun: State, spectra: int = SPECTRA) -> Along:
     rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
     one = like(begun, [tensor[:1] for tensor in begun])
     some = np.unique(np.linspace(0, flow.steps - 1, spectra).astype(int)).tolist()
-    return Along(
-        states=[norm(unknowns(flow, state)) for state in states[:-1]],
-        rates=[norm(rate) for rate in rates],
+    return DepthProfile(
+        states=[mean_norm(unknowns(flow, state)) for state in states[:-1]],
+        rates=[mean_norm(rate) for rate in rates],
         sizes=list(as_numbers(h, flow.steps)) if "h" in flow.varying else [h] * flow.steps,
-        energy=energy(flow, states),
+        energy=mean_energies(flow, states),
         spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
     )
 
 
-def order_of(program: Program) -> int:
+def equation_order(program: Program) -> int:
     """Of the equations: 1 or 2, and 0 where they are of several."""
     orders = set(program.model.dynamics.states.values())
     return orders.pop() if len(orders) == 1 else 0
@@ -74,13 +74,13 @@ def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
     return [state[flow.slots.index(name)] for name in flow.states]
 
 
-def norm(values: Sequence[Tensor]) -> float:
+def mean_norm(values: Sequence[Tensor]) -> float:
     """The mean over samples of the norm of several fields together."""
     together = torch.cat([value.flatten(1) for value in values], dim=1)
     return together.norm(dim=1).mean().item()
 
 
-def energy(flow: Flow, states: Sequence[State]) -> list[float]:
+def mean_energies(flow: Flow, states: Sequence[State]) -> list[float]:
     """The mean energy along the trajectory, each state with the weights of the step it enters."""
     try:
         last = flow.steps - 1

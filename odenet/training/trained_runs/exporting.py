@@ -20,7 +20,7 @@ from odenet.training.console import quiet
 from odenet.training.errors import NotPossible
 from odenet.training.trained_runs.trained_run import TrainedRun
 
-SAMPLES = 4  # that the exported network and the original are compared on
+COMPARED_SAMPLES = 4  # that the exported network and the original are compared on
 TOLERANCE = 1e-4  # of the scores, relative to the largest
 EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir")  # which log remarks about themselves
 
@@ -63,10 +63,12 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
             f"{path} has no ending that says what to write",
             "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors",
         )
-    sample = _samples(run, SAMPLES)
+    sample = _random_samples(run, COMPARED_SAMPLES)
     with torch.no_grad(), quiet(EXPORTERS):
         content, compute = _FORMATS[path.suffix](run.model, sample)
-        others = _samples(run, SAMPLES + 1)  # a batch of another size than it was exported with
+        others = _random_samples(
+            run, COMPARED_SAMPLES + 1
+        )  # a batch of another size than it was exported with
         wanted, found = run.model(others), compute(others)
     difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
     if not difference <= TOLERANCE:
@@ -75,11 +77,11 @@ def export_run(run: TrainedRun, path: str | Path) -> Exported:
             f"{TOLERANCE:g}: nothing was written"
         )
     write_bytes(path, content)
-    return Exported(path, f"(batch, {', '.join(map(str, sample.shape[1:]))}) {_kind(sample)}",
+    return Exported(path, f"(batch, {', '.join(map(str, sample.shape[1:]))}) {_dtype_text(sample)}",
                     difference)  # fmt: skip
 
 
-def _program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
+def _exported_program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
     try:
         return torch.export.export(model, (sample,), dynamic_shapes=({0: batch},))
@@ -90,7 +92,7 @@ def _program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
 
 def _as_pt2(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
     stream = io.BytesIO()
-    torch.export.save(_program(model, sample), stream)
+    torch.export.save(_exported_program(model, sample), stream)
     stream.seek(0)
     return stream.getvalue(), torch.export.load(stream).module()
 
@@ -100,7 +102,7 @@ def _as_onnx(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor]
     import onnxruntime
 
     exported: Any = torch.onnx.export(
-        _program(model, sample), (), input_names=["input"], output_names=["scores"],
+        _exported_program(model, sample), (), input_names=["input"], output_names=["scores"],
         dynamo=True, verbose=False,
     )  # fmt: skip
     content = exported.model_proto.SerializeToString()
@@ -111,7 +113,7 @@ def _as_onnx(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor]
 _FORMATS = {".pt2": _as_pt2, ".onnx": _as_onnx}
 
 
-def _samples(run: TrainedRun, count: int) -> Tensor:
+def _random_samples(run: TrainedRun, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     if run.program.vocabulary is not None:
         return torch.randint(run.program.vocabulary, (count, *run.whole), generator=generator)
@@ -120,6 +122,6 @@ def _samples(run: TrainedRun, count: int) -> Tensor:
     return torch.randn(count, *run.whole, generator=generator)
 
 
-def _kind(sample: Tensor) -> str:
+def _dtype_text(sample: Tensor) -> str:
     known = {torch.uint8: "uint8 pixels", torch.int64: "int64 tokens"}
     return known.get(sample.dtype, "float32")

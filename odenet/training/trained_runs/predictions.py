@@ -13,7 +13,7 @@ from odenet.model.tables.losses import LossKind
 from odenet.training.errors import NotPossible
 from odenet.training.learning.details import HOLDS
 
-MOST_SHOWN = 20  # lines
+MAX_SHOWN = 20  # lines
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Predictions:
         return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
 
     def __str__(self) -> str:
-        shown = replace(self, values=self.values[:MOST_SHOWN]).in_words()
+        shown = replace(self, values=self.values[:MAX_SHOWN]).in_words()
         more = len(self.values) - len(shown)
         return "\n".join([*shown, *([f"and {more} more"] if more else [])])
 
@@ -103,7 +103,7 @@ class Predictions:
         flat = [f"value{i}" for i in range(values.shape[1])]
         columns = list(self.classes) if len(self.classes) == values.shape[1] else flat
         named = self.labels
-        words = None if isinstance(named, Tensor) else [_joined(label) for label in named]
+        words = None if isinstance(named, Tensor) else [_label_text(label) for label in named]
         rows.writerow(["sample", *(["class"] if words else []), *columns])
         for i, (name, row) in enumerate(zip(names, values.tolist(), strict=True)):
             rows.writerow([name, *([words[i]] if words else []), *(f"{v:.6g}" for v in row)])
@@ -116,5 +116,5 @@ class Predictions:
             )
 
 
-def _joined(label: str | list[str]) -> str:
+def _label_text(label: str | list[str]) -> str:
     return label if isinstance(label, str) else " ".join(label)

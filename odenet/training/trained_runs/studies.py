@@ -31,20 +31,20 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.evaluation import restore
 from odenet.training.trained_runs.depth_profile import (
-    Along,
-    along,
-    energy,
-    norm,
-    order_of,
+    DepthProfile,
+    depth_profile,
+    equation_order,
+    mean_energies,
+    mean_norm,
     unknowns,
 )
 
-DRAWS = 5  # of the steps that are left out or change places
-SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
+RANDOM_DRAWS = 5  # of the steps that are left out or change places
+LEFT_OUT_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
 
 
 @dataclass(frozen=True)
-class FlowStudy(Along):
+class FlowStudy(DepthProfile):
     """One flow or unit along its depth; lists have an entry per step.
 
     Without the first step of a unit its shortcuts alone are taken, and what that step changes is
@@ -125,17 +125,17 @@ def study_run(
     if task.objective.kind.labels == "tokens":
         raise NotPossible(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    inputs, labels = _batch(task, loaded, samples)
+    inputs, labels = _test_batch(task, loaded, samples)
     rng = np.random.default_rng(seed)
     with torch.no_grad():
-        value = _measured(task, inputs, labels)
+        value = _metric_value(task, inputs, labels)
         entries = flow_inputs(task.network, inputs)
         studied = [
-            _study_part(task, name, entries[name], (inputs, labels), rng)
+            _study_flow_or_unit(task, name, entries[name], (inputs, labels), rng)
             for name in units_and_flows(task.network)
         ]
     folder = RunFolder(Path(run))
-    order = order_of(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
+    order = equation_order(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
     return Study(Path(run).resolve().name, task.objective.measures[0], value, studied, order)
 
 
@@ -146,7 +146,7 @@ def depth_law(studies: Sequence[Study]) -> float:
 
 
 @contextmanager
-def hidden(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
+def replaced_method(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
     """Within, a module has another method in the place of one of its class."""
     module.__dict__[method] = by
     try:
@@ -155,7 +155,7 @@ def hidden(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[N
         del module.__dict__[method]
 
 
-def reordered(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
+def reordered_steps(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
     """Within, the flow takes the given steps in the given order."""
 
     def evolve(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -163,16 +163,16 @@ def reordered(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
             state = flow.advance(state, step)
         return state
 
-    return hidden(flow, "evolve", evolve)
+    return replaced_method(flow, "evolve", evolve)
 
 
-def _batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
+def _test_batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
     """The first samples of the shuffled test split, as the network takes them."""
     plan = BatchPlan(len(data.test), min(samples, len(data.test)), shuffle=True)
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))
 
 
-def _measured(task: Task, inputs: Tensor, labels: Tensor) -> float:
+def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
     """The metric of the run on a batch."""
     objective, device = task.objective, inputs.device
     answer = objective.answer(task.network, inputs)
@@ -185,7 +185,7 @@ def _measured(task: Task, inputs: Tensor, labels: Tensor) -> float:
     return metric.compute().item()
 
 
-def _study_part(
+def _study_flow_or_unit(
     task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
     part = units_and_flows(task.network)[name]
@@ -195,18 +195,18 @@ def _study_part(
     entry = part.entry
     begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
     rest = _study_flow(task, name, part.flow, entered, batch, rng)
-    with hidden(entry, "forward", entry.skipped):  # the shortcuts alone
-        dropped = _measured(task, *batch)
+    with replaced_method(entry, "forward", entry.skipped):  # the shortcuts alone
+        dropped = _metric_value(task, *batch)
     added = [a - b for a, b in zip(entered, skipped, strict=True)]
     size = getattr(part.flow, "h", 1.0)
     first = entry.flow if isinstance(entry, Coarsened) else None
     return replace(
         rest,
         dropped=[dropped, *rest.dropped],
-        states=[norm(unknowns(part.flow, begun)), *rest.states],
-        rates=[norm(unknowns(part.flow, added)) / size, *rest.rates],
+        states=[mean_norm(unknowns(part.flow, begun)), *rest.states],
+        rates=[mean_norm(unknowns(part.flow, added)) / size, *rest.rates],
         sizes=[size, *rest.sizes],
-        energy=[*(energy(first, [begun]) if first and rest.energy else []), *rest.energy],
+        energy=[*(mean_energies(first, [begun]) if first and rest.energy else []), *rest.energy],
         spectrum={step + 1: values for step, values in rest.spectrum.items()},
     )
 
@@ -222,44 +222,44 @@ def _study_flow(
     every = range(flow.steps)
 
     def measured(order: Sequence[int]) -> float:
-        with reordered(flow, order):
-            return _measured(task, *batch)
+        with reordered_steps(flow, order):
+            return _metric_value(task, *batch)
 
     def thinned(count: int) -> float:
         """The accuracy without a number of steps, drawn at random."""
-        kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(DRAWS)]
+        kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(RANDOM_DRAWS)]
         return float(np.mean([measured(order) for order in kept]))
 
     one = like(begun, [tensor[:1] for tensor in begun])
-    orders = [_shuffled(flow.steps, swaps, rng) for swaps in _swaps(flow.steps)]
-    found = along(flow, begun)
+    orders = [_shuffled_steps(flow.steps, swaps, rng) for swaps in _swap_counts(flow.steps)]
+    found = depth_profile(flow, begun)
     return FlowStudy(
         **vars(found),
         name=name,
         dropped=[measured([s for s in every if s != left_out]) for left_out in every],
-        thinned=[(count, thinned(count)) for count in _counts(flow.steps)],
-        shuffled=sorted((disorder(order), measured(order)) for order in orders),
+        thinned=[(count, thinned(count)) for count in _left_out_counts(flow.steps)],
+        shuffled=sorted((inverted_pair_share(order), measured(order)) for order in orders),
         lyapunov=float(np.log(largest_singular_value(flow, one)) / sum(found.sizes)),
     )
 
 
-def disorder(order: Sequence[int]) -> float:
+def inverted_pair_share(order: Sequence[int]) -> float:
     """The share of pairs whose order is reversed, from 0 to 1; 0 for a single step."""
     pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
     return sum(a > b for a, b in pairs) / max(1, len(pairs))
 
 
-def _counts(steps: int) -> list[int]:
+def _left_out_counts(steps: int) -> list[int]:
     """How many steps are left out together: 1, and shares of all."""
-    return sorted({1, *(round(share * steps) for share in SHARES)} - {0})
+    return sorted({1, *(round(share * steps) for share in LEFT_OUT_SHARES)} - {0})
 
 
-def _swaps(steps: int) -> list[int]:
+def _swap_counts(steps: int) -> list[int]:
     """How often two random steps change places: 1, 2, 4, … and at last enough for any order."""
-    return [2**i for i in range(steps.bit_length() + 1) for _ in range(DRAWS)]
+    return [2**i for i in range(steps.bit_length() + 1) for _ in range(RANDOM_DRAWS)]
 
 
-def _shuffled(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
+def _shuffled_steps(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
     order = list(range(steps))
     for _ in range(swaps if steps > 1 else 0):
         a, b = rng.choice(steps, 2, replace=False)

@@ -21,11 +21,11 @@ from odenet.training.trained_runs.depth_figures import (
     draw_energy,
     draw_norms,
     draw_spectrum,
-    largest_real,
+    largest_real_part,
 )
 from odenet.training.trained_runs.studies import FlowStudy, Study, depth_law
 
-SHUFFLED = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
+SHUFFLED_SHARE = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
 
 
 def show_study(study: Study, console: Console) -> None:
@@ -46,9 +46,9 @@ def show_study(study: Study, console: Console) -> None:
             flow.name,
             str(len(flow.dropped)),
             study.measure.show((min if study.measure.best == "max" else max)(flow.dropped)),
-            _when_shuffled(flow, study.measure),
+            _shuffled_text(flow, study.measure),
             f"{np.divide(flow.changes, flow.states).mean():.3g}",
-            largest_real(values),
+            largest_real_part(values),
             f"{flow.lyapunov:.3g}",
         )
     print_table(table, console)
@@ -57,8 +57,8 @@ def show_study(study: Study, console: Console) -> None:
 def draw_study(study: Study, folder: Path) -> list[Path]:
     """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
-        "lesion": lambda axes, flow: _lesion(axes, flow, study),
-        "several": lambda axes, flow: _several(axes, flow, study),
+        "lesion": lambda axes, flow: _draw_one_left_out(axes, flow, study),
+        "several": lambda axes, flow: _draw_several_left_out(axes, flow, study),
         "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
         "spectrum": lambda axes, flow: draw_spectrum(
             axes, {f"step {step}": found for step, found in flow.spectrum.items()}, study.order
@@ -116,27 +116,29 @@ def _figure(panels: int) -> Figure:
     return figure
 
 
-def _lesion(axes: Axes, flow: FlowStudy, study: Study) -> None:
+def _draw_one_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.axhline(study.value, color="grey", linestyle="--", label="whole")
     axes.plot(flow.dropped, "o-", label="without this step")
-    axes.set(xlabel="step", **_height(study.measure))
+    axes.set(xlabel="step", **_metric_axis(study.measure))
 
 
-def _several(axes: Axes, flow: FlowStudy, study: Study) -> None:
+def _draw_several_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.axhline(study.value, color="grey", linestyle="--", label="whole")
     counts, thinned = np.array(flow.thinned).T
     axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
     axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
-    axes.set(xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_height(study.measure))
+    axes.set(
+        xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_metric_axis(study.measure)
+    )
 
 
-def _height(measure: MetricKind) -> dict[str, Any]:
+def _metric_axis(measure: MetricKind) -> dict[str, Any]:
     """The vertical axis of a metric; of those that are shares it is whole."""
     share = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
     return {"ylabel": measure.words, **share}
 
 
-def _when_shuffled(flow: FlowStudy, measure: MetricKind) -> str:
+def _shuffled_text(flow: FlowStudy, measure: MetricKind) -> str:
     """The mean metric of the orders that have least to do with the trained one."""
-    found = [value for share, value in flow.shuffled if share >= SHUFFLED]
+    found = [value for share, value in flow.shuffled if share >= SHUFFLED_SHARE]
     return measure.show(float(np.mean(found))) if found else "–"

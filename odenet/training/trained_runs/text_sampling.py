@@ -13,12 +13,12 @@ from odenet.runtime.layers.past import Past
 from odenet.training.data.text import Coding
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
-from odenet.training.runs.build_task import data_of, input_shape
-from odenet.training.runs.data_sources import located
-from odenet.training.trained_runs.token_by_token import not_token_by_token
+from odenet.training.runs.build_task import input_shape, recipe_data
+from odenet.training.runs.data_sources import resolve_paths
+from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
 
-def written(
+def sample_text(
     program: Program,
     network: nn.Module,
     folder: Path,
@@ -43,21 +43,21 @@ def written(
     if program.vocabulary is None or not scores_tokens(program.model):
         raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
-    coding = Coding(located(data_of(program), spec_folder).kwargs.get("tokenizer", ""))
+    coding = Coding(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
     text = (prompt or "\n").encode("utf-8", errors="surrogateescape")
     begun: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
     unknown = [number for number in begun if number >= program.vocabulary]
     if unknown or not begun:
         why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
         raise NotPossible(f"the prompt has {why}", "give another --prompt")
-    remembers = not not_token_by_token(program.model)
+    remembers = not token_by_token_obstacle(program.model)
     window = input_shape(program)[0]
-    added = continued(network, begun, window, temperature, top, draw, remembers=remembers)
+    added = sample_tokens(network, begun, window, temperature, top, draw, remembers=remembers)
     return coding.decode([*begun, *(next(added) for _ in range(tokens))])
 
 
 @torch.no_grad()
-def continued(
+def sample_tokens(
     network: nn.Module,
     begun: Sequence[int],
     window: int,
@@ -87,7 +87,7 @@ def continued(
     past = Past(body)
     while True:
         x = past.follow(new)
-        number = chosen(head(x[..., -1:])[0, :, 0].cpu(), temperature, top, draw)
+        number = sample_token(head(x[..., -1:])[0, :, 0].cpu(), temperature, top, draw)
         yield int(number)
         seen = torch.cat((seen, new := number.view(1, 1).to(device)), 1)
         if full := seen.shape[1] > window:
@@ -96,7 +96,7 @@ def continued(
             past, new = Past(body), seen
 
 
-def chosen(scores: Tensor, temperature: float, top: int, draw: torch.Generator) -> Tensor:
+def sample_token(scores: Tensor, temperature: float, top: int, draw: torch.Generator) -> Tensor:
     """A token by its scores, (vocabulary,)."""
     if temperature == 0:
         return scores.argmax()

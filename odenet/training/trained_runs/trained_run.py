@@ -20,9 +20,9 @@ from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.build_task import input_shape
 from odenet.training.runs.evaluation import evaluate
-from odenet.training.runs.restoring import restored, weights_of
+from odenet.training.runs.restoring import read_run_weights, restore_task
 from odenet.training.trained_runs.predictions import Predictions
-from odenet.training.trained_runs.text_sampling import written
+from odenet.training.trained_runs.text_sampling import sample_text
 from odenet.training.trained_runs.trained_network import TrainedNetwork
 
 BATCH = 256  # samples predicted at a time
@@ -74,7 +74,7 @@ class TrainedRun:
 
     def preprocess(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """What the network takes, from files, pictures, or a tensor. See `predict`."""
-        return self.model.preprocess(self._stored(inputs))
+        return self.model.preprocess(self._as_stored(inputs))
 
     def predict(self, inputs: Sequence[Picture] | Tensor) -> Predictions:
         """What the network says.
@@ -92,7 +92,7 @@ class TrainedRun:
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
-        return self._predictions(self._said(inputs))
+        return self._predictions(self._batch_outputs(inputs))
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
@@ -144,7 +144,7 @@ class TrainedRun:
         numbers = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
         if n is None:
             where = self.program, self.network, self.folder
-            return written(*where, prompt, tokens, temperature, top, numbers)
+            return sample_text(*where, prompt, tokens, temperature, top, numbers)
         self._require_density()
         with torch.no_grad():
             first = next(self.network.parameters(), self.model.mean)
@@ -164,7 +164,7 @@ class TrainedRun:
             TrainingError: as those of `sample` and `predict`.
         """
         self._require_density()
-        found = self._said(inputs)
+        found = self._batch_outputs(inputs)
         return torch.cat(found) if found else torch.zeros(0)
 
     def _require_density(self) -> None:
@@ -187,7 +187,7 @@ class TrainedRun:
         found, good, damaged = [], [], []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
-            read = {path: decode(path, self.whole, self._deep) for path in some}
+            read = {path: decode(path, self.whole, self._stored_as_float) for path in some}
             pixels = {path: image for path, image in read.items() if isinstance(image, Tensor)}
             damaged += [line for line in read.values() if isinstance(line, str)]
             good += pixels
@@ -196,7 +196,7 @@ class TrainedRun:
         return self._predictions(found), good, damaged
 
     @property
-    def _deep(self) -> bool:
+    def _stored_as_float(self) -> bool:
         return self.samples == "float32"
 
     def _predictions(self, found: list[Tensor]) -> Predictions:
@@ -204,18 +204,18 @@ class TrainedRun:
         return Predictions(values, self.classes, self.loss)
 
     @torch.no_grad()
-    def _said(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
+    def _batch_outputs(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
         """What the network says, a batch each."""
         if isinstance(inputs, str | Path | Image.Image):
             raise NotPossible("this is one picture, not several", f"predict([{inputs!r}])")
         batches = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
-        return [self.model.predict(self._stored(batch)).cpu() for batch in batches]
+        return [self.model.predict(self._as_stored(batch)).cpu() for batch in batches]
 
-    def _stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
+    def _as_stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """Samples as data sets store them."""
         if isinstance(inputs, Tensor):
             dtype = getattr(torch, self.samples)
-            pictures = len(self.shape) == 3 and not self._deep
+            pictures = len(self.shape) == 3 and not self._stored_as_float
             fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.whole
             if not fits or inputs.dtype != dtype:
                 sizes = ", ".join(map(str, self.whole))
@@ -229,17 +229,17 @@ class TrainedRun:
                 raise NotPossible(f"tokens are numbers from 0 to {known - 1}")
             return inputs
         self._require_pictures()
-        return torch.stack([self._read(picture) for picture in inputs])
+        return torch.stack([self._read_picture(picture) for picture in inputs])
 
     def _require_pictures(self) -> None:
         if len(self.shape) != 3:
             shape = ", ".join(map(str, self.shape))
             raise NotPossible(f"the network of {self.folder} takes ({shape}), not pictures")
 
-    def _read(self, picture: Picture) -> Tensor:
+    def _read_picture(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
-            return pixels_of(picture, self.whole, self._deep)
-        found = decode(str(picture), self.whole, self._deep)
+            return pixels_of(picture, self.whole, self._stored_as_float)
+        found = decode(str(picture), self.whole, self._stored_as_float)
         if isinstance(found, str):
             raise NotPossible(found)
         return found
@@ -266,8 +266,8 @@ def load_run(
     record = folder.read_record()
     folder.require_plugins()
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
-    path, content = weights_of(folder, weights)
-    task = restored(folder, record, program, "test", path, content)
+    path, content = read_run_weights(folder, weights)
+    task = restore_task(folder, record, program, "test", path, content)
     shape = input_shape(program)
     transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
